@@ -1,0 +1,67 @@
+# shellcheck shell=bash
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+
+# What tools/test and tools/demo have in common: to be sourced by them.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=${MANILA_GLUSTERFS_CLONE_VENV:-$root/.venv}
+
+say() {
+    printf '\n=== %s (%d s)\n' "$*" "$SECONDS"
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        sudo --preserve-env "$@"
+    fi
+}
+
+# Install what is missing of the packages that bindep.txt has for a profile.
+install_packages() {
+    local wanted missing=() package
+    wanted=$(sed -n "s/^\([a-z0-9][a-z0-9.+-]*\) .*\b$1\b.*/\1/p" \
+        "$root/bindep.txt")
+    for package in $wanted; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null |
+            grep -q 'install ok installed' || missing+=("$package")
+    done
+    if [ "${#missing[@]}" -gt 0 ]; then
+        say "installing ${missing[*]}"
+        as_root apt-get update -q
+        DEBIAN_FRONTEND=noninteractive as_root \
+            apt-get install -q -y --no-install-recommends "${missing[@]}"
+    fi
+}
+
+# Make the virtual environment, unless it is there and of these requirements.
+make_venv() {
+    local stamp
+    stamp=$(cat "$root"/*requirements.txt "$root/doc/requirements.txt" \
+        "$root/pyproject.toml" "$root/tools/common.sh" | sha256sum)
+    if [ "$(cat "$venv/stamp" 2>/dev/null)" = "$stamp" ]; then
+        return
+    fi
+    say "making the virtual environment $venv"
+    rm -rf "$venv"
+    python3 -m venv "$venv" || {
+        install_packages venv
+        python3 -m venv "$venv"
+    }
+    "$venv/bin/pip" install --quiet --upgrade pip
+    "$venv/bin/pip" install --quiet --editable "$root" \
+        -r "$root/test-requirements.txt" -r "$root/doc/requirements.txt" \
+        manila
+    printf '%s\n' "$stamp" >"$venv/stamp"
+}

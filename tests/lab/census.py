@@ -1,0 +1,215 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Runs *on a storage node* and says, as JSON, what there is.
+
+It is sent as text by :mod:`tests.lab.leaks`, so that it imports nothing but
+the standard library. It asks the tools and the kernel, never the driver.
+"""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+import re
+import subprocess
+from typing import Any
+
+GLUSTERD = Path('/var/lib/glusterd')
+#: Roots of brick directories: of created shares, and of gluster's snapshots.
+BRICKS = Path('/srv/manila-glusterfs-clone')
+SNAPS = Path('/run/gluster/snaps')
+#: Where anyone may leave a file, and how deep to look for it there.
+SCRATCH = {
+    '/tmp': 2,
+    '/var/tmp': 2,
+    '/home/manila': 2,
+    '/root': 1,
+    '/run': 1,
+    '/run/lock': 2,
+    '/run/gluster': 1,
+    '/var/lib/glusterd': 1,
+    '/var/lib/glusterd/vols': 1,
+    '/var/lib/glusterd/snaps': 1,
+}
+
+
+def said(*argv: str, stdin: str = '') -> str | None:
+    """A command's stdout; None if it fails or has no answer in a minute."""
+    try:
+        done = subprocess.run(
+            argv, input=stdin, capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def hexes(info: Path) -> list[str]:
+    """The hex ids that brick LVs of a volume are named by.
+
+    Its own id, and those in the paths of its bricks: the two differ once a
+    snapshot was restored.
+    """
+    found = set()
+    with contextlib.suppress(OSError):
+        for line in info.read_text().splitlines():
+            key, _, value = line.partition('=')
+            if key == 'volume-id':
+                found.add(value.replace('-', ''))
+            elif key.startswith('brick-'):
+                found |= set(re.findall(r'-run-gluster-snaps-(\w{32})', value))
+    return sorted(found)
+
+
+def volumes() -> dict[str, list[str]]:
+    """Volumes on glusterd's disk, with their hex ids."""
+    return {
+        path.name: hexes(path / 'info')
+        for path in (GLUSTERD / 'vols').glob('*')
+        if path.is_dir()
+    }
+
+
+def snapshots() -> dict[str, dict[str, Any]]:
+    """Snapshots on glusterd's disk: hex ids, and whether one is active."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in (GLUSTERD / 'snaps').glob('*'):
+        if not path.is_dir() or path.name == 'missed_snaps_list':
+            continue
+        infos = list(path.glob('*/info'))
+        found[path.name] = {
+            'hexes': [info.parent.name for info in infos],
+            'active': any(
+                'status=1' in info.read_text().splitlines() for info in infos
+            ),
+        }
+    return found
+
+
+def logical_volumes() -> list[dict[str, str]] | None:
+    text = said(
+        *('lvs', '--reportformat', 'json'),
+        *('-o', 'vg_name,lv_name,lv_tags,origin,pool_lv'),
+    )
+    if text is None:
+        return None
+    lvs: list[dict[str, str]] = json.loads(text)['report'][0]['lv']
+    return lvs
+
+
+def mounts() -> dict[str, str]:
+    """Mount points of file systems on devices, with the devices."""
+    found = {}
+    for line in Path('/proc/self/mounts').read_text().splitlines():
+        source, target, kind = line.split()[:3]
+        if source.startswith('/dev/') or kind == 'fuse.glusterfs':
+            found[target.replace('\\040', ' ')] = source
+    return found
+
+
+def directories() -> list[str]:
+    """Directories for bricks; not what is in the bricks."""
+    found = [str(path) for path in BRICKS.glob('*') if path.is_dir()]
+    for path in SNAPS.glob('*'):
+        found.append(str(path))
+        found += [str(below) for below in path.glob('*') if below.is_dir()]
+    return sorted(found)
+
+
+def files() -> list[str]:
+    found: set[str] = set()
+
+    def look(path: str, depth: int) -> None:
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(path):
+                found.add(entry.path)
+                if depth > 1 and entry.is_dir(follow_symlinks=False):
+                    look(entry.path, depth - 1)
+
+    for path, depth in SCRATCH.items():
+        look(path, depth)
+    return sorted(found)
+
+
+def processes() -> list[dict[str, Any]]:
+    """Gluster's processes, and those of the user manila, with their age."""
+    found = []
+    uptime = float(Path('/proc/uptime').read_text().split()[0])
+    hertz = os.sysconf('SC_CLK_TCK')
+    for path in Path('/proc').glob('[0-9]*'):
+        with contextlib.suppress(OSError):
+            words = (path / 'cmdline').read_bytes().decode().split('\0')
+            name = (path / 'comm').read_text().strip()
+            environ = (path / 'environ').read_bytes().split(b'\0')
+            manila = (
+                path.stat().st_uid == 1000 or b'SUDO_USER=manila' in environ
+            )
+            if name not in ('glusterfs', 'glusterfsd') and not manila:
+                continue
+            stat = (path / 'stat').read_text().rpartition(')')[2].split()
+            if stat[0] == 'Z':
+                continue
+            volfile = ''
+            if '--volfile-id' in words:
+                volfile = words[words.index('--volfile-id') + 1]
+            found.append(
+                {
+                    'pid': int(path.name),
+                    'name': name,
+                    'manila': manila,
+                    'volfile': volfile,
+                    'age': uptime - int(stat[19]) / hertz,
+                    'command': ' '.join(words).strip()[:200],
+                }
+            )
+    return found
+
+
+def units() -> list[str]:
+    """Units that have failed, and mounts that systemd does not find."""
+    text = said(
+        *('systemctl', 'list-units', '--failed', '--plain', '--no-legend')
+    )
+    return sorted(line.split()[0] for line in (text or '').splitlines())
+
+
+def cli() -> dict[str, list[str]] | None:
+    """Volumes and snapshots that glusterd names; None if it is silent."""
+    text = said(
+        *('gluster', '--mode=script', '--xml'),
+        stdin='volume list\nsnapshot list\n',
+    )
+    if not text or text.count('<cliOutput>') < 2:
+        return None
+    return {
+        'volumes': re.findall('<volume>([^<]+)</volume>', text),
+        'snapshots': re.findall('<snapshot>([^<]+)</snapshot>', text),
+    }
+
+
+if __name__ == '__main__':
+    print(
+        json.dumps(
+            {
+                # First: what it leaves behind is seen by what follows.
+                'cli': cli(),
+                'volumes': volumes(),
+                'snapshots': snapshots(),
+                'lvs': logical_volumes(),
+                'mounts': mounts(),
+                'directories': directories(),
+                'files': files(),
+                'processes': processes(),
+                'units': units(),
+            }
+        )
+    )

@@ -1,0 +1,170 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The machine the lab runs on: commands, processes, files, locks.
+
+Everything here is about the host, never about a guest.
+"""
+
+from collections.abc import Iterator, Sequence
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+import shutil
+import signal
+import subprocess
+import time
+
+from tests.lab.errors import EXCERPT, LabError
+
+#: What the lab runs on the host, and the Debian package that brings it.
+PROGRAMS = {
+    'linux.uml': 'user-mode-linux',
+    'mmdebstrap': 'mmdebstrap',
+    'mke2fs': 'e2fsprogs',
+    'ip': 'iproute2',
+    'tc': 'iproute2',
+    'nsenter': 'util-linux',
+    'ssh': 'openssh-client',
+    'ssh-keygen': 'openssh-client',
+    'openssl': 'openssl',
+}
+
+#: Debian keeps some of those where only root's path leads.
+_PATH = f'{os.environ.get("PATH", "")}:/usr/local/sbin:/usr/sbin:/sbin'
+
+
+def check() -> None:
+    """Raise a LabError that lists everything this host lacks."""
+    problems = []
+    if os.geteuid() != 0:
+        problems.append('it needs root (network namespace, taps, images)')
+    missing = {
+        package
+        for program, package in PROGRAMS.items()
+        if shutil.which(program, path=_PATH) is None
+    }
+    if missing:
+        problems.append(
+            f'these Debian packages are missing: {" ".join(sorted(missing))}'
+        )
+    if not Path('/dev/net/tun').exists():
+        problems.append('there is no /dev/net/tun (kernel module tun)')
+    if problems:
+        raise LabError(f'the lab cannot run here: {"; ".join(problems)}')
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float = 60,
+    stdin: bytes | None = None,
+    check: bool = True,
+) -> str:
+    """Run a command on the host and return what it wrote to stdout.
+
+    :param timeout: seconds.
+    :param check: whether an exit status other than 0 is a LabError.
+    """
+    try:
+        done = subprocess.run(
+            argv,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            timeout=timeout,
+            env={**os.environ, 'PATH': _PATH, 'LC_ALL': 'C'},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LabError(
+            f'{" ".join(argv)!r} did not end within {timeout:g} s'
+        ) from error
+    except OSError as error:
+        raise LabError(f'{argv[0]!r} cannot be run: {error}') from error
+    if check and done.returncode != 0:
+        said = (done.stderr or done.stdout).decode(errors='replace')
+        raise LabError(
+            f'{" ".join(argv)!r} ended with status {done.returncode}:\n'
+            f'{said.strip()[-EXCERPT:]}'
+        )
+    return done.stdout.decode(errors='replace')
+
+
+def started(pid: int) -> int | None:
+    """When a process was started, in clock ticks since boot.
+
+    A pid together with this names one process for ever. None: there is no
+    such process, or only its zombie.
+    """
+    try:
+        stat = Path(f'/proc/{pid}/stat').read_text()
+    except OSError:
+        return None
+    # The command's name, in brackets, may itself hold blanks and brackets.
+    fields = stat.rpartition(')')[2].split()
+    return None if fields[0] in 'ZX' else int(fields[19])
+
+
+def processes_with(*arguments: str) -> list[int]:
+    """Pids of the processes whose command line has all these words."""
+    wanted = {argument.encode() for argument in arguments}
+    found = []
+    for path in Path('/proc').glob('[0-9]*/cmdline'):
+        try:
+            words = path.read_bytes().split(b'\0')
+        except OSError:
+            continue
+        if wanted <= set(words):
+            found.append(int(path.parent.name))
+    return found
+
+
+def kill_all_with(*arguments: str, timeout: float = 20) -> None:
+    """SIGKILL the processes whose command line has all these words.
+
+    :raises LabError: when some are still there after *timeout* seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while pids := processes_with(*arguments):
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise LabError(f'processes {pids} do not die ({arguments})')
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file, waiting for it if need be.
+
+    The kernel gives it back when the holder dies, however it dies.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open('a') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old or the new one, whole."""
+    beside = path.with_name(f'.{path.name}.{os.getpid()}')
+    beside.write_text(text)
+    beside.replace(path)
+
+
+def copy_sparse(source: Path, target: Path) -> None:
+    """Copy a disk image without its holes."""
+    run(
+        ['cp', '--sparse=always', '--reflink=auto', str(source), str(target)],
+        timeout=300,
+    )

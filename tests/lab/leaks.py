@@ -1,0 +1,287 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is left on the storage nodes that belongs to no one.
+
+The nodes are asked (:mod:`tests.lab.census`), never the driver. What was
+there when the lab came up is no leak, and neither is what belongs to a
+share or snapshot that the caller says is alive. Everything else is.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+import json
+from pathlib import Path
+import re
+import time
+from typing import Any
+
+from tests.lab import disks
+from tests.lab.errors import LabError
+from tests.lab import host
+from tests.lab.node import StorageNode
+
+#: What one node says there is; see census.py for what is in it.
+Census = Mapping[str, Any]
+
+CENSUS = Path(__file__).with_name('census.py')
+
+#: Gluster's own litter, left by each volume there ever was, and what comes
+#: and goes by itself.
+_LITTER = re.compile(
+    r'/run/gluster/[0-9a-f]+\.socket$|/run/gluster/changelog-'
+    r'|/run/(gluster|lock|lvm|udev|systemd|log|user|credentials)$'
+    r'|/run/lock/lvm|/run/gluster/(snaps|vols|shd)$'
+    r'|/var/lib/glusterd/(vols|snaps)/[^/]+$'
+    r'|(/var)?/tmp/systemd-private-'
+)
+
+
+@dataclass(frozen=True, order=True)
+class Leak:
+    """One thing on one node that should not be there.
+
+    :param kind: volume, snapshot, activated, lv, tag, mount, directory,
+        process, unit, file, or silent for what could not be asked.
+    """
+
+    node: str
+    kind: str
+    name: str
+    detail: str = ''
+
+    def __str__(self) -> str:
+        more = f' ({self.detail})' if self.detail else ''
+        return f'{self.node}: {self.kind} {self.name}{more}'
+
+
+@dataclass(frozen=True)
+class Alive:
+    """What the living shares and snapshots own, on any node.
+
+    :param hexes: ids that LVs and mount points of clones are named by.
+    """
+
+    shares: frozenset[str]
+    snapshots: frozenset[str]
+    activated: frozenset[str]
+    hexes: frozenset[str]
+
+    def volume(self, name: str) -> bool:
+        return name.removeprefix('manila-') in self.shares
+
+    def snapshot(self, name: str) -> bool:
+        return name.removeprefix('manila-snap-') in self.snapshots
+
+    def lv(self, name: str) -> bool:
+        return self.volume(name) or name.partition('_')[0] in self.hexes
+
+    def path(self, path: str) -> bool:
+        """Whether a mount point or directory belongs to something alive."""
+        for part in path.split('/'):
+            if part in self.hexes:
+                return True
+            if part.startswith('manila-') and (
+                self.volume(part) or self.snapshot(part)
+            ):
+                return True
+        return False
+
+
+def alive(
+    censuses: Iterable[Census],
+    shares: Iterable[str],
+    snapshots: Iterable[str],
+    activated: Iterable[str] = (),
+) -> Alive:
+    """What belongs to the living, by what all nodes together know."""
+    names = Alive(
+        *(frozenset(shares), frozenset(snapshots)),
+        *(frozenset(activated), frozenset()),
+    )
+    hexes: set[str] = set()
+    for census in censuses:
+        for name, found in census['volumes'].items():
+            if names.volume(name):
+                hexes.update(found)
+        for name, snapshot in census['snapshots'].items():
+            if names.snapshot(name):
+                hexes.update(snapshot['hexes'])
+    return Alive(
+        names.shares, names.snapshots, names.activated, frozenset(hexes)
+    )
+
+
+def compare(
+    node: str, before: Census, now: Census, living: Alive, age: float
+) -> Iterator[Leak]:
+    """The leaks of one node.
+
+    :param age: seconds after which a command of the driver's is left over.
+    """
+    yield from _gluster(node, before, now, living)
+    yield from _lvm(node, before, now, living)
+    for target, source in now['mounts'].items():
+        if target not in before['mounts'] and not living.path(target):
+            yield Leak(node, 'mount', target, source)
+    for path in _new(before, now, 'directories'):
+        if not living.path(path):
+            yield Leak(node, 'directory', path)
+    for path in _new(before, now, 'files'):
+        if not _LITTER.match(path) and not living.path(path):
+            yield Leak(node, 'file', path)
+    for unit in _new(before, now, 'units'):
+        yield Leak(node, 'unit', unit, 'failed')
+    yield from _processes(node, now, living, age)
+
+
+def _new(before: Census, now: Census, key: str) -> list[str]:
+    return sorted(set(now[key]) - set(before[key]))
+
+
+def _gluster(
+    node: str, before: Census, now: Census, living: Alive
+) -> Iterator[Leak]:
+    if now['cli'] is None:
+        yield Leak(node, 'silent', 'gluster', 'the CLI has no answer')
+    said = now['cli'] or {'volumes': [], 'snapshots': []}
+    for name in sorted({*said['volumes'], *now['volumes']}):
+        if name in before['volumes'] or living.volume(name):
+            continue
+        yield Leak(node, 'volume', name, _where(name, said, now, 'volumes'))
+    for name in sorted({*said['snapshots'], *now['snapshots']}):
+        if name in before['snapshots']:
+            continue
+        if not living.snapshot(name):
+            where = _where(name, said, now, 'snapshots')
+            yield Leak(node, 'snapshot', name, where)
+        elif (
+            now['snapshots'].get(name, {}).get('active')
+            and name.removeprefix('manila-snap-') not in living.activated
+        ):
+            yield Leak(node, 'activated', name)
+
+
+def _where(name: str, said: Census, now: Census, key: str) -> str:
+    places = []
+    if name in said[key]:
+        places.append('known to glusterd')
+    if name in now[key]:
+        places.append('on its disk')
+    return ', '.join(places)
+
+
+def _lvm(
+    node: str, before: Census, now: Census, living: Alive
+) -> Iterator[Leak]:
+    if now['lvs'] is None:
+        yield Leak(node, 'silent', 'lvs', 'LVM has no answer')
+        return
+    known = {(lv['vg_name'], lv['lv_name']) for lv in before['lvs']}
+    for lv in now['lvs']:
+        full = f'{lv["vg_name"]}/{lv["lv_name"]}'
+        if lv['lv_name'] == disks.FILLER:
+            continue
+        if (lv['vg_name'], lv['lv_name']) not in known and not living.lv(
+            lv['lv_name']
+        ):
+            yield Leak(node, 'lv', full, lv['lv_tags'])
+        for tag in filter(None, lv['lv_tags'].split(',')):
+            key, _, value = tag.partition('=')
+            if (
+                (key == 'manila.share' and value not in living.shares)
+                or (key == 'manila.snapshot' and value not in living.snapshots)
+                or (key == 'manila.mount' and not living.path(value))
+            ):
+                yield Leak(node, 'tag', full, tag)
+
+
+def _processes(
+    node: str, now: Census, living: Alive, age: float
+) -> Iterator[Leak]:
+    """Bricks of the dead, self-heal daemons of no one, stuck commands."""
+    any_volume = bool(now['volumes'])
+    for process in now['processes']:
+        volfile = str(process['volfile'])
+        detail = f'pid {process["pid"]}: {process["command"]}'
+        if process['name'] in ('glusterfs', 'glusterfsd'):
+            if volfile.startswith('shd/') or volfile.startswith('gluster'):
+                # One daemon serves all volumes; it is named by the first.
+                if not any_volume:
+                    yield Leak(node, 'process', volfile, detail)
+            elif not _serves_living(volfile, living):
+                yield Leak(node, 'process', volfile, detail)
+        elif (
+            process['manila']
+            and process['age'] > age
+            and not process['name'].startswith(('sshd', 'sudo'))
+        ):
+            yield Leak(node, 'process', process['name'], detail)
+
+
+def _serves_living(volfile: str, living: Alive) -> bool:
+    """Whether a brick's volfile id is that of a living share or snapshot.
+
+    ``VOLUME.HOST.PATH``, and for snapshots ``/snaps/NAME/HEX.HOST.PATH``.
+    """
+    if volfile.startswith(('/snaps/', 'snaps/')):
+        return living.snapshot(volfile.strip('/').split('/')[1])
+    return living.volume(volfile.partition('.')[0])
+
+
+def _take(nodes: Sequence[StorageNode]) -> dict[str, Census]:
+    """The census of every node, taken side by side."""
+    if dark := [node.name for node in nodes if not node.guest.running()]:
+        raise LabError(f'leaks cannot be looked for: {dark} are off')
+    program = CENSUS.read_bytes()
+
+    def ask(node: StorageNode) -> Census:
+        said = node.succeed('python3 -', timeout=200, stdin=program)
+        census: Census = json.loads(said)
+        return census
+
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        found = pool.map(ask, nodes)
+        return dict(zip((node.name for node in nodes), found, strict=True))
+
+
+def record_baseline(nodes: Sequence[StorageNode], path: Path) -> None:
+    """Take what is there now for what belongs there."""
+    host.write_atomically(path, json.dumps(_take(nodes)))
+
+
+def find(
+    nodes: Sequence[StorageNode],
+    baseline: Path,
+    shares: Iterable[str],
+    snapshots: Iterable[str],
+    activated: Iterable[str],
+    *,
+    settle: float,
+    age: float,
+) -> list[Leak]:
+    """The leaks on all nodes, after what is about to go has gone."""
+    before: dict[str, Census] = json.loads(baseline.read_text())
+    shares, snapshots = list(shares), list(snapshots)
+    activated = list(activated)
+    deadline = time.monotonic() + settle
+    while True:
+        now = _take(nodes)
+        living = alive(now.values(), shares, snapshots, activated)
+        leaks = [
+            leak
+            for name, census in now.items()
+            for leak in compare(name, before[name], census, living, age)
+        ]
+        if not leaks or time.monotonic() > deadline:
+            return sorted(leaks)
+        time.sleep(1)

@@ -1,0 +1,171 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A storage node: glusterd, thin pools, and what an operator puts on it."""
+
+from pathlib import Path
+import re
+
+from tests.lab import disks
+from tests.lab.errors import LabError, Unexpected
+from tests.lab.machine import Machine
+
+#: The files that the project ships for its storage nodes.
+SHIPPED = Path(__file__).parents[2] / 'manila_glusterfs_clone' / 'node'
+
+BOOT_SCRIPT = '/usr/local/lib/manila-glusterfs-clone/mount-bricks'
+BOOT_UNIT = 'manila-glusterfs-clone-bricks.service'
+SUDOERS = '/etc/sudoers.d/manila-glusterfs-clone'
+
+
+class StorageNode(Machine):
+    """A machine that holds bricks."""
+
+    # -- power
+
+    def boot(self, *, expect_glusterd: bool = True) -> None:
+        """Switch it on and wait until it is ready.
+
+        :param expect_glusterd: whether it is Unexpected that glusterd does
+            not run in the end.
+        """
+        super().boot()
+        if expect_glusterd:
+            self.unit_is('glusterd')
+
+    # -- glusterd
+
+    def start_glusterd(self) -> None:
+        self.succeed('systemctl start glusterd', timeout=120)
+
+    def stop_glusterd(self) -> None:
+        """Stop it as Debian's unit does: its bricks end with it."""
+        self.succeed('systemctl stop glusterd', timeout=120)
+
+    def kill_glusterd(self) -> None:
+        """Kill the daemon at once, in the middle of whatever it does.
+
+        systemd then ends what is left in its control group, bricks too, and
+        starts it again after a minute, if :meth:`start_glusterd` does not.
+        """
+        self.succeed('kill -9 $(cat /run/glusterd.pid)')
+
+    def gluster(self, command: str, timeout: float = 130) -> str:
+        """Run one command of the gluster CLI that must succeed."""
+        return self.succeed(f'gluster --mode=script {command}', timeout)
+
+    def connected_peers(self) -> int:
+        """How many nodes this one sees in its trusted pool, itself too."""
+        said = self.succeed('gluster --mode=script pool list')
+        return len(re.findall(r'\bConnected\b', said))
+
+    # -- what an operator installs
+
+    def install_sudoers(self) -> None:
+        """Let the user manila run what the driver runs, and no more."""
+        path = SHIPPED / 'sudoers'
+        text = (
+            path.read_text()
+            if path.exists()
+            else 'manila ALL=(root) NOPASSWD: ALL\n'
+        )
+        self.put(text, SUDOERS, 0o440)
+        done = self.execute('visudo -c')
+        if done.status != 0:
+            raise LabError(f'sudo does not take {path}: {done.err}')
+
+    def install_boot_unit(self) -> None:
+        """Install what mounts bricks before glusterd, if it is there."""
+        script, unit = SHIPPED / 'mount-bricks', SHIPPED / BOOT_UNIT
+        if not (script.exists() and unit.exists()):
+            return
+        self.put_files(
+            {
+                BOOT_SCRIPT: (script.read_bytes(), 0o755),
+                f'/etc/systemd/system/{BOOT_UNIT}': (unit.read_bytes(), 0o644),
+            }
+        )
+        # It must outlive a power cut one second later.
+        self.succeed(f'systemctl -q enable {BOOT_UNIT}; sync -f /etc')
+
+    def remove_boot_unit(self) -> None:
+        """Undo :meth:`install_boot_unit`; nothing to undo is fine."""
+        self.succeed(
+            f'systemctl -q disable {BOOT_UNIT} 2>/dev/null || :; '
+            f'rm -f {BOOT_SCRIPT} /etc/systemd/system/{BOOT_UNIT}; '
+            f'systemctl daemon-reload; systemctl reset-failed; sync -f /etc'
+        )
+
+    # -- the disk below VG gvg
+
+    def slow_disk(self, milliseconds: int) -> None:
+        """Have every request to the disk take so much longer."""
+        self.succeed(disks.table('delay', milliseconds))
+
+    def fail_disk(self) -> None:
+        """Have every request to the disk end in an I/O error.
+
+        File systems and pools on it may need a reboot after the healing.
+        """
+        self.succeed(disks.table('error'))
+
+    def flaky_disk(self, up: int, down: int) -> None:
+        """Have the disk work for *up* and fail for *down* seconds."""
+        self.succeed(disks.table('flakey', up, down))
+
+    def heal_disk(self) -> None:
+        """Undo the three above."""
+        self.succeed(disks.linear())
+
+    # -- thin pools
+
+    def fill_pool(
+        self, pool: str = 'tight/pool', percent: float = 100
+    ) -> None:
+        """Fill a pool's data up to a percentage, as another tenant would.
+
+        Nothing is written past it, so that the pool stays well until
+        someone else wants a chunk.
+        """
+        self.succeed(disks.fill(pool, percent), timeout=300)
+
+    def drain_pool(self, pool: str = 'tight/pool') -> None:
+        """Undo :meth:`fill_pool`."""
+        self.succeed(disks.drain(pool), timeout=120)
+
+    def fill_pool_metadata(
+        self, pool: str = 'tight/pool', percent: float = 95
+    ) -> None:
+        """Fill a pool's metadata up to a percentage, at most 99.
+
+        A pool whose metadata is quite full goes read-only and asks for a
+        repair, which :meth:`drain_pool_metadata` is not.
+        """
+        if not 0 <= percent <= 99:
+            raise ValueError(f'{percent} is not from 0 to 99')
+        self.succeed(disks.fill_metadata(pool, percent), timeout=120)
+
+    def drain_pool_metadata(self, pool: str = 'tight/pool') -> None:
+        """Undo :meth:`fill_pool_metadata`."""
+        self.succeed(disks.fill_metadata(pool, -1), timeout=120)
+
+    def pool_usage(self, pool: str) -> tuple[float, float]:
+        """How full a pool's data and metadata are, in percent."""
+        said = self.succeed(
+            f'lvs --noheadings -o data_percent,metadata_percent {pool}'
+        )
+        try:
+            data, metadata = (float(word) for word in said.split())
+        except ValueError:
+            raise Unexpected(
+                f'{pool} on {self.name} does not say how full it is: {said}'
+            ) from None
+        return data, metadata

@@ -1,0 +1,147 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a lab leaves on the host's disk, and the removal of it.
+
+A lab is a directory below :func:`root`, with ``lab.json`` in it from before
+the first thing is made until after the last one is gone. A lab whose owner
+has died, and that was not detached, is swept away by whoever comes next.
+"""
+
+from dataclasses import asdict, dataclass
+import json
+import os
+from pathlib import Path
+import re
+import shutil
+
+from tests.lab.errors import LabError
+from tests.lab import guest
+from tests.lab import host
+from tests.lab.network import Network, client_port, storage_port
+from tests.lab.ssh import Link
+
+#: What becomes part of the name of a namespace and of paths of sockets.
+_NAME = re.compile(r'[a-z0-9][a-z0-9-]{0,23}')
+
+
+@dataclass(frozen=True)
+class Record:
+    """What there is to know of a lab.
+
+    :param owner: pid of the process that ends with the lab, or the lab
+        with it.
+    :param born: when that process was started; see host.started().
+    :param detached: it lives on without its owner.
+    """
+
+    name: str
+    release: str
+    nodes: int
+    clients: int
+    node_memory: int
+    client_memory: int
+    image: str
+    owner: int
+    born: int
+    detached: bool = False
+
+    @property
+    def directory(self) -> Path:
+        return root() / self.name
+
+    @property
+    def namespace(self) -> str:
+        return f'mgc-{self.name}'
+
+    def abandoned(self) -> bool:
+        """Whether no one will ever take it down."""
+        return not self.detached and host.started(self.owner) != self.born
+
+    def save(self) -> None:
+        host.write_atomically(
+            self.directory / 'lab.json', json.dumps(asdict(self), indent=1)
+        )
+
+
+def root() -> Path:
+    """The directory of the directories of all labs."""
+    return Path(
+        os.environ.get(
+            'MANILA_GLUSTERFS_CLONE_LAB_STATE',
+            '/var/tmp/manila-glusterfs-clone-lab',
+        )
+    )
+
+
+def load(name: str) -> Record:
+    """The record of a lab.
+
+    :raises LabError: when there is no such lab.
+    """
+    path = root() / name / 'lab.json'
+    try:
+        return Record(**json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise LabError(f'there is no lab {name!r}') from None
+    except (TypeError, ValueError) as error:
+        raise LabError(f'{path} cannot be understood: {error}') from error
+
+
+def every() -> list[Record]:
+    """The records of all labs, in order of their names."""
+    return [
+        load(path.parent.name) for path in sorted(root().glob('*/lab.json'))
+    ]
+
+
+def claim(record: Record) -> None:
+    """Make a lab's directory and record, sweeping what is abandoned.
+
+    :raises LabError: when the name is not allowed, or taken.
+    """
+    if not _NAME.fullmatch(record.name):
+        raise LabError(f'{record.name!r} is no name for a lab')
+    with host.locked(root() / '.lock'):
+        for other in every():
+            if other.abandoned():
+                destroy(other)
+        if (record.directory / 'lab.json').exists():
+            raise LabError(f'lab {record.name!r} is up already')
+        # Left where a lab died before it had a record: nothing is in use.
+        shutil.rmtree(record.directory, ignore_errors=True)
+        record.directory.mkdir(mode=0o755)
+        record.save()
+    users = Path(record.image) / 'users'
+    users.mkdir(exist_ok=True)
+    (users / record.name).write_text(str(record.directory))
+
+
+def destroy(record: Record) -> None:
+    """Remove all there is of a lab; what is gone already is fine."""
+    directory = record.directory
+    guest.kill_all(directory)
+    network = Network(record.namespace)
+    ports = [storage_port(i + 1) for i in range(record.nodes)]
+    ports += [client_port(i + 1) for i in range(record.clients)]
+    for port in ports:
+        Link(port.name, port.address, network, directory).close()
+    network.delete()
+    (Path(record.image) / 'users' / record.name).unlink(missing_ok=True)
+    # The record goes last: until then the lab can be found and swept.
+    for path in directory.iterdir() if directory.exists() else ():
+        if path.name == 'lab.json':
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(directory, ignore_errors=True)

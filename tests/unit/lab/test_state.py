@@ -1,0 +1,70 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A lab is swept when, and only when, no one can take it down any more."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.lab.errors import LabError
+from tests.lab import host
+from tests.lab import state
+
+
+@pytest.fixture
+def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> state.Record:
+    monkeypatch.setenv('MANILA_GLUSTERFS_CLONE_LAB_STATE', str(tmp_path))
+    image = tmp_path.parent / 'image'
+    image.mkdir(exist_ok=True)
+    pid = os.getpid()
+    return state.Record(
+        *('x', '10.3', 0, 0, 768, 448, str(image)),
+        *(pid, host.started(pid) or 0),
+    )
+
+
+def test_what_is_saved_is_loaded(record: state.Record) -> None:
+    state.claim(record)
+    assert state.load('x') == record
+    assert state.every() == [record]
+
+
+def test_a_name_is_taken_once(record: state.Record) -> None:
+    state.claim(record)
+    with pytest.raises(LabError, match='up already'):
+        state.claim(record)
+
+
+@pytest.mark.parametrize('name', ['', '../x', 'X', 'a' * 25, 'a b'])
+def test_names_that_are_none(record: state.Record, name: str) -> None:
+    with pytest.raises(LabError, match='no name'):
+        state.claim(dataclasses.replace(record, name=name))
+
+
+def test_abandoned(record: state.Record) -> None:
+    # The pid is somebody else's by now.
+    other = dataclasses.replace(record, born=record.born - 1)
+    assert not record.abandoned()
+    assert other.abandoned()
+    assert not dataclasses.replace(other, detached=True).abandoned()
+
+
+def test_the_next_one_sweeps(record: state.Record) -> None:
+    state.claim(dataclasses.replace(record, born=record.born - 1))
+    (record.directory / 'root_key').write_text('')
+    state.claim(record)
+    assert [path.name for path in record.directory.iterdir()] == ['lab.json']
+    state.destroy(record)
+    state.destroy(record)
+    assert not record.directory.exists()

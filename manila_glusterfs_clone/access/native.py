@@ -1,0 +1,326 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Who may mount a share with the GlusterFS client.
+
+Without TLS a client is known by its address (rules of the type ``ip``,
+option ``auth.allow``); with TLS by the common name of its certificate
+(``cert``, ``auth.ssl-allow``), and then its address does not matter.
+
+GlusterFS 10 and 11.1 understand ``/8``, ``/16`` and ``/24`` in
+``auth.allow`` and misread any other prefix: ``10.0.0.9/32`` admits
+everyone (glusterfs issue 4108, and seen). So no prefix is ever passed on: a
+network becomes the addresses and octet patterns that are exactly it, 128 at
+most.
+
+glusterd writes an option as one line and overruns its buffer when that is
+longer than 4,092 bytes (``glusterd-store.c``); rules that do not fit are
+refused.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+import ipaddress
+import re
+import time
+
+from oslo_log import log
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import gluster
+
+LOG = log.getLogger(__name__)
+
+ALLOW = 'auth.allow'
+REJECT = 'auth.reject'
+TLS_ALLOW = 'auth.ssl-allow'
+TLS_OPTIONS = ('client.ssl', 'server.ssl')
+
+#: Longest value, in bytes, of an access list.
+_LONGEST = 4000
+
+#: Seconds within which bricks disconnect the clients of a revoked rule.
+_EVICTION = 60.0
+
+_COMMON_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}')
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """One access rule, as Manila has it."""
+
+    access_id: str
+    access_type: str
+    access_to: str
+    access_level: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What the access lists are to be, and which rules cannot be in them."""
+
+    options: Mapping[str, str]
+    #: Why, by the access id of each rule that is refused.
+    refused: Mapping[str, str]
+
+
+def is_common_name(name: str) -> bool:
+    """Whether a common name can be put into an access list as it is."""
+    return bool(_COMMON_NAME.fullmatch(name))
+
+
+def patterns(network: ipaddress.IPv4Network) -> tuple[str, ...]:
+    """Give the addresses and patterns that are exactly this network."""
+    octets, rest = divmod(network.prefixlen, 8)
+    if rest:
+        octets += 1
+    if octets == 0:
+        return ('*',)
+    found = []
+    for part in network.subnets(new_prefix=octets * 8):
+        head = str(part.network_address).split('.')[:octets]
+        found.append('.'.join(head) + ('' if octets == 4 else '.*'))
+    return tuple(found)
+
+
+class NativeAccess:
+    """Access rules of the GLUSTERFS protocol.
+
+    :param tls: whether clients are known by their certificates.
+    :param server_names: common names of the nodes' own certificates.
+    """
+
+    def __init__(
+        self,
+        nodes: cluster.Cluster,
+        *,
+        tls: bool,
+        server_names: Sequence[str] = (),
+    ) -> None:
+        self._cluster = nodes
+        self._tls = tls
+        self._server_names = tuple(server_names)
+
+    def closed(self) -> dict[str, str]:
+        """Give the options of a volume that admits nobody yet."""
+        return dict(self.plan(()).options)
+
+    def inherited(self, volume: gluster.Volume) -> tuple[str, ...]:
+        """Name the options that a clone must not have from its origin.
+
+        Those of :meth:`closed` need not be named: they are overwritten.
+        """
+        return tuple(
+            option
+            for option in sorted(volume.options)
+            if option == REJECT
+            or (option == TLS_ALLOW and not self._tls)
+            # gNFS is not built any more, and an option of it makes every
+            # later change of an option fail.
+            or (option.startswith('nfs.') and option != 'nfs.disable')
+        )
+
+    def plan(self, rules: Iterable[Rule]) -> Plan:
+        """Work out the access lists; of the rules the first have the room.
+
+        A plan has every option that says who may mount, so that it does
+        not matter what was set before.
+        """
+        names: list[str] = list(self._server_names) if self._tls else []
+        refused = {}
+        for rule in rules:
+            try:
+                wanted = self._entries(rule)
+            except errors.NotPossible as error:
+                refused[rule.access_id] = str(error)
+                continue
+            more = names + [name for name in wanted if name not in names]
+            if len(','.join(more)) > _LONGEST:
+                refused[rule.access_id] = (
+                    f'the share has more rules than fit into the '
+                    f'{_LONGEST} bytes of a GlusterFS access list'
+                )
+                continue
+            names = more
+        listed = ','.join(sorted(names))
+        if not self._tls:
+            options = {ALLOW: listed or gluster.NOBODY}
+            options.update(dict.fromkeys(TLS_OPTIONS, 'off'))
+        else:
+            # A certificate that is allowed is enough: nobody needs to be
+            # let in by the address.
+            options = {ALLOW: gluster.NOBODY, TLS_ALLOW: listed}
+            options.update(dict.fromkeys(TLS_OPTIONS, 'on'))
+        return Plan(options, refused)
+
+    def _entries(self, rule: Rule) -> tuple[str, ...]:
+        """Give the entries of the access list that a rule asks for."""
+        kind = 'cert' if self._tls else 'ip'
+        if rule.access_type != kind:
+            raise errors.NotPossible(
+                f'this back end takes rules of the type {kind}, not '
+                f'{rule.access_type}'
+            )
+        if rule.access_level != 'rw':
+            raise errors.NotPossible(
+                f'the access level {rule.access_level} is not to be had for '
+                f'single GlusterFS clients, only rw'
+            )
+        return self._name(rule) if self._tls else self._network(rule)
+
+    @staticmethod
+    def _network(rule: Rule) -> tuple[str, ...]:
+        try:
+            network = ipaddress.ip_network(rule.access_to)
+        except ValueError as error:
+            raise errors.NotPossible(str(error)) from error
+        if not isinstance(network, ipaddress.IPv4Network):
+            raise errors.NotPossible('GlusterFS cannot match IPv6 networks')
+        return patterns(network)
+
+    def _name(self, rule: Rule) -> tuple[str, ...]:
+        if not is_common_name(rule.access_to):
+            raise errors.NotPossible(
+                f'{rule.access_to!r} has characters that a common name in a '
+                f'GlusterFS access list cannot have'
+            )
+        if rule.access_to.casefold() in {
+            name.casefold() for name in self._server_names
+        }:
+            raise errors.NotPossible(
+                f'{rule.access_to} is the name of a storage node'
+            )
+        return (rule.access_to,)
+
+    def apply(self, name: str, rules: Sequence[Rule]) -> Mapping[str, str]:
+        """Let exactly these rules hold on a volume, and verify it.
+
+        That clients without a rule are gone is seen by their addresses.
+        With TLS it cannot be: gluster does not tell the common names of
+        those who are connected. Bricks disconnect them all the same, within
+        seconds.
+
+        :return: why, by access id, for each rule that cannot hold.
+        :raises errors.NotPossible: the volume does not exist.
+        :raises errors.Unsettled: clients that have no rule any more stay
+            connected.
+        """
+        plan = self.plan(rules)
+        for access_id, reason in plan.refused.items():
+            LOG.warning(
+                'Access rule %s of volume %s cannot hold: %s',
+                access_id,
+                name,
+                reason,
+            )
+        volume = self._cluster.read(lambda line: line.volume(name))
+        if volume is None:
+            raise errors.NotPossible(f'volume {name} does not exist')
+        if not _holds(volume, plan):
+            self._cluster.change(
+                lambda line: line.set_options(name, plan.options),
+                lambda line: _holds(line.volume(name), plan),
+            )
+            volume = self._cluster.read(lambda line: line.volume(name))
+            if not _holds(volume, plan):
+                raise errors.Unsettled(
+                    f'volume {name}',
+                    'its access lists are not as they were just set',
+                )
+        if volume is not None:
+            self._require_no_stray_bricks(volume)
+        if volume is not None and volume.is_started and not self._tls:
+            self._await_eviction(name, plan.options[ALLOW].split(','))
+        return plan.refused
+
+    def _require_no_stray_bricks(self, volume: gluster.Volume) -> None:
+        """Make sure that no brick goes on under the rules of before.
+
+        :raises errors.Unsettled: glusterd on the others has no connection
+            to that on a node with a brick, and that node is not down.
+        """
+        away = {
+            peer.uuid
+            for peer in self._cluster.read(lambda line: line.peers())
+            if not peer.connected
+        } & {brick.node_uuid for brick in volume.bricks}
+        if not away:
+            return
+        members = self._cluster.members()
+        known = {member.node for member in members}
+        suspects = [m.node for m in members if m.uuid in away]
+        # One that was away ever since the service started may be any.
+        suspects += [n for n in self._cluster.nodes if n not in known]
+        done, failed = self._cluster.try_everywhere(
+            lambda node: node.mounts.all(), suspects
+        )
+        alive = set(done) | {
+            name
+            for name, error in failed.items()
+            if not isinstance(error, errors.Unreachable)
+        }
+        if alive:
+            raise errors.Unsettled(
+                f'volume {volume.name}',
+                f'glusterd has no connection to {", ".join(sorted(alive))}, '
+                f'whose bricks may still admit who has no rule any more',
+            )
+
+    def _await_eviction(self, name: str, allowed: Sequence[str]) -> None:
+        """Wait until no client is connected that no rule admits."""
+        deadline = time.monotonic() + _EVICTION
+        while True:
+            try:
+                bricks = self._cluster.read(
+                    lambda line: line.bricks(name, clients=True)
+                )
+            except errors.Busy:
+                strangers = frozenset({'(not known yet)'})
+            else:
+                strangers = frozenset(
+                    address
+                    for brick in bricks
+                    for address in brick.clients
+                    if not matches(address, allowed)
+                )
+                if strangers:
+                    # The nodes' own daemons are always connected.
+                    strangers -= self._server_addresses()
+            if not strangers:
+                return
+            if time.monotonic() >= deadline:
+                raise errors.Unsettled(
+                    f'volume {name}',
+                    f'clients that no rule admits are still connected after '
+                    f'{_EVICTION:g} s: {", ".join(sorted(strangers))}',
+                )
+            time.sleep(0.5)
+
+    def _server_addresses(self) -> frozenset[str]:
+        found, _ = self._cluster.try_everywhere(lambda node: node.addresses())
+        return frozenset().union(*found.values())
+
+
+def matches(address: str, entries: Iterable[str]) -> bool:
+    """Whether an address is admitted by entries that :func:`patterns` gave."""
+    return any(
+        entry == address
+        or (entry.endswith('*') and address.startswith(entry[:-1]))
+        for entry in entries
+    )
+
+
+def _holds(volume: gluster.Volume | None, plan: Plan) -> bool:
+    return volume is not None and all(
+        volume.options.get(option) == value
+        for option, value in plan.options.items()
+    )

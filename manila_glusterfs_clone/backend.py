@@ -1,0 +1,105 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""One back end: the services of one trusted storage pool, put together."""
+
+from collections.abc import Mapping
+import dataclasses
+
+from manila_glusterfs_clone.access import native
+from manila_glusterfs_clone import checks
+from manila_glusterfs_clone import clone
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone import layouts
+from manila_glusterfs_clone import locks
+from manila_glusterfs_clone import options
+from manila_glusterfs_clone import pools
+from manila_glusterfs_clone import reconcile
+from manila_glusterfs_clone import remote
+from manila_glusterfs_clone import shares
+from manila_glusterfs_clone import snapshots
+
+
+@dataclasses.dataclass(frozen=True)
+class Backend:
+    """The services of one back end."""
+
+    settings: options.Settings
+    cluster: cluster.Cluster
+    thin_pools: pools.Pools
+    shares: shares.Shares
+    snapshots: snapshots.Snapshots
+    cloner: clone.Cloner
+    reconciler: reconcile.Reconciler
+
+    def check(self) -> None:
+        """Find everything that keeps the back end from serving.
+
+        :raises errors.Misconfigured: with every problem.
+        """
+        checks.run(self.settings, self.cluster)
+
+    def layout(self, wanted: str | None = None) -> layouts.Layout:
+        """Give the layout that is wanted, or else the configured one."""
+        return layouts.choose(
+            wanted or self.settings.layout, len(self.cluster.nodes)
+        )
+
+    def capacities(self) -> Mapping[str, pools.Capacity]:
+        """Give the capacity of each pool for shares of the usual layout."""
+        return self.thin_pools.capacities(self.settings.pools, self.layout())
+
+    def close(self) -> None:
+        """End all connections; those that are needed again are reopened."""
+        self.cluster.close()
+
+
+def open_backend(settings: options.Settings) -> Backend:
+    """Put a back end together; nothing is connected to yet."""
+    credentials = remote.Credentials(
+        private_key=settings.ssh_private_key,
+        known_hosts=settings.ssh_known_hosts,
+    )
+    nodes = cluster.Cluster(
+        [
+            cluster.Node(
+                remote.Remote(
+                    remote.Address(name, settings.ssh_port, settings.ssh_user),
+                    credentials,
+                    sudo=settings.ssh_user != 'root',
+                )
+            )
+            for name in settings.nodes
+        ],
+        settle_timeout=settings.settle_timeout,
+    )
+    thin_pools = pools.Pools(nodes, settings.limits)
+    mutex = locks.Locks(settings.lock_timeout)
+    access = native.NativeAccess(
+        nodes, tls=settings.tls, server_names=settings.tls_server_names
+    )
+    the_shares = shares.Shares(
+        nodes,
+        thin_pools,
+        access,
+        mutex,
+        backend=settings.backend,
+        brick_root=settings.brick_root,
+    )
+    return Backend(
+        settings=settings,
+        cluster=nodes,
+        thin_pools=thin_pools,
+        shares=the_shares,
+        snapshots=snapshots.Snapshots(nodes, thin_pools, the_shares, mutex),
+        cloner=clone.Cloner(nodes, thin_pools, the_shares, mutex),
+        reconciler=reconcile.Reconciler(nodes, the_shares, mutex),
+    )

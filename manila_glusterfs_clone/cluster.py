@@ -1,0 +1,340 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The nodes of one trusted storage pool, and who does what.
+
+Reads and writes of gluster go through one node, the *writer*: the first of
+the configured nodes that is well, so that every manila-share takes the same
+one and no two originators block each other's transactions. LVM and mounts
+are asked of each node, side by side.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+import concurrent.futures
+import dataclasses
+import random
+import threading
+import time
+from typing import TypeVar
+
+from oslo_log import log
+
+from manila_glusterfs_clone import console
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import gluster
+from manila_glusterfs_clone import lvm
+from manila_glusterfs_clone import mounts
+from manila_glusterfs_clone import remote
+
+LOG = log.getLogger(__name__)
+
+T = TypeVar('T')
+
+#: Seconds for which a node that failed as the writer is passed over.
+_REST = 30.0
+#: How often glusterd may begin something and give up.
+_COMMITS = 3
+#: Seconds between two tries, at first and at most; jitter halves them.
+_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+
+
+class Node:
+    """One storage node and its tools."""
+
+    def __init__(self, connection: remote.Remote) -> None:
+        self.remote = connection
+        self.name = connection.name
+        self.console = console.Console(connection)
+        self.gluster = gluster.Gluster(self.console)
+        self.lvm = lvm.Lvm(connection)
+        self.mounts = mounts.Mounts(connection)
+        self._addresses: frozenset[str] = frozenset()
+
+    def addresses(self) -> frozenset[str]:
+        """Give the IP addresses of the node, loopback left out.
+
+        Asked once: so they are known also when the node is down.
+        """
+        if not self._addresses:
+            result = self.remote.run(['hostname', '--all-ip-addresses'])
+            self._addresses = frozenset(result.stdout.split())
+        return self._addresses
+
+    def close(self) -> None:
+        self.console.close()
+        self.remote.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """A configured node as a member of the trusted storage pool."""
+
+    node: Node
+    uuid: str
+    #: The name that the pool knows it by, and so that bricks are made with.
+    host: str
+
+
+class Cluster:
+    """The nodes of one trusted storage pool, in the configured order.
+
+    :param settle_timeout: seconds to go on after a command whose outcome is
+        not known, or that is refused because another one is under way.
+    """
+
+    def __init__(
+        self, nodes: Sequence[Node], *, settle_timeout: float
+    ) -> None:
+        self.nodes = tuple(nodes)
+        self._settle_timeout = settle_timeout
+        self._guard = threading.Lock()
+        self._members: dict[str, Member] = {}
+        self._resting: dict[str, float] = {}
+
+    # -- who is who
+
+    def members(self) -> tuple[Member, ...]:
+        """Give the nodes that could be placed in the pool, in order.
+
+        A node that cannot be reached and was never seen is left out.
+        """
+        with self._guard:
+            known = dict(self._members)
+        if len(known) < len(self.nodes):
+            known = self._discover()
+            with self._guard:
+                self._members.update(known)
+                known = dict(self._members)
+        return tuple(
+            known[node.name] for node in self.nodes if node.name in known
+        )
+
+    def _discover(self) -> dict[str, Member]:
+        views, failed = self.try_everywhere(lambda node: node.gluster.peers())
+        for name, error in failed.items():
+            LOG.warning('Node %s does not tell its peers: %s', name, error)
+        hosts = {
+            peer.uuid: peer.hostname
+            for peers in views.values()
+            for peer in peers
+            if peer.hostname != 'localhost'
+        }
+        found = {}
+        for node in self.nodes:
+            for peer in views.get(node.name, ()):
+                if peer.hostname == 'localhost':
+                    found[node.name] = Member(
+                        node, peer.uuid, hosts.get(peer.uuid, node.name)
+                    )
+        return found
+
+    def member(self, uuid: str) -> Member:
+        """Give the node with this UUID in the trusted storage pool.
+
+        :raises errors.NotPossible: no configured node has it, or the one
+            that has could not be reached since the service started.
+        """
+        for member in self.members():
+            if member.uuid == uuid:
+                return member
+        raise errors.NotPossible(
+            f'no configured node that can be reached has the UUID {uuid} in '
+            f'the trusted storage pool; check glusterfs_clone_nodes and the '
+            f'nodes'
+        )
+
+    def writer(self) -> Node:
+        """Give the first node whose glusterd answers.
+
+        :raises errors.SeveralFailed: none does.
+        """
+        failures: dict[str, Exception] = {}
+        now = time.monotonic()
+        with self._guard:
+            rested = [
+                node
+                for node in self.nodes
+                if self._resting.get(node.name, 0) <= now
+            ]
+        # One that rests is asked last instead of never.
+        for node in sorted(self.nodes, key=lambda node: node not in rested):
+            try:
+                _require_majority(node)
+            except errors.Busy:
+                raise  # it is well, and we are asking too much at once
+            except errors.Error as error:
+                failures[node.name] = error
+                self._rest(node)
+            else:
+                return node
+        if not failures:
+            raise errors.NotPossible('no nodes are configured')
+        raise errors.SeveralFailed(failures)
+
+    def _rest(self, node: Node) -> None:
+        with self._guard:
+            self._resting[node.name] = time.monotonic() + _REST
+
+    # -- what is done
+
+    def read(self, question: Callable[[gluster.Gluster], T]) -> T:
+        """Ask glusterd on the writer, or on the next one if it fails."""
+        failure: errors.Error | None = None
+        # Twice at least: a link that was idle for long may be lost.
+        for _ in range(max(2, len(self.nodes))):
+            node = self.writer()
+            try:
+                return question(node.gluster)
+            except (
+                errors.Unreachable,
+                errors.TimedOut,
+                errors.LinkLost,
+            ) as error:
+                failure = error
+                self._rest(node)
+        raise failure or errors.SeveralFailed({})
+
+    def change(
+        self,
+        action: Callable[[gluster.Gluster], None],
+        is_done: Callable[[gluster.Gluster], bool],
+    ) -> None:
+        """Change gluster's state, and know that it is changed.
+
+        While another transaction is in progress, and after an outcome that
+        is not known, the action is tried again until it succeeds, is
+        refused, or is found done: a transaction that still goes on holds
+        the lock that the next try asks for.
+
+        :param action: a write that may be carried out twice.
+        :param is_done: whether the state is as the action would have it;
+            asked only after an outcome that is not known.
+        :raises errors.Refused: it was not done.
+        :raises errors.Unknown: the time for settling has passed, or glusterd
+            gives up each time.
+        """
+        deadline = time.monotonic() + self._settle_timeout
+        pause = _PAUSE
+        doubt: errors.Unknown | None = None
+        gave_up = 0
+        while True:
+            failure: errors.Error
+            node: Node | None = None
+            try:
+                node = self.writer()
+                if doubt and is_done(node.gluster):
+                    return
+                action(node.gluster)
+                return
+            except errors.Busy as error:
+                failure = error
+            except errors.AlreadyExists:
+                if doubt and self.read(is_done):
+                    return
+                raise
+            except (errors.Unreachable, errors.SeveralFailed) as error:
+                failure = error
+            except errors.CommitFailed as error:
+                failure = doubt = error
+                gave_up += 1
+            except errors.Unknown as error:
+                failure = doubt = error
+            if node is not None and not isinstance(
+                failure, (errors.Busy, errors.CommitFailed)
+            ):
+                self._rest(node)
+            if gave_up == _COMMITS or time.monotonic() >= deadline:
+                # That it is refused now says nothing of the first time.
+                raise doubt or failure
+            LOG.info('Trying again: %s', failure)
+            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def try_everywhere(
+        self,
+        action: Callable[[Node], T],
+        nodes: Iterable[Node] | None = None,
+    ) -> tuple[dict[str, T], dict[str, Exception]]:
+        """Do something on all nodes, or those given, side by side.
+
+        :return: what came back, and what failed, by the node's name.
+        """
+        chosen = tuple(self.nodes if nodes is None else nodes)
+        done: dict[str, T] = {}
+        failed: dict[str, Exception] = {}
+        if not chosen:
+            return done, failed
+        with concurrent.futures.ThreadPoolExecutor(len(chosen)) as threads:
+            futures = {
+                node.name: threads.submit(action, node) for node in chosen
+            }
+            for name, future in futures.items():
+                try:
+                    done[name] = future.result()
+                except Exception as error:
+                    failed[name] = error
+        return done, failed
+
+    def everywhere(
+        self,
+        action: Callable[[Node], T],
+        nodes: Iterable[Node] | None = None,
+    ) -> dict[str, T]:
+        """Do something on all nodes, or those given, side by side.
+
+        :raises errors.SeveralFailed: it failed on some; on a single one,
+            what was raised there.
+        """
+        done, failed = self.try_everywhere(action, nodes)
+        raise_any(failed)
+        return done
+
+    def require_all_connected(self) -> None:
+        """Make sure that every peer is there, as most writes need it.
+
+        :raises errors.NotPossible: one is not, and which.
+        """
+        away = [
+            peer.hostname
+            for peer in self.read(lambda line: line.peers())
+            if not peer.connected
+        ]
+        if away:
+            raise errors.NotPossible(
+                f'glusterd has no connection to {", ".join(sorted(away))}; '
+                f'bring the node back and try again'
+            )
+
+    def close(self) -> None:
+        for node in self.nodes:
+            node.close()
+
+
+def _require_majority(node: Node) -> None:
+    """Make sure that glusterd runs on a node and sees most of its peers.
+
+    One that is cut off from most would take a change for done that most of
+    the cluster knows nothing of.
+
+    :raises errors.Unreachable: it does not, or is cut off.
+    """
+    peers = node.gluster.peers()
+    connected = sum(peer.connected for peer in peers)
+    if len(peers) > 2 and 2 * connected <= len(peers):
+        raise errors.CutOff(node.name, len(peers) - connected, len(peers))
+
+
+def raise_any(failed: Mapping[str, Exception]) -> None:
+    """Raise what failed on the nodes, if anything did."""
+    if len(failed) == 1:
+        raise next(iter(failed.values()))
+    if failed:
+        raise errors.SeveralFailed(failed)

@@ -1,0 +1,275 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The gluster command line of one node: words in, one XML answer out.
+
+Starting a ``gluster`` process takes about a second, nearly all of it the
+process itself; a command given to one that runs takes milliseconds. So
+commands go to long-lived ``gluster --mode=script --xml`` processes, a few
+per node, one command at a time each.
+
+What was seen of them on GlusterFS 10.3 and 11.1, and how it is dealt with:
+
+* A line of 1,024 bytes or more is cut, and its tail run as a command. So a
+  long command gets a process of its own.
+* While glusterd is down a command waits, and is carried out when glusterd
+  is back: answers then come one behind. So a console that did not answer
+  in time is never asked again.
+* ``volume heal … info`` is printed by another program, through a buffer
+  that a console does not empty before it ends. So it gets a process too.
+* glusterd is waited for 120 s, then ``Error : Request timed out`` is
+  printed; the transaction may still be going on. That is *unknown*, and
+  our own deadline is longer, so that no command of ours is still under way
+  when it has passed.
+* The exit status says nothing. ``opRet``, ``opErrno`` and ``opErrstr`` in
+  the answer do, but one cause has several numbers, so that texts must be
+  looked at, here and nowhere else.
+"""
+
+import contextlib
+import dataclasses
+import re
+import threading
+import time
+import typing
+from xml.etree import ElementTree
+
+from defusedxml import ElementTree as SafeTree
+
+from oslo_log import log
+
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import remote
+
+LOG = log.getLogger(__name__)
+
+_COMMAND = ('gluster', '--mode=script', '--xml')
+_END = b'</cliOutput>'
+_LONGEST_LINE = 1000  # bytes; CMDBUFSIZ of the CLI is 1024
+
+#: Seconds; the CLI itself gives up after 120.
+TIMEOUT = 135.0
+
+#: Consoles per node, for writes and for reads: these must not have to wait
+#: for slow writes. sshd allows ten sessions for a connection.
+_WRITING, _READING = 3, 2
+
+_DOWN = 'Connection failed. Please check if gluster daemon is operational.'
+_TIMED_OUT = 'Error : Request timed out'
+
+_BUSY = re.compile(
+    r'Another transaction (is|could be) in progress|^Locking failed on '
+)
+_EXISTS = re.compile(
+    r'^(Volume \S+ already exists$|Volume with name:\S+ already exists'
+    r'|Snapshot \S+ already exists)'
+)
+_MISSING = re.compile(
+    r'^(Volume (\S+ )?does not exist$|Snapshot \(\S+\) does not exist'
+    r'|Volume \(\S+\) does not exist|Failed to find :\S+ snap)'
+)
+#: Nothing was done yet where glusterd speaks of staging or validation.
+_HALF_WAY = re.compile(r'^Commit failed on |^Post[- ][Vv]alidation failed ')
+_BUSY_ERRNO = 30802
+_EXISTS_ERRNOS = frozenset({30811, 30812})
+_MISSING_ERRNOS = frozenset({30806, 30807})
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """One XML document of the gluster command line."""
+
+    errno: int
+    message: str
+    succeeded: bool
+    root: ElementTree.Element
+
+
+def parse_answer(text: str) -> Answer:
+    """Read one XML document.
+
+    :raises ValueError: it is not one, or not one of gluster's.
+    """
+    try:
+        root = SafeTree.fromstring(text.strip())
+    except ElementTree.ParseError as error:
+        raise ValueError(str(error)) from error
+    verdict = root.findtext('opRet')
+    if root.tag != 'cliOutput' or verdict is None:
+        raise ValueError('no opRet in a cliOutput')
+    return Answer(
+        errno=int(root.findtext('opErrno') or 0),
+        message=(root.findtext('opErrstr') or '').strip(),
+        succeeded=int(verdict) == 0,
+        root=root,
+    )
+
+
+class Console:
+    """The gluster command line of one node."""
+
+    def __init__(self, node: remote.Remote) -> None:
+        self._node = node
+        self._writing = threading.BoundedSemaphore(_WRITING)
+        self._reading = threading.BoundedSemaphore(_READING)
+        self._idle: list[remote.Conversation] = []
+        self._guard = threading.Lock()
+
+    def ask(
+        self,
+        *words: str,
+        timeout: float = TIMEOUT,
+        own_process: bool = False,
+        read: bool = False,
+    ) -> Answer:
+        """Have one command carried out.
+
+        :param timeout: seconds.
+        :param read: whether it changes nothing, and so is soon answered.
+        :param own_process: whether it cannot be given to a process that
+            runs.
+        :raises errors.Busy, errors.AlreadyExists, errors.NotFound,
+            errors.GlusterRefused: glusterd said no.
+        :raises errors.Unreachable: glusterd does not run on this node, or
+            the node was not reached.
+        :raises errors.Unknown: the command may have been carried out.
+        """
+        for word in words:
+            if not word or any(c.isspace() or c == '\0' for c in word):
+                raise ValueError(f'{word!r} is not one word')
+        begun = time.monotonic()
+        try:
+            if own_process or len(' '.join(words).encode()) > _LONGEST_LINE:
+                text = self._in_a_process(words, timeout)
+            else:
+                text = self._in_a_console(words, timeout, read)
+            return self._judge(words, text)
+        finally:
+            LOG.debug(
+                '%s: gluster %s: %.3f s',
+                self._node.name,
+                ' '.join(words),
+                time.monotonic() - begun,
+            )
+
+    def close(self) -> None:
+        """End the processes that wait for commands."""
+        with self._guard:
+            idle, self._idle = self._idle, []
+        for conversation in idle:
+            conversation.close()
+
+    def _in_a_process(self, words: typing.Sequence[str], wait: float) -> str:
+        result = self._node.run(
+            [*_COMMAND, *words], timeout=wait, accept=(0, 1)
+        )
+        return result.stdout or result.stderr
+
+    def _in_a_console(
+        self, words: typing.Sequence[str], wait: float, read: bool
+    ) -> str:
+        free = self._reading if read else self._writing
+        if not free.acquire(timeout=wait):
+            raise errors.Busy(
+                self._node.name,
+                ('gluster', *words),
+                0,
+                f'all gluster consoles there were in use for {wait:g} s',
+            )
+        try:
+            conversation = self._take()
+            try:
+                raw = conversation.ask(
+                    ' '.join(words), until=_END, timeout=wait
+                )
+            except errors.LinkLost as error:
+                # A console ends after it has said what is wrong in words.
+                return self._last_words(error, words)
+            except BaseException:
+                conversation.close()
+                raise
+            text = raw.decode(errors='replace')
+            if (
+                conversation.in_step
+                and text.strip().startswith('<?xml')
+                and text.count('<?xml') == 1
+            ):
+                with self._guard:
+                    self._idle.append(conversation)
+            else:
+                # Out of step: the next answer might be that to another
+                # command.
+                conversation.close()
+            return text
+        finally:
+            free.release()
+
+    def _take(self) -> remote.Conversation:
+        while True:
+            with self._guard:
+                conversation = self._idle.pop() if self._idle else None
+            if conversation is None:
+                return self._node.open(_COMMAND)
+            if conversation.alive:
+                return conversation
+            conversation.close()
+
+    def _last_words(
+        self, error: errors.LinkLost, words: typing.Sequence[str]
+    ) -> str:
+        for known in (_DOWN, _TIMED_OUT):
+            if known in error.partial:
+                return known
+        raise errors.LinkLost(
+            self._node.name,
+            (*_COMMAND, *words),
+            error.reason,
+            partial=error.partial,
+        ) from error
+
+    def _judge(self, words: typing.Sequence[str], text: str) -> Answer:
+        argv = ('gluster', *words)
+        if _DOWN in text:
+            raise errors.Unreachable(
+                self._node.name, 'glusterd does not run there'
+            )
+        if _TIMED_OUT in text:
+            raise errors.TimedOut(self._node.name, argv, 120)
+        try:
+            answer = parse_answer(text)
+        except ValueError as error:
+            raise errors.Garbled(self._node.name, argv, text) from error
+        if answer.succeeded:
+            return answer
+        if _HALF_WAY.search(answer.message):
+            raise errors.CommitFailed(self._node.name, argv, answer.message)
+        kind = _kind(answer)
+        raise kind(self._node.name, argv, answer.errno, answer.message)
+
+
+def _kind(answer: Answer) -> type[errors.GlusterRefused]:
+    if answer.errno == _BUSY_ERRNO or _BUSY.search(answer.message):
+        return errors.Busy
+    if answer.errno in _EXISTS_ERRNOS or _EXISTS.search(answer.message):
+        return errors.AlreadyExists
+    if answer.errno in _MISSING_ERRNOS or _MISSING.search(answer.message):
+        return errors.NotFound
+    return errors.GlusterRefused
+
+
+@contextlib.contextmanager
+def already(*phrases: str) -> typing.Iterator[None]:
+    """Take a refusal that says that it is so already for success."""
+    try:
+        yield
+    except errors.GlusterRefused as error:
+        if not any(phrase in error.message for phrase in phrases):
+            raise

@@ -1,0 +1,347 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The verbs of gluster, typed: one method a verb.
+
+Reads give frozen dataclasses; writes give nothing, raise what
+:mod:`~manila_glusterfs_clone.console` raises, and take "it is so already"
+for success wherever gluster says so.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+import dataclasses
+from xml.etree import ElementTree
+
+from manila_glusterfs_clone import console
+from manila_glusterfs_clone import errors
+
+#: Seconds that a read may take. A read touches this node's glusterd only
+#: and takes milliseconds, unless glusterd is down or hangs.
+READ_TIMEOUT = 20.0
+#: ``gluster volume heal … info`` asks every brick; the CLI gives it 600 s.
+HEAL_TIMEOUT = 615.0
+
+#: An IP address that no client has: an allow-list of it admits nobody.
+NOBODY = '0.0.0.0'  # noqa: S104
+
+
+@dataclasses.dataclass(frozen=True)
+class Peer:
+    """A node of the trusted storage pool, as another one sees it."""
+
+    uuid: str
+    #: ``localhost`` for the node that was asked.
+    hostname: str
+    connected: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Brick:
+    """One brick of a volume."""
+
+    host: str
+    path: str
+    node_uuid: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Volume:
+    """A volume, as ``volume info`` has it."""
+
+    name: str
+    id: str
+    #: ``Created``, ``Started`` or ``Stopped``.
+    status: str
+    snapshot_count: int
+    copies: int
+    bricks: tuple[Brick, ...]
+    options: Mapping[str, str]
+
+    @property
+    def hex_id(self) -> str:
+        """The volume id as bricks are marked with it."""
+        return self.id.replace('-', '')
+
+    @property
+    def is_started(self) -> bool:
+        return self.status == 'Started'
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """A snapshot, as ``snapshot info`` has it."""
+
+    name: str
+    #: The id, in hex, of the volume that glusterd made for the snapshot:
+    #: what the names of its LVs begin with.
+    hex_id: str
+    #: The volume it was taken of.
+    origin: str
+    is_active: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class BrickStatus:
+    """Whether the process of a brick is up, and who is connected to it."""
+
+    node_uuid: str
+    path: str
+    online: bool
+    #: The addresses of its clients, without ports.
+    clients: frozenset[str]
+
+
+class Gluster:
+    """glusterd, through the command line of one node."""
+
+    def __init__(self, line: console.Console) -> None:
+        self._line = line
+
+    # -- reads
+
+    def peers(self) -> tuple[Peer, ...]:
+        """Give all nodes of the trusted storage pool, this one included."""
+        answer = self._read('pool', 'list')
+        return tuple(
+            Peer(
+                uuid=_text(peer, 'uuid'),
+                hostname=_text(peer, 'hostname'),
+                connected=_text(peer, 'connected') == '1',
+            )
+            for peer in answer.iterfind('peerStatus/peer')
+        )
+
+    def volume_names(self) -> frozenset[str]:
+        """Give the names of all volumes."""
+        listed = self._read('volume', 'list').iterfind('volList/volume')
+        return frozenset(element.text or '' for element in listed)
+
+    def volumes(self) -> dict[str, Volume]:
+        """Give all volumes by name.
+
+        ``volume info`` is one call per volume inside, and ends early, with
+        success, when the volume it is at is deleted meanwhile. So each of
+        ``volume list`` that is missing is asked for by name.
+        """
+        listed = self.volume_names()
+        found = _volumes(self._read('volume', 'info'))
+        for name in listed - found.keys():
+            if (volume := self.volume(name)) is not None:
+                found[name] = volume
+        return found
+
+    def volume(self, name: str) -> Volume | None:
+        """Give one volume, or None if there is none of that name."""
+        try:
+            answer = self._read('volume', 'info', name)
+        except errors.NotFound:
+            return None
+        return _volumes(answer).get(name)
+
+    def snapshots(self) -> dict[str, Snapshot]:
+        """Give all snapshots by name."""
+        return _snapshots(self._read('snapshot', 'info'))
+
+    def snapshot(self, name: str) -> Snapshot | None:
+        """Give one snapshot, or None if there is none of that name."""
+        try:
+            answer = self._read('snapshot', 'info', name)
+        except errors.NotFound:
+            return None
+        return _snapshots(answer).get(name)
+
+    def deletes_snapshots(self) -> bool:
+        """Whether glusterd deletes old snapshots of its own accord."""
+        system = self._read('snapshot', 'config').find(
+            'snapConfig/systemConfig'
+        )
+        return _text(system, 'autoDelete') == 'enable'
+
+    def bricks(
+        self, volume: str, *, clients: bool = False
+    ) -> tuple[BrickStatus, ...]:
+        """Give the state of the bricks of a started volume.
+
+        Takes the volume's lock in glusterd, unlike the other reads, and so
+        may be refused as busy, and may make another command be.
+        """
+        words = ('clients',) if clients else ()
+        answer = self._line.ask('volume', 'status', volume, *words)
+        return tuple(
+            BrickStatus(
+                node_uuid=_text(node, 'peerid'),
+                path=_text(node, 'path'),
+                online=_text(node, 'status') == '1',
+                clients=frozenset(
+                    _text(client, 'hostname').rpartition(':')[0]
+                    for client in node.iterfind('clientsStatus/client')
+                ),
+            )
+            for node in answer.root.iterfind('volStatus/volumes/volume/node')
+            # The daemons of a volume stand in the same list.
+            if _text(node, 'path').startswith('/')
+        )
+
+    def pending_heals(self, volume: str) -> int:
+        """Count the entries of a replicated volume that need healing.
+
+        A clone forgets them, since the marks on the bricks bear the name of
+        the origin's clients, and then serves stale copies.
+
+        :raises errors.GlusterRefused: a brick does not answer.
+        """
+        words = ('volume', 'heal', volume, 'info', 'summary')
+        answer = self._line.ask(*words, timeout=HEAL_TIMEOUT, own_process=True)
+        counts = []
+        for brick in answer.root.iterfind('healInfo/bricks/brick'):
+            text = brick.findtext('totalNumberOfEntries') or ''
+            if not text.isdecimal():
+                raise errors.GlusterRefused(
+                    'the cluster',
+                    ('gluster', *words),
+                    0,
+                    f'brick {_text(brick, "name")}: '
+                    f'{brick.findtext("status") or "no state"}',
+                )
+            counts.append(int(text))
+        return sum(counts)
+
+    # -- writes
+
+    def create_volume(
+        self, name: str, layout: Iterable[str], bricks: Sequence[str]
+    ) -> None:
+        """Make a volume; it is not started.
+
+        :param layout: such as ``replica 3``.
+        :param bricks: each as ``host:/path``; the directory must not be.
+        """
+        self._line.ask('volume', 'create', name, *layout, *bricks)
+
+    def start_volume(self, name: str, *, force: bool = False) -> None:
+        """Start a volume; ``force`` also starts bricks that are down."""
+        words = ('force',) if force else ()
+        with console.already('already started'):
+            self._line.ask('volume', 'start', name, *words)
+
+    def stop_volume(self, name: str) -> None:
+        """Stop a volume, in use or not; fine if there is none."""
+        with (
+            contextlib.suppress(errors.NotFound),
+            console.already('is not in the started state'),
+        ):
+            self._line.ask('volume', 'stop', name, 'force')
+
+    def delete_volume(self, name: str) -> None:
+        """Make glusterd forget a stopped volume; its bricks stay."""
+        with contextlib.suppress(errors.NotFound):
+            self._line.ask('volume', 'delete', name)
+
+    def write_volfiles(self, volume: str) -> None:
+        """Have glusterd write all files of a volume that describe it.
+
+        ``snapshot clone`` leaves that of the self-heal daemon out, and then
+        no option of a replicated or dispersed clone can be changed before
+        it is started: ``Commit failed on localhost``, and in glusterd's
+        log ``stat on file: …-shd.vol failed`` (10.3 and 11.1). Of the
+        commands that write all files, turning profiling on and off again
+        is the one that neither needs the volume started nor leaves a trace.
+        """
+        with console.already('already started'):
+            self._line.ask('volume', 'profile', volume, 'start')
+        with console.already('is not started'):
+            self._line.ask('volume', 'profile', volume, 'stop')
+
+    def set_options(self, volume: str, options: Mapping[str, str]) -> None:
+        """Set options in one transaction, all or none."""
+        words = [word for pair in sorted(options.items()) for word in pair]
+        self._line.ask('volume', 'set', volume, *words)
+
+    def reset_option(self, volume: str, option: str) -> None:
+        """Put an option back to its default; fine if it is not set."""
+        self._line.ask('volume', 'reset', volume, option)
+
+    def create_snapshot(self, name: str, volume: str) -> None:
+        """Take a snapshot of a started volume; it is not activated."""
+        self._line.ask('snapshot', 'create', name, volume, 'no-timestamp')
+
+    def activate_snapshot(self, name: str) -> None:
+        """Start the bricks of a snapshot, so that it can be cloned."""
+        with console.already('is already activated'):
+            self._line.ask('snapshot', 'activate', name)
+
+    def deactivate_snapshot(self, name: str) -> None:
+        """Stop the bricks of a snapshot."""
+        with console.already('is already deactivated'):
+            self._line.ask('snapshot', 'deactivate', name)
+
+    def clone_snapshot(self, snapshot: str, volume: str) -> None:
+        """Make a new volume of an activated snapshot; it is not started.
+
+        The new volume has all options that the origin had.
+        """
+        self._line.ask('snapshot', 'clone', volume, snapshot)
+
+    def delete_snapshot(self, name: str) -> None:
+        """Delete a snapshot; fine if there is none.
+
+        glusterd reports success also where it could not unmount or remove
+        an LV: look at the LVs afterwards.
+        """
+        with contextlib.suppress(errors.NotFound):
+            self._line.ask('snapshot', 'delete', name)
+
+    def _read(self, *words: str) -> ElementTree.Element:
+        """Ask what changes nothing, and takes no lock."""
+        return self._line.ask(*words, timeout=READ_TIMEOUT, read=True).root
+
+
+def _text(element: ElementTree.Element | None, path: str) -> str:
+    return (element.findtext(path) or '') if element is not None else ''
+
+
+def _volumes(root: ElementTree.Element) -> dict[str, Volume]:
+    found = map(_volume, root.iterfind('volInfo/volumes/volume'))
+    return {volume.name: volume for volume in found}
+
+
+def _volume(element: ElementTree.Element) -> Volume:
+    bricks = []
+    for brick in element.iterfind('bricks/brick'):
+        host, _, path = _text(brick, 'name').partition(':')
+        bricks.append(Brick(host, path, _text(brick, 'hostUuid')))
+    return Volume(
+        name=_text(element, 'name'),
+        id=_text(element, 'id'),
+        status=_text(element, 'statusStr'),
+        snapshot_count=int(_text(element, 'snapshotCount') or 0),
+        copies=int(_text(element, 'replicaCount') or 1),
+        bricks=tuple(bricks),
+        options={
+            _text(option, 'name'): _text(option, 'value')
+            for option in element.iterfind('options/option')
+        },
+    )
+
+
+def _snapshots(root: ElementTree.Element) -> dict[str, Snapshot]:
+    found = map(_snapshot, root.iterfind('snapInfo/snapshots/snapshot'))
+    return {snapshot.name: snapshot for snapshot in found}
+
+
+def _snapshot(element: ElementTree.Element) -> Snapshot:
+    return Snapshot(
+        name=_text(element, 'name'),
+        hex_id=_text(element, 'snapVolume/name'),
+        origin=_text(element, 'snapVolume/originVolume/name'),
+        is_active=_text(element, 'snapVolume/status') == 'Started',
+    )

@@ -1,0 +1,201 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The options of a back end section in manila.conf."""
+
+import copy
+import dataclasses
+from typing import Any
+
+from oslo_config import cfg
+
+from manila_glusterfs_clone import layouts
+
+#: Where the bricks of created shares are mounted, unless told otherwise.
+DEFAULT_BRICK_ROOT = '/srv/manila-glusterfs-clone'
+
+OPTS: list[cfg.Opt] = [
+    cfg.ListOpt(
+        'glusterfs_clone_nodes',
+        default=[],
+        sample_default='gl1,gl2,gl3',
+        help='The storage nodes: all peers of one trusted storage pool, by '
+        'the names or addresses that the host of manila-share reaches over '
+        'SSH. Commands that change the cluster go through the first of them '
+        'that is well, so keep the same order on every host.',
+    ),
+    cfg.PortOpt(
+        'glusterfs_clone_ssh_port',
+        default=22,
+        help='The TCP port of sshd on the storage nodes.',
+    ),
+    cfg.StrOpt(
+        'glusterfs_clone_ssh_user',
+        default='manila',
+        help='The user to log in as. Unless it is root it needs the sudo '
+        'rules that "manila-glusterfs-clone node-installer" puts in place.',
+    ),
+    cfg.StrOpt(
+        'glusterfs_clone_ssh_private_key',
+        default='/etc/manila/glusterfs_clone_key',
+        help='Path of the private key to log in with. Passwords and agents '
+        'are not used.',
+    ),
+    cfg.StrOpt(
+        'glusterfs_clone_ssh_known_hosts',
+        default='/etc/manila/glusterfs_clone_known_hosts',
+        help='Path of a known_hosts file with the host keys of all storage '
+        'nodes. A node whose key is not in it, or differs, is not talked '
+        'to. "ssh-keyscan" makes such a file; check what it found.',
+    ),
+    cfg.ListOpt(
+        'glusterfs_clone_pools',
+        default=[],
+        sample_default='gvg/pool',
+        help='The LVM thin pools to put bricks on, as vg/thinpool. Each is '
+        'one pool in Manila and must exist under the same name on every '
+        'storage node.',
+    ),
+    cfg.StrOpt(
+        'glusterfs_clone_layout',
+        default='auto',
+        choices=[
+            ('auto', 'replica-3 on three nodes or more, else single'),
+            *((layout.name, layout.summary) for layout in layouts.LAYOUTS),
+        ],
+        help='How the volume of a share is laid out over the nodes. A share '
+        'type can choose otherwise with the extra spec '
+        '"glusterfs_clone:layout". A share made from a snapshot always has '
+        'the layout of its origin.',
+    ),
+    cfg.StrOpt(
+        'glusterfs_clone_brick_root',
+        default=DEFAULT_BRICK_ROOT,
+        help='The directory on the storage nodes below which the bricks of '
+        'created shares are mounted.',
+    ),
+    cfg.BoolOpt(
+        'glusterfs_clone_tls',
+        default=False,
+        help='Whether clients prove who they are by a TLS certificate. If '
+        'so, shares take access rules of the type "cert" (the common name '
+        'of the client\'s certificate) and all their traffic is encrypted; '
+        'if not, of the type "ip". Every node and client must have its '
+        'certificate where its GlusterFS looks for it: glusterfs.pem, .key '
+        'and .ca in /usr/lib/ssl on Debian and Ubuntu, in /etc/ssl or '
+        '/etc/pki/tls elsewhere.',
+    ),
+    cfg.ListOpt(
+        'glusterfs_clone_tls_server_names',
+        default=[],
+        sample_default='gl1,gl2,gl3',
+        help='The common names of the storage nodes\' own certificates. '
+        'They are allowed on every share, as replication and healing need '
+        'it, and are refused as access rules. Required where '
+        'glusterfs_clone_tls is set.',
+    ),
+    cfg.IntOpt(
+        'glusterfs_clone_max_data_percent',
+        default=95,
+        min=1,
+        max=100,
+        help='How full, in percent, the data space of a thin pool may be on '
+        'any node for the driver to still make a share, snapshot or clone '
+        'in it.',
+    ),
+    cfg.IntOpt(
+        'glusterfs_clone_max_metadata_percent',
+        default=85,
+        min=1,
+        max=100,
+        help='How full, in percent, the metadata space of a thin pool may be '
+        'on any node for the driver to still make a share, snapshot or '
+        'clone in it. A pool whose metadata runs full becomes read-only and '
+        'needs repair, so stay well below 100.',
+    ),
+    cfg.IntOpt(
+        'glusterfs_clone_settle_timeout',
+        default=600,
+        min=30,
+        help='How long, in seconds, to go on reading the state of the '
+        'cluster after a command whose outcome is not known (a time-out or '
+        'a broken connection), and to retry one that glusterd refuses '
+        'because another transaction is in progress.',
+    ),
+    cfg.IntOpt(
+        'glusterfs_clone_lock_timeout',
+        default=900,
+        min=1,
+        help='How long, in seconds, an operation waits for another one on '
+        'the same share or snapshot before it gives up.',
+    ),
+]
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Give oslo-config-generator the options of a back end section."""
+    return [('glusterfs_clone', copy.deepcopy(OPTS))]
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Up to where a thin pool may be filled."""
+
+    data_percent: int
+    metadata_percent: int
+    #: How many times a pool's size its thin volumes may add up to.
+    oversubscription: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The options of one back end section, as read."""
+
+    backend: str
+    nodes: tuple[str, ...]
+    ssh_port: int
+    ssh_user: str
+    ssh_private_key: str
+    ssh_known_hosts: str
+    pools: tuple[str, ...]
+    layout: str
+    brick_root: str
+    tls: bool
+    tls_server_names: tuple[str, ...]
+    limits: Limits
+    settle_timeout: float
+    lock_timeout: float
+
+
+def read(configuration: Any, backend: str) -> Settings:
+    """Read the options of a back end section; checks nothing."""
+    return Settings(
+        backend=backend,
+        nodes=tuple(configuration.glusterfs_clone_nodes),
+        ssh_port=configuration.glusterfs_clone_ssh_port,
+        ssh_user=configuration.glusterfs_clone_ssh_user,
+        ssh_private_key=configuration.glusterfs_clone_ssh_private_key,
+        ssh_known_hosts=configuration.glusterfs_clone_ssh_known_hosts,
+        pools=tuple(configuration.glusterfs_clone_pools),
+        layout=configuration.glusterfs_clone_layout,
+        brick_root=configuration.glusterfs_clone_brick_root.rstrip('/'),
+        tls=configuration.glusterfs_clone_tls,
+        tls_server_names=tuple(configuration.glusterfs_clone_tls_server_names),
+        limits=Limits(
+            data_percent=configuration.glusterfs_clone_max_data_percent,
+            metadata_percent=(
+                configuration.glusterfs_clone_max_metadata_percent
+            ),
+            oversubscription=float(configuration.max_over_subscription_ratio),
+        ),
+        settle_timeout=configuration.glusterfs_clone_settle_timeout,
+        lock_timeout=configuration.glusterfs_clone_lock_timeout,
+    )

@@ -1,0 +1,209 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Capacity and placement.
+
+Nothing is booked: LVM is asked, and its answer is the truth. A pool of
+Manila is one ``vg/thinpool`` on all nodes; what it can hold depends on how
+many nodes a share takes there.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+
+from oslo_log import log
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import layouts
+from manila_glusterfs_clone import lvm
+from manila_glusterfs_clone import options
+
+LOG = log.getLogger(__name__)
+
+GIB = 1 << 30
+
+
+@dataclasses.dataclass(frozen=True)
+class ThinPool:
+    """A thin pool on one node. Sizes are in bytes."""
+
+    size: int
+    data_percent: float
+    metadata_percent: float
+    #: The sum of the sizes of all thin volumes in it.
+    provisioned: int
+    health: str
+    zeroes: bool
+
+    @property
+    def free(self) -> int:
+        return int(self.size * (100 - self.data_percent) / 100)
+
+
+@dataclasses.dataclass(frozen=True)
+class Capacity:
+    """What shares can still have of a pool, copies divided out. Bytes."""
+
+    total: int
+    free: int
+    provisioned: int
+
+
+def find(lvs: Iterable[lvm.LogicalVolume], name: str) -> ThinPool | None:
+    """Find a pool, named ``vg/thinpool``, among the LVs of a node."""
+    lvs = tuple(lvs)
+    for lv in lvs:
+        if lv.is_thin_pool and lv.full_name == name:
+            return ThinPool(
+                size=lv.size,
+                data_percent=lv.data_percent,
+                metadata_percent=lv.metadata_percent,
+                provisioned=sum(
+                    volume.size for volume in lvs if volume.pool_name == name
+                ),
+                health=lv.health,
+                zeroes=lv.zeroes,
+            )
+    return None
+
+
+def obstacle(
+    pool: ThinPool | None, size: int, limits: options.Limits
+) -> str | None:
+    """Say what keeps ``size`` more bytes from being put on a pool."""
+    if pool is None:
+        return 'it does not exist'
+    if pool.health:
+        return f'LVM says of its health: {pool.health}'
+    if pool.data_percent >= limits.data_percent:
+        return (
+            f'its data space is {pool.data_percent:.1f} % full, the limit is '
+            f'{limits.data_percent} %'
+        )
+    if pool.metadata_percent >= limits.metadata_percent:
+        return (
+            f'its metadata space is {pool.metadata_percent:.1f} % full, the '
+            f'limit is {limits.metadata_percent} %'
+        )
+    if pool.provisioned + size > pool.size * limits.oversubscription:
+        return (
+            f'{(pool.provisioned + size) / GIB:.1f} GiB would be promised of '
+            f'its {pool.size / GIB:.1f} GiB, more than '
+            f'max_over_subscription_ratio allows'
+        )
+    return None
+
+
+class Pools:
+    """The thin pools of the nodes."""
+
+    def __init__(self, nodes: cluster.Cluster, limits: options.Limits) -> None:
+        self._cluster = nodes
+        self._limits = limits
+
+    def place(
+        self, name: str, layout: layouts.Layout, size: int
+    ) -> tuple[cluster.Member, ...]:
+        """Choose the nodes for the bricks of a share, roomiest first.
+
+        Among equals the configured order decides.
+
+        :raises errors.NotPossible: too few nodes have the room.
+        """
+        members = self._cluster.members()
+        states, failed = self._ask(name, members)
+        obstacles = {node: str(error) for node, error in failed.items()}
+        fit = []
+        for member in members:
+            if member.node.name in failed:
+                continue
+            pool = states[member.node.name]
+            reason = obstacle(pool, size, self._limits)
+            if reason is None and pool is not None:
+                fit.append((-pool.free, member))
+            else:
+                obstacles[member.node.name] = f'pool {name}: {reason}'
+        if len(fit) < layout.bricks:
+            said = '; '.join(f'{k}: {v}' for k, v in obstacles.items())
+            raise errors.NotPossible(
+                f'the layout {layout.name} takes {layout.bricks} nodes with '
+                f'room in {name} and there are {len(fit)} ({said})'
+            )
+        fit.sort(key=lambda pair: pair[0])
+        return tuple(member for _, member in fit[: layout.bricks])
+
+    def require_room(
+        self, name: str, nodes: Iterable[cluster.Node], size: int
+    ) -> None:
+        """Make sure that all of these nodes can take ``size`` more bytes.
+
+        :raises errors.NotPossible: one cannot, and why.
+        """
+        states = self._cluster.everywhere(
+            lambda node: find(node.lvm.volumes(), name), nodes
+        )
+        for node, pool in states.items():
+            reason = obstacle(pool, size, self._limits)
+            if reason is not None:
+                raise errors.NotPossible(
+                    f'thin pool {name} on node {node} cannot be used: {reason}'
+                )
+
+    def capacities(
+        self, names: Sequence[str], layout: layouts.Layout
+    ) -> Mapping[str, Capacity]:
+        """Give the capacity of each pool, for shares of this layout.
+
+        Free is what the next share can have: of the nodes it takes, that of
+        the one with the least. A node that does not answer has none.
+        """
+        found, failed = self._cluster.try_everywhere(
+            lambda node: node.lvm.volumes()
+        )
+        for node, error in failed.items():
+            LOG.warning('Node %s does not tell its capacity: %s', node, error)
+        return {
+            name: self._capacity(
+                [
+                    pool
+                    for pool in (find(lvs, name) for lvs in found.values())
+                    if pool is not None
+                ],
+                layout,
+            )
+            for name in names
+        }
+
+    def _capacity(
+        self, pools: Sequence[ThinPool], layout: layouts.Layout
+    ) -> Capacity:
+        free = sorted(
+            (
+                0 if obstacle(pool, 0, self._limits) else pool.free
+                for pool in pools
+            ),
+            reverse=True,
+        )
+        return Capacity(
+            total=sum(pool.size for pool in pools) // layout.copies,
+            free=free[layout.bricks - 1] if len(free) >= layout.bricks else 0,
+            provisioned=sum(pool.provisioned for pool in pools)
+            // layout.copies,
+        )
+
+    def _ask(
+        self, name: str, members: Iterable[cluster.Member]
+    ) -> tuple[dict[str, ThinPool | None], dict[str, Exception]]:
+        return self._cluster.try_everywhere(
+            lambda node: find(node.lvm.volumes(), name),
+            [member.node for member in members],
+        )

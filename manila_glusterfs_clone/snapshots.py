@@ -1,0 +1,209 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The verbs on snapshots.
+
+A snapshot of ours is inactive, except while it is cloned. What a caller
+that is killed leaves behind is a snapshot whose LVs may not be tagged yet;
+deleting the snapshot finds them by the id that glusterd named them after.
+"""
+
+import time
+
+from oslo_log import log
+
+from manila_glusterfs_clone import bricks
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import gluster
+from manila_glusterfs_clone import locks
+from manila_glusterfs_clone import names
+from manila_glusterfs_clone import pools
+from manila_glusterfs_clone import saga
+from manila_glusterfs_clone import shares
+
+LOG = log.getLogger(__name__)
+
+#: How long, in seconds, to wait for a volume to be healed.
+_HEALING = 60.0
+
+
+class Snapshots:
+    """The snapshots of the shares of one back end."""
+
+    def __init__(
+        self,
+        nodes: cluster.Cluster,
+        thin_pools: pools.Pools,
+        the_shares: shares.Shares,
+        mutex: locks.Locks,
+    ) -> None:
+        self._cluster = nodes
+        self._pools = thin_pools
+        self._shares = the_shares
+        self._locks = mutex
+
+    def create(self, snapshot_id: str, share_id: str) -> None:
+        """Take a snapshot of a share, all bricks at one moment.
+
+        :raises errors.NotPossible: a copy of some data is not up to date,
+            a pool has no room, or glusterd would delete older snapshots.
+        """
+        name = names.snapshot(snapshot_id)
+        with self._locks.share(share_id):
+            volume = self._shares.volume(share_id)
+            self._cluster.require_all_connected()
+            if self._cluster.read(lambda line: line.deletes_snapshots()):
+                raise errors.NotPossible(
+                    'the snapshot option auto-delete of the cluster is '
+                    'enabled: glusterd would delete the oldest snapshots of '
+                    'a share by itself; "gluster snapshot config '
+                    'auto-delete disable" ends that'
+                )
+            for node, place in self._shares.places(volume).items():
+                self._pools.require_room(
+                    place.lv.pool_name,
+                    [n for n in self._cluster.nodes if n.name == node],
+                    0,
+                )
+            if volume.copies > 1:
+                self._await_healing(volume)
+            with (
+                self._locks.snapshot(snapshot_id),
+                saga.undone_by(
+                    lambda: self.remove(snapshot_id, share_id),
+                    f'snapshot {snapshot_id}',
+                ),
+            ):
+                self._cluster.change(
+                    lambda line: line.create_snapshot(name, volume.name),
+                    lambda line: line.snapshot(name) is not None,
+                )
+                self._claim(snapshot_id)
+
+    def _await_healing(self, volume: gluster.Volume) -> None:
+        """Wait until all copies are the same.
+
+        A clone would forget which copy is the right one.
+        """
+        deadline = time.monotonic() + _HEALING
+        while True:
+            try:
+                pending = self._cluster.read(
+                    lambda line: line.pending_heals(volume.name)
+                )
+                if not pending:
+                    return
+                found = f'{pending} entries of it are still to be healed'
+            except errors.GlusterRefused as error:
+                found = str(error)
+            if time.monotonic() >= deadline:
+                raise errors.NotPossible(
+                    f'no snapshot of volume {volume.name} can be taken '
+                    f'now: {found}; "gluster volume heal {volume.name} info" '
+                    f'tells more'
+                )
+            time.sleep(2)
+
+    def _claim(self, snapshot_id: str) -> None:
+        """Tag the LVs that glusterd made for a snapshot."""
+        name = names.snapshot(snapshot_id)
+        tag = names.snapshot_tag(snapshot_id)
+        snapshot = self._cluster.read(lambda line: line.snapshot(name))
+        if snapshot is None:
+            raise errors.Unsettled(
+                f'snapshot {name}', 'it is gone just after it was taken'
+            )
+
+        def claim(node: cluster.Node) -> int:
+            found = [
+                lv
+                for lv in node.lvm.volumes()
+                if bricks.volume_hex_of(lv.name) == snapshot.hex_id
+            ]
+            bare = [lv.full_name for lv in found if tag not in lv.tags]
+            if bare:
+                node.lvm.add_tags(bare, [tag])
+            return len(found)
+
+        found = self._cluster.everywhere(claim)
+        origin = self._cluster.read(lambda line: line.volume(snapshot.origin))
+        if origin is not None and sum(found.values()) != len(origin.bricks):
+            raise errors.Unsettled(
+                f'snapshot {name}',
+                f'it has {sum(found.values())} logical volumes for the '
+                f'{len(origin.bricks)} bricks of its volume',
+            )
+
+    def delete(self, snapshot_id: str, share_id: str) -> None:
+        """Delete a snapshot; fine if there is none."""
+        with (
+            self._locks.share(share_id),
+            self._locks.snapshot(snapshot_id),
+        ):
+            self.remove(snapshot_id, share_id)
+
+    def remove(self, snapshot_id: str, share_id: str) -> None:
+        """Remove whatever there is of a snapshot.
+
+        The caller holds the snapshot's lock. glusterd may report success
+        and leave an LV behind, so the nodes are asked.
+        """
+        name = names.snapshot(snapshot_id)
+        snapshot = self._cluster.read(lambda line: line.snapshot(name))
+        if snapshot is None:
+            self._await_transactions(names.volume(share_id))
+            snapshot = self._cluster.read(lambda line: line.snapshot(name))
+        count = 0
+        if snapshot is not None:
+            self._cluster.require_all_connected()
+            self._claim_leniently(snapshot_id)
+            origin = snapshot.origin
+            volume = self._cluster.read(lambda line: line.volume(origin))
+            count = len(volume.bricks) if volume is not None else 0
+            self._cluster.change(
+                lambda line: line.delete_snapshot(name),
+                lambda line: line.snapshot(name) is None,
+            )
+        tag = names.snapshot_tag(snapshot_id)
+
+        def reclaim(node: cluster.Node) -> None:
+            bricks.reclaim(node, bricks.inventory(node).tagged(tag))
+            if snapshot is not None:
+                bricks.remove_snapshot_mount_points(
+                    node, snapshot.hex_id, count
+                )
+
+        self._cluster.everywhere(reclaim)
+
+    def _await_transactions(self, volume: str) -> None:
+        """Wait until nothing is being done to a volume.
+
+        A snapshot that is not there yet may be being taken, at the behest
+        of a process that was killed. Taking one holds the volume's lock in
+        glusterd, and so asking for the state of the bricks is refused until
+        that has ended.
+        """
+        found = self._cluster.read(lambda line: line.volume(volume))
+        if found is not None and found.is_started:
+            self._cluster.change(
+                lambda line: _ignore(line.bricks(volume)), lambda line: False
+            )
+
+    def _claim_leniently(self, snapshot_id: str) -> None:
+        try:
+            self._claim(snapshot_id)
+        except errors.Unsettled as error:
+            LOG.warning('Deleting it all the same: %s', error)
+
+
+def _ignore(_answer: object) -> None:
+    """Take an answer that was asked for its lock's sake."""

@@ -1,0 +1,197 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Record what real tools answer, for the unit tests to be fed with.
+
+``python3 -m tests.golden.record NAME`` walks the running lab of that name
+through the life of a volume, a snapshot and a clone, and writes what each
+command printed to ``tests/golden/<release>/<step>``. The lab should be
+fresh, of three storage nodes; it is left as it was found.
+"""
+
+from collections.abc import Callable
+import pathlib
+import sys
+
+#: Has a script run on a node; gives status, stdout and stderr.
+Execute = Callable[[str], tuple[int, str, str]]
+
+HERE = pathlib.Path(__file__).parent
+
+_LVS = (
+    'lvs --reportformat=json --units=b --nosuffix --options=vg_name,lv_name,'
+    'lv_size,lv_layout,lv_role,lv_active,lv_health_status,zero,pool_lv,'
+    'origin,data_percent,metadata_percent,lv_tags,lv_dm_path'
+)
+_FINDMNT = (
+    'findmnt --json --list --types=xfs --output=TARGET,SOURCE,FSTYPE,OPTIONS'
+)
+_XATTR = 'getfattr --absolute-names --encoding=hex --name=trusted.glusterfs.'
+_MOUNT = '/srv/golden/manila-golden'
+_BRICKS = ' '.join(f'gl{n}:{_MOUNT}/brick' for n in (1, 2, 3))
+
+#: What is recorded: a name, and a gluster command or, with ``!``, another.
+STEPS: tuple[tuple[str, str], ...] = (
+    ('version', '!gluster --version'),
+    ('pool-list', 'pool list'),
+    ('volume-list-none', 'volume list'),
+    ('volume-info-none', 'volume info'),
+    ('volume-info-missing', 'volume info nosuch'),
+    ('snapshot-info-none', 'snapshot info'),
+    ('snapshot-info-missing', 'snapshot info nosuch'),
+    ('snapshot-config', 'snapshot config'),
+    ('findmnt-none', f'!{_FINDMNT}'),
+    ('', 'make bricks'),
+    ('volume-create', f'volume create golden replica 3 {_BRICKS}'),
+    ('volume-create-exists', f'volume create golden replica 3 {_BRICKS}'),
+    ('volume-info-created', 'volume info golden'),
+    (
+        'volume-set',
+        'volume set golden auth.allow 0.0.0.0 user.manila.share u1',
+    ),
+    ('volume-set-refused', 'volume set golden no.such-option 1'),
+    ('volume-reset', 'volume reset golden auth.allow'),
+    ('volume-reset-unset', 'volume reset golden auth.reject'),
+    ('volume-status-stopped', 'volume status golden'),
+    ('volume-start', 'volume start golden'),
+    ('volume-start-again', 'volume start golden'),
+    ('', '!sleep 3'),
+    ('volume-info', 'volume info golden'),
+    ('volume-status', 'volume status golden'),
+    ('volume-status-clients', 'volume status golden clients'),
+    ('volume-heal-summary', 'volume heal golden info summary'),
+    (
+        'snapshot-create',
+        'snapshot create golden-snap golden no-timestamp',
+    ),
+    (
+        'snapshot-create-exists',
+        'snapshot create golden-snap golden no-timestamp',
+    ),
+    ('snapshot-info', 'snapshot info'),
+    ('snapshot-info-one', 'snapshot info golden-snap'),
+    ('snapshot-clone-inactive', 'snapshot clone golden-clone golden-snap'),
+    ('snapshot-clone-missing', 'snapshot clone golden-clone nosuch'),
+    ('snapshot-activate', 'snapshot activate golden-snap'),
+    ('snapshot-activate-again', 'snapshot activate golden-snap'),
+    ('snapshot-info-active', 'snapshot info golden-snap'),
+    ('snapshot-clone', 'snapshot clone golden-clone golden-snap'),
+    ('snapshot-clone-exists', 'snapshot clone golden-clone golden-snap'),
+    ('snapshot-deactivate', 'snapshot deactivate golden-snap'),
+    ('snapshot-deactivate-again', 'snapshot deactivate golden-snap'),
+    ('volume-info-clone', 'volume info golden-clone'),
+    ('volume-set-clone', 'volume set golden-clone auth.allow 0.0.0.0'),
+    ('volume-profile-start', 'volume profile golden-clone start'),
+    ('volume-profile-start-again', 'volume profile golden-clone start'),
+    ('volume-profile-stop', 'volume profile golden-clone stop'),
+    ('volume-profile-stop-again', 'volume profile golden-clone stop'),
+    (
+        'volume-set-clone-profiled',
+        'volume set golden-clone auth.allow 0.0.0.0',
+    ),
+    ('volume-info-all', 'volume info'),
+    ('volume-list', 'volume list'),
+    ('lvs', f'!{_LVS}'),
+    ('lvs-no-such-tag', f'!{_LVS} @no.such'),
+    ('lvs-no-such-lv', f'!{_LVS} gvg/nosuch'),
+    ('findmnt', f'!{_FINDMNT}'),
+    ('xattr', f'!{_XATTR}volume-id {_MOUNT}/brick'),
+    ('xattr-missing', f'!{_XATTR}nosuch {_MOUNT}/brick'),
+    ('xattr-no-file', f'!{_XATTR}volume-id {_MOUNT}/nosuch'),
+    ('rmdir-missing', '!rmdir /srv/golden/nosuch'),
+    ('rmdir-full', '!rmdir /srv/golden'),
+    (
+        'lvcreate-exists',
+        '!lvcreate --yes --type=thin --virtualsize=1g --thinpool=pool '
+        '--name=manila-golden gvg',
+    ),
+    ('lvremove-in-use', '!lvremove --force --yes gvg/manila-golden'),
+    ('umount-busy', f'!cd {_MOUNT} && umount {_MOUNT}'),
+    ('volume-start-clone', 'volume start golden-clone'),
+    ('volume-delete-started', 'volume delete golden-clone'),
+    ('volume-stop', 'volume stop golden-clone force'),
+    ('volume-stop-again', 'volume stop golden-clone force'),
+    ('volume-stop-missing', 'volume stop nosuch force'),
+    ('volume-delete', 'volume delete golden-clone'),
+    ('volume-delete-missing', 'volume delete nosuch'),
+    ('', 'volume stop golden force'),
+    ('volume-delete-snapshots', 'volume delete golden'),
+    ('snapshot-delete', 'snapshot delete golden-snap'),
+    ('snapshot-delete-missing', 'snapshot delete golden-snap'),
+    ('', 'volume delete golden'),
+    ('volume-unknown-command', 'volume nosuch'),
+)
+
+_MAKE = (
+    'lvcreate --yes --type=thin --virtualsize=1g --thinpool=pool '
+    '--name=manila-golden --addtag=manila.brick --addtag=manila.share=u1 '
+    f'--addtag=manila.mount={_MOUNT} gvg && '
+    f'mkfs.xfs -q -K -i size=512 /dev/gvg/manila-golden && '
+    f'mkdir -p {_MOUNT} && '
+    f'mount -o nouuid,noatime /dev/gvg/manila-golden {_MOUNT}'
+)
+_UNMAKE = (
+    'for t in $(findmnt -rno TARGET -t xfs | grep -E "/srv/golden|snaps"); '
+    'do umount $t; done; sleep 1; '
+    'lvs --noheadings -o lv_full_name -S "lv_layout=~thin && pool_lv=pool" '
+    '| xargs -r lvremove -fy; rm -rf /srv/golden'
+)
+
+
+def record(nodes: dict[str, Execute], directory: pathlib.Path) -> None:
+    """Walk through :data:`STEPS` and write what was printed.
+
+    :param nodes: how to have a script run, by the name of the node.
+    """
+    first = nodes['gl1']
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, command in STEPS:
+        if command == 'make bricks':
+            for execute in nodes.values():
+                status, out, err = execute(_MAKE)
+                if status:
+                    raise RuntimeError(out + err)
+            continue
+        shown = (
+            command[1:]
+            if command.startswith('!')
+            else f'gluster --mode=script --xml {command}'
+        )
+        status, out, err = first(shown)
+        if name:
+            (directory / name).write_text(
+                f'$ {shown}\n[status {status}]\n[stdout]\n{out}[stderr]\n{err}'
+            )
+    for execute in nodes.values():
+        execute(_UNMAKE)
+
+
+def main() -> None:
+    """Record from the lab that is named on the command line."""
+    from tests import lab
+
+    running = lab.Lab.attach(sys.argv[1])
+
+    def on(node: lab.Machine) -> Execute:
+        def execute(script: str) -> tuple[int, str, str]:
+            done = node.execute(script)
+            return done.status, done.out, done.err
+
+        return execute
+
+    record(
+        {node.name: on(node) for node in running.nodes},
+        HERE / running.release,
+    )
+
+
+if __name__ == '__main__':
+    main()

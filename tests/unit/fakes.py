@@ -1,0 +1,239 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Stand-ins for a node and for time, no cleverer than they must be.
+
+:class:`Node` answers a command with what is next in its script for exactly
+that command; what it was not told to expect fails the test.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+import contextlib
+import copy
+import dataclasses
+import pathlib
+import re
+import shlex
+import threading
+import typing
+
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import remote
+
+GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
+RELEASES = ('10.3', '11.1')
+
+CONSOLE = ('gluster', '--mode=script', '--xml')
+
+_RECORDING = re.compile(
+    r'\$ (?P<command>[^\n]*)\n\[status (?P<status>\d+)\]\n'
+    r'\[stdout\]\n(?P<stdout>.*)\[stderr\]\n(?P<stderr>.*)',
+    re.DOTALL,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a command says, and its exit status."""
+
+    stdout: str = ''
+    stderr: str = ''
+    status: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """What a real tool answered."""
+
+    argv: tuple[str, ...]
+    answer: Answer
+
+
+def golden(release: str, name: str) -> Recording:
+    """Read one of the recordings."""
+    match = _RECORDING.fullmatch((GOLDEN / release / name).read_text())
+    assert match is not None, name
+    return Recording(
+        tuple(shlex.split(match['command'])),
+        Answer(match['stdout'], match['stderr'], int(match['status'])),
+    )
+
+
+def golden_names(release: str, prefix: str = '') -> list[str]:
+    """Name the recordings of a release."""
+    return sorted(path.name for path in (GOLDEN / release).glob(f'{prefix}*'))
+
+
+def xml(
+    body: str = '', *, ret: int = 0, errno: int = 0, message: str = ''
+) -> str:
+    """Make an answer of gluster."""
+    return (
+        '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
+        f'<cliOutput>\n<opRet>{ret}</opRet>\n<opErrno>{errno}</opErrno>\n'
+        f'<opErrstr>{message}</opErrstr>\n{body}</cliOutput>\n'
+    )
+
+
+Reply = Answer | Exception
+
+
+class Node(remote.Remote):
+    """A node that follows a script.
+
+    What is told last for a command is said again and again.
+    """
+
+    def __init__(self, name: str = 'gl1') -> None:
+        self.name = name
+        self.asked: list[tuple[str, ...]] = []
+        #: The commands that had a process of their own.
+        self.ran: list[tuple[str, ...]] = []
+        self.opened: list[Conversation] = []
+        #: Called with each line said to a console, before the answer.
+        self.during: Callable[[str], None] = lambda line: None
+        self.closed = False
+        self._script: dict[tuple[str, ...], list[Reply]] = {}
+        self._guard = threading.Lock()
+
+    def replay(self, release: str, *names: str) -> 'Node':
+        """Answer with these recordings, in this order."""
+        for name in names:
+            recording = golden(release, name)
+            self.answer(recording.argv, recording.answer)
+        return self
+
+    def answer(self, argv: Sequence[str], *replies: Reply) -> 'Node':
+        """Answer a command like this, one reply each time."""
+        self._script.setdefault(tuple(argv), []).extend(replies)
+        return self
+
+    def gluster(self, words: str, *replies: Reply | str) -> 'Node':
+        """Answer a gluster command like this."""
+        return self.answer(
+            (*CONSOLE, *words.split()),
+            *(Answer(r) if isinstance(r, str) else r for r in replies),
+        )
+
+    def said(self) -> list[str]:
+        """Give what gluster was told, in order."""
+        head = len(CONSOLE)
+        return [
+            ' '.join(argv[head:])
+            for argv in self.asked
+            if argv[:head] == CONSOLE
+        ]
+
+    def next(self, argv: tuple[str, ...]) -> Answer:
+        with self._guard:
+            self.asked.append(argv)
+            replies = self._script.get(argv)
+            assert replies, f'not expected: {shlex.join(argv)}'
+            reply = replies.pop(0) if len(replies) > 1 else replies[0]
+        if isinstance(reply, Exception):
+            raise copy.copy(reply)
+        return reply
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float = 60.0,
+        accept: Collection[int] = (0,),
+        stdin: bytes = b'',
+    ) -> remote.Result:
+        argv = tuple(argv)
+        self.ran.append(argv)
+        said = self.next(argv)
+        if said.status not in accept:
+            raise errors.CommandFailed(
+                self.name, argv, said.status, said.stdout, said.stderr
+            )
+        return remote.Result(
+            self.name, argv, said.status, said.stdout, said.stderr
+        )
+
+    def open(self, argv: Sequence[str]) -> remote.Conversation:
+        assert tuple(argv) == CONSOLE
+        conversation = Conversation(self)
+        self.opened.append(conversation)
+        return conversation
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Conversation(remote.Conversation):
+    """A gluster console of such a node."""
+
+    def __init__(self, node: Node) -> None:
+        self._left = b''
+        self.stderr = b''
+        self.dead = False
+        self.ended = False
+        self.lines: list[str] = []
+        self._node = node
+
+    @property
+    def alive(self) -> bool:
+        return not self.dead and not self.ended
+
+    def ask(self, line: str, *, until: bytes, timeout: float) -> bytes:
+        assert self.alive
+        self.lines.append(line)
+        self._node.during(line)
+        try:
+            said = self._node.next((*CONSOLE, *line.split())).stdout
+        except errors.Error:
+            self.close()
+            raise
+        answer, mark, self._left = (self._left + said.encode()).partition(
+            until
+        )
+        self.in_step = not self._left.strip()
+        if not mark:
+            self.close()
+            raise errors.TimedOut(self._node.name, CONSOLE, timeout)
+        return answer + mark
+
+    def close(self) -> None:
+        self.ended = True
+
+
+class Clock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@contextlib.contextmanager
+def threads(
+    actions: Iterable[Callable[[], object]],
+) -> typing.Iterator[list[threading.Thread]]:
+    """Do things side by side; all have ended when this ends."""
+    started = [
+        threading.Thread(target=action, daemon=True) for action in actions
+    ]
+    for thread in started:
+        thread.start()
+    yield started
+    for thread in started:
+        thread.join(5)
+        assert not thread.is_alive()

@@ -1,0 +1,635 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Manila's contract."""
+
+from collections.abc import Callable, Iterator
+import inspect
+import threading
+import types
+from typing import Any
+
+from manila import exception
+from manila.share import configuration as manila_configuration
+from manila.share import driver as manila_driver
+from manila.share import share_types
+from oslo_config import cfg
+import pytest
+
+from manila_glusterfs_clone.access import native
+from manila_glusterfs_clone import backend
+from manila_glusterfs_clone import driver
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import gluster
+from manila_glusterfs_clone import layouts
+from manila_glusterfs_clone import options
+from manila_glusterfs_clone import pools
+
+GROUP = 'unit_gold'
+GIB = 1 << 30
+ID = '3f0c6d5e-8a53-4a57-9a0e-0c1a2b3c4d5e'
+SHARE = {
+    'id': ID,
+    'size': 3,
+    'share_proto': 'GLUSTERFS',
+    'host': 'host@gold#gvg/pool',
+    'share_type_id': 't1',
+}
+SNAPSHOT = {'id': 's1', 'share_instance_id': ID}
+VOLUME = gluster.Volume(
+    name='manila-x',
+    id='i-d',
+    status='Started',
+    snapshot_count=0,
+    copies=2,
+    bricks=(
+        gluster.Brick('gl1', '/b', 'u1'),
+        gluster.Brick('gl2', '/b', 'u2'),
+    ),
+    options={},
+)
+LOCATIONS = [
+    {
+        'path': 'gl1:/manila-x',
+        'is_admin_only': False,
+        'metadata': {
+            'preferred': True,
+            'mount_options': 'backup-volfile-servers=gl2',
+        },
+    },
+    {
+        'path': 'gl2:/manila-x',
+        'is_admin_only': False,
+        'metadata': {
+            'preferred': False,
+            'mount_options': 'backup-volfile-servers=gl1',
+        },
+    },
+]
+REFUSAL = errors.NotPossible('the pool is full')
+
+
+class Backend:
+    """Answers every verb, notes it, or raises what it is told to."""
+
+    def __init__(self, settings: options.Settings) -> None:
+        self.settings = settings
+        self.calls: list[tuple[Any, ...]] = []
+        self.trouble: Exception | None = None
+        self.refused: dict[str, str] = {}
+        self.healed: dict[str, gluster.Volume | errors.Error] = {}
+        self.closed = 0
+        self.shares = types.SimpleNamespace(
+            create=self._verb('create', VOLUME),
+            delete=self._verb('delete'),
+            extend=self._verb('extend'),
+            update_access=self._update_access,
+        )
+        self.cloner = types.SimpleNamespace(
+            create=self._verb('clone', VOLUME), sweep=self._verb('sweep')
+        )
+        self.snapshots = types.SimpleNamespace(
+            create=self._verb('snap'), delete=self._verb('unsnap')
+        )
+        self.reconciler = types.SimpleNamespace(heal=self._heal)
+
+    def _verb(self, name: str, result: Any = None) -> Callable[..., Any]:
+        def verb(*args: Any) -> Any:
+            self.calls.append((name, *args))
+            self.fail()
+            return result
+
+        return verb
+
+    def fail(self) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+
+    def _update_access(
+        self, share_id: str, rules: list[native.Rule]
+    ) -> dict[str, str]:
+        self.calls.append(('access', share_id, rules))
+        self.fail()
+        return self.refused
+
+    def _heal(
+        self, share_ids: Iterator[str]
+    ) -> dict[str, gluster.Volume | errors.Error]:
+        self.calls.append(('heal', [*share_ids]))
+        self.fail()
+        return self.healed
+
+    def check(self) -> None:
+        self.fail()
+
+    def layout(self, wanted: str | None = None) -> layouts.Layout:
+        return layouts.choose(wanted or 'auto', 3)
+
+    def capacities(self) -> dict[str, pools.Capacity]:
+        self.fail()
+        return {'gvg/pool': pools.Capacity(10 * GIB, GIB // 3, 5 * GIB)}
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@pytest.fixture
+def conf() -> Iterator[Any]:
+    configuration = manila_configuration.Configuration(
+        manila_driver.share_opts, config_group=GROUP
+    )
+    configuration.append_config_values(options.OPTS)
+    for name, value in {
+        'driver_handles_share_servers': False,
+        'share_backend_name': 'gold',
+        'glusterfs_clone_nodes': ['gl1', 'gl2', 'gl3'],
+        'glusterfs_clone_pools': ['gvg/pool'],
+    }.items():
+        cfg.CONF.set_override(name, value, group=GROUP)
+    yield configuration
+    cfg.CONF.reset()
+    for option in (*manila_driver.share_opts, *options.OPTS):
+        cfg.CONF.clear_override(option.name, group=GROUP)
+
+
+@pytest.fixture
+def bare(conf: Any) -> driver.GlusterfsCloneShareDriver:
+    return driver.GlusterfsCloneShareDriver(configuration=conf)
+
+
+@pytest.fixture
+def stub(
+    bare: driver.GlusterfsCloneShareDriver, monkeypatch: pytest.MonkeyPatch
+) -> Backend:
+    opened: list[Backend] = []
+
+    def open_backend(settings: options.Settings) -> Backend:
+        opened.append(Backend(settings))
+        return opened[-1]
+
+    monkeypatch.setattr(backend, 'open_backend', open_backend)
+    monkeypatch.setattr(
+        share_types, 'get_extra_specs_from_share', lambda share: {}
+    )
+    bare.do_setup(None)
+    return opened[0]
+
+
+@pytest.fixture
+def ours(
+    bare: driver.GlusterfsCloneShareDriver, stub: Backend
+) -> driver.GlusterfsCloneShareDriver:
+    return bare
+
+
+# -- signatures
+
+OVERRIDDEN = sorted(
+    name
+    for name, member in vars(driver.GlusterfsCloneShareDriver).items()
+    if inspect.isfunction(member)
+    and hasattr(manila_driver.ShareDriver, name)
+    and name != '__init__'
+)
+
+
+def test_all_that_manila_needs_is_overridden() -> None:
+    assert {
+        'check_for_setup_error',
+        'create_share',
+        'create_share_from_snapshot',
+        'create_snapshot',
+        'delete_share',
+        'delete_snapshot',
+        'do_setup',
+        'ensure_shares',
+        'extend_share',
+        'get_backend_info',
+        'update_access',
+        '_update_share_stats',
+    } <= set(OVERRIDDEN)
+
+
+@pytest.mark.parametrize('name', OVERRIDDEN)
+def test_manila_can_call_it_as_it_calls_its_own(name: str) -> None:
+    def parameters(of: object) -> list[inspect.Parameter]:
+        return list(inspect.signature(getattr(of, name)).parameters.values())
+
+    theirs = parameters(manila_driver.ShareDriver)
+    mine = parameters(driver.GlusterfsCloneShareDriver)
+    assert [p.name for p in mine[: len(theirs)]] == [p.name for p in theirs]
+    for one, two in zip(theirs, mine, strict=False):
+        assert one.kind is two.kind
+        if one.default is not inspect.Parameter.empty:
+            assert two.default == one.default
+    for more in mine[len(theirs) :]:
+        assert more.default is not inspect.Parameter.empty
+
+
+def test_nothing_public_is_there_that_manila_does_not_call() -> None:
+    for name in vars(driver.GlusterfsCloneShareDriver):
+        if not name.startswith('_'):
+            assert hasattr(manila_driver.ShareDriver, name), name
+
+
+# -- set-up
+
+
+def test_making_it_opens_nothing(
+    conf: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError('opened')
+
+    monkeypatch.setattr(backend, 'open_backend', never)
+    monkeypatch.setattr('socket.socket.__init__', never)
+    before = threading.active_count()
+    made = driver.GlusterfsCloneShareDriver(configuration=conf)
+    assert threading.active_count() == before
+    assert made.driver_handles_share_servers is False
+
+
+def test_it_does_not_handle_share_servers(conf: Any) -> None:
+    cfg.CONF.set_override('driver_handles_share_servers', True, group=GROUP)
+    with pytest.raises(exception.ManilaException):
+        driver.GlusterfsCloneShareDriver(configuration=conf)
+
+
+def test_before_set_up_it_says_so(
+    bare: driver.GlusterfsCloneShareDriver,
+) -> None:
+    with pytest.raises(exception.ShareBackendException, match='set up'):
+        bare.create_share(None, SHARE)
+
+
+def test_set_up_reads_the_section(stub: Backend) -> None:
+    assert stub.settings.backend == 'gold'
+    assert stub.settings.nodes == ('gl1', 'gl2', 'gl3')
+
+
+def test_set_up_again_closes_what_was_open(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+) -> None:
+    ours.do_setup(None)
+    assert stub.closed == 1
+
+
+def test_set_up_for_real_connects_to_nothing(
+    bare: driver.GlusterfsCloneShareDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError('opened')
+
+    monkeypatch.setattr('socket.socket.__init__', never)
+    before = threading.active_count()
+    bare.do_setup(None)
+    assert threading.active_count() == before
+
+
+def test_every_problem_is_in_the_message(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+) -> None:
+    stub.trouble = errors.Misconfigured('gold', ['one', 'two'])
+    with pytest.raises(exception.ShareBackendException) as caught:
+        ours.check_for_setup_error()
+    assert 'one' in str(caught.value)
+    assert 'two' in str(caught.value)
+    assert caught.value.__cause__ is stub.trouble
+
+
+def test_the_back_end_info_differs_at_each_start(
+    ours: driver.GlusterfsCloneShareDriver,
+) -> None:
+    one = ours.get_backend_info(None)
+    two = ours.get_backend_info(None)
+    assert one != two
+    assert one['nodes'] == 'gl1,gl2,gl3'
+    # Manila stores it as text, key by key.
+    assert all(isinstance(k, str) for k in one)
+
+
+def test_ipv4_only(ours: driver.GlusterfsCloneShareDriver) -> None:
+    assert ours.get_configured_ip_versions() == [4]
+
+
+# -- shares
+
+
+def test_creating(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+) -> None:
+    assert ours.create_share(None, SHARE) == LOCATIONS
+    assert stub.calls == [
+        ('create', ID, 'gvg/pool', 3 * GIB, layouts.REPLICA_3)
+    ]
+
+
+def test_the_share_type_can_choose_the_layout(
+    ours: driver.GlusterfsCloneShareDriver,
+    stub: Backend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    specs = {'glusterfs_clone:layout': 'single'}
+    monkeypatch.setattr(
+        share_types, 'get_extra_specs_from_share', lambda share: specs
+    )
+    ours.create_share(None, SHARE)
+    assert stub.calls[0][-1] is layouts.SINGLE
+    specs['glusterfs_clone:layout'] = 'raid'
+    with pytest.raises(exception.ShareBackendException, match='raid'):
+        ours.create_share(None, SHARE)
+
+
+def test_cloning(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+) -> None:
+    found = ours.create_share_from_snapshot(None, SHARE, SNAPSHOT)
+    assert found == LOCATIONS
+    assert stub.calls == [('clone', ID, 'gvg/pool', 3 * GIB, 's1')]
+
+
+def test_the_other_verbs(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+) -> None:
+    ours.delete_share(None, SHARE)
+    ours.extend_share(SHARE, 7)
+    ours.create_snapshot(None, SNAPSHOT)
+    ours.delete_snapshot(None, SNAPSHOT)
+    assert stub.calls == [
+        ('delete', ID),
+        ('extend', ID, 7 * GIB),
+        ('snap', 's1', ID),
+        ('unsnap', 's1', ID),
+    ]
+
+
+def test_what_clones_left_is_swept_when_a_clone_is_deleted(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+) -> None:
+    ours.delete_share(None, {**SHARE, 'snapshot_id': 'of-manila'})
+    assert stub.calls == [('delete', ID), ('sweep',)]
+
+
+def test_other_shares_leave_nothing_to_sweep(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+) -> None:
+    ours.delete_share(None, {**SHARE, 'snapshot_id': None})
+    assert stub.calls == [('delete', ID)]
+
+
+@pytest.mark.parametrize('proto', ['NFS', 'CIFS', ''])
+def test_other_protocols_are_refused(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend, proto: str
+) -> None:
+    share = {**SHARE, 'share_proto': proto}
+    with pytest.raises(exception.ShareBackendException, match='GLUSTERFS'):
+        ours.create_share(None, share)
+    with pytest.raises(exception.ShareBackendException, match='GLUSTERFS'):
+        ours.create_share_from_snapshot(None, share, SNAPSHOT)
+    assert not stub.calls
+
+
+def test_the_protocol_in_small_letters(
+    ours: driver.GlusterfsCloneShareDriver,
+) -> None:
+    ours.create_share(None, {**SHARE, 'share_proto': 'glusterfs'})
+
+
+@pytest.mark.parametrize(
+    'host', ['host@gold', 'host@gold#', 'host@gold#gvg/other', '']
+)
+def test_other_pools_are_refused(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend, host: str
+) -> None:
+    share = {**SHARE, 'host': host}
+    with pytest.raises(exception.ShareBackendException, match='gvg/pool'):
+        ours.create_share(None, share)
+    assert not stub.calls
+
+
+Call = Callable[[driver.GlusterfsCloneShareDriver], object]
+
+CALLS: dict[str, Call] = {
+    'create_share': lambda d: d.create_share(None, SHARE),
+    'create_share_from_snapshot': lambda d: d.create_share_from_snapshot(
+        None, SHARE, SNAPSHOT
+    ),
+    'delete_share': lambda d: d.delete_share(None, SHARE),
+    'extend_share': lambda d: d.extend_share(SHARE, 7),
+    'update_access': lambda d: d.update_access(None, SHARE, [], [], [], []),
+    'create_snapshot': lambda d: d.create_snapshot(None, SNAPSHOT),
+    'delete_snapshot': lambda d: d.delete_snapshot(None, SNAPSHOT),
+}
+
+
+@pytest.mark.parametrize('name', CALLS)
+@pytest.mark.parametrize(
+    'error',
+    [
+        REFUSAL,
+        errors.LinkLost('gl1', ('lvs',), 'EOF'),
+        errors.SeveralFailed({'gl1': REFUSAL}),
+    ],
+)
+def test_errors_go_out_as_manilas_with_their_text(
+    ours: driver.GlusterfsCloneShareDriver,
+    stub: Backend,
+    name: str,
+    error: errors.Error,
+) -> None:
+    stub.trouble = error
+    with pytest.raises(exception.ShareBackendException) as caught:
+        CALLS[name](ours)
+    assert str(error) in str(caught.value)
+    assert caught.value.__cause__ is error
+    wanted = 's1' if name.endswith('_snapshot') and 'from' not in name else ID
+    assert wanted in str(caught.value)
+
+
+def test_text_with_percent_signs_and_braces_goes_through(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+) -> None:
+    stub.trouble = errors.NotPossible('95 % full {of} %(x)s %d')
+    with pytest.raises(
+        exception.ShareBackendException, match=r'95 % full \{of\} %\(x\)s %d'
+    ):
+        ours.delete_share(None, SHARE)
+
+
+def test_a_mistake_of_ours_is_not_dressed_up(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+) -> None:
+    stub.trouble = KeyError('bug')
+    with pytest.raises(KeyError):
+        ours.delete_share(None, SHARE)
+
+
+# -- access
+
+
+def rule(access_id: str, to: str = '10.0.0.1') -> dict[str, str]:
+    return {
+        'id': f'mapping-of-{access_id}',
+        'access_id': access_id,
+        'access_type': 'ip',
+        'access_to': to,
+        'access_level': 'rw',
+        'state': 'applying',
+    }
+
+
+def test_access_is_answered_by_access_id(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+) -> None:
+    stub.refused = {'b': 'IPv6'}
+    rules = [rule('a'), rule('b'), rule('c')]
+    assert ours.update_access(None, SHARE, rules, rules[1:], [], []) == {
+        'a': {'state': 'active'},
+        'b': {'state': 'error'},
+        'c': {'state': 'active'},
+    }
+
+
+def test_all_rules_are_given_and_the_older_come_first(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+) -> None:
+    rules = [rule('new'), rule('old2'), rule('old1')]
+    ours.update_access(None, SHARE, rules, [rules[0]], [rule('gone')], [])
+    ((_, share_id, given),) = stub.calls
+    assert share_id == ID
+    assert [r.access_id for r in given] == ['old2', 'old1', 'new']
+    assert given[0] == native.Rule('old2', 'ip', '10.0.0.1', 'rw')
+
+
+def test_no_rules(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+) -> None:
+    assert ours.update_access(None, SHARE, [], [], [rule('a')], []) == {}
+    assert stub.calls == [('access', ID, [])]
+
+
+# -- healing
+
+SHARES = [{'id': 'a'}, {'id': 'b'}, {'id': 'c'}]
+#: What is told of a share that cannot be looked at now.
+AS_BEFORE = {'status': 'available', 'reapply_access_rules': False}
+
+
+def test_shares_that_are_on_line_and_not(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+) -> None:
+    stub.healed = {'a': VOLUME, 'b': errors.Missing('no such volume')}
+    found = ours.ensure_shares(None, SHARES)
+    assert found == {
+        'a': {
+            'status': 'available',
+            'export_locations': LOCATIONS,
+            'reapply_access_rules': True,
+        },
+        'b': {'status': 'error', 'reapply_access_rules': False},
+        'c': AS_BEFORE,
+    }
+    assert stub.calls == [('heal', ['a', 'b', 'c'])]
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        REFUSAL,
+        errors.Unreachable('gl1', 'no route'),
+        errors.CutOff('gl1', 2, 3),
+        errors.Unsettled('volume x', 'a brick is down'),
+        errors.SeveralFailed({'gl1': REFUSAL}),
+    ],
+)
+def test_only_one_that_is_missing_is_in_error(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend, error: errors.Error
+) -> None:
+    stub.healed = {'a': error}
+    assert ours.ensure_shares(None, SHARES)['a'] == AS_BEFORE
+
+
+@pytest.mark.parametrize(
+    'trouble', [REFUSAL, RuntimeError('bug'), KeyError(), OSError()]
+)
+def test_every_share_is_answered_for_whatever_happens(
+    ours: driver.GlusterfsCloneShareDriver,
+    stub: Backend,
+    trouble: Exception,
+) -> None:
+    stub.trouble = trouble
+    found = ours.ensure_shares(None, SHARES)
+    assert found == dict.fromkeys('abc', AS_BEFORE)
+
+
+def test_so_it_is_before_set_up(
+    bare: driver.GlusterfsCloneShareDriver,
+) -> None:
+    assert bare.ensure_shares(None, SHARES) == dict.fromkeys('abc', AS_BEFORE)
+
+
+def test_no_shares(ours: driver.GlusterfsCloneShareDriver) -> None:
+    assert ours.ensure_shares(None, []) == {}
+
+
+# -- statistics
+
+
+def test_statistics(ours: driver.GlusterfsCloneShareDriver) -> None:
+    stats = ours.get_share_stats(refresh=True)
+    assert stats['share_backend_name'] == 'gold'
+    assert stats['storage_protocol'] == 'GLUSTERFS'
+    assert stats['driver_handles_share_servers'] is False
+    assert stats['snapshot_support'] is True
+    assert stats['create_share_from_snapshot_support'] is True
+    assert stats['revert_to_snapshot_support'] is False
+    assert stats['mount_snapshot_support'] is False
+    assert stats['ipv4_support'] is True
+    assert stats['ipv6_support'] is False
+    (pool,) = stats['pools']
+    assert pool['pool_name'] == 'gvg/pool'
+    assert pool['total_capacity_gb'] == 10
+    assert pool['free_capacity_gb'] == 0.33
+    assert pool['provisioned_capacity_gb'] == 5
+    assert pool['thin_provisioning'] is True
+    assert pool['max_over_subscription_ratio'] == 20.0
+    for key in (
+        'reserved_percentage',
+        'reserved_snapshot_percentage',
+        'reserved_share_extend_percentage',
+    ):
+        assert pool[key] == 0
+
+
+def test_reserves_fall_back_to_the_first(
+    ours: driver.GlusterfsCloneShareDriver,
+) -> None:
+    cfg.CONF.set_override('reserved_share_percentage', 7, group=GROUP)
+    (pool,) = ours.get_share_stats(refresh=True)['pools']
+    assert pool['reserved_percentage'] == 7
+    assert pool['reserved_snapshot_percentage'] == 7
+    assert pool['reserved_share_extend_percentage'] == 7
+    cfg.CONF.set_override(
+        'reserved_share_from_snapshot_percentage', 2, group=GROUP
+    )
+    cfg.CONF.set_override('reserved_share_extend_percentage', 3, group=GROUP)
+    (pool,) = ours.get_share_stats(refresh=True)['pools']
+    assert pool['reserved_percentage'] == 7
+    assert pool['reserved_snapshot_percentage'] == 2
+    assert pool['reserved_share_extend_percentage'] == 3
+
+
+def test_nothing_is_refreshed_unless_asked(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+) -> None:
+    first = ours.get_share_stats(refresh=True)
+    stub.trouble = REFUSAL
+    assert ours.get_share_stats() == first

@@ -1,0 +1,81 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Which volume is a share."""
+
+from unittest import mock
+
+import pytest
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import names
+from manila_glusterfs_clone import shares
+from tests.unit import fakes
+from tests.unit import test_cluster
+
+ID = 'aaaaaaaa-0000-4000-8000-000000000000'
+OTHER = 'bbbbbbbb-0000-4000-8000-000000000000'
+NAME = names.volume(ID)
+INFO = f'volume info {NAME}'
+
+
+def info(mark: str | None) -> str:
+    option = (
+        ''
+        if mark is None
+        else f'<option><name>user.manila.share</name><value>{mark}</value>'
+        f'</option>'
+    )
+    return fakes.xml(
+        f'<volInfo><volumes><volume><name>{NAME}</name><id>i</id>'
+        f'<statusStr>Created</statusStr><options>{option}</options>'
+        f'</volume></volumes></volInfo>'
+    )
+
+
+def make(said: str) -> tuple[shares.Shares, fakes.Node]:
+    node = fakes.Node().gluster('pool list', test_cluster.peers(1))
+    node.gluster(INFO, said)
+    whole = cluster.Cluster([cluster.Node(node)], settle_timeout=30)
+    room = shares.Shares(
+        whole,
+        mock.Mock(),
+        mock.Mock(),
+        mock.Mock(),
+        backend='gold',
+        brick_root='/srv/x',
+    )
+    return room, node
+
+
+def test_one_that_bears_the_mark_of_the_share_is_finished() -> None:
+    room, _ = make(info(ID))
+    assert room.finished_volume(ID).name == NAME
+
+
+@pytest.mark.parametrize('mark', [None, '', OTHER])
+def test_one_without_it_is_not_and_is_never_started(mark: str | None) -> None:
+    room, node = make(info(mark))
+    assert room.volume(ID).name == NAME
+    with pytest.raises(errors.Missing, match='never finished'):
+        room.finished_volume(ID)
+    with pytest.raises(errors.Missing, match='never finished'):
+        room.bring_online(ID)
+    assert not [line for line in node.said() if 'start' in line]
+
+
+def test_no_volume_at_all() -> None:
+    room, _ = make(fakes.xml(ret=-1, errno=30806, message='does not exist'))
+    with pytest.raises(errors.Missing, match='does not exist'):
+        room.volume(ID)
+    with pytest.raises(errors.Missing, match='does not exist'):
+        room.finished_volume(ID)

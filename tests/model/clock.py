@@ -1,0 +1,48 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Time, as the model has it: it passes only when somebody waits."""
+
+import threading
+import time
+
+
+class Clock:
+    """Stands in for the module ``time`` in the rooms of the driver.
+
+    Commands on nodes take time too; they call :meth:`advance`.
+    """
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+        self._guard = threading.Lock()
+
+    def advance(self, seconds: float) -> None:
+        with self._guard:
+            self.now += seconds
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time_ns(self) -> int:
+        return int(self.now * 1e9)
+
+    def sleep(self, seconds: float) -> None:
+        self.advance(seconds)
+        # Others may run meanwhile.
+        time.sleep(0)
+
+    def __getstate__(self) -> float:
+        return self.now
+
+    def __setstate__(self, now: float) -> None:
+        self.now = now
+        self._guard = threading.Lock()

@@ -1,0 +1,322 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Directories, mounts and XFS on one node.
+
+What the file systems on LVs hold is written back when it is synced,
+unmounted or frozen for a snapshot, and else after half a minute; a power
+cut loses the rest, which is how clones lose their mark
+``trusted.glusterfs.volume-id``. ``/run`` is in memory altogether.
+"""
+
+from collections.abc import Sequence
+import copy
+import dataclasses
+import json
+
+from tests.model import clock
+from tests.model import lvm
+from tests.model import shell
+
+#: Seconds after which the kernel writes back by itself.
+WRITE_BACK = 30.0
+VOLUME_ID = 'trusted.glusterfs.volume-id'
+
+Answer = shell.Answer
+
+
+@dataclasses.dataclass(frozen=True)
+class Mount:
+    """An XFS of an LV, mounted."""
+
+    target: str
+    lv: str
+
+
+class Files:
+    """The file systems of one node."""
+
+    def __init__(self, time: clock.Clock, lvs: lvm.Lvm) -> None:
+        self.mounts: list[Mount] = []
+        #: Directories of the root file system, and of ``/run``.
+        self.directories = {'/', '/run', '/run/gluster', '/srv'}
+        #: Processes that keep a file system in use: the path each has open,
+        #: and when it ends, if it has been told to.
+        self.users: dict[str, float | None] = {}
+        #: When each of them began.
+        self.begun: dict[str, float] = {}
+        self._time = time
+        self._lvm = lvs
+
+    # -- for those on the node
+
+    def where(self, path: str) -> tuple[lvm.LogicalVolume | None, str]:
+        """Find the LV that holds a path, and the path inside it."""
+        best: Mount | None = None
+        for mount in self.mounts:
+            if f'{path}/'.startswith(f'{mount.target}/') and (
+                best is None or len(mount.target) >= len(best.target)
+            ):
+                best = mount
+        if best is None:
+            return None, path
+        return self._lvm.lvs[best.lv], path[len(best.target) + 1 :]
+
+    def exists(self, path: str) -> bool:
+        lv, rest = self.where(path)
+        if lv is None:
+            return path in self.directories
+        assert lv.live is not None
+        return rest in lv.live.directories
+
+    def is_mount_point(self, path: str) -> bool:
+        return any(mount.target == path for mount in self.mounts)
+
+    def make(self, path: str) -> None:
+        """Make a directory and those above it."""
+        parts = path.split('/')
+        for end in range(2, len(parts) + 1):
+            part = '/'.join(parts[:end])
+            lv, rest = self.where(part)
+            if lv is None:
+                self.directories.add(part)
+            elif lv.live is not None and rest not in lv.live.directories:
+                lv.live.directories[rest] = {}
+                self._soil(lv)
+
+    def remove(self, path: str) -> None:
+        """Remove an empty directory of the root file system."""
+        self.directories.discard(path)
+
+    def attach(self, device: str, target: str) -> str:
+        """Mount an LV; give what is in the way."""
+        lv = self._lvm.by_device(device)
+        if lv is None:
+            return f'special device {device} does not exist.'
+        if not self.exists(target):
+            return 'mount point does not exist.'
+        if lv.disk is None:
+            return f'wrong fs type, bad option, bad superblock on {device}.'
+        if any(m.target == target and m.lv == lv.name for m in self.mounts):
+            return f'{self._lvm.device(lv.name)} already mounted on {target}.'
+        if lv.live is None:
+            lv.live = copy.deepcopy(lv.disk)
+        self.mounts.append(Mount(target, lv.name))
+        return ''
+
+    def detach(self, target: str) -> str:
+        """Unmount what is topmost; give what is in the way."""
+        for mount in reversed(self.mounts):
+            if mount.target == target:
+                break
+        else:
+            return 'not mounted.'
+        if self._in_use(target):
+            return 'target is busy.'
+        self.mounts.remove(mount)
+        if not any(other.lv == mount.lv for other in self.mounts):
+            lv = self._lvm.lvs[mount.lv]
+            lv.write_back()
+            lv.live = None
+        return ''
+
+    def xattr(self, path: str, name: str) -> str | None:
+        lv, rest = self.where(path)
+        if lv is None or lv.live is None:
+            return None
+        return lv.live.directories.get(rest, {}).get(name)
+
+    def set_xattr(self, path: str, name: str, value: str) -> None:
+        lv, rest = self.where(path)
+        assert lv is not None and lv.live is not None, path
+        lv.live.directories[rest][name] = value
+        self._soil(lv)
+
+    def read(self, path: str) -> str:
+        lv, _ = self.where(path)
+        assert lv is not None and lv.live is not None, path
+        return lv.live.data
+
+    def write(self, path: str, data: str) -> None:
+        """Write, as clients of a share do; they see to it that it stays."""
+        lv, _ = self.where(path)
+        assert lv is not None and lv.live is not None, path
+        lv.live.data = data
+        if lv.disk is not None:
+            lv.disk.data = data
+
+    def power_cut(self) -> None:
+        """Lose what is in memory only."""
+        for lv in self._lvm.lvs.values():
+            if lv.dirty is not None and self._time.now - lv.dirty > WRITE_BACK:
+                lv.write_back()
+            lv.live = None
+            lv.dirty = None
+        self.mounts.clear()
+        self.users.clear()
+        self.directories = {
+            path for path in self.directories if not path.startswith('/run/')
+        } | {'/run/gluster'}
+
+    def sync_all(self) -> None:
+        for lv in self._lvm.lvs.values():
+            lv.write_back()
+
+    def _soil(self, lv: lvm.LogicalVolume) -> None:
+        if lv.dirty is None:
+            lv.dirty = self._time.now
+
+    def _in_use(self, target: str) -> bool:
+        return any(
+            path.startswith(f'{target}/')
+            and (ends is None or ends > self._time.now)
+            for path, ends in self.users.items()
+        ) or any(m.target.startswith(f'{target}/') for m in self.mounts)
+
+    # -- commands
+
+    def findmnt(self, argv: Sequence[str]) -> Answer:
+        options, _ = shell.split(argv)
+        shell.require(options, '--types', 'xfs')
+        shell.require(options, '--output', 'TARGET,SOURCE,FSTYPE,OPTIONS')
+        if not self.mounts:
+            return Answer(status=1)
+        return Answer(
+            json.dumps(
+                {
+                    'filesystems': [
+                        {
+                            'target': mount.target,
+                            'source': self._lvm.device(mount.lv),
+                            'fstype': 'xfs',
+                            'options': 'rw,noatime,nouuid,attr2,inode64,'
+                            'logbufs=8,logbsize=64k,sunit=128,swidth=128,'
+                            'noquota',
+                        }
+                        for mount in self.mounts
+                    ]
+                }
+            )
+        )
+
+    def mount(self, argv: Sequence[str]) -> Answer:
+        options, (device, target) = shell.split(argv)
+        # A clone's XFS has the UUID of its origin's, which may be mounted.
+        assert 'nouuid' in options['--options'].split(',')
+        problem = self.attach(device, target)
+        if problem:
+            return Answer('', f'mount: {target}: {problem}\n', 32)
+        return Answer()
+
+    def umount(self, argv: Sequence[str]) -> Answer:
+        _, (target,) = shell.split(argv)
+        if not self.exists(target):
+            return Answer(
+                '', f'umount: {target}: no mount point specified.\n', 32
+            )
+        problem = self.detach(target)
+        if problem:
+            return Answer('', f'umount: {target}: {problem}\n', 32)
+        return Answer()
+
+    def mkfs(self, argv: Sequence[str]) -> Answer:
+        device = argv[-1]
+        lv = self._lvm.by_device(device)
+        if lv is None:
+            return Answer(
+                '',
+                f'Error accessing specified device {device}: No such file '
+                f'or directory\n',
+                1,
+            )
+        if lv.disk is not None and '-f' not in argv:
+            return Answer(
+                '',
+                f'mkfs.xfs: {device} appears to contain an existing '
+                f'filesystem (xfs).\n'
+                f'mkfs.xfs: Use the -f option to force overwrite.\n',
+                1,
+            )
+        assert 'size=512' in argv, 'no room for the xattrs of GlusterFS'
+        lv.disk = lvm.Image(lv.size)
+        return Answer()
+
+    def growfs(self, argv: Sequence[str]) -> Answer:
+        target = argv[-1]
+        for mount in self.mounts:
+            if mount.target == target:
+                lv = self._lvm.lvs[mount.lv]
+                assert lv.live is not None
+                lv.live.size = lv.size
+                self._soil(lv)
+                return Answer('data blocks changed\n')
+        return Answer(
+            '', f'xfs_growfs: {target} is not a mounted XFS filesystem\n', 1
+        )
+
+    def sync(self, argv: Sequence[str]) -> Answer:
+        options, paths = shell.split(argv)
+        assert '--file-system' in options
+        problems = []
+        for path in paths:
+            lv, _ = self.where(path)
+            if path == '/var/lib/glusterd':
+                continue
+            if not self.exists(path):
+                problems.append(
+                    f"sync: error opening '{path}': No such file or "
+                    f'directory\n'
+                )
+            elif lv is not None:
+                lv.write_back()
+        return Answer('', ''.join(problems), 1 if problems else 0)
+
+    def mkdir(self, argv: Sequence[str]) -> Answer:
+        options, paths = shell.split(argv)
+        assert '--parents' in options
+        for path in paths:
+            self.make(path)
+        return Answer()
+
+    def rmdir(self, argv: Sequence[str]) -> Answer:
+        _, paths = shell.split(argv)
+        problems = []
+        for path in paths:
+            if problem := self._not_removable(path):
+                problems.append(
+                    f"rmdir: failed to remove '{path}': {problem}\n"
+                )
+            else:
+                self.remove(path)
+        return Answer('', ''.join(problems), 1 if problems else 0)
+
+    def _not_removable(self, path: str) -> str:
+        if self.is_mount_point(path):
+            return 'Device or resource busy'
+        if not self.exists(path):
+            return 'No such file or directory'
+        assert self.where(path)[0] is None, f'{path} is customers\' data'
+        if any(p.startswith(f'{path}/') for p in self.directories):
+            return 'Directory not empty'
+        return ''
+
+    def getfattr(self, argv: Sequence[str]) -> Answer:
+        options, (path,) = shell.split(argv)
+        shell.require(options, '--encoding', 'hex')
+        name = options['--name']
+        if not self.exists(path):
+            return Answer(
+                '', f'getfattr: {path}: No such file or directory\n', 1
+            )
+        value = self.xattr(path, name)
+        if value is None:
+            return Answer('', f'{path}: {name}: No such attribute\n', 1)
+        return Answer(f'# file: {path}\n{name}=0x{value}\n\n')

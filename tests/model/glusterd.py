@@ -1,0 +1,276 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The glusterds of a trusted storage pool: transactions, and starting up.
+
+A command that changes something locks what it works on, cluster-wide, and
+is refused at once while another one has it; reads lock nothing. While a
+node has lost its power and the others have not noticed, what needs all
+peers ends after 120 s without an answer, and its locks stay for 180 s.
+"""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import threading
+import time
+
+from tests.model import answers
+from tests.model import clock
+from tests.model import node as nodes
+from tests.model import snapshots
+from tests.model import state as states
+from tests.model import volumes
+
+#: Seconds that the command line waits for glusterd.
+CLI_TIMEOUT = 120.0
+#: Seconds that each phase of a transaction takes when it is slow.
+SLOW = 20.0
+
+Verb = Callable[[str, Sequence[str]], volumes.Phases]
+
+
+@dataclasses.dataclass
+class Transaction:
+    """A transaction under way."""
+
+    asked: str
+    keys: tuple[str, ...]
+    phases: volumes.Phases
+    #: The nodes that took part when it began.
+    nodes: tuple[str, ...]
+    due: float = 0.0
+
+
+class Glusterd:
+    """All glusterds of a pool."""
+
+    def __init__(self, state: states.State, time: clock.Clock) -> None:
+        self.state = state
+        self.time = time
+        self.slow: list[Transaction] = []
+        self._guard = threading.RLock()
+        volume = volumes.Volumes(state)
+        self._snapshot = snapshots.Snapshots(state)
+        self._verbs: dict[tuple[str, str], Verb] = {
+            ('volume', 'create'): volume.create,
+            ('volume', 'start'): volume.start,
+            ('volume', 'stop'): volume.stop,
+            ('volume', 'delete'): volume.delete,
+            ('volume', 'set'): volume.set,
+            ('volume', 'reset'): volume.reset,
+            ('volume', 'status'): volume.status,
+            ('volume', 'heal'): volume.heal,
+            ('volume', 'profile'): volume.profile,
+            ('snapshot', 'create'): self._snapshot.create,
+            ('snapshot', 'activate'): self._snapshot.activate,
+            ('snapshot', 'deactivate'): self._snapshot.deactivate,
+            ('snapshot', 'clone'): self._snapshot.clone,
+            ('snapshot', 'delete'): self._snapshot.delete,
+        }
+
+    def __getstate__(self) -> tuple[states.State, clock.Clock]:
+        assert not self.slow, 'a running transaction cannot be copied'
+        return self.state, self.time
+
+    def __setstate__(self, kept: tuple[states.State, clock.Clock]) -> None:
+        self.__init__(*kept)  # type: ignore[misc]
+
+    # -- what is asked
+
+    def ask(
+        self, node: nodes.Node, words: Sequence[str], *, slow: bool = False
+    ) -> str:
+        """Carry out one command; give what the command line prints.
+
+        :param slow: leave it under way after its first phase; the answer
+            is then of no use.
+        """
+        with self._guard:
+            self.settle()
+            if not node.glusterd_up:
+                self.time.advance(1.0)
+                return answers.DOWN
+            if (report := self._report(node, words)) is not None:
+                self.time.advance(0.005)
+                return report
+            verb = self._verbs[words[0], words[1]]
+            keys = self._keys(words)
+            if self.state.conflict(keys):
+                self.time.advance(0.2)
+                return answers.refusal(_busy(words))
+            if silent := [
+                other
+                for other in self.state.nodes.values()
+                if not other.serves and other.seems_connected
+            ]:
+                for other in silent:
+                    other.await_answer()
+                return self._no_answer(keys)
+            self.state.hold(keys)
+            transaction = Transaction(
+                node.name,
+                keys,
+                verb(node.name, words[2:]),
+                tuple(n.name for n in self.state.nodes.values() if n.serves),
+            )
+        if slow:
+            return self._leave(transaction)
+        while True:
+            with self._guard:
+                answer = self._proceed(transaction)
+            if answer is not None:
+                return answer
+            time.sleep(0)  # others may run meanwhile
+
+    def _proceed(self, transaction: Transaction) -> str | None:
+        """Go through one phase; give the answer if it was the last."""
+        if not all(
+            self.state.nodes[name].serves for name in transaction.nodes
+        ):
+            # What is done is not taken back.
+            transaction.phases.close()
+            return self._no_answer(transaction.keys)
+        try:
+            seconds = next(transaction.phases)
+        except StopIteration as end:
+            self.state.release_locks(transaction.keys)
+            return str(end.value)
+        except states.Refusal as refusal:
+            self.state.release_locks(transaction.keys)
+            self.time.advance(0.1)
+            return answers.refusal(refusal)
+        except BaseException:
+            self.state.release_locks(transaction.keys)
+            raise
+        self.time.advance(seconds)
+        return None
+
+    def _no_answer(self, keys: Sequence[str]) -> str:
+        self.state.hold(keys)
+        self.time.advance(CLI_TIMEOUT)
+        return answers.TIMED_OUT
+
+    def _leave(self, transaction: Transaction) -> str:
+        with self._guard:
+            answer = self._proceed(transaction)
+            if answer is None:
+                transaction.due = self.time.now + SLOW
+                self.slow.append(transaction)
+        return answer or ''
+
+    def settle(self) -> None:
+        """Let slow transactions go on as far as time has."""
+        with self._guard:
+            for transaction in list(self.slow):
+                while transaction.due <= self.time.now:
+                    now = self.time.now
+                    answer = self._proceed(transaction)
+                    self.time.now = now
+                    if answer is not None:
+                        self.slow.remove(transaction)
+                        break
+                    transaction.due += SLOW
+            self.state.settle_clients()
+
+    def _keys(self, words: Sequence[str]) -> tuple[str, ...]:
+        what, verb, first, *rest = words
+        if what == 'volume':
+            return (f'{first}_vol',)
+        if verb == 'create':
+            return (f'{rest[0]}_vol', f'{first}_snap')
+        if verb == 'clone':
+            return (f'{first}_vol', f'{rest[0]}_snap')
+        if verb == 'delete' and first in self.state.snapshots:
+            origin = self.state.snapshots[first].origin
+            return (f'{origin}_vol', f'{first}_snap')
+        return (f'{first}_snap',)
+
+    def _report(self, node: nodes.Node, words: Sequence[str]) -> str | None:
+        """Answer a read; None if the command is no such thing."""
+        state = self.state
+        match tuple(words):
+            case ('pool', 'list'):
+                return answers.pool_list(state, node.name)
+            case ('volume', 'list'):
+                return answers.volume_list(state)
+            case ('volume', 'info'):
+                return answers.volume_info(state, state.volumes.values())
+            case ('volume', 'info', name):
+                if name not in state.volumes:
+                    return answers.no_volume_info()
+                return answers.volume_info(state, [state.volumes[name]])
+            case ('snapshot', 'info'):
+                return answers.snapshot_info(state, state.snapshots.values())
+            case ('snapshot', 'info', name):
+                if name not in state.snapshots:
+                    return answers.refusal(
+                        states.Refusal(
+                            states.INTERNAL,
+                            f'Snapshot ({name}) does not exist',
+                        )
+                    )
+                return answers.snapshot_info(state, [state.snapshots[name]])
+            case ('snapshot', 'config'):
+                return answers.snapshot_config(state)
+        return None
+
+    # -- starting up
+
+    def start(self, node: nodes.Node) -> None:
+        """Start glusterd on a node that has booted.
+
+        It mounts the bricks of clones and active snapshots that are not
+        mounted. 10.3 knows their devices; 11.1 works them out from where
+        the brick of the origin is mounted, and if that is not mounted it
+        does not start at all.
+        """
+        with self._guard:
+            self.settle()
+            node.glusterd_up = True
+            wanted = [
+                volume
+                for volume in self.state.volumes.values()
+                if volume.is_clone
+            ] + [s.volume for s in self.state.snapshots.values() if s.active]
+            for volume in wanted:
+                brick = volume.brick_on(node.name)
+                if brick is None or node.files.exists(brick.path):
+                    continue
+                if self.state.release != '10.3' and (
+                    node.files.where(brick.origin)[0] is None
+                ):
+                    node.glusterd_up = False
+                    return
+                self._snapshot.mount(node, volume, brick)
+            for volume in wanted + list(self.state.volumes.values()):
+                brick = volume.brick_on(node.name)
+                if brick is None or volume.status != 'Started':
+                    continue
+                self.state.start_brick(volume, brick)
+            for snapshot in self.state.snapshots.values():
+                brick = snapshot.volume.brick_on(node.name)
+                if snapshot.active and brick is not None:
+                    node.files.users[brick.path] = None
+                    node.files.begun[brick.path] = self.time.now
+
+
+def _busy(words: Sequence[str]) -> states.Refusal:
+    if words[0] == 'snapshot' or words[1] in ('start', 'stop'):
+        return states.Refusal(
+            states.BUSY,
+            'Another transaction is in progress. Please try again after '
+            'some time.',
+        )
+    return states.Refusal(
+        states.BUSY,
+        f'Another transaction is in progress for {words[2]}. Please try '
+        f'again after some time.',
+    )

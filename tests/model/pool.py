@@ -1,0 +1,132 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A trusted storage pool: its nodes, its glusterds, its clients, its time.
+
+This is state: what commands do depends on what others did before, not on
+what a test expects to be called.
+"""
+
+from collections.abc import Iterable
+import threading
+
+from tests.model import clock
+from tests.model import glusterd
+from tests.model import lvm
+from tests.model import node as nodes
+from tests.model import state as states
+from tests.model import volumes
+
+
+class Pool:
+    """A trusted storage pool of nodes ``gl1``, ``gl2``, …"""
+
+    def __init__(self, count: int = 3, release: str = '11.1') -> None:
+        self.release = release
+        self.time = clock.Clock()
+        members = [
+            nodes.Node(
+                number,
+                f'00000000-0000-4000-8000-{number:012d}',
+                release,
+                self.time,
+            )
+            for number in range(1, count + 1)
+        ]
+        self.nodes = {node.name: node for node in members}
+        self.state = states.State(release, self.time, members)
+        self.glusterd = glusterd.Glusterd(self.state, self.time)
+        #: Held by what is done on a node, but not by gluster's waits.
+        self.guard = threading.RLock()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {k: v for k, v in vars(self).items() if k != 'guard'}
+
+    def __setstate__(self, kept: dict[str, object]) -> None:
+        vars(self).update(kept)
+        self.guard = threading.RLock()
+
+    # -- power
+
+    def cut(self, *names: str) -> None:
+        """Cut the power of nodes, all of them if none is named."""
+        for name in names or self.nodes:
+            self.nodes[name].cut()
+
+    def shut_down(self, *names: str) -> None:
+        """Shut nodes down in good order."""
+        for name in names or self.nodes:
+            self.nodes[name].shut_down()
+
+    def boot(self, *names: str) -> None:
+        """Boot the nodes that are off; wait until all is up."""
+        for name in names or self.nodes:
+            node = self.nodes[name]
+            if not node.up:
+                node.power_on()
+                self.glusterd.start(node)
+        self.time.advance(30.0)
+
+    # -- clients
+
+    def mount(self, address: str, volume: str) -> bool:
+        """Have a client mount a volume; tell whether it is let in."""
+        found = self.state.volumes[volume]
+        if found.status != 'Started' or not volumes.admits(found, address):
+            return False
+        self.state.clients.append(states.Client(address, volume))
+        return True
+
+    def mounted(self, volume: str) -> set[str]:
+        """Give the addresses of the clients of a volume."""
+        self.glusterd.settle()
+        return {
+            client.address
+            for client in self.state.clients
+            if client.volume == volume
+        }
+
+    def write(self, volume: str, data: str) -> None:
+        """Have a client write into a volume."""
+        for node, brick in self._bricks(volume):
+            node.files.write(brick.path, data)
+
+    def read(self, volume: str) -> str:
+        """Have a client read what is in a volume."""
+        found = {
+            node.files.read(brick.path) for node, brick in self._bricks(volume)
+        }
+        assert len(found) == 1, f'the copies of {volume} differ: {found}'
+        return found.pop()
+
+    def size(self, volume: str) -> int:
+        """Give the size that clients see: that of the smallest brick."""
+        sizes = []
+        for node, brick in self._bricks(volume):
+            lv, _ = node.files.where(brick.path)
+            assert lv is not None and lv.live is not None
+            sizes.append(lv.live.size)
+        return min(sizes)
+
+    def _bricks(
+        self, volume: str
+    ) -> Iterable[tuple[nodes.Node, states.Brick]]:
+        found = self.state.volumes[volume]
+        assert found.status == 'Started', f'{volume} is {found.status}'
+        for brick in found.bricks:
+            assert self.state.online(found, brick), f'{brick} is down'
+            yield self.nodes[brick.node], brick
+
+    # -- pools
+
+    def thin_pools(self, name: str = 'pool') -> list[lvm.ThinPool]:
+        """Give one thin pool on all nodes."""
+        return [node.lvm.pools[name] for node in self.nodes.values()]

@@ -1,0 +1,217 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A back end of the driver, put together over the model."""
+
+from collections.abc import Callable, Iterator
+import concurrent.futures
+import contextlib
+import dataclasses
+import importlib
+import pkgutil
+import time
+import types
+from typing import ParamSpec, TypeVar
+from unittest import mock
+
+import manila_glusterfs_clone
+from manila_glusterfs_clone.access import native
+from manila_glusterfs_clone import backend
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone import gluster
+from manila_glusterfs_clone import options
+from manila_glusterfs_clone import remote
+from tests.model import census
+from tests.model import link
+from tests.model import pool as pools
+
+P = ParamSpec('P')
+T = TypeVar('T')
+
+GIB = census.GIB
+THIN_POOL = 'gvg/pool'
+
+#: Their time is that of the network, which the model does without.
+_REAL_TIME = {'remote', 'session', 'links', 'login'}
+
+
+def settings(pool: pools.Pool, **changes: object) -> options.Settings:
+    """Give the settings of a back end on all nodes of a pool."""
+    usual = options.Settings(
+        backend='model',
+        nodes=tuple(pool.nodes),
+        ssh_port=22,
+        ssh_user='manila',
+        ssh_private_key='/dev/null',
+        ssh_known_hosts='/dev/null',
+        pools=(THIN_POOL, 'gvg/other'),
+        layout='auto',
+        brick_root=census.BRICK_ROOT,
+        tls=False,
+        tls_server_names=(),
+        limits=options.Limits(
+            data_percent=95, metadata_percent=85, oversubscription=20.0
+        ),
+        settle_timeout=600,
+        lock_timeout=900,
+    )
+    return dataclasses.replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def rooms() -> Iterator[types.ModuleType]:
+    """Give the modules of the driver that look at the clock."""
+    for info in pkgutil.walk_packages(
+        manila_glusterfs_clone.__path__, 'manila_glusterfs_clone.'
+    ):
+        if info.name.rpartition('.')[2] in _REAL_TIME:
+            continue
+        module = importlib.import_module(info.name)
+        if getattr(module, 'time', None) is time:
+            yield module
+
+
+_ROOMS = tuple(rooms())
+
+
+class InTurn:
+    """A pool of threads that does one thing after the other.
+
+    So steps have the same number in each run.
+    """
+
+    def __init__(self, workers: int) -> None:
+        pass
+
+    def __enter__(self) -> 'InTurn':
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def submit(
+        self, action: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> 'concurrent.futures.Future[T]':
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        try:
+            future.set_result(action(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
+@contextlib.contextmanager
+def in_time_of(pool: pools.Pool) -> Iterator[None]:
+    """Let the driver live in the time of a pool."""
+    with contextlib.ExitStack() as stack:
+        for room in _ROOMS:
+            stack.enter_context(mock.patch.object(room, 'time', pool.time))
+        yield
+
+
+@contextlib.contextmanager
+def in_turn() -> Iterator[None]:
+    """Let the driver ask one node after the other."""
+    futures = types.SimpleNamespace(ThreadPoolExecutor=InTurn)
+    with mock.patch.object(
+        cluster, 'concurrent', types.SimpleNamespace(futures=futures)
+    ):
+        yield
+
+
+def open_backend(process: link.Process, **changes: object) -> backend.Backend:
+    """Put a back end together whose nodes are those of a model."""
+    with mock.patch.object(remote, 'Remote', process.connect):
+        return backend.open_backend(settings(process.pool, **changes))
+
+
+class Service:
+    """The verbs of a back end, and what there should be after each."""
+
+    def __init__(self, process: link.Process, **changes: object) -> None:
+        self.process = process
+        self.pool = process.pool
+        self.backend = open_backend(process, **changes)
+        self.shares: dict[str, census.Share] = {}
+        self.snapshots: dict[str, tuple[str, int, str]] = {}
+
+    def create(self, share: str, size: int = 1) -> gluster.Volume:
+        made = self.backend.shares.create(
+            share, THIN_POOL, size * GIB, self.backend.layout()
+        )
+        self.shares[share] = census.Share(share, size)
+        return made
+
+    def snapshot(self, snapshot: str, share: str) -> None:
+        self.backend.snapshots.create(snapshot, share)
+        origin = self.shares[share]
+        self.snapshots[snapshot] = (share, origin.size, origin.data)
+
+    def clone(
+        self, share: str, snapshot: str, size: int = 1
+    ) -> gluster.Volume:
+        made = self.backend.cloner.create(
+            share, THIN_POOL, size * GIB, snapshot
+        )
+        data = self.snapshots[snapshot][2]
+        self.shares[share] = census.Share(share, size, data)
+        return made
+
+    def extend(self, share: str, size: int) -> None:
+        self.backend.shares.extend(share, size * GIB)
+        self.shares[share].size = size
+
+    def delete(self, share: str) -> None:
+        self.backend.shares.delete(share)
+        self.shares.pop(share, None)
+
+    def delete_snapshot(self, snapshot: str) -> None:
+        share = self.snapshots[snapshot][0]
+        self.backend.snapshots.delete(snapshot, share)
+        del self.snapshots[snapshot]
+
+    def allow(self, share: str, *addresses: str) -> dict[str, str]:
+        """Let exactly these addresses mount."""
+        refused = self.backend.shares.update_access(
+            share,
+            [native.Rule(a, 'ip', a, 'rw') for a in addresses],
+        )
+        self.shares[share].allow = (
+            ','.join(sorted(a for a in addresses if a not in refused))
+            or '0.0.0.0'
+        )
+        return refused
+
+    def write(self, share: str, data: str) -> None:
+        """Have a client write into a share."""
+        self.pool.write(self.shares[share].volume, data)
+        self.shares[share].data = data
+
+    def heal(self) -> None:
+        """Bring all shares on line, as when manila-share starts."""
+        healed = self.backend.reconciler.heal(list(self.shares))
+        for share, state in healed.items():
+            assert isinstance(state, gluster.Volume), f'{share}: {state}'
+
+    def heal_all(self) -> None:
+        """Start as manila-share does, whatever comes of it."""
+        self.backend.reconciler.heal(list(self.shares))
+
+    def problems(self) -> list[str]:
+        return census.problems(
+            self.pool, list(self.shares.values()), set(self.snapshots)
+        )
+
+    def check(self) -> None:
+        """Fail if anything is left over, missing or not whole."""
+        # What has been told to stop gets the time for it.
+        self.pool.time.advance(5.0)
+        found = self.problems()
+        assert not found, '\n'.join(found)

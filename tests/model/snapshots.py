@@ -1,0 +1,304 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The verbs on snapshots, as glusterd 10.3 and 11.1 carry them out.
+
+See :mod:`tests.model.volumes` for what a verb is here.
+
+A snapshot is a volume of its own, of thin snapshots of the bricks' LVs; a
+clone is a volume of thin snapshots of those. Both are named after the id of
+that volume in hex, with a number that counts the bricks of a node in 10.3
+and those of the volume in 11.1. LVM tags are not passed on. The commit on
+the node that was asked comes first; what it writes is not synced.
+"""
+
+from collections.abc import Sequence
+
+from tests.model import answers
+from tests.model import files
+from tests.model import node as nodes
+from tests.model import state as states
+from tests.model import volumes
+
+Phases = volumes.Phases
+
+
+class Snapshots:
+    """The verbs on snapshots."""
+
+    def __init__(self, state: states.State) -> None:
+        self._state = state
+
+    def create(self, asked: str, words: Sequence[str]) -> Phases:
+        name, origin, stamp = words
+        assert stamp == 'no-timestamp', 'else the name gets the time'
+        volume = self._state.volume(
+            origin, states.NO_VOLUME, f'Volume ({origin}) does not exist'
+        )
+        if name in self._state.snapshots:
+            raise states.Refusal(
+                states.SNAPSHOT_EXISTS, f'Snapshot {name} already exists'
+            )
+        if volume.status != 'Started':
+            raise states.Refusal(
+                states.STOPPED, f'volume {origin} is not started'
+            )
+        count = sum(s.origin == origin for s in self._state.snapshots.values())
+        if count >= states.MAX_SNAPSHOTS:
+            raise states.Refusal(
+                states.LIMIT,
+                f'The number of existing snaps has reached the effective '
+                f'maximum limit of {states.MAX_SNAPSHOTS}, for the volume '
+                f'({origin}). Please delete few snapshots before taking '
+                f'further snapshots.',
+            )
+        self._require_bricks(asked, volume, 'volume', 'snapshot create')
+        taken = states.Volume(
+            '',
+            self._state.new_id(),
+            [],
+            volume.copies,
+            states.inherited(volume.options),
+        )
+        snapshot = states.Snapshot(name, self._state.new_id(), origin, taken)
+        taken.name = taken.hex
+        taken.bricks = self._bricks(taken, volume)
+        volume.options = {'features.barrier': 'disable', **volume.options}
+        yield 1.0
+        first = self._state.nodes[asked]
+        self._state.snapshots[name] = snapshot
+        for node, index, brick in self._state.on_nodes(first, volume):
+            if node is not first:
+                yield 2.0
+            lv, _ = node.files.where(brick.path)
+            assert lv is not None
+            node.lvm.snapshot(lv.name, taken.bricks[index].lv)
+        yield 1.0
+        return answers.snapshot_done('snapCreate', snapshot)
+
+    def activate(self, asked: str, words: Sequence[str]) -> Phases:
+        snapshot = self._find(words[0])
+        if snapshot.active:
+            raise states.Refusal(
+                22, f'Snapshot {snapshot.name} is already activated.'
+            )
+        yield 0.5
+        snapshot.active = True
+        first = self._state.nodes[asked]
+        for node, _, brick in self._state.on_nodes(first, snapshot.volume):
+            if node is not first:
+                yield 0.5
+            self.mount(node, snapshot.volume, brick)
+            if self._state.release == '10.3' or not node.files.xattr(
+                brick.path, files.VOLUME_ID
+            ):
+                node.files.set_xattr(
+                    brick.path, files.VOLUME_ID, snapshot.volume.hex
+                )
+            node.files.users[brick.path] = None
+            # It is waited for, unlike the bricks of a volume.
+            node.files.begun[brick.path] = 0.0
+        return answers.snapshot_done('snapActivate', snapshot)
+
+    def deactivate(self, asked: str, words: Sequence[str]) -> Phases:
+        snapshot = self._find(words[0])
+        if not snapshot.active:
+            raise states.Refusal(
+                22, f'Snapshot {snapshot.name} is already deactivated.'
+            )
+        yield 0.5
+        snapshot.active = False
+        first = self._state.nodes[asked]
+        for node, _, brick in self._state.on_nodes(first, snapshot.volume):
+            if node is not first:
+                yield 0.5
+            self._unmount(node, brick)
+        return answers.snapshot_done('snapDeactivate', snapshot)
+
+    def clone(self, asked: str, words: Sequence[str]) -> Phases:
+        name, source = words
+        if name in self._state.volumes:
+            raise states.Refusal(
+                states.VOLUME_EXISTS,
+                f'Volume with name:{name} already exists',
+            )
+        if source not in self._state.snapshots:
+            raise states.Refusal(
+                states.INTERNAL, f'Failed to find :{source} snap'
+            )
+        snapshot = self._state.snapshots[source]
+        if not snapshot.active:
+            raise states.Refusal(
+                states.STOPPED, f'Snapshot {source} is not activated'
+            )
+        self._require_bricks(
+            asked, snapshot.volume, 'snapshot', 'snapshot clone'
+        )
+        made = states.Volume(
+            name,
+            self._state.new_id(),
+            [],
+            snapshot.volume.copies,
+            states.inherited(snapshot.volume.options),
+            is_clone=True,
+            daemon_file=snapshot.volume.copies == 1,
+        )
+        made.bricks = self._bricks(made, snapshot.volume)
+        yield 1.0
+        first = self._state.nodes[asked]
+        fails = self._state.mishap('clone')
+        done: list[tuple[nodes.Node, states.Brick]] = []
+        for node, index, brick in self._state.on_nodes(first, snapshot.volume):
+            if node is not first:
+                yield 1.5
+            if fails and len(done) == len(made.bricks) - 1:
+                self._give_up(made, done)
+                raise states.Refusal(
+                    states.INTERNAL,
+                    f'Commit failed on {node.name}. Please check log '
+                    f'file for details.',
+                )
+            own = made.bricks[index]
+            node.lvm.snapshot(brick.lv, own.lv)
+            self.mount(node, made, own)
+            node.files.set_xattr(own.path, files.VOLUME_ID, made.hex)
+            done.append((node, own))
+            if node is first:
+                self._state.volumes[name] = made
+        self._state.volumes[name] = made
+        yield 1.0
+        return answers.named('CloneCreate', made, 'uuid')
+
+    def _give_up(
+        self,
+        made: states.Volume,
+        done: Sequence[tuple[nodes.Node, states.Brick]],
+    ) -> None:
+        """Take back a clone; 11.1 looks for its LVs by a wrong name."""
+        self._state.volumes.pop(made.name, None)
+        for node, brick in done:
+            node.files.detach(brick.mount)
+            if self._state.release == '10.3':
+                node.lvm.drop(brick.lv)
+            self._state.drop_snap_directories(node, made)
+
+    def delete(self, asked: str, words: Sequence[str]) -> Phases:
+        if words[0] not in self._state.snapshots:
+            raise _not_deleted(words[0])
+        snapshot = self._find(words[0])
+        yield 0.5
+        snapshot.active = False
+        first = self._state.nodes[asked]
+        sticks = self._state.mishap('snapshot delete')
+        for node, _, brick in self._state.on_nodes(first, snapshot.volume):
+            if node is not first:
+                yield 0.5
+            self._unmount(node, brick)
+            if not sticks or node is first:
+                node.lvm.drop(brick.lv)
+            self._state.drop_snap_directories(node, snapshot.volume)
+        del self._state.snapshots[snapshot.name]
+        return answers.document(
+            answers.tag(
+                'snapDelete',
+                answers.tag(
+                    'snapshots',
+                    answers.tag(
+                        'snapshot',
+                        answers.leaf('status', 'Success'),
+                        answers.leaf('name', snapshot.name),
+                        answers.leaf('uuid', snapshot.id),
+                    ),
+                ),
+            )
+        )
+
+    # -- bricks
+
+    def _bricks(
+        self, made: states.Volume, of: states.Volume
+    ) -> list[states.Brick]:
+        """Name bricks as glusterd does."""
+        found = []
+        for index, brick in enumerate(of.bricks):
+            number = 0 if self._state.release == '10.3' else index
+            found.append(
+                states.Brick(
+                    brick.node,
+                    f'{states.SNAPS}/{made.hex}/brick{index + 1}/'
+                    f'{brick.path.rpartition("/")[2]}',
+                    f'{made.hex}_{number}',
+                    brick.origin or brick.path,
+                )
+            )
+        return found
+
+    def mount(
+        self, node: nodes.Node, volume: states.Volume, brick: states.Brick
+    ) -> None:
+        """Mount a brick of a snapshot or clone, if it is not."""
+        if not node.files.is_mount_point(brick.mount):
+            node.files.make(brick.mount)
+            node.files.attach(node.lvm.device(brick.lv), brick.mount)
+
+    def _unmount(self, node: nodes.Node, brick: states.Brick) -> None:
+        """Stop the process and unmount; glusterd waits for it."""
+        node.files.users.pop(brick.path, None)
+        node.files.detach(brick.mount)
+
+    def _find(self, name: str) -> states.Snapshot:
+        found = self._state.snapshots.get(name)
+        if found is None:
+            raise states.Refusal(
+                states.NO_SNAPSHOT, f'Snapshot ({name}) does not exist'
+            )
+        return found
+
+    def _require_bricks(
+        self, asked: str, volume: states.Volume, what: str, command: str
+    ) -> None:
+        for brick in volume.bricks:
+            if self._state.online(volume, brick):
+                continue
+            where = (
+                ''
+                if brick.node == asked
+                else f'Pre Validation failed on {brick.node}. '
+            )
+            raise states.Refusal(
+                states.BRICK_DOWN,
+                f'{where}One or more bricks are not running. Please run '
+                f'{what} status command to see brick status.\n'
+                f'Please start the stopped brick and then issue {command} '
+                f'command ',
+            )
+
+
+def _not_deleted(name: str) -> states.Refusal:
+    message = f'Snapshot ({name}) does not exist'
+    return states.Refusal(
+        states.NO_SNAPSHOT,
+        message,
+        answers.tag(
+            'snapDelete',
+            answers.tag(
+                'snapshots',
+                answers.tag(
+                    'snapshot',
+                    answers.leaf('status', 'Failure'),
+                    answers.leaf('opRet', -1),
+                    answers.leaf('opErrno', states.NO_SNAPSHOT),
+                    answers.leaf('opErrstr', message),
+                    answers.leaf('name', name),
+                ),
+            ),
+        ),
+    )

@@ -1,0 +1,257 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What glusterd keeps: volumes, snapshots, and who holds which lock.
+
+One state stands for that of all nodes; what the nodes have of their own
+are LVs, mounts and brick processes.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+import dataclasses
+import random
+import uuid
+
+from tests.model import clock
+from tests.model import files
+from tests.model import node as nodes
+
+SNAPS = '/run/gluster/snaps'
+MAX_SNAPSHOTS = 256
+#: Seconds after which glusterd takes a lock away.
+LOCK_TIMER = 180.0
+#: Seconds between the start of a brick process and its being on line, and
+#: between the order to stop and its end.
+STARTING, STOPPING = 1.0, 2.0
+
+INTERNAL, NO_QUORUM = 30800, 30804
+BUSY, BRICK_DOWN, LIMIT = 30802, 30803, 30805
+NO_VOLUME, NO_SNAPSHOT, STOPPED = 30806, 30807, 30810
+VOLUME_EXISTS, SNAPSHOT_EXISTS = 30811, 30812
+
+#: What it says of a commit that failed, by the kind of transaction.
+COMMIT_FAILED = (
+    'Commit failed on localhost. Please check log file for details.'
+)
+NOT_COMMITTED = (
+    'Commit failed on localhost. Please check the log file for more details.'
+)
+
+
+class Refusal(Exception):
+    """glusterd says no."""
+
+    def __init__(self, errno: int, message: str, more: str = '') -> None:
+        super().__init__(message)
+        self.errno = errno
+        self.message = message
+        #: XML that goes with it.
+        self.more = more
+
+
+@dataclasses.dataclass
+class Brick:
+    """A brick; ``lv`` where glusterd made it, ``origin`` of which path."""
+
+    node: str
+    path: str
+    lv: str = ''
+    origin: str = ''
+
+    @property
+    def mount(self) -> str:
+        return self.path.rpartition('/')[0]
+
+
+@dataclasses.dataclass
+class Volume:
+    """A volume, or the one that glusterd makes for a snapshot."""
+
+    name: str
+    id: str
+    bricks: list[Brick]
+    copies: int
+    options: dict[str, str]
+    status: str = 'Created'
+    is_clone: bool = False
+    #: Whether the file that describes it to the self-heal daemon is there;
+    #: ``snapshot clone`` does not write it.
+    daemon_file: bool = True
+
+    @property
+    def hex(self) -> str:
+        return self.id.replace('-', '')
+
+    def brick_on(self, node: str) -> Brick | None:
+        for brick in self.bricks:
+            if brick.node == node:
+                return brick
+        return None
+
+
+@dataclasses.dataclass
+class Snapshot:
+    """A snapshot; its volume is named by its id in hex."""
+
+    name: str
+    id: str
+    origin: str
+    volume: Volume
+    active: bool = False
+
+
+@dataclasses.dataclass
+class Client:
+    """A client that has mounted a volume."""
+
+    address: str
+    volume: str
+    #: When it is thrown out, if it is to be.
+    ends: float | None = None
+
+
+class State:
+    """What all glusterds of a trusted storage pool agree on."""
+
+    def __init__(
+        self, release: str, time: clock.Clock, members: Iterable[nodes.Node]
+    ) -> None:
+        self.release = release
+        self.time = time
+        self.nodes = {node.name: node for node in members}
+        self.volumes: dict[str, Volume] = {}
+        self.snapshots: dict[str, Snapshot] = {}
+        self.clients: list[Client] = []
+        self.auto_delete = 'disable'
+        self.pending_heals: dict[str, int] = {}
+        #: Until when each lock is held.
+        self.locks: dict[str, float] = {}
+        #: How many times there will be a mishap: ``clone`` (a peer's
+        #: commit fails), ``snapshot delete`` (an LV stays, and success is
+        #: reported).
+        self.mishaps: dict[str, int] = {}
+        self._random = random.Random(release)
+
+    def new_id(self) -> str:
+        return str(uuid.UUID(int=self._random.getrandbits(128), version=4))
+
+    # -- who is there
+
+    def first(self, node: nodes.Node) -> list[nodes.Node]:
+        """Give all nodes, the one that was asked first, as it commits."""
+        others = [other for other in self.nodes.values() if other is not node]
+        return [node, *others]
+
+    def on_nodes(
+        self, node: nodes.Node, volume: Volume
+    ) -> Iterator[tuple[nodes.Node, int, Brick]]:
+        """Go through the bricks with their index, local ones first.
+
+        Those on nodes that are away are passed over.
+        """
+        for there in self.first(node):
+            if not there.serves:
+                continue
+            for index, brick in enumerate(volume.bricks):
+                if brick.node == there.name:
+                    yield there, index, brick
+
+    # -- locks
+
+    def conflict(self, keys: Iterable[str]) -> bool:
+        now = self.time.now
+        return any(self.locks.get(key, 0.0) > now for key in keys)
+
+    def hold(self, keys: Iterable[str], seconds: float = LOCK_TIMER) -> None:
+        for key in keys:
+            self.locks[key] = self.time.now + seconds
+
+    def release_locks(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.locks.pop(key, None)
+
+    # -- bricks
+
+    def online(self, volume: Volume, brick: Brick) -> bool:
+        """Whether the process of a brick runs."""
+        there = self.nodes[brick.node]
+        begun = there.files.begun.get(brick.path, 0.0)
+        return (
+            there.serves
+            and there.files.users.get(brick.path, 0.0) is None
+            and self.time.now - begun >= STARTING
+        )
+
+    def start_brick(self, volume: Volume, brick: Brick) -> None:
+        """Start a process, if the brick is there and bears the mark."""
+        there = self.nodes[brick.node]
+        if not there.serves or not there.files.exists(brick.path):
+            return
+        if there.files.where(brick.path)[0] is None:
+            return
+        mark = there.files.xattr(brick.path, files.VOLUME_ID)
+        if mark == volume.hex:
+            if there.files.users.get(brick.path, 0.0) is not None:
+                there.files.begun[brick.path] = self.time.now
+            there.files.users[brick.path] = None
+
+    def stop_brick(self, brick: Brick) -> None:
+        there = self.nodes[brick.node]
+        if there.files.users.get(brick.path, 0.0) is None:
+            there.files.users[brick.path] = self.time.now + STOPPING
+
+    def drop_snap_directories(self, there: nodes.Node, volume: Volume) -> None:
+        """Remove what is left below the directory of glusterd's mounts."""
+        root = f'{SNAPS}/{volume.hex}'
+        for path in list(there.files.directories):
+            if path == root or path.startswith(f'{root}/'):
+                there.files.remove(path)
+
+    # -- clients
+
+    def settle_clients(self) -> None:
+        """Throw out those whose time has come."""
+        self.clients = [
+            client
+            for client in self.clients
+            if (client.ends is None or client.ends > self.time.now)
+            and client.volume in self.volumes
+            and self.volumes[client.volume].status == 'Started'
+        ]
+
+    # -- by name
+
+    def volume(self, name: str, errno: int, message: str) -> Volume:
+        found = self.volumes.get(name)
+        if found is None:
+            raise Refusal(errno, message)
+        return found
+
+    def mishap(self, name: str) -> bool:
+        """Tell whether something is to go wrong now."""
+        left = self.mishaps.get(name, 0)
+        self.mishaps[name] = max(0, left - 1)
+        return left > 0
+
+
+def inherited(options: Mapping[str, str]) -> dict[str, str]:
+    """Give the options that a snapshot keeps of its volume.
+
+    All of them but the barrier; quota is noted as off where it is not on.
+    """
+    kept = {k: v for k, v in options.items() if k != 'features.barrier'}
+    for name in (
+        'features.quota',
+        'features.inode-quota',
+        'features.quota-deem-statfs',
+    ):
+        kept.setdefault(name, 'off')
+    return kept

@@ -1,0 +1,223 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Nodes that boot or are away, full pools, and mishaps of gluster.
+
+Each test ends with a look at what is there: nothing left over, nothing
+missing, every share whole.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from manila_glusterfs_clone import errors
+from tests.model import link
+from tests.model import pool as pools
+from tests.model import service
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(manila: service.Service) -> Iterator[None]:
+    yield
+    manila.check()
+
+
+@pytest.mark.parametrize('how', ['cut', 'shut_down'])
+def test_reboot_of_all_nodes(
+    manila: service.Service, ids: Iterator[str], how: str
+) -> None:
+    origin, snapshot, share, other = (next(ids) for _ in range(4))
+    manila.create(origin)
+    manila.create(other)
+    manila.write(origin, 'kept')
+    manila.snapshot(snapshot, origin)
+    manila.clone(share, snapshot, 2)
+    getattr(manila.pool, how)()
+    manila.pool.boot()
+    manila.check()
+    manila.heal()
+    again = next(ids)
+    manila.clone(again, snapshot)
+
+
+def test_reboot_without_the_boot_unit(
+    manila: service.Service, ids: Iterator[str]
+) -> None:
+    """Bricks of created shares are down then, and are healed."""
+    share = next(ids)
+    manila.create(share)
+    for node in manila.pool.nodes.values():
+        node.boot_unit = False
+    manila.pool.cut()
+    manila.pool.boot()
+    assert manila.problems()
+    manila.heal()
+
+
+def test_origin_gone_and_reboot(
+    manila: service.Service, ids: Iterator[str]
+) -> None:
+    """glusterd 11 starts because the bricks are mounted before it."""
+    origin, snapshot, share = (next(ids) for _ in range(3))
+    manila.create(origin)
+    manila.snapshot(snapshot, origin)
+    manila.clone(share, snapshot)
+    manila.delete_snapshot(snapshot)
+    manila.delete(origin)
+    manila.pool.cut()
+    manila.pool.boot()
+    manila.check()
+
+
+def test_origin_gone_and_reboot_without_the_boot_unit() -> None:
+    """The model knows why the unit is needed."""
+    pool = pools.Pool(3, '11.1')
+    with service.in_time_of(pool):
+        manila = service.Service(link.Process(pool))
+        origin, snapshot, share = (
+            f'00000000-0000-4000-8000-00000000000{n}' for n in range(3)
+        )
+        manila.create(origin)
+        manila.snapshot(snapshot, origin)
+        manila.clone(share, snapshot)
+        manila.delete_snapshot(snapshot)
+        manila.delete(origin)
+        for node in pool.nodes.values():
+            node.boot_unit = False
+        pool.cut()
+        pool.boot()
+        assert not any(node.glusterd_up for node in pool.nodes.values())
+
+
+def test_one_node_down(manila: service.Service, ids: Iterator[str]) -> None:
+    """What needs all nodes is refused; shares stay served; then it works."""
+    origin, snapshot, share = (next(ids) for _ in range(3))
+    manila.create(origin)
+    manila.snapshot(snapshot, origin)
+    manila.pool.cut('gl2')
+    manila.pool.time.advance(60)
+    with pytest.raises(errors.Error):
+        manila.clone(share, snapshot)
+    with pytest.raises(errors.Error):
+        manila.delete_snapshot(snapshot)
+    with pytest.raises(errors.Error):
+        manila.delete(origin)
+    manila.pool.boot()
+    manila.clone(share, snapshot)
+
+
+def test_writer_down(manila: service.Service, ids: Iterator[str]) -> None:
+    """Rules are changed through the next node."""
+    share = next(ids)
+    manila.create(share)
+    manila.pool.cut('gl1')
+    manila.pool.time.advance(30)
+    manila.allow(share, '10.0.0.9')
+    manila.pool.boot()
+    manila.check()
+    # glusterd that does not know yet that it is gone waits for it.
+    manila.pool.cut('gl1')
+    with pytest.raises(errors.Unknown):
+        manila.allow(share, '10.0.0.8')
+    manila.pool.boot()
+    manila.pool.time.advance(180)
+    manila.allow(share, '10.0.0.8')
+
+
+def test_size_and_pool_of_a_clone(
+    manila: service.Service, ids: Iterator[str]
+) -> None:
+    origin, snapshot, share = (next(ids) for _ in range(3))
+    manila.create(origin)
+    manila.snapshot(snapshot, origin)
+    with pytest.raises(errors.NotPossible):
+        manila.backend.cloner.create(share, 'gvg/other', service.GIB, snapshot)
+    for pool in manila.pool.thin_pools():
+        pool.metadata_percent = 90.0
+    for verb in (
+        lambda: manila.clone(share, snapshot),
+        lambda: manila.snapshot(next(ids), origin),
+        lambda: manila.create(share),
+        lambda: manila.extend(origin, 2),
+    ):
+        with pytest.raises(errors.NotPossible):
+            verb()
+
+
+def test_pool_full_on_one_node(
+    manila: service.Service, ids: Iterator[str]
+) -> None:
+    manila.pool.thin_pools()[2].data_percent = 96.0
+    with pytest.raises(errors.NotPossible):
+        manila.create(next(ids))
+
+
+@pytest.mark.parametrize('times', [1, 99])
+def test_a_clone_that_a_peer_gives_up(
+    manila: service.Service, ids: Iterator[str], times: int
+) -> None:
+    """11.1 leaves LVs behind each time."""
+    origin, snapshot, share = (next(ids) for _ in range(3))
+    manila.create(origin)
+    manila.snapshot(snapshot, origin)
+    manila.pool.state.mishaps['clone'] = times
+    try:
+        manila.clone(share, snapshot)
+    except errors.Error:
+        assert share not in manila.shares
+    manila.pool.state.mishaps.clear()
+    manila.check()
+    manila.clone(next(ids), snapshot)
+
+
+def test_a_snapshot_whose_lv_stays(
+    manila: service.Service, ids: Iterator[str]
+) -> None:
+    """glusterd may report success and leave an LV behind."""
+    origin, snapshot = next(ids), next(ids)
+    manila.create(origin)
+    manila.snapshot(snapshot, origin)
+    manila.pool.state.mishaps['snapshot delete'] = 1
+    manila.delete_snapshot(snapshot)
+
+
+def test_no_snapshot_while_healing(
+    manila: service.Service, ids: Iterator[str]
+) -> None:
+    origin = next(ids)
+    manila.create(origin)
+    manila.pool.state.pending_heals[f'manila-{origin}'] = 3
+    with pytest.raises(errors.NotPossible):
+        manila.snapshot(next(ids), origin)
+
+
+def test_half_made_clone_is_not_started(
+    manila: service.Service, ids: Iterator[str]
+) -> None:
+    """Its caller was killed before it was closed; it is its origin's still.
+
+    An administrator who sets the share available again does not open it.
+    """
+    origin, snapshot, half = (next(ids) for _ in range(3))
+    manila.create(origin)
+    manila.allow(origin, '10.0.0.5')
+    manila.snapshot(snapshot, origin)
+    manila.process.fail_when(link.Fault.KILLED, 'set', f'manila-{half}')
+    with pytest.raises(link.Killed):
+        manila.clone(half, snapshot)
+
+    again = service.open_backend(link.Process(manila.pool))
+    healed = again.reconciler.heal([origin, half])
+    assert isinstance(healed[half], errors.Missing)
+    assert not manila.pool.mount('10.0.0.5', f'manila-{half}')
+    assert manila.pool.mount('10.0.0.5', f'manila-{origin}')
+    again.shares.delete(half)

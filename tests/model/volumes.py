@@ -1,0 +1,343 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The verbs on volumes, as glusterd 10.3 and 11.1 carry them out.
+
+Each verb is a generator: it yields how many seconds go by between its
+phases (checks, commit here, commit on the peers), during which its locks
+are held and others may act. What it returns is the answer.
+"""
+
+from collections.abc import Generator, Sequence
+import re
+
+from tests.model import answers
+from tests.model import files
+from tests.model import state as states
+
+Phases = Generator[float, None, str]
+
+#: What glusterd sets on a volume that is created.
+_INITIAL = {
+    'cluster.granular-entry-heal': 'on',
+    'storage.fips-mode-rchecksum': 'on',
+    'transport.address-family': 'inet',
+    'nfs.disable': 'on',
+    'performance.client-io-threads': 'off',
+}
+_KNOWN = re.compile(
+    r'user\..+|(auth\.(allow|reject|ssl-allow)|(client|server)\.ssl'
+    r'|nfs\.(disable|export-volumes)|cluster\.granular-entry-heal'
+    r'|features\.(read-only|barrier|quota|inode-quota|quota-deem-statfs)'
+    r'|performance\.[a-z-]+|network\.ping-timeout)'
+)
+_PROFILING = ('diagnostics.count-fop-hits', 'diagnostics.latency-measurement')
+#: How long, in bytes, a line of an option may be in glusterd's store before
+#: it overruns a buffer.
+_LONGEST = 4092
+#: Seconds until a client that is not admitted any more is thrown out.
+_EVICTION = 1.5
+
+
+class Volumes:
+    """The verbs on volumes."""
+
+    def __init__(self, state: states.State) -> None:
+        self._state = state
+
+    def create(self, asked: str, words: Sequence[str]) -> Phases:
+        name, copies, paths = words[0], 1, list(words[1:])
+        if paths[0] == 'replica':
+            copies = int(paths[1])
+            paths = paths[2:]
+        assert 'force' not in paths
+        if name in self._state.volumes:
+            raise states.Refusal(0, f'Volume {name} already exists')
+        bricks = []
+        for path in paths:
+            host, _, rest = path.partition(':')
+            bricks.append(states.Brick(host, rest))
+        for brick in bricks:
+            self._check_new(brick)
+        volume = states.Volume(
+            name,
+            self._state.new_id(),
+            bricks,
+            copies,
+            {
+                key: value
+                for key, value in _INITIAL.items()
+                if copies > 1
+                or key
+                not in (
+                    'cluster.granular-entry-heal',
+                    'performance.client-io-threads',
+                )
+            },
+        )
+        yield 0.5
+        first = self._state.nodes[asked]
+        self._state.volumes[name] = volume
+        for node, _, brick in self._state.on_nodes(first, volume):
+            if node is not first:
+                yield 0.5
+            node.files.make(brick.path)
+            node.files.set_xattr(brick.path, files.VOLUME_ID, volume.hex)
+        return answers.named('volCreate', volume)
+
+    def _check_new(self, brick: states.Brick) -> None:
+        node = self._state.nodes.get(brick.node)
+        if node is None or not node.serves:
+            raise states.Refusal(
+                states.INTERNAL,
+                f'Host {brick.node} is not in \'Peer in Cluster\' state',
+            )
+        where = f'{brick.node}:{brick.path}'
+        if node.files.is_mount_point(brick.path):
+            raise states.Refusal(
+                states.INTERNAL,
+                f'The brick {where} is a mount point. Please create a '
+                f'sub-directory under the mount point and use that as the '
+                f'brick directory.',
+            )
+        if node.files.where(brick.path)[0] is None:
+            raise states.Refusal(
+                states.INTERNAL,
+                f'The brick {where} is being created in the root partition. '
+                f'It is recommended that you don\'t use the system\'s root '
+                f'partition for storage backend. Or use \'force\' at the end '
+                f'of the command if you want to override this behavior.',
+            )
+        if node.files.xattr(brick.path, files.VOLUME_ID) is not None:
+            raise states.Refusal(
+                states.INTERNAL, f'{brick.path} is already part of a volume'
+            )
+
+    def start(self, asked: str, words: Sequence[str]) -> Phases:
+        force = list(words[1:]) == ['force']
+        volume = self._find(words[0])
+        if volume.status == 'Started' and not force:
+            raise states.Refusal(
+                states.INTERNAL, f'Volume {volume.name} already started'
+            )
+        for brick in volume.bricks:
+            self._check_startable(volume, brick, force)
+        yield 0.5
+        first = self._state.nodes[asked]
+        volume.status = 'Started'
+        volume.daemon_file = True
+        for node, _, brick in self._state.on_nodes(first, volume):
+            if node is not first:
+                yield 0.3
+            self._state.start_brick(volume, brick)
+        return answers.named('volStart', volume)
+
+    def _check_startable(
+        self, volume: states.Volume, brick: states.Brick, force: bool
+    ) -> None:
+        node = self._state.nodes[brick.node]
+        if not node.serves:
+            return
+        if not node.files.exists(brick.path):
+            if force:
+                return
+            raise states.Refusal(
+                states.INTERNAL,
+                f'Failed to find brick directory {brick.path} for volume '
+                f'{volume.name}. Reason : No such file or directory',
+            )
+        mark = node.files.xattr(brick.path, files.VOLUME_ID)
+        if mark is None and force:
+            node.files.set_xattr(brick.path, files.VOLUME_ID, volume.hex)
+        elif mark != volume.hex:
+            raise states.Refusal(
+                states.INTERNAL,
+                f'Volume id mismatch for brick {brick.node}:{brick.path}. '
+                f'Expected volume id {volume.hex}, volume id {mark} found',
+            )
+
+    def stop(self, asked: str, words: Sequence[str]) -> Phases:
+        force = list(words[1:]) == ['force']
+        volume = self._find(words[0])
+        if volume.status != 'Started' and not force:
+            raise states.Refusal(
+                states.INTERNAL,
+                f'Volume {volume.name} is not in the started state',
+            )
+        yield 0.5
+        first = self._state.nodes[asked]
+        volume.status = 'Stopped'
+        for node, _, brick in self._state.on_nodes(first, volume):
+            if node is not first:
+                yield 0.3
+            self._state.stop_brick(brick)
+        return answers.named('volStop', volume)
+
+    def delete(self, asked: str, words: Sequence[str]) -> Phases:
+        """Forget a volume; its LVs and mounts stay, a clone's too."""
+        volume = self._find(words[0])
+        count = sum(
+            s.origin == volume.name for s in self._state.snapshots.values()
+        )
+        if volume.status == 'Started':
+            raise states.Refusal(
+                states.INTERNAL,
+                f'Volume {volume.name} has been started.Volume needs to be '
+                f'stopped before deletion.',
+            )
+        if count:
+            raise states.Refusal(
+                states.INTERNAL,
+                f'Cannot delete Volume {volume.name} ,as it has {count} '
+                f'snapshots. To delete the volume, first delete all the '
+                f'snapshots under it.',
+            )
+        if not all(node.serves for node in self._state.nodes.values()):
+            raise states.Refusal(states.INTERNAL, 'Some of the peers are down')
+        yield 0.5
+        del self._state.volumes[volume.name]
+        yield 0.5
+        return answers.named('volDelete', volume)
+
+    def set(self, asked: str, words: Sequence[str]) -> Phases:
+        volume = self._find(words[0])
+        pairs = dict(zip(words[1::2], words[2::2], strict=True))
+        for name, value in pairs.items():
+            if not _KNOWN.fullmatch(name):
+                raise _not_set(
+                    f'option : {name} does not exist\nDid you mean {name[:3]}?'
+                )
+            assert len(f'{name}={value}') <= _LONGEST, 'glusterd crashes'
+        if 'nfs.export-volumes' in {**volume.options, **pairs}:
+            # gNFS is not built; each later change fails too.
+            raise _not_set(states.NOT_COMMITTED)
+        if not volume.daemon_file:
+            raise _not_set(states.NOT_COMMITTED)
+        yield 0.5
+        for name, value in pairs.items():
+            volume.options.pop(name, None)
+            # The newest stands first.
+            volume.options = {name: value, **volume.options}
+        yield 0.5
+        self._reauthenticate(volume)
+        return _said('volSet', 'Set volume successful')
+
+    def reset(self, asked: str, words: Sequence[str]) -> Phases:
+        name, option = words
+        volume = self._find(name)
+        if not volume.daemon_file:
+            raise states.Refusal(states.INTERNAL, states.NOT_COMMITTED)
+        yield 0.5
+        volume.options.pop(option, None)
+        yield 0.5
+        self._reauthenticate(volume)
+        return _said('volReset', 'reset volume successful')
+
+    def profile(self, asked: str, words: Sequence[str]) -> Phases:
+        """Turn profiling on or off, which writes all files of a volume."""
+        name, order = words
+        volume = self._find(name)
+        said = answers.tag(
+            'volProfile',
+            answers.leaf('volname', name),
+            answers.leaf('profileOp', {'start': 1, 'stop': 2}[order]),
+        )
+        on = _PROFILING[0] in volume.options
+        if (order == 'start') == on:
+            state = 'already started' if on else 'not started'
+            raise states.Refusal(
+                states.INTERNAL, f'Profile on Volume {name} is {state}', said
+            )
+        yield 0.5
+        for option in _PROFILING:
+            volume.options.pop(option, None)
+            if not on:
+                volume.options[option] = 'on'
+        volume.daemon_file = True
+        yield 0.5
+        return answers.document(said)
+
+    def status(self, asked: str, words: Sequence[str]) -> Phases:
+        volume = self._find(words[0])
+        if volume.status != 'Started':
+            message = f'Volume {volume.name} is not started'
+            raise states.Refusal(
+                states.INTERNAL,
+                message,
+                answers.leaf('cliOp', 'volStatus')
+                + answers.leaf('output', message),
+            )
+        yield 0.02
+        self._state.settle_clients()
+        return answers.volume_status(
+            self._state, volume, clients=list(words[1:]) == ['clients']
+        )
+
+    def heal(self, asked: str, words: Sequence[str]) -> Phases:
+        assert list(words[1:]) == ['info', 'summary']
+        volume = self._find(words[0])
+        yield 0.3
+        return answers.heal_summary(self._state, volume)
+
+    def _find(self, name: str) -> states.Volume:
+        return self._state.volume(
+            name, states.INTERNAL, f'Volume {name} does not exist'
+        )
+
+    def _reauthenticate(self, volume: states.Volume) -> None:
+        for client in self._state.clients:
+            if client.volume == volume.name and not admits(
+                volume, client.address
+            ):
+                client.ends = self._state.time.now + _EVICTION
+
+
+def admits(volume: states.Volume, address: str) -> bool:
+    """Whether a client may mount, by its address.
+
+    A prefix length is misread but for 8, 16 and 24: ``/32`` admits all.
+    """
+    if volume.options.get('client.ssl') == 'on':
+        return False
+    for entry in volume.options.get('auth.allow', '*').split(','):
+        network, _, prefix = entry.partition('/')
+        if prefix in ('8', '16', '24'):
+            octets = int(prefix) // 8
+            if network.split('.')[:octets] == address.split('.')[:octets]:
+                return True
+        elif prefix or re.fullmatch(
+            entry.replace('.', r'\.').replace('*', '.*'), address
+        ):
+            return True
+    return False
+
+
+def admits_name(volume: states.Volume, common_name: str) -> bool:
+    """Whether a client may mount, by the name in its certificate."""
+    if volume.options.get('client.ssl') != 'on':
+        return False
+    listed = volume.options.get('auth.ssl-allow')
+    return listed is not None and common_name in listed.split(',')
+
+
+def _said(operation: str, text: str) -> str:
+    return answers.document(
+        answers.leaf('cliOp', operation), answers.leaf('output', text)
+    )
+
+
+def _not_set(message: str) -> states.Refusal:
+    return states.Refusal(
+        states.INTERNAL,
+        message,
+        answers.leaf('cliOp', 'volSet')
+        + answers.leaf('output', 'Set volume unsuccessful'),
+    )

@@ -1,0 +1,223 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Manila's own share manager, in this process.
+
+The real ``ShareManager`` with its database, on sqlite in memory, and an
+in-memory message bus, and with what a user and an administrator can do of
+it. What Manila then has in its database is what a user would see.
+"""
+
+from collections.abc import Mapping
+import pathlib
+from typing import Any
+
+from manila.common import config as common_config
+from manila import context
+from manila import db
+from manila.db.sqlalchemy import api as db_api
+from manila.db.sqlalchemy import models
+from manila import rpc
+from manila.share import manager
+from oslo_config import cfg
+
+CONF = cfg.CONF
+assert common_config  # it registers Manila's options
+
+PROJECT = 'a-project'
+
+
+def configure(
+    directory: pathlib.Path, backend: str, options: Mapping[str, object]
+) -> str:
+    """Configure Manila, make its database, and in that a share type.
+
+    :param directory: where its files go.
+    :param backend: the one back end section.
+    :param options: its options, beside those that all have.
+    :return: the id of the share type.
+    """
+    file = directory / 'manila.conf'
+    section = '\n'.join(f'{name} = {value}' for name, value in options.items())
+    file.write_text(
+        f"""[DEFAULT]
+state_path = {directory}
+transport_url = fake:/
+enabled_share_backends = {backend}
+enabled_share_protocols = GLUSTERFS
+host = host
+[database]
+connection = sqlite://
+[oslo_messaging_notifications]
+driver = noop
+[oslo_concurrency]
+lock_path = {directory}
+[{backend}]
+share_backend_name = {backend}
+share_driver = manila_glusterfs_clone.driver.GlusterfsCloneShareDriver
+driver_handles_share_servers = False
+{section}
+"""
+    )
+    CONF([], project='manila', default_config_files=[str(file)])
+    rpc.init(CONF)
+    models.BASE.metadata.create_all(db_api.get_engine())
+    made = db.share_type_create(
+        context.get_admin_context(),
+        {
+            'name': 'gluster',
+            'is_public': True,
+            'extra_specs': {'driver_handles_share_servers': 'False'},
+        },
+    )
+    return str(made['id'])
+
+
+def forget() -> None:
+    """Take back what :func:`configure` did to this process."""
+    rpc.cleanup()
+    CONF.reset()
+
+
+class Manila:
+    """manila-share of one back end; the verbs are those of its RPC API.
+
+    :param pool: the pool that shares are scheduled to, ``vg/thinpool``.
+    """
+
+    def __init__(self, backend: str, pool: str, share_type: str) -> None:
+        self.backend = backend
+        self.context = context.get_admin_context()
+        self.context.project_id = PROJECT
+        self._host = f'host@{backend}#{pool}'
+        self._share_type = share_type
+        self.manager: Any = None
+        db.service_create(
+            self.context,
+            {
+                'host': f'host@{backend}',
+                'binary': 'manila-share',
+                'topic': 'manila-share',
+                'report_count': 0,
+                'availability_zone': 'nova',
+            },
+        )
+
+    def start(self) -> None:
+        """Start manila-share, for the first time or again."""
+        self.manager = manager.ShareManager(service_name=self.backend)
+        self.manager.host = f'host@{self.backend}'
+        self.manager.init_host()
+
+    def create(self, size: int = 1, snapshot: str | None = None) -> str:
+        """Make a share of so many GiB; give its id."""
+        share = db.share_create(
+            self.context,
+            {
+                'size': size,
+                'share_proto': 'GLUSTERFS',
+                'host': self._host,
+                'status': 'creating',
+                'project_id': PROJECT,
+                'user_id': 'a-user',
+                'snapshot_id': snapshot,
+                'share_type_id': self._share_type,
+            },
+        )
+        self.manager.create_share_instance(
+            self.context,
+            share.instance['id'],
+            request_spec={},
+            filter_properties={},
+            snapshot_id=snapshot,
+        )
+        return str(share['id'])
+
+    def snapshot(self, share: str) -> str:
+        """Take a snapshot; give its id."""
+        found = self.share(share)
+        snapshot = db.share_snapshot_create(
+            self.context,
+            {
+                'share_id': share,
+                'size': found['size'],
+                'share_size': found['size'],
+                'share_proto': 'GLUSTERFS',
+                'status': 'creating',
+                'project_id': PROJECT,
+                'user_id': 'a-user',
+                'progress': '0%',
+            },
+        )
+        self.manager.create_snapshot(self.context, share, snapshot['id'])
+        return str(snapshot['id'])
+
+    def extend(self, share: str, size: int) -> None:
+        db.share_update(self.context, share, {'status': 'extending'})
+        self.manager.extend_share(self.context, share, size, [])
+
+    def allow(self, share: str, kind: str, to: str) -> str:
+        """Add an access rule; give its id."""
+        rule = db.share_access_create(
+            self.context,
+            {
+                'share_id': share,
+                'access_type': kind,
+                'access_to': to,
+                'access_level': 'rw',
+            },
+        )
+        self.manager.update_access(self.context, self.instance(share))
+        return str(rule['id'])
+
+    def deny(self, share: str, rule: str) -> None:
+        for mapping in self._mappings(share):
+            if mapping['access_id'] == rule:
+                db.share_instance_access_update(
+                    self.context,
+                    rule,
+                    self.instance(share),
+                    {'state': 'queued_to_deny'},
+                )
+        self.manager.update_access(self.context, self.instance(share))
+
+    def delete(self, share: str) -> None:
+        self.manager.delete_share_instance(
+            self.context, self.instance(share), force=False
+        )
+
+    def delete_snapshot(self, snapshot: str) -> None:
+        self.manager.delete_snapshot(self.context, snapshot)
+
+    def share(self, share: str) -> Any:
+        return db.share_get(self.context, share)
+
+    def snapshot_status(self, snapshot: str) -> str:
+        return str(db.share_snapshot_get(self.context, snapshot)['status'])
+
+    def instance(self, share: str) -> str:
+        """Give the instance id that the driver knows a share by."""
+        return str(self.share(share).instance['id'])
+
+    def locations(self, share: str) -> list[Any]:
+        """Give the export locations of a share."""
+        return list(
+            db.export_location_get_all_by_share_id(self.context, share)
+        )
+
+    def rules(self, share: str) -> dict[str, str]:
+        """Give the states of the access rules of a share."""
+        return {m['access_id']: m['state'] for m in self._mappings(share)}
+
+    def _mappings(self, share: str) -> Any:
+        return db.share_access_get_all_for_instance(
+            self.context, self.instance(share)
+        )

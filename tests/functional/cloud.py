@@ -1,0 +1,310 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Manila's part, played against the driver.
+
+A :class:`Cloud` calls the driver as Manila's share manager does and keeps
+account of what is alive, so that a test can ask the hosts for the rest.
+"""
+
+from collections.abc import Iterable, Sequence
+from concurrent import futures
+import dataclasses
+import itertools
+import pathlib
+import threading
+from typing import Any
+import uuid
+
+from manila.common import config  # registers what a back end section has
+from manila.share import configuration
+from manila.share import driver as share_driver
+from manila.share import share_types
+
+from manila_glusterfs_clone import driver as driver_module
+from tests import lab as lab_module
+
+CONF = config.CONF
+
+POOL = 'gvg/pool'
+
+#: A script that succeeds where a client lost /mnt/share: its process ends,
+#: and may or may not unmount before.
+OUT = '! findmnt -n -t fuse.glusterfs /mnt/share || ! ls /mnt/share'
+
+#: Seconds; a driver that is in use has gluster consoles open on the nodes,
+#: and these are no leaks until it is closed.
+CONSOLES = 1e9
+
+#: The back ends of the test: one per kind of access rule.
+IP, TLS = 'ip', 'cert'
+
+
+def write_configuration(lab: lab_module.Lab, directory: pathlib.Path) -> str:
+    """Write a manila.conf for a lab; give its path."""
+    nodes = ','.join(node.address for node in lab.nodes)
+    names = ','.join(node.name for node in lab.nodes)
+    common = f"""
+driver_handles_share_servers = False
+share_driver = {driver_module.__name__}.GlusterfsCloneShareDriver
+glusterfs_clone_nodes = {nodes}
+glusterfs_clone_ssh_private_key = {lab.manila_key}
+glusterfs_clone_ssh_known_hosts = {lab.known_hosts}
+glusterfs_clone_pools = gvg/pool,tight/pool
+"""
+    path = directory / 'manila.conf'
+    path.write_text(
+        f"""[DEFAULT]
+state_path = {directory}
+enabled_share_backends = {IP},{TLS}
+enabled_share_protocols = GLUSTERFS
+debug = True
+log_file = {directory}/driver.log
+
+[oslo_concurrency]
+lock_path = {directory}/locks
+
+[{IP}]
+share_backend_name = {IP}
+{common}
+
+[{TLS}]
+share_backend_name = {TLS}
+{common}
+glusterfs_clone_tls = True
+glusterfs_clone_tls_server_names = {names}
+"""
+    )
+    return str(path)
+
+
+def open_driver(path: str, backend: str, **changes: Any) -> Any:
+    """Make the driver of a back end section, as manila-share does.
+
+    :param changes: options of the section to be had otherwise.
+    """
+    CONF(['--config-file', path], project='manila', default_config_files=[])
+    settings = configuration.Configuration(
+        share_driver.share_opts, config_group=backend
+    )
+    made = driver_module.GlusterfsCloneShareDriver(
+        private_storage=None, configuration=settings
+    )
+    for option, value in changes.items():
+        CONF.set_override(option, value, group=backend)
+    try:
+        made.do_setup(None)
+    finally:
+        for option in changes:
+            CONF.clear_override(option, group=backend)
+    return made
+
+
+# The types of shares are rows of Manila's database; here a share carries
+# its extra specs itself.
+share_types.get_extra_specs_from_share = lambda share: share['extra_specs']
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """A share that the driver made."""
+
+    id: str
+    size: int
+    pool: str
+    locations: Sequence[dict[str, Any]] = ()
+    cloned: bool = False
+
+    @property
+    def volume(self) -> str:
+        return f'manila-{self.id}'
+
+    @property
+    def host(self) -> str:
+        """The node of the preferred export location."""
+        return self.export(0).partition(':')[0]
+
+    @property
+    def options(self) -> str:
+        """The mount options of the preferred export location."""
+        return str(self.locations[0]['metadata'].get('mount_options', ''))
+
+    def export(self, number: int) -> str:
+        return str(self.locations[number]['path'])
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """A snapshot that the driver made."""
+
+    id: str
+    share: Share
+
+
+class Cloud:
+    """The share manager of one back end."""
+
+    def __init__(self, driver: Any, backend: str) -> None:
+        self.driver = driver
+        self.backend = backend
+        self.shares: dict[str, Share] = {}
+        self.snapshots: dict[str, Snapshot] = {}
+        self.rules: dict[str, dict[str, dict[str, str]]] = {}
+        self._guard = threading.Lock()
+        self._numbers = itertools.count()
+
+    # -- what Manila hands to a driver
+
+    def model(self, share: Share, **more: Any) -> dict[str, Any]:
+        return {
+            'id': share.id,
+            'share_id': share.id,
+            'name': f'share-{share.id}',
+            'host': f'host@{self.backend}#{share.pool}',
+            'size': share.size,
+            'share_proto': 'GLUSTERFS',
+            'extra_specs': {},
+            'share_type_id': 'a-type',
+            # Of Manila's snapshot, not of the instance that the driver
+            # knows: never the same.
+            'snapshot_id': str(uuid.uuid4()) if share.cloned else None,
+            **more,
+        }
+
+    @staticmethod
+    def snapshot_model(snapshot: Snapshot) -> dict[str, Any]:
+        return {
+            'id': snapshot.id,
+            'snapshot_id': str(uuid.uuid4()),
+            'share_id': snapshot.share.id,
+            'share_instance_id': snapshot.share.id,
+            'size': snapshot.share.size,
+        }
+
+    # -- verbs
+
+    def create(
+        self, size: int = 1, pool: str = POOL, layout: str | None = None
+    ) -> Share:
+        share = Share(str(uuid.uuid4()), size, pool)
+        specs = {'glusterfs_clone:layout': layout} if layout else {}
+        return self._made(
+            share,
+            self.driver.create_share(
+                None, self.model(share, extra_specs=specs)
+            ),
+        )
+
+    def clone(
+        self,
+        snapshot: Snapshot,
+        size: int | None = None,
+        share_id: str | None = None,
+    ) -> Share:
+        share = Share(
+            share_id or str(uuid.uuid4()),
+            size or snapshot.share.size,
+            snapshot.share.pool,
+            cloned=True,
+        )
+        return self._made(
+            share,
+            self.driver.create_share_from_snapshot(
+                None, self.model(share), self.snapshot_model(snapshot)
+            ),
+        )
+
+    def _made(self, share: Share, locations: Any) -> Share:
+        share = dataclasses.replace(share, locations=locations)
+        self.adopt(share)
+        return share
+
+    def adopt(self, share: Share) -> None:
+        """Take a share that another process made for one of ours."""
+        with self._guard:
+            self.shares[share.id] = share
+
+    def snapshot(self, share: Share) -> Snapshot:
+        snapshot = Snapshot(str(uuid.uuid4()), share)
+        self.driver.create_snapshot(None, self.snapshot_model(snapshot))
+        with self._guard:
+            self.snapshots[snapshot.id] = snapshot
+        return snapshot
+
+    def delete(self, *things: Share | Snapshot) -> None:
+        for thing in things:
+            if isinstance(thing, Share):
+                self.driver.delete_share(None, self.model(thing))
+                with self._guard:
+                    self.shares.pop(thing.id, None)
+            else:
+                self.driver.delete_snapshot(None, self.snapshot_model(thing))
+                with self._guard:
+                    self.snapshots.pop(thing.id, None)
+
+    def extend(self, share: Share, size: int) -> Share:
+        self.driver.extend_share(self.model(share), size)
+        share = dataclasses.replace(share, size=size)
+        self.adopt(share)
+        return share
+
+    def allow(self, share: Share, *wanted: str, **how: str) -> dict[str, str]:
+        """Add rules for these clients; give the state of each."""
+        rules = self.rules.setdefault(share.id, {})
+        added = []
+        for who in wanted:
+            rule = {
+                'access_id': f'access-{next(self._numbers)}',
+                'access_type': how.get('kind', self.backend),
+                'access_to': who,
+                'access_level': how.get('level', 'rw'),
+            }
+            rules[who] = rule
+            added.append(rule)
+        states = self._update(share, added, [])
+        return {who: states[rules[who]['access_id']] for who in wanted}
+
+    def deny(self, share: Share, *unwanted: str) -> None:
+        """Take rules away."""
+        rules = self.rules[share.id]
+        self._update(share, [], [rules.pop(who) for who in unwanted])
+
+    def deny_all(self, share: Share) -> None:
+        """Have the rules be none, as a recovery of Manila does."""
+        self.rules[share.id] = {}
+        self._update(share, [], [])
+
+    def _update(
+        self,
+        share: Share,
+        added: Iterable[dict[str, str]],
+        deleted: Iterable[dict[str, str]],
+    ) -> dict[str, str]:
+        states = self.driver.update_access(
+            None,
+            self.model(share),
+            list(self.rules[share.id].values()),
+            list(added),
+            list(deleted),
+            [],
+        )
+        return {key: value['state'] for key, value in states.items()}
+
+    # -- at the end
+
+    def clean(self) -> None:
+        """Delete all that is alive, side by side."""
+        self.delete_side_by_side(*self.snapshots.values())
+        self.delete_side_by_side(*self.shares.values())
+
+    def delete_side_by_side(self, *things: Share | Snapshot) -> None:
+        with futures.ThreadPoolExecutor(8) as threads:
+            list(threads.map(self.delete, things))

@@ -1,0 +1,112 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""One lab for all tests of a run; each test leaves it as it was."""
+
+from collections.abc import Iterator
+import pathlib
+from typing import Any
+
+import pytest
+
+from tests.functional import cloud as cloud_module
+from tests import lab as lab_module
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        '--release',
+        default='10.3',
+        choices=['10.3', '11.1'],
+        help='the release of GlusterFS to test on',
+    )
+    parser.addoption(
+        '--lab',
+        metavar='NAME',
+        help='use the lab of that name, which is up, instead of a new one',
+    )
+
+
+@pytest.fixture(scope='session')
+def release(pytestconfig: pytest.Config) -> str:
+    return str(pytestconfig.getoption('--release'))
+
+
+@pytest.fixture(scope='session')
+def lab(pytestconfig: pytest.Config, release: str) -> Iterator[lab_module.Lab]:
+    """Three storage nodes and three clients.
+
+    From here on the test process lives in the network of the lab.
+    """
+    name = pytestconfig.getoption('--lab')
+    if name:
+        running = lab_module.Lab.attach(name)
+        assert running.release == release
+        running.enter()
+        yield running
+        return
+    with lab_module.Lab(release, nodes=3, clients=3, say=print) as running:
+        running.enter()
+        yield running
+
+
+@pytest.fixture(scope='session')
+def conf(lab: lab_module.Lab, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of a manila.conf for the lab."""
+    directory: pathlib.Path = tmp_path_factory.mktemp('manila')
+    return cloud_module.write_configuration(lab, directory)
+
+
+@pytest.fixture(scope='session')
+def ip_driver(lab: lab_module.Lab, conf: str) -> Iterator[Any]:
+    yield from _driver(lab, conf, cloud_module.IP)
+
+
+@pytest.fixture(scope='session')
+def tls_driver(lab: lab_module.Lab, conf: str) -> Iterator[Any]:
+    yield from _driver(lab, conf, cloud_module.TLS)
+
+
+def _driver(lab: lab_module.Lab, conf: str, backend: str) -> Iterator[Any]:
+    made = cloud_module.open_driver(conf, backend)
+    made.check_for_setup_error()
+    yield made
+    # A driver that is closed leaves no console behind either.
+    made._ours.close()
+    found = [leak for leak in lab.leaks(age=0) if leak.kind == 'process']
+    assert not found, '\n'.join(map(str, found))
+
+
+@pytest.fixture
+def cloud(lab: lab_module.Lab, ip_driver: Any) -> Iterator[cloud_module.Cloud]:
+    """Manila with the back end whose rules are addresses."""
+    yield from _cloud(lab, ip_driver, cloud_module.IP)
+
+
+@pytest.fixture
+def tls_cloud(
+    lab: lab_module.Lab, tls_driver: Any
+) -> Iterator[cloud_module.Cloud]:
+    """Manila with the back end whose rules are certificates."""
+    yield from _cloud(lab, tls_driver, cloud_module.TLS)
+
+
+def _cloud(
+    lab: lab_module.Lab, driver: Any, backend: str
+) -> Iterator[cloud_module.Cloud]:
+    made = cloud_module.Cloud(driver, backend)
+    yield made
+    for client in lab.clients:
+        client.succeed('pkill -f "[m]ount-for-ever" || true')
+        client.succeed('umount -a -l -t fuse.glusterfs || true')
+    made.clean()
+    found = lab.leaks(age=cloud_module.CONSOLES)
+    assert not found, '\n'.join(map(str, found))

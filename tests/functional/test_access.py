@@ -1,0 +1,140 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Who may mount: asked of clients that try."""
+
+from tests.functional import cloud as cloud_module
+from tests import lab as lab_module
+
+
+def test_address_rule(lab: lab_module.Lab, cloud: cloud_module.Cloud) -> None:
+    share = cloud.create(1)
+    allowed, other = lab.client('c1'), lab.client('c2')
+    # With the very prefix that admits everyone if it reaches GlusterFS.
+    rule = f'{allowed.address}/32'
+    assert cloud.allow(share, rule) == {rule: 'active'}
+    allowed.mount(share.host, share.volume, '/mnt/share', share.options)
+    assert not other.can_mount(share.host, share.volume)
+
+    cloud.allow(share, other.address)
+    assert other.can_mount(share.host, share.volume)
+
+    # Revoked while it is mounted: the mount is lost, and only this one.
+    other.mount(share.host, share.volume, '/mnt/share', share.options)
+    cloud.deny(share, rule)
+    allowed.wait_until_succeeds(cloud_module.OUT, timeout=30)
+    assert not allowed.can_mount(share.host, share.volume)
+    other.succeed('touch /mnt/share/still-here')
+
+
+#: A network, an address in it, and one that is not.
+NETWORKS = (
+    ('10.88.40.0/25', '10.88.40.127', '10.88.40.128'),
+    ('10.88.40.0/24', '10.88.40.200', '10.88.41.1'),
+    ('10.88.40.0/22', '10.88.43.250', '10.88.44.1'),
+    ('10.88.40.8/30', '10.88.40.11', '10.88.40.12'),
+    ('10.88.0.0/16', '10.88.44.1', None),
+    ('10.64.0.0/11', '10.88.40.200', None),
+    ('0.0.0.0/0', '10.88.41.1', None),
+    ('10.96.0.0/11', None, '10.88.40.1'),
+)
+
+
+def test_network_rules_are_exact(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    client = lab.client('c3')
+    share = cloud.create(1, layout='single')
+    addresses = {address for row in NETWORKS for address in row[1:] if address}
+    for address in addresses:
+        client.add_address(address)
+    try:
+        for network, inside, outside in NETWORKS:
+            assert cloud.allow(share, network) == {network: 'active'}
+            if inside:
+                assert client.can_mount(
+                    share.host, share.volume, src=inside
+                ), network
+            if outside:
+                assert not client.can_mount(
+                    share.host, share.volume, src=outside
+                ), network
+            cloud.deny(share, network)
+    finally:
+        client.prefer_address()
+        for address in addresses:
+            client.succeed(f'ip address del {address}/16 dev vec0')
+
+
+def test_rules_that_cannot_hold_fail_alone(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    share = cloud.create(1, layout='single')
+    client = lab.client('c1')
+    assert cloud.allow(share, client.address, 'fe80::/64') == {
+        client.address: 'active',
+        'fe80::/64': 'error',
+    }
+    assert cloud.allow(share, 'somebody', kind='user') == {'somebody': 'error'}
+    assert cloud.allow(share, '10.88.2.1', level='ro') == {
+        '10.88.2.1': 'error'
+    }
+    assert client.can_mount(share.host, share.volume)
+    assert not lab.client('c2').can_mount(share.host, share.volume)
+    # Taking away a rule that never held is nothing special.
+    cloud.deny(share, 'fe80::/64')
+
+
+def test_certificate_rule(
+    lab: lab_module.Lab, tls_cloud: cloud_module.Cloud
+) -> None:
+    share = tls_cloud.create(1)
+    allowed, other = lab.client('c1'), lab.client('c2')
+    assert not allowed.can_mount(share.host, share.volume)
+
+    assert tls_cloud.allow(share, 'c1', 'gl1', 'a,b', '*') == {
+        'c1': 'active',
+        'gl1': 'error',
+        'a,b': 'error',
+        '*': 'error',
+    }
+    allowed.mount(share.host, share.volume, '/mnt/share', share.options)
+    allowed.write_tree('/mnt/share', 2, 2, seed=1)
+    assert not other.can_mount(share.host, share.volume)
+
+    tls_cloud.allow(share, 'c2')
+    other.mount(share.host, share.volume, '/mnt/share', share.options)
+    assert other.checksum_tree('/mnt/share') == allowed.checksum_tree(
+        '/mnt/share'
+    )
+
+    tls_cloud.deny(share, 'c1')
+    allowed.wait_until_succeeds(cloud_module.OUT, timeout=30)
+    assert not allowed.can_mount(share.host, share.volume)
+    other.succeed('touch /mnt/share/still-here')
+
+
+def test_clone_of_a_share_with_certificates(
+    lab: lab_module.Lab, tls_cloud: cloud_module.Cloud
+) -> None:
+    share = tls_cloud.create(1)
+    first, second = lab.client('c1'), lab.client('c2')
+    tls_cloud.allow(share, 'c1')
+    first.mount(share.host, share.volume, '/mnt/share', share.options)
+    first.write_tree('/mnt/share', 2, 2, seed=1)
+    clone = tls_cloud.clone(tls_cloud.snapshot(share))
+    assert not first.can_mount(clone.host, clone.volume)
+    tls_cloud.allow(clone, 'c2')
+    second.mount(clone.host, clone.volume, '/mnt/clone', clone.options)
+    assert second.checksum_tree('/mnt/clone') == first.checksum_tree(
+        '/mnt/share'
+    )
+    assert not first.can_mount(clone.host, clone.volume)

@@ -1,0 +1,307 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The clone: what a share made from a snapshot is, and what it is not."""
+
+from collections.abc import Callable
+from concurrent import futures
+import json
+import subprocess
+import sys
+import threading
+import time
+import uuid
+
+from tests.functional import cloud as cloud_module
+from tests import lab as lab_module
+
+GIB = 1 << 30
+
+
+def fill(
+    lab: lab_module.Lab,
+    cloud: cloud_module.Cloud,
+    share: cloud_module.Share,
+    mib: int = 5,
+) -> str:
+    """Have c1 write to a share; give the sum of what is there then."""
+    client = lab.client('c1')
+    cloud.allow(share, client.address)
+    client.mount(share.host, share.volume, '/mnt/origin', share.options)
+    client.write_tree('/mnt/origin/tree', mib, 10, seed=share.id)
+    client.succeed('sync -f /mnt/origin')
+    return client.checksum_tree('/mnt/origin')
+
+
+def look(
+    lab: lab_module.Lab,
+    cloud: cloud_module.Cloud,
+    share: cloud_module.Share,
+    also: Callable[[lab_module.Client, str], None] | None = None,
+) -> str:
+    """Have c2 mount a share; give the sum of what it sees."""
+    client = lab.client('c2')
+    cloud.allow(share, client.address)
+    at = f'/mnt/{share.id}'
+    client.mount(share.host, share.volume, at, share.options)
+    seen = client.checksum_tree(at)
+    if also:
+        also(client, at)
+    client.umount(at)
+    cloud.deny(share, client.address)
+    return seen
+
+
+def test_clone_holds_the_snapshot_and_is_on_its_own(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    share = cloud.create(1)
+    as_of_snapshot = fill(lab, cloud, share, 60)
+    snapshot = cloud.snapshot(share)
+    origin = lab.client('c1')
+    origin.succeed('rm -r /mnt/origin/tree; echo later > /mnt/origin/later')
+    changed = origin.checksum_tree('/mnt/origin')
+
+    used = lab.node('gl1').pool_usage('gvg/pool')[0]
+    same = cloud.clone(snapshot)
+    larger = cloud.clone(snapshot, 2)
+    # 20 GiB are the pool's: two copies of 60 MiB would be 0.6 %.
+    assert lab.node('gl1').pool_usage('gvg/pool')[0] - used < 0.3
+
+    def write(client: lab_module.Client, at: str) -> None:
+        client.succeed(f'echo clone > {at}/clone; sync -f {at}')
+
+    def size_is(
+        low: float, high: float
+    ) -> Callable[[lab_module.Client, str], None]:
+        def check(client: lab_module.Client, at: str) -> None:
+            assert low * GIB < client.df(at)[0] <= high * GIB
+            write(client, at)
+
+        return check
+
+    assert look(lab, cloud, larger, size_is(1.9, 2)) == as_of_snapshot
+    # None sees what is written to another.
+    assert origin.checksum_tree('/mnt/origin') == changed
+    assert look(lab, cloud, same, size_is(0.9, 1)) == as_of_snapshot
+    cloud.extend(larger, 3)
+    look(lab, cloud, larger, size_is(2.9, 3))
+
+
+def test_clone_of_a_clone_of_a_clone(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    share = cloud.create(1)
+    wanted = fill(lab, cloud, share)
+    generations = [share]
+    for size in (1, 2, 2):
+        snapshot = cloud.snapshot(generations[-1])
+        generations.append(cloud.clone(snapshot, size))
+    assert look(lab, cloud, generations[-1]) == wanted
+    # The middle goes first.
+    for snapshot in list(cloud.snapshots.values()):
+        cloud.delete(snapshot)
+    cloud.delete(generations[1], generations[0], generations[2])
+    assert look(lab, cloud, generations[3]) == wanted
+
+
+def test_clone_outlives_its_parent_and_every_reboot(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud, release: str
+) -> None:
+    """By the boot unit: the control is a node without it."""
+    share = cloud.create(1)
+    wanted = fill(lab, cloud, share)
+    snapshot = cloud.snapshot(share)
+    clone = cloud.clone(snapshot, 2)
+    lab.client('c1').umount('/mnt/origin')
+    cloud.delete(snapshot, share)
+    assert look(lab, cloud, clone) == wanted
+
+    for node in lab.nodes:
+        node.shutdown()
+    for node in lab.nodes:
+        node.switch_on()
+    for node in lab.nodes:
+        node.wait_ready()
+        node.unit_is('glusterd.service')
+    lab.wait_connected()
+    bricks_are_online(lab, clone)
+    assert look(lab, cloud, clone) == wanted
+
+    node = lab.node('gl3')
+    node.remove_boot_unit()
+    try:
+        node.shutdown()
+        node.boot(expect_glusterd=False)
+        if release == '11.1':
+            # glusterd cannot find what the clone was made from.
+            node.wait_until_succeeds(
+                'systemctl is-failed glusterd', timeout=90
+            )
+        else:
+            # glusterd mounts clones itself, from the path that it noted.
+            node.wait_until_succeeds('pidof glusterd', timeout=90)
+    finally:
+        node.install_boot_unit()
+        node.succeed('/usr/local/lib/manila-glusterfs-clone/mount-bricks')
+        node.succeed('systemctl reset-failed glusterd || true')
+        node.start_glusterd()
+        lab.wait_connected()
+    cloud.driver.ensure_shares(None, [cloud.model(clone)])
+    bricks_are_online(lab, clone)
+    assert look(lab, cloud, clone) == wanted
+
+
+def test_power_cut_right_after_the_clone_is_reported(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    share = cloud.create(1)
+    wanted = fill(lab, cloud, share)
+    snapshot = cloud.snapshot(share)
+    node = lab.node('gl2')
+    clone = cloud.clone(snapshot, 2)
+    time.sleep(1)
+    node.crash()
+    node.boot()
+    lab.wait_connected(120)
+    bricks_are_online(lab, clone)
+    bricks_are_online(lab, share)
+    assert look(lab, cloud, clone) == wanted
+
+
+def test_clone_never_admits_a_client_of_its_parent(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    """A client that tries all the time does not get in once."""
+    share = cloud.create(1)
+    fill(lab, cloud, share)
+    snapshot = cloud.snapshot(share)
+    client = lab.client('c1')
+    share_id = str(uuid.uuid4())
+    volume = f'manila-{share_id}'
+    # The name of the volume is known to it beforehand, which is more than
+    # any client knows.
+    client.put(
+        f"""#!/bin/bash
+mkdir -p /mnt/burglar
+while [ ! -e /tmp/enough ]; do
+    for host in gl1 gl2 gl3; do
+        mount -t glusterfs $host:/{volume} /mnt/burglar 2>/dev/null
+        if ls /mnt/burglar/tree >/dev/null 2>&1; then
+            echo got in through $host >>/tmp/burglary
+        fi
+        umount -l /mnt/burglar 2>/dev/null
+        echo tried >>/tmp/tries
+    done
+done
+""",
+        '/tmp/mount-for-ever',
+        0o755,
+    )
+    client.succeed('rm -f /tmp/enough /tmp/burglary /tmp/tries')
+    client.succeed('setsid -f /tmp/mount-for-ever </dev/null >/dev/null 2>&1')
+    try:
+        clone = cloud.clone(snapshot, 2, share_id=share_id)
+        tried = int(client.succeed('wc -l </tmp/tries'))
+        # It also goes on for a while after.
+        client.wait_until_succeeds(
+            f'[ "$(wc -l </tmp/tries)" -gt {tried + 3} ]', timeout=60
+        )
+    finally:
+        client.succeed('touch /tmp/enough')
+        client.wait_until_succeeds('! pgrep -f "[m]ount-for-ever"', timeout=60)
+    assert tried > 3
+    assert client.execute('cat /tmp/burglary').out == ''
+    # And the loop does get in where it may.
+    client.succeed('rm -f /tmp/enough')
+    cloud.allow(clone, client.address)
+    client.succeed('setsid -f /tmp/mount-for-ever </dev/null >/dev/null 2>&1')
+    client.wait_until_succeeds('grep -q in /tmp/burglary', timeout=60)
+    client.succeed('touch /tmp/enough')
+    client.wait_until_succeeds('! pgrep -f "[m]ount-for-ever"', timeout=60)
+    client.succeed('rm -f /tmp/enough /tmp/burglary /tmp/tries')
+
+
+def test_eight_clones_of_one_snapshot_at_once(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud, conf: str
+) -> None:
+    """By two processes, as two manila-share of one host would."""
+    share = cloud.create(1)
+    wanted = fill(lab, cloud, share)
+    snapshot = cloud.snapshot(share)
+    ids = [str(uuid.uuid4()) for _ in range(8)]
+    workers = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                '-W',
+                'ignore',
+                '-m',
+                'tests.functional.clone_worker',
+                conf,
+                snapshot.id,
+                share.id,
+                *part,
+            ],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for part in (ids[:4], ids[4:])
+    ]
+    outcomes: dict[str, str] = {}
+    for worker in workers:
+        said, _ = worker.communicate(timeout=600)
+        outcomes.update(json.loads(said.splitlines()[-1]))
+    made = [cloud_module.Share(share_id, 1, share.pool) for share_id in ids]
+    for clone in made:
+        cloud.adopt(clone)
+    assert outcomes == dict.fromkeys(ids, 'made')
+    healed = cloud.driver.ensure_shares(
+        None, [cloud.model(clone) for clone in made]
+    )
+    for clone in (made[0], made[-1]):
+        located = cloud_module.Share(
+            clone.id,
+            1,
+            clone.pool,
+            healed[clone.id]['export_locations'],
+        )
+        assert look(lab, cloud, located) == wanted
+    cloud.delete_side_by_side(*made)
+
+
+def test_clones_of_several_snapshots_at_once(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    one, two = cloud.create(1), cloud.create(1)
+    wanted = fill(lab, cloud, one)
+    snapshots = [cloud.snapshot(one), cloud.snapshot(two), cloud.snapshot(one)]
+    start = threading.Barrier(len(snapshots))
+
+    def clone(snapshot: cloud_module.Snapshot) -> cloud_module.Share:
+        start.wait()
+        return cloud.clone(snapshot, 2)
+
+    with futures.ThreadPoolExecutor(len(snapshots)) as threads:
+        made = list(threads.map(clone, snapshots))
+    assert look(lab, cloud, made[0]) == wanted
+    assert look(lab, cloud, made[2]) == wanted
+    assert look(lab, cloud, made[1]) != wanted
+    cloud.delete_side_by_side(*made)
+
+
+def bricks_are_online(lab: lab_module.Lab, share: cloud_module.Share) -> None:
+    """Ask gluster itself, on a node, for the bricks that are up."""
+    lab.node('gl1').wait_until_succeeds(
+        f'test "$(gluster volume status {share.volume} detail | '
+        f'grep -c "^Online *: Y")" = 3',
+        timeout=120,
+    )

@@ -1,0 +1,207 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Shares and snapshots in life, on a real cluster."""
+
+import pathlib
+from typing import Any
+
+from manila import exception
+import pytest
+
+from manila_glusterfs_clone import snapshots
+from tests.functional import cloud as cloud_module
+from tests import lab as lab_module
+
+GIB = 1 << 30
+
+
+def pool_of(cloud: cloud_module.Cloud) -> dict[str, Any]:
+    stats = cloud.driver.get_share_stats(refresh=True)
+    found: dict[str, Any] = stats['pools'][0]
+    assert found['pool_name'] == cloud_module.POOL
+    return found
+
+
+def test_share_is_made_grown_and_gone(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    before = pool_of(cloud)
+    share = cloud.create(1)
+    assert [location['path'] for location in share.locations] == [
+        f'{host}:/{share.volume}' for host in ('gl1', 'gl2', 'gl3')
+    ]
+    client = lab.client('c1')
+    assert not client.can_mount(share.host, share.volume)
+
+    cloud.allow(share, client.address)
+    for location in share.locations:
+        assert client.can_mount(
+            location['path'].partition(':')[0],
+            share.volume,
+            location['metadata']['mount_options'],
+        )
+    client.mount(share.host, share.volume, '/mnt/share', share.options)
+    client.write_tree('/mnt/share/tree', 5, 10, seed=1)
+    written = client.checksum_tree('/mnt/share')
+    size, _ = client.df('/mnt/share')
+    assert 0.9 * GIB < size <= GIB
+
+    # While it is mounted, and twice, as a retry would.
+    cloud.extend(share, 2)
+    cloud.extend(share, 2)
+    size, _ = client.df('/mnt/share')
+    assert 1.9 * GIB < size <= 2 * GIB
+    assert client.checksum_tree('/mnt/share') == written
+    # The statistics are what LVM says.
+    after = pool_of(cloud)
+    said = lab.node('gl1').succeed(
+        'lvs --noheadings --units g --nosuffix -o lv_size gvg/pool'
+    )
+    assert after['total_capacity_gb'] == pytest.approx(float(said), 0.01)
+    key = 'provisioned_capacity_gb'
+    assert after[key] - before[key] == pytest.approx(2)
+    key = 'free_capacity_gb'
+    assert before[key] - 0.5 < after[key] < before[key]
+
+    # Deleted in use, and again, as a retry would.
+    cloud.delete(share)
+    cloud.delete(share)
+    assert lab_is_clean(lab)
+
+
+def test_share_outlives_any_one_node(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    """The first node is away: clients and rules go on with the others."""
+    share = cloud.create(1)
+    client, other = lab.client('c1'), lab.client('c2')
+    cloud.allow(share, client.address)
+    client.mount(share.host, share.volume, '/mnt/share', share.options)
+    client.write_tree('/mnt/share', 2, 2, seed=1)
+    before = client.checksum_tree('/mnt/share')
+    first = lab.node('gl1')
+    first.shutdown()
+    try:
+        assert client.checksum_tree('/mnt/share') == before
+        cloud.allow(share, other.address)
+        assert other.can_mount(share.host, share.volume, share.options)
+        # What would leave something on the node that is away is refused,
+        # and leaves nothing on the others.
+        with pytest.raises(exception.ShareBackendException) as caught:
+            cloud.create(1)
+        assert 'gl1' in str(caught.value) or first.address in str(caught.value)
+    finally:
+        first.boot()
+        lab.wait_connected()
+    lab.node('gl2').wait_until_succeeds(
+        f'test "$(gluster volume heal {share.volume} info summary | '
+        f'grep -c "Status: Connected")" = 3',
+        timeout=120,
+    )
+
+
+def test_single_brick_layout(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    share = cloud.create(1, layout='single')
+    assert len(share.locations) == 1
+    snapshot = cloud.snapshot(share)
+    clone = cloud.clone(snapshot, 2)
+    client = lab.client('c1')
+    cloud.allow(clone, client.address)
+    client.mount(clone.host, clone.volume, '/mnt/clone', clone.options)
+    assert client.df('/mnt/clone')[0] > 1.9 * GIB
+
+
+def test_snapshot_is_refused_while_copies_differ(
+    lab: lab_module.Lab,
+    cloud: cloud_module.Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A clone would forget which copy is the right one."""
+    share = cloud.create(1)
+    client = lab.client('c1')
+    cloud.allow(share, client.address)
+    client.mount(share.host, share.volume, '/mnt/share', share.options)
+    away = lab.node('gl3')
+    pattern = f'{share.volume}.gl3'
+    # Neither the daemon nor the client may heal what is to be found.
+    away.succeed(f'pkill -9 -f "[g]lusterfsd.*{pattern}"')
+    client.write_tree('/mnt/share', 1, 4, seed=7)
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(exception.ShareBackendException) as caught,
+    ):
+        # Nothing heals as long as the brick is down: no use in waiting.
+        patch.setattr(snapshots, '_HEALING', 1)
+        cloud.snapshot(share)
+    assert 'no snapshot' in str(caught.value)
+    # Starting what is down is what the driver does when it starts.
+    cloud.driver.ensure_shares(None, [cloud.model(share)])
+    lab.node('gl1').wait_until_succeeds(
+        f'gluster volume heal {share.volume}', timeout=60
+    )
+    assert cloud.snapshot(share)
+
+
+def test_misconfiguration_is_told_whole(
+    lab: lab_module.Lab, conf: str, tmp_path: pathlib.Path
+) -> None:
+    # The first node as somebody else.
+    first, second, *rest = lab.known_hosts.read_text().splitlines()
+    forged = ' '.join([first.split()[0], *second.split()[1:3]])
+    strange = tmp_path / 'known_hosts'
+    strange.write_text('\n'.join([forged, second, *rest]) + '\n')
+    driver = cloud_module.open_driver(
+        conf,
+        cloud_module.IP,
+        glusterfs_clone_pools=['gvg/pool', 'gvg/nosuch', 'bad'],
+        glusterfs_clone_ssh_known_hosts=str(strange),
+        glusterfs_clone_tls=True,
+    )
+    with pytest.raises(exception.ShareBackendException) as caught:
+        driver.check_for_setup_error()
+    said = str(caught.value)
+    for part in (
+        "'bad'",
+        'gvg/nosuch',
+        'host key',
+        'glusterfs_clone_tls_server_names',
+    ):
+        assert part in said, said
+
+
+def test_full_pool_is_refused_before_anything_is_made(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    pool = 'tight/pool'
+    share = cloud.create(1, pool=pool)
+    snapshot = cloud.snapshot(share)
+    lab.node('gl2').fill_pool(pool, 97)
+    try:
+        for refused in (
+            lambda: cloud.create(1, pool=pool),
+            lambda: cloud.snapshot(share),
+            lambda: cloud.clone(snapshot),
+            lambda: cloud.extend(share, 2),
+        ):
+            with pytest.raises(
+                exception.ShareBackendException, match='data space'
+            ):
+                refused()
+    finally:
+        lab.node('gl2').drain_pool(pool)
+    cloud.clone(snapshot)
+
+
+def lab_is_clean(lab: lab_module.Lab) -> bool:
+    return lab.leaks(age=cloud_module.CONSOLES) == []

@@ -1,0 +1,103 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a caller that was killed leaves, and a network that is cut."""
+
+import threading
+import uuid
+
+from manila import exception
+import pytest
+
+from tests.functional import cloud as cloud_module
+from tests import lab as lab_module
+
+
+def test_half_made_clone_stays_closed(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    """Killed before it was closed; then somebody has it looked at."""
+    share = cloud.create(1)
+    client = lab.client('c1')
+    cloud.allow(share, client.address)
+    snapshot = cloud.snapshot(share)
+    half = cloud_module.Share(str(uuid.uuid4()), 1, share.pool, cloned=True)
+    node, name = lab.node('gl1'), f'manila-snap-{snapshot.id}'
+    node.gluster(f'snapshot activate {name}')
+    node.gluster(f'snapshot clone {half.volume} {name}')
+    cloud.adopt(half)
+
+    states = cloud.driver.ensure_shares(
+        None, [cloud.model(share), cloud.model(half)]
+    )
+    assert states[share.id]['status'] == 'available'
+    assert states[half.id]['status'] == 'error'
+    assert not client.can_mount('gl1', half.volume)
+    assert client.can_mount('gl1', share.volume)
+    # And the snapshot was put to rest.
+    assert 'Stopped' in node.gluster(f'snapshot info {name}')
+
+
+def test_snapshot_is_deleted_while_it_is_taken(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    """As when its caller was killed: glusterd goes on with it."""
+    share = cloud.create(1)
+    node = lab.node('gl1')
+    snapshot = cloud_module.Snapshot(str(uuid.uuid4()), share)
+    taking = threading.Thread(
+        target=node.execute,
+        args=(
+            f'gluster --mode=script snapshot create '
+            f'manila-snap-{snapshot.id} {share.volume} no-timestamp',
+            130,
+        ),
+    )
+    taking.start()
+    # From its first moment on, LVM is at work for it.
+    node.wait_until_succeeds('pgrep -x lvcreate', timeout=30, every=0.1)
+    cloud.delete(snapshot)
+    taking.join()
+    assert snapshot.id not in node.gluster('snapshot list')
+
+
+def test_rule_is_not_taken_for_revoked_where_the_network_is_cut(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    """The first node is alone, and its brick still admits the client."""
+    share = cloud.create(1)
+    client = lab.client('c1')
+    cloud.allow(share, client.address)
+    client.mount(share.host, share.volume, '/mnt/share', share.options)
+    alone, *others = lab.nodes
+    for other in others:
+        alone.cut(other)
+    try:
+        others[0].wait_until_succeeds(
+            'gluster peer status | grep -q Disconnected', timeout=120
+        )
+        with pytest.raises(exception.ShareBackendException) as caught:
+            cloud.deny(share, client.address)
+        assert alone.address in str(caught.value)
+    finally:
+        for other in others:
+            alone.heal(other)
+        lab.wait_connected(180)
+    # Manila has it tried again; the rule is gone from ours already.
+    cloud.deny_all(share)
+    client.wait_until_succeeds(cloud_module.OUT, timeout=30)
+    assert not client.can_mount(share.host, share.volume)
+    cloud.delete(share)
+    # glusterd loses sight of its self-heal daemon in a cut, and leaves it
+    # when the last volume goes: no share's, and ended by a restart.
+    alone.stop_glusterd()
+    alone.start_glusterd()
+    lab.wait_connected(120)

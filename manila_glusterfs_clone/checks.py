@@ -30,6 +30,7 @@ from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import lvm
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone import pools
 
@@ -131,6 +132,7 @@ def _cluster(
     yield from _peers(views)
     well = [node for node in nodes.nodes if node.name in views]
     yield from _releases(nodes, well)
+    yield from _boot_units(nodes, well)
     yield from _thin_pools(settings.pools, nodes, well)
     try:
         deletes = nodes.read(lambda line: line.deletes_snapshots())
@@ -195,6 +197,31 @@ def _releases(
             yield (
                 f'node {name} has GlusterFS {match[1]}.{match[2]}; 10.0 is '
                 f'the oldest that this driver knows'
+            )
+
+
+def _boot_units(
+    nodes: cluster.Cluster, well: Sequence[cluster.Node]
+) -> Iterator[str]:
+    """Look for the service that mounts bricks before glusterd starts."""
+    answers, failed = nodes.try_everywhere(
+        lambda node: node.remote.run(
+            ['systemctl', 'is-enabled', node_files.UNIT],
+            # Any state but "enabled" has another status.
+            accept=(0, 1, 4),
+        ),
+        well,
+    )
+    for error in failed.values():
+        yield str(error)
+    for name, answer in answers.items():
+        if answer.stdout.strip() != 'enabled':
+            said = answer.stdout.strip() or answer.stderr.strip()
+            yield (
+                f'node {name} does not mount bricks at boot, and glusterd '
+                f'may not even start there: {node_files.UNIT} is not enabled '
+                f'({said or "no state"}); run on it as root what '
+                f'"manila-glusterfs-clone node-installer" prints'
             )
 
 

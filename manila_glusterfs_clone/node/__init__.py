@@ -12,6 +12,7 @@
 """What a storage node needs, and the script that puts it in place."""
 
 from importlib import resources
+import re
 import shlex
 
 SCRIPT = 'mount-bricks'
@@ -23,6 +24,8 @@ UNIT_PATH = f'/etc/systemd/system/{UNIT}'
 SUDOERS_PATH = '/etc/sudoers.d/manila-glusterfs-clone'
 
 _END = 'END-OF-FILE'
+#: Whom a line of the sudo rules is for.
+_OWNER = re.compile(r'^(Defaults:)?manila([ !])', re.MULTILINE)
 
 
 def text(name: str) -> str:
@@ -32,10 +35,7 @@ def text(name: str) -> str:
 
 def sudoers(user: str) -> str:
     """Give the sudo rules for a user."""
-    return '\n'.join(
-        line if line.startswith('#') else line.replace('manila', user)
-        for line in text(SUDOERS).split('\n')
-    )
+    return _OWNER.sub(rf'\g<1>{user}\g<2>', text(SUDOERS))
 
 
 def installer(user: str, public_key: str) -> str:

@@ -28,6 +28,7 @@ from manila.common import config  # registers what a back end section has
 from manila.share import configuration
 from manila.share import driver as share_driver
 from manila.share import share_types
+from oslo_log import log
 
 from manila_glusterfs_clone import driver as driver_module
 from tests import lab as lab_module
@@ -92,6 +93,7 @@ def open_driver(path: str, backend: str, **changes: Any) -> Any:
     :param changes: options of the section to be had otherwise.
     """
     CONF(['--config-file', path], project='manila', default_config_files=[])
+    log.setup(CONF, 'manila')
     settings = configuration.Configuration(
         share_driver.share_opts, config_group=backend
     )

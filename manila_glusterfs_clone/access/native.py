@@ -210,7 +210,8 @@ class NativeAccess:
         seconds.
 
         :return: why, by access id, for each rule that cannot hold.
-        :raises errors.NotPossible: the volume does not exist.
+        :raises errors.NotPossible: the volume does not exist, and there are
+            rules for it.
         :raises errors.Unsettled: clients that have no rule any more stay
             connected.
         """
@@ -224,6 +225,9 @@ class NativeAccess:
             )
         volume = self._cluster.read(lambda line: line.volume(name))
         if volume is None:
+            if not rules:
+                # A delete that was begun: it admits nobody any more.
+                return {}
             raise errors.NotPossible(f'volume {name} does not exist')
         if not _holds(volume, plan):
             self._cluster.change(

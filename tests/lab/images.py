@@ -82,7 +82,7 @@ def ensure(release: str, say: Callable[[str], None]) -> Image:
             f'no image of GlusterFS {release!r} is known; there are: '
             f'{", ".join(recipe.SUITES)}'
         ) from None
-    debian = sources.of_host(suite)
+    debian = sources.of_host(suite, sources.directory())
     image = Image(cache() / f'{release}-{_key(suite, debian)}')
     if image.directory.is_dir():
         return image

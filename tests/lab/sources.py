@@ -19,6 +19,7 @@ and security entries are used, and nothing else.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+import os
 from pathlib import Path
 import re
 
@@ -119,9 +120,18 @@ def from_one_line(text: str, wanted: str) -> Iterator[Entry]:
             yield Entry(match['uri'], exchanged, options)
 
 
-def of_host(wanted: str, root: Path = Path('/etc/apt')) -> str:
+def directory() -> Path:
+    """Where the sources are: those of the host, unless it is told others.
+
+    A host that is no Debian needs a directory with Debian's.
+    """
+    return Path(os.environ.get('MANILA_GLUSTERFS_CLONE_LAB_APT', '/etc/apt'))
+
+
+def of_host(wanted: str, root: Path) -> str:
     """The text of a ``.sources`` file for the suite *wanted*.
 
+    :param root: laid out as ``/etc/apt``.
     :raises LabError: when the host has no Debian sources.
     """
     entries: list[Entry] = []
@@ -138,6 +148,9 @@ def of_host(wanted: str, root: Path = Path('/etc/apt')) -> str:
     if not any(entry.suite == wanted for entry in unique):
         raise LabError(
             f'no source of Debian packages was found below {root}: the '
-            f'images of the guests are made from the sources of their host'
+            f'images of the guests are made from the sources of their host. '
+            f'On another system than Debian, have the variable '
+            f'MANILA_GLUSTERFS_CLONE_LAB_APT name a directory with a file '
+            f'sources.list of a Debian mirror'
         )
     return '\n'.join(entry.deb822() for entry in unique)

@@ -23,7 +23,7 @@ begin with, and then tagged.
 Every verb may be repeated: what is so already stays so.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 import dataclasses
 import re
 import time
@@ -80,13 +80,6 @@ class Inventory:
             return None
         return None
 
-    def tagged(self, tag: str) -> tuple[lvm.LogicalVolume, ...]:
-        return tuple(lv for lv in self.lvs if tag in lv.tags)
-
-    def of_volume(self, hex_id: str) -> tuple[lvm.LogicalVolume, ...]:
-        """Give the LVs that glusterd named after a volume id, in hex."""
-        return tuple(lv for lv in self.lvs if volume_hex_of(lv.name) == hex_id)
-
     def targets(self, lv: lvm.LogicalVolume) -> tuple[str, ...]:
         """Where an LV is mounted, the mount made last first."""
         return tuple(
@@ -100,6 +93,15 @@ def volume_hex_of(lv_name: str) -> str | None:
     """Give the volume id that glusterd named an LV after, if it did."""
     match = _SNAPS_LV.fullmatch(lv_name)
     return match['hex'] if match else None
+
+
+def of_volume(
+    node: cluster.Node, hex_id: str
+) -> tuple[lvm.LogicalVolume, ...]:
+    """Give the LVs that glusterd named after a volume id, in hex."""
+    return tuple(
+        lv for lv in node.lvm.volumes() if volume_hex_of(lv.name) == hex_id
+    )
 
 
 def inventory(node: cluster.Node) -> Inventory:
@@ -206,8 +208,10 @@ def remount(node: cluster.Node, lvs: Iterable[lvm.LogicalVolume]) -> None:
         node.mounts.mount(f'/dev/{lv.full_name}', target)
 
 
-def reclaim(node: cluster.Node, lvs: Iterable[lvm.LogicalVolume]) -> None:
-    """Unmount and remove LVs, and their mount points.
+def reclaim(
+    node: cluster.Node, unwanted: Callable[[lvm.LogicalVolume], bool]
+) -> None:
+    """Unmount and remove the LVs that are unwanted, and their mount points.
 
     Only to be called when glusterd no longer knows the volume: glusterd 11
     does not start while a volume's brick is missing.
@@ -215,23 +219,16 @@ def reclaim(node: cluster.Node, lvs: Iterable[lvm.LogicalVolume]) -> None:
     :raises errors.CommandFailed: one is still in use.
     """
     seen = inventory(node)
-    existing = {lv.full_name: lv for lv in seen.lvs}
-    for wanted in lvs:
-        lv = existing.get(wanted.full_name)
-        targets = set()
-        tagged = wanted.tagged(names.TAG_MOUNT)
-        if tagged is not None:
-            targets.add(tagged)
-        if lv is not None:
-            for target in seen.targets(lv):
-                targets.add(target)
-                _unmount(node, target)
+    for lv in filter(unwanted, seen.lvs):
+        targets = list(seen.targets(lv))
+        for target in targets:
+            _unmount(node, target)
+        tagged = lv.tagged(names.TAG_MOUNT)
         # Before the LV: nothing else tells of them when it is gone.
-        for target in sorted(targets):
+        for target in sorted({*targets, *([tagged] if tagged else [])}):
             remove_mount_point(node, target)
-        if lv is not None:
-            LOG.info('Removing %s on node %s', lv.full_name, node.name)
-            node.lvm.remove(lv.full_name)
+        LOG.info('Removing %s on node %s', lv.full_name, node.name)
+        node.lvm.remove(lv.full_name)
 
 
 def remove_mount_point(node: cluster.Node, target: str) -> None:

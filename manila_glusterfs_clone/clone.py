@@ -38,7 +38,6 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import locks
-from manila_glusterfs_clone import lvm
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import pools
 from manila_glusterfs_clone import saga
@@ -93,7 +92,7 @@ class Cloner:
                     f'{pool}'
                 )
             self._pools.require_room(
-                pool, source.nodes, max(size, source.size)
+                dict.fromkeys(source.nodes, (pool, max(size, source.size)))
             )
             self._cluster.require_all_connected()
             with saga.undone_by(
@@ -111,11 +110,7 @@ class Cloner:
                 f'snapshot {name} does not exist on the cluster'
             )
         seen = self._cluster.everywhere(
-            lambda node: [
-                lv
-                for lv in node.lvm.volumes()
-                if bricks.volume_hex_of(lv.name) == snapshot.hex_id
-            ]
+            lambda node: bricks.of_volume(node, snapshot.hex_id)
         )
         lvs = [lv for found in seen.values() for lv in found]
         if not lvs:
@@ -233,14 +228,14 @@ class Cloner:
     def _remove_orphans(self, source: Source) -> None:
         orphans = self._orphans(source)
         self._cluster.everywhere(
-            lambda node: bricks.reclaim(node, orphans[node.name]),
-            source.nodes,
+            lambda node: bricks.reclaim(
+                node, lambda lv: lv.full_name in orphans[node.name]
+            ),
+            [node for node in source.nodes if orphans[node.name]],
         )
 
-    def _orphans(
-        self, source: Source
-    ) -> dict[str, tuple[lvm.LogicalVolume, ...]]:
-        """Find the LVs of clones that glusterd gave up, by node.
+    def _orphans(self, source: Source) -> dict[str, frozenset[str]]:
+        """Name the LVs of clones that glusterd gave up, by node.
 
         With the snapshot's lock held no other clone of it is being made.
         """
@@ -256,9 +251,9 @@ class Cloner:
             ).values()
         }
 
-        def find(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
-            orphans = tuple(
-                lv
+        def find(node: cluster.Node) -> frozenset[str]:
+            orphans = frozenset(
+                lv.full_name
                 for lv in node.lvm.volumes()
                 if not lv.tags
                 and bricks.volume_hex_of(lv.origin) == source.snapshot.hex_id
@@ -268,7 +263,7 @@ class Cloner:
                 LOG.warning(
                     'On node %s a clone that failed left %s',
                     node.name,
-                    ', '.join(lv.full_name for lv in orphans),
+                    ', '.join(sorted(orphans)),
                 )
             return orphans
 

@@ -146,20 +146,24 @@ class Pools:
         return tuple(member for _, member in fit[: layout.bricks])
 
     def require_room(
-        self, name: str, nodes: Iterable[cluster.Node], size: int
+        self, wanted: Mapping[cluster.Node, tuple[str, int]]
     ) -> None:
-        """Make sure that all of these nodes can take ``size`` more bytes.
+        """Make sure that nodes can take more.
 
+        :param wanted: of each node a ``vg/thinpool``, and how many bytes
+            more are to be promised of it.
         :raises errors.NotPossible: one cannot, and why.
         """
-        states = self._cluster.everywhere(
-            lambda node: find(node.lvm.volumes(), name), nodes
+        reports = self._cluster.everywhere(
+            lambda node: node.lvm.volumes(), wanted
         )
-        for node, pool in states.items():
+        for node, (name, size) in wanted.items():
+            pool = find(reports[node.name], name)
             reason = obstacle(pool, size, self._limits)
             if reason is not None:
                 raise errors.NotPossible(
-                    f'thin pool {name} on node {node} cannot be used: {reason}'
+                    f'thin pool {name} on node {node.name} cannot be used: '
+                    f'{reason}'
                 )
 
     def capacities(

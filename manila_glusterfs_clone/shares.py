@@ -193,9 +193,7 @@ class Shares:
             self._cluster.member(brick.node_uuid).node: brick.path
             for brick in volume.bricks
         }
-        self._cluster.everywhere(
-            lambda node: action(node, paths[node]), list(paths)
-        )
+        self._cluster.everywhere(lambda node: action(node, paths[node]), paths)
 
     def _await_bricks(self, name: str) -> None:
         deadline = time.monotonic() + _ONLINE
@@ -225,27 +223,25 @@ class Shares:
         """Grow a share to ``size`` bytes, on line, on every brick."""
         with self._locks.share(share_id):
             volume = self.volume(share_id)
-            nodes = [
-                self._cluster.member(brick.node_uuid).node
-                for brick in volume.bricks
-            ]
             places = self.places(volume)
-            for node in nodes:
-                place = places[node.name]
-                self._pools.require_room(
-                    place.lv.pool_name, [node], max(0, size - place.lv.size)
-                )
+            self._pools.require_room(
+                {
+                    node: (place.lv.pool_name, max(0, size - place.lv.size))
+                    for node, place in places.items()
+                }
+            )
             self._cluster.everywhere(
-                lambda node: bricks.grow(node, places[node.name], size),
-                nodes,
+                lambda node: bricks.grow(node, places[node], size), places
             )
             self.on_bricks(
                 volume,
                 lambda node, path: bricks.prove(node, path, volume.hex_id),
             )
 
-    def places(self, volume: gluster.Volume) -> dict[str, bricks.Place]:
-        """Find the LV and mount of each brick, by the name of its node.
+    def places(
+        self, volume: gluster.Volume
+    ) -> dict[cluster.Node, bricks.Place]:
+        """Find the LV and mount of each brick, by its node.
 
         :raises errors.Unsettled: a brick is not on a mounted LV.
         """
@@ -263,7 +259,8 @@ class Shares:
                 )
             return place
 
-        return self._cluster.everywhere(locate, list(paths))
+        found = self._cluster.everywhere(locate, paths)
+        return {node: found[node.name] for node in paths}
 
     def update_access(
         self, share_id: str, rules: list[native.Rule]
@@ -288,7 +285,6 @@ class Shares:
         """
         name = names.volume(share_id)
         tag = names.share_tag(share_id)
-        seen = self._cluster.everywhere(bricks.inventory)
         volume = self._cluster.read(lambda line: line.volume(name))
         if volume is not None:
             if volume.snapshot_count:
@@ -297,7 +293,7 @@ class Shares:
                     f'that have to be deleted first'
                 )
             self._cluster.require_all_connected()
-            self._claim(share_id, volume, seen)
+            self._claim(share_id, volume)
             LOG.info('Deleting volume %s', name)
             self._cluster.change(
                 lambda line: line.stop_volume(name),
@@ -307,21 +303,15 @@ class Shares:
                 lambda line: line.delete_volume(name),
                 lambda line: line.volume(name) is None,
             )
-            seen = self._cluster.everywhere(bricks.inventory)
         target = names.mount_point(self._brick_root, share_id)
 
         def reclaim(node: cluster.Node) -> None:
-            bricks.reclaim(node, seen[node.name].tagged(tag))
+            bricks.reclaim(node, lambda lv: tag in lv.tags)
             bricks.remove_mount_point(node, target)
 
         self._cluster.everywhere(reclaim)
 
-    def _claim(
-        self,
-        share_id: str,
-        volume: gluster.Volume,
-        seen: dict[str, bricks.Inventory],
-    ) -> None:
+    def _claim(self, share_id: str, volume: gluster.Volume) -> None:
         """Tag LVs that glusterd made for a clone and nobody tagged yet.
 
         Once the volume is deleted, nothing else tells whose they are.
@@ -331,15 +321,21 @@ class Shares:
             brick.node_uuid: brick.path.rpartition('/')[0]
             for brick in volume.bricks
         }
-        for member in self._cluster.members():
+        uuids = {
+            member.node: member.uuid for member in self._cluster.members()
+        }
+
+        def claim(node: cluster.Node) -> None:
             bare = [
                 lv.full_name
-                for lv in seen[member.node.name].of_volume(volume.hex_id)
+                for lv in bricks.of_volume(node, volume.hex_id)
                 if tag not in lv.tags
             ]
-            if bare and member.uuid in mounts:
-                where = names.mount_tag(mounts[member.uuid])
-                member.node.lvm.add_tags(bare, [tag, where])
+            if bare and uuids.get(node) in mounts:
+                where = names.mount_tag(mounts[uuids[node]])
+                node.lvm.add_tags(bare, [tag, where])
+
+        self._cluster.everywhere(claim)
 
 
 def _options(volume: gluster.Volume | None) -> dict[str, str]:

@@ -68,12 +68,12 @@ class Snapshots:
                     'a share by itself; "gluster snapshot config '
                     'auto-delete disable" ends that'
                 )
-            for node, place in self._shares.places(volume).items():
-                self._pools.require_room(
-                    place.lv.pool_name,
-                    [n for n in self._cluster.nodes if n.name == node],
-                    0,
-                )
+            self._pools.require_room(
+                {
+                    node: (place.lv.pool_name, 0)
+                    for node, place in self._shares.places(volume).items()
+                }
+            )
             if volume.copies > 1:
                 self._await_healing(volume)
             with (
@@ -124,11 +124,7 @@ class Snapshots:
             )
 
         def claim(node: cluster.Node) -> int:
-            found = [
-                lv
-                for lv in node.lvm.volumes()
-                if bricks.volume_hex_of(lv.name) == snapshot.hex_id
-            ]
+            found = bricks.of_volume(node, snapshot.hex_id)
             bare = [lv.full_name for lv in found if tag not in lv.tags]
             if bare:
                 node.lvm.add_tags(bare, [tag])
@@ -176,7 +172,7 @@ class Snapshots:
         tag = names.snapshot_tag(snapshot_id)
 
         def reclaim(node: cluster.Node) -> None:
-            bricks.reclaim(node, bricks.inventory(node).tagged(tag))
+            bricks.reclaim(node, lambda lv: tag in lv.tags)
             if snapshot is not None:
                 bricks.remove_snapshot_mount_points(
                     node, snapshot.hex_id, count

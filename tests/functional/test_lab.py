@@ -123,6 +123,15 @@ def test_storage_faults_are_felt(lab: lab_module.Lab) -> None:
         slow = _seconds(lambda: node.succeed(write.partition('; ')[2]))
         assert slow > took + 0.25
         node.heal_disk()
+    read = 'dd if=/dev/mapper/labdisk of=/dev/null bs=4k count=1 iflag=direct'
+    for sicken in (node.fail_disk, lambda: node.flaky_disk(0, 60)):
+        node.succeed(read)
+        sicken()
+        try:
+            node.fail(read)
+        finally:
+            node.heal_disk()
+        node.succeed(read)
     reach = 'timeout 5 bash -c "</dev/tcp/{}/24007"'
     other, third = lab.node('gl1'), lab.node('gl2')
     node.succeed(reach.format(other.name))

@@ -168,18 +168,18 @@ def test_too_few_nodes_have_the_room_and_why() -> None:
 
 def test_room_that_is_required() -> None:
     whole, thin = make(report(), report(promised=20))
-    thin.require_room('gvg/pool', whole.nodes[:1], 20 * GIB)
-    thin.require_room('gvg/pool', whole.nodes, 0)
+    thin.require_room({whole.nodes[0]: ('gvg/pool', 20 * GIB)})
+    thin.require_room(dict.fromkeys(whole.nodes, ('gvg/pool', 0)))
     with pytest.raises(errors.NotPossible, match=r'on node gl2 .* promised'):
-        thin.require_room('gvg/pool', whole.nodes, GIB)
+        thin.require_room(dict.fromkeys(whole.nodes, ('gvg/pool', GIB)))
     with pytest.raises(errors.NotPossible, match='does not exist'):
-        thin.require_room('gvg/other', whole.nodes[:1], 0)
+        thin.require_room({whole.nodes[0]: ('gvg/other', 0)})
 
 
 def test_a_node_that_does_not_answer_is_no_room() -> None:
     whole, thin = make(report(), errors.LinkLost('gl2', ('lvs',), 'EOF'))
     with pytest.raises(errors.LinkLost):
-        thin.require_room('gvg/pool', whole.nodes, 0)
+        thin.require_room(dict.fromkeys(whole.nodes, ('gvg/pool', 0)))
 
 
 # -- what manila is told

@@ -54,6 +54,8 @@ class Place:
     path: str
     mount: str
     lv: lvm.LogicalVolume
+    #: All LVs of the node, as read then.
+    lvs: tuple[lvm.LogicalVolume, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Inventory:
                 continue
             for lv in self.lvs:
                 if lv.device == mount.source:
-                    return Place(path, target, lv)
+                    return Place(path, target, lv, self.lvs)
             return None
         return None
 
@@ -96,12 +98,10 @@ def volume_hex_of(lv_name: str) -> str | None:
 
 
 def of_volume(
-    node: cluster.Node, hex_id: str
+    lvs: Iterable[lvm.LogicalVolume], hex_id: str
 ) -> tuple[lvm.LogicalVolume, ...]:
-    """Give the LVs that glusterd named after a volume id, in hex."""
-    return tuple(
-        lv for lv in node.lvm.volumes() if volume_hex_of(lv.name) == hex_id
-    )
+    """Pick the LVs that glusterd named after a volume id, in hex."""
+    return tuple(lv for lv in lvs if volume_hex_of(lv.name) == hex_id)
 
 
 def inventory(node: cluster.Node) -> Inventory:
@@ -210,16 +210,18 @@ def remount(node: cluster.Node, lvs: Iterable[lvm.LogicalVolume]) -> None:
 
 def reclaim(
     node: cluster.Node, unwanted: Callable[[lvm.LogicalVolume], bool]
-) -> None:
+) -> int:
     """Unmount and remove the LVs that are unwanted, and their mount points.
 
     Only to be called when glusterd no longer knows the volume: glusterd 11
     does not start while a volume's brick is missing.
 
+    :return: how many there were.
     :raises errors.CommandFailed: one is still in use.
     """
     seen = inventory(node)
-    for lv in filter(unwanted, seen.lvs):
+    found = list(filter(unwanted, seen.lvs))
+    for lv in found:
         targets = list(seen.targets(lv))
         for target in targets:
             _unmount(node, target)
@@ -229,6 +231,7 @@ def reclaim(
             remove_mount_point(node, target)
         LOG.info('Removing %s on node %s', lv.full_name, node.name)
         node.lvm.remove(lv.full_name)
+    return len(found)
 
 
 def remove_mount_point(node: cluster.Node, target: str) -> None:

@@ -29,6 +29,7 @@ Where a caller that is killed leaves things:
   LVs may not be tagged; deleting the share removes it all.
 """
 
+from collections.abc import Mapping
 import dataclasses
 
 from oslo_log import log
@@ -38,6 +39,7 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import locks
+from manila_glusterfs_clone import lvm
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import pools
 from manila_glusterfs_clone import saga
@@ -55,7 +57,8 @@ class Source:
     pool: str
     #: Size of its bricks, in bytes.
     size: int
-    nodes: tuple[cluster.Node, ...]
+    #: Those that have a brick of it, and all LVs of each as read then.
+    nodes: Mapping[cluster.Node, tuple[lvm.LogicalVolume, ...]]
 
 
 class Cloner:
@@ -92,7 +95,10 @@ class Cloner:
                     f'{pool}'
                 )
             self._pools.require_room(
-                dict.fromkeys(source.nodes, (pool, max(size, source.size)))
+                {
+                    node: pools.Need(pool, max(size, source.size), lvs)
+                    for node, lvs in source.nodes.items()
+                }
             )
             self._cluster.require_all_connected()
             with saga.undone_by(
@@ -109,19 +115,21 @@ class Cloner:
             raise errors.NotPossible(
                 f'snapshot {name} does not exist on the cluster'
             )
-        seen = self._cluster.everywhere(
-            lambda node: bricks.of_volume(node, snapshot.hex_id)
-        )
-        lvs = [lv for found in seen.values() for lv in found]
-        if not lvs:
+        seen = self._cluster.everywhere(lambda node: node.lvm.volumes())
+        lvs = {
+            node: bricks.of_volume(seen[node.name], snapshot.hex_id)
+            for node in self._cluster.nodes
+        }
+        own = [lv for found in lvs.values() for lv in found]
+        if not own:
             raise errors.Unsettled(
                 f'snapshot {name}', 'no node has a logical volume of it'
             )
         return Source(
             snapshot=snapshot,
-            pool=lvs[0].pool_name,
-            size=max(lv.size for lv in lvs),
-            nodes=tuple(n for n in self._cluster.nodes if seen[n.name]),
+            pool=own[0].pool_name,
+            size=max(lv.size for lv in own),
+            nodes={n: seen[n.name] for n, found in lvs.items() if found},
         )
 
     def _clone(self, share_id: str, snapshot_id: str, source: Source) -> None:

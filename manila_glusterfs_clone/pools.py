@@ -54,6 +54,18 @@ class ThinPool:
 
 
 @dataclasses.dataclass(frozen=True)
+class Need:
+    """What is to be put on a pool of a node."""
+
+    #: ``vg/thinpool``.
+    pool: str
+    #: How many bytes more are to be promised of it.
+    size: int
+    #: The LVs of the node, as just read.
+    lvs: tuple[lvm.LogicalVolume, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Capacity:
     """What shares can still have of a pool, copies divided out. Bytes."""
 
@@ -145,25 +157,18 @@ class Pools:
         fit.sort(key=lambda pair: pair[0])
         return tuple(member for _, member in fit[: layout.bricks])
 
-    def require_room(
-        self, wanted: Mapping[cluster.Node, tuple[str, int]]
-    ) -> None:
+    def require_room(self, needs: Mapping[cluster.Node, Need]) -> None:
         """Make sure that nodes can take more.
 
-        :param wanted: of each node a ``vg/thinpool``, and how many bytes
-            more are to be promised of it.
         :raises errors.NotPossible: one cannot, and why.
         """
-        reports = self._cluster.everywhere(
-            lambda node: node.lvm.volumes(), wanted
-        )
-        for node, (name, size) in wanted.items():
-            pool = find(reports[node.name], name)
-            reason = obstacle(pool, size, self._limits)
+        for node, need in needs.items():
+            pool = find(need.lvs, need.pool)
+            reason = obstacle(pool, need.size, self._limits)
             if reason is not None:
                 raise errors.NotPossible(
-                    f'thin pool {name} on node {node.name} cannot be used: '
-                    f'{reason}'
+                    f'thin pool {need.pool} on node {node.name} cannot be '
+                    f'used: {reason}'
                 )
 
     def capacities(

@@ -189,11 +189,15 @@ class Shares:
         action: Callable[[cluster.Node, str], None],
     ) -> None:
         """Do something with every brick of a volume, side by side."""
-        paths = {
+        paths = self._paths(volume)
+        self._cluster.everywhere(lambda node: action(node, paths[node]), paths)
+
+    def _paths(self, volume: gluster.Volume) -> dict[cluster.Node, str]:
+        """Give the path of each brick, by its node."""
+        return {
             self._cluster.member(brick.node_uuid).node: brick.path
             for brick in volume.bricks
         }
-        self._cluster.everywhere(lambda node: action(node, paths[node]), paths)
 
     def _await_bricks(self, name: str) -> None:
         deadline = time.monotonic() + _ONLINE
@@ -226,7 +230,11 @@ class Shares:
             places = self.places(volume)
             self._pools.require_room(
                 {
-                    node: (place.lv.pool_name, max(0, size - place.lv.size))
+                    node: pools.Need(
+                        place.lv.pool_name,
+                        max(0, size - place.lv.size),
+                        place.lvs,
+                    )
                     for node, place in places.items()
                 }
             )
@@ -245,10 +253,7 @@ class Shares:
 
         :raises errors.Unsettled: a brick is not on a mounted LV.
         """
-        paths = {
-            self._cluster.member(brick.node_uuid).node: brick.path
-            for brick in volume.bricks
-        }
+        paths = self._paths(volume)
 
         def locate(node: cluster.Node) -> bricks.Place:
             place = bricks.inventory(node).place(paths[node])
@@ -306,8 +311,9 @@ class Shares:
         target = names.mount_point(self._brick_root, share_id)
 
         def reclaim(node: cluster.Node) -> None:
-            bricks.reclaim(node, lambda lv: tag in lv.tags)
-            bricks.remove_mount_point(node, target)
+            if not bricks.reclaim(node, lambda lv: tag in lv.tags):
+                # Its mount point may be there all the same.
+                bricks.remove_mount_point(node, target)
 
         self._cluster.everywhere(reclaim)
 
@@ -317,25 +323,18 @@ class Shares:
         Once the volume is deleted, nothing else tells whose they are.
         """
         tag = names.share_tag(share_id)
-        mounts = {
-            brick.node_uuid: brick.path.rpartition('/')[0]
-            for brick in volume.bricks
-        }
-        uuids = {
-            member.node: member.uuid for member in self._cluster.members()
-        }
 
-        def claim(node: cluster.Node) -> None:
+        def claim(node: cluster.Node, path: str) -> None:
             bare = [
                 lv.full_name
-                for lv in bricks.of_volume(node, volume.hex_id)
+                for lv in bricks.of_volume(node.lvm.volumes(), volume.hex_id)
                 if tag not in lv.tags
             ]
-            if bare and uuids.get(node) in mounts:
-                where = names.mount_tag(mounts[uuids[node]])
+            if bare:
+                where = names.mount_tag(path.rpartition('/')[0])
                 node.lvm.add_tags(bare, [tag, where])
 
-        self._cluster.everywhere(claim)
+        self.on_bricks(volume, claim)
 
 
 def _options(volume: gluster.Volume | None) -> dict[str, str]:

@@ -70,7 +70,7 @@ class Snapshots:
                 )
             self._pools.require_room(
                 {
-                    node: (place.lv.pool_name, 0)
+                    node: pools.Need(place.lv.pool_name, 0, place.lvs)
                     for node, place in self._shares.places(volume).items()
                 }
             )
@@ -124,7 +124,7 @@ class Snapshots:
             )
 
         def claim(node: cluster.Node) -> int:
-            found = bricks.of_volume(node, snapshot.hex_id)
+            found = bricks.of_volume(node.lvm.volumes(), snapshot.hex_id)
             bare = [lv.full_name for lv in found if tag not in lv.tags]
             if bare:
                 node.lvm.add_tags(bare, [tag])

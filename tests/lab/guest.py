@@ -40,6 +40,9 @@ class Spec:
     :param memory: MiB.
     :param root: the image below the guest's own copy-on-write file.
     :param disks: the guest's disks after the first: 1 is /dev/ubdb.
+    :param cpu: the one of the host that it runs on. Its kernel and its
+        processes take turns, so that it never needs two; where it has them,
+        every turn wakes up a CPU, and all it does takes twice as long.
     """
 
     port: Port
@@ -47,6 +50,7 @@ class Spec:
     memory: int
     root: Path
     disks: Mapping[int, Path]
+    cpu: int
 
 
 class Guest:
@@ -89,7 +93,10 @@ class Guest:
         shutil.rmtree(self._uml / self.name, ignore_errors=True)
         with self.console.open('ab') as console:
             self._process = subprocess.Popen(
-                self._network.inside(*self.argv()),
+                self._network.inside(
+                    *('taskset', '--cpu-list', str(self.spec.cpu)),
+                    *self.argv(),
+                ),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,

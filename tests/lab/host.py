@@ -33,6 +33,7 @@ PROGRAMS = {
     'mke2fs': 'e2fsprogs',
     'ip': 'iproute2',
     'tc': 'iproute2',
+    'taskset': 'util-linux',
     'nsenter': 'util-linux',
     'ssh': 'openssh-client',
     'ssh-keygen': 'openssh-client',

@@ -116,7 +116,7 @@ def test_a_real_node(release: str) -> None:
     hex_id = bricks.volume_hex_of(place.lv.name)
     assert hex_id is not None
     assert hex_id in clone[0].target
-    assert bricks.of_volume(cluster.Node(node), hex_id) == (place.lv,)
+    assert bricks.of_volume(found.lvs, hex_id) == (place.lv,)
     assert found.targets(place.lv) == (clone[0].target,)
 
 

@@ -26,6 +26,8 @@ from manila_glusterfs_clone import reconcile
 from manila_glusterfs_clone import remote
 from manila_glusterfs_clone import shares
 from manila_glusterfs_clone import snapshots
+from manila_glusterfs_clone import sources
+from manila_glusterfs_clone import volumes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Backend:
     shares: shares.Shares
     snapshots: snapshots.Snapshots
     cloner: clone.Cloner
+    sources: sources.Sources
     reconciler: reconcile.Reconciler
 
     def check(self) -> None:
@@ -86,12 +89,14 @@ def open_backend(settings: options.Settings) -> Backend:
     access = native.NativeAccess(
         nodes, tls=settings.tls, server_names=settings.tls_server_names
     )
+    the_sources = sources.Sources(nodes, mutex)
+    the_volumes = volumes.Volumes(nodes, access, backend=settings.backend)
     the_shares = shares.Shares(
         nodes,
         thin_pools,
+        the_volumes,
         access,
         mutex,
-        backend=settings.backend,
         brick_root=settings.brick_root,
     )
     return Backend(
@@ -99,7 +104,14 @@ def open_backend(settings: options.Settings) -> Backend:
         cluster=nodes,
         thin_pools=thin_pools,
         shares=the_shares,
-        snapshots=snapshots.Snapshots(nodes, thin_pools, the_shares, mutex),
-        cloner=clone.Cloner(nodes, thin_pools, the_shares, mutex),
-        reconciler=reconcile.Reconciler(nodes, the_shares, mutex),
+        snapshots=snapshots.Snapshots(
+            nodes, thin_pools, the_volumes, the_sources, mutex
+        ),
+        cloner=clone.Cloner(
+            nodes, thin_pools, the_shares, the_volumes, the_sources, mutex
+        ),
+        sources=the_sources,
+        reconciler=reconcile.Reconciler(
+            nodes, the_volumes, the_sources, mutex
+        ),
     )

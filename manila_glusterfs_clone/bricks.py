@@ -128,7 +128,7 @@ def make(
         thin_pool,
         name,
         size,
-        (names.TAG_BRICK, names.share_tag(share_id), names.mount_tag(target)),
+        names.brick_tags(share_id, target),
     )
     node.mounts.make_xfs(f'/dev/{vg}/{name}')
     node.mounts.make_directory(target)
@@ -152,11 +152,7 @@ def adopt(node: cluster.Node, share_id: str, path: str) -> Place:
             f'brick {path} on node {node.name}',
             f'{place.lv.full_name} is not a thin volume',
         )
-    wanted = {
-        names.TAG_BRICK,
-        names.share_tag(share_id),
-        names.mount_tag(place.mount),
-    }
+    wanted = names.brick_tags(share_id, place.mount)
     if wanted - place.lv.tags:
         node.lvm.add_tags([place.lv.full_name], wanted - place.lv.tags)
     return place
@@ -191,21 +187,28 @@ def prove(node: cluster.Node, path: str, volume_hex: str) -> None:
     node.mounts.sync(path, '/var/lib/glusterd')
 
 
-def remount(node: cluster.Node, lvs: Iterable[lvm.LogicalVolume]) -> None:
-    """Mount those bricks that are not mounted where their tags say."""
-    mounted = {mount.target for mount in node.mounts.all()}
-    for lv in lvs:
-        target = lv.tagged(names.TAG_MOUNT)
-        if target is None or target in mounted:
-            continue
-        LOG.warning(
-            'Mounting brick %s on %s of node %s, as it was not',
-            lv.full_name,
-            target,
-            node.name,
-        )
-        node.mounts.make_directory(target)
-        node.mounts.mount(f'/dev/{lv.full_name}', target)
+def unmounted(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
+    """Give the bricks that are not mounted where their tags say."""
+    lvs = node.lvm.volumes(f'@{names.TAG_BRICK}')
+    targets = {mount.target for mount in node.mounts.all()}
+    return tuple(
+        lv for lv in lvs if lv.tagged(names.TAG_MOUNT) not in targets | {None}
+    )
+
+
+def remount(node: cluster.Node, lv: lvm.LogicalVolume) -> None:
+    """Mount a brick where its tag says."""
+    target = lv.tagged(names.TAG_MOUNT)
+    if target is None:
+        return
+    LOG.warning(
+        'Mounting brick %s on %s of node %s, as it was not',
+        lv.full_name,
+        target,
+        node.name,
+    )
+    node.mounts.make_directory(target)
+    node.mounts.mount(f'/dev/{lv.full_name}', target)
 
 
 def reclaim(

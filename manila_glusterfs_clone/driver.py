@@ -150,9 +150,10 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     ) -> None:
         """Delete a share, to the last LV on every node."""
         with _translated('Deleting share', share['id']):
-            self._ours.shares.delete(share['id'])
-            if share.get('snapshot_id'):
-                self._ours.cloner.sweep()
+            ours = self._ours
+            (ours.cloner if _is_cloned(share) else ours.shares).delete(
+                share['id']
+            )
 
     def extend_share(
         self, share: Data, new_size: int, share_server: Any = None
@@ -173,23 +174,18 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     ) -> dict[str, dict[str, str]]:
         """Make exactly these rules hold; what cannot hold is told by rule.
 
-        Older rules come first, so that a new one that does not fit does not
-        push out one that holds.
+        Where no change is told Manila wants all of it made sure of, and what
+        is not in the list may have held.
         """
-        new = {rule['access_id'] for rule in add_rules}
-        rules = [
-            native.Rule(
-                access_id=rule['access_id'],
-                access_type=rule['access_type'],
-                access_to=rule['access_to'],
-                access_level=rule['access_level'],
-            )
-            for rule in sorted(
-                access_rules, key=lambda rule: rule['access_id'] in new
-            )
-        ]
+        added = {rule['access_id'] for rule in add_rules}
+        rules = [_rule(rule) for rule in access_rules]
         with _translated('Changing the access to share', share['id']):
-            refused = self._ours.shares.update_access(share['id'], rules)
+            refused = self._ours.shares.update_access(
+                share['id'],
+                [rule for rule in rules if rule.access_id not in added],
+                [rule for rule in rules if rule.access_id in added],
+                revoking=bool(delete_rules or not (add_rules or update_rules)),
+            )
         return {
             rule.access_id: {
                 'state': 'error' if rule.access_id in refused else 'active'
@@ -331,6 +327,22 @@ def _export_locations(volume: gluster.Volume) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _is_cloned(share: Data) -> bool:
+    return bool(
+        share.get('snapshot_id')
+        or share.get('source_share_group_snapshot_member_id')
+    )
+
+
+def _rule(rule: Data) -> native.Rule:
+    return native.Rule(
+        access_id=rule['access_id'],
+        access_type=rule['access_type'],
+        access_to=rule['access_to'],
+        access_level=rule['access_level'],
+    )
 
 
 def _gib(size: int) -> float:

@@ -16,6 +16,7 @@ A remote action is *done*, *refused* or *unknown*, and the tree says which::
     Error
     ├── Refused                  nothing happened, and we know why
     │   ├── Unreachable          no session with the node was had
+    │   │   ├── Down             nothing answers at its address
     │   │   ├── HostKeyRejected  the node is not who it should be
     │   │   └── CutOff           its glusterd misses most of its peers
     │   ├── CommandFailed        the command ran and said no (exit status)
@@ -67,6 +68,10 @@ class Unreachable(Refused):
 
     def __str__(self) -> str:
         return f'node {self.node} cannot be reached over SSH: {self.reason}'
+
+
+class Down(Unreachable):
+    """Nothing answers at the address of the node, not even to say no."""
 
 
 class HostKeyRejected(Unreachable):

@@ -73,7 +73,7 @@ class Links:
             self._queue.append(ticket)
             try:
                 while True:
-                    end = until
+                    end, kind = until, errors.Unreachable
                     if (link := self._usable()) is not None:
                         if link.users + self._queue.index(ticket) < CHANNELS:
                             link.users += 1
@@ -86,9 +86,11 @@ class Links:
                         attempt = self._attempt or self._begin()
                         end = min(until, attempt.until)
                         reason = f'{attempt.step}: no answer in time'
+                        if attempt.step == login.TCP and end < until:
+                            kind = errors.Down
                     left = end - time.monotonic()
                     if left <= 0:
-                        raise errors.Unreachable(self._address.host, reason)
+                        raise kind(self._address.host, reason)
                     self._changed.wait(left)
             finally:
                 self._queue.remove(ticket)

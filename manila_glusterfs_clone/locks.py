@@ -53,35 +53,42 @@ class Locks:
         self._timeout = timeout
 
     @contextlib.contextmanager
-    def share(self, share_id: str) -> Iterator[None]:
+    def share(
+        self, share_id: str, *, timeout: float | None = None
+    ) -> Iterator[None]:
         """Keep others from this share.
 
+        :param timeout: seconds to wait for it, if not as long as usual.
         :raises errors.NotPossible: another operation had it all the time.
         """
-        with self._hold(f'share-{share_id}'):
+        with self._hold(f'share-{share_id}', timeout):
             yield
 
     @contextlib.contextmanager
-    def snapshot(self, snapshot_id: str) -> Iterator[None]:
+    def snapshot(
+        self, snapshot_id: str, *, timeout: float | None = None
+    ) -> Iterator[None]:
         """Keep others from this snapshot.
 
+        :param timeout: seconds to wait for it, if not as long as usual.
         :raises errors.NotPossible: another operation had it all the time.
         """
-        with self._hold(f'snapshot-{snapshot_id}'):
+        with self._hold(f'snapshot-{snapshot_id}', timeout):
             yield
 
     @contextlib.contextmanager
-    def _hold(self, name: str) -> Iterator[None]:
-        deadline = time.monotonic() + self._timeout
+    def _hold(self, name: str, timeout: float | None) -> Iterator[None]:
+        patience = self._timeout if timeout is None else timeout
+        deadline = time.monotonic() + patience
         # fcntl locks belong to processes: threads need one of their own.
         thread_lock = _threads.get(_PREFIX + name)
-        if not thread_lock.acquire(timeout=self._timeout):
-            raise _waited(name, self._timeout)
+        if not thread_lock.acquire(timeout=patience):
+            raise _waited(name, patience)
         try:
             process_lock = lockutils.external_lock(name, _PREFIX)
             left = max(0.0, deadline - time.monotonic())
             if not process_lock.acquire(timeout=left):
-                raise _waited(name, self._timeout)
+                raise _waited(name, patience)
             try:
                 with self._between_hosts(name, deadline):
                     LOG.debug('Holding the lock %s', name)

@@ -20,6 +20,7 @@ import base64
 from collections.abc import Callable
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import socket
 import time
@@ -36,6 +37,11 @@ KEEPALIVE = 15
 #: Seconds data may stay unacknowledged before the kernel ends a link:
 #: nobody waits for answers to those signs of life.
 UNACKNOWLEDGED = 30
+
+#: The first step of a login.
+TCP = 'TCP connection'
+
+_SILENCE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +112,7 @@ def login(
     _load_known_hosts(client, node, credentials.known_hosts)
     until = time.monotonic() + seconds
     sock = link = None
-    step = 'TCP connection'
+    step = TCP
     at(step)
     try:
         sock = socket.create_connection((node, address.port), seconds)
@@ -149,7 +155,9 @@ def login(
             f'{credentials.private_key}: {said(error)}',
         ) from error
     except Exception as error:
-        raise errors.Unreachable(node, f'{step}: {said(error)}') from error
+        down = step == TCP and _is_silent(error)
+        kind = errors.Down if down else errors.Unreachable
+        raise kind(node, f'{step}: {said(error)}') from error
     finally:
         if link is None:
             client.close()
@@ -157,6 +165,15 @@ def login(
                 sock.close()
     LOG.debug('%s: connected to port %d', node, address.port)
     return link
+
+
+def _is_silent(error: Exception) -> bool:
+    """Whether nobody took the TCP connection, nor refused it."""
+    if isinstance(error, socket.gaierror):
+        return False  # no address, no node
+    return isinstance(error, TimeoutError) or (
+        isinstance(error, OSError) and error.errno in _SILENCE
+    )
 
 
 def said(error: Exception) -> str:

@@ -86,6 +86,13 @@ def snapshot_of_name(name: str) -> str | None:
     return _id_or_none(name[len(SNAPSHOT_PREFIX) :])
 
 
+def share_of_name(volume_name: str) -> str | None:
+    """Give the share id that a volume's name was made of, if ours."""
+    if not volume_name.startswith(VOLUME_PREFIX):
+        return None
+    return _id_or_none(volume_name[len(VOLUME_PREFIX) :])
+
+
 def _id_or_none(text: str) -> str | None:
     try:
         canonical = str(uuid.UUID(text))
@@ -119,6 +126,11 @@ def mount_tag(mount: str) -> str:
     if not _TAG_VALUE.fullmatch(mount):
         raise errors.NotPossible(f'{mount!r} cannot be put into an LVM tag')
     return TAG_MOUNT + mount
+
+
+def brick_tags(share_id: str, mount: str) -> frozenset[str]:
+    """All tags of an LV that holds a brick of a share."""
+    return frozenset({TAG_BRICK, share_tag(share_id), mount_tag(mount)})
 
 
 def is_plain_path(path: str) -> bool:

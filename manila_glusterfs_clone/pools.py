@@ -138,6 +138,9 @@ class Pools:
         members = self._cluster.members()
         states, failed = self._ask(name, members)
         obstacles = {node: str(error) for node, error in failed.items()}
+        for node in self._cluster.nodes:
+            if node not in {member.node for member in members}:
+                obstacles[node.name] = 'it could not be reached'
         fit = []
         for member in members:
             if member.node.name in failed:

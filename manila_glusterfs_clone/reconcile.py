@@ -21,9 +21,13 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import names
-from manila_glusterfs_clone import shares
+from manila_glusterfs_clone import sources
+from manila_glusterfs_clone import volumes
 
 LOG = log.getLogger(__name__)
+
+#: Seconds to wait for a share that somebody is at work on.
+_PATIENCE = 1.0
 
 
 class Reconciler:
@@ -32,11 +36,13 @@ class Reconciler:
     def __init__(
         self,
         nodes: cluster.Cluster,
-        the_shares: shares.Shares,
+        the_volumes: volumes.Volumes,
+        the_sources: sources.Sources,
         mutex: locks.Locks,
     ) -> None:
         self._cluster = nodes
-        self._shares = the_shares
+        self._volumes = the_volumes
+        self._sources = the_sources
         self._locks = mutex
 
     def heal(
@@ -44,66 +50,45 @@ class Reconciler:
     ) -> dict[str, gluster.Volume | errors.Error]:
         """Bring shares on line: mount bricks, start volumes and bricks.
 
-        Snapshots of theirs that a clone which was killed left active are
-        put to rest.
-
-        Never raises on account of the cluster.
+        What clones that were killed have left of their snapshots is put in
+        order. Never raises on account of the cluster.
 
         :return: for every share its volume, or what is wrong with it.
         """
         wanted = list(share_ids)
-        self._remount({names.share_tag(share_id) for share_id in wanted})
+        unmounted = self._unmounted()
         healed: dict[str, gluster.Volume | errors.Error] = {}
         for share_id in wanted:
             try:
-                healed[share_id] = self._heal(share_id)
+                # Who has the lock may be deleting it.
+                with self._locks.share(share_id, timeout=_PATIENCE):
+                    if names.share_tag(share_id) in unmounted:
+                        self._remount(share_id)
+                    healed[share_id] = self._heal(share_id)
             except errors.Error as error:
                 LOG.error('Share %s is not on line: %s', share_id, error)
                 healed[share_id] = error
-        self._put_to_rest({names.volume(share_id) for share_id in wanted})
+        self._sources.tidy({names.volume(share_id) for share_id in wanted})
         return healed
 
-    def _put_to_rest(self, volumes: set[str]) -> None:
-        try:
-            snapshots = self._cluster.read(lambda line: line.snapshots())
-        except errors.Error as error:
-            LOG.error('The snapshots cannot be looked at: %s', error)
-            return
-        for name, snapshot in snapshots.items():
-            snapshot_id = names.snapshot_of_name(name)
-            if (
-                snapshot_id is None
-                or snapshot.origin not in volumes
-                or not snapshot.is_active
-            ):
-                continue
-            LOG.warning('Deactivating snapshot %s, as no clone uses it', name)
-            try:
-                # A clone that does use it has the lock.
-                with self._locks.snapshot(snapshot_id):
-                    self._deactivate(name)
-            except errors.Error as error:
-                LOG.error('Snapshot %s stays active: %s', name, error)
-
-    def _deactivate(self, name: str) -> None:
-        def is_done(line: gluster.Gluster) -> bool:
-            snapshot = line.snapshot(name)
-            return snapshot is None or not snapshot.is_active
-
-        self._cluster.change(
-            lambda line: line.deactivate_snapshot(name), is_done
+    def _unmounted(self) -> set[str]:
+        """Give the tags of all LVs that should be mounted and are not."""
+        seen, failed = self._cluster.try_everywhere(
+            lambda node: {
+                tag for lv in bricks.unmounted(node) for tag in lv.tags
+            }
         )
+        for node, error in failed.items():
+            LOG.error('Bricks on node %s stay as they are: %s', node, error)
+        return set[str]().union(*seen.values())
 
-    def _remount(self, tags: set[str]) -> None:
+    def _remount(self, share_id: str) -> None:
+        tag = names.share_tag(share_id)
+
         def remount(node: cluster.Node) -> None:
-            bricks.remount(
-                node,
-                [
-                    lv
-                    for lv in node.lvm.volumes(f'@{names.TAG_BRICK}')
-                    if lv.tags & tags
-                ],
-            )
+            for lv in bricks.unmounted(node):
+                if tag in lv.tags:
+                    bricks.remount(node, lv)
 
         _, failed = self._cluster.try_everywhere(remount)
         for node, error in failed.items():
@@ -115,7 +100,7 @@ class Reconciler:
         A share whose node or disk is gone goes on with its other copies,
         and must not keep the next one waiting.
         """
-        volume = self._shares.finished_volume(share_id)
+        volume = self._volumes.finished(share_id)
         name = volume.name
         if not volume.is_started:
             LOG.warning('Starting volume %s, as it is not', name)

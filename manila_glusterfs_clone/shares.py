@@ -25,8 +25,7 @@ extend
     grows the rest.
 """
 
-from collections.abc import Callable
-import time
+from collections.abc import Sequence
 
 from oslo_log import log
 
@@ -40,11 +39,9 @@ from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import pools
 from manila_glusterfs_clone import saga
+from manila_glusterfs_clone import volumes
 
 LOG = log.getLogger(__name__)
-
-#: Seconds within which the bricks of a started volume come on line.
-_ONLINE = 120.0
 
 
 class Shares:
@@ -54,17 +51,17 @@ class Shares:
         self,
         nodes: cluster.Cluster,
         thin_pools: pools.Pools,
+        the_volumes: volumes.Volumes,
         access: native.NativeAccess,
         mutex: locks.Locks,
         *,
-        backend: str,
         brick_root: str,
     ) -> None:
         self._cluster = nodes
         self._pools = thin_pools
+        self._volumes = the_volumes
         self._access = access
         self._locks = mutex
-        self._backend = backend
         self._brick_root = brick_root
 
     def create(
@@ -76,6 +73,9 @@ class Shares:
         :param size: bytes.
         """
         with self._locks.share(share_id):
+            if self._volumes.is_finished(share_id):
+                LOG.info('Share %s is there already', share_id)
+                return self._volumes.bring_online(share_id)
             chosen = self._pools.place(pool, layout, size)
             self._cluster.require_all_connected()
             with saga.undone_by(
@@ -105,129 +105,14 @@ class Shares:
             lambda line: line.create_volume(name, layout.words, where),
             lambda line: line.volume(name) is not None,
         )
-        self.close(share_id)
-        return self.bring_online(share_id)
-
-    def close(self, share_id: str) -> None:
-        """Let nobody mount a volume, and mark it as this share's.
-
-        In one transaction, so that there is no moment at which the volume
-        is this share's and open to the clients of another.
-        """
-        name = names.volume(share_id)
-        options = {
-            **self._access.closed(),
-            names.OPTION_SHARE: names.checked_id(share_id),
-            names.OPTION_BACKEND: self._backend,
-        }
-        for option in self._access.inherited(self.volume(share_id)):
-            self._drop(name, option)
-        self._cluster.change(
-            lambda line: line.set_options(name, options),
-            lambda line: (
-                options.items() <= _options(line.volume(name)).items()
-            ),
-        )
-
-    def _drop(self, name: str, option: str) -> None:
-        LOG.info('Dropping option %s of volume %s', option, name)
-        self._cluster.change(
-            lambda line: line.reset_option(name, option),
-            lambda line: option not in _options(line.volume(name)),
-        )
-
-    def volume(self, share_id: str) -> gluster.Volume:
-        """Give the volume of a share.
-
-        :raises errors.Missing: there is none.
-        """
-        name = names.volume(share_id)
-        found = self._cluster.read(lambda line: line.volume(name))
-        if found is None:
-            raise errors.Missing(f'volume {name} does not exist')
-        return found
-
-    def finished_volume(self, share_id: str) -> gluster.Volume:
-        """Give the volume of a share, if it was ever closed.
-
-        The mark of the share was set together with that. A clone without
-        it has the access lists of its origin, and is not to be started.
-
-        :raises errors.Missing: there is none, or it is not marked.
-        """
-        volume = self.volume(share_id)
-        marked = volume.options.get(names.OPTION_SHARE)
-        if marked != names.checked_id(share_id):
-            raise errors.Missing(
-                f'volume {volume.name} was never finished, and may admit the '
-                f'clients of its origin; delete the share'
-            )
-        return volume
-
-    def bring_online(self, share_id: str) -> gluster.Volume:
-        """Start a volume, see every brick on line and safely on disk.
-
-        :raises errors.Missing: it was never closed.
-        :raises errors.Unsettled: a brick stays down, or is a wrong one.
-        """
-        name = self.finished_volume(share_id).name
-        self._cluster.change(
-            lambda line: line.start_volume(name),
-            lambda line: _is_started(line.volume(name)),
-        )
-        self._await_bricks(name)
-        volume = self.volume(share_id)
-        self.on_bricks(
-            volume,
-            lambda node, path: bricks.prove(node, path, volume.hex_id),
-        )
-        return volume
-
-    def on_bricks(
-        self,
-        volume: gluster.Volume,
-        action: Callable[[cluster.Node, str], None],
-    ) -> None:
-        """Do something with every brick of a volume, side by side."""
-        paths = self._paths(volume)
-        self._cluster.everywhere(lambda node: action(node, paths[node]), paths)
-
-    def _paths(self, volume: gluster.Volume) -> dict[cluster.Node, str]:
-        """Give the path of each brick, by its node."""
-        return {
-            self._cluster.member(brick.node_uuid).node: brick.path
-            for brick in volume.bricks
-        }
-
-    def _await_bricks(self, name: str) -> None:
-        deadline = time.monotonic() + _ONLINE
-        while True:
-            try:
-                down = [
-                    brick.path
-                    for brick in self._cluster.read(
-                        lambda line: line.bricks(name)
-                    )
-                    if not brick.online
-                ]
-                if not down:
-                    return
-            except errors.Busy:
-                down = ['(not known yet)']
-            if time.monotonic() >= deadline:
-                raise errors.Unsettled(
-                    f'volume {name}',
-                    f'bricks are not on line {_ONLINE:g} s after it was '
-                    f'started: {", ".join(down)}; see the logs below '
-                    f'/var/log/glusterfs/bricks on their nodes',
-                )
-            time.sleep(0.5)
+        self._volumes.close(share_id)
+        return self._volumes.bring_online(share_id)
 
     def extend(self, share_id: str, size: int) -> None:
         """Grow a share to ``size`` bytes, on line, on every brick."""
         with self._locks.share(share_id):
-            volume = self.volume(share_id)
-            places = self.places(volume)
+            volume = self._volumes.get(share_id)
+            places = self._volumes.places(volume)
             self._pools.require_room(
                 {
                     node: pools.Need(
@@ -241,38 +126,34 @@ class Shares:
             self._cluster.everywhere(
                 lambda node: bricks.grow(node, places[node], size), places
             )
-            self.on_bricks(
+            self._volumes.on_bricks(
                 volume,
                 lambda node, path: bricks.prove(node, path, volume.hex_id),
             )
 
-    def places(
-        self, volume: gluster.Volume
-    ) -> dict[cluster.Node, bricks.Place]:
-        """Find the LV and mount of each brick, by its node.
-
-        :raises errors.Unsettled: a brick is not on a mounted LV.
-        """
-        paths = self._paths(volume)
-
-        def locate(node: cluster.Node) -> bricks.Place:
-            place = bricks.inventory(node).place(paths[node])
-            if place is None:
-                raise errors.Unsettled(
-                    f'brick {paths[node]} on node {node.name}',
-                    'it is not on a mounted logical volume',
-                )
-            return place
-
-        found = self._cluster.everywhere(locate, paths)
-        return {node: found[node.name] for node in paths}
-
     def update_access(
-        self, share_id: str, rules: list[native.Rule]
+        self,
+        share_id: str,
+        old: Sequence[native.Rule],
+        new: Sequence[native.Rule],
+        *,
+        revoking: bool,
     ) -> dict[str, str]:
-        """Let exactly these rules hold; give why, by id, if one cannot."""
+        """Let exactly these rules hold; give why, by id, if one cannot.
+
+        Nothing new is let in before what is revoked is out: where that
+        fails, all rules of the change are in error, and must not hold.
+
+        :param old: rules that held before, and are to hold on.
+        :param revoking: whether others held, and are to hold no more.
+        """
+        name = names.volume(share_id)
         with self._locks.share(share_id):
-            return dict(self._access.apply(names.volume(share_id), rules))
+            if revoking:
+                refused = self._access.apply(name, old, revoking=True)
+                if not new:
+                    return dict(refused)
+            return dict(self._access.apply(name, [*old, *new], revoking=False))
 
     def delete(self, share_id: str) -> None:
         """Delete a share and all its data; fine if there is nothing."""
@@ -290,19 +171,30 @@ class Shares:
         """
         name = names.volume(share_id)
         tag = names.share_tag(share_id)
+        # A node that missed the deletion brings the volume back when it is
+        # connected again.
+        self._cluster.require_all_connected()
         volume = self._cluster.read(lambda line: line.volume(name))
+        if volume is None:
+            # It may be being made, at the behest of a process that was
+            # killed. Making it holds the lock of its name in glusterd, and
+            # stopping it is refused until that has ended.
+            self._cluster.change(
+                lambda line: line.stop_volume(name), lambda line: False
+            )
+            volume = self._cluster.read(lambda line: line.volume(name))
         if volume is not None:
             if volume.snapshot_count:
                 raise errors.NotPossible(
                     f'volume {name} has {volume.snapshot_count} snapshots '
-                    f'that have to be deleted first'
+                    f'that have to be deleted first; "gluster snapshot list '
+                    f'{name}" names them'
                 )
-            self._cluster.require_all_connected()
             self._claim(share_id, volume)
             LOG.info('Deleting volume %s', name)
             self._cluster.change(
                 lambda line: line.stop_volume(name),
-                lambda line: not _is_started(line.volume(name)),
+                lambda line: not volumes.is_started(line.volume(name)),
             )
             self._cluster.change(
                 lambda line: line.delete_volume(name),
@@ -311,6 +203,12 @@ class Shares:
         target = names.mount_point(self._brick_root, share_id)
 
         def reclaim(node: cluster.Node) -> None:
+            if node.gluster.volume(name) is not None:
+                raise errors.Unsettled(
+                    f'volume {name}',
+                    f'it was deleted, and glusterd on node {node.name} still '
+                    f'has it; delete the share again',
+                )
             if not bricks.reclaim(node, lambda lv: tag in lv.tags):
                 # Its mount point may be there all the same.
                 bricks.remove_mount_point(node, target)
@@ -334,12 +232,4 @@ class Shares:
                 where = names.mount_tag(path.rpartition('/')[0])
                 node.lvm.add_tags(bare, [tag, where])
 
-        self.on_bricks(volume, claim)
-
-
-def _options(volume: gluster.Volume | None) -> dict[str, str]:
-    return dict(volume.options) if volume is not None else {}
-
-
-def _is_started(volume: gluster.Volume | None) -> bool:
-    return volume is not None and volume.is_started
+        self._volumes.on_bricks(volume, claim)

@@ -28,7 +28,8 @@ from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import pools
 from manila_glusterfs_clone import saga
-from manila_glusterfs_clone import shares
+from manila_glusterfs_clone import sources
+from manila_glusterfs_clone import volumes
 
 LOG = log.getLogger(__name__)
 
@@ -43,12 +44,14 @@ class Snapshots:
         self,
         nodes: cluster.Cluster,
         thin_pools: pools.Pools,
-        the_shares: shares.Shares,
+        the_volumes: volumes.Volumes,
+        the_sources: sources.Sources,
         mutex: locks.Locks,
     ) -> None:
         self._cluster = nodes
         self._pools = thin_pools
-        self._shares = the_shares
+        self._volumes = the_volumes
+        self._sources = the_sources
         self._locks = mutex
 
     def create(self, snapshot_id: str, share_id: str) -> None:
@@ -59,7 +62,7 @@ class Snapshots:
         """
         name = names.snapshot(snapshot_id)
         with self._locks.share(share_id):
-            volume = self._shares.volume(share_id)
+            volume = self._volumes.get(share_id)
             self._cluster.require_all_connected()
             if self._cluster.read(lambda line: line.deletes_snapshots()):
                 raise errors.NotPossible(
@@ -71,7 +74,7 @@ class Snapshots:
             self._pools.require_room(
                 {
                     node: pools.Need(place.lv.pool_name, 0, place.lvs)
-                    for node, place in self._shares.places(volume).items()
+                    for node, place in self._volumes.places(volume).items()
                 }
             )
             if volume.copies > 1:
@@ -154,14 +157,18 @@ class Snapshots:
         and leave an LV behind, so the nodes are asked.
         """
         name = names.snapshot(snapshot_id)
+        # A node that missed the deletion brings it back when it is
+        # connected again.
+        self._cluster.require_all_connected()
         snapshot = self._cluster.read(lambda line: line.snapshot(name))
         if snapshot is None:
             self._await_transactions(names.volume(share_id))
             snapshot = self._cluster.read(lambda line: line.snapshot(name))
         count = 0
         if snapshot is not None:
-            self._cluster.require_all_connected()
             self._claim_leniently(snapshot_id)
+            # Nothing else tells of what clones have left when it is gone.
+            self._sources.settle(name)
             origin = snapshot.origin
             volume = self._cluster.read(lambda line: line.volume(origin))
             count = len(volume.bricks) if volume is not None else 0
@@ -172,6 +179,12 @@ class Snapshots:
         tag = names.snapshot_tag(snapshot_id)
 
         def reclaim(node: cluster.Node) -> None:
+            if node.gluster.snapshot(name) is not None:
+                raise errors.Unsettled(
+                    f'snapshot {name}',
+                    f'it was deleted, and glusterd on node {node.name} still '
+                    f'has it; delete it again',
+                )
             bricks.reclaim(node, lambda lv: tag in lv.tags)
             if snapshot is not None:
                 bricks.remove_snapshot_mount_points(

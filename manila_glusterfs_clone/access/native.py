@@ -201,7 +201,9 @@ class NativeAccess:
             )
         return (rule.access_to,)
 
-    def apply(self, name: str, rules: Sequence[Rule]) -> Mapping[str, str]:
+    def apply(
+        self, name: str, rules: Sequence[Rule], *, revoking: bool
+    ) -> Mapping[str, str]:
         """Let exactly these rules hold on a volume, and verify it.
 
         That clients without a rule are gone is seen by their addresses.
@@ -209,6 +211,8 @@ class NativeAccess:
         those who are connected. Bricks disconnect them all the same, within
         seconds.
 
+        :param revoking: whether clients lose their access by it, so that it
+            must not be reported while a brick may still admit them.
         :return: why, by access id, for each rule that cannot hold.
         :raises errors.NotPossible: the volume does not exist, and there are
             rules for it.
@@ -240,10 +244,10 @@ class NativeAccess:
                     f'volume {name}',
                     'its access lists are not as they were just set',
                 )
-        if volume is not None:
+        if revoking and volume is not None:
             self._require_no_stray_bricks(volume)
-        if volume is not None and volume.is_started and not self._tls:
-            self._await_eviction(name, plan.options[ALLOW].split(','))
+            if volume.is_started and not self._tls:
+                self._await_eviction(name, plan.options[ALLOW].split(','))
         return plan.refused
 
     def _require_no_stray_bricks(self, volume: gluster.Volume) -> None:
@@ -251,6 +255,9 @@ class NativeAccess:
 
         :raises errors.Unsettled: glusterd on the others has no connection
             to that on a node with a brick, and that node is not down.
+
+        A node is down if nothing at its address answers. One that is there
+        and lets nobody in, say, has bricks that run.
         """
         away = {
             peer.uuid
@@ -270,13 +277,15 @@ class NativeAccess:
         alive = set(done) | {
             name
             for name, error in failed.items()
-            if not isinstance(error, errors.Unreachable)
+            if not isinstance(error, errors.Down)
         }
         if alive:
             raise errors.Unsettled(
                 f'volume {volume.name}',
                 f'glusterd has no connection to {", ".join(sorted(alive))}, '
-                f'whose bricks may still admit who has no rule any more',
+                f'whose bricks may still admit who has no rule any more; '
+                f'start glusterd there, or mend the network, and take the '
+                f'rules away again',
             )
 
     def _await_eviction(self, name: str, allowed: Sequence[str]) -> None:

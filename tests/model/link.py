@@ -149,7 +149,7 @@ class Process:
         fault = self._due(index, step, timeout)
         if not node.up:
             self.pool.time.advance(CONNECT_TIMEOUT)
-            raise errors.Unreachable(node.name, 'no route to host')
+            raise errors.Down(node.name, 'no route to host')
         answer = action(fault is Fault.SLOW)
         if fault in (Fault.LOST_AFTER, Fault.SLOW):
             raise errors.LinkLost(node.name, step.argv, 'connection reset')
@@ -249,7 +249,7 @@ class Remote(remote.Remote):
             raise Killed
         if not self.node.up:
             self.process.pool.time.advance(CONNECT_TIMEOUT)
-            raise errors.Unreachable(self.name, 'no route to host')
+            raise errors.Down(self.name, 'no route to host')
         return Conversation(self)
 
     def close(self) -> None:

@@ -179,9 +179,13 @@ class Service:
 
     def allow(self, share: str, *addresses: str) -> dict[str, str]:
         """Let exactly these addresses mount."""
+        rules = [native.Rule(a, 'ip', a, 'rw') for a in addresses]
+        before = self.shares[share].allow.split(',')
         refused = self.backend.shares.update_access(
             share,
-            [native.Rule(a, 'ip', a, 'rw') for a in addresses],
+            [rule for rule in rules if rule.access_to in before],
+            [rule for rule in rules if rule.access_to not in before],
+            revoking=not {'0.0.0.0', *addresses} >= {*before},
         )
         self.shares[share].allow = (
             ','.join(sorted(a for a in addresses if a not in refused))

@@ -197,7 +197,10 @@ def test_networks_admit_exactly_their_members(
     manila.create(share)
     backend = manila.backend.shares
     backend.update_access(
-        share, [native.Rule('r', 'ip', '10.1.2.64/30', 'rw')]
+        share,
+        [],
+        [native.Rule('r', 'ip', '10.1.2.64/30', 'rw')],
+        revoking=False,
     )
     found = {
         n
@@ -205,7 +208,7 @@ def test_networks_admit_exactly_their_members(
         if manila.pool.mount(f'10.1.2.{n}', f'manila-{share}')
     }
     assert found == {64, 65, 66, 67}
-    backend.update_access(share, [])
+    backend.update_access(share, [], [], revoking=True)
 
 
 def test_access_by_certificate(pool: pools.Pool, ids: Iterator[str]) -> None:
@@ -218,12 +221,14 @@ def test_access_by_certificate(pool: pools.Pool, ids: Iterator[str]) -> None:
         manila.snapshot(snapshot, origin)
         refused = manila.backend.shares.update_access(
             origin,
+            [],
             [
                 native.Rule('1', 'cert', 'client', 'rw'),
                 native.Rule('2', 'cert', 'SERVER', 'rw'),
                 native.Rule('3', 'ip', '10.0.0.1', 'rw'),
                 native.Rule('4', 'cert', 'a,b', 'rw'),
             ],
+            revoking=False,
         )
         assert set(refused) == {'2', '3', '4'}
         options = pool.state.volumes[f'manila-{origin}'].options

@@ -303,7 +303,10 @@ def test_remounting_what_is_not_mounted() -> None:
         'mount --types=xfs --options=nouuid,noatime /dev/gvg/b /b',
     ]
     allow(fake, *lines)
-    bricks.remount(node, lvs_of(*rows))
+    fake.answer((*LVS, '@manila.brick'), *[fake.next(tuple(LVS))])
+    found = bricks.unmounted(node)
+    assert [each.name for each in found] == ['b']
+    bricks.remount(node, *found)
     assert did(fake) == lines
 
 

@@ -94,7 +94,8 @@ class Backend:
             update_access=self._update_access,
         )
         self.cloner = types.SimpleNamespace(
-            create=self._verb('clone', VOLUME), sweep=self._verb('sweep')
+            create=self._verb('clone', VOLUME),
+            delete=self._verb('delete a clone'),
         )
         self.snapshots = types.SimpleNamespace(
             create=self._verb('snap'), delete=self._verb('unsnap')
@@ -114,9 +115,14 @@ class Backend:
             raise self.trouble
 
     def _update_access(
-        self, share_id: str, rules: list[native.Rule]
+        self,
+        share_id: str,
+        old: list[native.Rule],
+        new: list[native.Rule],
+        *,
+        revoking: bool,
     ) -> dict[str, str]:
-        self.calls.append(('access', share_id, rules))
+        self.calls.append(('access', share_id, old, new, revoking))
         self.fail()
         return self.refused
 
@@ -371,14 +377,17 @@ def test_the_other_verbs(
     ]
 
 
-def test_what_clones_left_is_swept_when_a_clone_is_deleted(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+@pytest.mark.parametrize(
+    'key', ['snapshot_id', 'source_share_group_snapshot_member_id']
+)
+def test_what_clones_left_is_seen_to_when_a_clone_is_deleted(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend, key: str
 ) -> None:
-    ours.delete_share(None, {**SHARE, 'snapshot_id': 'of-manila'})
-    assert stub.calls == [('delete', ID), ('sweep',)]
+    ours.delete_share(None, {**SHARE, key: 'of-manila'})
+    assert stub.calls == [('delete a clone', ID)]
 
 
-def test_other_shares_leave_nothing_to_sweep(
+def test_other_shares_have_no_snapshot(
     ours: driver.GlusterfsCloneShareDriver, stub: Backend
 ) -> None:
     ours.delete_share(None, {**SHARE, 'snapshot_id': None})
@@ -498,22 +507,45 @@ def test_access_is_answered_by_access_id(
     }
 
 
-def test_all_rules_are_given_and_the_older_come_first(
+def test_new_rules_are_told_from_old_ones(
     ours: driver.GlusterfsCloneShareDriver, stub: Backend
 ) -> None:
     rules = [rule('new'), rule('old2'), rule('old1')]
     ours.update_access(None, SHARE, rules, [rules[0]], [rule('gone')], [])
-    ((_, share_id, given),) = stub.calls
+    ((_, share_id, old, new, _),) = stub.calls
     assert share_id == ID
-    assert [r.access_id for r in given] == ['old2', 'old1', 'new']
-    assert given[0] == native.Rule('old2', 'ip', '10.0.0.1', 'rw')
+    assert [r.access_id for r in old] == ['old2', 'old1']
+    assert new == [native.Rule('new', 'ip', '10.0.0.1', 'rw')]
+
+
+@pytest.mark.parametrize(
+    ('add', 'delete', 'update', 'revoking'),
+    [
+        ([rule('a')], [], [], False),
+        ([], [rule('b')], [], True),
+        ([rule('a')], [rule('b')], [], True),
+        ([], [], [rule('a')], False),
+        # Manila wants all of it made sure of.
+        ([], [], [], True),
+    ],
+)
+def test_when_somebody_may_lose_access(
+    ours: driver.GlusterfsCloneShareDriver,
+    stub: Backend,
+    add: list[dict[str, str]],
+    delete: list[dict[str, str]],
+    update: list[dict[str, str]],
+    revoking: bool,
+) -> None:
+    ours.update_access(None, SHARE, [rule('a')], add, delete, update)
+    assert stub.calls[0][-1] is revoking
 
 
 def test_no_rules(
     ours: driver.GlusterfsCloneShareDriver, stub: Backend
 ) -> None:
     assert ours.update_access(None, SHARE, [], [], [rule('a')], []) == {}
-    assert stub.calls == [('access', ID, [])]
+    assert stub.calls == [('access', ID, [], [], True)]
 
 
 # -- healing

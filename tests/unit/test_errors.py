@@ -23,6 +23,7 @@ ARGV = ('lvs', 'a b')
 
 EXAMPLES: list[errors.Error] = [
     errors.Unreachable('gl1', 'no route'),
+    errors.Down('gl1', 'no route to host'),
     errors.HostKeyRejected('gl1', 'ssh-ed25519 SHA256:x is not known'),
     errors.CutOff('gl1', 2, 3),
     errors.CommandFailed('gl1', ARGV, 5, 'out', 'err'),

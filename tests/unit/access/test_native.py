@@ -423,7 +423,7 @@ def test_applying(node: fakes.Node) -> None:
     node.gluster(INFO, info(CLOSED), info(OPEN))
     node.gluster(SET_OPEN, fakes.xml())
     node.gluster(STATUS, clients('10.0.0.7'))
-    assert make(node).apply(NAME, [rule('10.0.0.7')]) == {}
+    assert make(node).apply(NAME, [rule('10.0.0.7')], revoking=True) == {}
     assert written(node) == [SET_OPEN]
 
 
@@ -431,14 +431,16 @@ def test_refused_rules_are_told_and_the_others_hold(node: fakes.Node) -> None:
     node.gluster(INFO, info(CLOSED), info(OPEN))
     node.gluster(SET_OPEN, fakes.xml())
     node.gluster(STATUS, clients())
-    told = make(node).apply(NAME, [rule('10.0.0.7'), rule('fd00::1', id='r2')])
+    told = make(node).apply(
+        NAME, [rule('10.0.0.7'), rule('fd00::1', id='r2')], revoking=True
+    )
     assert set(told) == {'r2'}
 
 
 def test_what_holds_is_not_set_again_but_verified(node: fakes.Node) -> None:
     node.gluster(INFO, info(OPEN))
     node.gluster(STATUS, clients('10.0.0.7'))
-    make(node).apply(NAME, [rule('10.0.0.7')])
+    make(node).apply(NAME, [rule('10.0.0.7')], revoking=True)
     assert written(node) == []
     assert STATUS in node.said()
 
@@ -449,16 +451,16 @@ def test_no_such_volume(node: fakes.Node) -> None:
         fakes.xml(ret=-1, errno=30806, message='Volume does not exist'),
     )
     # Manila takes all rules away before it deletes again.
-    assert make(node).apply(NAME, []) == {}
+    assert make(node).apply(NAME, [], revoking=True) == {}
     with pytest.raises(errors.NotPossible, match='does not exist'):
-        make(node).apply(NAME, [rule('10.0.0.7')])
+        make(node).apply(NAME, [rule('10.0.0.7')], revoking=True)
 
 
 def test_a_volume_that_is_not_started_has_no_clients(
     node: fakes.Node,
 ) -> None:
     node.gluster(INFO, info(OPEN, 'Created'))
-    make(node).apply(NAME, [rule('10.0.0.7')])
+    make(node).apply(NAME, [rule('10.0.0.7')], revoking=True)
     assert STATUS not in node.said()
 
 
@@ -468,7 +470,7 @@ def test_lists_that_do_not_stay_as_set_are_no_success(
     node.gluster(INFO, info(OPEN))
     node.gluster(SET_CLOSED, fakes.xml())
     with pytest.raises(errors.Unsettled, match='not as they were just set'):
-        make(node).apply(NAME, [])
+        make(node).apply(NAME, [], revoking=True)
 
 
 def test_revoking_waits_until_the_client_is_gone(
@@ -483,7 +485,7 @@ def test_revoking_waits_until_the_client_is_gone(
         clients('10.0.0.7'),
         clients('10.9.9.1'),
     )
-    make(node).apply(NAME, [])
+    make(node).apply(NAME, [], revoking=True)
     assert len(time.slept) == 3
     # The nodes' addresses are asked for once.
     assert len([a for a in node.ran if a[0] == 'hostname']) == 1
@@ -497,7 +499,7 @@ def test_a_client_that_stays_is_named(
     node.gluster(STATUS, clients('10.0.0.7', '10.0.0.70'))
     began = time.now
     with pytest.raises(errors.Unsettled, match=r'10\.0\.0\.7, 10\.0\.0\.70'):
-        make(node).apply(NAME, [])
+        make(node).apply(NAME, [], revoking=True)
     assert time.now - began >= native._EVICTION
 
 
@@ -509,14 +511,14 @@ def test_a_state_that_is_never_told_is_not_taken_for_empty(
         STATUS, fakes.xml(ret=-1, errno=30802, message='Another transaction')
     )
     with pytest.raises(errors.Unsettled, match='not known yet'):
-        make(node).apply(NAME, [])
+        make(node).apply(NAME, [], revoking=True)
 
 
 def test_with_tls_the_address_says_nothing(node: fakes.Node) -> None:
     access = make(node, tls=True, servers=('gl1',))
     plan = access.plan([cert('client')])
     node.gluster(INFO, info(dict(plan.options)))
-    assert access.apply(NAME, [cert('client')]) == {}
+    assert access.apply(NAME, [cert('client')], revoking=True) == {}
     assert STATUS not in node.said()
 
 
@@ -536,7 +538,7 @@ def three(mounts: fakes.Reply) -> list[fakes.Node]:
 
 
 UP = fakes.Answer(status=1)  # findmnt found nothing
-DOWN = errors.Unreachable('gl3', 'no route')
+DOWN = errors.Down('gl3', 'no route')
 
 
 @pytest.mark.parametrize('tls', [False, True])
@@ -547,7 +549,7 @@ def test_bricks_that_go_on_under_the_rules_of_before_are_no_success(
     access = make(*nodes, tls=tls, servers=('gl1',) if tls else ())
     nodes[0].gluster(INFO, info(dict(access.closed()), bricks=(1, 2, 3)))
     with pytest.raises(errors.Unsettled, match='no connection to gl3, '):
-        access.apply(NAME, [])
+        access.apply(NAME, [], revoking=True)
     assert STATUS not in nodes[0].said()
 
 
@@ -555,7 +557,7 @@ def test_bricks_of_a_node_that_is_down_admit_nobody() -> None:
     nodes = three(DOWN)
     nodes[0].gluster(INFO, info(CLOSED, bricks=(1, 2, 3)))
     nodes[0].gluster(STATUS, clients())
-    assert make(*nodes).apply(NAME, []) == {}
+    assert make(*nodes).apply(NAME, [], revoking=True) == {}
     assert test_bricks.FINDMNT in nodes[2].ran
 
 
@@ -563,5 +565,40 @@ def test_a_node_without_a_brick_is_of_no_account() -> None:
     nodes = three(UP)
     nodes[0].gluster(INFO, info(CLOSED, bricks=(1, 2)))
     nodes[0].gluster(STATUS, clients())
-    assert make(*nodes).apply(NAME, []) == {}
+    assert make(*nodes).apply(NAME, [], revoking=True) == {}
     assert not nodes[2].asked
+
+
+# -- what is verified, and when
+
+
+def test_letting_in_needs_no_node_that_is_away() -> None:
+    """Else a rule that holds would be told to be in error."""
+    nodes = three(UP)
+    nodes[0].gluster(
+        INFO,
+        info(CLOSED, bricks=(1, 2, 3)),
+        info(OPEN, bricks=(1, 2, 3)),
+    )
+    nodes[0].gluster(SET_OPEN, fakes.xml())
+    room = make(*nodes)
+    assert room.apply(NAME, [rule('10.0.0.7')], revoking=False) == {}
+    assert not nodes[2].asked
+    assert STATUS not in nodes[0].said()
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        errors.Unreachable('gl3', 'SSH handshake and login: no answer'),
+        errors.Unreachable('gl3', 'busy with 8 other commands'),
+        errors.HostKeyRejected('gl3', 'SHA256:x'),
+    ],
+)
+def test_a_node_that_answers_in_any_way_is_not_down(
+    error: errors.Unreachable,
+) -> None:
+    nodes = three(error)
+    nodes[0].gluster(INFO, info(CLOSED, bricks=(1, 2, 3)))
+    with pytest.raises(errors.Unsettled, match='no connection to gl3, '):
+        make(*nodes).apply(NAME, [], revoking=True)

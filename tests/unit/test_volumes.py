@@ -18,7 +18,7 @@ import pytest
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
-from manila_glusterfs_clone import shares
+from manila_glusterfs_clone import volumes
 from tests.unit import fakes
 from tests.unit import test_cluster
 
@@ -42,32 +42,25 @@ def info(mark: str | None) -> str:
     )
 
 
-def make(said: str) -> tuple[shares.Shares, fakes.Node]:
+def make(said: str) -> tuple[volumes.Volumes, fakes.Node]:
     node = fakes.Node().gluster('pool list', test_cluster.peers(1))
     node.gluster(INFO, said)
     whole = cluster.Cluster([cluster.Node(node)], settle_timeout=30)
-    room = shares.Shares(
-        whole,
-        mock.Mock(),
-        mock.Mock(),
-        mock.Mock(),
-        backend='gold',
-        brick_root='/srv/x',
-    )
+    room = volumes.Volumes(whole, mock.Mock(), backend='gold')
     return room, node
 
 
 def test_one_that_bears_the_mark_of_the_share_is_finished() -> None:
     room, _ = make(info(ID))
-    assert room.finished_volume(ID).name == NAME
+    assert room.finished(ID).name == NAME
 
 
 @pytest.mark.parametrize('mark', [None, '', OTHER])
 def test_one_without_it_is_not_and_is_never_started(mark: str | None) -> None:
     room, node = make(info(mark))
-    assert room.volume(ID).name == NAME
+    assert room.get(ID).name == NAME
     with pytest.raises(errors.Missing, match='never finished'):
-        room.finished_volume(ID)
+        room.finished(ID)
     with pytest.raises(errors.Missing, match='never finished'):
         room.bring_online(ID)
     assert not [line for line in node.said() if 'start' in line]
@@ -76,6 +69,6 @@ def test_one_without_it_is_not_and_is_never_started(mark: str | None) -> None:
 def test_no_volume_at_all() -> None:
     room, _ = make(fakes.xml(ret=-1, errno=30806, message='does not exist'))
     with pytest.raises(errors.Missing, match='does not exist'):
-        room.volume(ID)
+        room.get(ID)
     with pytest.raises(errors.Missing, match='does not exist'):
-        room.finished_volume(ID)
+        room.finished(ID)

@@ -1,0 +1,245 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Snapshots as what clones are made from.
+
+A snapshot of ours is active only while it is cloned. A maker of clones that
+is killed, or a glusterd that gives up half-way, leaves behind
+
+* the snapshot active, so that whoever could mount the origin when it was
+  taken can mount it;
+* LVs of a volume that nobody has tagged yet. Were the snapshot deleted,
+  nothing would tell any more what they are, and if the origin goes too,
+  glusterd 11 does not start while it cannot mount them;
+* LVs of no volume at all. 11.1 leaves them when a node refuses.
+
+All three are told by the snapshot, and settled here. glusterd may still be
+at work for one that was killed; it holds the snapshot's lock then, so that
+putting it to rest waits for the end of that.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+
+from oslo_log import log
+
+from manila_glusterfs_clone import bricks
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import gluster
+from manila_glusterfs_clone import locks
+from manila_glusterfs_clone import lvm
+from manila_glusterfs_clone import names
+
+LOG = log.getLogger(__name__)
+
+#: Seconds to wait for the lock of a snapshot that somebody clones.
+_PATIENCE = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A snapshot as the source of a clone."""
+
+    snapshot: gluster.Snapshot
+    #: The thin pool of its LVs, ``vg/thinpool``.
+    pool: str
+    #: Size of its bricks, in bytes.
+    size: int
+    #: Those that have a brick of it, and all LVs of each as read then.
+    nodes: Mapping[cluster.Node, tuple[lvm.LogicalVolume, ...]]
+
+
+class Sources:
+    """The snapshots that clones are made from.
+
+    The caller holds the lock of a snapshot that is named.
+    """
+
+    def __init__(self, nodes: cluster.Cluster, mutex: locks.Locks) -> None:
+        self._cluster = nodes
+        self._locks = mutex
+
+    def examine(self, snapshot_id: str) -> Source:
+        """Look at a snapshot and its LVs.
+
+        :raises errors.NotPossible: there is none.
+        :raises errors.Unsettled: it has no LVs.
+        """
+        name = names.snapshot(snapshot_id)
+        snapshot = self._cluster.read(lambda line: line.snapshot(name))
+        if snapshot is None:
+            raise errors.NotPossible(
+                f'snapshot {name} does not exist on the cluster'
+            )
+        seen = self._cluster.everywhere(lambda node: node.lvm.volumes())
+        lvs = {
+            node: bricks.of_volume(seen[node.name], snapshot.hex_id)
+            for node in self._cluster.nodes
+        }
+        own = [lv for found in lvs.values() for lv in found]
+        if not own:
+            raise errors.Unsettled(
+                f'snapshot {name}', 'no node has a logical volume of it'
+            )
+        return Source(
+            snapshot=snapshot,
+            pool=own[0].pool_name,
+            size=max(lv.size for lv in own),
+            nodes={n: seen[n.name] for n, found in lvs.items() if found},
+        )
+
+    def activate(self, name: str) -> None:
+        """Start the bricks of a snapshot, so that it can be cloned."""
+        self._cluster.change(
+            lambda line: line.activate_snapshot(name),
+            lambda line: _is_active(line.snapshot(name)),
+        )
+
+    def put_to_rest(self, name: str) -> None:
+        """Stop the bricks of a snapshot, when no clone is under way."""
+        self._cluster.change(
+            lambda line: line.deactivate_snapshot(name),
+            lambda line: not _is_active(line.snapshot(name)),
+        )
+
+    def settle(self, name: str) -> None:
+        """Put a snapshot to rest, and see to what clones of it have left.
+
+        What belongs to a volume is tagged, so that it is found later on;
+        what belongs to none is removed.
+        """
+        snapshot = self._cluster.read(lambda line: line.snapshot(name))
+        if snapshot is None:
+            return
+        if snapshot.is_active:
+            LOG.warning('Putting snapshot %s to rest', name)
+            self.put_to_rest(name)
+        source = snapshot.hex_id
+        bare = self._cluster.everywhere(
+            lambda node: tuple(
+                lv
+                for lv in node.lvm.volumes()
+                if _is_bare_clone(lv)
+                and bricks.volume_hex_of(lv.origin) == source
+            )
+        )
+        if any(bare.values()):
+            self._see_to(bare)
+
+    def _see_to(
+        self, bare: Mapping[str, tuple[lvm.LogicalVolume, ...]]
+    ) -> None:
+        snapshots = self._cluster.read(lambda line: line.snapshots())
+        taken = {snapshot.hex_id for snapshot in snapshots.values()}
+
+        def see_to(node: cluster.Node) -> None:
+            # What this very node knows: another may have missed something.
+            volumes = {
+                volume.hex_id: volume
+                for volume in (
+                    *self._cluster.read(lambda line: line.volumes()).values(),
+                    *node.gluster.volumes().values(),
+                )
+            }
+            orphans = set()
+            for lv in bare[node.name]:
+                hex_id = bricks.volume_hex_of(lv.name)
+                if hex_id in volumes:
+                    self._tag(node, lv, volumes[hex_id])
+                elif hex_id not in taken:
+                    orphans.add(lv.full_name)
+            if orphans:
+                LOG.warning(
+                    'On node %s a clone that failed left %s',
+                    node.name,
+                    ', '.join(sorted(orphans)),
+                )
+                bricks.reclaim(node, lambda lv: lv.full_name in orphans)
+
+        self._cluster.everywhere(
+            see_to, [node for node in self._cluster.nodes if bare[node.name]]
+        )
+
+    def _tag(
+        self,
+        node: cluster.Node,
+        lv: lvm.LogicalVolume,
+        volume: gluster.Volume,
+    ) -> None:
+        share_id = names.share_of_name(volume.name)
+        if share_id is None:
+            return  # somebody else's clone of ours
+        for brick in volume.bricks:
+            if self._cluster.member(brick.node_uuid).node is node:
+                tags = names.brick_tags(
+                    share_id, brick.path.rpartition('/')[0]
+                )
+                node.lvm.add_tags([lv.full_name], tags)
+
+    def tidy(self, origins: set[str] | None = None) -> None:
+        """Settle all that nobody is at work on; what fails is logged.
+
+        :param origins: names of the volumes to see to the snapshots of;
+            None for those of all shares.
+        """
+        try:
+            for snapshot_id in sorted(self._unsettled(origins)):
+                self._tidy(snapshot_id)
+        except errors.Error as error:
+            LOG.error('The snapshots cannot be looked at: %s', error)
+
+    def _tidy(self, snapshot_id: str) -> None:
+        try:
+            # Who is at work on it has the lock, and settles it.
+            with self._locks.snapshot(snapshot_id, timeout=_PATIENCE):
+                self._cluster.require_all_connected()
+                self.settle(names.snapshot(snapshot_id))
+        except errors.Error as error:
+            LOG.warning('Snapshot %s is left as it is: %s', snapshot_id, error)
+
+    def _unsettled(self, origins: set[str] | None) -> set[str]:
+        found = set()
+        ours = {}
+        snapshots = self._cluster.read(lambda line: line.snapshots())
+        for name, snapshot in snapshots.items():
+            snapshot_id = names.snapshot_of_name(name)
+            if snapshot_id and (origins is None or snapshot.origin in origins):
+                ours[snapshot.hex_id] = snapshot_id
+                if snapshot.is_active:
+                    found.add(snapshot_id)
+        if ours:
+            seen, _ = self._cluster.try_everywhere(
+                lambda node: node.lvm.volumes()
+            )
+            for lvs in seen.values():
+                sources = {
+                    bricks.volume_hex_of(lv.origin)
+                    for lv in lvs
+                    if _is_bare_clone(lv)
+                }
+                found.update(
+                    owner
+                    for hex_id, owner in ours.items()
+                    if hex_id in sources
+                )
+        return found
+
+
+def _is_active(snapshot: gluster.Snapshot | None) -> bool:
+    return snapshot is not None and snapshot.is_active
+
+
+def _is_bare_clone(lv: lvm.LogicalVolume) -> bool:
+    """Whether glusterd made it of a snapshot, and nobody claimed it yet."""
+    return not lv.tags and bool(
+        bricks.volume_hex_of(lv.name) and bricks.volume_hex_of(lv.origin)
+    )

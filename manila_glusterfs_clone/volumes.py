@@ -1,0 +1,206 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The volumes of shares: found, closed, brought on line.
+
+A volume is marked with its share in the one transaction that closes it to
+everybody. So what bears the mark was closed, and what does not is a clone
+that still has the access lists of its origin, or somebody else's.
+"""
+
+from collections.abc import Callable
+import time
+
+from oslo_log import log
+
+from manila_glusterfs_clone.access import native
+from manila_glusterfs_clone import bricks
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import gluster
+from manila_glusterfs_clone import names
+
+LOG = log.getLogger(__name__)
+
+#: Seconds within which the bricks of a started volume come on line.
+_ONLINE = 120.0
+
+
+class Volumes:
+    """The volumes of the shares of one back end."""
+
+    def __init__(
+        self,
+        nodes: cluster.Cluster,
+        access: native.NativeAccess,
+        *,
+        backend: str,
+    ) -> None:
+        self._cluster = nodes
+        self._access = access
+        self._backend = backend
+
+    def get(self, share_id: str) -> gluster.Volume:
+        """Give the volume of a share.
+
+        :raises errors.Missing: there is none.
+        """
+        name = names.volume(share_id)
+        found = self._cluster.read(lambda line: line.volume(name))
+        if found is None:
+            raise errors.Missing(f'volume {name} does not exist')
+        return found
+
+    def finished(self, share_id: str) -> gluster.Volume:
+        """Give the volume of a share, if it was ever closed.
+
+        The mark of the share was set together with that. A clone without
+        it has the access lists of its origin, and is not to be started.
+
+        :raises errors.Missing: there is none, or it is not marked.
+        """
+        volume = self.get(share_id)
+        marked = volume.options.get(names.OPTION_SHARE)
+        if marked != names.checked_id(share_id):
+            raise errors.Missing(
+                f'volume {volume.name} was never finished, and may admit the '
+                f'clients of its origin; delete the share'
+            )
+        return volume
+
+    def is_finished(self, share_id: str) -> bool:
+        """Whether there is a volume of a share that was closed once.
+
+        Such a one may be in use, and must not be undone by who wanted to
+        make it.
+        """
+        try:
+            self.finished(share_id)
+        except errors.Missing:
+            return False
+        return True
+
+    def close(self, share_id: str) -> None:
+        """Let nobody mount a volume, and mark it as this share's.
+
+        In one transaction, so that there is no moment at which the volume
+        is this share's and open to the clients of another.
+        """
+        name = names.volume(share_id)
+        options = {
+            **self._access.closed(),
+            names.OPTION_SHARE: names.checked_id(share_id),
+            names.OPTION_BACKEND: self._backend,
+        }
+        for option in self._access.inherited(self.get(share_id)):
+            self._drop(name, option)
+        self._cluster.change(
+            lambda line: line.set_options(name, options),
+            lambda line: (
+                options.items() <= _options(line.volume(name)).items()
+            ),
+        )
+
+    def _drop(self, name: str, option: str) -> None:
+        LOG.info('Dropping option %s of volume %s', option, name)
+        self._cluster.change(
+            lambda line: line.reset_option(name, option),
+            lambda line: option not in _options(line.volume(name)),
+        )
+
+    def bring_online(self, share_id: str) -> gluster.Volume:
+        """Start a volume, see every brick on line and safely on disk.
+
+        :raises errors.Missing: it was never closed.
+        :raises errors.Unsettled: a brick stays down, or is a wrong one.
+        """
+        name = self.finished(share_id).name
+        self._cluster.change(
+            lambda line: line.start_volume(name),
+            lambda line: is_started(line.volume(name)),
+        )
+        self._await_bricks(name)
+        volume = self.get(share_id)
+        self.on_bricks(
+            volume,
+            lambda node, path: bricks.prove(node, path, volume.hex_id),
+        )
+        return volume
+
+    def _await_bricks(self, name: str) -> None:
+        deadline = time.monotonic() + _ONLINE
+        while True:
+            try:
+                down = [
+                    brick.path
+                    for brick in self._cluster.read(
+                        lambda line: line.bricks(name)
+                    )
+                    if not brick.online
+                ]
+                if not down:
+                    return
+            except errors.Busy:
+                down = ['(not known yet)']
+            if time.monotonic() >= deadline:
+                raise errors.Unsettled(
+                    f'volume {name}',
+                    f'bricks are not on line {_ONLINE:g} s after it was '
+                    f'started: {", ".join(down)}; see the logs below '
+                    f'/var/log/glusterfs/bricks on their nodes',
+                )
+            time.sleep(0.5)
+
+    def on_bricks(
+        self,
+        volume: gluster.Volume,
+        action: Callable[[cluster.Node, str], None],
+    ) -> None:
+        """Do something with every brick of a volume, side by side."""
+        paths = self._paths(volume)
+        self._cluster.everywhere(lambda node: action(node, paths[node]), paths)
+
+    def places(
+        self, volume: gluster.Volume
+    ) -> dict[cluster.Node, bricks.Place]:
+        """Find the LV and mount of each brick, by its node.
+
+        :raises errors.Unsettled: a brick is not on a mounted LV.
+        """
+        paths = self._paths(volume)
+
+        def locate(node: cluster.Node) -> bricks.Place:
+            place = bricks.inventory(node).place(paths[node])
+            if place is None:
+                raise errors.Unsettled(
+                    f'brick {paths[node]} on node {node.name}',
+                    'it is not on a mounted logical volume',
+                )
+            return place
+
+        found = self._cluster.everywhere(locate, paths)
+        return {node: found[node.name] for node in paths}
+
+    def _paths(self, volume: gluster.Volume) -> dict[cluster.Node, str]:
+        """Give the path of each brick, by its node."""
+        return {
+            self._cluster.member(brick.node_uuid).node: brick.path
+            for brick in volume.bricks
+        }
+
+
+def _options(volume: gluster.Volume | None) -> dict[str, str]:
+    return dict(volume.options) if volume is not None else {}
+
+
+def is_started(volume: gluster.Volume | None) -> bool:
+    """Whether there is a volume, and it is started."""
+    return volume is not None and volume.is_started

@@ -40,6 +40,8 @@ LOG = log.getLogger(__name__)
 
 #: Where glusterd mounts the bricks of snapshots and clones.
 SNAPS_ROOT = '/run/gluster/snaps'
+#: Where glusterd keeps what it knows.
+GLUSTERD = '/var/lib/glusterd'
 
 #: How long, in seconds, a brick process may take to let go of its mount.
 _RELEASE = 30.0
@@ -184,7 +186,7 @@ def prove(node: cluster.Node, path: str, volume_hex: str) -> None:
             f'it is marked with the volume id {found or "of none"} and '
             f'belongs to {volume_hex}',
         )
-    node.mounts.sync(path, '/var/lib/glusterd')
+    node.mounts.sync(path, GLUSTERD)
 
 
 def unmounted(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
@@ -217,13 +219,16 @@ def reclaim(
     """Unmount and remove the LVs that are unwanted, and their mount points.
 
     Only to be called when glusterd no longer knows the volume: glusterd 11
-    does not start while a volume's brick is missing.
+    does not start while a volume's brick is missing. So that it is forgotten
+    also after a power cut, that is first written to disk.
 
     :return: how many there were.
     :raises errors.CommandFailed: one is still in use.
     """
     seen = inventory(node)
     found = list(filter(unwanted, seen.lvs))
+    if found:
+        node.mounts.sync(GLUSTERD)
     for lv in found:
         targets = list(seen.targets(lv))
         for target in targets:

@@ -37,6 +37,8 @@ from manila_glusterfs_clone import pools
 LOG = log.getLogger(__name__)
 
 _OLDEST = (10, 0)
+#: glusterd of these crashes (glusterfs issues 4085 and 4192).
+_BROKEN = frozenset({(11, 0)})
 _VERSION = re.compile(r'glusterfs (\d+)\.(\d+)')
 
 
@@ -193,7 +195,14 @@ def _releases(
         match = _VERSION.match(text)
         if match is None:
             yield f'node {name} does not tell its release of GlusterFS'
-        elif (int(match[1]), int(match[2])) < _OLDEST:
+            continue
+        release = int(match[1]), int(match[2])
+        if release in _BROKEN:
+            yield (
+                f'node {name} has GlusterFS {match[1]}.{match[2]}, which '
+                f'crashes when it is asked for snapshots; upgrade it'
+            )
+        elif release < _OLDEST:
             yield (
                 f'node {name} has GlusterFS {match[1]}.{match[2]}; 10.0 is '
                 f'the oldest that this driver knows'

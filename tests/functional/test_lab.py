@@ -18,6 +18,9 @@ import uuid
 
 import pytest
 
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import node as node_files
+from manila_glusterfs_clone import remote
 from tests.functional import cloud as cloud_module
 from tests import lab as lab_module
 
@@ -143,6 +146,29 @@ def test_storage_faults_are_felt(lab: lab_module.Lab) -> None:
     finally:
         node.heal(other)
     lab.wait_connected(120)
+
+
+def test_installer_makes_a_node_ready(lab: lab_module.Lab) -> None:
+    """The script that operators run, for a user of another name."""
+    node = lab.node('gl3')
+    public_key = lab.manila_key.with_suffix('.pub').read_text().strip()
+    script = node_files.installer('stack', public_key)
+    stack = remote.Remote(
+        remote.Address(node.address, 22, 'stack'),
+        remote.Credentials(str(lab.manila_key), str(lab.known_hosts)),
+    )
+    try:
+        for _ in range(2):
+            node.succeed('sh -s', stdin=script.encode())
+        node.unit_is(node_files.UNIT, 'active')
+        assert 'pool' in stack.run(['lvs', 'gvg']).stdout
+        with pytest.raises(errors.CommandFailed, match='password'):
+            stack.run(['id'])
+    finally:
+        stack.close()
+        node.install_sudoers()
+        node.succeed('pkill -u stack || :; sleep 1; userdel -r stack')
+    assert lab.leaks(age=cloud_module.CONSOLES) == []
 
 
 def _seconds(action: Callable[[], object]) -> float:

@@ -209,6 +209,18 @@ def test_full_pool_is_refused_before_anything_is_made(
                 refused()
     finally:
         lab.node('gl2').drain_pool(pool)
+    lab.node('gl3').fill_pool_metadata(pool, 90)
+    try:
+        for refused in (
+            lambda: cloud.snapshot(share),
+            lambda: cloud.clone(snapshot),
+        ):
+            with pytest.raises(
+                exception.ShareBackendException, match='metadata space'
+            ):
+                refused()
+    finally:
+        lab.node('gl3').drain_pool_metadata(pool)
     cloud.clone(snapshot)
 
 

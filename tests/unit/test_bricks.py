@@ -82,6 +82,7 @@ def prepare(
     node = fakes.Node()
     report = fakes.Answer(json.dumps({'report': [{'lv': rows}]}))
     node.answer(LVS, report).answer(FINDMNT, mounted(*pairs))
+    node.answer(SYNC.split(), OK)
     return node, cluster.Node(node)
 
 
@@ -92,6 +93,9 @@ def did(node: fakes.Node) -> list[str]:
         for argv in node.ran
         if argv[0] not in ('lvs', 'findmnt')
     ]
+
+
+SYNC = 'sync --file-system /var/lib/glusterd'
 
 
 def allow(node: fakes.Node, *lines: str) -> None:
@@ -323,7 +327,12 @@ def test_reclaiming() -> None:
     rows = [lv('a', tags='manila.mount=/a')]
     fake, node = prepare(rows, ('a', '/a'))
     # The LV last: nothing else tells of the mount points when it is gone.
-    lines = ['umount /a', 'rmdir /a', 'lvremove --force --yes gvg/a']
+    lines = [
+        SYNC,
+        'umount /a',
+        'rmdir /a',
+        'lvremove --force --yes gvg/a',
+    ]
     allow(fake, *lines)
     bricks.reclaim(node, lvs_of(*rows).__contains__)
     assert did(fake) == lines
@@ -348,7 +357,7 @@ def test_reclaiming_what_is_mounted_twice_and_elsewhere() -> None:
         'rmdir /tagged',
     )
     bricks.reclaim(node, lvs_of(*rows).__contains__)
-    done = did(fake)
+    done = did(fake)[1:]
     assert done[:2] == ['umount /late', f'umount {SNAP}']
     assert done[-1].startswith('lvremove')
     assert len(done) == 6
@@ -397,7 +406,7 @@ def test_no_lv_is_removed_that_was_not_named() -> None:
     fake, node = prepare([*named, lv('b', tags='manila.share=x')])
     allow(fake, 'lvremove --force --yes gvg/a')
     bricks.reclaim(node, lvs_of(*named).__contains__)
-    assert did(fake) == ['lvremove --force --yes gvg/a']
+    assert did(fake) == [SYNC, 'lvremove --force --yes gvg/a']
 
 
 def test_mount_points_of_snapshots_lie_in_a_directory_of_their_own() -> None:

@@ -258,6 +258,7 @@ def test_a_peer_that_is_not_configured(settings: options.Settings) -> None:
     ('said', 'part'),
     [
         ('glusterfs 9.6', 'gl2 has GlusterFS 9.6; 10.0 is the oldest'),
+        ('glusterfs 11.0', 'gl2 has GlusterFS 11.0, which crashes'),
         ('3.12', 'gl2 does not tell its release'),
         ('', 'gl2 does not tell its release'),
     ],

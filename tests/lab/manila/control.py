@@ -28,7 +28,6 @@ from tests.lab.manila import environment
 from tests.lab.manila import keystone
 from tests.lab.manila.openstack import OpenStack
 from tests.lab.manila.plan import API, Plan, SCHEDULER
-from tests.lab.manila import rest
 from tests.lab.manila.service import Service
 from tests.lab.manila import settings
 from tests.lab.manila import stores
@@ -135,6 +134,11 @@ class Manila:
         self._services = {}
 
     @classmethod
+    def there(cls, lab: Lab) -> bool:
+        """Whether a lab has a control plane."""
+        return cls(lab)._path.exists()
+
+    @classmethod
     def attach(cls, lab: Lab) -> 'Manila':
         """The control plane of a lab that another process has brought up.
 
@@ -230,13 +234,7 @@ class Manila:
 
     def living(self) -> tuple[list[str], list[str]]:
         """Ids of all instances of shares and of snapshots that Manila has."""
-        admin = self._known.admin
-        shares = admin.get(f'{rest.MANILA}/share_instances')
-        snapshots = admin.get(f'{rest.MANILA}/snapshot-instances')
-        return (
-            [each['id'] for each in shares['share_instances']],
-            [each['id'] for each in snapshots['snapshot_instances']],
-        )
+        return self._known.contents.instances()
 
     def leaks(self, **how: Any) -> list[Leak]:
         """What is on the nodes and belongs to nothing that Manila has.
@@ -245,6 +243,13 @@ class Manila:
         these are no leaks here, unless an *age* is given; see Lab.leaks.
         """
         return self.lab.leaks(*self.living(), **{'age': 1e9, **how})
+
+    def clean(self, timeout: float = 300) -> None:
+        """Delete all shares and snapshots of all projects, by force.
+
+        :raises Unexpected: when some are still there after so many seconds.
+        """
+        self._known.contents.delete(timeout)
 
     # -- the steps of up()
 

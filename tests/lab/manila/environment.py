@@ -42,7 +42,8 @@ VERSIONS = ('23.0.1',)
 
 KEYSTONE = 'keystone'
 
-_CONSTRAINTS = Path(__file__).parent / 'constraints'
+#: What is installed, by the names of environments.
+CONSTRAINTS = Path(__file__).parent / 'constraints'
 _SERVED_BY = ('gunicorn', 'PyMySQL')
 
 
@@ -108,7 +109,7 @@ def of_manila(version: str, say: Callable[[str], None]) -> Environment:
 def _ensure(
     name: str, requirements: list[str], say: Callable[[str], None]
 ) -> Environment:
-    constraints = _CONSTRAINTS / f'{name}.txt'
+    constraints = CONSTRAINTS / f'{name}.txt'
     digest = hashlib.sha256()
     for part in (
         *(sys.version, *requirements),

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tests.lab.lab import Lab
 from tests.lab.manila import backends
+from tests.lab.manila.contents import Contents
 from tests.lab.manila.environment import CHECKOUT, Environment
 from tests.lab.manila.health import Health
 from tests.lab.manila import ini
@@ -54,6 +55,7 @@ class Plan:
         self.for_keystone = Environment(Path(record.keystone))
         self.for_manila = Environment(Path(record.manila))
         self.admin = rest.Rest(lab.network, users.ADMIN)
+        self.contents = Contents(self.admin)
         self.database = stores.Database(directory)
         self.keystone = keystone.Keystone(
             *(self.for_keystone, directory, self.database.url('keystone')),

@@ -90,7 +90,7 @@ class Record:
             return cls(**said)
         except FileNotFoundError:
             raise LabError(f'there is no control plane: no {path}') from None
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise LabError(f'{path} cannot be understood: {error}') from error
 
 

@@ -108,9 +108,13 @@ class Service:
         """
         seconds = timeout or self.spec.ready_in
         deadline = time.monotonic() + seconds
-        while missing := self.spec.probe(self):
+        while True:
+            # The dead may have left all the signs of life that are looked
+            # for.
             if not self.running():
                 raise LabError(f'{self.name} has died:\n{self.last_words()}')
+            if not (missing := self.spec.probe(self)):
+                return
             if time.monotonic() > deadline:
                 raise LabError(
                     f'{self.name} is not ready after {seconds:g} s '

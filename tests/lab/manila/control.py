@@ -153,6 +153,11 @@ class Manila:
     # -- what is in it
 
     @property
+    def series(self) -> int:
+        """The number of Manila's series, which is also that of a release."""
+        return int(self.version.partition('.')[0])
+
+    @property
     def services(self) -> list[Service]:
         """All services, those that are needed by others first."""
         return list(self._services.values())

@@ -38,7 +38,7 @@ from tests.lab import images
 CHECKOUT = Path(__file__).parents[3]
 
 #: The releases of Manila that the lab knows how to run.
-VERSIONS = ('23.0.1', '18.0.1', '16.0.0')
+VERSIONS = ('23.0.1', '16.0.0')
 
 KEYSTONE = 'keystone'
 

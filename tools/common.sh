@@ -28,6 +28,17 @@ as_root() {
     fi
 }
 
+# Run a command that installs packages; none of their services is started.
+without_starting() (
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap 'as_root rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    "$@"
+)
+
 # Install what is missing of the packages that bindep.txt has for a profile.
 install_packages() {
     local wanted missing=() package
@@ -40,7 +51,7 @@ install_packages() {
     if [ "${#missing[@]}" -gt 0 ]; then
         say "installing ${missing[*]}"
         as_root apt-get update -q
-        DEBIAN_FRONTEND=noninteractive as_root \
+        DEBIAN_FRONTEND=noninteractive without_starting as_root \
             apt-get install -q -y --no-install-recommends "${missing[@]}"
     fi
 }

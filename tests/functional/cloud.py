@@ -32,6 +32,8 @@ from oslo_log import log
 
 from manila_glusterfs_clone import driver as driver_module
 from tests import lab as lab_module
+from tests.lab.manila import backends
+from tests.lab.manila import ini
 
 CONF = config.CONF
 
@@ -46,44 +48,29 @@ OUT = '! findmnt -n -t fuse.glusterfs /mnt/share || ! ls /mnt/share'
 CONSOLES = 1e9
 
 #: The back ends of the test: one per kind of access rule.
-IP, TLS = 'ip', 'cert'
+IP, TLS = backends.IP, backends.CERT
 
 
 def write_configuration(lab: lab_module.Lab, directory: pathlib.Path) -> str:
     """Write a manila.conf for a lab; give its path."""
-    nodes = ','.join(node.address for node in lab.nodes)
-    names = ','.join(node.name for node in lab.nodes)
-    common = f"""
-driver_handles_share_servers = False
-share_driver = {driver_module.__name__}.GlusterfsCloneShareDriver
-glusterfs_clone_nodes = {nodes}
-glusterfs_clone_ssh_private_key = {lab.manila_key}
-glusterfs_clone_ssh_known_hosts = {lab.known_hosts}
-glusterfs_clone_pools = gvg/pool,tight/pool
-"""
     path = directory / 'manila.conf'
-    path.write_text(
-        f"""[DEFAULT]
-state_path = {directory}
-enabled_share_backends = {IP},{TLS}
-enabled_share_protocols = GLUSTERFS
-debug = True
-log_file = {directory}/driver.log
-
-[oslo_concurrency]
-lock_path = {directory}/locks
-
-[{IP}]
-share_backend_name = {IP}
-{common}
-
-[{TLS}]
-share_backend_name = {TLS}
-{common}
-glusterfs_clone_tls = True
-glusterfs_clone_tls_server_names = {names}
-"""
-    )
+    sections: dict[str, dict[str, object]] = {
+        'DEFAULT': {
+            'state_path': directory,
+            'enabled_share_backends': f'{IP},{TLS}',
+            'enabled_share_protocols': backends.PROTOCOL,
+            'debug': True,
+            'log_file': directory / 'driver.log',
+        },
+        'oslo_concurrency': {'lock_path': directory / 'locks'},
+        **backends.sections(
+            [node.address for node in lab.nodes],
+            [node.name for node in lab.nodes],
+            lab.manila_key,
+            lab.known_hosts,
+        ),
+    }
+    path.write_text(ini.text(sections))
     return str(path)
 
 

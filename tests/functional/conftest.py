@@ -21,20 +21,6 @@ from tests.functional import cloud as cloud_module
 from tests import lab as lab_module
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        '--release',
-        default='10.3',
-        choices=['10.3', '11.1'],
-        help='the release of GlusterFS to test on',
-    )
-    parser.addoption(
-        '--lab',
-        metavar='NAME',
-        help='use the lab of that name, which is up, instead of a new one',
-    )
-
-
 @pytest.fixture(scope='session')
 def release(pytestconfig: pytest.Config) -> str:
     return str(pytestconfig.getoption('--release'))

@@ -28,6 +28,7 @@ from tests.lab import host
 from tests.lab import state
 from tests.lab.errors import LabError, Unexpected
 from tests.lab.lab import Lab
+from tests.lab.manila import cli as plane
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument('--nodes', type=int, default=3)
     up.add_argument('--clients', type=int, default=2)
     up.add_argument('--detach', action='store_true', help='let it live on')
+    plane.offer(up)
     named(up)
     down = verb('down', _down, 'take a lab down')
     down.add_argument('which', nargs='?', metavar='NAME')
@@ -87,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     named(leaks)
     leaks.add_argument('--share', action='append', default=[], metavar='ID')
     leaks.add_argument('--snapshot', action='append', default=[], metavar='ID')
+    plane.add_verbs(verb, named)
     keep = verb('keep', _keep, 'take a lab down when stdin ends (internal)')
     keep.add_argument('which', metavar='NAME')
     return parser
@@ -105,7 +108,9 @@ def _up(args: argparse.Namespace) -> int:
         signal.signal(number, stop)
     lab = Lab(args.release, args.nodes, args.clients, args.name, say=say)
     try:
+        plane.prepare(args, say)
         lab.up()
+        plane.up(lab, args, say)
         if args.detach:
             lab.detach()
             return 0
@@ -132,9 +137,11 @@ def _status(_args: argparse.Namespace) -> int:
             else f'owned by pid {record.owner}'
         )
         print(f'{record.name}: GlusterFS {record.release}, {how}')
-        for machine in Lab.attach(record.name).machines:
+        lab = Lab.attach(record.name)
+        for machine in lab.machines:
             power = 'on' if machine.guest.running() else 'off'
             print(f'  {machine.name:4} {machine.address:12} {power}')
+        plane.status(lab)
         print(f'  manila key  {record.directory / "manila_key"}')
         print(f'  known hosts {record.directory / "known_hosts"}')
     return 0

@@ -14,7 +14,7 @@
 Everything here is about the host, never about a guest.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 import fcntl
 import os
@@ -39,6 +39,9 @@ PROGRAMS = {
     'ssh-keygen': 'openssh-client',
     'openssl': 'openssl',
 }
+
+#: The environment variable that says whose a process is.
+MARK = 'MANILA_GLUSTERFS_CLONE_LAB_MARK'
 
 #: Debian keeps some of those where only root's path leads.
 _PATH = f'{os.environ.get("PATH", "")}:/usr/local/sbin:/usr/sbin:/sbin'
@@ -142,6 +145,91 @@ def kill_all_with(*arguments: str, timeout: float = 20) -> None:
         if time.monotonic() > deadline:
             raise LabError(f'processes {pids} do not die ({arguments})')
         time.sleep(0.05)
+
+
+def processes_marked(mark: str) -> dict[int, int]:
+    """Pids of the processes that bear a mark, each with its parent's.
+
+    A mark is the value of :data:`MARK` in the environment that a process
+    was started with; ``a/b`` is also found by ``a``. What it starts in turn
+    inherits it, and so is found even if it went into the background, became
+    nobody's child or calls itself something else.
+    """
+    start = f'{MARK}='.encode()
+    found = {}
+    for path in Path('/proc').glob('[0-9]*/environ'):
+        try:
+            words = path.read_bytes().split(b'\0')
+            stat = path.with_name('stat').read_text()
+        except OSError:
+            continue
+        for word in words:
+            if word.startswith(start):
+                bears = os.fsdecode(word.removeprefix(start))
+                if f'{bears}/'.startswith(f'{mark}/'):
+                    parent = int(stat.rpartition(')')[2].split()[1])
+                    found[int(path.parent.name)] = parent
+    return found
+
+
+def kill_all_marked(mark: str, timeout: float = 20) -> None:
+    """SIGKILL the processes that bear a mark.
+
+    :raises LabError: when some are still there after *timeout* seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while pids := processes_marked(mark):
+        for pid in pids:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise LabError(f'processes {list(pids)} do not die ({mark})')
+        time.sleep(0.02)
+
+
+def run_logged(
+    argv: Sequence[str],
+    log: Path,
+    timeout: float,
+    env: Mapping[str, str] | None = None,
+) -> None:
+    """Run a long command with its output in a file, for a good LabError.
+
+    :param env: the whole environment; that of this process unless given.
+    """
+    with log.open('ab') as file:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=env,
+            start_new_session=True,
+        )
+        try:
+            status = process.wait(timeout)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise LabError(
+                    f'{" ".join(argv)!r} did not end within {timeout:g} s:\n'
+                    f'{tail(log)}'
+                ) from error
+            raise
+    if status != 0:
+        raise LabError(
+            f'{" ".join(argv)!r} ended with status {status}:\n{tail(log)}'
+        )
+
+
+def tail(log: Path, lines: int = 25) -> str:
+    """The end of a file of text; nothing, where there is no file."""
+    try:
+        text = log.read_text(errors='replace')
+    except OSError:
+        return ''
+    return '\n'.join(text.splitlines()[-lines:])
 
 
 @contextlib.contextmanager

@@ -27,8 +27,6 @@ import hashlib
 import os
 from pathlib import Path
 import shutil
-import signal
-import subprocess
 import time
 
 from tests.lab.errors import LabError
@@ -101,7 +99,7 @@ def ensure(release: str, say: Callable[[str], None]) -> Image:
         except BaseException:
             _remove(work)
             raise
-        _prune(release, image)
+        prune(release, image.directory)
         say(f'image built in {time.monotonic() - begun:.0f} s')
     return image
 
@@ -139,7 +137,7 @@ def _build(release: str, suite: str, debian: str, work: Path) -> None:
         *(suite, str(root), str(work / 'debian.sources')),
     ]
     try:
-        _logged(argv, log, timeout=1800)
+        host.run_logged(argv, log, timeout=1800)
         _assert_release(root, release)
         shutil.copytree(
             _modules(), root / 'lib/modules' / _modules().name, symlinks=True
@@ -162,35 +160,6 @@ def _proxies() -> Iterator[str]:
     for line in host.run(['apt-config', 'dump']).splitlines():
         if line.startswith(('Acquire::http::', 'Acquire::https::')):
             yield f'--aptopt={line}'
-
-
-def _logged(argv: list[str], log: Path, timeout: float) -> None:
-    """Run a long command with its output in a file, for a good LabError."""
-    with log.open('wb') as file:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            status = process.wait(timeout)
-        except BaseException as error:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise LabError(
-                    f'{argv[0]} did not end within {timeout:g} s:\n'
-                    f'{_tail(log)}'
-                ) from error
-            raise
-    if status != 0:
-        raise LabError(f'{argv[0]} ended with status {status}:\n{_tail(log)}')
-
-
-def _tail(log: Path, lines: int = 25) -> str:
-    return '\n'.join(log.read_text(errors='replace').splitlines()[-lines:])
 
 
 def _assert_release(root: Path, release: str) -> None:
@@ -232,7 +201,7 @@ def _prepare_disks(image: Image) -> None:
             file.truncate(size)
     cow = image.directory / 'prepare.cow'
     log = image.directory / 'prepare.log'
-    _logged(
+    host.run_logged(
         [
             *('linux.uml', 'mem=512M', f'uml_dir={image.directory}'),
             *('umid=prepare', f'ubd0={cow},{image.root}'),
@@ -244,22 +213,24 @@ def _prepare_disks(image: Image) -> None:
         timeout=300,
     )
     if 'LAB-DISKS-PREPARED' not in log.read_text(errors='replace'):
-        raise LabError(f'the disks could not be prepared:\n{_tail(log)}')
+        raise LabError(f'the disks could not be prepared:\n{host.tail(log)}')
     cow.unlink()
     shutil.rmtree(image.directory / 'prepare', ignore_errors=True)
 
 
-def _prune(release: str, newest: Image) -> None:
-    """Remove the images of a release that no guest runs on any more.
+def prune(kind: str, newest: Path) -> None:
+    """Remove what is cached of a kind and is used by no lab any more.
 
     A guest that is down for the moment keeps its image too: see
-    ``users`` beside the image, where labs leave their names.
+    ``users`` in the image, where labs leave their names.
+
+    :param kind: what the names of the directories begin with.
     """
     commands = b'\n'.join(
         path.read_bytes() for path in _readable_command_lines()
     )
-    for other in cache().glob(f'{release}-*'):
-        if other == newest.directory or str(other).encode() in commands:
+    for other in cache().glob(f'{kind}-*'):
+        if other == newest or str(other).encode() in commands:
             continue
         if any(
             (Path(user.read_text()) / 'lab.json').exists()

@@ -128,6 +128,8 @@ def claim(record: Record) -> None:
 def destroy(record: Record) -> None:
     """Remove all there is of a lab; what is gone already is fine."""
     directory = record.directory
+    # The services of a control plane: see tests/lab/manila.
+    host.kill_all_marked(str(directory))
     guest.kill_all(directory)
     network = Network(record.namespace)
     ports = [storage_port(i + 1) for i in range(record.nodes)]

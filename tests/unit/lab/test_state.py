@@ -14,6 +14,9 @@
 import dataclasses
 import os
 from pathlib import Path
+import signal
+import subprocess
+import time
 
 import pytest
 
@@ -58,6 +61,18 @@ def test_abandoned(record: state.Record) -> None:
     assert not record.abandoned()
     assert other.abandoned()
     assert not dataclasses.replace(other, detached=True).abandoned()
+
+
+def test_services_end_with_their_lab(record: state.Record) -> None:
+    state.claim(record)
+    mark = f'{record.directory}/manila-share'
+    process = subprocess.Popen(
+        ['sleep', '60'], env={**os.environ, host.MARK: mark}
+    )
+    while not host.processes_marked(mark):
+        time.sleep(0.01)
+    state.destroy(record)
+    assert process.wait() == -signal.SIGKILL
 
 
 def test_the_next_one_sweeps(record: state.Record) -> None:

@@ -1,0 +1,33 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What the tests that need a lab are told on the command line."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        '--release',
+        default='10.3',
+        choices=['10.3', '11.1'],
+        help='the release of GlusterFS to test on',
+    )
+    parser.addoption(
+        '--lab',
+        metavar='NAME',
+        help='use the lab of that name, which is up, instead of a new one',
+    )
+    parser.addoption(
+        '--manila',
+        metavar='VERSION',
+        help='the release of Manila to test with (tests/cloud)',
+    )

@@ -26,6 +26,17 @@ def release(pytestconfig: pytest.Config) -> str:
     return str(pytestconfig.getoption('--release'))
 
 
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Run on the newer release alone what is not about the release."""
+    if config.getoption('--release') == '11.1':
+        return
+    once = [item for item in items if item.get_closest_marker('any_release')]
+    items[:] = [item for item in items if item not in once]
+    config.hook.pytest_deselected(items=once)
+
+
 @pytest.fixture(scope='session')
 def lab(pytestconfig: pytest.Config, release: str) -> Iterator[lab_module.Lab]:
     """Three storage nodes and three clients.

@@ -56,7 +56,6 @@ def look(
     if also:
         also(client, at)
     client.umount(at)
-    cloud.deny(share, client.address)
     return seen
 
 

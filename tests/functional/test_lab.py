@@ -24,6 +24,8 @@ from manila_glusterfs_clone import remote
 from tests.functional import cloud as cloud_module
 from tests import lab as lab_module
 
+pytestmark = pytest.mark.any_release
+
 NOBODYS = str(uuid.uuid4())
 
 #: What is planted on gl2, by its kind, with what takes it away again.

@@ -155,6 +155,7 @@ def test_snapshot_is_refused_while_copies_differ(
     assert cloud.snapshot(share)
 
 
+@pytest.mark.any_release
 def test_misconfiguration_is_told_whole(
     lab: lab_module.Lab, conf: str, tmp_path: pathlib.Path
 ) -> None:

@@ -150,7 +150,14 @@ class Console:
             if own_process or len(' '.join(words).encode()) > _LONGEST_LINE:
                 text = self._in_a_process(words, timeout)
             else:
-                text = self._in_a_console(words, timeout, read)
+                try:
+                    text = self._in_a_console(words, timeout, read)
+                except errors.LinkLost:
+                    if not read:
+                        raise
+                    # The node may have been rebooted since it was asked
+                    # last, and nobody told those who wait.
+                    text = self._in_a_console(words, timeout, read)
             return self._judge(words, text)
         finally:
             LOG.debug(

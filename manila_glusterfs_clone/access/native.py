@@ -290,24 +290,15 @@ class NativeAccess:
 
     def _await_eviction(self, name: str, allowed: Sequence[str]) -> None:
         """Wait until no client is connected that no rule admits."""
+        clients = self._clients(name)
         deadline = time.monotonic() + _EVICTION
         while True:
-            try:
-                bricks = self._cluster.read(
-                    lambda line: line.bricks(name, clients=True)
-                )
-            except errors.Busy:
-                strangers = frozenset({'(not known yet)'})
-            else:
-                strangers = frozenset(
-                    address
-                    for brick in bricks
-                    for address in brick.clients
-                    if not matches(address, allowed)
-                )
-                if strangers:
-                    # The nodes' own daemons are always connected.
-                    strangers -= self._server_addresses()
+            strangers = {
+                address for address in clients if not matches(address, allowed)
+            }
+            if strangers:
+                # The nodes' own daemons are always connected.
+                strangers -= self._server_addresses()
             if not strangers:
                 return
             if time.monotonic() >= deadline:
@@ -317,6 +308,22 @@ class NativeAccess:
                     f'{_EVICTION:g} s: {", ".join(sorted(strangers))}',
                 )
             time.sleep(0.5)
+            clients = self._clients(name)
+
+    def _clients(self, name: str) -> frozenset[str]:
+        """Give the addresses of all who are connected.
+
+        It takes the volume's lock in glusterd, and so is asked for as a
+        change is: as long as another transaction is in progress.
+        """
+        found: set[str] = set()
+
+        def ask(line: gluster.Gluster) -> None:
+            for brick in line.bricks(name, clients=True):
+                found.update(brick.clients)
+
+        self._cluster.change(ask, lambda line: False)
+        return frozenset(found)
 
     def _server_addresses(self) -> frozenset[str]:
         found, _ = self._cluster.try_everywhere(lambda node: node.addresses())

@@ -62,7 +62,9 @@ def installer(user: str, public_key: str) -> str:
         'fi',
         f'mv -f {SUDOERS_PATH}.new {SUDOERS_PATH}',
         f'if ! id {user} >/dev/null 2>&1; then',
-        f'    useradd --system --create-home --shell /bin/sh {user}',
+        # Locked, as it would be else, an sshd without PAM lets nobody in.
+        f"    useradd --system --create-home --shell /bin/sh --password '*' "
+        f'{user}',
         'fi',
     ]
     if public_key:

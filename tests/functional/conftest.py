@@ -63,23 +63,31 @@ def conf(lab: lab_module.Lab, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope='session')
-def ip_driver(lab: lab_module.Lab, conf: str) -> Iterator[Any]:
-    yield from _driver(lab, conf, cloud_module.IP)
+def drivers(lab: lab_module.Lab) -> Iterator[list[Any]]:
+    """All drivers of the run; closed, they leave no console behind either."""
+    made: list[Any] = []
+    yield made
+    for each in made:
+        each._ours.close()
+    found = [leak for leak in lab.leaks(age=0) if leak.kind == 'process']
+    assert not found, '\n'.join(map(str, found))
 
 
 @pytest.fixture(scope='session')
-def tls_driver(lab: lab_module.Lab, conf: str) -> Iterator[Any]:
-    yield from _driver(lab, conf, cloud_module.TLS)
+def ip_driver(drivers: list[Any], conf: str) -> Any:
+    return _driver(drivers, conf, cloud_module.IP)
 
 
-def _driver(lab: lab_module.Lab, conf: str, backend: str) -> Iterator[Any]:
+@pytest.fixture(scope='session')
+def tls_driver(drivers: list[Any], conf: str) -> Any:
+    return _driver(drivers, conf, cloud_module.TLS)
+
+
+def _driver(drivers: list[Any], conf: str, backend: str) -> Any:
     made = cloud_module.open_driver(conf, backend)
+    drivers.append(made)
     made.check_for_setup_error()
-    yield made
-    # A driver that is closed leaves no console behind either.
-    made._ours.close()
-    found = [leak for leak in lab.leaks(age=0) if leak.kind == 'process']
-    assert not found, '\n'.join(map(str, found))
+    return made
 
 
 @pytest.fixture

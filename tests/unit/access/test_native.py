@@ -510,7 +510,7 @@ def test_a_state_that_is_never_told_is_not_taken_for_empty(
     node.gluster(
         STATUS, fakes.xml(ret=-1, errno=30802, message='Another transaction')
     )
-    with pytest.raises(errors.Unsettled, match='not known yet'):
+    with pytest.raises(errors.Busy):
         make(node).apply(NAME, [], revoking=True)
 
 

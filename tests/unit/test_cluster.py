@@ -169,12 +169,13 @@ def test_the_first_that_is_well_writes(well: list[fakes.Node]) -> None:
 def test_one_that_is_not_well_rests(
     nodes: list[fakes.Node], time: fakes.Clock, trouble: errors.Error
 ) -> None:
-    nodes[0].gluster('pool list', trouble, VIEWS[1])
+    asked = 1 + isinstance(trouble, errors.LinkLost)
+    nodes[0].gluster('pool list', *[trouble] * asked, VIEWS[1])
     nodes[1].gluster('pool list', VIEWS[2])
     whole = make(nodes)
     assert whole.writer().name == 'gl2'
     assert whole.writer().name == 'gl2'
-    assert len(nodes[0].asked) == 1
+    assert len(nodes[0].asked) == asked
     time.now += cluster._REST
     assert whole.writer().name == 'gl1'
 
@@ -294,7 +295,7 @@ def test_a_question_that_fails_goes_to_the_next(
     well[1].gluster('volume list', fakes.xml())
     whole = make(well)
     assert whole.read(lambda line: line.volume_names()) == frozenset()
-    assert well[0].said() == ['pool list', 'volume list']
+    assert set(well[0].said()) == {'pool list', 'volume list'}
     assert whole.writer().name == 'gl2'
 
 
@@ -315,7 +316,7 @@ def test_a_question_that_fails_everywhere(well: list[fakes.Node]) -> None:
         node.gluster('volume list', trouble)
     with pytest.raises(errors.TimedOut):
         make(well).read(lambda line: line.volume_names())
-    assert [node.said().count('volume list') for node in well] == [1, 1, 1]
+    assert [node.said().count('volume list') for node in well] == [1, 2, 1]
 
 
 def test_a_question_when_no_node_is_configured() -> None:

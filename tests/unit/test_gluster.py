@@ -254,21 +254,35 @@ def test_a_brick_that_does_not_tell_is_not_taken_for_healed(
 
 
 @pytest.mark.parametrize(
-    'trouble',
+    ('trouble', 'times'),
     [
-        errors.LinkLost('gl1', fakes.CONSOLE, 'EOF'),
-        errors.TimedOut('gl1', fakes.CONSOLE, 1),
-        errors.Unreachable('gl1', 'no route'),
+        # It may have been lost long ago, and nobody noticed.
+        (errors.LinkLost('gl1', fakes.CONSOLE, 'EOF'), 2),
+        (errors.TimedOut('gl1', fakes.CONSOLE, 1), 1),
+        (errors.Unreachable('gl1', 'no route'), 1),
     ],
 )
 def test_a_read_that_failed_is_not_asked_again_here(
-    trouble: errors.Error,
+    trouble: errors.Error, times: int
 ) -> None:
     """The next node is asked, and the room knows this one only."""
     node = fakes.Node().gluster('pool list', trouble)
     with pytest.raises(type(trouble)):
         room(node).peers()
-    assert len(node.said()) == 1
+    assert len(node.said()) == times
+
+
+def test_a_read_over_a_link_that_was_lost_is_asked_again() -> None:
+    lost = errors.LinkLost('gl1', fakes.CONSOLE, 'EOF')
+    node = fakes.Node().gluster('volume list', lost, fakes.xml())
+    assert room(node).volume_names() == frozenset()
+
+
+def test_a_write_is_not() -> None:
+    lost = errors.LinkLost('gl1', fakes.CONSOLE, 'EOF')
+    node = fakes.Node().gluster('volume delete v', lost, fakes.xml())
+    with pytest.raises(errors.LinkLost):
+        room(node).delete_volume('v')
 
 
 def test_what_takes_a_lock_does_not_take_the_place_of_a_read(

@@ -180,6 +180,7 @@ def test_misconfiguration_is_told_whole(
         pytest.raises(exception.ShareBackendException) as caught,
     ):
         after.callback(node.succeed, f'systemctl -q enable {node_files.UNIT}')
+        after.callback(driver._ours.close)
         driver.check_for_setup_error()
     said = str(caught.value)
     for part in (

@@ -25,6 +25,7 @@ import time
 
 from tests.lab.errors import LabError
 from tests.lab import host
+from tests.lab.kernel import Kernel
 from tests.lab.network import NETWORK, Network, Port
 
 #: Whose the processes of a lab are, and of which node.
@@ -48,6 +49,7 @@ class Spec:
     port: Port
     role: str
     memory: int
+    kernel: Kernel
     root: Path
     disks: Mapping[int, Path]
     cpu: int
@@ -73,7 +75,7 @@ class Guest:
         """The command line that boots the guest."""
         spec = self.spec
         return [
-            *('linux.uml', f'mem={spec.memory}M', *self._words),
+            *(*spec.kernel.argv, f'mem={spec.memory}M', *self._words),
             f'ubd0={self._cow},{spec.root}',
             *(f'ubd{number}={path}' for number, path in spec.disks.items()),
             *('root=/dev/ubda', 'rw', 'init=/lib/systemd/systemd'),

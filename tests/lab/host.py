@@ -28,8 +28,8 @@ from tests.lab.errors import EXCERPT, LabError
 
 #: What the lab runs on the host, and the Debian package that brings it.
 PROGRAMS = {
-    'linux.uml': 'user-mode-linux',
     'mmdebstrap': 'mmdebstrap',
+    'patchelf': 'patchelf',
     'mke2fs': 'e2fsprogs',
     'ip': 'iproute2',
     'tc': 'iproute2',

@@ -285,7 +285,9 @@ class Lab:
                 files[1] = self.directory / f'{port.name}.labdisk'
                 files[2] = self.directory / f'{port.name}.tightdisk'
             cpu = next(cpus)
-            spec = Spec(port, role, memory, image.root, files, cpu)
+            spec = Spec(
+                *(port, role, memory, image.kernel, image.root, files, cpu)
+            )
             return Guest(spec, self.network, self.directory)
 
         def link(port: Port) -> Link:

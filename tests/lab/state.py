@@ -66,6 +66,11 @@ class Record:
         """Whether no one will ever take it down."""
         return not self.detached and host.started(self.owner) != self.born
 
+    def users(self) -> tuple[Path, ...]:
+        """Where what the lab uses is told of it; see tests/lab/cache."""
+        image = Path(self.image)
+        return image / 'users', image / 'kernel' / 'users'
+
     def save(self) -> None:
         host.write_atomically(
             self.directory / 'lab.json', json.dumps(asdict(self), indent=1)
@@ -120,9 +125,9 @@ def claim(record: Record) -> None:
         shutil.rmtree(record.directory, ignore_errors=True)
         record.directory.mkdir(mode=0o755)
         record.save()
-    users = Path(record.image) / 'users'
-    users.mkdir(exist_ok=True)
-    (users / record.name).write_text(str(record.directory))
+    for users in record.users():
+        users.mkdir(exist_ok=True)
+        (users / record.name).write_text(str(record.directory))
 
 
 def destroy(record: Record) -> None:
@@ -137,7 +142,8 @@ def destroy(record: Record) -> None:
     for port in ports:
         Link(port.name, port.address, network, directory).close()
     network.delete()
-    (Path(record.image) / 'users' / record.name).unlink(missing_ok=True)
+    for users in record.users():
+        (users / record.name).unlink(missing_ok=True)
     # The record goes last: until then the lab can be found and swept.
     for path in directory.iterdir() if directory.exists() else ():
         if path.name == 'lab.json':

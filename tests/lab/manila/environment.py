@@ -23,7 +23,6 @@ renamed: its programs have its path in them.)
 
 from collections.abc import Callable
 from dataclasses import dataclass
-import hashlib
 import os
 from pathlib import Path
 import shutil
@@ -31,8 +30,8 @@ import sys
 import time
 
 from tests.lab.errors import LabError
+from tests.lab import cache
 from tests.lab import host
-from tests.lab import images
 
 #: The root of the checkout, whose driver it is that the services run.
 CHECKOUT = Path(__file__).parents[3]
@@ -66,7 +65,7 @@ class Environment:
         host.run_logged([self.program(program), *argv], log, 300, env)
 
     def use(self, lab: str, directory: Path) -> None:
-        """Have it kept for as long as a lab is there; see images.prune."""
+        """Have it kept for as long as a lab is there; see cache.prune."""
         users = self.directory / 'users'
         users.mkdir(exist_ok=True)
         (users / lab).write_text(str(directory))
@@ -110,19 +109,12 @@ def _ensure(
     name: str, requirements: list[str], say: Callable[[str], None]
 ) -> Environment:
     constraints = CONSTRAINTS / f'{name}.txt'
-    digest = hashlib.sha256()
-    for part in (
-        *(sys.version, *requirements),
-        constraints.read_text(),
-    ):
-        digest.update(part.encode())
-        digest.update(b'\0')
-    key = digest.hexdigest()[:16]
-    made = Environment(images.cache() / f'{name}-{key}')
+    parts = (sys.version, *requirements, constraints.read_text())
+    made = Environment(cache.place(name, parts))
     stamp = made.directory / 'built'
     if stamp.exists():
         return made
-    with host.locked(images.cache() / f'{name}.lock'):
+    with host.locked(cache.lock(name)):
         if stamp.exists():
             return made
         begun = time.monotonic()
@@ -134,7 +126,7 @@ def _ensure(
             shutil.rmtree(made.directory, ignore_errors=True)
             raise
         stamp.touch()
-        images.prune(name, made.directory)
+        cache.prune(name, made.directory)
         say(f'{name} installed in {time.monotonic() - begun:.0f} s')
     return made
 
@@ -142,7 +134,7 @@ def _ensure(
 def _install(
     made: Environment, requirements: list[str], constraints: Path
 ) -> None:
-    log = images.cache() / f'.{made.directory.name}.log'
+    log = cache.directory() / f'.{made.directory.name}.log'
     log.unlink(missing_ok=True)
     # Not what the environment that we run in has of its own.
     env = {k: v for k, v in os.environ.items() if not k.startswith('PYTHON')}

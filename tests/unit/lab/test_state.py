@@ -29,7 +29,7 @@ from tests.lab import state
 def record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> state.Record:
     monkeypatch.setenv('MANILA_GLUSTERFS_CLONE_LAB_STATE', str(tmp_path))
     image = tmp_path.parent / 'image'
-    image.mkdir(exist_ok=True)
+    (image / 'kernel').mkdir(parents=True, exist_ok=True)
     pid = os.getpid()
     return state.Record(
         *('x', '10.3', 0, 0, 768, 448, str(image)),

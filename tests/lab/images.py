@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 import shutil
 
-from tests.lab.errors import LabError
 from tests.lab import cache
 from tests.lab import debian
+from tests.lab.errors import LabError
 from tests.lab import host
 from tests.lab import kernel
 from tests.lab import recipe

@@ -29,8 +29,8 @@ import shutil
 import sys
 import time
 
-from tests.lab.errors import LabError
 from tests.lab import cache
+from tests.lab.errors import LabError
 from tests.lab import host
 
 #: The root of the checkout, whose driver it is that the services run.

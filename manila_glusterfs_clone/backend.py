@@ -35,6 +35,7 @@ class Backend:
     """The services of one back end."""
 
     settings: options.Settings
+    locks: locks.Locks
     cluster: cluster.Cluster
     thin_pools: pools.Pools
     shares: shares.Shares
@@ -101,6 +102,7 @@ def open_backend(settings: options.Settings) -> Backend:
     )
     return Backend(
         settings=settings,
+        locks=mutex,
         cluster=nodes,
         thin_pools=thin_pools,
         shares=the_shares,

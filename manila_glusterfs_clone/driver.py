@@ -23,6 +23,7 @@ from typing import Any
 from manila import exception
 from manila.share import driver
 from manila.share import share_types
+from oslo_config import cfg
 from oslo_log import log
 
 from manila_glusterfs_clone.access import native
@@ -30,11 +31,13 @@ from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import exports
 from manila_glusterfs_clone import gluster
+from manila_glusterfs_clone import interrupted
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone import pools
 
 LOG = log.getLogger(__name__)
+CONF = cfg.CONF
 
 VERSION = '0.1.0'
 PROTOCOL = 'GLUSTERFS'
@@ -62,6 +65,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         # open a connection, start a thread or take a lock.
         super().__init__(False, *args, config_opts=[options.OPTS], **kwargs)
         self._backend: backend.Backend | None = None
+        self._settled = False
 
     @property
     def _ours(self) -> backend.Backend:
@@ -80,6 +84,10 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         self._backend = backend.open_backend(
             options.read(self.configuration, self._backend_name())
         )
+        if not self._settled:
+            # Once, since from its end on requests are worked on.
+            interrupted.settle(context, self._host(), self._backend.locks)
+            self._settled = True
 
     def check_for_setup_error(self) -> None:
         """Refuse to serve, with every problem in one message."""
@@ -91,6 +99,10 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             self.configuration.safe_get('share_backend_name')
             or 'glusterfs_clone'
         )
+
+    def _host(self) -> str:
+        """What Manila calls this service (manila/cmd/share.py)."""
+        return f'{CONF.host}@{self.configuration.config_group}'
 
     def get_backend_info(self, context: Any) -> dict[str, Any]:
         """Differ at each start, so that Manila has the shares looked at.
@@ -314,19 +326,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
 
 
 def _export_locations(volume: gluster.Volume) -> list[dict[str, Any]]:
-    found = []
-    for location in exports.locations(volume):
-        metadata: dict[str, Any] = {'preferred': location.preferred}
-        if location.mount_options:
-            metadata['mount_options'] = location.mount_options
-        found.append(
-            {
-                'path': location.path,
-                'is_admin_only': False,
-                'metadata': metadata,
-            }
-        )
-    return found
+    return [place.as_manila() for place in exports.locations(volume)]
 
 
 def _is_cloned(share: Data) -> bool:

@@ -12,6 +12,7 @@
 """Where a share is mounted from."""
 
 import dataclasses
+from typing import Any
 
 from manila_glusterfs_clone import gluster
 
@@ -24,6 +25,17 @@ class ExportLocation:
     preferred: bool
     #: Options for ``mount -t glusterfs``; may be empty.
     mount_options: str
+
+    def as_manila(self) -> dict[str, Any]:
+        """Give it as drivers give export locations to Manila."""
+        metadata: dict[str, Any] = {'preferred': self.preferred}
+        if self.mount_options:
+            metadata['mount_options'] = self.mount_options
+        return {
+            'path': self.path,
+            'is_admin_only': False,
+            'metadata': metadata,
+        }
 
 
 def locations(volume: gluster.Volume) -> tuple[ExportLocation, ...]:

@@ -9,29 +9,45 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the driver does, shown on a real cluster: ``tools/demo``.
+"""What the driver does, on a real cluster, through real Manila, on screen.
 
-The driver is called by Manila's own share manager; the clients are guests
-that mount what it exports; what is left in the end the hosts are asked.
+Shares are asked for with Manila's client, as users do; the clients that
+mount them are guests; what is left in the end the hosts are asked.
 """
 
 import argparse
 from collections.abc import Iterator
 import contextlib
-import logging
-import pathlib
+import shlex
 import sys
-import tempfile
 import time
 from typing import Any
 import warnings
 
 from tests import lab as lab_module
+from tests.lab import manila as manila_module
+from tests.lab.manila import backends
+from tests.lab.manila import cli
 
-BACKEND = 'gluster1'
 POOL = 'gvg/pool'
 GIB = 1 << 30
-MIB = 1 << 20
+
+NEXT = """Everything is up. In a shell as root,
+
+{how}
+
+makes you a user; then type, for instance,
+
+  openstack share create GLUSTERFS 1 --name mine --wait
+  openstack share snapshot create mine --name then --wait
+  openstack share create GLUSTERFS 2 --name copy --wait \\
+      --snapshot-id $(openstack share snapshot show then -f value -c id)
+  openstack share access create copy ip {client}
+  openstack share export location list copy
+
+In the checkout, python3 -m tests.lab ssh c1 makes you root on the client
+that can mount it, and ssh gl1 on the first storage node;
+python3 -m tests.lab down takes everything down."""
 
 
 class Wrong(Exception):
@@ -51,7 +67,7 @@ class Screen:
     @contextlib.contextmanager
     def step(self, what: str, row: str | None = None) -> Iterator[None]:
         """Tell what is done, and how long it took."""
-        self.say(f'{what} …')
+        self.say(what)
         begun = time.monotonic()
         yield
         took = time.monotonic() - begun
@@ -78,6 +94,32 @@ class Screen:
         print('-' * (wide + 26))
 
 
+class User:
+    """One who types commands; each is seen, with what came of it."""
+
+    def __init__(
+        self, client: manila_module.OpenStack, screen: Screen
+    ) -> None:
+        self._client = client
+        self._screen = screen
+
+    def type(
+        self, *argv: str, shows: tuple[str, ...] = (), row: str | None = None
+    ) -> Any:
+        """Have a command done; give what it shows.
+
+        :param shows: the fields of it that are put on the screen.
+        :param row: what the time is called in the closing table.
+        """
+        with self._screen.step(f'$ openstack {shlex.join(argv)}', row):
+            if not shows:
+                return self._client.run(*argv, timeout=300)
+            shown = self._client(*argv, timeout=300)
+            for field in shows:
+                self._screen.say(f'    {field}: {shown[field]}')
+            return shown
+
+
 def used(lab: lab_module.Lab) -> float:
     """Give what is used of the thin pool of the first node, in MiB."""
     said = lab.nodes[0].succeed(
@@ -91,47 +133,70 @@ class Story:
     """The life of a share and of its clone."""
 
     def __init__(
-        self, lab: lab_module.Lab, manila: Any, screen: Screen
+        self, lab: lab_module.Lab, manila: manila_module.Manila, screen: Screen
     ) -> None:
         self.lab = lab
         self.manila = manila
         self.screen = screen
+        self.user = User(manila.demo, screen)
 
-    def mount(self, share: str, client: lab_module.Client, at: str) -> None:
-        """Let a client in, and mount what Manila says the share's place is."""
-        rule = self.manila.allow(share, 'ip', client.address)
-        if self.manila.rules(share)[rule] != 'active':
-            raise Wrong(f'the rule for {client.name} is not active')
-        place = self.manila.locations(share)[0]
-        host, _, volume = place['path'].partition(':/')
-        options = place['el_metadata'].get('mount_options', '')
-        client.mount(host, volume, at, options)
-        self.screen.say(f'    {client.name} mounted {place["path"]}')
+    def create(self, name: str, size: int, row: str, *more: str) -> str:
+        """A new share; give its id."""
+        shown = self.user.type(
+            *('share', 'create', backends.PROTOCOL, str(size)),
+            *('--name', name, *more, '--wait'),
+            shows=('id', 'status', 'size'),
+            row=row,
+        )
+        if (shown['status'], shown['size']) != ('available', size):
+            raise Wrong(f'the share is {shown["status"]}')
+        return str(shown['id'])
 
-    def expect(self, share: str, status: str = 'available') -> None:
-        found = self.manila.share(share)['status']
-        if found != status:
-            raise Wrong(f'the share is {found}, not {status}')
+    def mount(self, share: str, client: lab_module.Client) -> str:
+        """Let a client in, and mount what Manila says the share's place is.
+
+        :return: the name of the volume behind it.
+        """
+        self.user.type(
+            *('share', 'access', 'create', share, 'ip', client.address),
+            '--wait',
+            shows=('state',),
+        )
+        places = self.manila.demo('share', 'export', 'location', 'list', share)
+        (place,) = (each['ID'] for each in places if each['Preferred'])
+        shown = self.user.type(
+            *('share', 'export', 'location', 'show', share, place),
+            shows=('path', 'properties'),
+        )
+        host, _, volume = shown['path'].partition(':/')
+        options = shown['properties']['mount_options']
+        client.mount(host, volume, f'/mnt/{share}', options)
+        self.screen.say(
+            f'{client.name}$ mount -t glusterfs -o {options} '
+            f'{shown["path"]} /mnt/{share}'
+        )
+        return str(volume)
 
     def tell(self) -> None:
         """Play it."""
-        lab, manila, screen = self.lab, self.manila, self.screen
+        lab, screen, user = self.lab, self.screen, self.user
         first, second = lab.client('c1'), lab.client('c2')
 
-        with screen.step('a share of 1 GiB', 'share of 1 GiB made in'):
-            origin = manila.create(1)
-        self.expect(origin)
-        self.mount(origin, first, '/mnt/origin')
+        user.type('share', 'type', 'list')
+        self.create('origin', 1, 'share of 1 GiB made in')
+        self.mount('origin', first)
         with screen.step('c1 writes 300 MiB in 300 files'):
             first.write_tree('/mnt/origin/a', 150, 150, seed='a')
             first.write_tree('/mnt/origin/b', 150, 150, seed='b')
             first.succeed('sync -f /mnt/origin')
         at_snapshot = first.checksum_tree('/mnt/origin')
 
-        with screen.step('a snapshot', 'snapshot taken in'):
-            snapshot = manila.snapshot(origin)
-        if manila.snapshot_status(snapshot) != 'available':
-            raise Wrong('the snapshot is not available')
+        snapshot = user.type(
+            *('share', 'snapshot', 'create', 'origin', '--name', 'then'),
+            '--wait',
+            shows=('id', 'status'),
+            row='snapshot taken in',
+        )
         with screen.step('c1 deletes half of it and changes the rest'):
             first.succeed(
                 'rm -r /mnt/origin/b; '
@@ -143,31 +208,24 @@ class Story:
         changed = first.checksum_tree('/mnt/origin')
 
         before = used(lab)
-        with screen.step(
-            'a share of 2 GiB from the snapshot', 'clone of 300 MiB made in'
-        ):
-            clone = manila.create(2, snapshot)
-        self.expect(clone)
+        self.create(
+            *('clone', 2, 'clone of 300 MiB made in'),
+            *('--snapshot-id', snapshot['id']),
+        )
         grown = used(lab) - before
         screen.check(
             'thin pool grown by the clone', grown < 40, f'{grown:.0f} MiB'
         )
-        volume = f'manila-{manila.instance(clone)}'
+        volume = self.mount('clone', second)
         screen.check(
             'the client of the origin is kept out of the clone',
             not first.can_mount('gl1', volume),
         )
-        self.mount(clone, second, '/mnt/clone')
         screen.check(
             'clone holds every byte as at the snapshot',
             second.checksum_tree('/mnt/clone') == at_snapshot,
         )
-        size, _ = second.df('/mnt/clone')
-        screen.check(
-            'size of the clone as its client sees it',
-            1.9 * GIB < size <= 2 * GIB,
-            f'{size / GIB:.2f} GiB',
-        )
+        self._expect_size(second, 2)
         second.succeed('echo new >/mnt/clone/new; sync -f /mnt/clone')
         with_new = second.checksum_tree('/mnt/clone')
         first.succeed('echo other >/mnt/origin/other; sync -f /mnt/origin')
@@ -177,11 +235,15 @@ class Story:
             and second.checksum_tree('/mnt/clone') == with_new
             and changed != at_snapshot,
         )
+        user.type(
+            *('share', 'resize', 'clone', '3', '--wait'),
+            row='clone in use extended in',
+        )
+        self._expect_size(second, 3)
 
-        with screen.step('the origin and its snapshot are deleted'):
-            first.umount('/mnt/origin')
-            manila.delete_snapshot(snapshot)
-            manila.delete(origin)
+        first.umount('/mnt/origin')
+        user.type('share', 'snapshot', 'delete', 'then', '--wait')
+        user.type('share', 'delete', 'origin', '--wait')
         screen.check(
             'clone whole after its origin is gone',
             second.checksum_tree('/mnt/clone') == with_new,
@@ -201,14 +263,23 @@ class Story:
         )
         screen.note('bricks of the clone on line', '3 of 3')
 
-        with screen.step('the clone is deleted', 'clone deleted in'):
-            second.umount('/mnt/clone')
-            manila.delete(clone)
-        leaks = lab.leaks(age=1e9)
+        second.umount('/mnt/clone')
+        user.type(
+            *('share', 'delete', 'clone', '--wait'), row='clone deleted in'
+        )
+        leaks = self.manila.leaks()
         screen.check(
             'left behind on the nodes',
             not leaks,
             '; '.join(map(str, leaks)) or 'nothing',
+        )
+
+    def _expect_size(self, client: lab_module.Client, gib: int) -> None:
+        size, _ = client.df('/mnt/clone')
+        self.screen.check(
+            f'the clone of {gib} GiB as its client sees it',
+            (gib - 0.1) * GIB < size <= gib * GIB,
+            f'{size / GIB:.2f} GiB',
         )
 
 
@@ -216,42 +287,36 @@ def main() -> int:
     """Bring the lab up, tell the story, take the lab down."""
     parser = argparse.ArgumentParser(prog='tools/demo', description=__doc__)
     parser.add_argument('--release', choices=['10.3', '11.1'], default='11.1')
+    parser.add_argument(
+        '--keep', action='store_true', help='leave everything up'
+    )
     arguments = parser.parse_args()
     warnings.simplefilter('ignore')
-    logging.disable(logging.WARNING)
     screen = Screen()
     screen.note('GlusterFS', arguments.release)
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        lab_module.Lab(
-            arguments.release, nodes=3, clients=2, say=screen.say
-        ) as lab,
-    ):
-        lab.enter()
-        # Only now: Manila takes seconds to be imported.
-        from tests import share_manager
-
-        share_type = share_manager.configure(
-            pathlib.Path(directory),
-            BACKEND,
-            {
-                'glusterfs_clone_nodes': ','.join(
-                    node.address for node in lab.nodes
-                ),
-                'glusterfs_clone_pools': POOL,
-                'glusterfs_clone_ssh_private_key': lab.manila_key,
-                'glusterfs_clone_ssh_known_hosts': lab.known_hosts,
-            },
+    with contextlib.ExitStack() as stack:
+        lab = stack.enter_context(
+            lab_module.Lab(
+                arguments.release,
+                nodes=3,
+                clients=2,
+                name='lab' if arguments.keep else None,
+                say=screen.say,
+            )
         )
-        manila = share_manager.Manila(BACKEND, POOL, share_type)
-        with screen.step('Manila\'s share manager starts'):
-            manila.start()
+        manila = stack.enter_context(manila_module.Manila(lab, say=screen.say))
+        screen.note('Manila', manila.version)
         try:
             Story(lab, manila, screen).tell()
         except Exception as error:
             screen.say(f'FAILED: {error}')
             return 1
-    screen.table()
+        screen.table()
+        if arguments.keep:
+            lab.detach()
+            stack.pop_all()
+            client = lab.client('c1').address
+            print(NEXT.format(how=cli.how(manila), client=client))
     return 0
 
 

@@ -110,6 +110,9 @@ def test_share_outlives_any_one_node(
         f'grep -c "Status: Connected")" = 3',
         timeout=120,
     )
+    client.umount('/mnt/share')
+    cloud.delete(share)
+    cloud_module.end_stray_self_heal(lab)
 
 
 def test_single_brick_layout(

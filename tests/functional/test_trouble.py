@@ -96,8 +96,4 @@ def test_rule_is_not_taken_for_revoked_where_the_network_is_cut(
     client.wait_until_succeeds(cloud_module.OUT, timeout=30)
     assert not client.can_mount(share.host, share.volume)
     cloud.delete(share)
-    # glusterd loses sight of its self-heal daemon in a cut, and leaves it
-    # when the last volume goes: no share's, and ended by a restart.
-    alone.stop_glusterd()
-    alone.start_glusterd()
-    lab.wait_connected(120)
+    cloud_module.end_stray_self_heal(lab)

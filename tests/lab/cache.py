@@ -16,7 +16,7 @@ hash of what it is made of. Files in its ``users`` name the labs that it has
 to be kept for.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 import hashlib
 import os
 from pathlib import Path
@@ -107,9 +107,7 @@ def prune(kind: str, newest: Path) -> None:
 
     A guest that is down for the moment keeps what it uses too.
     """
-    commands = b'\n'.join(
-        path.read_bytes() for path in _readable_command_lines()
-    )
+    commands = b'\n'.join(line for _, line in host.processes('cmdline'))
     for other in directory().glob(f'{kind}-*'):
         if other == newest or str(other).encode() in commands:
             continue
@@ -122,12 +120,3 @@ def prune(kind: str, newest: Path) -> None:
         dead = other.with_name(f'.{other.name}')
         other.rename(dead)
         shutil.rmtree(dead)
-
-
-def _readable_command_lines() -> Iterator[Path]:
-    for path in Path('/proc').glob('[0-9]*/cmdline'):
-        try:
-            path.read_bytes()
-        except OSError:
-            continue
-        yield path

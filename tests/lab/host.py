@@ -118,18 +118,23 @@ def started(pid: int) -> int | None:
     return None if fields[0] in 'ZX' else int(fields[19])
 
 
+def processes(file: str) -> Iterator[tuple[int, bytes]]:
+    """What a file of /proc says of each process; the dead are left out."""
+    for name in os.listdir('/proc'):
+        if name.isdigit():
+            # They come and go; a pattern of pathlib stumbles over that.
+            with contextlib.suppress(OSError):
+                yield int(name), Path('/proc', name, file).read_bytes()
+
+
 def processes_with(*arguments: str) -> list[int]:
     """Pids of the processes whose command line has all these words."""
     wanted = {argument.encode() for argument in arguments}
-    found = []
-    for path in Path('/proc').glob('[0-9]*/cmdline'):
-        try:
-            words = path.read_bytes().split(b'\0')
-        except OSError:
-            continue
-        if wanted <= set(words):
-            found.append(int(path.parent.name))
-    return found
+    return [
+        pid
+        for pid, line in processes('cmdline')
+        if wanted <= set(line.split(b'\0'))
+    ]
 
 
 def kill_all_with(*arguments: str, timeout: float = 20) -> None:
@@ -157,18 +162,15 @@ def processes_marked(mark: str) -> dict[int, int]:
     """
     start = f'{MARK}='.encode()
     found = {}
-    for path in Path('/proc').glob('[0-9]*/environ'):
-        try:
-            words = path.read_bytes().split(b'\0')
-            stat = path.with_name('stat').read_text()
-        except OSError:
-            continue
-        for word in words:
+    for pid, environ in processes('environ'):
+        for word in environ.split(b'\0'):
             if word.startswith(start):
                 bears = os.fsdecode(word.removeprefix(start))
                 if f'{bears}/'.startswith(f'{mark}/'):
-                    parent = int(stat.rpartition(')')[2].split()[1])
-                    found[int(path.parent.name)] = parent
+                    with contextlib.suppress(OSError):
+                        stat = Path(f'/proc/{pid}/stat').read_text()
+                        parent = int(stat.rpartition(')')[2].split()[1])
+                        found[pid] = parent
     return found
 
 

@@ -29,6 +29,7 @@ import signal
 import subprocess
 
 from tests.lab.errors import LabError
+from tests.lab import host
 from tests.lab.network import Network
 
 #: Seconds that the link may take on top of what a script may.
@@ -124,8 +125,8 @@ class Link:
         Asked nicely it would first wait for the sessions it carries.
         """
         title = f'ssh: {self._socket} [mux]'.encode()
-        for path in Path('/proc').glob('[0-9]*/cmdline'):
-            with contextlib.suppress(OSError):
-                if path.read_bytes().startswith(title):
-                    os.kill(int(path.parent.name), signal.SIGKILL)
+        for pid, line in host.processes('cmdline'):
+            if line.startswith(title):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
         self._socket.unlink(missing_ok=True)

@@ -11,20 +11,24 @@
 # under the License.
 """Manila's own share manager over the model: its nodes are the model's."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+import dataclasses
+from typing import ClassVar
 
 from manila import db
 from manila.db.sqlalchemy import api as db_api
 from manila.db.sqlalchemy import models
 from manila import exception
+from manila.share import rpcapi
 import pytest
 
+from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import remote
 from tests.model import census
 from tests.model import link
 from tests.model import pool as pools
 from tests.model import service
-from tests import share_manager
+from tests.model import share_manager
 
 BACKEND = 'model'
 
@@ -156,31 +160,133 @@ def test_clone_fails_and_is_deleted(cloud: Cloud) -> None:
     cloud.check(origin, again)
 
 
-def test_killed_while_cloning_and_restarted(cloud: Cloud) -> None:
-    """What hangs in ``creating`` is reset and deleted by the user."""
-    origin = cloud.create()
-    snapshot = cloud.snapshot(origin)
-    # Once to its end, to learn at which step the cluster clones.
+@dataclasses.dataclass(frozen=True)
+class Life:
+    """What there is before something is done that is interrupted."""
+
+    origin: str
+    snapshot: str
+    spare: str
+
+    #: What is done to it.
+    VERBS: ClassVar[dict[str, Callable[[Cloud, 'Life'], object]]] = {
+        'create': lambda cloud, life: cloud.create(),
+        'clone': lambda cloud, life: cloud.create(2, life.snapshot),
+        'snapshot': lambda cloud, life: cloud.snapshot(life.origin),
+        'extend': lambda cloud, life: cloud.extend(life.origin, 3),
+        'delete_snapshot': lambda cloud, life: cloud.delete_snapshot(
+            life.snapshot
+        ),
+        'delete': lambda cloud, life: cloud.delete(life.spare),
+    }
+
+
+@pytest.mark.parametrize('part', [0, 0.5, 0.99])
+@pytest.mark.parametrize('verb', Life.VERBS)
+def test_killed_in_the_middle_and_started_again(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, verb: str, part: float
+) -> None:
+    """Nothing stays in a state in which its user can do nothing."""
+    act = Life.VERBS[verb]
+
+    def make() -> Life:
+        origin = cloud.create()
+        return Life(origin, cloud.snapshot(origin), cloud.create())
+
+    def clear() -> None:
+        for snapshot in db.share_snapshot_get_all(cloud.context):
+            cloud.delete_snapshot(snapshot['id'])
+        for share in db.share_get_all(cloud.context):
+            cloud.delete(share['id'])
+
+    # Once to its end, to learn of how many steps it is.
+    before = make()
     begin = len(cloud.process.steps)
-    cloud.delete(cloud.create(1, snapshot))
-    (step,) = (
-        number
-        for number, step in enumerate(cloud.process.steps[begin:])
-        if 'clone' in step.argv
-    )
+    act(cloud, before)
+    steps = len(cloud.process.steps) - begin
+    clear()
+
+    life = make()
     begin = len(cloud.process.steps)
-    cloud.process.fail_at(begin + step, link.Fault.KILLED)
+    cloud.process.fail_at(begin + int(steps * part), link.Fault.KILLED)
     with pytest.raises(link.Killed):
-        cloud.create(1, snapshot)
+        act(cloud, life)
+
+    asked: list[Callable[[], object]] = []
+    monkeypatch.setattr(
+        rpcapi.ShareAPI,
+        'delete_share_instance',
+        lambda api, context, share: asked.append(
+            lambda: cloud.manager.delete_share_instance(context, share['id'])
+        ),
+    )
+    monkeypatch.setattr(
+        rpcapi.ShareAPI,
+        'delete_snapshot',
+        lambda api, context, snapshot, host: asked.append(
+            lambda: cloud.manager.delete_snapshot(context, snapshot['id'])
+        ),
+    )
     cloud.start()
-    (half,) = [
-        str(share['id'])
-        for share in db.share_get_all(cloud.context)
-        if share['status'] != 'available'
-    ]
-    cloud.delete(half)
-    again = cloud.create(1, snapshot)
-    cloud.check(origin, again)
+    # Now what is in the queue of messages.
+    for each in asked:
+        each()
+
+    states = {
+        each['id']: each['status']
+        for each in (
+            *db.share_get_all(cloud.context),
+            *db.share_snapshot_get_all(cloud.context),
+        )
+    }
+    gone = {'delete': life.spare, 'delete_snapshot': life.snapshot}.get(verb)
+    old = {life.origin, life.snapshot, life.spare} - {gone}
+    new = {'error'} if verb in ('create', 'clone', 'snapshot') else set()
+    assert {states.pop(each) for each in old} == {'available'}
+    assert set(states.values()) == new
+    if verb == 'extend':
+        cloud.extend(life.origin, 3)
+        volume = f'manila-{cloud.instance(life.origin)}'
+        assert cloud.pool.size(volume) == 3 * service.GIB
+    for each in states:
+        if verb == 'snapshot':
+            cloud.delete_snapshot(each)
+        else:
+            cloud.delete(each)
+    if life.snapshot in old:
+        assert cloud.share(cloud.create(1, life.snapshot))
+    clear()
+    cloud.check()
+
+
+def test_what_another_process_is_at_work_on_is_left_to_it(
+    cloud: Cloud,
+) -> None:
+    share = cloud.create()
+    instance = cloud.instance(share)
+    db.share_instance_update(cloud.context, instance, {'status': 'extending'})
+    with locks.Locks(1).share(instance):
+        cloud.start()
+    assert cloud.share(share)['status'] == 'extending'
+    cloud.start()
+    assert cloud.share(share)['status'] == 'available'
+
+
+def test_no_database_keeps_no_one_from_serving(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise exception.ManilaException('gone')
+
+    share = cloud.create()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            db,
+            'share_snapshot_instance_get_all_with_filters',
+            fail,
+        )
+        cloud.start()
+    assert cloud.share(share)['status'] == 'available'
 
 
 def test_start_heals_and_applies_rules(cloud: Cloud) -> None:

@@ -97,9 +97,10 @@ def free_port() -> int:
 def children(parent: int) -> list[int]:
     """Give what of sshd descends from a process; each has its session."""
     found = []
-    for stat in pathlib.Path('/proc').glob('[0-9]*/stat'):
+    for number in filter(str.isdigit, os.listdir('/proc')):
         with contextlib.suppress(OSError):
-            head, _, tail = stat.read_text().rpartition(')')
+            stat = pathlib.Path('/proc', number, 'stat').read_text()
+            head, _, tail = stat.rpartition(')')
             pid, _, name = head.partition(' (')
             if name.startswith('sshd') and int(tail.split()[1]) == parent:
                 found += [int(pid), *children(int(pid))]

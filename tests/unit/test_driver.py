@@ -29,7 +29,9 @@ from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import driver
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
+from manila_glusterfs_clone import interrupted
 from manila_glusterfs_clone import layouts
+from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone import pools
 
@@ -82,6 +84,7 @@ class Backend:
 
     def __init__(self, settings: options.Settings) -> None:
         self.settings = settings
+        self.locks = locks.Locks(1)
         self.calls: list[tuple[Any, ...]] = []
         self.trouble: Exception | None = None
         self.refused: dict[str, str] = {}
@@ -167,7 +170,11 @@ def conf() -> Iterator[Any]:
 
 
 @pytest.fixture
-def bare(conf: Any) -> driver.GlusterfsCloneShareDriver:
+def bare(
+    conf: Any, monkeypatch: pytest.MonkeyPatch
+) -> driver.GlusterfsCloneShareDriver:
+    # There is no database here; see tests/model/test_manager.
+    monkeypatch.setattr(interrupted, 'settle', lambda *args: None)
     return driver.GlusterfsCloneShareDriver(configuration=conf)
 
 

@@ -44,7 +44,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         'checks sources volumes',
         'shares',
         'snapshots clone reconcile',
-        'backend',
+        'backend interrupted',
         'driver',
         'cmd cmd.main',
     )
@@ -64,7 +64,7 @@ RESERVED: dict[str, frozenset[str]] = {
     'json': frozenset({'lvm', 'mounts'}),
     'subprocess': frozenset(),
     'oslo_concurrency': frozenset({'locks'}),
-    'manila': frozenset({'driver', 'locks'}),
+    'manila': frozenset({'driver', 'interrupted', 'locks'}),
 }
 
 LICENSE = (ROOT / 'tests' / '__init__.py').read_text().partition('"""')[0]

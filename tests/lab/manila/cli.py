@@ -98,7 +98,7 @@ def up(lab: Lab, args: argparse.Namespace, say: Say) -> None:
         manila = Manila(lab, args.manila, say=say)
         manila.up()
         say('to use it from a shell:')
-        print(_how(manila), flush=True)
+        print(how(manila), flush=True)
 
 
 def status(lab: Lab) -> None:
@@ -109,10 +109,11 @@ def status(lab: Lab) -> None:
     for service in manila.services:
         power = 'on' if service.running() else 'off'
         print(f'  {service.name:16} {power:3} {service.memory() >> 20} MiB')
-    print(_how(manila))
+    print(how(manila))
 
 
-def _how(manila: Manila) -> str:
+def how(manila: Manila) -> str:
+    """What to type to be a user, in a shell."""
     lines = [f'  ip netns exec {manila.lab.network.namespace} bash']
     lines += [f'  . {manila.openrc(user.name)}' for user in users.PEOPLE]
     return '\n'.join(lines)

@@ -40,6 +40,7 @@ CHECKOUT = Path(__file__).parents[3]
 VERSIONS = ('23.0.1', '16.0.0')
 
 KEYSTONE = 'keystone'
+TEMPEST = 'tempest'
 
 #: What is installed, by the names of environments.
 CONSTRAINTS = Path(__file__).parent / 'constraints'
@@ -81,6 +82,11 @@ def of_keystone(say: Callable[[str], None]) -> Environment:
         ],
         say,
     )
+
+
+def of_tempest(say: Callable[[str], None]) -> Environment:
+    """The environment of tempest and of Manila's plugin for it."""
+    return _ensure(TEMPEST, [TEMPEST, 'manila-tempest-plugin'], say)
 
 
 def of_manila(version: str, say: Callable[[str], None]) -> Environment:

@@ -190,11 +190,18 @@ class Manila:
         self.manager.update_access(self.context, self.instance(share))
 
     def delete(self, share: str) -> None:
+        db.share_instance_update(
+            self.context, self.instance(share), {'status': 'deleting'}
+        )
         self.manager.delete_share_instance(
             self.context, self.instance(share), force=False
         )
 
     def delete_snapshot(self, snapshot: str) -> None:
+        instance = db.share_snapshot_get(self.context, snapshot).instance
+        db.share_snapshot_instance_update(
+            self.context, instance['id'], {'status': 'deleting'}
+        )
         self.manager.delete_snapshot(self.context, snapshot)
 
     def share(self, share: str) -> Any:

@@ -1,0 +1,106 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What a run of tempest came to.
+
+Run as a script, by the Python of tempest's environment, it reads a subunit
+stream and prints a line of JSON for each test.
+"""
+
+from collections.abc import Iterator
+import csv
+from dataclasses import dataclass
+import json
+from pathlib import Path
+import re
+import sys
+from typing import Any
+
+HERE = Path(__file__).parent
+
+#: Tests that no driver can pass, and what they find wrong; and what tempest
+#: says of tests that it skips, with the reason for that. Both are in the
+#: documentation, too.
+EXCLUDED, SKIPPED = HERE / 'excluded.csv', HERE / 'skipped.csv'
+
+
+@dataclass(frozen=True)
+class Result:
+    """A test, or a class of which every test was skipped.
+
+    :param status: 'success', 'fail' or 'skip', among others.
+    :param said: why it was skipped, or how it failed.
+    :param seconds: that it took.
+    """
+
+    name: str
+    status: str
+    said: str
+    seconds: float
+
+
+def parse(lines: str) -> list[Result]:
+    """The results that the script has printed."""
+    return [Result(**json.loads(line)) for line in lines.splitlines()]
+
+
+def rows(path: Path) -> list[tuple[str, str]]:
+    """What is in one of the two tables: a pattern, and why."""
+    with path.open(newline='') as file:
+        return [(row[0], row[1]) for row in csv.reader(file)]
+
+
+def unexplained(results: list[Result]) -> list[Result]:
+    """The tests that were skipped for a reason that is not in the table."""
+    known = [re.compile(pattern) for pattern, _ in rows(SKIPPED)]
+    return [
+        result
+        for result in results
+        if result.status == 'skip'
+        and not any(pattern.search(result.said) for pattern in known)
+    ]
+
+
+def _main() -> Iterator[str]:
+    # Of tempest's environment alone.
+    import subunit  # type: ignore[import-not-found]
+    import testtools  # type: ignore[import-not-found]
+
+    found: list[dict[str, Any]] = []
+    stream = testtools.StreamToDict(found.append)
+    stream.startTestRun()
+    subunit.ByteStreamToStreamResult(
+        sys.stdin.buffer, non_subunit_name='stdout'
+    ).run(stream)
+    stream.stopTestRun()
+    for test in found:
+        if test['status'] == 'exists':
+            continue
+        said = {
+            name: detail.as_text()
+            for name, detail in test['details'].items()
+            if name in ('reason', 'traceback')
+        }
+        begun, ended = test['timestamps']
+        took = (ended - begun).total_seconds() if begun and ended else 0
+        yield json.dumps(
+            {
+                'name': test['id'],
+                'status': test['status'],
+                'said': '\n'.join(said.values()),
+                'seconds': took,
+            }
+        )
+
+
+if __name__ == '__main__':
+    for line in _main():
+        print(line)

@@ -149,9 +149,9 @@ HAPPENS = (
     ('snapshot', 'kill'),
     ('extend', 'kill'),
     ('allow', 'kill'),
-    ('deny', 'kill'),
     ('delete_snapshot', 'kill'),
     ('delete', 'kill'),
+    ('deny', 'kill'),
 )
 
 
@@ -178,9 +178,9 @@ def _goes_on(lab: lab_module.Lab, scene: Scene, verb: str) -> None:
     shares = _listed(project)
     snapshots = _listed(project, 'snapshot')
     assert shares.pop(scene.share) == 'available'
-    if verb != 'delete':
+    if verb not in ('delete', 'deny'):
         assert shares.pop(scene.spare) == 'available'
-    if verb not in ('delete_snapshot', 'delete'):
+    if verb not in ('delete_snapshot', 'delete', 'deny'):
         assert snapshots.pop(scene.snapshot) == 'available'
 
     # What was asked for is whole, or in error and lets itself be deleted.

@@ -78,6 +78,8 @@ def settings(
     can = capabilities(manila, this.rules)
     protocol = backends.PROTOCOL.lower()
     snapshots = can['snapshot_support']
+    groups = can['sg_consistent_snapshot_support']
+    name = 'capability_sg_consistent_snapshot_support'
     admin = users.ADMIN
     return {
         'DEFAULT': {
@@ -151,11 +153,10 @@ def settings(
             'run_host_assisted_migration_tests': False,
             'run_driver_assisted_backup_tests': _has('create_backup'),
             'run_share_group_tests': True,
-            'capability_sg_consistent_snapshot_support': (
-                can['sg_consistent_snapshot_support'] or ''
-            ),
             'run_quota_tests': True,
             'run_ipv6_tests': False,
+            # None is said by saying nothing.
+            **({name: groups} if groups else {}),
         },
     }
 

@@ -52,10 +52,22 @@ def parse(lines: str) -> list[Result]:
     return [Result(**json.loads(line)) for line in lines.splitlines()]
 
 
-def rows(path: Path) -> list[tuple[str, str]]:
-    """What is in one of the two tables: a pattern, and why."""
+def rows(path: Path) -> list[list[str]]:
+    """What is in one of the two tables; a pattern, and why, come last.
+
+    The documentation wants patterns in quotes of its own.
+    """
     with path.open(newline='') as file:
-        return [(row[0], row[1]) for row in csv.reader(file)]
+        return [[each.strip('`') for each in row] for row in csv.reader(file)]
+
+
+def excluded(name: str) -> list[str]:
+    """The patterns of what is left out of a pass."""
+    return [
+        pattern
+        for which, pattern, _ in rows(EXCLUDED)
+        if which in ('all', name)
+    ]
 
 
 def unexplained(results: list[Result]) -> list[Result]:

@@ -38,6 +38,11 @@ OF_DRIVERS = (
 )
 
 
+def regex(this: configuration.Pass, wanted: str) -> str:
+    """What finds the tests of a pass, of those that are wanted."""
+    return f'^(?={PLUGIN}{this.tests}).*(?:{wanted})'
+
+
 class Tempest:
     """Tempest, and what it is to be run against.
 
@@ -79,7 +84,7 @@ class Tempest:
         conf = work / 'tempest.conf'
         excluded = work / 'excluded'
         excluded.write_text(
-            ''.join(f'{test}\n' for test, _ in results.rows(results.EXCLUDED))
+            ''.join(f'{test}\n' for test in results.excluded(this.name))
         )
         self._serve(this.served)
         conf.write_text(configuration.text(self._manila, this, work))
@@ -88,10 +93,13 @@ class Tempest:
             *(work, 'tempest', 'run', '--config-file', str(conf)),
             *('--concurrency', str(self._workers)),
             *('--exclude-list', str(excluded)),
-            *('--regex', f'^(?={PLUGIN}{this.tests}).*(?:{wanted})'),
+            *('--regex', regex(this, wanted)),
             check=False,
         )
-        stream = self._call(work, 'stestr', 'last', '--subunit', quiet=True)
+        # It, too, ends as the run did.
+        stream = self._call(
+            *(work, 'stestr', 'last', '--subunit'), quiet=True, check=False
+        )
         return results.parse(
             self._call(
                 *(work, 'python', results.__file__),

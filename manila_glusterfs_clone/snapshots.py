@@ -164,14 +164,11 @@ class Snapshots:
         if snapshot is None:
             self._await_transactions(names.volume(share_id))
             snapshot = self._cluster.read(lambda line: line.snapshot(name))
-        count = 0
         if snapshot is not None:
             self._claim_leniently(snapshot_id)
             # Nothing else tells of what clones have left when it is gone.
             self._sources.settle(name)
-            origin = snapshot.origin
-            volume = self._cluster.read(lambda line: line.volume(origin))
-            count = len(volume.bricks) if volume is not None else 0
+            self._remove_mount_points(snapshot)
             self._cluster.change(
                 lambda line: line.delete_snapshot(name),
                 lambda line: line.snapshot(name) is None,
@@ -186,12 +183,18 @@ class Snapshots:
                     f'has it; delete it again',
                 )
             bricks.reclaim(node, lambda lv: tag in lv.tags)
-            if snapshot is not None:
-                bricks.remove_snapshot_mount_points(
-                    node, snapshot.hex_id, count
-                )
 
         self._cluster.everywhere(reclaim)
+
+    def _remove_mount_points(self, snapshot: gluster.Snapshot) -> None:
+        """Remove what it was mounted on, while it tells what that was."""
+        volume = self._cluster.read(lambda line: line.volume(snapshot.origin))
+        count = len(volume.bricks) if volume is not None else 0
+        self._cluster.everywhere(
+            lambda node: bricks.remove_snapshot_mount_points(
+                node, snapshot.hex_id, count
+            )
+        )
 
     def _await_transactions(self, volume: str) -> None:
         """Wait until nothing is being done to a volume.

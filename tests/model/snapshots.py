@@ -204,7 +204,8 @@ class Snapshots:
             self._unmount(node, brick)
             if not sticks or node is first:
                 node.lvm.drop(brick.lv)
-            self._state.drop_snap_directories(node, snapshot.volume)
+            if self._state.release == '10.3':
+                self._state.drop_snap_directories(node, snapshot.volume)
         del self._state.snapshots[snapshot.name]
         return answers.document(
             answers.tag(

@@ -127,6 +127,7 @@ def test_one_that_a_node_still_has_is_not_reclaimed(node: fakes.Node) -> None:
     node.gluster(INFO, info('Started'))
     node.gluster(STATUS, fakes.xml())
     node.gluster(f'snapshot delete {name}', fakes.xml())
+    node.answer(('rmdir', '/run/gluster/snaps/5eed'), fakes.Answer())
     with pytest.raises(errors.Unsettled, match='gl1 still has it'):
         remove(node)
     assert not [argv for argv in node.ran if argv[0] == 'lvremove']

@@ -19,11 +19,13 @@ from Manila's base class is one that it cannot do.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+import time
 from typing import Any
 
 from manila.share import driver as share_driver
 
 from manila_glusterfs_clone import driver
+from tests.lab.errors import Unexpected
 from tests.lab.manila import backends
 from tests.lab.manila import ini
 from tests.lab.manila import Manila
@@ -62,12 +64,19 @@ def _has(verb: str) -> bool:
 
 
 def capabilities(manila: Manila, backend: str) -> Mapping[str, Any]:
-    """What the scheduler knows of the first pool of a back end."""
+    """What the scheduler knows of the first pool of a back end.
+
+    :raises Unexpected: when it knows of none for two minutes: that of a
+        service that was disabled it has forgotten, until it hears from it.
+    """
     admin = rest.Rest(manila.lab.network, users.ADMIN)
-    pools = admin.get(
-        f'{rest.MANILA}/scheduler-stats/pools/detail?backend=^{backend}$'
-    )
-    found: Mapping[str, Any] = pools['pools'][0]['capabilities']
+    url = f'{rest.MANILA}/scheduler-stats/pools/detail?backend=^{backend}$'
+    deadline = time.monotonic() + 120
+    while not (pools := admin.get(url)['pools']):
+        if time.monotonic() > deadline:
+            raise Unexpected(f'the scheduler knows no pool of {backend}')
+        time.sleep(2)
+    found: Mapping[str, Any] = pools[0]['capabilities']
     return found
 
 

@@ -19,13 +19,11 @@ from Manila's base class is one that it cannot do.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-import time
 from typing import Any
 
 from manila.share import driver as share_driver
 
 from manila_glusterfs_clone import driver
-from tests.lab.errors import Unexpected
 from tests.lab.manila import backends
 from tests.lab.manila import ini
 from tests.lab.manila import Manila
@@ -66,25 +64,24 @@ def _has(verb: str) -> bool:
 def capabilities(manila: Manila, backend: str) -> Mapping[str, Any]:
     """What the scheduler knows of the first pool of a back end.
 
-    :raises Unexpected: when it knows of none for two minutes: that of a
-        service that was disabled it has forgotten, until it hears from it.
+    To be asked before any back end is disabled: the API that lists pools
+    does not see one that is enabled again until the next share is made.
     """
     admin = rest.Rest(manila.lab.network, users.ADMIN)
-    url = f'{rest.MANILA}/scheduler-stats/pools/detail?backend=^{backend}$'
-    deadline = time.monotonic() + 120
-    while not (pools := admin.get(url)['pools']):
-        if time.monotonic() > deadline:
-            raise Unexpected(f'the scheduler knows no pool of {backend}')
-        time.sleep(2)
-    found: Mapping[str, Any] = pools[0]['capabilities']
+    pools = admin.get(
+        f'{rest.MANILA}/scheduler-stats/pools/detail?backend=^{backend}$'
+    )
+    found: Mapping[str, Any] = pools['pools'][0]['capabilities']
     return found
 
 
 def settings(
-    manila: Manila, this: Pass, directory: Path
+    can: Mapping[str, Any], this: Pass, directory: Path
 ) -> dict[str, dict[str, object]]:
-    """The sections of tempest.conf."""
-    can = capabilities(manila, this.rules)
+    """The sections of tempest.conf.
+
+    :param can: the capabilities of the pass's back end.
+    """
     protocol = backends.PROTOCOL.lower()
     snapshots = can['snapshot_support']
     groups = can['sg_consistent_snapshot_support']
@@ -170,6 +167,6 @@ def settings(
     }
 
 
-def text(manila: Manila, this: Pass, directory: Path) -> str:
+def text(can: Mapping[str, Any], this: Pass, directory: Path) -> str:
     """The text of tempest.conf."""
-    return ini.text(settings(manila, this, directory))
+    return ini.text(settings(can, this, directory))

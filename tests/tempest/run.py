@@ -61,6 +61,10 @@ class Tempest:
         self._environment = installed
         self._directory = directory
         self._workers = workers
+        self._can = {
+            backend: configuration.capabilities(manila, backend)
+            for backend in backends.BACKENDS
+        }
 
     def run(
         self, wanted: str, this: configuration.Pass
@@ -87,7 +91,7 @@ class Tempest:
             ''.join(f'{test}\n' for test in results.excluded(this.name))
         )
         self._serve(this.served)
-        conf.write_text(configuration.text(self._manila, this, work))
+        conf.write_text(configuration.text(self._can[this.rules], this, work))
         self._call(work, 'stestr', 'init')
         self._call(
             *(work, 'tempest', 'run', '--config-file', str(conf)),

@@ -47,11 +47,12 @@ class Pass:
 
 
 #: Tests do not say which back end a share is to be on, so that there is one
-#: in most passes.
+#: in most passes. Where there are to be all, none can have been disabled
+#: before: see :func:`capabilities`.
 PASSES = (
+    Pass('multi', backends.BACKENDS, backends.IP, r'.*multi_backend'),
     Pass('ip', (backends.IP,), backends.IP, r'(?!.*multi_backend)'),
     Pass('cert', (backends.CERT,), backends.CERT, r'.*(rule|access)'),
-    Pass('multi', backends.BACKENDS, backends.IP, r'.*multi_backend'),
 )
 
 

@@ -79,6 +79,7 @@ def _messages(project: Project) -> object:
     return project.demo('share', 'message', 'list')
 
 
+@pytest.mark.timeout(1800)
 def test_fifty_operations(
     manila: manila_module.Manila, projects: list[Project]
 ) -> None:

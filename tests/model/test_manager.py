@@ -22,6 +22,7 @@ from manila import exception
 from manila.share import rpcapi
 import pytest
 
+from manila_glusterfs_clone import interrupted
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import remote
 from tests.model import census
@@ -272,19 +273,15 @@ def test_what_another_process_is_at_work_on_is_left_to_it(
     assert cloud.share(share)['status'] == 'available'
 
 
-def test_no_database_keeps_no_one_from_serving(
+def test_what_cannot_be_looked_for_keeps_no_one_from_serving(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: object) -> None:
-        raise exception.ManilaException('gone')
+        raise exception.ManilaException('no answer')
 
     share = cloud.create()
     with monkeypatch.context() as patch:
-        patch.setattr(
-            db,
-            'share_snapshot_instance_get_all_with_filters',
-            fail,
-        )
+        patch.setattr(interrupted, '_settle', fail)
         cloud.start()
     assert cloud.share(share)['status'] == 'available'
 

@@ -27,14 +27,14 @@ import warnings
 from tests import lab as lab_module
 from tests.lab import manila as manila_module
 from tests.lab.manila import backends
-from tests.lab.manila import cli
 
 POOL = 'gvg/pool'
 GIB = 1 << 30
 
 NEXT = """Everything is up. In a shell as root,
 
-{how}
+  ip netns exec {network} bash
+  . {openrc}
 
 makes you a user; then type, for instance,
 
@@ -316,7 +316,13 @@ def main() -> int:
             lab.detach()
             stack.pop_all()
             client = lab.client('c1').address
-            print(NEXT.format(how=cli.how(manila), client=client))
+            print(
+                NEXT.format(
+                    network=lab.network.namespace,
+                    openrc=manila.openrc(),
+                    client=client,
+                )
+            )
     return 0
 
 

@@ -98,7 +98,7 @@ def up(lab: Lab, args: argparse.Namespace, say: Say) -> None:
         manila = Manila(lab, args.manila, say=say)
         manila.up()
         say('to use it from a shell:')
-        print(how(manila), flush=True)
+        print(_how(manila), flush=True)
 
 
 def status(lab: Lab) -> None:
@@ -109,11 +109,10 @@ def status(lab: Lab) -> None:
     for service in manila.services:
         power = 'on' if service.running() else 'off'
         print(f'  {service.name:16} {power:3} {service.memory() >> 20} MiB')
-    print(how(manila))
+    print(_how(manila))
 
 
-def how(manila: Manila) -> str:
-    """What to type to be a user, in a shell."""
+def _how(manila: Manila) -> str:
     lines = [f'  ip netns exec {manila.lab.network.namespace} bash']
     lines += [f'  . {manila.openrc(user.name)}' for user in users.PEOPLE]
     return '\n'.join(lines)

@@ -38,6 +38,8 @@ class Backend:
     locks: locks.Locks
     cluster: cluster.Cluster
     thin_pools: pools.Pools
+    access: native.NativeAccess
+    volumes: volumes.Volumes
     shares: shares.Shares
     snapshots: snapshots.Snapshots
     cloner: clone.Cloner
@@ -79,7 +81,8 @@ def open_backend(settings: options.Settings) -> Backend:
                     remote.Address(name, settings.ssh_port, settings.ssh_user),
                     credentials,
                     sudo=settings.ssh_user != 'root',
-                )
+                ),
+                settings.pools,
             )
             for name in settings.nodes
         ],
@@ -105,6 +108,8 @@ def open_backend(settings: options.Settings) -> Backend:
         locks=mutex,
         cluster=nodes,
         thin_pools=thin_pools,
+        access=access,
+        volumes=the_volumes,
         shares=the_shares,
         snapshots=snapshots.Snapshots(
             nodes, thin_pools, the_volumes, the_sources, mutex

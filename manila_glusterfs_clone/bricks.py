@@ -23,7 +23,7 @@ begin with, and then tagged.
 Every verb may be repeated: what is so already stays so.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 import dataclasses
 import re
 import time
@@ -32,9 +32,11 @@ from oslo_log import log
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import lvm
 from manila_glusterfs_clone import mounts
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import node as node_files
 
 LOG = log.getLogger(__name__)
 
@@ -111,6 +113,45 @@ def inventory(node: cluster.Node) -> Inventory:
     return Inventory(lvs=node.lvm.volumes(), mounts=node.mounts.all())
 
 
+def holders(
+    nodes: cluster.Cluster, volume: gluster.Volume | None
+) -> frozenset[cluster.Node]:
+    """Give the nodes with a brick of a volume; all where it is not known.
+
+    :raises errors.NotPossible: one of them is not known.
+    """
+    if volume is None:
+        return frozenset(nodes.nodes)
+    return frozenset(
+        nodes.member(brick.node_uuid).node for brick in volume.bricks
+    )
+
+
+def require_pools(
+    node: cluster.Node,
+    lvs: Iterable[lvm.LogicalVolume],
+    pools: Collection[str] | None = None,
+) -> None:
+    """Make sure that LVM on a node sees the thin pools it should.
+
+    Where it cannot read a disk it leaves out the VGs on it, reports the
+    rest, and ends with status 0 (2.03.16 and 2.03.31): what it does not
+    list may be there all the same, and must not be taken for removed.
+
+    :param pools: those that matter, as ``vg/thinpool``; None for all.
+    :raises errors.NotPossible: it does not.
+    """
+    seen = {lv.full_name for lv in lvs if lv.is_thin_pool}
+    wanted = node.pools if pools is None else pools
+    if unseen := sorted({*wanted} - seen):
+        raise errors.NotPossible(
+            f'LVM on node {node.name} does not see the thin pool '
+            f'{", ".join(unseen)}; its disk may have failed: look with '
+            f'"pvs" and "dmesg" there, see that "lvs" lists it, if need be '
+            f'by a reboot, and try again'
+        )
+
+
 def make(
     node: cluster.Node, share_id: str, pool: str, size: int, root: str
 ) -> str:
@@ -138,21 +179,30 @@ def make(
     return names.brick_path(target)
 
 
+def not_mounted(node: cluster.Node, path: str) -> errors.Unsettled:
+    """Say that a brick is not where it has to be."""
+    return errors.Unsettled(
+        f'brick {path} on node {node.name}',
+        f'it is not on a mounted logical volume; "{node_files.SCRIPT_PATH}" '
+        f'there mounts it, or tells why it cannot',
+    )
+
+
 def adopt(node: cluster.Node, share_id: str, path: str) -> Place:
     """Find the brick that glusterd made for a clone, and tag its LV.
 
     :raises errors.Unsettled: it is not mounted, or not on a thin LV.
     """
-    place = inventory(node).place(path)
+    seen = inventory(node)
+    place = seen.place(path)
     if place is None:
-        raise errors.Unsettled(
-            f'brick {path} on node {node.name}',
-            'it is not on a mounted logical volume',
-        )
+        require_pools(node, seen.lvs)
+        raise not_mounted(node, path)
     if not place.lv.is_thin_volume:
         raise errors.Unsettled(
             f'brick {path} on node {node.name}',
-            f'{place.lv.full_name} is not a thin volume',
+            f'{place.lv.full_name} is not a thin volume, and so none that '
+            f'GlusterFS made',
         )
     wanted = names.brick_tags(share_id, place.mount)
     if wanted - place.lv.tags:
@@ -184,7 +234,8 @@ def prove(node: cluster.Node, path: str, volume_hex: str) -> None:
         raise errors.Unsettled(
             f'brick {path} on node {node.name}',
             f'it is marked with the volume id {found or "of none"} and '
-            f'belongs to {volume_hex}',
+            f'belongs to {volume_hex}; see that the right file system is '
+            f'mounted there',
         )
     node.mounts.sync(path, GLUSTERD)
 
@@ -209,12 +260,16 @@ def remount(node: cluster.Node, lv: lvm.LogicalVolume) -> None:
         target,
         node.name,
     )
+    if not lv.active:
+        node.lvm.activate(lv.full_name)
     node.mounts.make_directory(target)
     node.mounts.mount(f'/dev/{lv.full_name}', target)
 
 
 def reclaim(
-    node: cluster.Node, unwanted: Callable[[lvm.LogicalVolume], bool]
+    node: cluster.Node,
+    unwanted: Callable[[lvm.LogicalVolume], bool],
+    pools: Collection[str] | None = None,
 ) -> int:
     """Unmount and remove the LVs that are unwanted, and their mount points.
 
@@ -222,10 +277,13 @@ def reclaim(
     does not start while a volume's brick is missing. So that it is forgotten
     also after a power cut, that is first written to disk.
 
+    :param pools: those they may lie in, as ``vg/thinpool``; None for all.
     :return: how many there were.
-    :raises errors.CommandFailed: one is still in use.
+    :raises errors.InUse: one is.
+    :raises errors.NotPossible: not all LVs can be seen.
     """
     seen = inventory(node)
+    require_pools(node, seen.lvs, pools)
     found = list(filter(unwanted, seen.lvs))
     if found:
         node.mounts.sync(GLUSTERD)

@@ -137,11 +137,11 @@ def _cluster(
     yield from _boot_units(nodes, well)
     yield from _thin_pools(settings.pools, nodes, well)
     try:
-        deletes = nodes.read(lambda line: line.deletes_snapshots())
+        config = nodes.read(lambda line: line.snapshot_config())
     except errors.Error as error:
         yield f'the snapshot options of the cluster cannot be read: {error}'
     else:
-        if deletes:
+        if config.auto_delete:
             yield (
                 'the cluster deletes old snapshots by itself; "gluster '
                 'snapshot config auto-delete disable" ends that'

@@ -47,10 +47,13 @@ _PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
 
 class Node:
-    """One storage node and its tools."""
+    """One storage node, its tools, and the thin pools it should have."""
 
-    def __init__(self, connection: remote.Remote) -> None:
+    def __init__(
+        self, connection: remote.Remote, pools: Sequence[str] = ()
+    ) -> None:
         self.remote = connection
+        self.pools = tuple(pools)
         self.name = connection.name
         self.console = console.Console(connection)
         self.gluster = gluster.Gluster(self.console)
@@ -62,9 +65,13 @@ class Node:
         """Give the IP addresses of the node, loopback left out.
 
         Asked once: so they are known also when the node is down.
+
+        :raises errors.Garbled: it is cut off, and what is last may be, too.
         """
         if not self._addresses:
             result = self.remote.run(['hostname', '--all-ip-addresses'])
+            if not result.stdout.endswith('\n'):
+                raise errors.Garbled(self.name, result.argv, result.stdout)
             self._addresses = frozenset(result.stdout.split())
         return self._addresses
 
@@ -194,11 +201,7 @@ class Cluster:
             node = self.writer()
             try:
                 return question(node.gluster)
-            except (
-                errors.Unreachable,
-                errors.TimedOut,
-                errors.LinkLost,
-            ) as error:
+            except (errors.Unreachable, errors.Unknown) as error:
                 failure = error
                 self._rest(node)
         raise failure or errors.SeveralFailed({})

@@ -76,8 +76,14 @@ _MISSING = re.compile(
     r'^(Volume (\S+ )?does not exist$|Snapshot \(\S+\) does not exist'
     r'|Volume \(\S+\) does not exist|Failed to find :\S+ snap)'
 )
-#: Nothing was done yet where glusterd speaks of staging or validation.
-_HALF_WAY = re.compile(r'^Commit failed on |^Post[- ][Vv]alidation failed ')
+#: Nothing was done yet where glusterd speaks of staging or validation. The
+#: barrier holds the writes of clients back while a snapshot is taken. When a
+#: node loses power then, the other bricks keep it until it is refused to the
+#: next snapshot, which ends it, or for two minutes (10.3).
+_HALF_WAY = re.compile(
+    r'^(Commit|Brick ops) failed on |^Post[- ][Vv]alidation failed '
+    r'|^Failed to reconfigure barrier'
+)
 _BUSY_ERRNO = 30802
 _EXISTS_ERRNOS = frozenset({30811, 30812})
 _MISSING_ERRNOS = frozenset({30806, 30807})
@@ -117,6 +123,7 @@ class Console:
     """The gluster command line of one node."""
 
     def __init__(self, node: remote.Remote) -> None:
+        self.name = node.name
         self._node = node
         self._writing = threading.BoundedSemaphore(_WRITING)
         self._reading = threading.BoundedSemaphore(_READING)
@@ -148,17 +155,17 @@ class Console:
         begun = time.monotonic()
         try:
             if own_process or len(' '.join(words).encode()) > _LONGEST_LINE:
-                text = self._in_a_process(words, timeout)
+                answer = self._in_a_process(words, timeout)
             else:
                 try:
-                    text = self._in_a_console(words, timeout, read)
+                    answer = self._in_a_console(words, timeout, read)
                 except errors.LinkLost:
                     if not read:
                         raise
                     # The node may have been rebooted since it was asked
                     # last, and nobody told those who wait.
-                    text = self._in_a_console(words, timeout, read)
-            return self._judge(words, text)
+                    answer = self._in_a_console(words, timeout, read)
+            return self._judge(words, answer)
         finally:
             LOG.debug(
                 '%s: gluster %s: %.3f s',
@@ -174,15 +181,24 @@ class Console:
         for conversation in idle:
             conversation.close()
 
-    def _in_a_process(self, words: typing.Sequence[str], wait: float) -> str:
+    def _in_a_process(
+        self, words: typing.Sequence[str], wait: float
+    ) -> Answer:
         result = self._node.run(
             [*_COMMAND, *words], timeout=wait, accept=(0, 1)
         )
-        return result.stdout or result.stderr
+        said = result.stdout or result.stderr
+        if _DOWN in said:
+            # glusterd may have ended while it was at work: such a process
+            # says the same then (cli_rpc_notify in cli/src/cli.c).
+            raise errors.LinkLost(
+                result.node, result.argv, 'glusterd does not run there', said
+            )
+        return self._understand(words, said)
 
     def _in_a_console(
         self, words: typing.Sequence[str], wait: float, read: bool
-    ) -> str:
+    ) -> Answer:
         free = self._reading if read else self._writing
         if not free.acquire(timeout=wait):
             raise errors.Busy(
@@ -193,29 +209,25 @@ class Console:
             )
         try:
             conversation = self._take()
+            kept = False
             try:
                 raw = conversation.ask(
                     ' '.join(words), until=_END, timeout=wait
                 )
+                answer = self._understand(words, raw.decode(errors='replace'))
+                # Out of step, or not understood: the next answer might be
+                # that to another command, or the rest of this one.
+                kept = conversation.in_step
+                return answer
             except errors.LinkLost as error:
                 # A console ends after it has said what is wrong in words.
-                return self._last_words(error, words)
-            except BaseException:
-                conversation.close()
-                raise
-            text = raw.decode(errors='replace')
-            if (
-                conversation.in_step
-                and text.strip().startswith('<?xml')
-                and text.count('<?xml') == 1
-            ):
-                with self._guard:
-                    self._idle.append(conversation)
-            else:
-                # Out of step: the next answer might be that to another
-                # command.
-                conversation.close()
-            return text
+                return self._understand(words, self._last_words(error, words))
+            finally:
+                if kept:
+                    with self._guard:
+                        self._idle.append(conversation)
+                else:
+                    conversation.close()
         finally:
             free.release()
 
@@ -242,7 +254,7 @@ class Console:
             partial=error.partial,
         ) from error
 
-    def _judge(self, words: typing.Sequence[str], text: str) -> Answer:
+    def _understand(self, words: typing.Sequence[str], text: str) -> Answer:
         argv = ('gluster', *words)
         if _DOWN in text:
             raise errors.Unreachable(
@@ -251,9 +263,12 @@ class Console:
         if _TIMED_OUT in text:
             raise errors.TimedOut(self._node.name, argv, 120)
         try:
-            answer = parse_answer(text)
+            return parse_answer(text)
         except ValueError as error:
             raise errors.Garbled(self._node.name, argv, text) from error
+
+    def _judge(self, words: typing.Sequence[str], answer: Answer) -> Answer:
+        argv = ('gluster', *words)
         if answer.succeeded:
             return answer
         if _HALF_WAY.search(answer.message):

@@ -15,7 +15,7 @@ Manila's dictionaries come in, one service is called, and our errors go out
 as Manila's.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import time
 from typing import Any
@@ -34,7 +34,10 @@ from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import interrupted
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import options
+from manila_glusterfs_clone import periodic
 from manila_glusterfs_clone import pools
+from manila_glusterfs_clone import statistics
+from manila_glusterfs_clone import upkeep
 
 LOG = log.getLogger(__name__)
 CONF = cfg.CONF
@@ -46,15 +49,19 @@ EXTRA_SPEC_LAYOUT = 'glusterfs_clone:layout'
 Data = Mapping[str, Any]
 
 
+def _failure(text: str) -> Exception:
+    return exception.ShareBackendException(msg=text)  # type: ignore[no-any-return]
+
+
 @contextlib.contextmanager
-def _translated(verb: str, of: str) -> Iterator[None]:
+def _translated(
+    verb: str, of: str, into: Callable[[str], Exception] = _failure
+) -> Iterator[None]:
     try:
         yield
     except errors.Error as error:
         LOG.error('%s %s: %s', verb, of, error)
-        raise exception.ShareBackendException(
-            msg=f'{verb} {of}: {error}'
-        ) from error
+        raise into(f'{verb} {of}: {error}') from error
 
 
 class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
@@ -66,6 +73,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         super().__init__(False, *args, config_opts=[options.OPTS], **kwargs)
         self._backend: backend.Backend | None = None
         self._settled = False
+        self._upkeep: periodic.Periodic | None = None
 
     @property
     def _ours(self) -> backend.Backend:
@@ -79,6 +87,9 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
 
     def do_setup(self, context: Any) -> None:
         """Read the configuration; may be called again."""
+        if self._upkeep is not None:
+            self._upkeep.stop()
+            self._upkeep = None
         if self._backend is not None:
             self._backend.close()
         self._backend = backend.open_backend(
@@ -86,13 +97,16 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         )
         if not self._settled:
             # Once, since from its end on requests are worked on.
-            interrupted.settle(context, self._host(), self._backend.locks)
-            self._settled = True
+            self._settled = interrupted.settle(
+                context, self._host(), self._backend.locks
+            )
 
     def check_for_setup_error(self) -> None:
         """Refuse to serve, with every problem in one message."""
         with _translated('Setting up', self._backend_name()):
             self._ours.check()
+        if self._upkeep is None:
+            self._upkeep = upkeep.begin(self._ours, self._host())
 
     def _backend_name(self) -> str:
         return str(
@@ -166,6 +180,15 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             (ours.cloner if _is_cloned(share) else ours.shares).delete(
                 share['id']
             )
+
+    def unmanage(self, share: Data) -> None:
+        """Leave a share as it is, with no mark of ours on it."""
+        with _translated(
+            'Unmanaging share',
+            share['id'],
+            lambda text: exception.UnmanageInvalidShare(reason=text),
+        ):
+            self._ours.shares.disown(share['id'])
 
     def extend_share(
         self, share: Data, new_size: int, share_server: Any = None
@@ -254,47 +277,26 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
                 snapshot['id'], snapshot['share_instance_id']
             )
 
+    def unmanage_snapshot(self, snapshot: Data) -> None:
+        """Leave a snapshot as it is, with no mark of ours on it."""
+        with _translated(
+            'Unmanaging snapshot',
+            snapshot['id'],
+            lambda text: exception.UnmanageInvalidShareSnapshot(reason=text),
+        ):
+            self._ours.snapshots.disown(snapshot['id'])
+
     # -- statistics
 
     def _update_share_stats(self, data: Any = None) -> None:
-        settings = self._ours.settings
-        configuration = self.configuration
-        capacities = self._ours.capacities()
         super()._update_share_stats(
             {
-                'share_backend_name': settings.backend,
                 'vendor_name': 'Gluster',
                 'driver_version': VERSION,
                 'storage_protocol': PROTOCOL,
                 'snapshot_support': True,
                 'create_share_from_snapshot_support': True,
-                'pools': [
-                    {
-                        'pool_name': name,
-                        'total_capacity_gb': _gib(capacity.total),
-                        'free_capacity_gb': _gib(capacity.free),
-                        'provisioned_capacity_gb': _gib(capacity.provisioned),
-                        'max_over_subscription_ratio': (
-                            settings.limits.oversubscription
-                        ),
-                        'thin_provisioning': True,
-                        'reserved_percentage': (
-                            configuration.reserved_share_percentage
-                        ),
-                        'reserved_snapshot_percentage': (
-                            configuration.reserved_share_from_snapshot_percentage
-                            or configuration.reserved_share_percentage
-                        ),
-                        'reserved_share_extend_percentage': (
-                            configuration.reserved_share_extend_percentage
-                            or configuration.reserved_share_percentage
-                        ),
-                        'dedupe': False,
-                        'compression': False,
-                        'qos': False,
-                    }
-                    for name, capacity in capacities.items()
-                ],
+                **statistics.of(self._ours, self.configuration),
             }
         )
 
@@ -343,7 +345,3 @@ def _rule(rule: Data) -> native.Rule:
         access_to=rule['access_to'],
         access_level=rule['access_level'],
     )
-
-
-def _gib(size: int) -> float:
-    return round(size / pools.GIB, 2)

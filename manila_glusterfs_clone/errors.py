@@ -20,6 +20,8 @@ A remote action is *done*, *refused* or *unknown*, and the tree says which::
     │   │   ├── HostKeyRejected  the node is not who it should be
     │   │   └── CutOff           its glusterd misses most of its peers
     │   ├── CommandFailed        the command ran and said no (exit status)
+    │   │   ├── BadFileSystem    the kernel has given the file system up
+    │   │   └── InUse            somebody on the node holds it
     │   ├── GlusterRefused       glusterd said no (opRet, opErrno, opErrstr)
     │   │   ├── Busy             another transaction holds the lock
     │   │   ├── AlreadyExists    the name is taken
@@ -124,6 +126,36 @@ class CommandFailed(Refused):
         )
 
 
+class BadFileSystem(CommandFailed):
+    """The kernel has given a mounted file system up: a disk failed it."""
+
+
+class InUse(CommandFailed):
+    """A mount or LV that somebody on the node has open.
+
+    :param path: of the mount point or device.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        argv: Sequence[str],
+        status: int,
+        stdout: str,
+        stderr: str,
+        path: str,
+    ) -> None:
+        super().__init__(node, argv, status, stdout, stderr)
+        self.args = (node, tuple(argv), status, stdout, stderr, path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return (
+            f'{super().__str__()}; "fuser -vm {self.path}" there tells who '
+            f'holds it; try again when it is free'
+        )
+
+
 class GlusterRefused(Refused):
     """glusterd answered, and its answer was no."""
 
@@ -144,7 +176,20 @@ class GlusterRefused(Refused):
 
 
 class Busy(GlusterRefused):
-    """Another transaction holds the lock; the same may succeed later."""
+    """Another transaction holds the lock; the same may succeed later.
+
+    glusterd gives a lock back after three minutes at the latest, but not
+    always where a node was lost in the midst of it (glusterfs issues 283
+    and 4603).
+    """
+
+    def __str__(self) -> str:
+        return (
+            f'{super().__str__()}; if that lasts, "held by" in '
+            f'/var/log/glusterfs/glusterd.log there is followed by the UUID '
+            f'of the node that has the lock ("gluster pool list" names it): '
+            f'restart glusterd on it'
+        )
 
 
 class AlreadyExists(GlusterRefused):
@@ -171,6 +216,10 @@ class NotPossible(Refused):
 
 class Missing(NotPossible):
     """What should be worked on is not there, or was never finished."""
+
+
+class Held(NotPossible):
+    """Another operation had the lock all the time."""
 
 
 class TimedOut(Unknown):
@@ -226,10 +275,10 @@ class Garbled(Unknown):
         self.answer = answer
 
     def __str__(self) -> str:
+        said = self.answer.strip()[-EXCERPT:]
         return (
             f'node {self.node} answered {shlex.join(self.argv)!r} with '
-            f'something that cannot be understood: '
-            f'{self.answer.strip()[-EXCERPT:] or "nothing"}'
+            f'something that cannot be understood: {said!r}'
         )
 
 

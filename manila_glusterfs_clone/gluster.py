@@ -18,86 +18,30 @@ for success wherever gluster says so.
 
 from collections.abc import Iterable, Mapping, Sequence
 import contextlib
-import dataclasses
 from xml.etree import ElementTree
 
+from manila_glusterfs_clone import answers
 from manila_glusterfs_clone import console
 from manila_glusterfs_clone import errors
+
+Peer = answers.Peer
+Brick = answers.Brick
+Volume = answers.Volume
+Snapshot = answers.Snapshot
+SnapshotConfig = answers.SnapshotConfig
+BrickStatus = answers.BrickStatus
+MOST_SNAPSHOTS = answers.MOST_SNAPSHOTS
 
 #: Seconds that a read may take. A read touches this node's glusterd only
 #: and takes milliseconds, unless glusterd is down or hangs.
 READ_TIMEOUT = 20.0
 #: ``gluster volume heal … info`` asks every brick; the CLI gives it 600 s.
 HEAL_TIMEOUT = 615.0
+#: Every volume, where the state of the bricks of one is asked for.
+EVERY = 'all'
 
 #: An IP address that no client has: an allow-list of it admits nobody.
 NOBODY = '0.0.0.0'  # noqa: S104
-
-
-@dataclasses.dataclass(frozen=True)
-class Peer:
-    """A node of the trusted storage pool, as another one sees it."""
-
-    uuid: str
-    #: ``localhost`` for the node that was asked.
-    hostname: str
-    connected: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Brick:
-    """One brick of a volume."""
-
-    host: str
-    path: str
-    node_uuid: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Volume:
-    """A volume, as ``volume info`` has it."""
-
-    name: str
-    id: str
-    #: ``Created``, ``Started`` or ``Stopped``.
-    status: str
-    snapshot_count: int
-    copies: int
-    bricks: tuple[Brick, ...]
-    options: Mapping[str, str]
-
-    @property
-    def hex_id(self) -> str:
-        """The volume id as bricks are marked with it."""
-        return self.id.replace('-', '')
-
-    @property
-    def is_started(self) -> bool:
-        return self.status == 'Started'
-
-
-@dataclasses.dataclass(frozen=True)
-class Snapshot:
-    """A snapshot, as ``snapshot info`` has it."""
-
-    name: str
-    #: The id, in hex, of the volume that glusterd made for the snapshot:
-    #: what the names of its LVs begin with.
-    hex_id: str
-    #: The volume it was taken of.
-    origin: str
-    is_active: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class BrickStatus:
-    """Whether the process of a brick is up, and who is connected to it."""
-
-    node_uuid: str
-    path: str
-    online: bool
-    #: The addresses of its clients, without ports.
-    clients: frozenset[str]
 
 
 class Gluster:
@@ -113,9 +57,9 @@ class Gluster:
         answer = self._read('pool', 'list')
         return tuple(
             Peer(
-                uuid=_text(peer, 'uuid'),
-                hostname=_text(peer, 'hostname'),
-                connected=_text(peer, 'connected') == '1',
+                uuid=answers.text(peer, 'uuid'),
+                hostname=answers.text(peer, 'hostname'),
+                connected=answers.text(peer, 'connected') == '1',
             )
             for peer in answer.iterfind('peerStatus/peer')
         )
@@ -133,7 +77,7 @@ class Gluster:
         ``volume list`` that is missing is asked for by name.
         """
         listed = self.volume_names()
-        found = _volumes(self._read('volume', 'info'))
+        found = self._volumes()
         for name in listed - found.keys():
             if (volume := self.volume(name)) is not None:
                 found[name] = volume
@@ -142,14 +86,13 @@ class Gluster:
     def volume(self, name: str) -> Volume | None:
         """Give one volume, or None if there is none of that name."""
         try:
-            answer = self._read('volume', 'info', name)
+            return self._volumes(name).get(name)
         except errors.NotFound:
             return None
-        return _volumes(answer).get(name)
 
     def snapshots(self) -> dict[str, Snapshot]:
         """Give all snapshots by name."""
-        return _snapshots(self._read('snapshot', 'info'))
+        return answers.snapshots(self._read('snapshot', 'info'))
 
     def snapshot(self, name: str) -> Snapshot | None:
         """Give one snapshot, or None if there is none of that name."""
@@ -157,14 +100,14 @@ class Gluster:
             answer = self._read('snapshot', 'info', name)
         except errors.NotFound:
             return None
-        return _snapshots(answer).get(name)
+        return answers.snapshots(answer).get(name)
 
-    def deletes_snapshots(self) -> bool:
-        """Whether glusterd deletes old snapshots of its own accord."""
-        system = self._read('snapshot', 'config').find(
-            'snapConfig/systemConfig'
+    def snapshot_config(self, volume: str = '') -> SnapshotConfig:
+        """Give what holds for snapshots: of a volume, or of the cluster."""
+        words = (volume,) if volume else ()
+        return answers.snapshot_config(
+            self._read('snapshot', 'config', *words), volume
         )
-        return _text(system, 'autoDelete') == 'enable'
 
     def bricks(
         self, volume: str, *, clients: bool = False
@@ -172,23 +115,24 @@ class Gluster:
         """Give the state of the bricks of a started volume.
 
         Takes the volume's lock in glusterd, unlike the other reads, and so
-        may be refused as busy, and may make another command be.
+        may be refused as busy, and may make another command be. Of
+        :data:`EVERY` volume what is stopped or busy is left out.
         """
         words = ('clients',) if clients else ()
         answer = self._line.ask('volume', 'status', volume, *words)
         return tuple(
             BrickStatus(
-                node_uuid=_text(node, 'peerid'),
-                path=_text(node, 'path'),
-                online=_text(node, 'status') == '1',
+                node_uuid=answers.text(node, 'peerid'),
+                path=answers.text(node, 'path'),
+                online=answers.text(node, 'status') == '1',
                 clients=frozenset(
-                    _text(client, 'hostname').rpartition(':')[0]
+                    answers.text(client, 'hostname').rpartition(':')[0]
                     for client in node.iterfind('clientsStatus/client')
                 ),
             )
             for node in answer.root.iterfind('volStatus/volumes/volume/node')
             # The daemons of a volume stand in the same list.
-            if _text(node, 'path').startswith('/')
+            if answers.text(node, 'path').startswith('/')
         )
 
     def pending_heals(self, volume: str) -> int:
@@ -209,7 +153,7 @@ class Gluster:
                     'the cluster',
                     ('gluster', *words),
                     0,
-                    f'brick {_text(brick, "name")}: '
+                    f'brick {answers.text(brick, "name")}: '
                     f'{brick.findtext("status") or "no state"}',
                 )
             counts.append(int(text))
@@ -274,13 +218,20 @@ class Gluster:
         """Take a snapshot of a started volume; it is not activated."""
         self._line.ask('snapshot', 'create', name, volume, 'no-timestamp')
 
-    def activate_snapshot(self, name: str) -> None:
-        """Start the bricks of a snapshot, so that it can be cloned."""
+    def activate_snapshot(self, name: str, *, force: bool = False) -> None:
+        """Start the bricks of a snapshot, so that it can be cloned.
+
+        :param force: also where it is active on some nodes already.
+        """
+        words = ('force',) if force else ()
         with console.already('is already activated'):
-            self._line.ask('snapshot', 'activate', name)
+            self._line.ask('snapshot', 'activate', name, *words)
 
     def deactivate_snapshot(self, name: str) -> None:
-        """Stop the bricks of a snapshot."""
+        """Stop the bricks of a snapshot.
+
+        A peer where they are stopped already keeps the others from it.
+        """
         with console.already('is already deactivated'):
             self._line.ask('snapshot', 'deactivate', name)
 
@@ -300,48 +251,17 @@ class Gluster:
         with contextlib.suppress(errors.NotFound):
             self._line.ask('snapshot', 'delete', name)
 
+    def _volumes(self, *names: str) -> dict[str, Volume]:
+        words = ('volume', 'info', *names)
+        root = self._read(*words)
+        try:
+            return answers.volumes(root)
+        except ValueError as error:
+            # Another node may know better, or this one soon.
+            raise errors.Garbled(
+                self._line.name, ('gluster', *words), str(error)
+            ) from error
+
     def _read(self, *words: str) -> ElementTree.Element:
         """Ask what changes nothing, and takes no lock."""
         return self._line.ask(*words, timeout=READ_TIMEOUT, read=True).root
-
-
-def _text(element: ElementTree.Element | None, path: str) -> str:
-    return (element.findtext(path) or '') if element is not None else ''
-
-
-def _volumes(root: ElementTree.Element) -> dict[str, Volume]:
-    found = map(_volume, root.iterfind('volInfo/volumes/volume'))
-    return {volume.name: volume for volume in found}
-
-
-def _volume(element: ElementTree.Element) -> Volume:
-    bricks = []
-    for brick in element.iterfind('bricks/brick'):
-        host, _, path = _text(brick, 'name').partition(':')
-        bricks.append(Brick(host, path, _text(brick, 'hostUuid')))
-    return Volume(
-        name=_text(element, 'name'),
-        id=_text(element, 'id'),
-        status=_text(element, 'statusStr'),
-        snapshot_count=int(_text(element, 'snapshotCount') or 0),
-        copies=int(_text(element, 'replicaCount') or 1),
-        bricks=tuple(bricks),
-        options={
-            _text(option, 'name'): _text(option, 'value')
-            for option in element.iterfind('options/option')
-        },
-    )
-
-
-def _snapshots(root: ElementTree.Element) -> dict[str, Snapshot]:
-    found = map(_snapshot, root.iterfind('snapInfo/snapshots/snapshot'))
-    return {snapshot.name: snapshot for snapshot in found}
-
-
-def _snapshot(element: ElementTree.Element) -> Snapshot:
-    return Snapshot(
-        name=_text(element, 'name'),
-        hex_id=_text(element, 'snapVolume/name'),
-        origin=_text(element, 'snapVolume/originVolume/name'),
-        is_active=_text(element, 'snapVolume/status') == 'Started',
-    )

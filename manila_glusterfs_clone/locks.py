@@ -59,7 +59,7 @@ class Locks:
         """Keep others from this share.
 
         :param timeout: seconds to wait for it, if not as long as usual.
-        :raises errors.NotPossible: another operation had it all the time.
+        :raises errors.Held: another operation had it all the time.
         """
         with self._hold(f'share-{share_id}', timeout):
             yield
@@ -71,9 +71,19 @@ class Locks:
         """Keep others from this snapshot.
 
         :param timeout: seconds to wait for it, if not as long as usual.
-        :raises errors.NotPossible: another operation had it all the time.
+        :raises errors.Held: another operation had it all the time.
         """
         with self._hold(f'snapshot-{snapshot_id}', timeout):
+            yield
+
+    @contextlib.contextmanager
+    def upkeep(self, host: str) -> Iterator[None]:
+        """Keep others from a pass of the upkeep; it is not waited for.
+
+        :param host: whose it is: ``HOST@BACKEND``.
+        :raises errors.Held: one goes on.
+        """
+        with self._hold(f'upkeep-{host}', 0):
             yield
 
     @contextlib.contextmanager
@@ -113,8 +123,8 @@ class Locks:
             lock.release()
 
 
-def _waited(name: str, seconds: float) -> errors.NotPossible:
-    return errors.NotPossible(
+def _waited(name: str, seconds: float) -> errors.Held:
+    return errors.Held(
         f'another operation held the lock {name} for {seconds:g} s; try '
         f'again when it has ended'
     )

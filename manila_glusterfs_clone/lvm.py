@@ -22,6 +22,7 @@ status 5; ``lvremove`` refuses an LV that is in use, with ``-f`` too.
 from collections.abc import Iterable, Sequence
 import dataclasses
 import json
+import re
 from typing import Any
 
 from manila_glusterfs_clone import errors
@@ -43,6 +44,9 @@ _REPORT = (
     'lv_tags',
     'lv_dm_path',
 )
+
+#: What ``lvremove`` says of an LV that is mounted, or open.
+_IN_USE = re.compile(r'Logical volume (\S+) (?:contains a filesystem )?in use')
 
 #: LVM answers within this many seconds unless something is very wrong.
 TIMEOUT = 120.0
@@ -193,13 +197,38 @@ class Lvm:
             'lvchange', *(f'--addtag={tag}' for tag in sorted(tags)), *names
         )
 
+    def activate(self, name: str) -> None:
+        """Activate an LV, also one that is flagged to be passed over."""
+        self._run('lvchange', '--activate=y', '--ignoreactivationskip', name)
+
+    def remove_tags(self, names: Sequence[str], tags: Iterable[str]) -> None:
+        """Take tags off the LVs ``vg/lv``; one that is not there is fine."""
+        self._run(
+            'lvchange', *(f'--deltag={tag}' for tag in sorted(tags)), *names
+        )
+
     def extend(self, name: str, size: int) -> None:
         """Grow an LV to ``size`` bytes, more than it has."""
         self._run('lvextend', f'--size={size}b', name)
 
     def remove(self, *names: str) -> None:
-        """Remove LVs; LVM refuses one that is in use."""
-        self._run('lvremove', '--force', '--yes', *names)
+        """Remove LVs.
+
+        :raises errors.InUse: one is mounted, or open.
+        """
+        try:
+            self._run('lvremove', '--force', '--yes', *names)
+        except errors.CommandFailed as error:
+            if (match := _IN_USE.search(error.stderr)) is None:
+                raise
+            raise errors.InUse(
+                error.node,
+                error.argv,
+                error.status,
+                error.stdout,
+                error.stderr,
+                f'/dev/{match[1]}',
+            ) from error
 
     def _run(self, *argv: str) -> None:
         self._node.run(argv, timeout=TIMEOUT)

@@ -33,6 +33,9 @@ _XATTR = 'trusted.glusterfs.volume-id'
 _XATTR_LINE = re.compile(
     rf'^{re.escape(_XATTR)}=0x([0-9a-f]{{32}})$', re.MULTILINE
 )
+#: EIO and EUCLEAN: what an XFS that has shut itself down says to everything
+#: but ``statfs`` until it is unmounted, and what one that is damaged says.
+_GIVEN_UP = ('Input/output error', 'Structure needs cleaning')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +115,23 @@ class Mounts:
         )
 
     def unmount(self, target: str) -> None:
-        """Unmount; refused by the kernel while it is in use."""
-        self._run('umount', target)
+        """Unmount.
+
+        :raises errors.InUse: somebody has something open there.
+        """
+        try:
+            self._run('umount', target)
+        except errors.CommandFailed as error:
+            if 'target is busy' not in error.stderr:
+                raise
+            raise errors.InUse(
+                error.node,
+                error.argv,
+                error.status,
+                error.stdout,
+                error.stderr,
+                target,
+            ) from error
 
     def make_xfs(self, device: str) -> None:
         """Make an XFS on a device that has no file system.
@@ -157,18 +175,9 @@ class Mounts:
         """Give the volume id, in hex, that a brick is marked with.
 
         :return: None if the path, or its mark, does not exist.
+        :raises errors.BadFileSystem: the kernel gives it up.
         """
-        result = self._node.run(
-            [
-                'getfattr',
-                '--absolute-names',
-                '--encoding=hex',
-                f'--name={_XATTR}',
-                brick,
-            ],
-            timeout=TIMEOUT,
-            accept=(0, 1),
-        )
+        result = self._getfattr('--encoding=hex', f'--name={_XATTR}', brick)
         match = _XATTR_LINE.search(result.stdout)
         if match is not None:
             return match[1]
@@ -177,6 +186,38 @@ class Mounts:
         raise errors.Garbled(
             result.node, result.argv, result.stdout + result.stderr
         )
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file or directory.
+
+        :raises errors.BadFileSystem: the kernel gives it up.
+        """
+        return 'No such ' not in self._getfattr(path).stderr
+
+    def mark(self, brick: str, volume_hex: str) -> None:
+        """Mark a brick with the id, in hex, of the volume it is of."""
+        self._run(
+            'setfattr',
+            f'--name={_XATTR}',
+            f'--value=0x{volume_hex}',
+            brick,
+        )
+
+    def _getfattr(self, *words: str) -> remote.Result:
+        result = self._node.run(
+            ['getfattr', '--absolute-names', *words],
+            timeout=TIMEOUT,
+            accept=(0, 1),
+        )
+        if any(said in result.stderr for said in _GIVEN_UP):
+            raise errors.BadFileSystem(
+                result.node,
+                result.argv,
+                result.status,
+                result.stdout,
+                result.stderr,
+            )
+        return result
 
     def _run(self, *argv: str, disk: bool = False) -> None:
         self._node.run(argv, timeout=DISK_TIMEOUT if disk else TIMEOUT)

@@ -43,10 +43,14 @@ TAG_BRICK = 'manila.brick'
 TAG_SHARE = 'manila.share='
 TAG_SNAPSHOT = 'manila.snapshot='
 TAG_MOUNT = 'manila.mount='
+#: Of a snapshot that Manila manages no more: its name stays ours.
+TAG_UNMANAGED = 'manila.unmanaged'
 
 #: Volume options that say whose a volume is. A clone inherits them.
 OPTION_SHARE = 'user.manila.share'
 OPTION_BACKEND = 'user.manila.backend'
+#: What they are where Manila manages a share no more.
+UNMANAGED = 'unmanaged'
 
 _TAG_VALUE = re.compile(r'[A-Za-z0-9_+.\-/=!:&#]{1,900}')
 _PATH = re.compile(r'(/[A-Za-z0-9_+.\-]{1,200})+')

@@ -137,6 +137,28 @@ OPTS: list[cfg.Opt] = [
         help='How long, in seconds, an operation waits for another one on '
         'the same share or snapshot before it gives up.',
     ),
+    cfg.IntOpt(
+        'glusterfs_clone_reconcile_interval',
+        default=600,
+        min=0,
+        help='How often, in seconds, the shares are compared with what is '
+        'on the cluster, and what is amiss is put right: bricks that are '
+        'down, access lists that are not those of the rules, deletions that '
+        'failed, and what is left of shares that were deleted. 0 for '
+        'never, but when manila-share starts. The state of all bricks is '
+        'asked for each time, which holds up other commands to glusterd for '
+        'a moment, so it should not be less than a minute.',
+    ),
+    cfg.IntOpt(
+        'glusterfs_clone_orphan_grace',
+        default=3600,
+        min=0,
+        help='How long ago, in seconds, Manila must have deleted a share or '
+        'snapshot that is still on the cluster for the driver to remove it '
+        'there. Time to look at what was deleted by force, and more than '
+        'clocks of hosts differ by. It has no effect if '
+        'glusterfs_clone_reconcile_interval is 0.',
+    ),
 ]
 
 
@@ -173,6 +195,8 @@ class Settings:
     limits: Limits
     settle_timeout: float
     lock_timeout: float
+    reconcile_interval: float
+    orphan_grace: float
 
 
 def read(configuration: Any, backend: str) -> Settings:
@@ -198,4 +222,6 @@ def read(configuration: Any, backend: str) -> Settings:
         ),
         settle_timeout=configuration.glusterfs_clone_settle_timeout,
         lock_timeout=configuration.glusterfs_clone_lock_timeout,
+        reconcile_interval=configuration.glusterfs_clone_reconcile_interval,
+        orphan_grace=configuration.glusterfs_clone_orphan_grace,
     )

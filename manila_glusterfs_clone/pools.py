@@ -40,11 +40,14 @@ _PATIENCE = 30.0
 class ThinPool:
     """A thin pool on one node. Sizes are in bytes."""
 
+    #: ``vg/thinpool``.
+    name: str
     size: int
     data_percent: float
     metadata_percent: float
     #: The sum of the sizes of all thin volumes in it.
     provisioned: int
+    active: bool
     health: str
     zeroes: bool
 
@@ -80,12 +83,14 @@ def find(lvs: Iterable[lvm.LogicalVolume], name: str) -> ThinPool | None:
     for lv in lvs:
         if lv.is_thin_pool and lv.full_name == name:
             return ThinPool(
+                name=name,
                 size=lv.size,
                 data_percent=lv.data_percent,
                 metadata_percent=lv.metadata_percent,
                 provisioned=sum(
                     volume.size for volume in lvs if volume.pool_name == name
                 ),
+                active=lv.active,
                 health=lv.health,
                 zeroes=lv.zeroes,
             )
@@ -97,26 +102,62 @@ def obstacle(
 ) -> str | None:
     """Say what keeps ``size`` more bytes from being put on a pool."""
     if pool is None:
-        return 'it does not exist'
+        return (
+            'LVM does not see it; if it is there its disk may have failed: '
+            'look with "pvs" and "dmesg" on the node'
+        )
+    if not pool.active:
+        # As a boot leaves one whose metadata a failing disk has spoilt:
+        # "Check of pool failed (status:64). Manual repair required!"
+        return (
+            f'it is not active; "lvchange --activate y {pool.name}" '
+            f'activates it, or says why not; if it has to be repaired, '
+            f'"lvconvert --repair {pool.name}" does that, and then reboot '
+            f'the node'
+        )
     if pool.health:
-        return f'LVM says of its health: {pool.health}'
+        return f'LVM says of its health: {pool.health}{_cure(pool)}'
     if pool.data_percent >= limits.data_percent:
         return (
             f'its data space is {pool.data_percent:.1f} % full, the limit is '
-            f'{limits.data_percent} %'
+            f'{limits.data_percent} %{_make_room(pool)}'
         )
     if pool.metadata_percent >= limits.metadata_percent:
         return (
             f'its metadata space is {pool.metadata_percent:.1f} % full, the '
-            f'limit is {limits.metadata_percent} %'
+            f'limit is {limits.metadata_percent} %; extend it with '
+            f'"lvextend --poolmetadatasize +SIZE {pool.name}", or delete '
+            f'shares or snapshots'
         )
     if pool.provisioned + size > pool.size * limits.oversubscription:
         return (
             f'{(pool.provisioned + size) / GIB:.1f} GiB would be promised of '
             f'its {pool.size / GIB:.1f} GiB, more than '
-            f'max_over_subscription_ratio allows'
+            f'max_over_subscription_ratio allows{_make_room(pool)}'
         )
     return None
+
+
+def _make_room(pool: ThinPool) -> str:
+    return (
+        f'; extend it with "lvextend --size +SIZE {pool.name}", or delete '
+        f'shares or snapshots'
+    )
+
+
+def _cure(pool: ThinPool) -> str:
+    """Say what ends a state of LVM's (lvmthin(7))."""
+    if pool.health == 'out_of_data':
+        return _make_room(pool)
+    if pool.health == 'metadata_read_only':
+        return (
+            f'; unmount what is on it, deactivate it, and run "lvconvert '
+            f'--repair {pool.name}"'
+        )
+    return (
+        '; look for errors of its disk in the log of the kernel of the node, '
+        'and reboot the node when the disk is well again'
+    )
 
 
 class Pools:

@@ -11,7 +11,7 @@
 # under the License.
 """What is there against what should be: bringing shares back on line."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from oslo_log import log
 
@@ -21,6 +21,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import repair
 from manila_glusterfs_clone import sources
 from manila_glusterfs_clone import volumes
 
@@ -28,6 +29,9 @@ LOG = log.getLogger(__name__)
 
 #: Seconds to wait for a share that somebody is at work on.
 _PATIENCE = 1.0
+
+#: Tags of LVs that should be mounted and are not, by the name of the node.
+Unmounted = Mapping[str, frozenset[str]]
 
 
 class Reconciler:
@@ -44,11 +48,13 @@ class Reconciler:
         self._volumes = the_volumes
         self._sources = the_sources
         self._locks = mutex
+        #: What was said to be wrong, by what it is wrong with.
+        self._told: dict[str, str] = {}
 
     def heal(
         self, share_ids: Iterable[str]
     ) -> dict[str, gluster.Volume | errors.Error]:
-        """Bring shares on line: mount bricks, start volumes and bricks.
+        """Bring shares on line: repair bricks, start volumes and bricks.
 
         What clones that were killed have left of their snapshots is put in
         order. Never raises on account of the cluster.
@@ -62,65 +68,118 @@ class Reconciler:
             try:
                 # Who has the lock may be deleting it.
                 with self._locks.share(share_id, timeout=_PATIENCE):
-                    if names.share_tag(share_id) in unmounted:
-                        self._remount(share_id)
-                    healed[share_id] = self._heal(share_id)
-            except errors.Error as error:
-                LOG.error('Share %s is not on line: %s', share_id, error)
+                    healed[share_id] = self._heal(share_id, unmounted)
+            except errors.Held as error:
+                LOG.info('Share %s is being worked on: %s', share_id, error)
                 healed[share_id] = error
+            except errors.Error as error:
+                self._tell(f'share {share_id}', error)
+                healed[share_id] = error
+            except Exception as error:
+                # The others are looked at all the same.
+                LOG.exception('Share %s could not be looked at', share_id)
+                healed[share_id] = errors.Unsettled(
+                    f'share {share_id}', f'it could not be looked at: {error}'
+                )
+            else:
+                self._tell(f'share {share_id}', None)
         self._sources.tidy({names.volume(share_id) for share_id in wanted})
         return healed
 
-    def _unmounted(self) -> set[str]:
+    def _unmounted(self) -> Unmounted:
         """Give the tags of all LVs that should be mounted and are not."""
         seen, failed = self._cluster.try_everywhere(
-            lambda node: {
+            lambda node: frozenset(
                 tag for lv in bricks.unmounted(node) for tag in lv.tags
-            }
+            )
         )
         for node, error in failed.items():
             LOG.error('Bricks on node %s stay as they are: %s', node, error)
-        return set[str]().union(*seen.values())
+        return seen
 
-    def _remount(self, share_id: str) -> None:
-        tag = names.share_tag(share_id)
-
-        def remount(node: cluster.Node) -> None:
-            for lv in bricks.unmounted(node):
-                if tag in lv.tags:
-                    bricks.remount(node, lv)
-
-        _, failed = self._cluster.try_everywhere(remount)
-        for node, error in failed.items():
-            LOG.error('Bricks on node %s stay as they are: %s', node, error)
-
-    def _heal(self, share_id: str) -> gluster.Volume:
+    def _heal(self, share_id: str, unmounted: Unmounted) -> gluster.Volume:
         """Have started what is down; it is not waited for.
 
         A share whose node or disk is gone goes on with its other copies,
         and must not keep the next one waiting.
         """
         volume = self._volumes.finished(share_id)
-        name = volume.name
+        name, tag = volume.name, names.share_tag(share_id)
+        down = self._down(volume)
+        bad = {
+            node: path
+            for node, path in self._bricks(volume).items()
+            if node in down or tag in unmounted.get(node.name, ())
+        }
+        _, failed = self._cluster.try_everywhere(
+            lambda node: repair.repair(
+                node,
+                share_id,
+                volume,
+                bad[node],
+                lambda: self._cluster.read(repair.known),
+            ),
+            bad,
+        )
+        for node, path in bad.items():
+            self._tell(
+                f'brick {path} on node {node.name}', failed.get(node.name)
+            )
         if not volume.is_started:
             LOG.warning('Starting volume %s, as it is not', name)
-            self._cluster.change(
-                lambda line: line.start_volume(name), lambda line: False
-            )
-            return volume
-        down = [
-            brick.path
-            for brick in self._cluster.read(lambda line: line.bricks(name))
-            if not brick.online
-        ]
-        if down:
+        elif well := [node for node in down if node.name not in failed]:
             LOG.warning(
                 'Starting bricks of volume %s that are down: %s',
                 name,
-                ', '.join(down),
+                ', '.join(f'{node.name}:{bad[node]}' for node in well),
             )
-            self._cluster.change(
-                lambda line: line.start_volume(name, force=True),
-                lambda line: False,
-            )
+        else:
+            return volume
+        self._cluster.change(
+            # With force also without those that cannot be started.
+            lambda line: line.start_volume(
+                name, force=volume.is_started or bool(failed)
+            ),
+            lambda line: False,
+        )
         return volume
+
+    def _bricks(self, volume: gluster.Volume) -> dict[cluster.Node, str]:
+        """Give the paths of the bricks on the nodes that are known."""
+        return {
+            member.node: brick.path
+            for brick in volume.bricks
+            for member in self._cluster.members()
+            if member.uuid == brick.node_uuid
+        }
+
+    def _down(self, volume: gluster.Volume) -> list[cluster.Node]:
+        """Give the nodes on which a brick is down.
+
+        Nodes that are down themselves are not told of by glusterd.
+        """
+        if not volume.is_started:
+            return list(self._bricks(volume))
+        online = {
+            brick.node_uuid: brick.online
+            for brick in self._cluster.read(
+                lambda line: line.bricks(volume.name)
+            )
+        }
+        return [
+            member.node
+            for member in self._cluster.members()
+            if online.get(member.uuid) is False
+        ]
+
+    def _tell(self, what: str, error: Exception | None) -> None:
+        """Say what is wrong with something once, and again if it differs."""
+        text = str(error) if error else ''
+        if text and self._told.get(what) != text:
+            # The text may begin with that already.
+            said = text.removeprefix(f'{what}: ')
+            LOG.error('The %s is not on line: %s', what, said)
+        if text:
+            self._told[what] = text
+        else:
+            self._told.pop(what, None)

@@ -155,6 +155,36 @@ class Shares:
                     return dict(refused)
             return dict(self._access.apply(name, [*old, *new], revoking=False))
 
+    def disown(self, share_id: str) -> None:
+        """Leave a share to whoever manages it from now on, as it is.
+
+        Of our marks the bricks keep those by which nodes mount them at boot.
+
+        :raises errors.NotPossible: a node is away, and would keep them all.
+        """
+        tag = names.share_tag(share_id)
+
+        def disown(node: cluster.Node) -> None:
+            lvs = node.lvm.volumes()
+            bricks.require_pools(node, lvs)
+            if own := [lv.full_name for lv in lvs if tag in lv.tags]:
+                node.lvm.remove_tags(own, [tag])
+
+        with self._locks.share(share_id):
+            self._cluster.require_all_connected()
+            # In this order: while the LVs are marked, it can be deleted.
+            self._volumes.disown(share_id)
+            self._cluster.everywhere(disown)
+
+    def is_disowned(self, share_id: str) -> bool:
+        """Whether a share was left to somebody else."""
+        name = names.volume(share_id)
+        volume = self._cluster.read(lambda line: line.volume(name))
+        return volume is not None and names.UNMANAGED in (
+            volume.options.get(names.OPTION_BACKEND),
+            volume.options.get(names.OPTION_SHARE),
+        )
+
     def delete(self, share_id: str) -> None:
         """Delete a share and all its data; fine if there is nothing."""
         with self._locks.share(share_id):
@@ -175,6 +205,7 @@ class Shares:
         # connected again.
         self._cluster.require_all_connected()
         volume = self._cluster.read(lambda line: line.volume(name))
+        pools_of: dict[str, set[str]] | None = None
         if volume is None:
             # It may be being made, at the behest of a process that was
             # killed. Making it holds the lock of its name in glusterd, and
@@ -190,7 +221,7 @@ class Shares:
                     f'that have to be deleted first; "gluster snapshot list '
                     f'{name}" names them'
                 )
-            self._claim(share_id, volume)
+            pools_of = self._claim(share_id, volume)
             LOG.info('Deleting volume %s', name)
             self._cluster.change(
                 lambda line: line.stop_volume(name),
@@ -202,34 +233,57 @@ class Shares:
             )
         target = names.mount_point(self._brick_root, share_id)
 
-        def reclaim(node: cluster.Node) -> None:
+        def require_forgotten(node: cluster.Node) -> None:
             if node.gluster.volume(name) is not None:
                 raise errors.Unsettled(
                     f'volume {name}',
                     f'it was deleted, and glusterd on node {node.name} still '
-                    f'has it; delete the share again',
+                    f'has it; delete the share again in a minute, and if '
+                    f'that says the same restart glusterd there before',
                 )
-            if not bricks.reclaim(node, lambda lv: tag in lv.tags):
+
+        def reclaim(node: cluster.Node) -> None:
+            pools_there = (
+                None if pools_of is None else pools_of.get(node.name, ())
+            )
+            if not bricks.reclaim(
+                node, lambda lv: tag in lv.tags, pools_there
+            ):
                 # Its mount point may be there all the same.
                 bricks.remove_mount_point(node, target)
 
+        # All of them first: one that still has it gives it to the others, and
+        # glusterd 11 does not start without the bricks of a clone.
+        self._cluster.everywhere(require_forgotten)
         self._cluster.everywhere(reclaim)
 
-    def _claim(self, share_id: str, volume: gluster.Volume) -> None:
-        """Tag LVs that glusterd made for a clone and nobody tagged yet.
+    def _claim(
+        self, share_id: str, volume: gluster.Volume
+    ) -> dict[str, set[str]]:
+        """Tag LVs that nobody tagged yet, as those that glusterd made.
 
         Once the volume is deleted, nothing else tells whose they are.
+
+        :return: the thin pools they lie in, by the name of the node.
+        :raises errors.NotPossible: there may be one that LVM does not see,
+            and that would stay.
         """
         tag = names.share_tag(share_id)
+        pools_of: dict[str, set[str]] = {}
 
         def claim(node: cluster.Node, path: str) -> None:
-            bare = [
-                lv.full_name
-                for lv in bricks.of_volume(node.lvm.volumes(), volume.hex_id)
-                if tag not in lv.tags
-            ]
+            lvs = node.lvm.volumes()
+            made = bricks.of_volume(lvs, volume.hex_id)
+            own = {*made, *(lv for lv in lvs if tag in lv.tags)}
+            if not own:
+                bricks.require_pools(node, lvs)
+                place = bricks.inventory(node).place(path)
+                own = {place.lv} if place is not None else set()
+            pools_of[node.name] = {lv.pool_name for lv in own if lv.pool}
+            bare = [lv.full_name for lv in own if tag not in lv.tags]
             if bare:
                 where = names.mount_tag(path.rpartition('/')[0])
                 node.lvm.add_tags(bare, [tag, where])
 
         self._volumes.on_bricks(volume, claim)
+        return pools_of

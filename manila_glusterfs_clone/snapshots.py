@@ -57,20 +57,21 @@ class Snapshots:
     def create(self, snapshot_id: str, share_id: str) -> None:
         """Take a snapshot of a share, all bricks at one moment.
 
-        :raises errors.NotPossible: a copy of some data is not up to date,
-            a pool has no room, or glusterd would delete older snapshots.
+        :raises errors.NotPossible: there are as many as there may be,
+            glusterd would delete older ones, a pool has no room, or a copy
+            of some data is not up to date.
         """
         name = names.snapshot(snapshot_id)
         with self._locks.share(share_id):
+            if self._cluster.read(lambda line: line.snapshot(name)):
+                # Such a one may be in use, and must not be undone.
+                LOG.info('Snapshot %s is there already', snapshot_id)
+                with self._locks.snapshot(snapshot_id):
+                    self._claim(snapshot_id, {})
+                return
             volume = self._volumes.get(share_id)
+            self._require_permitted(volume)
             self._cluster.require_all_connected()
-            if self._cluster.read(lambda line: line.deletes_snapshots()):
-                raise errors.NotPossible(
-                    'the snapshot option auto-delete of the cluster is '
-                    'enabled: glusterd would delete the oldest snapshots of '
-                    'a share by itself; "gluster snapshot config '
-                    'auto-delete disable" ends that'
-                )
             self._pools.require_room(
                 {
                     node: pools.Need(place.lv.pool_name, 0, place.lvs)
@@ -90,7 +91,26 @@ class Snapshots:
                     lambda line: line.create_snapshot(name, volume.name),
                     lambda line: line.snapshot(name) is not None,
                 )
-                self._claim(snapshot_id)
+                self._claim(snapshot_id, {})
+
+    def _require_permitted(self, volume: gluster.Volume) -> None:
+        name = volume.name
+        config = self._cluster.read(lambda line: line.snapshot_config(name))
+        if config.auto_delete:
+            raise errors.NotPossible(
+                'the snapshot option auto-delete of the cluster is '
+                'enabled: glusterd would delete the oldest snapshots of '
+                'a share by itself; "gluster snapshot config '
+                'auto-delete disable" ends that'
+            )
+        if volume.snapshot_count >= config.hard_limit:
+            raise errors.NotPossible(
+                f'volume {name} has {volume.snapshot_count} snapshots, and '
+                f'glusterd lets it have {config.hard_limit}; delete some, or '
+                f'raise the limit, up to {gluster.MOST_SNAPSHOTS}: "gluster '
+                f'snapshot config {name} snap-max-hard-limit NUMBER" for the '
+                f'volume, and without its name for the cluster'
+            )
 
     def _await_healing(self, volume: gluster.Volume) -> None:
         """Wait until all copies are the same.
@@ -116,30 +136,44 @@ class Snapshots:
                 )
             time.sleep(2)
 
-    def _claim(self, snapshot_id: str) -> None:
-        """Tag the LVs that glusterd made for a snapshot."""
+    def _claim(self, snapshot_id: str, pools_of: dict[str, set[str]]) -> None:
+        """Tag the LVs that glusterd made for a snapshot.
+
+        :param pools_of: is given the thin pools that they lie in, by the
+            name of the node.
+        :raises errors.NotPossible: there may be one that LVM does not see,
+            and that would stay.
+        """
         name = names.snapshot(snapshot_id)
         tag = names.snapshot_tag(snapshot_id)
         snapshot = self._cluster.read(lambda line: line.snapshot(name))
         if snapshot is None:
             raise errors.Unsettled(
-                f'snapshot {name}', 'it is gone just after it was taken'
+                f'snapshot {name}',
+                'it is gone just after it was taken; take another one',
             )
 
         def claim(node: cluster.Node) -> int:
-            found = bricks.of_volume(node.lvm.volumes(), snapshot.hex_id)
+            lvs = node.lvm.volumes()
+            found = bricks.of_volume(lvs, snapshot.hex_id)
+            if not found and node in holders:
+                bricks.require_pools(node, lvs)
+            pools_of[node.name] = {lv.pool_name for lv in found if lv.pool}
             bare = [lv.full_name for lv in found if tag not in lv.tags]
             if bare:
                 node.lvm.add_tags(bare, [tag])
             return len(found)
 
-        found = self._cluster.everywhere(claim)
         origin = self._cluster.read(lambda line: line.volume(snapshot.origin))
+        holders = bricks.holders(self._cluster, origin)
+        found = self._cluster.everywhere(claim)
         if origin is not None and sum(found.values()) != len(origin.bricks):
             raise errors.Unsettled(
                 f'snapshot {name}',
                 f'it has {sum(found.values())} logical volumes for the '
-                f'{len(origin.bricks)} bricks of its volume',
+                f'{len(origin.bricks)} bricks of its volume ('
+                + ', '.join(f'{node}: {n}' for node, n in found.items())
+                + '); delete it and take another one',
             )
 
     def delete(self, snapshot_id: str, share_id: str) -> None:
@@ -164,8 +198,10 @@ class Snapshots:
         if snapshot is None:
             self._await_transactions(names.volume(share_id))
             snapshot = self._cluster.read(lambda line: line.snapshot(name))
+        pools_of: dict[str, set[str]] | None = None
         if snapshot is not None:
-            self._claim_leniently(snapshot_id)
+            pools_of = {}
+            self._claim_leniently(snapshot_id, pools_of)
             # Nothing else tells of what clones have left when it is gone.
             self._sources.settle(name)
             self._remove_mount_points(snapshot)
@@ -175,16 +211,65 @@ class Snapshots:
             )
         tag = names.snapshot_tag(snapshot_id)
 
-        def reclaim(node: cluster.Node) -> None:
+        def require_forgotten(node: cluster.Node) -> None:
             if node.gluster.snapshot(name) is not None:
                 raise errors.Unsettled(
                     f'snapshot {name}',
                     f'it was deleted, and glusterd on node {node.name} still '
-                    f'has it; delete it again',
+                    f'has it{_holders(node, tag)}; restart glusterd there, '
+                    f'and delete it again',
                 )
-            bricks.reclaim(node, lambda lv: tag in lv.tags)
 
+        def reclaim(node: cluster.Node) -> None:
+            pools_there = (
+                None if pools_of is None else pools_of.get(node.name, ())
+            )
+            bricks.reclaim(node, lambda lv: tag in lv.tags, pools_there)
+
+        # All of them first: one that still has it gives it to the others.
+        self._cluster.everywhere(require_forgotten)
         self._cluster.everywhere(reclaim)
+
+    def disown(self, snapshot_id: str) -> None:
+        """Leave a snapshot to whoever manages it from now on, as it is.
+
+        :raises errors.NotPossible: a node is away, and would keep our marks.
+        """
+        name = names.snapshot(snapshot_id)
+        tag = names.snapshot_tag(snapshot_id)
+
+        def disown(node: cluster.Node) -> None:
+            seen = node.lvm.volumes()
+            bricks.require_pools(node, seen)
+            lvs = [
+                lv
+                for lv in seen
+                if tag in lv.tags or bricks.volume_hex_of(lv.name) == hex_id
+            ]
+            if lvs:
+                # In this order: at no moment is it nobody's.
+                full_names = [lv.full_name for lv in lvs]
+                node.lvm.add_tags(full_names, [names.TAG_UNMANAGED])
+                node.lvm.remove_tags(full_names, [tag])
+
+        with self._locks.snapshot(snapshot_id):
+            self._cluster.require_all_connected()
+            snapshot = self._cluster.read(lambda line: line.snapshot(name))
+            hex_id = snapshot.hex_id if snapshot else '(none)'
+            self._cluster.everywhere(disown)
+
+    def is_disowned(self, snapshot_id: str) -> bool:
+        """Whether a snapshot was left to somebody else."""
+        name = names.snapshot(snapshot_id)
+        snapshot = self._cluster.read(lambda line: line.snapshot(name))
+        if snapshot is None:
+            return False
+        seen = self._cluster.everywhere(lambda node: node.lvm.volumes())
+        return any(
+            names.TAG_UNMANAGED in lv.tags
+            for lvs in seen.values()
+            for lv in bricks.of_volume(lvs, snapshot.hex_id)
+        )
 
     def _remove_mount_points(self, snapshot: gluster.Snapshot) -> None:
         """Remove what it was mounted on, while it tells what that was."""
@@ -210,11 +295,28 @@ class Snapshots:
                 lambda line: _ignore(line.bricks(volume)), lambda line: False
             )
 
-    def _claim_leniently(self, snapshot_id: str) -> None:
+    def _claim_leniently(
+        self, snapshot_id: str, pools_of: dict[str, set[str]]
+    ) -> None:
         try:
-            self._claim(snapshot_id)
+            self._claim(snapshot_id, pools_of)
         except errors.Unsettled as error:
             LOG.warning('Deleting it all the same: %s', error)
+
+
+def _holders(node: cluster.Node, tag: str) -> str:
+    """Say how to find who keeps glusterd from removing what is tagged.
+
+    10.3 keeps a snapshot whose LV it cannot remove, to remove it when it is
+    started again, and may not start as long as it cannot.
+    """
+    left = [lv.full_name for lv in node.lvm.volumes() if tag in lv.tags]
+    if not left:
+        return ''
+    return (
+        f', and its logical volume {left[0]}; "fuser -vm /dev/{left[0]}" '
+        f'there tells who holds that, free it first'
+    )
 
 
 def _ignore(_answer: object) -> None:

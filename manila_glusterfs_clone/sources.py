@@ -26,7 +26,7 @@ at work for one that was killed; it holds the snapshot's lock then, so that
 putting it to rest waits for the end of that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 
 from oslo_log import log
@@ -71,7 +71,8 @@ class Sources:
     def examine(self, snapshot_id: str) -> Source:
         """Look at a snapshot and its LVs.
 
-        :raises errors.NotPossible: there is none.
+        :raises errors.NotPossible: there is none, or LVM on a node does not
+            see all there may be of it.
         :raises errors.Unsettled: it has no LVs.
         """
         name = names.snapshot(snapshot_id)
@@ -85,10 +86,17 @@ class Sources:
             node: bricks.of_volume(seen[node.name], snapshot.hex_id)
             for node in self._cluster.nodes
         }
+        origin = self._cluster.read(lambda line: line.volume(snapshot.origin))
+        holders = bricks.holders(self._cluster, origin)
+        for node, found in lvs.items():
+            if not found and node in holders:
+                bricks.require_pools(node, seen[node.name])
         own = [lv for found in lvs.values() for lv in found]
         if not own:
             raise errors.Unsettled(
-                f'snapshot {name}', 'no node has a logical volume of it'
+                f'snapshot {name}',
+                'no node has a logical volume of it, and its data is lost; '
+                'delete it',
             )
         return Source(
             snapshot=snapshot,
@@ -99,17 +107,56 @@ class Sources:
 
     def activate(self, name: str) -> None:
         """Start the bricks of a snapshot, so that it can be cloned."""
-        self._cluster.change(
-            lambda line: line.activate_snapshot(name),
-            lambda line: _is_active(line.snapshot(name)),
-        )
+        force = False
+
+        def activate(line: gluster.Gluster) -> None:
+            nonlocal force
+            try:
+                line.activate_snapshot(name, force=force)
+            except errors.Unknown:
+                # It may be active on some nodes, the one that tells
+                # included, and without force it would stay so.
+                force = True
+                raise
+
+        self._cluster.change(activate, lambda line: False)
 
     def put_to_rest(self, name: str) -> None:
-        """Stop the bricks of a snapshot, when no clone is under way."""
+        """Stop the bricks of a snapshot, when no clone is under way.
+
+        glusterd refuses where the snapshot is active on some nodes only, as
+        a node whose disk failed leaves it; then it is activated on all.
+
+        :raises errors.Unsettled: it is active on some nodes still.
+        """
+        self._deactivate(name)
+        if not self._active_on(name):
+            return
+        self._cluster.change(
+            lambda line: line.activate_snapshot(name, force=True),
+            lambda line: False,
+        )
+        self._deactivate(name)
+        if still := self._active_on(name):
+            raise errors.Unsettled(
+                f'snapshot {name}',
+                f'it is active on {", ".join(still)} and on other nodes it '
+                f'is not; "gluster snapshot activate {name} force" and '
+                f'"gluster snapshot deactivate {name}" end that',
+            )
+
+    def _deactivate(self, name: str) -> None:
         self._cluster.change(
             lambda line: line.deactivate_snapshot(name),
             lambda line: not _is_active(line.snapshot(name)),
         )
+
+    def _active_on(self, name: str) -> list[str]:
+        """Name the nodes whose own glusterd has a snapshot active."""
+        seen, _ = self._cluster.try_everywhere(
+            lambda node: _is_active(node.gluster.snapshot(name))
+        )
+        return [node for node, active in seen.items() if active]
 
     def settle(self, name: str) -> None:
         """Put a snapshot to rest, and see to what clones of it have left.
@@ -120,7 +167,7 @@ class Sources:
         snapshot = self._cluster.read(lambda line: line.snapshot(name))
         if snapshot is None:
             return
-        if snapshot.is_active:
+        if snapshot.is_active or self._active_on(name):
             LOG.warning('Putting snapshot %s to rest', name)
             self.put_to_rest(name)
         source = snapshot.hex_id
@@ -203,35 +250,47 @@ class Sources:
             with self._locks.snapshot(snapshot_id, timeout=_PATIENCE):
                 self._cluster.require_all_connected()
                 self.settle(names.snapshot(snapshot_id))
+        except errors.Held as error:
+            LOG.info('Snapshot %s is being worked on: %s', snapshot_id, error)
         except errors.Error as error:
             LOG.warning('Snapshot %s is left as it is: %s', snapshot_id, error)
 
     def _unsettled(self, origins: set[str] | None) -> set[str]:
-        found = set()
-        ours = {}
         snapshots = self._cluster.read(lambda line: line.snapshots())
-        for name, snapshot in snapshots.items():
-            snapshot_id = names.snapshot_of_name(name)
-            if snapshot_id and (origins is None or snapshot.origin in origins):
-                ours[snapshot.hex_id] = snapshot_id
-                if snapshot.is_active:
-                    found.add(snapshot_id)
-        if ours:
-            seen, _ = self._cluster.try_everywhere(
-                lambda node: node.lvm.volumes()
-            )
-            for lvs in seen.values():
-                sources = {
-                    bricks.volume_hex_of(lv.origin)
-                    for lv in lvs
-                    if _is_bare_clone(lv)
-                }
-                found.update(
-                    owner
-                    for hex_id, owner in ours.items()
-                    if hex_id in sources
-                )
-        return found
+        if not any(map(names.snapshot_of_name, snapshots)):
+            return set()
+        seen, _ = self._cluster.try_everywhere(lambda node: node.lvm.volumes())
+        return unsettled(snapshots, seen.values(), origins)
+
+
+def unsettled(
+    snapshots: Mapping[str, gluster.Snapshot],
+    nodes: Iterable[Sequence[lvm.LogicalVolume]],
+    origins: set[str] | None,
+) -> set[str]:
+    """Give the ids of our snapshots that a clone may have left something of.
+
+    :param nodes: the LVs of each.
+    :param origins: names of the volumes whose snapshots are looked at; None
+        for those of all shares.
+    """
+    lvs = [lv for node in nodes for lv in node]
+    unmanaged = {
+        bricks.volume_hex_of(lv.name)
+        for lv in lvs
+        if names.TAG_UNMANAGED in lv.tags
+    }
+    cloned = {
+        bricks.volume_hex_of(lv.origin) for lv in lvs if _is_bare_clone(lv)
+    }
+    return {
+        snapshot_id
+        for name, snapshot in snapshots.items()
+        if (snapshot_id := names.snapshot_of_name(name))
+        and (origins is None or snapshot.origin in origins)
+        and snapshot.hex_id not in unmanaged
+        and (snapshot.is_active or snapshot.hex_id in cloned)
+    }
 
 
 def _is_active(snapshot: gluster.Snapshot | None) -> bool:

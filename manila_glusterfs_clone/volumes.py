@@ -33,6 +33,12 @@ LOG = log.getLogger(__name__)
 #: Seconds within which the bricks of a started volume come on line.
 _ONLINE = 120.0
 
+#: A copy that is healed is written whole. Else what differs only is: both
+#: sides read their copies and compare sums, and a brick whose thin pool was
+#: full reads from memory what never reached its disk. Its copy was taken for
+#: healed, and was another one after a reboot (seen on 10.3 and 11.1).
+_WHOLE = {'cluster.data-self-heal-algorithm': 'full'}
+
 
 class Volumes:
     """The volumes of the shares of one back end."""
@@ -69,6 +75,11 @@ class Volumes:
         """
         volume = self.get(share_id)
         marked = volume.options.get(names.OPTION_SHARE)
+        if marked == names.UNMANAGED:
+            raise errors.Missing(
+                f'volume {volume.name} was left to be managed by somebody '
+                f'else than Manila'
+            )
         if marked != names.checked_id(share_id):
             raise errors.Missing(
                 f'volume {volume.name} was never finished, and may admit the '
@@ -100,7 +111,10 @@ class Volumes:
             names.OPTION_SHARE: names.checked_id(share_id),
             names.OPTION_BACKEND: self._backend,
         }
-        for option in self._access.inherited(self.get(share_id)):
+        volume = self.get(share_id)
+        if volume.copies > 1:
+            options |= _WHOLE
+        for option in self._access.inherited(volume):
             self._drop(name, option)
         self._cluster.change(
             lambda line: line.set_options(name, options),
@@ -108,6 +122,24 @@ class Volumes:
                 options.items() <= _options(line.volume(name)).items()
             ),
         )
+
+    def disown(self, share_id: str) -> None:
+        """Have a volume be marked as nobody's; fine if there is none.
+
+        The marks are overwritten: glusterd does not reset options that it
+        does not know, ``Option user.… does not exist`` (11.1).
+        """
+        name = names.volume(share_id)
+        marks = dict.fromkeys(
+            (names.OPTION_BACKEND, names.OPTION_SHARE), names.UNMANAGED
+        )
+        if _options(self._cluster.read(lambda line: line.volume(name))):
+            self._cluster.change(
+                lambda line: line.set_options(name, marks),
+                lambda line: (
+                    marks.items() <= _options(line.volume(name)).items()
+                ),
+            )
 
     def _drop(self, name: str, option: str) -> None:
         LOG.info('Dropping option %s of volume %s', option, name)
@@ -122,12 +154,13 @@ class Volumes:
         :raises errors.Missing: it was never closed.
         :raises errors.Unsettled: a brick stays down, or is a wrong one.
         """
-        name = self.finished(share_id).name
+        volume = self.finished(share_id)
+        name = volume.name
         self._cluster.change(
             lambda line: line.start_volume(name),
             lambda line: is_started(line.volume(name)),
         )
-        self._await_bricks(name)
+        self._await_bricks(volume)
         volume = self.get(share_id)
         self.on_bricks(
             volume,
@@ -135,27 +168,36 @@ class Volumes:
         )
         return volume
 
-    def _await_bricks(self, name: str) -> None:
+    def _await_bricks(self, volume: gluster.Volume) -> None:
+        name = volume.name
+        wanted = {(brick.node_uuid, brick.path) for brick in volume.bricks}
         deadline = time.monotonic() + _ONLINE
         while True:
             try:
-                down = [
-                    brick.path
+                # Those of a node without glusterd are not in the list.
+                online = {
+                    (brick.node_uuid, brick.path)
                     for brick in self._cluster.read(
                         lambda line: line.bricks(name)
                     )
-                    if not brick.online
-                ]
-                if not down:
+                    if brick.online
+                }
+                if wanted <= online:
                     return
             except errors.Busy:
-                down = ['(not known yet)']
+                online = set()
             if time.monotonic() >= deadline:
+                down = sorted(
+                    f'{brick.host}:{brick.path}'
+                    for brick in volume.bricks
+                    if (brick.node_uuid, brick.path) not in online
+                )
                 raise errors.Unsettled(
                     f'volume {name}',
                     f'bricks are not on line {_ONLINE:g} s after it was '
-                    f'started: {", ".join(down)}; see the logs below '
-                    f'/var/log/glusterfs/bricks on their nodes',
+                    f'started: {", ".join(down)}; see that glusterd runs on '
+                    f'their nodes, and the logs below '
+                    f'/var/log/glusterfs/bricks there',
                 )
             time.sleep(0.5)
 
@@ -178,12 +220,11 @@ class Volumes:
         paths = self._paths(volume)
 
         def locate(node: cluster.Node) -> bricks.Place:
-            place = bricks.inventory(node).place(paths[node])
+            seen = bricks.inventory(node)
+            place = seen.place(paths[node])
             if place is None:
-                raise errors.Unsettled(
-                    f'brick {paths[node]} on node {node.name}',
-                    'it is not on a mounted logical volume',
-                )
+                bricks.require_pools(node, seen.lvs)
+                raise bricks.not_mounted(node, paths[node])
             return place
 
         found = self._cluster.everywhere(locate, paths)

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the tests that need a lab are told on the command line."""
+"""What tests are told on the command line."""
 
 import pytest
 
@@ -30,4 +30,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         '--manila',
         metavar='VERSION',
         help='the release of Manila to test with (tests/cloud)',
+    )
+    parser.addoption(
+        '--fault-table',
+        metavar='FILE',
+        help='append to this file what came of each fault at each step',
+    )
+    parser.addoption(
+        '--every-fault',
+        action='store_true',
+        help='the whole table of faults, not a sample (tests/functional)',
+    )
+    parser.addoption(
+        '--fault-operation',
+        metavar='NAME',
+        help='have this operation go wrong only (tests/functional)',
     )

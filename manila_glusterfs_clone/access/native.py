@@ -250,6 +250,10 @@ class NativeAccess:
                 self._await_eviction(name, plan.options[ALLOW].split(','))
         return plan.refused
 
+    def holds(self, volume: gluster.Volume, rules: Iterable[Rule]) -> bool:
+        """Whether a volume lets in those that these rules let in."""
+        return _holds(volume, self.plan(rules))
+
     def _require_no_stray_bricks(self, volume: gluster.Volume) -> None:
         """Make sure that no brick goes on under the rules of before.
 

@@ -17,10 +17,14 @@ import shlex
 
 SCRIPT = 'mount-bricks'
 UNIT = 'manila-glusterfs-clone-bricks.service'
+DROP_IN = 'glusterd.conf'
 SUDOERS = 'sudoers'
 
 SCRIPT_PATH = f'/usr/local/lib/manila-glusterfs-clone/{SCRIPT}'
 UNIT_PATH = f'/etc/systemd/system/{UNIT}'
+DROP_IN_PATH = (
+    '/etc/systemd/system/glusterd.service.d/manila-glusterfs-clone.conf'
+)
 SUDOERS_PATH = '/etc/sudoers.d/manila-glusterfs-clone'
 
 _END = 'END-OF-FILE'
@@ -53,6 +57,7 @@ def installer(user: str, public_key: str) -> str:
         'umask 022',
         *_file(SCRIPT_PATH, '0755', text(SCRIPT)),
         *_file(UNIT_PATH, '0644', text(UNIT)),
+        *_file(DROP_IN_PATH, '0644', text(DROP_IN)),
         *_file(f'{SUDOERS_PATH}.new', '0440', sudoers(user)),
         f'if ! visudo -c -q -f {SUDOERS_PATH}.new; then',
         f'    rm -f {SUDOERS_PATH}.new',

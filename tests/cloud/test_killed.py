@@ -42,7 +42,11 @@ rm /run/watching
 """
 
 #: States in which users can do nothing.
-_TRANSITIONS = {'creating', 'deleting', 'extending', 'ensuring', 'syncing'}
+_TRANSITIONS = {
+    *('creating', 'deleting', 'extending', 'ensuring', 'syncing'),
+    # Those of rules.
+    *('queued_to_apply', 'applying', 'queued_to_deny', 'denying'),
+}
 
 
 @dataclass(frozen=True)
@@ -133,10 +137,17 @@ def _listed(project: Project, *what: str) -> dict[str, str]:
     return {each['ID']: each['Status'] for each in listed}
 
 
-def _settled(project: Project) -> bool:
+def _rules(scene: Scene) -> dict[str, str]:
+    """Whom the share is to admit, and the states of these rules."""
+    listed = scene.project.demo('share', 'access', 'list', scene.share)
+    return {rule['Access To']: rule['State'] for rule in listed}
+
+
+def _settled(scene: Scene) -> bool:
     states = {
-        *_listed(project).values(),
-        *_listed(project, 'snapshot').values(),
+        *_listed(scene.project).values(),
+        *_listed(scene.project, 'snapshot').values(),
+        *_rules(scene).values(),
     }
     return not states & _TRANSITIONS
 
@@ -175,7 +186,7 @@ def test_ended_in_the_middle(
 def _goes_on(lab: lab_module.Lab, scene: Scene, verb: str) -> None:
     """The user goes on."""
     project, first = scene.project, lab.client('c1')
-    wait_for(lambda: _settled(project))
+    wait_for(lambda: _settled(scene))
     shares = _listed(project)
     snapshots = _listed(project, 'snapshot')
     assert shares.pop(scene.share) == 'available'
@@ -224,15 +235,11 @@ def _expect(scene: Scene, share: str, content: str | None) -> None:
 
 def _expect_rules(lab: lab_module.Lab, scene: Scene, verb: str) -> None:
     first, second = lab.client('c1'), scene.client
-    rules = {
-        rule['Access To']: rule['State']
-        for rule in scene.project.demo('share', 'access', 'list', scene.share)
-    }
     place = scene.project.place(scene.share)
     wanted = {second.address: 'active'}
     if verb == 'allow':
         wanted[first.address] = 'active'
-    assert rules == wanted
+    assert _rules(scene) == wanted
     assert second.can_mount(*place)
     assert first.can_mount(*place) == (verb == 'allow')
 

@@ -116,7 +116,7 @@ def open_driver(path: str, backend: str, **changes: Any) -> Any:
 # its extra specs itself.
 share_types.get_extra_specs_from_share = lambda share: share['extra_specs']
 # And there is no such database to look for what was interrupted.
-interrupted.settle = lambda *args: None
+interrupted.settle = lambda *args: True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,9 +198,13 @@ class Cloud:
     # -- verbs
 
     def create(
-        self, size: int = 1, pool: str = POOL, layout: str | None = None
+        self,
+        size: int = 1,
+        pool: str = POOL,
+        layout: str | None = None,
+        share_id: str | None = None,
     ) -> Share:
-        share = Share(str(uuid.uuid4()), size, pool)
+        share = Share(share_id or str(uuid.uuid4()), size, pool)
         specs = {'glusterfs_clone:layout': layout} if layout else {}
         return self._made(
             share,
@@ -238,8 +242,10 @@ class Cloud:
         with self._guard:
             self.shares[share.id] = share
 
-    def snapshot(self, share: Share) -> Snapshot:
-        snapshot = Snapshot(str(uuid.uuid4()), share)
+    def snapshot(
+        self, share: Share, snapshot_id: str | None = None
+    ) -> Snapshot:
+        snapshot = Snapshot(snapshot_id or str(uuid.uuid4()), share)
         self.driver.create_snapshot(None, self.snapshot_model(snapshot))
         with self._guard:
             self.snapshots[snapshot.id] = snapshot

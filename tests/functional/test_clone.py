@@ -208,16 +208,16 @@ done
     client.succeed('rm -f /tmp/enough /tmp/burglary /tmp/tries')
     client.succeed('setsid -f /tmp/mount-for-ever </dev/null >/dev/null 2>&1')
     try:
+        # It is at it before, and goes on for a while after.
+        client.wait_until_succeeds('test -s /tmp/tries', timeout=180)
         clone = cloud.clone(snapshot, 2, share_id=share_id)
         tried = int(client.succeed('wc -l </tmp/tries'))
-        # It also goes on for a while after.
         client.wait_until_succeeds(
-            f'[ "$(wc -l </tmp/tries)" -gt {tried + 3} ]', timeout=60
+            f'[ "$(wc -l </tmp/tries)" -gt {tried + 3} ]', timeout=180
         )
     finally:
         client.succeed('touch /tmp/enough')
         client.wait_until_succeeds('! pgrep -f "[m]ount-for-ever"', timeout=60)
-    assert tried > 3
     assert client.execute('cat /tmp/burglary').out == ''
     # And the loop does get in where it may.
     client.succeed('rm -f /tmp/enough')

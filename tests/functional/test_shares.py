@@ -21,6 +21,7 @@ import pytest
 from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone import snapshots
 from tests.functional import cloud as cloud_module
+from tests.functional import test_storage_faults as faults
 from tests import lab as lab_module
 
 GIB = 1 << 30
@@ -157,6 +158,7 @@ def test_snapshot_is_refused_while_copies_differ(
     lab.node('gl1').wait_until_succeeds(
         f'gluster volume heal {share.volume}', timeout=60
     )
+    faults.healed(lab, share)
     assert cloud.snapshot(share)
 
 

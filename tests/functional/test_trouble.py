@@ -11,7 +11,7 @@
 # under the License.
 """What a caller that was killed leaves, and a network that is cut."""
 
-import threading
+from concurrent import futures
 import uuid
 
 from manila import exception
@@ -19,6 +19,16 @@ import pytest
 
 from tests.functional import cloud as cloud_module
 from tests import lab as lab_module
+
+#: Ends while LVM takes a snapshot, or once it has activated it.
+_TAKEN = """\
+before=$(echo /dev/mapper/*)
+echo watching >/run/watching
+until pgrep -x lvcreate || [ "$(echo /dev/mapper/*)" != "$before" ]; do
+    sleep 0.02
+done
+rm /run/watching
+"""
 
 
 def test_half_made_clone_stays_closed(
@@ -53,19 +63,20 @@ def test_snapshot_is_deleted_while_it_is_taken(
     share = cloud.create(1)
     node = lab.node('gl1')
     snapshot = cloud_module.Snapshot(str(uuid.uuid4()), share)
-    taking = threading.Thread(
-        target=node.execute,
-        args=(
+    node.succeed('rm -f /run/watching')
+    with futures.ThreadPoolExecutor() as threads:
+        taken = threads.submit(node.succeed, _TAKEN, 120)
+        node.wait_until_succeeds('test -e /run/watching', every=0.2)
+        taking = threads.submit(
+            node.execute,
             f'gluster --mode=script snapshot create '
             f'manila-snap-{snapshot.id} {share.volume} no-timestamp',
             130,
-        ),
-    )
-    taking.start()
-    # From its first moment on, LVM is at work for it.
-    node.wait_until_succeeds('pgrep -x lvcreate', timeout=30, every=0.1)
-    cloud.delete(snapshot)
-    taking.join()
+        )
+        # From its first moment on, LVM is at work for it.
+        taken.result()
+        cloud.delete(snapshot)
+        taking.result()
     assert snapshot.id not in node.gluster('snapshot list')
 
 

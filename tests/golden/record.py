@@ -68,6 +68,9 @@ STEPS: tuple[tuple[str, str], ...] = (
     ('volume-status', 'volume status golden'),
     ('volume-status-clients', 'volume status golden clients'),
     ('volume-heal-summary', 'volume heal golden info summary'),
+    ('', 'snapshot config golden snap-max-hard-limit 2'),
+    ('snapshot-config-volume', 'snapshot config golden'),
+    ('', 'snapshot config golden snap-max-hard-limit 256'),
     (
         'snapshot-create',
         'snapshot create golden-snap golden no-timestamp',

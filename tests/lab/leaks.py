@@ -18,7 +18,7 @@ share or snapshot that the caller says is alive. Everything else is.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import json
 from pathlib import Path
 import re
@@ -51,7 +51,8 @@ class Leak:
     """One thing on one node that should not be there.
 
     :param kind: volume, snapshot, activated, lv, tag, mount, directory,
-        process, unit, file, or silent for what could not be asked.
+        process, unit, file, untagged for a brick that lacks a tag, or silent
+        for what could not be asked.
     """
 
     node: str
@@ -69,12 +70,15 @@ class Alive:
     """What the living shares and snapshots own, on any node.
 
     :param hexes: ids that LVs and mount points of clones are named by.
+    :param owners: for each of them that is a volume's, the share; the others
+        are of snapshots.
     """
 
     shares: frozenset[str]
     snapshots: frozenset[str]
     activated: frozenset[str]
     hexes: frozenset[str]
+    owners: Mapping[str, str]
 
     def volume(self, name: str) -> bool:
         return name.removeprefix('manila-') in self.shares
@@ -84,6 +88,12 @@ class Alive:
 
     def lv(self, name: str) -> bool:
         return self.volume(name) or name.partition('_')[0] in self.hexes
+
+    def owner(self, name: str) -> str | None:
+        """The living share of which an LV of that name is a brick."""
+        if self.volume(name):
+            return name.removeprefix('manila-')
+        return self.owners.get(name.partition('_')[0])
 
     def path(self, path: str) -> bool:
         """Whether a mount point or directory belongs to something alive."""
@@ -105,20 +115,22 @@ def alive(
 ) -> Alive:
     """What belongs to the living, by what all nodes together know."""
     names = Alive(
-        *(frozenset(shares), frozenset(snapshots)),
-        *(frozenset(activated), frozenset()),
+        shares=frozenset(shares),
+        snapshots=frozenset(snapshots),
+        activated=frozenset(activated),
+        hexes=frozenset(),
+        owners={},
     )
     hexes: set[str] = set()
+    owners: dict[str, str] = {}
     for census in censuses:
         for name, found in census['volumes'].items():
             if names.volume(name):
-                hexes.update(found)
+                owners |= dict.fromkeys(found, name.removeprefix('manila-'))
         for name, snapshot in census['snapshots'].items():
             if names.snapshot(name):
                 hexes.update(snapshot['hexes'])
-    return Alive(
-        names.shares, names.snapshots, names.activated, frozenset(hexes)
-    )
+    return replace(names, hexes=frozenset(hexes | {*owners}), owners=owners)
 
 
 def compare(
@@ -195,7 +207,10 @@ def _lvm(
             lv['lv_name']
         ):
             yield Leak(node, 'lv', full, lv['lv_tags'])
-        for tag in filter(None, lv['lv_tags'].split(',')):
+        tags = [*filter(None, lv['lv_tags'].split(','))]
+        if lacking := _lacking(tags, living.owner(lv['lv_name'])):
+            yield Leak(node, 'untagged', full, f'no {", ".join(lacking)}')
+        for tag in tags:
             key, _, value = tag.partition('=')
             if (
                 (key == 'manila.share' and value not in living.shares)
@@ -203,6 +218,24 @@ def _lvm(
                 or (key == 'manila.mount' and not living.path(value))
             ):
                 yield Leak(node, 'tag', full, tag)
+
+
+def _lacking(tags: Sequence[str], share: str | None) -> list[str]:
+    """The tags that an LV should have as a brick of a share, and has not.
+
+    Without them the node does not mount it when it boots, and whoever looks
+    for what was left behind does not know whose it is.
+    """
+    if share is None:
+        return []
+    lacking = [
+        tag
+        for tag in ('manila.brick', f'manila.share={share}')
+        if tag not in tags
+    ]
+    if not any(tag.startswith('manila.mount=/') for tag in tags):
+        lacking.append('manila.mount')
+    return lacking
 
 
 def _processes(

@@ -13,6 +13,7 @@
 
 from pathlib import Path
 import re
+import time
 
 from tests.lab import disks
 from tests.lab.errors import LabError, Unexpected
@@ -23,7 +24,25 @@ SHIPPED = Path(__file__).parents[2] / 'manila_glusterfs_clone' / 'node'
 
 BOOT_SCRIPT = '/usr/local/lib/manila-glusterfs-clone/mount-bricks'
 BOOT_UNIT = 'manila-glusterfs-clone-bricks.service'
+DROP_IN = '/etc/systemd/system/glusterd.service.d/manila-glusterfs-clone.conf'
 SUDOERS = '/etc/sudoers.d/manila-glusterfs-clone'
+
+
+def off_line(said: str) -> list[str]:
+    """Bricks that ``gluster volume status all detail`` has as not on line.
+
+    It says ``Brick : Brick NODE:PATH``, and later ``Online : Y`` or ``N``,
+    with spaces before the colon.
+    """
+    found = []
+    brick = ''
+    for line in said.splitlines():
+        key, _, value = (word.strip() for word in line.partition(' : '))
+        if key == 'Brick':
+            brick = value
+        elif key == 'Online' and value != 'Y':
+            found.append(f'{brick} is not on line')
+    return found
 
 
 class StorageNode(Machine):
@@ -44,7 +63,15 @@ class StorageNode(Machine):
     # -- glusterd
 
     def start_glusterd(self) -> None:
-        self.succeed('systemctl start glusterd', timeout=120)
+        """Start it, also for the seventh time within an hour.
+
+        Its unit is not started more often than that before somebody says
+        so.
+        """
+        self.succeed(
+            'systemctl reset-failed glusterd || :; systemctl start glusterd',
+            timeout=120,
+        )
 
     def stop_glusterd(self) -> None:
         """Stop it as Debian's unit does: its bricks end with it."""
@@ -67,6 +94,27 @@ class StorageNode(Machine):
         said = self.succeed('gluster --mode=script pool list')
         return len(re.findall(r'\bConnected\b', said))
 
+    def wait_for_bricks(self, timeout: float = 120) -> list[str]:
+        """Wait until gluster has every brick of started volumes on line.
+
+        :param timeout: seconds.
+        :return: in the end: the bricks that are not, and why gluster does
+            not tell if it does not.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            done = self.execute(
+                'gluster --mode=script volume status all detail',
+                max(5.0, deadline - time.monotonic()),
+            )
+            down = off_line(done.out)
+            if done.status != 0:
+                why = ' '.join((done.err or done.out).split()) or 'no answer'
+                down.append(f'{self.name}: gluster volume status: {why}')
+            if not down or time.monotonic() > deadline:
+                return down
+            time.sleep(1)
+
     # -- what an operator installs
 
     def install_sudoers(self) -> None:
@@ -85,22 +133,27 @@ class StorageNode(Machine):
     def install_boot_unit(self) -> None:
         """Install what mounts bricks before glusterd, if it is there."""
         script, unit = SHIPPED / 'mount-bricks', SHIPPED / BOOT_UNIT
-        if not (script.exists() and unit.exists()):
+        drop_in = SHIPPED / 'glusterd.conf'
+        if not (script.exists() and unit.exists() and drop_in.exists()):
             return
         self.put_files(
             {
                 BOOT_SCRIPT: (script.read_bytes(), 0o755),
                 f'/etc/systemd/system/{BOOT_UNIT}': (unit.read_bytes(), 0o644),
+                DROP_IN: (drop_in.read_bytes(), 0o644),
             }
         )
         # It must outlive a power cut one second later.
-        self.succeed(f'systemctl -q enable {BOOT_UNIT}; sync -f /etc')
+        self.succeed(
+            f'systemctl daemon-reload; systemctl -q enable {BOOT_UNIT}; '
+            f'sync -f /etc'
+        )
 
     def remove_boot_unit(self) -> None:
         """Undo :meth:`install_boot_unit`; nothing to undo is fine."""
         self.succeed(
             f'systemctl -q disable {BOOT_UNIT} 2>/dev/null || :; '
-            f'rm -f {BOOT_SCRIPT} /etc/systemd/system/{BOOT_UNIT}; '
+            f'rm -f {BOOT_SCRIPT} /etc/systemd/system/{BOOT_UNIT} {DROP_IN}; '
             f'systemctl daemon-reload; systemctl reset-failed; sync -f /etc'
         )
 

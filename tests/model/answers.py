@@ -174,7 +174,21 @@ def _volume(state: states.State, volume: states.Volume) -> str:
 
 
 def volume_status(
-    state: states.State, volume: states.Volume, *, clients: bool
+    state: states.State, found: Iterable[states.Volume], *, clients: bool
+) -> str:
+    return document(
+        tag(
+            'volStatus',
+            tag(
+                'volumes',
+                *(_volume_status(state, volume, clients) for volume in found),
+            ),
+        )
+    )
+
+
+def _volume_status(
+    state: states.State, volume: states.Volume, clients: bool
 ) -> str:
     entries = []
     for brick in volume.bricks:
@@ -185,21 +199,12 @@ def volume_status(
         for node in state.nodes.values():
             if node.serves:
                 entries.append(_daemon(node.name, node.uuid))
-    tail = [] if clients else ['<tasks/>']
-    return document(
-        tag(
-            'volStatus',
-            tag(
-                'volumes',
-                tag(
-                    'volume',
-                    leaf('volName', volume.name),
-                    leaf('nodeCount', len(entries)),
-                    *entries,
-                    *tail,
-                ),
-            ),
-        )
+    return tag(
+        'volume',
+        leaf('volName', volume.name),
+        leaf('nodeCount', len(entries)),
+        *entries,
+        *([] if clients else ['<tasks/>']),
     )
 
 
@@ -329,17 +334,30 @@ def snapshot_info(
     )
 
 
-def snapshot_config(state: states.State) -> str:
+def snapshot_config(
+    state: states.State, volumes: Iterable[states.Volume]
+) -> str:
+    def own(volume: states.Volume) -> str:
+        limit = state.snapshot_limits.get(volume.name, states.MAX_SNAPSHOTS)
+        effective = min(limit, state.snapshot_limit)
+        return tag(
+            'volume',
+            leaf('name', volume.name),
+            leaf('hardLimit', limit),
+            leaf('effectiveHardLimit', effective),
+            leaf('softLimit', effective * 90 // 100),
+        )
+
     return document(
         tag(
             'snapConfig',
             tag(
                 'systemConfig',
-                leaf('hardLimit', states.MAX_SNAPSHOTS),
+                leaf('hardLimit', state.snapshot_limit),
                 leaf('softLimit', '90%'),
                 leaf('autoDelete', state.auto_delete),
                 leaf('activateOnCreate', 'disable'),
             ),
-            '<volumeConfig/>',
+            tag('volumeConfig', *map(own, volumes)),
         )
     )

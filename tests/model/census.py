@@ -62,6 +62,8 @@ def _gluster(
     pool: pools.Pool, shares: Collection[Share], snapshots: Collection[str]
 ) -> Iterator[str]:
     state = pool.state
+    for name in state.opened_early:
+        yield f'volume {name} was started before it was closed'
     volumes = {share.volume for share in shares}
     for name in sorted(state.volumes.keys() - volumes):
         yield f'volume {name} is left over'

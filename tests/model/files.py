@@ -124,8 +124,10 @@ class Files:
         self.mounts.remove(mount)
         if not any(other.lv == mount.lv for other in self.mounts):
             lv = self._lvm.lvs[mount.lv]
-            lv.write_back()
-            lv.live = None
+            if not lv.shut_down:
+                lv.write_back()
+            lv.live = lv.dirty = None
+            lv.shut_down = False
         return ''
 
     def xattr(self, path: str, name: str) -> str | None:
@@ -139,6 +141,18 @@ class Files:
         assert lv is not None and lv.live is not None, path
         lv.live.directories[rest][name] = value
         self._soil(lv)
+
+    def shut_down(self, path: str) -> None:
+        """Have the file system of a path shut itself down, as XFS does.
+
+        The brick process that has it open ends at its next health check.
+        """
+        lv, _ = self.where(path)
+        assert lv is not None, path
+        lv.shut_down = True
+        for user in [*self.users]:
+            if self.where(user)[0] is lv:
+                del self.users[user]
 
     def read(self, path: str) -> str:
         lv, _ = self.where(path)
@@ -310,13 +324,28 @@ class Files:
 
     def getfattr(self, argv: Sequence[str]) -> Answer:
         options, (path,) = shell.split(argv)
-        shell.require(options, '--encoding', 'hex')
-        name = options['--name']
+        lv, _ = self.where(path)
+        if lv is not None and lv.shut_down:
+            return Answer('', f'getfattr: {path}: Input/output error\n', 1)
         if not self.exists(path):
             return Answer(
                 '', f'getfattr: {path}: No such file or directory\n', 1
             )
+        if '--name' not in options:
+            return Answer()
+        shell.require(options, '--encoding', 'hex')
+        name = options['--name']
         value = self.xattr(path, name)
         if value is None:
             return Answer('', f'{path}: {name}: No such attribute\n', 1)
         return Answer(f'# file: {path}\n{name}=0x{value}\n\n')
+
+    def setfattr(self, argv: Sequence[str]) -> Answer:
+        options, (path,) = shell.split(argv)
+        if not self.exists(path):
+            return Answer(
+                '', f'setfattr: {path}: No such file or directory\n', 1
+            )
+        value = options['--value'].removeprefix('0x')
+        self.set_xattr(path, options['--name'], value)
+        return Answer()

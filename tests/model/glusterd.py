@@ -20,7 +20,6 @@ peers ends after 120 s without an answer, and its locks stay for 180 s.
 from collections.abc import Callable, Sequence
 import dataclasses
 import threading
-import time
 
 from tests.model import answers
 from tests.model import clock
@@ -31,6 +30,8 @@ from tests.model import volumes
 
 #: Seconds that the command line waits for glusterd.
 CLI_TIMEOUT = 120.0
+#: Seconds until a glusterd that was killed is there again.
+RESTART = 60.0
 #: Seconds that each phase of a transaction takes when it is slow.
 SLOW = 20.0
 
@@ -57,7 +58,7 @@ class Glusterd:
         self.time = time
         self.slow: list[Transaction] = []
         self._guard = threading.RLock()
-        volume = volumes.Volumes(state)
+        volume = self._volume = volumes.Volumes(state)
         self._snapshot = snapshots.Snapshots(state)
         self._verbs: dict[tuple[str, str], Verb] = {
             ('volume', 'create'): volume.create,
@@ -73,6 +74,7 @@ class Glusterd:
             ('snapshot', 'activate'): self._snapshot.activate,
             ('snapshot', 'deactivate'): self._snapshot.deactivate,
             ('snapshot', 'clone'): self._snapshot.clone,
+            ('snapshot', 'config'): self._snapshot.config,
             ('snapshot', 'delete'): self._snapshot.delete,
         }
 
@@ -86,12 +88,16 @@ class Glusterd:
     # -- what is asked
 
     def ask(
-        self, node: nodes.Node, words: Sequence[str], *, slow: bool = False
+        self,
+        node: nodes.Node,
+        words: Sequence[str],
+        *,
+        phases: int | None = None,
     ) -> str:
         """Carry out one command; give what the command line prints.
 
-        :param slow: leave it under way after its first phase; the answer
-            is then of no use.
+        :param phases: leave it under way after so many; the answer is then
+            of no use.
         """
         with self._guard:
             self.settle()
@@ -121,14 +127,14 @@ class Glusterd:
                 verb(node.name, words[2:]),
                 tuple(n.name for n in self.state.nodes.values() if n.serves),
             )
-        if slow:
-            return self._leave(transaction)
+        if phases:
+            return self._leave(transaction, phases)
         while True:
             with self._guard:
                 answer = self._proceed(transaction)
             if answer is not None:
                 return answer
-            time.sleep(0)  # others may run meanwhile
+            clock.let_others_run()
 
     def _proceed(self, transaction: Transaction) -> str | None:
         """Go through one phase; give the answer if it was the last."""
@@ -158,17 +164,24 @@ class Glusterd:
         self.time.advance(CLI_TIMEOUT)
         return answers.TIMED_OUT
 
-    def _leave(self, transaction: Transaction) -> str:
+    def _leave(self, transaction: Transaction, phases: int) -> str:
         with self._guard:
-            answer = self._proceed(transaction)
-            if answer is None:
-                transaction.due = self.time.now + SLOW
-                self.slow.append(transaction)
-        return answer or ''
+            for _ in range(phases):
+                if (answer := self._proceed(transaction)) is not None:
+                    return answer
+            transaction.due = self.time.now + SLOW
+            self.slow.append(transaction)
+        return ''
 
     def settle(self) -> None:
-        """Let slow transactions go on as far as time has."""
+        """Let all go on by itself as far as time has."""
         with self._guard:
+            for node in self.state.nodes.values():
+                if node.restarts_at is not None and (
+                    node.restarts_at <= self.time.now
+                ):
+                    node.restarts_at = None
+                    self._start(node)
             for transaction in list(self.slow):
                 while transaction.due <= self.time.now:
                     now = self.time.now
@@ -183,6 +196,8 @@ class Glusterd:
     def _keys(self, words: Sequence[str]) -> tuple[str, ...]:
         what, verb, first, *rest = words
         if what == 'volume':
+            return (f'{first}_vol',)
+        if verb == 'config':
             return (f'{first}_vol',)
         if verb == 'create':
             return (f'{rest[0]}_vol', f'{first}_snap')
@@ -219,7 +234,9 @@ class Glusterd:
                     )
                 return answers.snapshot_info(state, [state.snapshots[name]])
             case ('snapshot', 'config'):
-                return answers.snapshot_config(state)
+                return answers.snapshot_config(state, state.volumes.values())
+            case ('snapshot', 'config', name) if name in state.volumes:
+                return answers.snapshot_config(state, [state.volumes[name]])
         return None
 
     # -- starting up
@@ -234,32 +251,47 @@ class Glusterd:
         """
         with self._guard:
             self.settle()
-            node.glusterd_up = True
-            wanted = [
-                volume
-                for volume in self.state.volumes.values()
-                if volume.is_clone
-            ] + [s.volume for s in self.state.snapshots.values() if s.active]
-            for volume in wanted:
-                brick = volume.brick_on(node.name)
-                if brick is None or node.files.exists(brick.path):
-                    continue
-                if self.state.release != '10.3' and (
-                    node.files.where(brick.origin)[0] is None
-                ):
-                    node.glusterd_up = False
-                    return
-                self._snapshot.mount(node, volume, brick)
-            for volume in wanted + list(self.state.volumes.values()):
-                brick = volume.brick_on(node.name)
-                if brick is None or volume.status != 'Started':
-                    continue
-                self.state.start_brick(volume, brick)
-            for snapshot in self.state.snapshots.values():
-                brick = snapshot.volume.brick_on(node.name)
-                if snapshot.active and brick is not None:
-                    node.files.users[brick.path] = None
-                    node.files.begun[brick.path] = self.time.now
+            self._start(node)
+
+    def kill(self, node: nodes.Node) -> None:
+        """Kill glusterd on a node; systemd starts it again.
+
+        Brick processes go on without it, and the others notice at once.
+        """
+        with self._guard:
+            self.settle()
+            if node.serves:
+                node.glusterd_up = False
+                node.restarts_at = self.time.now + RESTART
+
+    def _start(self, node: nodes.Node) -> None:
+        node.glusterd_up = True
+        for known in self.state.volumes.values():
+            # The others take over what they missed, and tell their bricks.
+            self._volume.reauthenticate(known)
+        wanted = [
+            volume for volume in self.state.volumes.values() if volume.is_clone
+        ] + [s.volume for s in self.state.snapshots.values() if s.active]
+        for volume in wanted:
+            brick = volume.brick_on(node.name)
+            if brick is None or node.files.exists(brick.path):
+                continue
+            if self.state.release != '10.3' and (
+                node.files.where(brick.origin)[0] is None
+            ):
+                node.glusterd_up = False
+                return
+            self._snapshot.mount(node, volume, brick)
+        for volume in wanted + list(self.state.volumes.values()):
+            brick = volume.brick_on(node.name)
+            if brick is None or volume.status != 'Started':
+                continue
+            self.state.start_brick(volume, brick)
+        for snapshot in self.state.snapshots.values():
+            brick = snapshot.volume.brick_on(node.name)
+            if snapshot.active and brick is not None:
+                node.files.users[brick.path] = None
+                node.files.begun[brick.path] = self.time.now
 
 
 def _busy(words: Sequence[str]) -> states.Refusal:

@@ -12,18 +12,18 @@
 """A manila-share process and its links to the nodes of a model.
 
 :class:`Process` stands for one life of manila-share: it can be killed, and
-any of its remote steps can go wrong in one of the ways of :class:`Fault`.
+any of its remote steps can go wrong in one of the ways of
+:mod:`tests.model.faults`.
 """
 
 from collections.abc import Callable, Collection, Sequence
-import dataclasses
-import enum
 import threading
 from typing import TypeVar
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import remote
 from tests.model import answers
+from tests.model import faults
 from tests.model import node as nodes
 from tests.model import pool as pools
 from tests.model import shell
@@ -31,62 +31,28 @@ from tests.model import state as states
 
 T = TypeVar('T')
 
+Fault = faults.Fault
+Variant = faults.Variant
+Step = faults.Step
+
 CONSOLE = ('gluster', '--mode=script', '--xml')
 #: Bytes after which the command line cuts a line in two.
 CUT = 1023
 #: Seconds until it is known that a node does not answer.
 CONNECT_TIMEOUT = 15.0
 
-_READS = {'lvs', 'findmnt', 'getfattr', 'hostname', 'systemctl'}
-_GLUSTER_READS = {'list', 'info', 'config', 'status', 'heal'}
-
 
 class Killed(BaseException):
     """The process of the caller is no more."""
 
 
-class Fault(enum.Enum):
-    """A way in which one remote step goes wrong."""
-
-    KILLED = 'the caller is killed before it'
-    UNREACHABLE = 'no session is had'
-    LOST_BEFORE = 'the link is lost before it has an effect'
-    LOST_AFTER = 'the link is lost after it has had its effect'
-    TIMED_OUT = 'no answer comes though it has its effect'
-    REFUSED = 'it is refused'
-    GIVEN_UP = 'gluster gives it up in the midst of it, to no effect'
-    SLOW = 'the link is lost, and it goes on for a minute'
-    CUT = 'the node loses its power before it'
-
-
-_REFUSALS: dict[Fault | None, str] = {
+_REFUSALS: dict[faults.AnyFault | None, str] = {
     Fault.REFUSED: 'Pre-validation failed on localhost. Please check log '
     'file for details',
-    Fault.GIVEN_UP: states.COMMIT_FAILED,
+    Variant.GIVEN_UP: states.COMMIT_FAILED,
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Step:
-    """One remote step."""
-
-    node: str
-    argv: tuple[str, ...]
-
-    @property
-    def is_gluster(self) -> bool:
-        return self.argv[0] == 'gluster'
-
-    @property
-    def is_read(self) -> bool:
-        if self.is_gluster:
-            return self.argv[1].startswith('-') or (
-                self.argv[2] in _GLUSTER_READS
-            )
-        return self.argv[0] in _READS
-
-    def __str__(self) -> str:
-        return f'{" ".join(self.argv)} on {self.node}'
+_KILLED = {Fault.KILLED_AFTER, Variant.KILLED_SLOW}
+_LOST = {Fault.LINK_CUT, Variant.SLOW}
 
 
 class Process:
@@ -96,22 +62,28 @@ class Process:
     """
 
     def __init__(
-        self, pool: pools.Pool, fault: tuple[int, Fault] | None = None
+        self,
+        pool: pools.Pool,
+        fault: tuple[int, faults.AnyFault] | None = None,
     ) -> None:
         self.pool = pool
         self.steps: list[Step] = []
         self.dead = False
         self._fault = fault
-        self._words: tuple[frozenset[str], Fault] | None = None
+        self._words: tuple[frozenset[str], faults.AnyFault] | None = None
         self._guard = threading.Lock()
 
-    def fail_at(self, step: int, fault: Fault) -> None:
+    def fail_at(self, step: int, fault: faults.AnyFault) -> None:
         """Have something go wrong at a step, counted from the first."""
         self._fault = step, fault
 
-    def fail_when(self, fault: Fault, *words: str) -> None:
+    def fail_when(self, fault: faults.AnyFault, *words: str) -> None:
         """Have something go wrong at a step that has these words."""
         self._words = frozenset(words), fault
+
+    def fail_no_more(self) -> None:
+        """Have nothing go wrong that has not yet."""
+        self._fault = self._words = None
 
     def connect(
         self,
@@ -132,11 +104,12 @@ class Process:
         node: nodes.Node,
         argv: Sequence[str],
         timeout: float,
-        action: Callable[[bool], T],
+        action: Callable[[int | None], T],
     ) -> T:
         """Carry out one step, or have it go wrong.
 
-        :param action: the step; told whether it is to be left half-way.
+        :param action: the step; told after how many phases it is to be left
+            to itself, if it is.
         """
         step = Step(node.name, tuple(argv))
         with self._guard:
@@ -150,29 +123,49 @@ class Process:
         if not node.up:
             self.pool.time.advance(CONNECT_TIMEOUT)
             raise errors.Down(node.name, 'no route to host')
-        answer = action(fault is Fault.SLOW)
-        if fault in (Fault.LOST_AFTER, Fault.SLOW):
+        answer = action(faults.LEFT.get(fault))
+        if fault in _KILLED:
+            self.dead = True
+            raise Killed
+        if fault in (Variant.POWER_CUT_MIDWAY, Variant.POWER_CUT_AFTER):
+            self.pool.cut(node.name)
+        if fault in _LOST:
             raise errors.LinkLost(node.name, step.argv, 'connection reset')
-        if fault is Fault.TIMED_OUT:
+        if fault is Variant.POWER_CUT_MIDWAY:
+            self.pool.time.advance(timeout)
+            raise errors.TimedOut(node.name, step.argv, timeout)
+        if fault is Variant.GLUSTERD_KILLED_MIDWAY:
+            # A console says nothing of it, and waits for ever.
+            self.pool.kill_glusterd(node.name)
+            self.pool.time.advance(timeout)
+            raise errors.TimedOut(node.name, step.argv, timeout)
+        if fault is Fault.HANGS:
             self.pool.time.advance(timeout)
             raise errors.TimedOut(node.name, step.argv, timeout)
         return answer
 
-    def _due(self, index: int, step: Step, timeout: float) -> Fault | None:
+    def _due(
+        self, index: int, step: Step, timeout: float
+    ) -> faults.AnyFault | None:
         """Give what goes wrong after this step; raise what does before."""
         if self._fault is None or self._fault[0] != index:
             return None
         fault = self._fault[1]
-        if fault is Fault.KILLED:
+        if fault is Fault.KILLED_BEFORE:
             self.dead = True
             raise Killed
-        if fault is Fault.UNREACHABLE:
+        if fault is Variant.UNREACHABLE:
             self.pool.time.advance(CONNECT_TIMEOUT)
             raise errors.Unreachable(step.node, 'no answer in time')
-        if fault is Fault.LOST_BEFORE:
+        if fault is Variant.LOST_BEFORE:
             raise errors.LinkLost(step.node, step.argv, 'connection reset')
-        if fault is Fault.CUT:
+        if fault is Variant.HANGS_IDLE:
+            self.pool.time.advance(timeout)
+            raise errors.TimedOut(step.node, step.argv, timeout)
+        if fault is Fault.POWER_CUT:
             self.pool.cut(step.node)
+        if fault is Fault.GLUSTERD_KILLED:
+            self.pool.kill_glusterd()
         if fault is Fault.REFUSED and not step.is_gluster:
             raise errors.CommandFailed(
                 step.node, step.argv, 5, '', '  Input/output error\n'
@@ -180,7 +173,7 @@ class Process:
         return fault
 
     @property
-    def fault(self) -> Fault | None:
+    def fault(self) -> faults.AnyFault | None:
         """What goes wrong with the step that was counted last."""
         if self._fault is None or self._fault[0] != len(self.steps) - 1:
             return None
@@ -208,10 +201,12 @@ class Remote(remote.Remote):
         if argv[: len(CONSOLE)] == CONSOLE:
             shown = ('gluster', *argv[len(CONSOLE) :])
             text = self.gluster(shown, timeout)
+            if self.process.fault is Fault.GARBLED:
+                text = faults.garbled(text)
             ended = shell.Answer(text, '', 0 if '<' in text else 1)
         else:
             ended = self.process.step(
-                self.node, argv, timeout, lambda slow: self._execute(argv)
+                self.node, argv, timeout, lambda left: self._execute(argv)
             )
         if ended.status not in accept:
             raise errors.CommandFailed(
@@ -225,12 +220,15 @@ class Remote(remote.Remote):
         pool = self.process.pool
         with pool.guard:
             pool.glusterd.settle()
-            return self.node.execute(argv)
+            answer = self.node.execute(argv)
+        if self.process.fault is Fault.GARBLED:
+            return faults.garbled_answer(argv, answer)
+        return answer
 
     def gluster(self, argv: Sequence[str], timeout: float) -> str:
         """Carry out one command of gluster."""
 
-        def ask(slow: bool) -> str:
+        def ask(left: int | None) -> str:
             fault = self.process.fault
             if fault in _REFUSALS:
                 self.process.pool.time.advance(0.5)
@@ -238,7 +236,7 @@ class Remote(remote.Remote):
                     states.Refusal(states.INTERNAL, _REFUSALS[fault])
                 )
             return self.process.pool.glusterd.ask(
-                self.node, argv[1:], slow=slow
+                self.node, argv[1:], phases=left
             )
 
         return self.process.step(self.node, argv, timeout, ask)
@@ -260,12 +258,14 @@ class Conversation(remote.Conversation):
     """A console of gluster.
 
     It ends when the node does, and after saying something that is no XML.
+    What comes later than an answer is heard as the beginning of the next.
     A line that is too long is cut, and its tail carried out as a command.
     """
 
     def __init__(self, link: Remote) -> None:
         self.stderr = b''
         self._link = link
+        self._boot = link.node.boots
         self._over = False
         self._left = b''
 
@@ -275,6 +275,12 @@ class Conversation(remote.Conversation):
 
     def ask(self, line: str, *, until: bytes, timeout: float) -> bytes:
         assert self.alive and '\n' not in line
+        if self._boot != self._link.node.boots:
+            # The node was off meanwhile, and nobody has told us.
+            self._over = True
+            raise errors.LinkLost(
+                self._link.name, (*CONSOLE, line), 'connection reset'
+            )
         data = line.encode()
         try:
             for start in range(0, len(data), CUT):
@@ -287,6 +293,10 @@ class Conversation(remote.Conversation):
                         'the process has ended',
                         text,
                     )
+                if self._link.process.fault is Fault.GARBLED:
+                    # The mark comes in the midst, and the rest of it late.
+                    cut = faults.garbled(text)
+                    text = cut + until.decode() + text[len(cut) :]
                 self._left += text.encode()
         except BaseException:
             self._over = True
@@ -296,16 +306,3 @@ class Conversation(remote.Conversation):
 
     def close(self) -> None:
         self._over = True
-
-
-def matters(fault: Fault, step: Step) -> bool:
-    """Whether a fault at a step differs from the same at another one.
-
-    A kill before a read is one before the next write, a read has no effect
-    to be lost, and what is not gluster's does not go on by itself.
-    """
-    if fault in (Fault.KILLED, Fault.LOST_AFTER, Fault.CUT):
-        return not step.is_read
-    if fault in (Fault.SLOW, Fault.GIVEN_UP):
-        return step.is_gluster and not step.is_read
-    return True

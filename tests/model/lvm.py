@@ -59,6 +59,8 @@ class LogicalVolume:
     live: Image | None = None
     #: Since when there is something that is not written back.
     dirty: float | None = None
+    #: Whether its XFS has shut itself down, until it is unmounted.
+    shut_down: bool = False
 
     def write_back(self) -> None:
         """Put on the disk what is only in memory."""
@@ -86,6 +88,8 @@ class Lvm:
         self.vg = vg
         self.pools = {pool.name: pool for pool in pools}
         self.lvs: dict[str, LogicalVolume] = {}
+        #: Whether its disk fails.
+        self.unreadable = False
         #: Whether reports come with a log, as those of 2.03.31 do.
         self._log = log
 
@@ -135,7 +139,8 @@ class Lvm:
         shell.require(options, '--reportformat', 'json')
         shell.require(options, '--units', 'b')
         assert '--nosuffix' in options
-        rows = self._rows()
+        # One that cannot be read is left out, without a word.
+        rows = [] if self.unreadable else self._rows()
         status, problem = 0, ''
         if names:
             (name,) = names
@@ -247,7 +252,7 @@ class Lvm:
 
     def _rows(self) -> list[dict[str, str]]:
         rows = [self._pool_row(pool) for pool in self.pools.values()]
-        rows += [self._row(lv) for lv in self.lvs.values()]
+        rows += [self._row(lv) for lv in [*self.lvs.values()]]
         return sorted(rows, key=lambda row: row['lv_name'])
 
     def _row(self, lv: LogicalVolume) -> dict[str, str]:

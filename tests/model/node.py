@@ -53,7 +53,11 @@ class Node:
         )
         self.files = files.Files(time, self.lvm)
         self.up = True
+        #: How often it has been booted.
+        self.boots = 1
         self.glusterd_up = True
+        #: When a glusterd that was killed starts again.
+        self.restarts_at: float | None = None
         #: Whether bricks are mounted at boot by their tags.
         self.boot_unit = True
         #: Until when the others take it for connected though it is down.
@@ -94,6 +98,7 @@ class Node:
             'mkdir': self.files.mkdir,
             'rmdir': self.files.rmdir,
             'getfattr': self.files.getfattr,
+            'setfattr': self.files.setfattr,
             'hostname': self._hostname,
             'gluster': self._version,
             'systemctl': self._is_enabled,
@@ -120,6 +125,7 @@ class Node:
     def cut(self) -> None:
         """Cut its power: what is not written back is lost."""
         self.up = self.glusterd_up = False
+        self.restarts_at = None
         self.missed_at = self.time.now + UNNOTICED
         self._awaited = False
         self.listed_until = self.time.now + TCP_USER_TIMEOUT
@@ -128,6 +134,7 @@ class Node:
     def shut_down(self) -> None:
         """Shut it down in good order; the others are told."""
         self.up = self.glusterd_up = False
+        self.restarts_at = None
         self.missed_at = 0.0
         self.files.sync_all()
         self.files.power_cut()
@@ -135,6 +142,7 @@ class Node:
     def power_on(self) -> None:
         """Boot it, up to where glusterd starts."""
         self.up = True
+        self.boots += 1
         if self.boot_unit:
             self.mount_bricks()
 

@@ -75,6 +75,13 @@ class Pool:
                 self.glusterd.start(node)
         self.time.advance(30.0)
 
+    def kill_glusterd(self, name: str | None = None) -> None:
+        """Kill glusterd on a node, or the one that takes what changes it."""
+        writer = next((n for n in self.nodes.values() if n.serves), None)
+        node = self.nodes[name] if name else writer
+        if node is not None:
+            self.glusterd.kill(node)
+
     # -- clients
 
     def mount(self, address: str, volume: str) -> bool:

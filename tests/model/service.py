@@ -62,6 +62,8 @@ def settings(pool: pools.Pool, **changes: object) -> options.Settings:
         ),
         settle_timeout=600,
         lock_timeout=900,
+        reconcile_interval=0,
+        orphan_grace=3600,
     )
     return dataclasses.replace(usual, **changes)  # type: ignore[arg-type]
 

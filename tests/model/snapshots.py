@@ -37,6 +37,14 @@ class Snapshots:
     def __init__(self, state: states.State) -> None:
         self._state = state
 
+    def config(self, asked: str, words: Sequence[str]) -> Phases:
+        """Set the limit of a volume."""
+        volume, option, limit = words
+        assert option == 'snap-max-hard-limit'
+        yield 0.5
+        self._state.snapshot_limits[volume] = int(limit)
+        return answers.document()
+
     def create(self, asked: str, words: Sequence[str]) -> Phases:
         name, origin, stamp = words
         assert stamp == 'no-timestamp', 'else the name gets the time'
@@ -52,11 +60,15 @@ class Snapshots:
                 states.STOPPED, f'volume {origin} is not started'
             )
         count = sum(s.origin == origin for s in self._state.snapshots.values())
-        if count >= states.MAX_SNAPSHOTS:
+        limit = min(
+            self._state.snapshot_limit,
+            self._state.snapshot_limits.get(origin, states.MAX_SNAPSHOTS),
+        )
+        if count >= limit:
             raise states.Refusal(
                 states.LIMIT,
                 f'The number of existing snaps has reached the effective '
-                f'maximum limit of {states.MAX_SNAPSHOTS}, for the volume '
+                f'maximum limit of {limit}, for the volume '
                 f'({origin}). Please delete few snapshots before taking '
                 f'further snapshots.',
             )
@@ -202,7 +214,8 @@ class Snapshots:
             if node is not first:
                 yield 0.5
             self._unmount(node, brick)
-            if not sticks or node is first:
+            # None is there if it was given up before this node had its turn.
+            if brick.lv in node.lvm.lvs and (not sticks or node is first):
                 node.lvm.drop(brick.lv)
             if self._state.release == '10.3':
                 self._state.drop_snap_directories(node, snapshot.volume)

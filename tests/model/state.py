@@ -130,7 +130,12 @@ class State:
         self.volumes: dict[str, Volume] = {}
         self.snapshots: dict[str, Snapshot] = {}
         self.clients: list[Client] = []
+        #: Volumes of shares that were started before they were closed.
+        self.opened_early: list[str] = []
         self.auto_delete = 'disable'
+        #: How many snapshots a volume may have: any, and by its name.
+        self.snapshot_limit = MAX_SNAPSHOTS
+        self.snapshot_limits: dict[str, int] = {}
         self.pending_heals: dict[str, int] = {}
         #: Until when each lock is held.
         self.locks: dict[str, float] = {}
@@ -178,6 +183,12 @@ class State:
         for key in keys:
             self.locks.pop(key, None)
 
+    def note_opening(self, volume: Volume) -> None:
+        """Note whether a volume that is started has been closed before."""
+        owner = volume.options.get('user.manila.share')
+        if volume.name != f'manila-{owner}':
+            self.opened_early.append(volume.name)
+
     # -- bricks
 
     def online(self, volume: Volume, brick: Brick) -> bool:
@@ -199,6 +210,7 @@ class State:
             return
         mark = there.files.xattr(brick.path, files.VOLUME_ID)
         if mark == volume.hex:
+            there.files.make(f'{brick.path}/.glusterfs')
             if there.files.users.get(brick.path, 0.0) is not None:
                 there.files.begun[brick.path] = self.time.now
             there.files.users[brick.path] = None

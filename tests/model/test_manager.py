@@ -80,6 +80,8 @@ def share_type(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             'glusterfs_clone_pools': service.THIN_POOL,
             'glusterfs_clone_ssh_private_key': '/dev/null',
             'glusterfs_clone_ssh_known_hosts': '/dev/null',
+            # Passes are made by the tests.
+            'glusterfs_clone_reconcile_interval': 0,
         },
     )
     share_manager.forget()
@@ -209,7 +211,7 @@ def test_killed_in_the_middle_and_started_again(
 
     life = make()
     begin = len(cloud.process.steps)
-    cloud.process.fail_at(begin + int(steps * part), link.Fault.KILLED)
+    cloud.process.fail_at(begin + int(steps * part), link.Fault.KILLED_BEFORE)
     with pytest.raises(link.Killed):
         act(cloud, life)
 

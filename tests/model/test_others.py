@@ -23,6 +23,7 @@ import pytest
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
+from manila_glusterfs_clone import volumes
 from tests.model import link
 from tests.model import pool as pools
 from tests.model import service
@@ -46,8 +47,8 @@ def dies_at(manila: service.Service, words: Callable[[Any], bool]) -> None:
     """Have a process killed when it has said something to glusterd."""
     told = manila.pool.glusterd.ask
 
-    def ask(node: Any, line: Any, *, slow: bool = False) -> str:
-        answer = told(node, line, slow=slow)
+    def ask(node: Any, line: Any, *, phases: int | None = None) -> str:
+        answer = told(node, line, phases=phases)
         if words(line):
             manila.pool.glusterd.ask = told  # type: ignore[method-assign]
             manila.process.dead = True
@@ -70,6 +71,18 @@ def test_a_share_that_is_there_is_not_undone(
         share, service.THIN_POOL, service.GIB, manila.backend.layout()
     )
     assert again.name == f'manila-{share}'
+    manila.check()
+
+
+def test_a_snapshot_that_is_there_is_not_undone(
+    manila: service.Service, ids: Iterator[str]
+) -> None:
+    share, snapshot, clone = (next(ids) for _ in range(3))
+    manila.create(share)
+    manila.write(share, 'precious')
+    manila.snapshot(snapshot, share)
+    another(manila).backend.snapshots.create(snapshot, share)
+    manila.clone(clone, snapshot)
     manila.check()
 
 
@@ -103,7 +116,7 @@ def test_a_clone_that_is_under_way_is_deleted(
     node, name = manila.pool.nodes['gl1'], f'manila-snap-{snapshot}'
     ask = manila.pool.glusterd.ask
     ask(node, ['snapshot', 'activate', name])
-    ask(node, ['snapshot', 'clone', f'manila-{share}', name], slow=True)
+    ask(node, ['snapshot', 'clone', f'manila-{share}', name], phases=1)
     manila.pool.time.advance(later)
     manila.backend.cloner.delete(share)
     manila.pool.time.advance(300.0)
@@ -115,7 +128,7 @@ def test_a_volume_that_is_being_made_is_deleted(
     manila: service.Service, ids: Iterator[str]
 ) -> None:
     share = next(ids)
-    manila.process.fail_when(link.Fault.SLOW, 'create')
+    manila.process.fail_when(link.Variant.SLOW, 'create')
     dies_at(manila, lambda line: line[1] == 'create')
     with pytest.raises(link.Killed):
         manila.create(share)
@@ -137,7 +150,7 @@ def test_snapshot_and_origin_of_a_half_made_clone_are_deleted(
     manila.create(origin)
     manila.snapshot(snapshot, origin)
     manila.process.fail_when(
-        link.Fault.KILLED, 'lvchange', f'--addtag=manila.share={share}'
+        link.Fault.KILLED_BEFORE, 'lvchange', f'--addtag=manila.share={share}'
     )
     with pytest.raises(link.Killed):
         manila.clone(share, snapshot)
@@ -266,7 +279,37 @@ def test_what_a_node_still_has_is_not_reclaimed(
     late.volume = lambda _name: volume
     with pytest.raises(errors.Unsettled, match='gl3 still has it'):
         manila.backend.shares.delete(share)
-    assert f'manila-{share}' in manila.pool.nodes['gl3'].lvm.lvs
+    # Nor elsewhere: the others have it from there.
+    for node in manila.pool.nodes.values():
+        assert f'manila-{share}' in node.lvm.lvs
     del late.volume
     manila.delete(share)
+    manila.check()
+
+
+@pytest.mark.parametrize('cloned', [False, True])
+def test_a_brick_that_was_never_started_is_not_reported(
+    manila: service.Service,
+    ids: Iterator[str],
+    monkeypatch: pytest.MonkeyPatch,
+    cloned: bool,
+) -> None:
+    """glusterd dies where the brick is, and the others start without it."""
+    origin, snapshot, share = (next(ids) for _ in range(3))
+    manila.create(origin)
+    manila.snapshot(snapshot, origin)
+    close = volumes.Volumes.close
+
+    def close_then_die(room: volumes.Volumes, share_id: str) -> None:
+        close(room, share_id)
+        manila.pool.glusterd.kill(manila.pool.nodes['gl2'])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(volumes.Volumes, 'close', close_then_die)
+        if cloned:
+            manila.clone(share, snapshot)
+        else:
+            manila.create(share)
+    volume = manila.pool.state.volumes[f'manila-{share}']
+    assert all(manila.pool.state.online(volume, b) for b in volume.bricks)
     manila.check()

@@ -211,7 +211,7 @@ def test_half_made_clone_is_not_started(
     manila.create(origin)
     manila.allow(origin, '10.0.0.5')
     manila.snapshot(snapshot, origin)
-    manila.process.fail_when(link.Fault.KILLED, 'set', f'manila-{half}')
+    manila.process.fail_when(link.Fault.KILLED_BEFORE, 'set', f'manila-{half}')
     with pytest.raises(link.Killed):
         manila.clone(half, snapshot)
 

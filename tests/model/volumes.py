@@ -35,7 +35,7 @@ _INITIAL = {
 }
 _KNOWN = re.compile(
     r'user\..+|(auth\.(allow|reject|ssl-allow)|(client|server)\.ssl'
-    r'|nfs\.(disable|export-volumes)|cluster\.granular-entry-heal'
+    r'|nfs\.(disable|export-volumes)|cluster\.(granular-entry-heal|data-self-heal-algorithm)'
     r'|features\.(read-only|barrier|quota|inode-quota|quota-deem-statfs)'
     r'|performance\.[a-z-]+|network\.ping-timeout)'
 )
@@ -134,6 +134,7 @@ class Volumes:
         first = self._state.nodes[asked]
         volume.status = 'Started'
         volume.daemon_file = True
+        self._state.note_opening(volume)
         for node, _, brick in self._state.on_nodes(first, volume):
             if node is not first:
                 yield 0.3
@@ -227,7 +228,7 @@ class Volumes:
             # The newest stands first.
             volume.options = {name: value, **volume.options}
         yield 0.5
-        self._reauthenticate(volume)
+        self.reauthenticate(volume)
         return _said('volSet', 'Set volume successful')
 
     def reset(self, asked: str, words: Sequence[str]) -> Phases:
@@ -235,10 +236,14 @@ class Volumes:
         volume = self._find(name)
         if not volume.daemon_file:
             raise states.Refusal(states.INTERNAL, states.NOT_COMMITTED)
+        if option.startswith('user.'):
+            raise states.Refusal(
+                states.INTERNAL, f'Option {option} does not exist'
+            )
         yield 0.5
         volume.options.pop(option, None)
         yield 0.5
-        self._reauthenticate(volume)
+        self.reauthenticate(volume)
         return _said('volReset', 'reset volume successful')
 
     def profile(self, asked: str, words: Sequence[str]) -> Phases:
@@ -266,6 +271,18 @@ class Volumes:
         return answers.document(said)
 
     def status(self, asked: str, words: Sequence[str]) -> Phases:
+        if words[0] == 'all':
+            yield 0.02 * len(self._state.volumes)
+            return answers.volume_status(
+                self._state,
+                [
+                    each
+                    for each in self._state.volumes.values()
+                    if each.status == 'Started'
+                    and not self._state.conflict([f'{each.name}_vol'])
+                ],
+                clients=False,
+            )
         volume = self._find(words[0])
         if volume.status != 'Started':
             message = f'Volume {volume.name} is not started'
@@ -278,7 +295,7 @@ class Volumes:
         yield 0.02
         self._state.settle_clients()
         return answers.volume_status(
-            self._state, volume, clients=list(words[1:]) == ['clients']
+            self._state, [volume], clients=list(words[1:]) == ['clients']
         )
 
     def heal(self, asked: str, words: Sequence[str]) -> Phases:
@@ -292,7 +309,8 @@ class Volumes:
             name, states.INTERNAL, f'Volume {name} does not exist'
         )
 
-    def _reauthenticate(self, volume: states.Volume) -> None:
+    def reauthenticate(self, volume: states.Volume) -> None:
+        """Have bricks look at their clients again, as at each change."""
         for client in self._state.clients:
             if client.volume == volume.name and not admits(
                 volume, client.address

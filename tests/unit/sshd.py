@@ -214,6 +214,7 @@ class Manners(paramiko.ServerInterface):
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
             # Input, or its end: by then the client knows that it runs.
             channel.recv(1)
+            self.server.begun.append(command)
             self.execute(channel, command)
 
     def execute(self, channel: paramiko.Channel, command: str) -> None:
@@ -231,6 +232,8 @@ class Crooked:
     ) -> None:
         self.home = home
         self.commands: list[str] = []
+        #: Those of which the client knows that they run.
+        self.begun: list[str] = []
         self.connections = 0
         #: Set when all that waits on the server's side must end.
         self.over = threading.Event()

@@ -338,6 +338,20 @@ def test_reclaiming() -> None:
     assert did(fake) == lines
 
 
+@pytest.mark.parametrize('pools', [None, ('gvg/pool',), ('gvg/gone',)])
+def test_nothing_is_taken_for_removed_that_lvm_does_not_see(
+    pools: tuple[str, ...] | None,
+) -> None:
+    rows = [lv('pool', layout='thin,pool', pool='')]
+    fake, _ = prepare(rows)
+    node = cluster.Node(fake, ('gvg/pool', 'gvg/gone'))
+    if pools == ('gvg/pool',):
+        assert bricks.reclaim(node, lambda lv: False, pools) == 0
+        return
+    with pytest.raises(errors.NotPossible, match=r'gl1 .* gvg/gone;'):
+        bricks.reclaim(node, lambda lv: False, pools)
+
+
 def test_reclaiming_nothing() -> None:
     fake, node = prepare([lv('other')], ('other', '/o'))
     bricks.reclaim(node, lambda lv: False)

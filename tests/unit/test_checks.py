@@ -60,6 +60,8 @@ def settings(tmp_path: pathlib.Path) -> Iterator[options.Settings]:
         limits=options.Limits(95, 85, 20.0),
         settle_timeout=30,
         lock_timeout=30,
+        reconcile_interval=0,
+        orphan_grace=3600,
     )
     cfg.CONF.clear_override('lock_path', group='oslo_concurrency')
 

@@ -26,6 +26,7 @@ SETTLE = 100.0
 BUSY = errors.Busy('gl1', ('x',), 30802, 'Another transaction')
 LOST = errors.LinkLost('gl1', ('x',), 'EOF')
 LATE = errors.TimedOut('gl1', ('x',), 1)
+CUT_OFF = errors.Garbled('gl1', ('gluster', 'volume', 'list'), '<cliO')
 AWAY = errors.Unreachable('gl1', 'no route')
 EXISTS = errors.AlreadyExists('gl1', ('x',), 0, 'Volume x already exists')
 REFUSED = errors.GlusterRefused('gl1', ('x',), 30800, 'no')
@@ -155,6 +156,18 @@ def test_addresses() -> None:
         fakes.Answer('10.0.0.1 fd00::1 \n'),
     )
     assert cluster.Node(node).addresses() == {'10.0.0.1', 'fd00::1'}
+
+
+def test_addresses_that_are_cut_off_are_asked_for_again() -> None:
+    node = fakes.Node().answer(
+        ('hostname', '--all-ip-addresses'),
+        fakes.Answer('10.0.0.1'),
+        fakes.Answer('10.0.0.11 \n'),
+    )
+    asked = cluster.Node(node)
+    with pytest.raises(errors.Garbled):
+        asked.addresses()
+    assert asked.addresses() == {'10.0.0.11'}
 
 
 # -- the writer
@@ -287,7 +300,7 @@ def test_reading_asks_the_writer(nodes: list[fakes.Node]) -> None:
     assert make(nodes).read(lambda line: line.volume_names()) == frozenset()
 
 
-@pytest.mark.parametrize('trouble', [AWAY, LOST, LATE])
+@pytest.mark.parametrize('trouble', [AWAY, LOST, LATE, CUT_OFF])
 def test_a_question_that_fails_goes_to_the_next(
     well: list[fakes.Node], trouble: errors.Error
 ) -> None:

@@ -139,7 +139,14 @@ def test_refusals(
     assert not errors.is_unknown(caught.value)
 
 
-@pytest.mark.parametrize('phase', ['Commit', 'Post Validation'])
+def test_barrier_that_another_snapshot_left_is_not_refused() -> None:
+    said = fakes.xml(ret=-1, message='Failed to reconfigure barrier.')
+    node = fakes.Node().gluster('snapshot create', said)
+    with pytest.raises(errors.CommitFailed, match='barrier'):
+        console.Console(node).ask('snapshot', 'create')
+
+
+@pytest.mark.parametrize('phase', ['Commit', 'Brick ops', 'Post Validation'])
 def test_begun_and_given_up_is_not_refused(phase: str) -> None:
     message = f'{phase} failed on gl2. Please check log file for details.'
     node = fakes.Node().gluster('volume x', fakes.xml(ret=-1, message=message))
@@ -247,8 +254,9 @@ def test_what_cannot_be_understood_is_unknown(text: str) -> None:
         'warning: something\n' + fakes.xml(),
         fakes.xml().replace('</cliOutput>', '') + fakes.xml(),
         fakes.xml() + fakes.xml(),
+        '<?xml version="1.0"?><cliOutput><opRet>0</o</cliOutput>',
     ],
-    ids=['not at its beginning', 'two in one', 'two'],
+    ids=['not at its beginning', 'two in one', 'two', 'cut off'],
 )
 def test_a_console_out_of_step_is_not_used_again(text: str) -> None:
     node = fakes.Node().gluster('pool list', text)
@@ -286,8 +294,9 @@ def test_it_is_bytes_that_count() -> None:
 @pytest.mark.parametrize(
     ('said', 'kind'),
     [
-        (fakes.Answer('', f'{DOWN}\n', 1), errors.Unreachable),
-        (fakes.Answer(f'{DOWN}\n', '', 1), errors.Unreachable),
+        # Down before, or since it was told; who knows.
+        (fakes.Answer('', f'{DOWN}\n', 1), errors.LinkLost),
+        (fakes.Answer(f'{DOWN}\n', '', 1), errors.LinkLost),
         (fakes.Answer(f'{TIMED_OUT}\n', '', 1), errors.TimedOut),
         (fakes.Answer('', '', 0), errors.Garbled),
         (fakes.Answer('', 'Usage: …', 1), errors.Garbled),

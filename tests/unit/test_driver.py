@@ -34,10 +34,12 @@ from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone import pools
+from manila_glusterfs_clone import upkeep
 
 GROUP = 'unit_gold'
 GIB = 1 << 30
 ID = '3f0c6d5e-8a53-4a57-9a0e-0c1a2b3c4d5e'
+OTHER = '7b1e2c3d-0000-4a57-9a0e-0c1a2b3c4d5e'
 SHARE = {
     'id': ID,
     'size': 3,
@@ -95,13 +97,16 @@ class Backend:
             delete=self._verb('delete'),
             extend=self._verb('extend'),
             update_access=self._update_access,
+            disown=self._verb('disown'),
         )
         self.cloner = types.SimpleNamespace(
             create=self._verb('clone', VOLUME),
             delete=self._verb('delete a clone'),
         )
         self.snapshots = types.SimpleNamespace(
-            create=self._verb('snap'), delete=self._verb('unsnap')
+            create=self._verb('snap'),
+            delete=self._verb('unsnap'),
+            disown=self._verb('disown snap'),
         )
         self.reconciler = types.SimpleNamespace(heal=self._heal)
 
@@ -174,7 +179,7 @@ def bare(
     conf: Any, monkeypatch: pytest.MonkeyPatch
 ) -> driver.GlusterfsCloneShareDriver:
     # There is no database here; see tests/model/test_manager.
-    monkeypatch.setattr(interrupted, 'settle', lambda *args: None)
+    monkeypatch.setattr(interrupted, 'settle', lambda *args: True)
     return driver.GlusterfsCloneShareDriver(configuration=conf)
 
 
@@ -672,3 +677,89 @@ def test_nothing_is_refreshed_unless_asked(
     first = ours.get_share_stats(refresh=True)
     stub.trouble = REFUSAL
     assert ours.get_share_stats() == first
+
+
+# -- unmanaging, and the upkeep
+
+
+def test_unmanaging(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+) -> None:
+    ours.unmanage({'id': ID})
+    ours.unmanage_snapshot({'id': OTHER})
+    assert stub.calls == [('disown', ID), ('disown snap', OTHER)]
+
+
+def test_manila_understands_that_something_cannot_be_unmanaged(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+) -> None:
+    stub.trouble = REFUSAL
+    with pytest.raises(exception.InvalidShare, match='the pool is full'):
+        ours.unmanage({'id': ID})
+    with pytest.raises(
+        exception.UnmanageInvalidShareSnapshot, match='the pool is full'
+    ):
+        ours.unmanage_snapshot({'id': OTHER})
+
+
+@pytest.fixture
+def upkeeps(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Those that were begun, which do nothing."""
+    begun: list[Any] = []
+
+    def begin(backend: object, host: str) -> Any:
+        begun.append(
+            types.SimpleNamespace(
+                host=host, backend=backend, stop=lambda: begun.append('stop')
+            )
+        )
+        return begun[-1]
+
+    monkeypatch.setattr(upkeep, 'begin', begin)
+    return begun
+
+
+def test_the_upkeep_begins_when_all_is_well_and_once(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend, upkeeps: list[Any]
+) -> None:
+    stub.trouble = REFUSAL
+    with pytest.raises(exception.ShareBackendException):
+        ours.check_for_setup_error()
+    assert upkeeps == []
+    stub.trouble = None
+    ours.check_for_setup_error()
+    ours.check_for_setup_error()
+    (begun,) = upkeeps
+    assert begun.backend is stub
+    assert begun.host == f'{cfg.CONF.host}@{GROUP}'
+
+
+def test_the_upkeep_ends_when_it_is_set_up_again(
+    ours: driver.GlusterfsCloneShareDriver, upkeeps: list[Any]
+) -> None:
+    ours.check_for_setup_error()
+    ours.do_setup(None)
+    assert upkeeps[1:] == ['stop']
+    ours.check_for_setup_error()
+    assert len(upkeeps) == 3
+
+
+def test_no_upkeep_if_it_is_not_wanted(
+    ours: driver.GlusterfsCloneShareDriver, conf: Any
+) -> None:
+    cfg.CONF.set_override('glusterfs_clone_reconcile_interval', 0, group=GROUP)
+    ours.do_setup(None)
+    before = threading.enumerate()
+    ours.check_for_setup_error()
+    assert threading.enumerate() == before
+
+
+def test_what_was_interrupted_is_looked_for_until_it_could_be(
+    ours: driver.GlusterfsCloneShareDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours._settled = False
+    answers = [False, True]
+    monkeypatch.setattr(interrupted, 'settle', lambda *args: answers.pop(0))
+    for _ in range(3):
+        ours.do_setup(None)
+    assert answers == []

@@ -27,6 +27,8 @@ EXAMPLES: list[errors.Error] = [
     errors.HostKeyRejected('gl1', 'ssh-ed25519 SHA256:x is not known'),
     errors.CutOff('gl1', 2, 3),
     errors.CommandFailed('gl1', ARGV, 5, 'out', 'err'),
+    errors.BadFileSystem('gl1', ARGV, 1, '', 'Input/output error'),
+    errors.InUse('gl1', ARGV, 32, '', 'target is busy', '/m'),
     errors.GlusterRefused('gl1', ARGV, 30800, 'no'),
     errors.CommitFailed('gl1', ARGV, 'Commit failed on gl2. '),
     errors.Busy('gl1', ARGV, 30802, 'Another transaction is in progress'),
@@ -34,6 +36,7 @@ EXAMPLES: list[errors.Error] = [
     errors.NotFound('gl1', ARGV, 30806, 'Volume does not exist'),
     errors.NotPossible('the pool is full'),
     errors.Missing('volume x does not exist'),
+    errors.Held('another operation held the lock share-x for 1 s'),
     errors.TimedOut('gl1', ARGV, 60.0),
     errors.LinkLost('gl1', ARGV, 'EOF', 'half an ans'),
     errors.Garbled('gl1', ARGV, '<html>'),
@@ -99,7 +102,9 @@ def test_stderr_goes_before_stdout_and_is_cut() -> None:
 
 def test_what_says_nothing_is_told_so() -> None:
     assert 'no reason given' in str(errors.GlusterRefused('gl1', ARGV, 1, ''))
-    assert str(errors.Garbled('gl1', ARGV, ' ')).endswith(': nothing')
+    assert str(errors.Garbled('gl1', ARGV, ' ')).endswith(": ''")
+    # A log that has a NUL in it is no text any more.
+    assert str(errors.Garbled('gl1', ARGV, '\0<\n')).endswith(r": '\x00<'")
 
 
 def test_misconfigured_is_one_message_with_everything() -> None:

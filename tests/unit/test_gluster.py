@@ -12,6 +12,7 @@
 """The verbs of gluster, over what real clusters answered."""
 
 from collections.abc import Callable
+import re
 
 import pytest
 
@@ -100,6 +101,17 @@ def test_no_such_volume(release: str) -> None:
     assert replaying(release, 'volume-info-missing').volume('nosuch') is None
 
 
+@pytest.mark.parametrize('what', ['brick', 'option'])
+def test_volume_that_is_told_in_part(release: str, what: str) -> None:
+    """As by a glusterd that is just being told of it by its peers."""
+    said = fakes.golden(release, 'volume-info').answer.stdout
+    part = re.sub(rf'<{what}[ >].*?</{what}>', '', said, flags=re.DOTALL)
+    assert part != said
+    node = fakes.Node().gluster('volume info golden', part)
+    with pytest.raises(errors.Garbled, match=f'0 in place of .*{what[:3]}'):
+        gluster.Gluster(console.Console(node)).volume('golden')
+
+
 def test_one_volume_is_not_taken_for_another(release: str) -> None:
     said = fakes.golden(release, 'volume-info').answer
     node = fakes.Node().gluster('volume info other', said)
@@ -176,12 +188,21 @@ def test_one_snapshot_is_not_taken_for_another(release: str) -> None:
 
 
 def test_policy(release: str) -> None:
-    assert not replaying(release, 'snapshot-config').deletes_snapshots()
+    config = replaying(release, 'snapshot-config').snapshot_config()
+    assert config == gluster.SnapshotConfig(256, auto_delete=False)
     said = fakes.golden(release, 'snapshot-config').answer.stdout
     node = fakes.Node().gluster(
         'snapshot config', said.replace('disable', 'enable')
     )
-    assert room(node).deletes_snapshots()
+    assert room(node).snapshot_config().auto_delete
+
+
+def test_limits_of_a_volume(release: str) -> None:
+    line = replaying(release, 'snapshot-config-volume')
+    assert line.snapshot_config('golden').hard_limit == 2
+    said = fakes.golden(release, 'snapshot-config-volume').answer.stdout
+    node = fakes.Node().gluster('snapshot config', said)
+    assert room(node).snapshot_config().hard_limit == 256
 
 
 def test_bricks(release: str) -> None:

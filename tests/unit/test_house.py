@@ -30,21 +30,22 @@ SAMPLE = ROOT / 'etc' / NAME / f'{NAME}.conf.sample'
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        'errors node',
+        'errors node periodic memory',
         'names layouts',
         'options',
         'login',
         'links',
         'session',
         'remote',
-        'console lvm mounts',
+        'console lvm mounts answers',
         'gluster',
         'cluster locks saga',
         'bricks pools exports access access.native',
-        'checks sources volumes',
+        'checks repair sources volumes records survey',
         'shares',
         'snapshots clone reconcile',
-        'backend interrupted',
+        'backend interrupted orphans',
+        'upkeep statistics',
         'driver',
         'cmd cmd.main',
     )
@@ -60,11 +61,12 @@ RESERVED: dict[str, frozenset[str]] = {
     f'{NAME}.session': frozenset({'remote'}),
     f'{NAME}.console': frozenset({'gluster', 'cluster'}),
     'defusedxml': frozenset({'console'}),
-    'xml.etree': frozenset({'console', 'gluster'}),
+    'xml.etree': frozenset({'answers', 'console', 'gluster'}),
     'json': frozenset({'lvm', 'mounts'}),
     'subprocess': frozenset(),
     'oslo_concurrency': frozenset({'locks'}),
-    'manila': frozenset({'driver', 'interrupted', 'locks'}),
+    'manila': frozenset({'driver', 'interrupted', 'locks', 'records'}),
+    'sqlalchemy': frozenset({'records'}),
 }
 
 LICENSE = (ROOT / 'tests' / '__init__.py').read_text().partition('"""')[0]

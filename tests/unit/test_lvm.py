@@ -104,7 +104,8 @@ def test_an_lv_that_is_there_already(release: str) -> None:
 def test_an_lv_in_use_is_not_removed(release: str) -> None:
     recording = fakes.golden(release, 'lvremove-in-use')
     node = fakes.Node().answer(recording.argv, recording.answer)
-    with pytest.raises(errors.CommandFailed, match='in use'):
+    held = 'in use.*fuser -vm /dev/gvg/manila-golden'
+    with pytest.raises(errors.InUse, match=held):
         lvm.Lvm(node).remove('gvg/manila-golden')
 
 
@@ -113,12 +114,20 @@ def test_an_lv_in_use_is_not_removed(release: str) -> None:
     [
         (lambda room: room.extend('gvg/b', 5), 'lvextend --size=5b gvg/b'),
         (
+            lambda room: room.activate('gvg/b'),
+            'lvchange --activate=y --ignoreactivationskip gvg/b',
+        ),
+        (
             lambda room: room.remove('gvg/b', 'gvg/c'),
             'lvremove --force --yes gvg/b gvg/c',
         ),
         (
             lambda room: room.add_tags(['gvg/b'], {'y', 'x'}),
             'lvchange --addtag=x --addtag=y gvg/b',
+        ),
+        (
+            lambda room: room.remove_tags(['gvg/b', 'gvg/c'], {'y', 'x'}),
+            'lvchange --deltag=x --deltag=y gvg/b gvg/c',
         ),
     ],
 )

@@ -18,18 +18,30 @@ note what they are asked to do.
 import os
 import pathlib
 import subprocess
+from typing import Any
 
 import pytest
 
 from manila_glusterfs_clone import node
 
 _PATH = 'PATH=/usr/sbin:/usr/bin:/sbin:/bin'
+_GLUSTERD = 'GLUSTERD=/var/lib/glusterd'
 
 #: Each notes its call; a file named after what it is to do says how it ends.
 _COMMANDS = {
-    'lvs': 'cat "$STATE/lvs"; exit "$(cat "$STATE/lvs.status")"',
+    'lvs': (
+        'case "$*" in *pool_lv*) echo "  gvg/pool"; exit;; esac; '
+        'cat "$STATE/lvs"; exit "$(cat "$STATE/lvs.status")"'
+    ),
     'findmnt': 'for t; do :; done; grep -qxF "$t" "$STATE/mounted"',
-    'lvchange': 'for t; do :; done; ! grep -qxF "$t" "$STATE/dead"',
+    'lvchange': (
+        'case "$*" in *--auto-repair*) : >"$STATE/off";; esac; '
+        'for t; do :; done; ! grep -qxF "$t" "$STATE/dead" "$STATE/off" && '
+        '{ ! grep -qxF "$t" "$STATE/lost" || { echo "  device-mapper: reload '
+        'ioctl on  (253:7) failed: No data available" >&2; false; }; }'
+    ),
+    'pgrep': 'exit "$(cat "$STATE/pgrep.status")"',
+    'lvremove': ':',
     'udevadm': ':',
     'mkdir': ':',
     'mount': (
@@ -57,18 +69,24 @@ class Boot:
             path.chmod(0o755)
         lines = node.text(node.SCRIPT).splitlines(keepends=True)
         assert [line for line in lines if 'PATH=' in line] == [f'{_PATH}\n']
+        assert f'{_GLUSTERD}\n' in lines
+        self.glusterd = root / 'glusterd'
+        (self.glusterd / 'vols').mkdir(parents=True)
+        (self.glusterd / 'glusterd.info').write_text('UUID=me\n')
+        replaced = {
+            f'{_PATH}\n': f'PATH={bin_}:/usr/bin:/bin\n',
+            f'{_GLUSTERD}\n': f'GLUSTERD={self.glusterd}\n',
+        }
         self.script = root / node.SCRIPT
         self.script.write_text(
-            ''.join(
-                f'PATH={bin_}:/usr/bin:/bin\n'
-                if line == f'{_PATH}\n'
-                else line
-                for line in lines
-            )
+            ''.join(replaced.get(line, line) for line in lines)
         )
         self.report()
         self.mounted()
         self.dead()
+        self.off()
+        self.lost()
+        self.pgrep(1)
 
     def report(self, *lines: str, status: int = 0) -> None:
         """Set what ``lvs`` says."""
@@ -84,6 +102,50 @@ class Boot:
         """Set what cannot be activated or mounted."""
         (self.state / 'dead').write_text(
             ''.join(f'{thing}\n' for thing in things)
+        )
+
+    def off(self, *lvs: str) -> None:
+        """Set what LVM does not activate until their pool is repaired."""
+        (self.state / 'off').write_text(''.join(f'{lv}\n' for lv in lvs))
+
+    def lost(self, *lvs: str) -> None:
+        """Set what LVM knows, and its pool does not."""
+        (self.state / 'lost').write_text(''.join(f'{lv}\n' for lv in lvs))
+
+    def pgrep(self, status: int) -> None:
+        """Set how the search for glusterd ends."""
+        (self.state / 'pgrep.status').write_text(str(status))
+
+    def clone(
+        self,
+        name: str = 'manila-c1',
+        status: int = 0,
+        snapshot: str = '584058fa-4f8f-4c7a-90e4-e36772cc6f2f',
+        node: str = 'me',
+        plugin: str = 'snap_plugin=LVM\n',
+    ) -> pathlib.Path:
+        """Have glusterd know a clone whose second brick is a node's."""
+        volume = self.glusterd / 'vols' / name
+        (volume / 'bricks').mkdir(parents=True)
+        (volume / 'info').write_text(
+            f'type=2\nstatus={status}\nvolume-id=c2a8-19\n'
+            f'restored_from_snap={snapshot}\n{plugin}'
+        )
+        for number, uuid in ((1, 'other'), (2, node)):
+            path = f'/run/gluster/snaps/c2a819/brick{number}/brick'
+            (volume / 'bricks' / f'gl{number}:-run-brick').write_text(
+                f'uuid={uuid}\nhostname=gl{number}\npath={path}\n'
+                f'real_path={path}\norigin_path=/srv/a/brick\n'
+            )
+        return volume
+
+    def origin(self) -> None:
+        """Have glusterd know the origin of that, too."""
+        bricks = self.glusterd / 'vols' / 'manila-a' / 'bricks'
+        bricks.mkdir(parents=True)
+        (bricks.parent / 'info').write_text('type=2\nstatus=1\n')
+        (bricks / 'gl2:-srv-a-brick').write_text(
+            'uuid=me\npath=/srv/a/brick\n'
         )
 
     def run(self) -> 'subprocess.CompletedProcess[str]':
@@ -115,7 +177,8 @@ def test_no_bricks(boot: Boot) -> None:
     assert done.returncode == 0
     assert done.stdout == done.stderr == ''
     assert boot.calls() == [
-        "lvs --noheadings --separator   -o lv_full_name,lv_tags @manila.brick"
+        'lvs --noheadings --separator   -o lv_full_name,lv_tags',
+        'pgrep -x glusterd',
     ]
 
 
@@ -175,7 +238,11 @@ def test_what_cannot_be_activated_is_not_mounted(boot: Boot) -> None:
 
 @pytest.mark.parametrize(
     'bare',
-    ['manila.brick', 'manila.brick,manila.mount=', 'manila.mount=srv/x'],
+    [
+        'manila.brick',
+        'manila.brick,manila.mount=',
+        'manila.brick,manila.mount=srv/x',
+    ],
 )
 def test_a_brick_without_a_place_is_reported(boot: Boot, bare: str) -> None:
     boot.report(f'gvg/a {bare}', f'gvg/b {tags("/srv/b")}')
@@ -194,7 +261,7 @@ def test_the_tag_is_found_wherever_it_stands(boot: Boot) -> None:
     'other', ['xmanila.mount=/x', 'manilaxmount=/x', 'manila.mountx=/x']
 )
 def test_other_tags_are_not_taken_for_it(boot: Boot, other: str) -> None:
-    boot.report(f'gvg/a {other},manila.mount=/srv/a')
+    boot.report(f'gvg/a {other},manila.brick,manila.mount=/srv/a')
     assert boot.run().stdout == 'mounted gvg/a on /srv/a\n'
 
 
@@ -208,3 +275,173 @@ def test_lvm_that_fails_is_no_success(boot: Boot) -> None:
     boot.report(status=5)
     assert boot.run().returncode == 1
     assert boot.calls('mount') == []
+
+
+@pytest.mark.parametrize(
+    'other', ['', 'manila.mount=/x', 'manila.bricks', 'xmanila.snapshot=s1']
+)
+def test_what_is_not_ours_is_not_touched(boot: Boot, other: str) -> None:
+    boot.report(f'gvg/x {other}', f'gvg/a {tags("/srv/a")}')
+    assert boot.run().returncode == 0
+    assert boot.calls('lvchange') == ['lvchange -K -a y gvg/a']
+
+
+def test_snapshots_are_activated_after_the_bricks(boot: Boot) -> None:
+    boot.report(
+        'gvg/s_0 manila.snapshot=s1',
+        f'gvg/a {tags("/srv/a")}',
+        'gvg/t_0 manila.snapshot=s2',
+    )
+    assert boot.run().returncode == 0
+    assert boot.calls('lvchange', 'mount')[-2:] == [
+        'mount -t xfs -o nouuid,noatime /dev/gvg/a /srv/a',
+        'lvchange -a ay gvg/s_0 gvg/t_0',
+    ]
+
+
+def test_a_pool_that_is_left_off_is_checked_again(boot: Boot) -> None:
+    boot.report(f'gvg/a {tags("/srv/a")}', f'gvg/b {tags("/srv/b")}')
+    boot.off('gvg/a', 'gvg/b')
+    done = boot.run()
+    assert done.returncode == 0
+    assert done.stderr == (
+        'giving back blocks of the pool gvg/pool that belong to no LV\n'
+    )
+    first, repair, again, other = boot.calls('lvchange')
+    assert first == again == 'lvchange -K -a y gvg/a'
+    assert '"--auto-repair"' in repair
+    assert repair.endswith(' gvg/pool')
+    assert other == 'lvchange -K -a y gvg/b'
+
+
+#: Of the origin of that clone.
+ORIGIN = f'gvg/a {tags("/srv/a")}'
+
+
+@pytest.fixture
+def halved(boot: Boot) -> pathlib.Path:
+    """A node that has a clone and its origin, and both bricks of that."""
+    volume = boot.clone()
+    boot.origin()
+    boot.mounted('/srv/a')
+    return volume
+
+
+def test_a_clone_without_its_lv_is_forgotten(
+    boot: Boot, halved: pathlib.Path
+) -> None:
+    boot.report(ORIGIN, 'gvg/c2a819_0 ', 'gvg/xc2a819_1 ', 'gvg/c2a819_11 ')
+    # What is left of one that was forgotten by half.
+    (boot.glusterd / 'forgotten' / 'bricks').mkdir(parents=True)
+    done = boot.run()
+    assert done.returncode == 0
+    assert done.stdout == (
+        'forgot the clone manila-c1, which has no LV here\n'
+    )
+    assert not halved.exists()
+    assert not (boot.glusterd / 'forgotten').exists()
+
+
+def test_a_clone_without_its_lv_is_forgotten_after_its_origin(
+    boot: Boot,
+) -> None:
+    volume = boot.clone()
+    boot.run()
+    assert not volume.exists()
+
+
+@pytest.mark.parametrize(
+    'other',
+    [
+        {'name': 'c1'},
+        {'status': 1},
+        {'status': 2},
+        {'snapshot': '00000000-0000-0000-0000-000000000000'},
+        {'node': 'third'},
+        {'plugin': ''},
+    ],
+    ids=str,
+)
+def test_no_other_volume_is_forgotten(
+    boot: Boot, other: dict[str, Any]
+) -> None:
+    volume = boot.clone(**other)
+    boot.report('gvg/c2a819_0 ')
+    assert boot.run().stdout == ''
+    assert (volume / 'info').exists()
+
+
+def test_a_clone_with_its_lv_is_kept(boot: Boot, halved: pathlib.Path) -> None:
+    boot.report(ORIGIN, 'gvg/c2a819_1 ')
+    assert boot.run().stdout == ''
+    assert (halved / 'info').exists()
+    assert boot.calls('lvremove') == []
+
+
+def test_an_lv_that_its_pool_does_not_know_is_none(
+    boot: Boot, halved: pathlib.Path
+) -> None:
+    boot.report(ORIGIN, 'gvg/c2a819_0 ', 'gvg/c2a819_1 ')
+    boot.lost('gvg/c2a819_1')
+    assert boot.run().returncode == 0
+    assert not halved.exists()
+    assert boot.calls('lvremove') == ['lvremove --yes gvg/c2a819_1']
+
+
+def test_an_lv_that_cannot_be_activated_is_kept(
+    boot: Boot, halved: pathlib.Path
+) -> None:
+    boot.report(ORIGIN, 'gvg/c2a819_1 ')
+    boot.dead('gvg/c2a819_1')
+    done = boot.run()
+    assert done.returncode == 1
+    assert 'gvg/c2a819_1 could not be activated' in done.stderr
+    assert (halved / 'info').exists()
+    assert boot.calls('lvremove') == []
+
+
+@pytest.mark.parametrize('status', [0, 2, 127])
+def test_nothing_is_forgotten_while_glusterd_may_be_at_it(
+    boot: Boot, halved: pathlib.Path, status: int
+) -> None:
+    boot.report(ORIGIN)
+    boot.pgrep(status)
+    assert boot.run().stdout == ''
+    assert (halved / 'info').exists()
+
+
+def test_nothing_is_forgotten_when_the_pool_may_be_away(
+    boot: Boot, halved: pathlib.Path
+) -> None:
+    """Its disk may have died while the brick of the origin was mounted."""
+    boot.report('ovg/root ')
+    assert boot.run().stdout == ''
+    assert (halved / 'info').exists()
+
+
+def test_nothing_is_forgotten_that_tells_of_no_origin(boot: Boot) -> None:
+    volume = boot.clone()
+    for brick in (volume / 'bricks').iterdir():
+        brick.write_text(brick.read_text().partition('origin_path')[0])
+    boot.run()
+    assert (volume / 'info').exists()
+
+
+def test_nothing_is_forgotten_when_lvm_fails(
+    boot: Boot, halved: pathlib.Path
+) -> None:
+    boot.report(ORIGIN, status=5)
+    boot.run()
+    assert (halved / 'info').exists()
+
+
+def test_no_directory_stays_where_nothing_could_be_mounted(
+    boot: Boot, tmp_path: pathlib.Path
+) -> None:
+    """The LV was removed meanwhile, and its mount point before it."""
+    target = tmp_path / 'share'
+    boot.report(f'gvg/a {tags(str(target))}')
+    (boot.script.parent / 'bin' / 'mkdir').unlink()
+    boot.dead(str(target))
+    assert boot.run().returncode == 1
+    assert not target.exists()

@@ -101,7 +101,6 @@ def test_no_mark(release: str, name: str) -> None:
 @pytest.mark.parametrize(
     'said',
     [
-        fakes.Answer('', '/b: Input/output error', 1),
         fakes.Answer('', '', 1),
         fakes.Answer('', '', 0),
         fakes.Answer('trusted.glusterfs.volume-id=0x12\n'),
@@ -114,6 +113,26 @@ def test_a_mark_that_cannot_be_read_is_not_taken_for_none(
     argv = (*fakes.golden('11.1', 'xattr').argv[:-1], '/b')
     with pytest.raises(errors.Garbled):
         mounts.Mounts(fakes.Node().answer(argv, said)).volume_id('/b')
+
+
+@pytest.mark.parametrize(
+    'said', ['Input/output error', 'Structure needs cleaning']
+)
+def test_a_file_system_that_is_given_up(said: str) -> None:
+    line = (*fakes.golden('11.1', 'xattr').argv[:-1], '/b')
+    for argv in (line, ('getfattr', '--absolute-names', '/b')):
+        answer = fakes.Answer('', f'getfattr: /b: {said}', 1)
+        room = mounts.Mounts(fakes.Node().answer(argv, answer))
+        with pytest.raises(errors.BadFileSystem, match=said):
+            room.volume_id('/b') if argv is line else room.exists('/b')
+
+
+def test_what_exists(release: str) -> None:
+    argv = ('getfattr', '--absolute-names', '/b')
+    gone = fakes.golden(release, 'xattr-no-file').answer
+    node = fakes.Node().answer(argv, fakes.Answer(), gone)
+    assert mounts.Mounts(node).exists('/b')
+    assert not mounts.Mounts(node).exists('/b')
 
 
 def test_directories_that_are_gone_already(release: str) -> None:
@@ -145,8 +164,16 @@ def test_one_that_is_gone_does_not_hide_one_that_is_full(
 def test_a_mount_in_use(release: str) -> None:
     said = fakes.golden(release, 'umount-busy').answer
     node = fakes.Node().answer(('umount', TARGET), said)
-    with pytest.raises(errors.CommandFailed, match='busy'):
+    with pytest.raises(errors.InUse, match=f'busy.*fuser -vm {TARGET}'):
         mounts.Mounts(node).unmount(TARGET)
+
+
+def test_what_is_not_mounted_is_not_called_in_use() -> None:
+    said = fakes.Answer('', f'umount: {TARGET}: not mounted.', 32)
+    node = fakes.Node().answer(('umount', TARGET), said)
+    with pytest.raises(errors.CommandFailed, match='not mounted') as caught:
+        mounts.Mounts(node).unmount(TARGET)
+    assert not isinstance(caught.value, errors.InUse)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +190,11 @@ def test_a_mount_in_use(release: str) -> None:
         (lambda room: room.grow_xfs('/m'), 'xfs_growfs -d /m'),
         (lambda room: room.sync('/m', '/n'), 'sync --file-system /m /n'),
         (lambda room: room.make_directory('/m'), 'mkdir --parents /m'),
+        (
+            lambda room: room.mark('/m/brick', 'a' * 32),
+            f'setfattr --name=trusted.glusterfs.volume-id '
+            f'--value=0x{"a" * 32} /m/brick',
+        ),
     ],
 )
 def test_what_is_run(verb: Callable[[mounts.Mounts], None], line: str) -> None:

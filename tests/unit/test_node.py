@@ -21,9 +21,14 @@ import subprocess
 import pytest
 
 import manila_glusterfs_clone
+from manila_glusterfs_clone import mounts
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import node
 from manila_glusterfs_clone import remote
+from tests.unit import fakes
+
+MARK = 'trusted.glusterfs.volume-id'
+BRICK = '/run/gluster/snaps/2ba6f450/brick1/brick'
 
 KEY = 'ssh-ed25519 AAAAC3Nz a comment with $HOME, `id` and \'quotes\''
 SCRIPTS = {
@@ -100,7 +105,12 @@ class Host:
         self, user: str = 'manila', key: str = KEY, **environment: str
     ) -> 'subprocess.CompletedProcess[str]':
         script = node.installer(user, key)
-        for path in (node.SCRIPT_PATH, node.UNIT_PATH, node.SUDOERS_PATH):
+        for path in (
+            node.SCRIPT_PATH,
+            node.UNIT_PATH,
+            node.DROP_IN_PATH,
+            node.SUDOERS_PATH,
+        ):
             # As a word of the script itself, not inside a file it writes.
             script = re.sub(
                 rf'(?<![=\w]){re.escape(path)}', str(self.path(path)), script
@@ -140,6 +150,8 @@ def test_installing(host: Host) -> None:
     unit = host.path(node.UNIT_PATH)
     assert unit.read_text() == node.text(node.UNIT)
     assert unit.stat().st_mode & 0o777 == 0o644
+    drop_in = host.path(node.DROP_IN_PATH).read_text()
+    assert drop_in.replace(str(host.root), '') == node.text(node.DROP_IN)
     sudoers = host.path(node.SUDOERS_PATH)
     assert sudoers.read_text() == node.text(node.SUDOERS)
     assert sudoers.stat().st_mode & 0o777 == 0o440
@@ -193,7 +205,7 @@ def test_old_sudo_rules_survive_bad_new_ones(host: Host) -> None:
 
 
 def test_no_file_ends_the_quoting_of_another() -> None:
-    for name in (node.SCRIPT, node.UNIT, node.SUDOERS):
+    for name in (node.SCRIPT, node.UNIT, node.DROP_IN, node.SUDOERS):
         assert node._END not in node.text(name).splitlines()
 
 
@@ -247,8 +259,8 @@ def _first_words() -> set[str]:
                 continue
             if isinstance(first, ast.Constant):
                 found.add(str(first.value))
-    # It may ask for the state of one unit, and no more.
-    return found - {'systemctl'}
+    # It may ask for the state of one unit, and set one attribute.
+    return found - {'systemctl', 'setfattr'}
 
 
 def test_sudo_allows_to_ask_for_the_boot_unit() -> None:
@@ -256,6 +268,15 @@ def test_sudo_allows_to_ask_for_the_boot_unit() -> None:
         ['systemctl', 'is-enabled', node.UNIT], sudo=True, seconds=60
     )
     assert allowed(line.removeprefix('LC_ALL=C sudo -n '))
+
+
+def test_sudo_allows_to_mark_a_brick() -> None:
+    fake = fakes.Node()
+    line = ['setfattr', f'--name={MARK}', f'--value=0x{"a1" * 16}', BRICK]
+    fake.answer(line, fakes.Answer())
+    mounts.Mounts(fake).mark(BRICK, 'a1' * 16)
+    said = remote.command_line(fake.ran[0], sudo=True, seconds=60)
+    assert allowed(said.removeprefix('LC_ALL=C sudo -n '))
 
 
 def test_all_that_the_rooms_run_is_found() -> None:
@@ -295,6 +316,10 @@ def test_sudo_allows_the_console() -> None:
         'timeout -k 5 60 systemctl stop glusterd',
         f'timeout -k 5 60 systemctl is-enabled {node.UNIT} glusterd',
         'timeout -k 5 60 mkfsxxfs',
+        f'timeout -k 5 60 setfattr --name={MARK} --value=0x1 {BRICK}',
+        f'timeout -k 5 60 setfattr --name=user.x --value=0x{"a" * 32} /b',
+        f'timeout -k 5 60 setfattr --name={MARK} --value=0x{"a" * 32} /b /c',
+        'timeout -k 5 60 setfattr --restore=/b',
         'gluster volume list',
         'gluster --mode=script --xml volume list',
         'lvs',
@@ -320,7 +345,16 @@ def test_the_unit() -> None:
     assert 'RequiredBy' not in unit['Install']
 
 
+def test_each_start_of_glusterd_runs_it_and_does_not_depend_on_it() -> None:
+    drop_in = configparser.ConfigParser(interpolation=None)
+    drop_in.optionxform = str  # type: ignore[assignment,method-assign]
+    drop_in.read_string(node.text(node.DROP_IN))
+    before = drop_in['Service']['ExecStartPre']
+    assert re.fullmatch(rf'-/usr/bin/timeout \d+ {node.SCRIPT_PATH}', before)
+
+
 def test_the_script_looks_for_the_tags_that_the_driver_puts() -> None:
     script = node.text(node.SCRIPT)
-    assert f'@{names.TAG_BRICK}' in script
+    assert f'*,{names.TAG_BRICK},*)' in script
+    assert f'*,{names.TAG_SNAPSHOT}*)' in script
     assert names.TAG_MOUNT.replace('.', r'\.') in script

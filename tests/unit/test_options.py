@@ -58,6 +58,8 @@ def test_what_is_set_is_read(conf: cfg.ConfigOpts) -> None:
         'glusterfs_clone_max_metadata_percent': 40,
         'glusterfs_clone_settle_timeout': 77,
         'glusterfs_clone_lock_timeout': 88,
+        'glusterfs_clone_reconcile_interval': 0,
+        'glusterfs_clone_orphan_grace': 99,
         'max_over_subscription_ratio': 2.5,
     }.items():
         conf.set_override(name, value, group='gold')
@@ -76,6 +78,8 @@ def test_what_is_set_is_read(conf: cfg.ConfigOpts) -> None:
         limits=options.Limits(50, 40, 2.5),
         settle_timeout=77,
         lock_timeout=88,
+        reconcile_interval=0,
+        orphan_grace=99,
     )
 
 
@@ -89,6 +93,8 @@ def test_what_is_set_is_read(conf: cfg.ConfigOpts) -> None:
         ('glusterfs_clone_max_metadata_percent', 101),
         ('glusterfs_clone_settle_timeout', 5),
         ('glusterfs_clone_lock_timeout', 0),
+        ('glusterfs_clone_reconcile_interval', -1),
+        ('glusterfs_clone_orphan_grace', -1),
     ],
 )
 def test_bad_values_are_refused_on_reading(

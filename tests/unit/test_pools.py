@@ -39,6 +39,7 @@ def report(
     data: float = 0.0,
     metadata: float = 1.0,
     health: str = '',
+    active: str = 'active',
     promised: int = 0,
 ) -> fakes.Answer:
     """Make a report of one pool with one volume in it; sizes in GiB."""
@@ -47,6 +48,7 @@ def report(
         'data_percent': f'{data:.2f}',
         'metadata_percent': f'{metadata:.2f}',
         'lv_health_status': health,
+        'lv_active': active,
     }
     volume = test_bricks.lv('v', pool=name, size=promised * GIB)
     rows = [pool, volume] if promised else [pool]
@@ -108,6 +110,14 @@ def test_a_generator_is_read_once() -> None:
         (report(metadata=84.99), 1, None),
         (report(metadata=85.0), 0, 'metadata space is 85.0 % full'),
         (report(health='out_of_data'), 0, 'health: out_of_data'),
+        # And what can be done.
+        (report(promised=20), 1, 'lvextend --size +SIZE gvg/pool'),
+        (report(data=95.0), 0, 'lvextend --size +SIZE gvg/pool'),
+        (report(metadata=85.0), 0, '--poolmetadatasize +SIZE gvg/pool'),
+        (report(health='out_of_data'), 0, '--size +SIZE gvg/pool'),
+        (report(health='metadata_read_only'), 0, '--repair gvg/pool'),
+        (report(health='failed'), 0, 'log of the kernel'),
+        (report(active=''), 0, 'lvchange --activate y gvg/pool'),
     ],
 )
 def test_obstacles(
@@ -122,7 +132,7 @@ def test_obstacles(
 
 
 def test_no_pool_is_an_obstacle() -> None:
-    assert pools.obstacle(None, 0, LIMITS) == 'it does not exist'
+    assert 'does not see it' in (pools.obstacle(None, 0, LIMITS) or '')
 
 
 # -- placing
@@ -161,7 +171,7 @@ def test_too_few_nodes_have_the_room_and_why() -> None:
         'there are 1',
         'gl2: pool gvg/pool: its data space',
         'gl3: node gl3 cannot be reached',
-        'gl4: pool gvg/pool: it does not exist',
+        'gl4: pool gvg/pool: LVM does not see it',
     ):
         assert part in text
 
@@ -181,7 +191,7 @@ def test_room_that_is_required() -> None:
     need('gvg/pool', 0)
     with pytest.raises(errors.NotPossible, match=r'on node gl2 .* promised'):
         need('gvg/pool', GIB)
-    with pytest.raises(errors.NotPossible, match='does not exist'):
+    with pytest.raises(errors.NotPossible, match='does not see it'):
         need('gvg/other', 0, 1)
 
 

@@ -13,7 +13,9 @@
 
 from collections.abc import Callable, Iterator
 import concurrent.futures
+import functools
 import logging
+import math
 import os
 import pathlib
 import select
@@ -21,7 +23,7 @@ import signal
 import socket
 import threading
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 import paramiko
 from paramiko import common
@@ -29,12 +31,16 @@ import pytest
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import links
+from manila_glusterfs_clone import login
 from manila_glusterfs_clone import remote
 from manila_glusterfs_clone import session
 from tests.unit import sshd
 
-#: Seconds within which all that hangs has to be given up.
-SOON = 20.0
+T = TypeVar('T')
+
+#: Seconds within which all that hangs has to be given up. What is waited for
+#: with patience, one after the other, must have come by then.
+SOON = 3 * sshd.PATIENCE
 
 
 @pytest.fixture(scope='module')
@@ -116,6 +122,25 @@ def in_time() -> Iterator[None]:
     started = time.monotonic()
     yield
     assert time.monotonic() - started < SOON
+
+
+def patiently(attempt: Callable[[float], T | None], seconds: float) -> T:
+    """Try something with ever more time, until it got as far as it is to.
+
+    On a busy machine a short time may be up before what is to hang begins.
+
+    :param attempt: is given the seconds; gives None where that was so.
+    """
+    while (outcome := attempt(seconds)) is None:
+        seconds *= 2
+        assert seconds < SOON
+    return outcome
+
+
+def failure(start: Callable[[], object]) -> errors.Error:
+    with pytest.raises(errors.Error) as caught:
+        start()
+    return caught.value
 
 
 def which_connection(node: remote.Remote) -> str:
@@ -341,11 +366,19 @@ def test_timeout_on_the_node(
 ) -> None:
     monkeypatch.setattr(remote, 'KILL_AFTER', 1)
     note = tmp_path / 'pid'
-    mine = which_connection(node)
+    note.touch()
     code = f'trap "" {ignores}; echo $$ > {note}; while :; do sleep 0.1; done'
-    with pytest.raises(errors.TimedOut) as caught:
-        node.run(['sh', '-c', code], timeout=1)
-    assert caught.value.seconds == 1
+
+    def attempt(seconds: float) -> str | None:
+        mine = which_connection(node)
+        error = failure(lambda: node.run(['sh', '-c', code], timeout=seconds))
+        if not note.read_text():
+            return None
+        assert isinstance(error, errors.TimedOut)
+        assert error.seconds == seconds
+        return mine
+
+    mine = patiently(attempt, 1)
     pid = int(note.read_text())
     sshd.wait_until(lambda: not _lives(pid), 'the process is gone')
     # That was an answer: nothing is wrong with the connection.
@@ -586,10 +619,10 @@ def test_sshd_killed_in_mid_command(
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         runs = pool.submit(
             node.run,
-            ['sh', '-c', f'echo half; touch {flag}; sleep 2'],
+            ['sh', '-c', f'echo half; touch {flag}; sleep 20'],
         )
         talks = pool.submit(
-            node.open(['sleep', '2']).ask,
+            node.open(['sleep', '20']).ask,
             'hello',
             until=b'>',
             timeout=sshd.PATIENCE,
@@ -618,20 +651,24 @@ def test_sshd_restarted_between_commands(
 
 
 def test_frozen_under_full_pipes(
-    mortal: sshd.Sshd, connect: Connect, impatient: None
+    mortal: sshd.Sshd,
+    connect: Connect,
+    impatient: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """More is given to a frozen node than its socket takes."""
+    # The kernel is not to be the one that gives up.
+    monkeypatch.setattr(login, 'UNACKNOWLEDGED', 10 * SOON)
     node = connect(mortal)
-    node.run(['true'])
-    node._connect_timeout = 1
+    flag = mortal.home / 'runs'
 
-    def work(_: int) -> Exception | None:
+    def work(seconds: float) -> Exception | None:
         started = time.monotonic()
         error = None
         try:
             node.run(
-                ['sh', '-c', 'sleep 0.5; cat'],
-                timeout=1,
+                ['sh', '-c', f'touch {flag}; sleep {SOON:g}; cat'],
+                timeout=seconds,
                 stdin=b'x' * (8 << 20),
             )
         except errors.Error as caught:
@@ -639,12 +676,22 @@ def test_frozen_under_full_pipes(
         assert time.monotonic() - started < SOON
         return error
 
-    with concurrent.futures.ThreadPoolExecutor(20) as pool:
-        futures = [pool.submit(work, number) for number in range(20)]
-        time.sleep(0.2)
-        mortal.signal(signal.SIGSTOP)
-        found = [future.result(SOON) for future in futures]
-    mortal.signal(signal.SIGCONT)
+    def attempt(seconds: float) -> list[Exception | None] | None:
+        node._connect_timeout = sshd.PATIENCE
+        node.run(['true'])
+        node._connect_timeout = seconds
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:
+            futures = [pool.submit(work, seconds) for _ in range(20)]
+            sshd.wait_until(
+                lambda: flag.exists() or all(each.done() for each in futures),
+                'a command runs, or none does',
+            )
+            mortal.signal(signal.SIGSTOP)
+            found = [future.result(SOON) for future in futures]
+        mortal.signal(signal.SIGCONT)
+        return found if flag.exists() else None
+
+    found = patiently(attempt, 1)
     assert all(
         isinstance(error, (errors.Unknown, errors.Unreachable))
         for error in found
@@ -753,36 +800,55 @@ def test_own_time_is_shorter_than_connecting(
 
 
 def test_login_never_answered(crooked: MakeCrooked, connect: Connect) -> None:
+    asked = threading.Event()
+
     class Silent(sshd.Manners):
         def check_auth_publickey(
             self, username: str, key: paramiko.PKey
         ) -> int:
+            asked.set()
             self.server.over.wait()
             return common.AUTH_FAILED
 
-    assert (
-        'login'
-        in refusal(connect(crooked(Silent), connect_timeout=0.5)).reason
-    )
+    one = crooked(Silent)
+
+    def attempt(seconds: float) -> errors.Unreachable | None:
+        error = refusal(connect(one, connect_timeout=seconds))
+        return error if asked.is_set() else None
+
+    assert 'login' in patiently(attempt, 0.5).reason
 
 
 def test_channel_refused(crooked: MakeCrooked, connect: Connect) -> None:
     class Full(sshd.Manners):
-        asked = 0
+        refusals = 0.0
 
         def check_channel_request(self, kind: str, chanid: int) -> int:
-            Full.asked += 1
-            if Full.asked == 4:
+            Full.refusals -= 1
+            if Full.refusals < 0:
                 return common.OPEN_SUCCEEDED
             return common.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
 
-    one = crooked(Full)
-    node = connect(one)
-    # Its places were taken for a moment.
-    assert node.run(['true']).stdout == 'done\n'
-    node._connect_timeout = 0.3
-    assert 'prohibited' in refusal(node).reason
-    assert one.connections == 1
+    def attempt(seconds: float) -> int | None:
+        one = crooked(Full)
+        node = connect(one)
+        # Its places were taken for a moment.
+        Full.refusals = 3
+        assert node.run(['true']).stdout == 'done\n'
+        Full.refusals = math.inf
+        node._connect_timeout = seconds
+        for start in (lambda: node.run(['true']), lambda: node.open(['true'])):
+            started = time.monotonic()
+            error = failure(start)
+            if time.monotonic() - started >= seconds:
+                # The last answer was late: that is as good as none.
+                return None
+            assert isinstance(error, errors.Unreachable)
+            assert not errors.is_unknown(error)
+            assert 'prohibited' in error.reason
+        return one.connections
+
+    assert patiently(attempt, 0.3) == 1
 
 
 def test_channel_never_opened(crooked: MakeCrooked, connect: Connect) -> None:
@@ -790,14 +856,26 @@ def test_channel_never_opened(crooked: MakeCrooked, connect: Connect) -> None:
 
     class Stuck(sshd.Manners):
         def check_channel_request(self, kind: str, chanid: int) -> int:
-            if self.server.connections == 1:
+            if self.server.connections == 1 and self.server.commands:
                 self.server.over.wait()
             return common.OPEN_SUCCEEDED
 
-    one = crooked(Stuck)
-    node = connect(one, connect_timeout=1.5)
-    assert node.run(['true']).stdout == 'done\n'
-    assert one.connections == 2
+    def attempt(seconds: float) -> int | None:
+        one = crooked(Stuck)
+        node = connect(one)
+        node.run(['true'])
+        node._connect_timeout = seconds
+        try:
+            assert node.run(['true']).stdout == 'done\n'
+        except errors.Unreachable:
+            # Nor did the new one open it in time.
+            return None
+        return one.connections
+
+    assert patiently(attempt, 0.5) == 2
+
+
+Start = Callable[[remote.Remote, float], object]
 
 
 def test_exec_never_answered(
@@ -808,19 +886,25 @@ def test_exec_never_answered(
             self, channel: paramiko.Channel, command: bytes
         ) -> bool:
             if b'hang' in command:
+                self.server.commands.append(command.decode())
                 self.server.over.wait()
             return super().check_channel_exec_request(channel, command)
 
-    node = connect(crooked(Stuck))
-    for start in (
-        lambda: node.run(['hang'], timeout=0.3),
-        lambda: node.open(['hang']),
-    ):
-        node._connect_timeout = sshd.PATIENCE
+    def attempt(start: Start, seconds: float) -> errors.Error | None:
+        one = crooked(Stuck)
+        node = connect(one)
         node.run(['true'])
-        node._connect_timeout = 0.3
-        with pytest.raises(errors.LinkLost, match='request to start'):
-            start()
+        node._connect_timeout = seconds
+        error = failure(lambda: start(node, seconds))
+        return error if 'hang' in one.commands[-1] else None
+
+    for start in (
+        lambda node, seconds: node.run(['hang'], timeout=seconds),
+        lambda node, seconds: node.open(['hang']),
+    ):
+        error = patiently(functools.partial(attempt, start), 0.3)
+        assert isinstance(error, errors.LinkLost)
+        assert 'request to start' in str(error)
 
 
 def test_exec_refused_is_unknown(
@@ -887,6 +971,18 @@ def test_channel_closed_with_no_status(
     assert caught.value.partial == 'half'
 
 
+def hang(
+    one: sshd.Crooked, node: remote.Remote, command: str, seconds: float
+) -> errors.TimedOut | None:
+    """Run what hangs; give None if the time was up before it began."""
+    node.run(['true'])
+    error = failure(lambda: node.run([command], timeout=seconds))
+    if command not in one.begun[-1]:
+        return None
+    assert isinstance(error, errors.TimedOut)
+    return error
+
+
 def test_trickle_does_not_extend_the_deadline(
     crooked: MakeCrooked, connect: Connect, impatient: None
 ) -> None:
@@ -898,15 +994,18 @@ def test_trickle_does_not_extend_the_deadline(
                     channel.sendall_stderr(b'.')
             super().execute(channel, command)
 
-    one = crooked(Trickling)
-    node = connect(one)
-    node.run(['true'])
-    with pytest.raises(errors.TimedOut) as caught:
-        node.run(['trickle'], timeout=0.5)
-    assert caught.value.seconds == 0.8
-    with pytest.raises(errors.TimedOut):
-        node.open(['trickle']).ask('x', until=b'>', timeout=0.3)
-    assert one.connections == 2
+    def attempt(seconds: float) -> int | None:
+        one = crooked(Trickling)
+        node = connect(one)
+        error = hang(one, node, 'trickle', seconds)
+        if error is None:
+            return None
+        assert error.seconds == seconds + remote.MARGIN
+        with pytest.raises(errors.TimedOut):
+            node.open(['trickle']).ask('x', until=b'>', timeout=0.3)
+        return one.connections
+
+    assert patiently(attempt, 0.5) == 2
 
 
 def test_flood_does_not_extend_the_deadline(
@@ -926,10 +1025,11 @@ def test_silence_after_the_status(
                 self.server.over.wait()
             super().execute(channel, command)
 
-    node = connect(crooked(Holding))
-    node.run(['true'])
-    with pytest.raises(errors.TimedOut):
-        node.run(['hold'], timeout=0.3)
+    def attempt(seconds: float) -> errors.TimedOut | None:
+        one = crooked(Holding)
+        return hang(one, connect(one), 'hold', seconds)
+
+    patiently(attempt, 0.3)
 
 
 def test_time_out_spares_the_others(
@@ -945,17 +1045,24 @@ def test_time_out_spares_the_others(
             super().execute(channel, command)
 
     go = threading.Event()
-    one = crooked(Choosy)
-    node = connect(one)
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        other = pool.submit(node.run, ['patient'])
-        sshd.wait_until(lambda: one.commands, 'the other runs')
-        with pytest.raises(errors.TimedOut):
-            node.run(['hang'], timeout=0.5)
-        go.set()
-        assert other.result(SOON).stdout == 'done\n'
-    node.run(['true'])
-    assert one.connections == 2
+
+    def attempt(seconds: float) -> int | None:
+        one = crooked(Choosy)
+        node = connect(one)
+        go.clear()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            other = pool.submit(node.run, ['patient'])
+            sshd.wait_until(lambda: one.begun, 'the other runs')
+            error = failure(lambda: node.run(['hang'], timeout=seconds))
+            go.set()
+            assert other.result(SOON).stdout == 'done\n'
+        if 'hang' not in one.begun[-1]:
+            return None
+        assert isinstance(error, errors.TimedOut)
+        node.run(['true'])
+        return one.connections
+
+    assert patiently(attempt, 0.5) == 2
 
 
 def test_closed_under_a_running_command(
@@ -964,7 +1071,7 @@ def test_closed_under_a_running_command(
     node = connect(server)
     flag = tmp_path / 'runs'
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        runs = pool.submit(node.run, ['sh', '-c', f'touch {flag}; sleep 2'])
+        runs = pool.submit(node.run, ['sh', '-c', f'touch {flag}; sleep 20'])
         sshd.wait_until(flag.exists, 'the command runs')
         node.close()
         with pytest.raises(errors.LinkLost):

@@ -41,10 +41,18 @@ TAKEN = fakes.xml(
     f'</snapshots></snapInfo>'
 )
 
+RMDIR = (
+    'rmdir',
+    '/run/gluster/snaps/5eed/brick1',
+    '/run/gluster/snaps/5eed',
+)
+
 
 def info(status: str) -> str:
     return fakes.xml(
         f'<volInfo><volumes><volume><name>{VOLUME}</name><id>i</id>'
+        '<bricks><brick><name>gl1:/b/brick</name>'
+        '<hostUuid>uuid-1</hostUuid></brick></bricks>'
         f'<statusStr>{status}</statusStr></volume></volumes></volInfo>'
     )
 
@@ -94,7 +102,7 @@ def test_one_that_came_meanwhile_is_deleted(node: fakes.Node) -> None:
     node.gluster(INFO, info('Started'))
     node.gluster(STATUS, fakes.xml())
     node.gluster(f'snapshot delete {name}', fakes.xml())
-    node.answer(('rmdir', '/run/gluster/snaps/5eed'), fakes.Answer())
+    node.answer(RMDIR, fakes.Answer())
     remove(node)
     assert f'snapshot delete {name}' in said(node)
 
@@ -127,7 +135,7 @@ def test_one_that_a_node_still_has_is_not_reclaimed(node: fakes.Node) -> None:
     node.gluster(INFO, info('Started'))
     node.gluster(STATUS, fakes.xml())
     node.gluster(f'snapshot delete {name}', fakes.xml())
-    node.answer(('rmdir', '/run/gluster/snaps/5eed'), fakes.Answer())
+    node.answer(RMDIR, fakes.Answer())
     with pytest.raises(errors.Unsettled, match='gl1 still has it'):
         remove(node)
     assert not [argv for argv in node.ran if argv[0] == 'lvremove']

@@ -37,6 +37,7 @@ def info(mark: str | None) -> str:
     )
     return fakes.xml(
         f'<volInfo><volumes><volume><name>{NAME}</name><id>i</id>'
+        '<bricks><brick><name>gl1:/b/brick</name></brick></bricks>'
         f'<statusStr>Created</statusStr><options>{option}</options>'
         f'</volume></volumes></volInfo>'
     )

@@ -373,6 +373,7 @@ def info(
     )
     return fakes.xml(
         f'<volInfo><volumes><volume><name>{NAME}</name><id>i</id>'
+        '<bricks><brick><name>gl1:/b/brick</name></brick></bricks>'
         f'<statusStr>{status}</statusStr><options>{rows}</options>'
         f'<bricks>{places}</bricks></volume></volumes></volInfo>'
     )
@@ -404,7 +405,9 @@ def node() -> fakes.Node:
     return (
         fakes.Node()
         .gluster('pool list', test_cluster.peers(1))
-        .answer(('hostname', '--all-ip-addresses'), fakes.Answer('10.9.9.1'))
+        .answer(
+            ('hostname', '--all-ip-addresses'), fakes.Answer('10.9.9.1 \n')
+        )
     )
 
 

@@ -14,6 +14,8 @@
 import copy
 from typing import Any
 
+import pytest
+
 from tests.lab import leaks
 
 SHARE = '11111111-1111-4111-8111-111111111111'
@@ -69,7 +71,11 @@ def _full() -> dict[str, Any]:
             f'manila-{SHARE}',
             f'manila.brick,manila.mount={brick},manila.share={SHARE}',
         ),
-        _lv(f'{HEX}_0', f'manila.share={CLONE}'),
+        _lv(
+            f'{HEX}_0',
+            f'manila.brick,manila.mount=/run/gluster/snaps/{HEX}/brick1,'
+            f'manila.share={CLONE}',
+        ),
         _lv(f'{SNAP_HEX}_0', f'manila.snapshot={SNAPSHOT}'),
     ]
     now['mounts'] |= {
@@ -93,14 +99,18 @@ def _full() -> dict[str, Any]:
     return now
 
 
-def _kinds(
+def _leaks(
     now: dict[str, Any],
     shares: tuple[str, ...],
     snapshots: tuple[str, ...],
     activated: tuple[str, ...] = (),
-) -> set[str]:
+) -> list[leaks.Leak]:
     living = leaks.alive([now], shares, snapshots, activated)
-    return {leak.kind for leak in leaks.compare('gl1', EMPTY, now, living, 60)}
+    return list(leaks.compare('gl1', EMPTY, now, living, 60))
+
+
+def _kinds(now: dict[str, Any], *living: tuple[str, ...]) -> set[str]:
+    return {leak.kind for leak in _leaks(now, *living)}
 
 
 def test_the_living_leak_nothing() -> None:
@@ -135,6 +145,39 @@ def test_a_dead_clone_is_found_by_its_hex() -> None:
 def test_a_dead_snapshot() -> None:
     found = _kinds(_full(), (SHARE, CLONE), ())
     assert found == {'snapshot', 'lv', 'tag', 'directory'}
+
+
+@pytest.mark.parametrize('name', [f'manila-{SHARE}', f'{HEX}_0'])
+@pytest.mark.parametrize(
+    'tag', ['manila.brick', 'manila.share', 'manila.mount']
+)
+def test_a_brick_without_one_of_its_tags(name: str, tag: str) -> None:
+    now = _full()
+    (lv,) = (lv for lv in now['lvs'] if lv['lv_name'] == name)
+    tags = lv['lv_tags'].split(',')
+    lv['lv_tags'] = ','.join(t for t in tags if not t.startswith(tag))
+    (leak,) = _leaks(now, (SHARE, CLONE), (SNAPSHOT,))
+    assert (leak.kind, leak.name) == ('untagged', f'gvg/{name}')
+    assert tag in leak.detail
+    # One that is dead is found as that.
+    assert 'untagged' not in _kinds(now, (), (SNAPSHOT,))
+
+
+def test_a_brick_with_the_tag_of_another_share() -> None:
+    now = _full()
+    (lv,) = (lv for lv in now['lvs'] if lv['lv_name'] == f'{HEX}_0')
+    lv['lv_tags'] = lv['lv_tags'].replace(CLONE, SHARE)
+    assert _leaks(now, (SHARE, CLONE), (SNAPSHOT,)) == [
+        leaks.Leak(
+            'gl1', 'untagged', f'gvg/{HEX}_0', f'no manila.share={CLONE}'
+        )
+    ]
+
+
+def test_the_lv_of_a_snapshot_needs_no_tags() -> None:
+    now = _full()
+    now['lvs'][-1]['lv_tags'] = ''
+    assert _kinds(now, (SHARE, CLONE), (SNAPSHOT,)) == set()
 
 
 def test_a_snapshot_left_active_is_one_unless_told() -> None:

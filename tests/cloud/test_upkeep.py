@@ -1,0 +1,121 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What nobody asks for: the upkeep finds it out by itself."""
+
+from collections.abc import Iterator
+from concurrent import futures
+
+import pytest
+
+from tests.cloud.project import LONG, Project, wait_for
+from tests import lab as lab_module
+from tests.lab import manila as manila_module
+from tests.lab.manila import backends
+
+#: Seconds.
+INTERVAL, GRACE = 15, 60
+
+#: What it says of what it does.
+DONE = ('Removed', 'Set the access lists', 'Starting bricks')
+
+
+@pytest.fixture
+def hasty(manila: manila_module.Manila) -> Iterator[manila_module.Manila]:
+    """A manila-share that looks after its shares all the time."""
+    options = {
+        'glusterfs_clone_reconcile_interval': INTERVAL,
+        'glusterfs_clone_orphan_grace': GRACE,
+    }
+    for name, value in options.items():
+        manila.set_option(backends.IP, name, value)
+    manila.service().restart()
+    yield manila
+    for name in options:
+        manila.set_option(backends.IP, name, None)
+    manila.service().restart()
+
+
+@pytest.mark.timeout(1800)
+def test_upkeep(lab: lab_module.Lab, hasty: manila_module.Manila) -> None:
+    project = Project(hasty, backends.IP)
+    client = lab.client('c1')
+    first, away = lab.nodes[0], lab.nodes[-1]
+    with futures.ThreadPoolExecutor() as threads:
+        kept, gone, late, given = threads.map(
+            lambda name: project.share(name, 1),
+            ('kept', 'gone', 'late', 'given'),
+        )
+    project.admit(kept, client)
+    volumes = {
+        share: project.place(share)[1] for share in (kept, gone, late, given)
+    }
+    snapshot = project.snapshot(gone)
+    hasty.admin.run('share', 'abandon', given, '--wait', timeout=LONG)
+
+    def listed(share: str) -> bool:
+        return volumes[share] in first.gluster('volume list')
+
+    def said(what: str, of: str = '') -> list[str]:
+        return [
+            line
+            for line in hasty.service().said().splitlines()
+            if f'] {what}' in line and of in line
+        ]
+
+    assert not any(map(said, DONE))
+    away.stop_glusterd()
+    away.crash()
+    wait_for(lambda: first.connected_peers() == len(lab.nodes) - 1)
+    project.demo.run('share', 'delete', late)
+    admin = hasty.admin
+    admin.run('share', 'snapshot', 'delete', '--force', snapshot, timeout=LONG)
+    wait_for(lambda: not project.demo('share', 'snapshot', 'list'))
+    admin.run('share', 'delete', '--force', gone, '--wait', timeout=LONG)
+    wait_for(
+        lambda: (
+            project.demo('share', 'show', late)['status'] == 'error_deleting'
+        )
+    )
+    assert listed(gone)
+    away.boot()
+    lab.wait_connected(120)
+
+    wait_for(lambda: not listed(gone), LONG)
+    wait_for(lambda: not listed(late), LONG)
+    wait_for(lambda: said('Removed', volumes[gone]), LONG)
+    assert listed(kept)
+
+    first.gluster(f'volume set {volumes[kept]} auth.allow "*"')
+    wait_for(lambda: said('Set the access lists', volumes[kept]), LONG)
+    info = first.gluster(f'volume info {volumes[kept]}')
+    assert f'auth.allow: {client.address}' in info
+
+    assert first.wait_for_bricks() == []
+    first.succeed(f'pkill -9 -f "[g]lusterfsd.*{volumes[kept]}"')
+    here = f'{volumes[kept]} that are down: {first.address}:'
+    wait_for(lambda: said('Starting bricks', here), LONG)
+    # Those of the node that was away may have been down when it was back.
+    there = said('Starting bricks', f'that are down: {away.address}:')
+    assert [len(said(what)) for what in DONE] == [2, 1, 1 + len(there)]
+
+    # What is Manila's no more is the operator's.
+    assert listed(given)
+    info = first.gluster(f'volume info {volumes[given]}')
+    assert info.count('unmanaged') == 2
+    first.gluster(f'--mode=script volume stop {volumes[given]} force')
+    first.gluster(f'--mode=script volume delete {volumes[given]}')
+    for node in lab.nodes:
+        node.succeed(
+            f'umount /srv/manila-glusterfs-clone/{volumes[given]} && '
+            f'rmdir /srv/manila-glusterfs-clone/{volumes[given]} && '
+            f'lvremove -y gvg/{volumes[given]}'
+        )

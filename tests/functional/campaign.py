@@ -1,0 +1,391 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Operations on a real cluster, each with one remote step that goes wrong.
+
+After each the cluster is recovered as in life: nodes boot, a manila-share
+that was killed starts anew, what could not be made is deleted by its user
+and asked for again, and what could not be finished is asked for again. Then
+the hosts are asked for what is left, what clients were told is on disk must
+be there, and the next operation is carried out on what came of this one.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+import contextlib
+import dataclasses
+import datetime
+import functools
+import re
+import time
+from typing import Any
+
+from manila import exception
+
+from tests.faults import kinds
+from tests.faults import table
+from tests.functional import cloud as cloud_module
+from tests.functional import injector
+from tests.functional import life as lives
+from tests.functional import plans
+from tests import lab as lab_module
+
+#: Seconds that an operation and the recovery from its fault may take.
+LONGEST = 600.0
+
+#: How an error tells where glusterd has to be restarted.
+_RESTART = re.compile(
+    r'glusterd on node (\S+) still has it.*restart glusterd there'
+)
+
+#: Appends a number to a file in a share, and once it is on disk notes that.
+_WRITE_ON = r"""
+import os, time
+file = open('/mnt/stable/numbers', 'ab', buffering=0)
+told = open('/tmp/told', 'w')
+number = 0
+while not os.path.exists('/tmp/enough'):
+    try:
+        file.write(b'%d\n' % number)
+        os.fsync(file.fileno())
+    except OSError:
+        time.sleep(1)
+        continue
+    told.write(f'{number}\n')
+    told.flush()
+    number += 1
+    time.sleep(0.5)
+"""
+
+_LOST = r"""
+told = {int(line) for line in open('/tmp/told') if line.endswith('\n')}
+there = {int(l) for l in open('/mnt/stable/numbers') if l.strip().isdigit()}
+assert len(told) > 10, told
+print(len(told - there))
+"""
+
+
+class Campaign:
+    """One scene on one lab, and operations that go wrong there.
+
+    A share with a client that writes all the time, and a snapshot of it,
+    live through it all.
+    """
+
+    def __init__(self, lab: lab_module.Lab, conf: str) -> None:
+        self.lab = lab
+        self.conf = conf
+        self.client = lab.clients[0]
+        self._tried = 0
+        self.process = injector.Injector(lab)
+        self.cloud = cloud_module.Cloud(
+            self.process.open_driver(conf), cloud_module.IP
+        )
+
+    # -- the scene
+
+    @contextlib.contextmanager
+    def scene(self) -> Iterator[None]:
+        """Set the scene, and leave nothing of it."""
+        cloud, client = self.cloud, self.client
+        self.stable = cloud.create(1)
+        cloud.allow(self.stable, client.address)
+        client.mount(
+            self.stable.host,
+            self.stable.volume,
+            '/mnt/stable',
+            self.stable.options,
+        )
+        client.write_tree('/mnt/stable/tree', 1, 4, seed='stable')
+        self.written = client.checksum_tree('/mnt/stable/tree')
+        self.life = lives.Life(cloud, client, cloud.snapshot(self.stable))
+        client.put(_WRITE_ON, '/tmp/write-on')
+        client.succeed(
+            'rm -f /tmp/enough /tmp/told; '
+            'setsid -f python3 /tmp/write-on </dev/null >/dev/null 2>&1'
+        )
+        yield
+        client.succeed('touch /tmp/enough')
+        client.wait_until_succeeds('! pgrep -f "[w]rite-on"', timeout=60)
+        lost = client.succeed(f'python3 - <<"END"\n{_LOST}\nEND\n').strip()
+        assert lost == '0', f'{lost} writes were confirmed and lost'
+        assert client.checksum_tree('/mnt/stable/tree') == self.written
+        client.umount('/mnt/stable')
+        cloud.clean()
+        cloud_module.end_stray_self_heal(self.lab)
+        cloud.driver._ours.close()
+
+    def leaks(self, settle: float = 15) -> list[str]:
+        """What is on the nodes and belongs to none of what is alive."""
+        return [
+            str(leak)
+            for leak in self.lab.leaks(
+                [*self.cloud.shares],
+                [*self.cloud.snapshots],
+                settle=settle,
+                age=cloud_module.CONSOLES,
+            )
+        ]
+
+    # -- operations
+
+    def record(self, operation: str) -> list[plans.Plan]:
+        """Carry an operation out, and give its steps."""
+        self.process.begin()
+        self.life.act(operation)
+        return [
+            plans.Plan(step, kinds.Fault.REFUSED, took)
+            for step, took in self.process.seen.items()
+        ]
+
+    # -- faults
+
+    def attempt(self, operation: str, plan: plans.Plan) -> table.Cell:
+        """Carry out an operation with a fault, and recover."""
+        begun = time.monotonic()
+        try:
+            outcome, detail = self._attempt(operation, plan)
+        except Exception as error:
+            outcome, detail = table.BROKEN, f'{type(error).__name__}: {error}'
+        took = time.monotonic() - begun
+        if took > LONGEST and outcome != table.BROKEN:
+            outcome, detail = table.BROKEN, f'it took {took:.0f} s'
+        print(
+            f'{took:5.1f} s {operation}: {plan.step}: {plan.fault.name}: '
+            f'{outcome} {detail}',
+            flush=True,
+        )
+        return self.cell(operation, plan, outcome, detail)
+
+    def cell(
+        self, operation: str, plan: plans.Plan, outcome: str, detail: str
+    ) -> table.Cell:
+        return table.Cell(
+            tier='cluster',
+            release=self.lab.release,
+            operation=operation,
+            step=plan.step.name,
+            fault=plan.fault.name,
+            outcome=outcome,
+            detail=detail,
+        )
+
+    def _attempt(self, operation: str, plan: plans.Plan) -> tuple[str, str]:
+        # One that failed before is the writer again: steps are its.
+        self.cloud.driver._ours.cluster._resting.clear()
+        self.process.begin(plan)
+        failure: BaseException | None = None
+        try:
+            self.life.act(operation)
+        except (exception.ShareBackendException, injector.Killed) as error:
+            failure = error
+        struck = self.process.struck
+        self.process.settle()
+        if self.process.dead:
+            self._start_anew(operation)
+        said = str(failure or '').partition('\n')[0]
+        found: list[str] = []
+        if failure is None:
+            outcome = table.DONE
+            if operation == lives.CLONE and self._admits_parents():
+                found.append("the clone admits its origin's clients")
+        elif operation in (lives.CREATE, lives.SNAPSHOT, lives.CLONE):
+            outcome = self._make_again(operation, failure)
+        else:
+            told = self._as_told(lambda: self.life.act(operation))
+            outcome = table.REMEDIED if told else table.REPEATED
+        # What heals by itself has its time first: then nothing may be left.
+        found += [*self._damage(operation), *self.leaks()]
+        # One that was made anew is looked into now and then.
+        self._tried += 1
+        if operation == lives.CLONE and (
+            outcome == table.DONE or self._tried % 5 == 0
+        ):
+            found += self._look_into()
+        if found:
+            return table.BROKEN, '; '.join([said, *found])
+        if not struck:
+            return table.BROKEN, 'the step was not reached'
+        return outcome, said
+
+    def ends_by_itself(self, operation: str, plan: plans.Plan) -> bool:
+        """Carry out an operation with a fault, and do nothing about it.
+
+        :return: whether it succeeded; if not, nothing is left of it.
+        """
+        self.process.begin(plan)
+        made = True
+        try:
+            self.life.act(operation)
+        except exception.ShareBackendException as error:
+            print(error, flush=True)
+            made = False
+        assert self.process.struck
+        self.process.settle()
+        found = [*self._damage(operation), *self.leaks()]
+        if made:
+            found += self._look_into()
+        assert not found, '; '.join(found)
+        return made
+
+    def _start_anew(self, operation: str) -> None:
+        """Start manila-share, which has all shares looked at.
+
+        But none that was being deleted: Manila leaves those out. All nodes
+        are up, and so each share can be looked at: of one that cannot, the
+        access rules would not be applied again.
+        """
+        self.process = injector.Injector(self.lab)
+        self.cloud.driver = self.process.open_driver(self.conf)
+        deleted = (
+            self.life.concerned(operation)
+            if operation in (lives.DELETE, lives.DELETE_CLONE)
+            else None
+        )
+        states = self.cloud.driver.ensure_shares(
+            None,
+            [
+                self.cloud.model(share)
+                for share in self.cloud.shares.values()
+                if share is not deleted
+            ],
+        )
+        assert all(
+            state['status'] == 'available'
+            and state['reapply_access_rules'] is True
+            for state in states.values()
+        ), states
+
+    def _make_again(self, operation: str, failure: BaseException) -> str:
+        """Delete what could not be made, and make another one."""
+        undone = isinstance(failure, Exception) and not self.leaks(settle=3)
+        half = self.life.concerned(operation)
+        assert half is not None
+        told = self._as_told(lambda: self.cloud.delete(half))
+        self.life.act(operation)
+        if told:
+            return table.REMEDIED
+        return table.UNDONE if undone else table.DELETED
+
+    def _as_told(self, action: Callable[[], object]) -> bool:
+        """Do something, after what its error says has to be done before.
+
+        glusterd 11 that comes back when peers still have a snapshot, and it
+        has not, takes it from each of them: it has it twice, and keeps one
+        for ever when it is deleted.
+
+        :return: whether the error said so.
+        """
+        try:
+            action()
+            return False
+        except exception.ShareBackendException as error:
+            told = _RESTART.search(str(error))
+            if told is None:
+                raise
+        (node,) = (n for n in self.lab.nodes if n.address == told[1])
+        node.stop_glusterd()
+        node.start_glusterd()
+        self.lab.wait_connected(240)
+        action()
+        return True
+
+    def _damage(self, operation: str) -> list[str]:
+        """What clients find wrong, and bricks that stay down."""
+        client, life = self.client, self.life
+        found = self.lab.nodes[0].wait_for_bricks()
+        if client.checksum_tree('/mnt/stable/tree') != self.written:
+            found.append('a share that was not concerned has other data')
+        if operation in (lives.ACCESS, lives.EXTEND) and life.share:
+            size = self._size(life.share)
+            if not 0.9 < size / life.share.size <= 1:
+                found.append(f'clients see a size of {size:.2f} GiB')
+        return found
+
+    def _admits_parents(self) -> bool:
+        clone = self.life.clone
+        return clone is not None and self.client.can_mount(
+            clone.host, clone.volume, clone.options
+        )
+
+    def _look_into(self) -> list[str]:
+        clone = self.life.clone
+        assert clone
+        found = []
+        self.cloud.allow(clone, self.client.address)
+        at = '/mnt/clone'
+        self.client.mount(clone.host, clone.volume, at, clone.options)
+        if self.client.checksum_tree(f'{at}/tree') != self.written:
+            found.append('the clone has other data than its snapshot')
+        size = self.client.df(at)[0] / (1 << 30)
+        if not 1.8 < size <= 2:
+            found.append(f'clients see a size of {size:.2f} GiB')
+        self.client.umount(at)
+        return found
+
+    def _size(self, share: cloud_module.Share) -> float:
+        at = '/mnt/sized'
+        self.client.mount(share.host, share.volume, at, share.options)
+        size = self.client.df(at)[0] / (1 << 30)
+        self.client.umount(at)
+        return size
+
+    def left_out(
+        self,
+        operation: str,
+        recorded: Sequence[plans.Plan],
+        planned: Sequence[plans.Plan],
+    ) -> Iterator[table.Cell]:
+        """Give the cells of faults that do not apply, or are not tried."""
+        tried = {(plan.step, plan.fault) for plan in planned}
+        for plan in recorded:
+            for fault in kinds.Fault:
+                if (plan.step, fault) not in tried:
+                    why = plans.reason(plan.step, fault)
+                    skipped = dataclasses.replace(plan, fault=fault)
+                    yield self.cell(
+                        operation,
+                        skipped,
+                        table.NOT_APPLICABLE if why else table.NOT_TRIED,
+                        why or '',
+                    )
+
+    def run(self) -> table.Run:
+        """Say when this was, and with which versions."""
+        versions = self.lab.nodes[0].succeed(
+            'gluster --version | head -n 1; '
+            "lvs --version | sed -n 's/ *LVM version: */LVM /p'; "
+            'echo "Linux $(uname -r)"'
+        )
+        return table.Run(
+            tier='cluster',
+            release=self.lab.release,
+            date=datetime.date.today().isoformat(),
+            versions=', '.join(versions.splitlines()),
+        )
+
+    def mend(self) -> None:
+        """Have nothing but the scene, after something was broken."""
+        self.process.settle()
+        self.process = injector.Injector(self.lab)
+        self.cloud.driver = self.process.open_driver(self.conf)
+        life = self.life
+        keep = {self.stable.id, life.taken.id}
+        things: list[Any] = [
+            *self.cloud.snapshots.values(),
+            *self.cloud.shares.values(),
+            *filter(None, (life.snapshot, life.share, life.clone)),
+        ]
+        for thing in things:
+            if thing.id not in keep:
+                self._as_told(functools.partial(self.cloud.delete, thing))
+        self.life = lives.Life(self.cloud, self.client, life.taken)
+        if found := self.leaks():
+            raise lab_module.LabError('; '.join(found))

@@ -1,0 +1,365 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Links to real nodes, of which one step goes wrong.
+
+An :class:`Injector` stands for one life of a manila-share process. All that
+the driver asks of a node goes through it, is counted, and is carried out on
+the node; one step, the one that is planned, goes wrong on the way.
+
+Power cuts, deaths of glusterd, hanging commands and lost links are real.
+What answers garbage, or refuses without a reason, answers so here.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+import dataclasses
+import threading
+import time
+from typing import Any, TypeVar, cast
+from unittest import mock
+
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import remote
+from tests.faults import kinds
+from tests.faults import steps
+from tests.functional import cloud as cloud_module
+from tests.functional import plans
+from tests import lab as lab_module
+
+T = TypeVar('T')
+
+_CONSOLE = ('gluster', '--mode=script', '--xml')
+#: Seconds; what takes less is over before anything could be done to it.
+_NOTICEABLE = 0.3
+#: Seconds that a command has which is made to hang.
+_PATIENCE = 3.0
+#: Seconds for which glusterd is gone, or stopped, until it goes on.
+_GLUSTERD_AWAY = 10.0
+
+_REFUSAL = (
+    '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n<cliOutput>'
+    '<opRet>-1</opRet><opErrno>30800</opErrno><opErrstr>Pre-validation '
+    'failed on localhost. Please check log file for details</opErrstr>'
+    '</cliOutput>'
+)
+
+#: Where a program is found before the real one.
+_FIRST = '/usr/local/sbin'
+
+
+class Killed(BaseException):
+    """The process of the caller is no more."""
+
+
+class Injector:
+    """One life of a manila-share process, with its links to the nodes."""
+
+    def __init__(self, lab: lab_module.Lab) -> None:
+        self.lab = lab
+        self.dead = False
+        #: Each step since the last :meth:`begin`, and the seconds it took.
+        self.seen: dict[plans.Step, float] = {}
+        self.struck = False
+        #: Seconds that a node is without power when it is cut.
+        self.dark = 0.0
+        self._nodes = {node.address: node for node in lab.nodes}
+        self._links: list[Link] = []
+        self._plan: plans.Plan | None = None
+        self._counts: Counter[str] = Counter()
+        self._guard = threading.Lock()
+        self._repairs: list[threading.Thread] = []
+
+    def open_driver(self, conf: str) -> Any:
+        """Make a driver that lives in this process."""
+        with mock.patch.object(remote, 'Remote', self._connect):
+            return cloud_module.open_driver(conf, cloud_module.IP)
+
+    def _connect(
+        self,
+        address: remote.Address,
+        credentials: remote.Credentials,
+        *,
+        sudo: bool = True,
+    ) -> 'Link':
+        link = Link(address, credentials, sudo=sudo)
+        link.injector = self
+        link.node = self._nodes[address.host]
+        self._links.append(link)
+        return link
+
+    def begin(self, plan: plans.Plan | None = None) -> None:
+        """Count anew, and have something go wrong."""
+        with self._guard:
+            self.seen = {}
+            self._counts.clear()
+            self._plan = plan
+            self.struck = False
+
+    def settle(self) -> None:
+        """Wait until what went wrong with the nodes is mended."""
+        self.begin()
+        for repair in self._repairs:
+            repair.join()
+        if self._repairs:
+            self._repairs.clear()
+            self.lab.wait_connected(240)
+
+    def die(self) -> None:
+        """End as a process that is killed: the kernel closes its sockets."""
+        self.dead = True
+        for link in self._links:
+            link.close()
+
+    def step(
+        self,
+        link: 'Link',
+        argv: Sequence[str],
+        timeout: float,
+        action: Callable[[float], T],
+    ) -> T:
+        """Carry out one step, or have it go wrong."""
+        argv = tuple(argv)
+        name = steps.name(link.node.name, argv, self.lab.nodes[0].name)
+        with self._guard:
+            if self.dead:
+                raise Killed
+            step = plans.Step(
+                link.node.name, name, self._counts[name], plans.is_read(argv)
+            )
+            self._counts[name] += 1
+            plan = self._plan
+            if plan is not None and plan.step == step and not self.struck:
+                self.struck = True
+            else:
+                plan = None
+        begun = time.monotonic()
+        try:
+            if plan is None:
+                return action(timeout)
+            return self._strike(plan, link, argv, timeout, action)
+        finally:
+            self.seen[step] = time.monotonic() - begun
+            if self.dead:
+                raise Killed
+
+    def _strike(
+        self,
+        plan: plans.Plan,
+        link: 'Link',
+        argv: tuple[str, ...],
+        timeout: float,
+        action: Callable[[float], T],
+    ) -> T:
+        match plan.fault:
+            case kinds.Fault.KILLED_BEFORE:
+                self.die()
+                raise Killed
+            case kinds.Fault.KILLED_AFTER:
+                try:
+                    action(timeout)
+                finally:
+                    self.die()
+                raise Killed
+            case kinds.Fault.LINK_CUT:
+                self._meanwhile(plan, link.close, action, timeout)
+                link.close()
+                raise errors.LinkLost(link.name, argv, 'the link was cut')
+            case kinds.Fault.POWER_CUT:
+                self._meanwhile(
+                    plan, lambda: self._cut(link.node), action, timeout
+                )
+                link.close()
+                raise errors.LinkLost(link.name, argv, 'no answer came')
+            case kinds.Fault.GLUSTERD_KILLED:
+                return self._without_glusterd(plan, action, timeout)
+            case kinds.Fault.HANGS:
+                return self._hanging(plan, link, argv, action)
+            case kinds.Fault.GARBLED:
+                return _garbled(action(timeout))
+            case kinds.Fault.REFUSED:
+                return cast(T, _refused(link, argv, plan.step))
+
+    def _meanwhile(
+        self,
+        plan: plans.Plan,
+        disturb: Callable[[], None],
+        action: Callable[[float], T],
+        timeout: float,
+    ) -> T:
+        """Disturb in the midst of a long step, and after a short one."""
+        once = _Once(disturb)
+        if plan.took < _NOTICEABLE:
+            answer = action(timeout)
+            once()
+            return answer
+        timer = threading.Timer(plan.took / 2, once)
+        timer.start()
+        try:
+            return action(timeout)
+        finally:
+            once()
+            timer.join()
+
+    # -- what is done to nodes, and undone soon after
+
+    def _later(self, seconds: float, repair: Callable[[], object]) -> None:
+        def run() -> None:
+            time.sleep(seconds)
+            repair()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        self._repairs.append(thread)
+
+    def _cut(self, node: lab_module.StorageNode) -> None:
+        node.crash()
+        self._later(self.dark, node.boot)
+
+    def _without_glusterd(
+        self, plan: plans.Plan, action: Callable[[float], T], timeout: float
+    ) -> T:
+        writer = self.lab.nodes[0]
+        once = _Once(writer.kill_glusterd)
+        timer = threading.Timer(plan.took / 2, once)
+        if plan.took >= _NOTICEABLE and plan.step.is_gluster:
+            timer.start()
+        else:
+            once()
+        # The command line does not miss the daemon that it has asked, and
+        # waits for two minutes.
+        timeout = min(timeout, 2 * _GLUSTERD_AWAY)
+        # systemd would start it again after a minute.
+        self._later(_GLUSTERD_AWAY, writer.start_glusterd)
+        try:
+            return action(timeout)
+        finally:
+            timer.cancel()
+            once()
+
+    def _hanging(
+        self,
+        plan: plans.Plan,
+        link: 'Link',
+        argv: tuple[str, ...],
+        action: Callable[[float], T],
+    ) -> T:
+        node = link.node
+        if plan.step.is_gluster:
+            node.succeed('kill -STOP $(cat /run/glusterd.pid)')
+            goes_on = 'kill -CONT $(cat /run/glusterd.pid)'
+            self._later(_GLUSTERD_AWAY, lambda: node.succeed(goes_on))
+            return action(_PATIENCE)
+        # A program that hangs: on one node with, on others without effect.
+        stub = f'{_FIRST}/{argv[0]}'
+        effect = 'PATH=/usr/sbin:/usr/bin:/sbin:/bin ' + argv[0] + ' "$@"'
+        first = node is self.lab.nodes[0]
+        node.put(
+            f'#!/bin/sh\n{effect if first else ":"}\nsleep 600\n', stub, 0o755
+        )
+        try:
+            return action(_PATIENCE)
+        finally:
+            node.succeed(f'rm -f {stub}')
+
+
+class _Once:
+    """Does a thing when called first, for whichever thread that is."""
+
+    def __init__(self, action: Callable[[], object]) -> None:
+        self._action = action
+        self._guard = threading.Lock()
+        self._done = False
+
+    def __call__(self) -> None:
+        with self._guard:
+            if not self._done:
+                self._done = True
+                self._action()
+
+
+class Link(remote.Remote):
+    """A real link to a real node."""
+
+    injector: Injector
+    node: lab_module.StorageNode
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout: float = 60.0,
+        accept: Collection[int] = (0,),
+        stdin: bytes = b'',
+    ) -> remote.Result:
+        def action(seconds: float) -> remote.Result:
+            return super(Link, self).run(
+                argv, timeout=seconds, accept=accept, stdin=stdin
+            )
+
+        return self.injector.step(self, argv, timeout, action)
+
+    def open(self, argv: Sequence[str]) -> remote.Conversation:
+        if self.injector.dead:
+            raise Killed
+        return Conversation(super().open(argv), self)
+
+
+class Conversation(remote.Conversation):
+    """A real console of gluster."""
+
+    def __init__(self, real: remote.Conversation, link: Link) -> None:
+        self._real = real
+        self._link = link
+
+    @property
+    def stderr(self) -> bytes:  # type: ignore[override]
+        return self._real.stderr
+
+    @property
+    def alive(self) -> bool:
+        return self._real.alive
+
+    @property
+    def in_step(self) -> bool:  # type: ignore[override]
+        return self._real.in_step
+
+    def ask(self, line: str, *, until: bytes, timeout: float) -> bytes:
+        return self._link.injector.step(
+            self._link,
+            ('gluster', *line.split()),
+            timeout,
+            lambda seconds: self._real.ask(line, until=until, timeout=seconds),
+        )
+
+    def close(self) -> None:
+        self._real.close()
+
+
+def _garbled(answer: T) -> T:
+    made: Any
+    if isinstance(answer, bytes):
+        made = b'\xff\0 no XML at all' + answer[answer.rindex(b'<') :]
+    else:
+        result: Any = answer
+        half = result.stdout[: len(result.stdout) // 2]
+        made = dataclasses.replace(result, stdout=half)
+    return cast(T, made)
+
+
+def _refused(link: Link, argv: tuple[str, ...], step: plans.Step) -> object:
+    if not step.is_gluster:
+        raise errors.CommandFailed(
+            link.name, argv, 5, '', '  Input/output error\n'
+        )
+    if argv[: len(_CONSOLE)] == _CONSOLE:
+        return remote.Result(link.name, argv, 1, _REFUSAL, '')
+    return _REFUSAL.encode()

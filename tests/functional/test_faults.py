@@ -1,0 +1,183 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Each remote step of each operation goes wrong on a real cluster.
+
+A sample of all, in which each operation and each fault occurs; with
+``--every-fault`` the whole table.
+"""
+
+from collections.abc import Iterator
+import dataclasses
+import itertools
+import os
+import time
+
+import pytest
+
+from tests.faults import kinds
+from tests.faults import table
+from tests.functional import campaign as campaigns
+from tests.functional import life
+from tests.functional import plans
+from tests import lab as lab_module
+
+#: Those of which each step is put to the test, on one of the releases, with
+#: these.
+HEART = (life.CLONE, life.DELETE_CLONE)
+BY_STEP = (
+    kinds.Fault.KILLED_BEFORE,
+    kinds.Fault.KILLED_AFTER,
+    kinds.Fault.LINK_CUT,
+    kinds.Fault.POWER_CUT,
+    kinds.Fault.GLUSTERD_KILLED,
+    kinds.Fault.HANGS,
+)
+#: How many steps of the others are, for each fault.
+SOME = 1
+#: Those that only one of the releases has at each step, and whether it is
+#: the odd one.
+MOSTLY_ODD = {
+    kinds.Fault.GLUSTERD_KILLED: True,
+    kinds.Fault.KILLED_BEFORE: False,
+}
+
+
+@pytest.fixture(scope='module')
+def campaign(lab: lab_module.Lab, conf: str) -> Iterator[campaigns.Campaign]:
+    made = campaigns.Campaign(lab, conf)
+    with made.scene():
+        yield made
+
+
+@pytest.mark.any_release
+def test_writer_loses_power_in_the_midst_of_a_clone(
+    campaign: campaigns.Campaign,
+) -> None:
+    """It ends right within ten minutes, and nobody does anything.
+
+    The others wait for the node for two minutes and more, and say "Request
+    timed out" and "Another transaction is in progress" meanwhile; somebody
+    gives it power again after one and a half.
+    """
+    steps = campaign.record(life.CLONE)
+    campaign.life.act(life.DELETE_CLONE)
+    (plan,) = (p for p in steps if p.step.name == 'gluster snapshot clone')
+    plan = dataclasses.replace(plan, fault=kinds.Fault.POWER_CUT)
+    begun = time.monotonic()
+    campaign.process.dark = 90.0
+    try:
+        made = campaign.ends_by_itself(life.CLONE, plan)
+    finally:
+        campaign.process.dark = 0.0
+    assert time.monotonic() - begun < campaigns.LONGEST
+    if made:
+        campaign.life.act(life.DELETE_CLONE)
+    else:
+        campaign.life.act(life.CLONE)
+        campaign.life.act(life.DELETE_CLONE)
+
+
+def planned(
+    operation: str,
+    recorded: list[plans.Plan],
+    *,
+    every: bool,
+    odd: bool,
+) -> list[plans.Plan]:
+    """Choose what goes wrong, in all or one of a kind."""
+    found: list[list[plans.Plan]] = []
+    for number, fault in enumerate(kinds.Fault):
+        possible = plans.chosen(recorded, fault)
+        if every and operation in HEART and fault in BY_STEP:
+            found.append(share_of(fault, possible, (number + odd) % 2, odd))
+        elif every:
+            found.append(plans.spread(possible, SOME, odd=odd))
+        elif (number + life.OPERATIONS.index(operation)) % 4 == odd:
+            found.append(plans.spread(possible, 1, odd=odd))
+    # Of each kind one, and so on: what is systematic shows soon.
+    rounds = itertools.zip_longest(*found)
+    return [plan for each in rounds for plan in each if plan is not None]
+
+
+def share_of(
+    fault: kinds.Fault, possible: list[plans.Plan], half: int, odd: bool
+) -> list[plans.Plan]:
+    """Give one release its share, so that all of it takes about an hour.
+
+    Half of the steps; but 10.3 takes more than a minute to connect its peers
+    again when glusterd was killed, and so 11.1 has nearly all of that, and
+    10.3 nearly all of what is over soonest.
+    """
+    if fault in MOSTLY_ODD:
+        whole = odd is MOSTLY_ODD[fault]
+        return possible if whole else plans.spread(possible, SOME, odd=odd)
+    # In one order: nodes that work side by side take turns at random.
+    ordered = sorted(
+        possible, key=lambda plan: (plan.step.name, plan.step.nth)
+    )
+    return ordered[half::2]
+
+
+@pytest.mark.timeout(5400)
+def test_every_operation_goes_wrong(
+    campaign: campaigns.Campaign, pytestconfig: pytest.Config, release: str
+) -> None:
+    every = bool(pytestconfig.getoption('--every-fault'))
+    only = pytestconfig.getoption('--fault-operation')
+    path = pytestconfig.getoption('--fault-table')
+    before = table.read(path) if path and os.path.exists(path) else []
+    # A run that was ended goes on where it was.
+    known = {
+        (cell.operation, cell.step, cell.fault)
+        for cell in before
+        if (cell.tier, cell.release) == ('cluster', release) and cell.tried
+    }
+    left = {}
+    for operation in life.OPERATIONS:
+        recorded = campaign.record(operation)
+        left[operation] = (
+            planned(operation, recorded, every=every, odd=release == '11.1')
+            if only in (None, operation)
+            else []
+        )
+        if path and left[operation] and not known:
+            table.append(
+                path, campaign.left_out(operation, recorded, left[operation])
+            )
+        left[operation] = [
+            plan
+            for plan in left[operation]
+            if (operation, plan.step.name, plan.fault.name) not in known
+        ]
+        print(operation, len(left[operation]), flush=True)
+    if path:
+        table.note_run(path, campaign.run())
+    cells = []
+    # One life after the other, with a fault in each operation that has
+    # some left.
+    for operation in itertools.cycle(life.OPERATIONS):
+        if not any(left.values()):
+            break
+        if not left[operation]:
+            continue
+        campaign.process.begin()
+        campaign.life.prepare(operation)
+        cell = campaign.attempt(operation, left[operation].pop(0))
+        cells.append(cell)
+        if path:
+            table.append(path, [cell])
+        if cell.outcome == table.BROKEN:
+            campaign.mend()
+    broken = [cell for cell in cells if cell.outcome == table.BROKEN]
+    print(len(cells), 'faults')
+    assert not broken, '\n'.join(map(str, broken))
+    assert cells

@@ -1,0 +1,259 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is held, kept or brought back that should be gone, and limits."""
+
+import re
+import threading
+import uuid
+
+import pytest
+
+from tests.functional import cloud as cloud_module
+from tests.functional import test_storage_faults as faults
+from tests import lab as lab_module
+
+
+def forget(node: lab_module.StorageNode, volume: str) -> None:
+    """Have a node forget a volume, bricks and all, behind every back."""
+    node.stop_glusterd()
+    info = f'/var/lib/glusterd/vols/{volume}/info'
+    named = node.succeed(f"sed -n 's/^volume-id=//p' {info}").strip()
+    hex_id = named.replace('-', '')
+    node.succeed(
+        f"""
+        for lv in $(lvs --noheadings -o lv_full_name \
+                -S 'lv_name=~"{volume}|{hex_id}"'); do
+            at=$(findmnt -n -o TARGET /dev/$lv) && umount $at && rmdir $at
+            lvremove -q -f -y $lv
+        done
+        rm -rf /run/gluster/snaps/{hex_id} $(dirname {info})
+        """
+    )
+
+
+def bring_back(lab: lab_module.Lab, volume: str) -> None:
+    """Cut the power of a node; the volume goes meanwhile on the others."""
+    away, *others = reversed(lab.nodes)
+    away.succeed('sync')
+    away.crash()
+    for node in others:
+        forget(node, volume)
+    for node in others:
+        node.start_glusterd()
+    assert volume not in others[0].gluster('volume list')
+    away.boot()
+    lab.wait_connected(180)
+    for node in others:
+        node.wait_until_succeeds(f'gluster volume list | grep {volume}')
+
+
+@pytest.mark.any_release('10.3')
+def test_share_that_a_peer_brings_back(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    """It was down while the share was deleted: deleting again ends it."""
+    share = cloud.create(1)
+    bring_back(lab, share.volume)
+    cloud.delete(share)
+    cloud_module.end_stray_self_heal(lab)
+
+
+def test_half_made_clone_that_a_peer_brings_back(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    share = cloud.create(1)
+    snapshot = cloud.snapshot(share)
+    half = cloud_module.Share(str(uuid.uuid4()), 1, share.pool, cloned=True)
+    node, name = lab.node('gl1'), f'manila-snap-{snapshot.id}'
+    node.gluster(f'snapshot activate {name}')
+    node.gluster(f'snapshot clone {half.volume} {name}')
+    node.gluster(f'snapshot deactivate {name}')
+    bring_back(lab, half.volume)
+    # It is nobody's: it is not brought on line.
+    assert faults.ensure(cloud, half) == {half.id: 'error'}
+    cloud.delete(half)
+    cloud.clone(snapshot)
+    cloud.clean()
+    cloud_module.end_stray_self_heal(lab)
+
+
+# glusterd 10 starts all the same.
+@pytest.mark.any_release
+def test_clone_that_power_cut_short_before_its_lv(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    """The node boots, and glusterd starts, as it would not by itself."""
+    share = cloud.create(1)
+    snapshot = cloud.snapshot(share)
+    half = cloud_module.Share(str(uuid.uuid4()), 1, share.pool, cloned=True)
+    node, name = lab.node('gl3'), f'manila-snap-{snapshot.id}'
+    node.gluster(f'snapshot activate {name}')
+    node.gluster(f'snapshot clone {half.volume} {name}')
+    node.gluster(f'snapshot deactivate {name}')
+    found = re.search(
+        r'snaps/(\w+)/brick3', node.gluster(f'volume info {half.volume}')
+    )
+    assert found is not None
+    node.succeed(
+        f'umount /run/gluster/snaps/{found[1]}/brick3; '
+        f'lvremove -q --yes gvg/{found[1]}_2; sync -f /var/lib/glusterd'
+    )
+    node.crash()
+    node.boot()
+    said = node.succeed('journalctl -b -u manila-glusterfs-clone-bricks')
+    assert f'forgot the clone {half.volume}' in said
+    lab.wait_connected(120)
+    # The others have it, and tell; when that is killed, systemd starts it.
+    known = f'gluster volume list | grep {half.volume}'
+    node.wait_until_succeeds(known)
+    node.kill_glusterd()
+    node.wait_until_succeeds(known, timeout=150)
+    lab.wait_connected(120)
+    cloud.delete(half)
+    cloud.clone(snapshot)
+    cloud.clean()
+    cloud_module.end_stray_self_heal(lab)
+
+
+@pytest.mark.any_release('10.3')
+def test_brick_that_cannot_be_unmounted(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    share = cloud.create(1)
+    node, at = lab.node('gl2'), faults.mount_of(share)
+    node.succeed(f'cd {at}; setsid -f sleep 4321 </dev/null >/dev/null 2>&1')
+    said = faults.refused(cloud.delete, share)
+    assert node.address in said
+    remedy = re.search('"(fuser [^"]*)"', said)
+    assert remedy is not None
+    assert remedy[1].endswith(at)
+    assert 'sleep' in node.succeed(f'{remedy[1]} 2>&1')
+    # Nothing is left where nobody holds it.
+    lab.node('gl3').fail(f'lvs gvg/{share.volume}')
+    node.succeed('pkill -f "sleep 432[1]"')
+    cloud.delete(share)
+
+
+def test_snapshot_whose_lv_is_held(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    """11.1 reports it deleted, and it is not; 10.3 keeps it on that node."""
+    snapshot = cloud.snapshot(cloud.create(1))
+    node = lab.node('gl2')
+    lv = node.succeed(
+        f'lvs --noheadings -o lv_full_name @manila.snapshot={snapshot.id}'
+    ).strip()
+    node.succeed(
+        f'lvchange -K -a y {lv}; '
+        f'setsid -f sleep 4321 3</dev/{lv} </dev/null >/dev/null 2>&1'
+    )
+    said = faults.refused(cloud.delete, snapshot)
+    assert node.address in said
+    assert lv in said
+    remedy = re.search('"(fuser [^"]*)"', said)
+    assert remedy is not None
+    assert 'sleep' in node.succeed(f'{remedy[1]} 2>&1')
+    node.succeed('pkill -f "sleep 432[1]"')
+    if 'restart glusterd there' in said:
+        node.stop_glusterd()
+        node.start_glusterd()
+        lab.wait_connected(120)
+    cloud.delete(snapshot)
+
+
+@pytest.mark.any_release('10.3')
+def test_lock_that_stays(
+    lab: lab_module.Lab,
+    cloud: cloud_module.Cloud,
+    conf: str,
+    drivers: list[object],
+) -> None:
+    """A glusterd that hangs keeps a transaction from its end."""
+    share = cloud.create(1)
+    hasty = cloud_module.open_driver(
+        conf, cloud_module.IP, glusterfs_clone_settle_timeout=30
+    )
+    drivers.append(hasty)
+    impatient = cloud_module.Cloud(hasty, cloud_module.IP)
+    hung, node = lab.node('gl2'), lab.node('gl1')
+    client = lab.client('c1')
+    hung.succeed('kill -STOP $(cat /run/glusterd.pid)')
+    try:
+        setting = threading.Thread(
+            target=node.execute,
+            args=(
+                f'gluster --mode=script volume set {share.volume} user.x 1',
+                150,
+            ),
+        )
+        setting.start()
+        node.wait_until_succeeds('pgrep -f "[v]olume set"', every=0.2)
+        # Should this one come before it, it is what hangs with the lock.
+        node.wait_until_succeeds(
+            f'(timeout 10 gluster volume status {share.volume} 2>&1 || :) | '
+            f'grep "Another transaction is in progress"',
+            every=0.2,
+        )
+        said = faults.refused(impatient.allow, share, client.address)
+        assert 'Another transaction is in progress' in said
+        assert node.address in said
+        assert 'restart glusterd' in said
+    finally:
+        hung.succeed('kill -CONT $(cat /run/glusterd.pid)')
+        setting.join()
+    # And who is patient gets through.
+    cloud.allow(share, client.address)
+    assert client.can_mount(share.host, share.volume)
+
+
+@pytest.mark.parametrize('whose', ['the volume\'s', 'the cluster\'s'])
+def test_as_many_snapshots_as_there_may_be(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud, whose: str
+) -> None:
+    share = cloud.create(1)
+    node = lab.node('gl1')
+    of = f'{share.volume} ' if 'volume' in whose else ''
+    cloud.snapshot(share)
+    try:
+        node.gluster(f'snapshot config {of}snap-max-hard-limit 1')
+        said = faults.refused(cloud.snapshot, share)
+        assert f'{share.volume} has 1 snapshots' in said
+        assert 'lets it have 1;' in said
+        remedy = re.search('"gluster (snapshot config [^"]*)"', said)
+        assert remedy is not None
+        command = remedy[1].replace('NUMBER', '2')
+        if not of:
+            command = command.replace(f'{share.volume} ', '')
+        node.gluster(command)
+        cloud.snapshot(share)
+    finally:
+        node.gluster('snapshot config snap-max-hard-limit 256')
+
+
+@pytest.mark.any_release('10.3')
+def test_snapshots_that_the_cluster_would_delete(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    share = cloud.create(1)
+    node = lab.node('gl1')
+    node.gluster('snapshot config auto-delete enable')
+    try:
+        said = faults.refused(cloud.snapshot, share)
+        remedy = re.search('"gluster (snapshot config [^"]*)"', said)
+        assert remedy is not None
+        node.gluster(remedy[1])
+        cloud.snapshot(share)
+    finally:
+        # It fails where it is so already.
+        node.execute(
+            'gluster --mode=script snapshot config auto-delete disable'
+        )

@@ -1,0 +1,219 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A scene with an origin, a snapshot and a clone, and what is done in it.
+
+:meth:`Scene.attempt` has one step of one operation go wrong, recovers as in
+life, and tells what came of it.
+"""
+
+from collections.abc import Callable, Iterator
+import copy
+import dataclasses
+import pickle
+import uuid
+
+from manila_glusterfs_clone import errors
+from tests.faults import table
+from tests.model import faults
+from tests.model import link
+from tests.model import pool as pools
+from tests.model import service
+
+
+def _id(number: int) -> str:
+    return str(uuid.UUID(int=number))
+
+
+ORIGIN, SNAPSHOT, OTHER, NEW, NEXT = map(_id, range(1, 6))
+ALLOWED = '10.0.0.7'
+REVOKED = '10.0.0.9'
+
+#: Seconds after which all that goes on by itself has come to its end.
+SETTLED = 300.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Operation:
+    """What is done, and what is done about it when it has failed."""
+
+    name: str
+    act: Callable[[service.Service], object]
+    recover: Callable[[service.Service], object]
+    #: What recovering is called.
+    recovered: str
+
+
+def _delete_new_snapshot(manila: service.Service) -> None:
+    manila.snapshots.pop(NEW, None)
+    manila.backend.snapshots.delete(NEW, OTHER)
+
+
+def _delete_origin(manila: service.Service) -> None:
+    # The snapshots go first, as Manila sees to it.
+    if SNAPSHOT in manila.snapshots:
+        manila.delete_snapshot(SNAPSHOT)
+    manila.delete(ORIGIN)
+
+
+def _repeated(
+    name: str, act: Callable[[service.Service], object]
+) -> Operation:
+    return Operation(name, act, act, table.REPEATED)
+
+
+OPERATIONS = [
+    Operation(
+        'create share',
+        lambda m: m.create(NEW),
+        lambda m: m.delete(NEW),
+        table.DELETED,
+    ),
+    Operation(
+        'create snapshot',
+        lambda m: m.snapshot(NEW, OTHER),
+        _delete_new_snapshot,
+        table.DELETED,
+    ),
+    Operation(
+        'clone and grow',
+        lambda m: m.clone(NEW, SNAPSHOT, 2),
+        lambda m: m.delete(NEW),
+        table.DELETED,
+    ),
+    _repeated('extend', lambda m: m.extend(OTHER, 3)),
+    _repeated('allow access', lambda m: m.allow(OTHER, ALLOWED)),
+    _repeated('deny access', lambda m: m.allow(ORIGIN)),
+    _repeated('delete snapshot', lambda m: m.delete_snapshot(SNAPSHOT)),
+    _repeated('delete a clone', lambda m: m.delete(OTHER)),
+    _repeated('delete an origin', _delete_origin),
+]
+
+
+def restart(
+    manila: service.Service,
+    pool: pools.Pool,
+    fault: tuple[int, faults.AnyFault] | None = None,
+) -> service.Service:
+    """Start manila-share anew; what should be there is remembered."""
+    new = service.Service(link.Process(pool, fault))
+    new.shares = copy.deepcopy(manila.shares)
+    new.snapshots = dict(manila.snapshots)
+    return new
+
+
+class Scene:
+    """A pool with an origin, its snapshot, and a clone; each has a client."""
+
+    def __init__(self, release: str) -> None:
+        pool = pools.Pool(3, release)
+        with service.in_time_of(pool), service.in_turn():
+            manila = service.Service(link.Process(pool))
+            manila.create(ORIGIN)
+            manila.allow(ORIGIN, REVOKED)
+            manila.write(ORIGIN, 'in the snapshot')
+            manila.snapshot(SNAPSHOT, ORIGIN)
+            manila.write(ORIGIN, 'after the snapshot')
+            manila.clone(OTHER, SNAPSHOT, 2)
+            manila.check()
+            assert pool.mount(REVOKED, manila.shares[ORIGIN].volume)
+        self.release = release
+        self._manila = manila
+        self._pool = pickle.dumps(pool)
+        self._steps: dict[str, list[faults.Step]] = {}
+
+    def again(
+        self, fault: tuple[int, faults.AnyFault] | None = None
+    ) -> service.Service:
+        """Give the scene untouched, with a fault to come."""
+        return restart(self._manila, pickle.loads(self._pool), fault)
+
+    def steps(self, operation: Operation) -> list[faults.Step]:
+        """Give the remote steps that an operation really has."""
+        if operation.name not in self._steps:
+            manila = self.again()
+            with service.in_time_of(manila.pool), service.in_turn():
+                operation.act(manila)
+                manila.check()
+            self._steps[operation.name] = manila.process.steps
+        return self._steps[operation.name]
+
+    def attempt(
+        self, operation: Operation, index: int, fault: faults.AnyFault
+    ) -> tuple[str, str]:
+        """Have a step go wrong, and recover as in life.
+
+        :return: the outcome, and what is wrong if it is broken.
+        """
+        manila = self.again((index, fault))
+        pool = manila.pool
+        with service.in_time_of(pool), service.in_turn():
+            said = ''
+            try:
+                operation.act(manila)
+                if strangers := list(_strangers(manila)):
+                    return table.BROKEN, '\n'.join(strangers)
+            except (link.Killed, errors.Error) as error:
+                said = f'{type(error).__name__}: {error}'
+            except Exception as error:
+                return table.BROKEN, f'it ended with {error!r}'
+            manila.process.fail_no_more()
+            # What goes on for a caller that was killed is met on its way.
+            wait = 0.0 if fault is faults.Variant.KILLED_SLOW else SETTLED
+            try:
+                return _recover(manila, operation, said, wait)
+            except (errors.Error, AssertionError) as error:
+                return table.BROKEN, (
+                    f'after {said or "success"}, recovering: {error!r}'
+                )
+
+
+def _recover(
+    manila: service.Service, operation: Operation, said: str, wait: float
+) -> tuple[str, str]:
+    pool = manila.pool
+    was_off = not all(node.up for node in pool.nodes.values())
+    if was_off:
+        pool.boot()
+    killed = manila.process.dead
+    if killed:
+        manila = restart(manila, pool)
+    if killed or was_off:
+        manila.heal_all()
+    pool.time.advance(wait)
+    outcome = table.DONE
+    if said:
+        outcome = operation.recovered
+        if not killed and not list(_problems(manila)):
+            outcome = table.UNDONE
+        operation.recover(manila)
+    if SNAPSHOT in manila.snapshots:
+        # It also puts to rest a snapshot that was left active.
+        manila.clone(NEXT, SNAPSHOT, 3)
+        manila.delete(NEXT)
+    pool.time.advance(SETTLED)
+    found = list(_problems(manila))
+    if found:
+        return table.BROKEN, '\n'.join([f'after {said or "success"}:', *found])
+    return outcome, said
+
+
+def _problems(manila: service.Service) -> Iterator[str]:
+    yield from manila.problems()
+    yield from _strangers(manila)
+
+
+def _strangers(manila: service.Service) -> Iterator[str]:
+    """Name who is connected and may not be."""
+    for share in manila.shares.values():
+        for address in manila.pool.mounted(share.volume):
+            if address not in share.allow.split(','):
+                yield f'{address} is connected to {share.volume}'

@@ -1,0 +1,301 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The upkeep must not touch what a tenant or an operator still wants."""
+
+import datetime
+from typing import Any
+import uuid
+
+from manila.common import constants
+from manila import db
+from manila.db.sqlalchemy import api as db_api
+from manila.db.sqlalchemy import models
+from manila import exception
+from manila.share import rpcapi
+import pytest
+
+from manila_glusterfs_clone.access import native
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import layouts
+from manila_glusterfs_clone import names
+from manila_glusterfs_clone import reconcile
+from manila_glusterfs_clone import survey
+from manila_glusterfs_clone import upkeep
+from manila_glusterfs_clone import volumes
+from tests.model import files
+from tests.model import link
+from tests.model import service
+from tests.model import test_manager
+from tests.model import test_upkeep
+
+cloud = test_manager.cloud
+share_type = test_manager.share_type
+warden = test_upkeep.warden
+
+IDS = [str(uuid.UUID(int=n)) for n in range(7, 11)]
+
+
+@pytest.mark.parametrize('cloned', [False, True])
+def test_unmanaged_while_the_cluster_is_looked_at(
+    cloud: test_manager.Cloud,
+    warden: test_upkeep.Warden,
+    monkeypatch: pytest.MonkeyPatch,
+    cloned: bool,
+) -> None:
+    share = cloud.create()
+    if cloned:
+        share = cloud.create(1, cloud.snapshot(share))
+    instance = cloud.instance(share)
+    hex_id = cloud.pool.state.volumes[f'manila-{instance}'].hex
+    look = survey.take
+
+    def take(*arguments: Any) -> survey.Survey:
+        seen = look(*arguments)
+        cloud.manager.unmanage_share(cloud.context, share)
+        return seen
+
+    monkeypatch.setattr(survey, 'take', take)
+    # And this pass takes longer than the time of grace.
+    monkeypatch.setattr(
+        upkeep.Upkeep, '_heal', lambda *_: test_upkeep.age(1.1)
+    )
+    warden.run()
+    assert f'manila-{instance}' in cloud.pool.state.volumes
+    for node in cloud.pool.nodes.values():
+        assert any(instance in lv or hex_id in lv for lv in node.lvm.lvs)
+
+
+def test_unmanaged_snapshot_on_a_disk_that_was_away(
+    cloud: test_manager.Cloud,
+    warden: test_upkeep.Warden,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    snapshot = cloud.snapshot(cloud.create())
+    cloud.manager.unmanage_snapshot(cloud.context, snapshot)
+    test_upkeep.age(2)
+    look = survey.take
+
+    def take(*arguments: Any) -> survey.Survey:
+        for node in cloud.pool.nodes.values():
+            node.lvm.unreadable = True
+        seen = look(*arguments)
+        for node in cloud.pool.nodes.values():
+            node.lvm.unreadable = False
+        return seen
+
+    monkeypatch.setattr(survey, 'take', take)
+    warden.run()
+    assert len(cloud.pool.state.snapshots) == 1
+
+
+def test_snapshot_of_a_share_group_that_was_deleted(
+    cloud: test_manager.Cloud, warden: test_upkeep.Warden
+) -> None:
+    """Its row is deleted, and has the status that it had."""
+    snapshot = cloud.snapshot(cloud.create())
+    taken = db.share_snapshot_get(cloud.context, snapshot).instance['id']
+    table = models.ShareSnapshotInstance.__table__
+    with db_api.get_engine().begin() as connection:
+        connection.execute(
+            table.update()
+            .where(table.c.id == taken)
+            .values(
+                deleted=taken,
+                deleted_at=datetime.datetime(2020, 1, 1),
+            )
+        )
+    warden.run()
+    assert not cloud.pool.state.snapshots
+
+
+def test_half_unmanaged_share_can_be_deleted(
+    cloud: test_manager.Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share = cloud.create()
+
+    def refuse(*_: object) -> None:
+        raise errors.NotPossible('glusterd has gone')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(volumes.Volumes, 'disown', refuse)
+        cloud.manager.unmanage_share(cloud.context, share)
+    assert cloud.share(share)['status'] == 'unmanage_error'
+    cloud.delete(share)
+    cloud.check()
+
+
+@pytest.mark.parametrize('what', ['share', 'snapshot'])
+def test_killed_while_unmanaging(
+    cloud: test_manager.Cloud, warden: test_upkeep.Warden, what: str
+) -> None:
+    """Manila's API does not let it be unmanaged again in that state."""
+    share = cloud.create()
+    thing = share if what == 'share' else cloud.snapshot(share)
+
+    def unmanage() -> None:
+        getattr(db, f'share_{"snapshot_" * (what == "snapshot")}update')(
+            cloud.context, thing, {'status': constants.STATUS_UNMANAGING}
+        )
+        getattr(cloud.manager, f'unmanage_{what}')(cloud.context, thing)
+
+    steps = len(cloud.process.steps)
+    cloud.process.fail_at(steps + 6, link.Fault.KILLED_BEFORE)
+    with pytest.raises(link.Killed):
+        unmanage()
+    cloud.start()
+    get = {'share': cloud.share}.get(
+        what, lambda each: db.share_snapshot_get(cloud.context, each)
+    )
+    assert get(thing)['status'] == constants.STATUS_UNMANAGE_ERROR
+    unmanage()
+    with pytest.raises(exception.NotFound):
+        get(thing)
+    assert cloud.pool.state.volumes
+
+
+def test_deletion_that_could_not_be_asked_for(
+    cloud: test_manager.Cloud,
+    warden: test_upkeep.Warden,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    share = cloud.create()
+    cloud.pool.cut('gl2')
+    cloud.pool.time.advance(60)
+    with pytest.raises(exception.ShareBackendException):
+        cloud.delete(share)
+    cloud.pool.boot()
+
+    def fail(*_: object) -> None:
+        raise RuntimeError('no message was delivered')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rpcapi.ShareAPI, 'delete_share_instance', fail)
+        warden.run()
+    assert cloud.share(share)['status'] == 'error_deleting'
+    warden.run()
+    warden.run()
+    assert not cloud.pool.state.volumes
+
+
+def test_another_manila_clones_a_snapshot(
+    cloud: test_manager.Cloud, warden: test_upkeep.Warden
+) -> None:
+    """Its back end has the same name, and its locks are others."""
+    other = service.open_backend(cloud.process, backend='model')
+    share, snapshot, *_ = IDS
+    other.shares.create(share, service.THIN_POOL, service.GIB, other.layout())
+    other.snapshots.create(snapshot, share)
+    other.sources.activate(f'manila-snap-{snapshot}')
+    warden.run()
+    assert cloud.pool.state.snapshots[f'manila-snap-{snapshot}'].active
+
+
+def test_rule_is_seen_to_be_gone_however_often_it_takes(
+    cloud: test_manager.Cloud,
+    warden: test_upkeep.Warden,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    share = cloud.create()
+    volume = f'manila-{cloud.instance(share)}'
+    cloud.allow(share, 'ip', test_upkeep.ADDRESS)
+    cloud.pool.state.volumes[volume].options['auth.allow'] = '*'
+    tries = []
+
+    def stray(*_: object) -> None:
+        tries.append(1)
+        raise errors.Unsettled('volume', 'a client stays connected')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(native.NativeAccess, '_require_no_stray_bricks', stray)
+        for _ in range(4):
+            warden.run()
+    assert len(tries) > 1
+    for _ in range(4):
+        said = warden.run()
+        if said:
+            break
+    assert any('Set the access lists' in line for line in said)
+
+
+def test_disk_that_is_dead_where_a_share_has_no_brick(
+    cloud: test_manager.Cloud, warden: test_upkeep.Warden
+) -> None:
+    ours = warden.backend
+    share, snapshot, other, clone = IDS
+    ours.shares.create(
+        share, service.THIN_POOL, service.GIB, layouts.choose('single', 3)
+    )
+    ours.snapshots.create(snapshot, share)
+    (brick,) = cloud.pool.state.volumes[f'manila-{share}'].bricks
+    dead = next(n for n in cloud.pool.nodes.values() if n.name != brick.node)
+    dead.lvm.unreadable = True
+    ours.snapshots.create(other, share)
+    ours.cloner.create(clone, service.THIN_POOL, service.GIB, snapshot)
+    ours.snapshots.delete(snapshot, share)
+    ours.snapshots.delete(other, share)
+    ours.shares.delete(clone)
+    ours.shares.delete(share)
+    dead.lvm.unreadable = False
+    cloud.check()
+
+
+def test_brick_of_a_wrong_id_stays_unmounted(
+    cloud: test_manager.Cloud, warden: test_upkeep.Warden
+) -> None:
+    """As its operator was told to have it; the others can be started."""
+    share, other = (cloud.instance(cloud.create()) for _ in range(2))
+    volume = cloud.pool.state.volumes[f'manila-{share}']
+    foreign = cloud.pool.state.volumes[f'manila-{other}'].hex
+    brick = next(b for b in volume.bricks if b.node == 'gl2')
+    there = cloud.pool.nodes['gl2'].files
+    del there.users[brick.path]
+    there.set_xattr(brick.path, files.VOLUME_ID, foreign)
+    there.detach(brick.path.rpartition('/')[0])
+    warden.run()
+    assert there.where(brick.path)[0] is None
+    first = next(b for b in volume.bricks if b.node == 'gl1')
+    del cloud.pool.nodes['gl1'].files.users[first.path]
+    for _ in range(4):
+        warden.run()
+    assert cloud.pool.state.online(volume, first)
+
+
+def test_share_that_cannot_be_looked_at_is_not_in_the_way(
+    cloud: test_manager.Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bad, good = (cloud.instance(cloud.create()) for _ in range(2))
+    heal = reconcile.Reconciler._heal
+
+    def fail(self: Any, share_id: str, *rest: Any) -> Any:
+        if share_id == bad:
+            raise RuntimeError('the coordinator is away')
+        return heal(self, share_id, *rest)
+
+    monkeypatch.setattr(reconcile.Reconciler, '_heal', fail)
+    states = cloud.manager.driver.ensure_shares(
+        cloud.context, [{'id': bad}, {'id': good}]
+    )
+    assert states[good]['reapply_access_rules']
+    assert not states[bad]['reapply_access_rules']
+    assert states[bad]['status'] == 'available'
+
+
+def test_share_that_was_left_to_its_operator_is_not_to_be_deleted(
+    cloud: test_manager.Cloud, warden: test_upkeep.Warden
+) -> None:
+    share = cloud.instance(cloud.create())
+    warden.backend.shares.disown(share)
+    volume = cloud.pool.state.volumes[f'manila-{share}']
+    assert volume.options[names.OPTION_SHARE] == names.UNMANAGED
+    with pytest.raises(errors.Missing, match='managed by somebody else'):
+        warden.backend.volumes.finished(share)

@@ -37,6 +37,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help='append to this file what came of each fault at each step',
     )
     parser.addoption(
+        '--every-test',
+        action='store_true',
+        help='also what is left to the other release (tests/functional)',
+    )
+    parser.addoption(
         '--every-fault',
         action='store_true',
         help='the whole table of faults, not a sample (tests/functional)',

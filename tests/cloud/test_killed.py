@@ -31,9 +31,10 @@ from tests.lab.manila import backends
 #: Prints what an operation changes, as soon as it is no more what it was.
 _CHANGED = """\
 look() {
-    lvs --noheadings -o name,size gvg
-    # There may be none of a kind.
-    cat /var/lib/glusterd/vols/*/info /var/lib/glusterd/snaps/*/info || :
+    # What LVs there are and their sizes, and what glusterd has; there may be
+    # none of a kind.
+    cat /sys/block/dm-*/{dm/name,size} \
+        /var/lib/glusterd/{vols,snaps}/*/info || :
 } 2>/dev/null
 before=$(look)
 echo watching >/run/watching
@@ -144,12 +145,13 @@ def _rules(scene: Scene) -> dict[str, str]:
 
 
 def _settled(scene: Scene) -> bool:
-    states = {
-        *_listed(scene.project).values(),
-        *_listed(scene.project, 'snapshot').values(),
-        *_rules(scene).values(),
-    }
-    return not states & _TRANSITIONS
+    # One after the other: each of them is a process that takes seconds.
+    looks: tuple[Callable[[], dict[str, str]], ...] = (
+        lambda: _listed(scene.project),
+        lambda: _listed(scene.project, 'snapshot'),
+        lambda: _rules(scene),
+    )
+    return not any(_TRANSITIONS & set(look().values()) for look in looks)
 
 
 #: What happens, in an order in which what is needed is still there. To be

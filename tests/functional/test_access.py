@@ -11,6 +11,8 @@
 # under the License.
 """Who may mount: asked of clients that try."""
 
+import pytest
+
 from tests.functional import cloud as cloud_module
 from tests import lab as lab_module
 
@@ -46,6 +48,7 @@ NETWORKS = (
 )
 
 
+@pytest.mark.any_release('10.3')
 def test_network_rules_are_exact(
     lab: lab_module.Lab, cloud: cloud_module.Cloud
 ) -> None:
@@ -72,6 +75,7 @@ def test_network_rules_are_exact(
             client.succeed(f'ip address del {address}/16 dev vec0')
 
 
+@pytest.mark.any_release
 def test_rules_that_cannot_hold_fail_alone(
     lab: lab_module.Lab, cloud: cloud_module.Cloud
 ) -> None:
@@ -91,6 +95,7 @@ def test_rules_that_cannot_hold_fail_alone(
     cloud.deny(share, 'fe80::/64')
 
 
+@pytest.mark.any_release
 def test_certificate_rule(
     lab: lab_module.Lab, tls_cloud: cloud_module.Cloud
 ) -> None:
@@ -120,6 +125,7 @@ def test_certificate_rule(
     other.succeed('touch /mnt/share/still-here')
 
 
+@pytest.mark.any_release('10.3')
 def test_clone_of_a_share_with_certificates(
     lab: lab_module.Lab, tls_cloud: cloud_module.Cloud
 ) -> None:

@@ -20,6 +20,8 @@ import threading
 import time
 import uuid
 
+import pytest
+
 from tests.functional import cloud as cloud_module
 from tests import lab as lab_module
 
@@ -159,6 +161,7 @@ def test_clone_outlives_its_parent_and_every_reboot(
     assert look(lab, cloud, clone) == wanted
 
 
+@pytest.mark.any_release
 def test_power_cut_right_after_the_clone_is_reported(
     lab: lab_module.Lab, cloud: cloud_module.Cloud
 ) -> None:
@@ -176,6 +179,7 @@ def test_power_cut_right_after_the_clone_is_reported(
     assert look(lab, cloud, clone) == wanted
 
 
+@pytest.mark.any_release('10.3')
 def test_clone_never_admits_a_client_of_its_parent(
     lab: lab_module.Lab, cloud: cloud_module.Cloud
 ) -> None:
@@ -229,6 +233,7 @@ done
     client.succeed('rm -f /tmp/enough /tmp/burglary /tmp/tries')
 
 
+@pytest.mark.any_release
 def test_eight_clones_of_one_snapshot_at_once(
     lab: lab_module.Lab, cloud: cloud_module.Cloud, conf: str
 ) -> None:
@@ -274,6 +279,7 @@ def test_eight_clones_of_one_snapshot_at_once(
     cloud.delete_side_by_side(*made)
 
 
+@pytest.mark.any_release('10.3')
 def test_clones_of_several_snapshots_at_once(
     lab: lab_module.Lab, cloud: cloud_module.Cloud
 ) -> None:

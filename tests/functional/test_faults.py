@@ -101,7 +101,7 @@ def planned(
             found.append(share_of(fault, possible, (number + odd) % 2, odd))
         elif every:
             found.append(plans.spread(possible, SOME, odd=odd))
-        elif (number + life.OPERATIONS.index(operation)) % 4 == odd:
+        elif (number + life.OPERATIONS.index(operation)) % 8 == 5 * odd:
             found.append(plans.spread(possible, 1, odd=odd))
     # Of each kind one, and so on: what is systematic shows soon.
     rounds = itertools.zip_longest(*found)

@@ -143,6 +143,7 @@ def test_brick_that_cannot_be_unmounted(
     cloud.delete(share)
 
 
+@pytest.mark.any_release
 def test_snapshot_whose_lv_is_held(
     lab: lab_module.Lab, cloud: cloud_module.Cloud
 ) -> None:
@@ -215,6 +216,7 @@ def test_lock_that_stays(
     assert client.can_mount(share.host, share.volume)
 
 
+@pytest.mark.any_release('10.3')
 @pytest.mark.parametrize('whose', ['the volume\'s', 'the cluster\'s'])
 def test_as_many_snapshots_as_there_may_be(
     lab: lab_module.Lab, cloud: cloud_module.Cloud, whose: str

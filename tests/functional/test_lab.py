@@ -58,6 +58,7 @@ PLANTS = {
 }
 
 
+@pytest.mark.any_release('10.3')
 @pytest.mark.parametrize('kind', PLANTS)
 def test_planted_leak_is_found(lab: lab_module.Lab, kind: str) -> None:
     node = lab.node('gl2')
@@ -75,6 +76,7 @@ def test_planted_leak_is_found(lab: lab_module.Lab, kind: str) -> None:
     assert ('gl2', kind) in kinds, found
 
 
+@pytest.mark.any_release('10.3')
 def test_what_lives_is_no_leak_and_what_is_forgotten_is(
     lab: lab_module.Lab, cloud: cloud_module.Cloud
 ) -> None:
@@ -112,6 +114,7 @@ def test_what_lives_is_no_leak_and_what_is_forgotten_is(
         node.gluster(f'snapshot deactivate {name}')
 
 
+@pytest.mark.any_release('10.3')
 def test_storage_faults_are_felt(lab: lab_module.Lab) -> None:
     """Each kind of sick disk, and a cut, is what it is called."""
     node = lab.node('gl3')
@@ -150,6 +153,7 @@ def test_storage_faults_are_felt(lab: lab_module.Lab) -> None:
     lab.wait_connected(120)
 
 
+@pytest.mark.any_release('10.3')
 def test_installer_makes_a_node_ready(lab: lab_module.Lab) -> None:
     """The script that operators run, for a user of another name."""
     node = lab.node('gl3')

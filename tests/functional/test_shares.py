@@ -116,6 +116,7 @@ def test_share_outlives_any_one_node(
     cloud_module.end_stray_self_heal(lab)
 
 
+@pytest.mark.any_release('10.3')
 def test_single_brick_layout(
     lab: lab_module.Lab, cloud: cloud_module.Cloud
 ) -> None:

@@ -15,7 +15,10 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.any_release('10.3')
 def test_life_on_one_node(release: str, tmp_path: pathlib.Path) -> None:
     """In a process of its own: it lives in the network of another lab."""
     done = subprocess.run(

@@ -116,6 +116,7 @@ def tight(lab: lab_module.Lab) -> Iterator[lab_module.StorageNode]:
     node.drain_pool_metadata(TIGHT)
 
 
+@pytest.mark.any_release('10.3')
 @pytest.mark.parametrize(
     ('space', 'percent', 'limit', 'remedy'),
     [
@@ -386,6 +387,7 @@ def test_file_system_that_has_shut_itself_down(
     second.succeed(f'ls {at}/brick/before')
 
 
+@pytest.mark.any_release('10.3')
 def test_brick_without_the_id_of_its_volume(
     lab: lab_module.Lab,
     cloud: cloud_module.Cloud,

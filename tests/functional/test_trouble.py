@@ -56,6 +56,7 @@ def test_half_made_clone_stays_closed(
     assert 'Stopped' in node.gluster(f'snapshot info {name}')
 
 
+@pytest.mark.any_release('10.3')
 def test_snapshot_is_deleted_while_it_is_taken(
     lab: lab_module.Lab, cloud: cloud_module.Cloud
 ) -> None:
@@ -80,6 +81,7 @@ def test_snapshot_is_deleted_while_it_is_taken(
     assert snapshot.id not in node.gluster('snapshot list')
 
 
+@pytest.mark.any_release
 def test_rule_is_not_taken_for_revoked_where_the_network_is_cut(
     lab: lab_module.Lab, cloud: cloud_module.Cloud
 ) -> None:

@@ -85,6 +85,10 @@ def write_configuration(lab: lab_module.Lab, directory: pathlib.Path) -> str:
             lab.known_hosts,
         ),
     }
+    for backend in (IP, TLS):
+        # There is no database here to compare the cluster with; and the steps
+        # of an operation are counted.
+        sections[backend]['glusterfs_clone_reconcile_interval'] = 0
     path.write_text(ini.text(sections))
     return str(path)
 

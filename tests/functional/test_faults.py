@@ -41,7 +41,7 @@ BY_STEP = (
     kinds.Fault.GLUSTERD_KILLED,
     kinds.Fault.HANGS,
 )
-#: How many steps of the others are, for each fault.
+#: How many steps of the others are, for each fault, on one of the releases.
 SOME = 1
 #: Those that only one of the releases has at each step, and whether it is
 #: the odd one.
@@ -97,12 +97,11 @@ def planned(
     found: list[list[plans.Plan]] = []
     for number, fault in enumerate(kinds.Fault):
         possible = plans.chosen(recorded, fault)
+        nth = number + life.OPERATIONS.index(operation)
         if every and operation in HEART and fault in BY_STEP:
             found.append(share_of(fault, possible, (number + odd) % 2, odd))
-        elif every:
+        elif nth % 2 == odd if every else nth % 8 == 5 * odd:
             found.append(plans.spread(possible, SOME, odd=odd))
-        elif (number + life.OPERATIONS.index(operation)) % 8 == 5 * odd:
-            found.append(plans.spread(possible, 1, odd=odd))
     # Of each kind one, and so on: what is systematic shows soon.
     rounds = itertools.zip_longest(*found)
     return [plan for each in rounds for plan in each if plan is not None]

@@ -26,7 +26,7 @@ from tests.lab.leaks import Leak
 from tests.lab.machine import side_by_side
 from tests.lab.manila import environment
 from tests.lab.manila import keystone
-from tests.lab.manila.openstack import OpenStack
+from tests.lab.manila.openstack import Client, OpenStack
 from tests.lab.manila.plan import API, Plan, SCHEDULER
 from tests.lab.manila.service import Service
 from tests.lab.manila import settings
@@ -67,6 +67,7 @@ class Manila:
         self._debug = debug
         self._say = say
         self._plan: Plan | None = None
+        self._client: Client | None = None
         self._services: dict[str, Service] = {}
 
     # -- up and down
@@ -127,6 +128,8 @@ class Manila:
             return
         with contextlib.suppress(LabError, Unexpected):
             side_by_side(Service.stop, self.share_services)
+        if self._client:
+            self._client.close()
         for service in self._services.values():
             service.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -274,7 +277,15 @@ class Manila:
         self._furnish(record).write()
 
     def _furnish(self, record: settings.Record) -> Plan:
-        plan = Plan(self.lab, self.directory, record, self.service)
+        self._client = self._client or Client(
+            environment.Environment(Path(record.keystone)),
+            self.lab.network,
+            self.directory / 'home',
+        )
+        plan = Plan(
+            *(self.lab, self.directory, record),
+            *(self._client, self.service),
+        )
         before, self._services, self._plan = self._services, {}, plan
         for spec in plan.specs():
             service = before.get(spec.name)

@@ -12,18 +12,115 @@
 """The real ``openstack`` client, as one of the lab's users."""
 
 from collections.abc import Mapping
+import contextlib
 import json
 import os
 from pathlib import Path
 import shlex
+import signal
+import socket
 import subprocess
+import threading
 from typing import Any
 
 from tests.lab.errors import CommandFailed, LabError
 from tests.lab.manila.environment import Environment
+from tests.lab.manila import loaded
 from tests.lab.manila import rest
 from tests.lab.manila import users
 from tests.lab.network import Network
+
+
+class Client:
+    """The program of all users, loaded at its first use; see loaded.
+
+    :param home: the home directory of its users.
+    """
+
+    def __init__(
+        self, environment: Environment, network: Network, home: Path
+    ) -> None:
+        self._python = environment.program('python')
+        self._network = network
+        self.program = environment.program('openstack')
+        self.directory = environment.directory / 'bin'
+        self.home = home
+        self._guard = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+
+    def argv(self, *argv: str) -> list[str]:
+        """The command line of a command, in the lab's network."""
+        return self._network.inside(self.program, *argv)
+
+    def run(
+        self,
+        argv: tuple[str, ...],
+        environment: Mapping[str, str],
+        timeout: float,
+    ) -> tuple[int, str, str]:
+        """Run a command; its exit status, stdout and stderr.
+
+        :param environment: that it runs in, whole.
+        :param timeout: seconds.
+        :raises TimeoutError: when it has no end in time; it is killed then.
+        """
+        ours, theirs = socket.socketpair()
+        ours.settimeout(timeout)
+        pid = None
+        with ours, ours.makefile('rb') as talk:
+            try:
+                with theirs, self._guard:
+                    channel = self._channel or self._load()
+                    socket.send_fds(channel, [b' '], [theirs.fileno()])
+                asked = {'argv': argv, 'env': dict(environment)}
+                ours.sendall(json.dumps(asked).encode() + b'\n')
+                pid = int(talk.readline())
+                status, out, err = json.loads(talk.read())
+                return status, out, err
+            except TimeoutError:
+                if pid is not None:
+                    with contextlib.suppress(OSError):
+                        os.kill(pid, signal.SIGKILL)
+                raise
+            except (OSError, ValueError) as error:
+                raise LabError(
+                    f'the openstack client has crashed ({error})'
+                ) from error
+
+    def close(self) -> None:
+        """End what is loaded."""
+        with self._guard:
+            channel, self._channel = self._channel, None
+            if channel and self._process:
+                channel.close()
+                self._process.wait(30)
+
+    def _load(self) -> socket.socket:
+        self.home.mkdir(exist_ok=True)
+        self._channel, theirs = socket.socketpair(
+            socket.AF_UNIX, socket.SOCK_SEQPACKET
+        )
+        with theirs:
+            self._process = subprocess.Popen(
+                self._network.inside(
+                    self._python, loaded.__file__, str(theirs.fileno())
+                ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=self.environment(),
+                pass_fds=[theirs.fileno()],
+            )
+        return self._channel
+
+    def environment(self) -> dict[str, str]:
+        """What the environments of all commands have in common."""
+        return {
+            'PATH': f'{self.directory}:{os.environ.get("PATH", os.defpath)}',
+            'HOME': str(self.home),
+            'LC_ALL': 'C.UTF-8',
+            'PYTHONWARNINGS': 'ignore',
+        }
 
 
 class OpenStack:
@@ -36,19 +133,10 @@ class OpenStack:
         demo.fail('share', 'service', 'list')
     """
 
-    def __init__(
-        self,
-        user: users.User,
-        environment: Environment,
-        network: Network,
-        home: Path,
-    ) -> None:
+    def __init__(self, user: users.User, client: Client) -> None:
         self.user = user
         self.name = user.name
-        self._program = environment.program('openstack')
-        self._bin = environment.directory / 'bin'
-        self._network = network
-        self._home = home
+        self._client = client
 
     def __call__(self, *argv: str, timeout: float = 120) -> Any:
         """Run a command that must succeed; what it shows, as JSON has it.
@@ -81,40 +169,28 @@ class OpenStack:
 
     def argv(self, *argv: str) -> list[str]:
         """The command line of a command, in the lab's network."""
-        return self._network.inside(self._program, *argv)
+        return self._client.argv(*argv)
 
     def environment(self) -> dict[str, str]:
         """The environment that a command runs in, whole."""
         return {
-            'PATH': f'{self._bin}:{os.environ.get("PATH", os.defpath)}',
-            'HOME': str(self._home),
-            'LC_ALL': 'C.UTF-8',
-            'PYTHONWARNINGS': 'ignore',
+            **self._client.environment(),
             **self.user.variables(rest.KEYSTONE),
         }
 
     def openrc(self) -> str:
         """What a shell in the lab's network has to source."""
-        return openrc(self._bin, self.user.variables(rest.KEYSTONE))
+        return openrc(
+            self._client.directory, self.user.variables(rest.KEYSTONE)
+        )
 
     def _run(
         self, argv: tuple[str, ...], timeout: float
     ) -> tuple[int, str, str]:
-        self._home.mkdir(exist_ok=True)
         try:
-            done = subprocess.run(
-                self.argv(*argv),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=timeout,
-                env=self.environment(),
-            )
-        except subprocess.TimeoutExpired as error:
-            said = (error.stdout or b'', error.stderr or b'')
-            out, err = (part.decode(errors='replace') for part in said)
-            raise self._failed(argv, 124, out, err, in_time=False) from error
-        return done.returncode, done.stdout, done.stderr
+            return self._client.run(argv, self.environment(), timeout)
+        except TimeoutError as error:
+            raise self._failed(argv, 124, '', '', in_time=False) from error
 
     def _failed(
         self,

@@ -25,7 +25,7 @@ from tests.lab.manila.environment import CHECKOUT, Environment
 from tests.lab.manila.health import Health
 from tests.lab.manila import ini
 from tests.lab.manila import keystone
-from tests.lab.manila.openstack import OpenStack
+from tests.lab.manila.openstack import Client, OpenStack
 from tests.lab.manila import rest
 from tests.lab.manila.service import Service, Spec
 from tests.lab.manila import settings
@@ -38,6 +38,7 @@ API, SCHEDULER = 'manila-api', 'manila-scheduler'
 class Plan:
     """What is to run in a lab, and what each reads.
 
+    :param openstack: the client of all users.
     :param service: finds the service of a name.
     """
 
@@ -46,6 +47,7 @@ class Plan:
         lab: Lab,
         directory: Path,
         record: settings.Record,
+        openstack: Client,
         service: Callable[[str], Service],
     ) -> None:
         self.lab = lab
@@ -61,16 +63,14 @@ class Plan:
             *(self.for_keystone, directory, self.database.url('keystone')),
             self.admin,
         )
+        self._openstack = openstack
         self._service = service
         self._health = Health(self.admin)
         self._conf = directory / 'manila.conf'
 
     def client(self, user: users.User) -> OpenStack:
         """The client of one of the lab's users."""
-        return OpenStack(
-            *(user, self.for_keystone, self.lab.network),
-            self.directory / 'home',
-        )
+        return OpenStack(user, self._openstack)
 
     def specs(self) -> Iterator[Spec]:
         """The services, those that are needed by others first."""

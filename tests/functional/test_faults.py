@@ -100,7 +100,7 @@ def planned(
         nth = number + life.OPERATIONS.index(operation)
         if every and operation in HEART and fault in BY_STEP:
             found.append(share_of(fault, possible, (number + odd) % 2, odd))
-        elif nth % 2 == odd if every else nth % 8 == 5 * odd:
+        elif nth % 4 == 2 * odd if every else nth % 8 == 5 * odd:
             found.append(plans.spread(possible, SOME, odd=odd))
     # Of each kind one, and so on: what is systematic shows soon.
     rounds = itertools.zip_longest(*found)

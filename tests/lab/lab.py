@@ -21,7 +21,6 @@ import subprocess
 import sys
 import time
 from types import TracebackType
-import zlib
 
 from tests.lab.client import Client
 from tests.lab.errors import LabError
@@ -114,8 +113,7 @@ class Lab:
             *(node_memory, client_memory, str(image.directory)),
             *(pid, host.started(pid) or 0),
         )
-        state.claim(record)
-        self._record = record
+        self._record = record = state.claim(record)
         try:
             self._keep()
             self._furnish(record, image)
@@ -274,10 +272,8 @@ class Lab:
 
     def _machines(self, record: state.Record, image: images.Image) -> None:
         usable = sorted(os.sched_getaffinity(0))
-        # Another lab begins with another one.
-        cpus = itertools.cycle(usable)
-        for _ in range(zlib.crc32(self.name.encode()) % len(usable)):
-            next(cpus)
+        first = record.turn % len(usable)
+        cpus = itertools.cycle(usable[first:] + usable[:first])
 
         def guest(port: Port, role: str, memory: int) -> Guest:
             files = {3: self.directory / f'{port.name}.seed'}

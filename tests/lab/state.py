@@ -16,7 +16,8 @@ the first thing is made until after the last one is gone. A lab whose owner
 has died, and that was not detached, is swept away by whoever comes next.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+import itertools
 import json
 import os
 from pathlib import Path
@@ -41,6 +42,9 @@ class Record:
         with it.
     :param born: when that process was started; see host.started().
     :param detached: it lives on without its owner.
+    :param turn: a number that no other lab has, as small as can be: it tells
+        on which CPU of the host its first guest runs, so that labs that are
+        up together do not crowd one.
     """
 
     name: str
@@ -53,6 +57,7 @@ class Record:
     owner: int
     born: int
     detached: bool = False
+    turn: int = 0
 
     @property
     def directory(self) -> Path:
@@ -108,9 +113,10 @@ def every() -> list[Record]:
     ]
 
 
-def claim(record: Record) -> None:
+def claim(record: Record) -> Record:
     """Make a lab's directory and record, sweeping what is abandoned.
 
+    :return: the record, with the lab's turn.
     :raises LabError: when the name is not allowed, or taken.
     """
     if not _NAME.fullmatch(record.name):
@@ -123,11 +129,15 @@ def claim(record: Record) -> None:
             raise LabError(f'lab {record.name!r} is up already')
         # Left where a lab died before it had a record: nothing is in use.
         shutil.rmtree(record.directory, ignore_errors=True)
+        taken = {other.turn for other in every()}
+        turn = next(n for n in itertools.count() if n not in taken)
+        record = replace(record, turn=turn)
         record.directory.mkdir(mode=0o755)
         record.save()
     for users in record.users():
         users.mkdir(exist_ok=True)
         (users / record.name).write_text(str(record.directory))
+    return record
 
 
 def destroy(record: Record) -> None:

@@ -49,6 +49,18 @@ def test_a_name_is_taken_once(record: state.Record) -> None:
         state.claim(record)
 
 
+def test_labs_take_turns(record: state.Record) -> None:
+    names = ('b', 'a', 'c')
+    made = [
+        state.claim(dataclasses.replace(record, name=name)) for name in names
+    ]
+    assert [each.turn for each in made] == [0, 1, 2]
+    state.destroy(made[1])
+    again = state.claim(dataclasses.replace(record, name='d'))
+    assert again.turn == 1
+    assert state.load('d') == again
+
+
 @pytest.mark.parametrize('name', ['', '../x', 'X', 'a' * 25, 'a b'])
 def test_names_that_are_none(record: state.Record, name: str) -> None:
     with pytest.raises(LabError, match='no name'):

@@ -101,7 +101,7 @@ class Cluster:
         self, nodes: Sequence[Node], *, settle_timeout: float
     ) -> None:
         self.nodes = tuple(nodes)
-        self._settle_timeout = settle_timeout
+        self.settle_timeout = settle_timeout
         self._guard = threading.Lock()
         self._members: dict[str, Member] = {}
         self._resting: dict[str, float] = {}
@@ -225,7 +225,7 @@ class Cluster:
         :raises errors.Unknown: the time for settling has passed, or glusterd
             gives up each time.
         """
-        deadline = time.monotonic() + self._settle_timeout
+        deadline = time.monotonic() + self.settle_timeout
         pause = _PAUSE
         doubt: errors.Unknown | None = None
         gave_up = 0

@@ -27,6 +27,7 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import volume_options
 
 LOG = log.getLogger(__name__)
 
@@ -103,7 +104,8 @@ class Volumes:
         """Let nobody mount a volume, and mark it as this share's.
 
         In one transaction, so that there is no moment at which the volume
-        is this share's and open to the clients of another.
+        is this share's and open to the clients of another. It has to be
+        known to all nodes that have a brick.
         """
         name = names.volume(share_id)
         options = {
@@ -116,11 +118,11 @@ class Volumes:
             options |= _WHOLE
         for option in self._access.inherited(volume):
             self._drop(name, option)
-        self._cluster.change(
-            lambda line: line.set_options(name, options),
-            lambda line: (
-                options.items() <= _options(line.volume(name)).items()
-            ),
+        unasked = volume_options.write(self._cluster, volume, options)
+        # A brick of a clone would admit the clients of its origin.
+        hosts = {node.name for node in self._paths(volume)}
+        cluster.raise_any(
+            {node: why for node, why in unasked.items() if node in hosts}
         )
 
     def disown(self, share_id: str) -> None:

@@ -37,6 +37,7 @@ from oslo_log import log
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
+from manila_glusterfs_clone import volume_options
 
 LOG = log.getLogger(__name__)
 
@@ -216,8 +217,8 @@ class NativeAccess:
         :return: why, by access id, for each rule that cannot hold.
         :raises errors.NotPossible: the volume does not exist, and there are
             rules for it.
-        :raises errors.Unsettled: clients that have no rule any more stay
-            connected.
+        :raises errors.Unsettled: a node goes by other rules, or clients that
+            have no rule any more stay connected.
         """
         plan = self.plan(rules)
         for access_id, reason in plan.refused.items():
@@ -233,64 +234,18 @@ class NativeAccess:
                 # A delete that was begun: it admits nobody any more.
                 return {}
             raise errors.NotPossible(f'volume {name} does not exist')
-        if not _holds(volume, plan):
-            self._cluster.change(
-                lambda line: line.set_options(name, plan.options),
-                lambda line: _holds(line.volume(name), plan),
+        unasked = volume_options.write(self._cluster, volume, plan.options)
+        if revoking:
+            volume_options.require_no_stray_bricks(
+                self._cluster, volume, unasked
             )
-            volume = self._cluster.read(lambda line: line.volume(name))
-            if not _holds(volume, plan):
-                raise errors.Unsettled(
-                    f'volume {name}',
-                    'its access lists are not as they were just set',
-                )
-        if revoking and volume is not None:
-            self._require_no_stray_bricks(volume)
             if volume.is_started and not self._tls:
                 self._await_eviction(name, plan.options[ALLOW].split(','))
         return plan.refused
 
     def holds(self, volume: gluster.Volume, rules: Iterable[Rule]) -> bool:
         """Whether a volume lets in those that these rules let in."""
-        return _holds(volume, self.plan(rules))
-
-    def _require_no_stray_bricks(self, volume: gluster.Volume) -> None:
-        """Make sure that no brick goes on under the rules of before.
-
-        :raises errors.Unsettled: glusterd on the others has no connection
-            to that on a node with a brick, and that node is not down.
-
-        A node is down if nothing at its address answers. One that is there
-        and lets nobody in, say, has bricks that run.
-        """
-        away = {
-            peer.uuid
-            for peer in self._cluster.read(lambda line: line.peers())
-            if not peer.connected
-        } & {brick.node_uuid for brick in volume.bricks}
-        if not away:
-            return
-        members = self._cluster.members()
-        known = {member.node for member in members}
-        suspects = [m.node for m in members if m.uuid in away]
-        # One that was away ever since the service started may be any.
-        suspects += [n for n in self._cluster.nodes if n not in known]
-        done, failed = self._cluster.try_everywhere(
-            lambda node: node.mounts.all(), suspects
-        )
-        alive = set(done) | {
-            name
-            for name, error in failed.items()
-            if not isinstance(error, errors.Down)
-        }
-        if alive:
-            raise errors.Unsettled(
-                f'volume {volume.name}',
-                f'glusterd has no connection to {", ".join(sorted(alive))}, '
-                f'whose bricks may still admit who has no rule any more; '
-                f'start glusterd there, or mend the network, and take the '
-                f'rules away again',
-            )
+        return volume_options.hold(volume, self.plan(rules).options)
 
     def _await_eviction(self, name: str, allowed: Sequence[str]) -> None:
         """Wait until no client is connected that no rule admits."""
@@ -340,11 +295,4 @@ def matches(address: str, entries: Iterable[str]) -> bool:
         entry == address
         or (entry.endswith('*') and address.startswith(entry[:-1]))
         for entry in entries
-    )
-
-
-def _holds(volume: gluster.Volume | None, plan: Plan) -> bool:
-    return volume is not None and all(
-        volume.options.get(option) == value
-        for option, value in plan.options.items()
     )

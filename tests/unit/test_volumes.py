@@ -73,3 +73,39 @@ def test_no_volume_at_all() -> None:
         room.get(ID)
     with pytest.raises(errors.Missing, match='does not exist'):
         room.finished(ID)
+
+
+def test_a_volume_is_not_closed_where_a_node_with_a_brick_cannot_say() -> None:
+    """A brick of a clone would go on to admit the clients of its origin."""
+    marks = ('user.manila.share', 'user.manila.backend')
+    rows = ''.join(
+        f'<option><name>{name}</name><value>{value}</value></option>'
+        for name, value in zip(marks, (ID, 'gold'), strict=True)
+    )
+    bricks = ''.join(
+        f'<brick><name>gl{n}:/b/brick</name><hostUuid>uuid-{n}</hostUuid>'
+        f'</brick>'
+        for n in (1, 2)
+    )
+    said = fakes.xml(
+        f'<volInfo><volumes><volume><name>{NAME}</name><id>i</id>'
+        f'<statusStr>Created</statusStr><options>{rows}</options>'
+        f'<bricks>{bricks}</bricks></volume></volumes></volInfo>'
+    )
+    nodes = [fakes.Node(f'gl{n}') for n in (1, 2, 3)]
+    for n, node in enumerate(nodes, 1):
+        node.gluster('pool list', test_cluster.VIEWS[n])
+    nodes[0].gluster(INFO, said)
+    lost = errors.LinkLost('gl2', ('gluster',), 'EOF')
+    away = errors.Down('gl3', 'no route')
+    nodes[1].gluster(INFO, said, lost)
+    nodes[2].gluster(INFO, away)
+    whole = cluster.Cluster(
+        [cluster.Node(node) for node in nodes], settle_timeout=30
+    )
+    access = mock.Mock(**{'closed.return_value': {}})
+    access.inherited.return_value = ()
+    room = volumes.Volumes(whole, access, backend='gold')
+    room.close(ID)
+    with pytest.raises(errors.LinkLost):
+        room.close(ID)

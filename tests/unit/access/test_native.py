@@ -22,6 +22,7 @@ from manila_glusterfs_clone.access import native
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
+from manila_glusterfs_clone import volume_options
 from tests.unit import fakes
 from tests.unit import test_bricks
 from tests.unit import test_cluster
@@ -415,6 +416,8 @@ def node() -> fakes.Node:
 def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
     monkeypatch.setattr(native, 'time', clock)
     monkeypatch.setattr(cluster, 'time', clock)
+    monkeypatch.setattr(volume_options, 'time', clock)
+    monkeypatch.setattr(volume_options, "time", clock)
     return clock
 
 
@@ -472,7 +475,7 @@ def test_lists_that_do_not_stay_as_set_are_no_success(
 ) -> None:
     node.gluster(INFO, info(OPEN))
     node.gluster(SET_CLOSED, fakes.xml())
-    with pytest.raises(errors.Unsettled, match='not as they were just set'):
+    with pytest.raises(errors.Unsettled, match='gl1 still knows nothing'):
         make(node).apply(NAME, [], revoking=True)
 
 
@@ -528,8 +531,12 @@ def test_with_tls_the_address_says_nothing(node: fakes.Node) -> None:
 # -- bricks that glusterd does not reach
 
 
-def three(mounts: fakes.Reply) -> list[fakes.Node]:
-    """Make nodes of which glusterd misses the third."""
+def three(mounts: fakes.Reply, *infos: str) -> list[fakes.Node]:
+    """Make nodes of which glusterd misses the third.
+
+    :param infos: what the volume is on the first; on the second, it is what
+        comes last.
+    """
     nodes = [fakes.Node(f'gl{n}') for n in (1, 2, 3)]
     for n, others, away in ((1, (2, 3), (3,)), (2, (1, 3), (3,))):
         nodes[n - 1].gluster(
@@ -537,6 +544,8 @@ def three(mounts: fakes.Reply) -> list[fakes.Node]:
         )
     nodes[2].gluster('pool list', test_cluster.peers(3, 1, 2, away=(1, 2)))
     nodes[2].answer(test_bricks.FINDMNT, mounts)
+    nodes[0].gluster(INFO, *infos)
+    nodes[1].gluster(INFO, *infos[-1:])
     return nodes
 
 
@@ -548,28 +557,27 @@ DOWN = errors.Down('gl3', 'no route')
 def test_bricks_that_go_on_under_the_rules_of_before_are_no_success(
     tls: bool,
 ) -> None:
-    nodes = three(UP)
-    access = make(*nodes, tls=tls, servers=('gl1',) if tls else ())
-    nodes[0].gluster(INFO, info(dict(access.closed()), bricks=(1, 2, 3)))
-    with pytest.raises(errors.Unsettled, match='no connection to gl3, '):
+    closed = (TLS if tls else IP).closed()
+    nodes = three(UP, info(closed, bricks=(1, 2, 3)))
+    servers = TLS._server_names if tls else ()
+    access = make(*nodes, tls=tls, servers=servers)
+    with pytest.raises(errors.Unsettled, match='glusterd on gl3, '):
         access.apply(NAME, [], revoking=True)
     assert STATUS not in nodes[0].said()
 
 
 def test_bricks_of_a_node_that_is_down_admit_nobody() -> None:
-    nodes = three(DOWN)
-    nodes[0].gluster(INFO, info(CLOSED, bricks=(1, 2, 3)))
+    nodes = three(DOWN, info(CLOSED, bricks=(1, 2, 3)))
     nodes[0].gluster(STATUS, clients())
     assert make(*nodes).apply(NAME, [], revoking=True) == {}
     assert test_bricks.FINDMNT in nodes[2].ran
 
 
 def test_a_node_without_a_brick_is_of_no_account() -> None:
-    nodes = three(UP)
-    nodes[0].gluster(INFO, info(CLOSED, bricks=(1, 2)))
+    nodes = three(UP, info(CLOSED, bricks=(1, 2)))
     nodes[0].gluster(STATUS, clients())
     assert make(*nodes).apply(NAME, [], revoking=True) == {}
-    assert not nodes[2].asked
+    assert not nodes[2].ran
 
 
 # -- what is verified, and when
@@ -577,16 +585,12 @@ def test_a_node_without_a_brick_is_of_no_account() -> None:
 
 def test_letting_in_needs_no_node_that_is_away() -> None:
     """Else a rule that holds would be told to be in error."""
-    nodes = three(UP)
-    nodes[0].gluster(
-        INFO,
-        info(CLOSED, bricks=(1, 2, 3)),
-        info(OPEN, bricks=(1, 2, 3)),
-    )
+    before, after = (info(o, bricks=(1, 2, 3)) for o in (CLOSED, OPEN))
+    nodes = three(UP, before, after)
     nodes[0].gluster(SET_OPEN, fakes.xml())
     room = make(*nodes)
     assert room.apply(NAME, [rule('10.0.0.7')], revoking=False) == {}
-    assert not nodes[2].asked
+    assert not nodes[2].ran
     assert STATUS not in nodes[0].said()
 
 
@@ -601,7 +605,82 @@ def test_letting_in_needs_no_node_that_is_away() -> None:
 def test_a_node_that_answers_in_any_way_is_not_down(
     error: errors.Unreachable,
 ) -> None:
-    nodes = three(error)
-    nodes[0].gluster(INFO, info(CLOSED, bricks=(1, 2, 3)))
-    with pytest.raises(errors.Unsettled, match='no connection to gl3, '):
+    nodes = three(error, info(CLOSED, bricks=(1, 2, 3)))
+    with pytest.raises(errors.Unsettled, match='glusterd on gl3, '):
         make(*nodes).apply(NAME, [], revoking=True)
+
+
+# -- nodes that were left out
+
+
+def together(*last: fakes.Reply | str) -> list[fakes.Node]:
+    """Make nodes that all see each other, and what the third says of it."""
+    nodes = [fakes.Node(f'gl{n}') for n in (1, 2, 3)]
+    for n, node in enumerate(nodes, 1):
+        node.gluster('pool list', test_cluster.VIEWS[n])
+        node.gluster(SET_CLOSED, fakes.xml())
+    nodes[0].gluster(INFO, info(OPEN, bricks=(1, 2, 3)), CLOSED_INFO)
+    nodes[0].gluster(STATUS, clients())
+    nodes[1].gluster(INFO, CLOSED_INFO)
+    nodes[2].gluster(INFO, *last)
+    nodes[2].answer(test_bricks.FINDMNT, UP)
+    return nodes
+
+
+OPEN_INFO = info(OPEN, bricks=(1, 2, 3))
+CLOSED_INFO = info(CLOSED, bricks=(1, 2, 3))
+
+
+@pytest.mark.parametrize('revoking', [False, True])
+def test_a_node_that_the_change_left_out_has_it_made_again(
+    revoking: bool,
+) -> None:
+    nodes = together(OPEN_INFO, OPEN_INFO, CLOSED_INFO)
+    assert make(*nodes).apply(NAME, [], revoking=revoking) == {}
+    assert written(nodes[0]) == [SET_CLOSED] * 3
+    assert nodes[2].said().count(INFO) == 3
+
+
+def test_a_node_that_goes_by_the_rules_of_before_is_found_when_all_hold() -> (
+    None
+):
+    """As after a service was killed before it could ask."""
+    nodes = together(OPEN_INFO, CLOSED_INFO)
+    nodes[0] = fakes.Node().gluster('pool list', test_cluster.VIEWS[1])
+    nodes[0].gluster(INFO, CLOSED_INFO).gluster(SET_CLOSED, fakes.xml())
+    make(*nodes).apply(NAME, [], revoking=False)
+    assert written(nodes[0]) == [SET_CLOSED]
+
+
+def test_a_node_that_never_learns_of_it_is_named() -> None:
+    nodes = together(OPEN_INFO)
+    with pytest.raises(errors.Unsettled, match='gl3 still knows nothing'):
+        make(*nodes).apply(NAME, [], revoking=False)
+
+
+def test_one_that_cannot_be_asked_is_no_success_where_rules_are_revoked() -> (
+    None
+):
+    late = errors.TimedOut('gl3', ('gluster',), 1)
+    nodes = together(late)
+    assert make(*nodes).apply(NAME, [], revoking=False) == {}
+    with pytest.raises(errors.Unsettled, match='glusterd on gl3, '):
+        make(*nodes).apply(NAME, [], revoking=True)
+
+
+def test_one_that_tells_its_volumes_in_part_is_asked_again(
+    time: fakes.Clock,
+) -> None:
+    part = errors.Garbled('gl3', ('gluster',), '')
+    nodes = together(part, part, CLOSED_INFO)
+    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert written(nodes[0]) == [SET_CLOSED]
+    assert len(time.slept) == 2
+
+
+def test_a_mistake_of_ours_is_not_taken_for_a_node_that_cannot_be_asked() -> (
+    None
+):
+    nodes = together(ValueError('ours'))
+    with pytest.raises(ValueError, match='ours'):
+        make(*nodes).apply(NAME, [], revoking=False)

@@ -171,11 +171,10 @@ class Cluster:
                 for node in self.nodes
                 if self._resting.get(node.name, 0) <= now
             ]
-            known = {member.uuid for member in self._members.values()}
         # One that rests is asked last instead of never.
         for node in sorted(self.nodes, key=lambda node: node not in rested):
             try:
-                _require_majority(node, known)
+                self.require_majority(node)
             except errors.Busy:
                 raise  # it is well, and we are asking too much at once
             except errors.Error as error:
@@ -186,6 +185,25 @@ class Cluster:
         if not failures:
             raise errors.NotPossible('no nodes are configured')
         raise errors.SeveralFailed(failures)
+
+    def require_majority(self, node: Node) -> None:
+        """Make sure that glusterd runs on a node and sees most of its peers.
+
+        One that is cut off from most would take a change for done that most
+        of the cluster knows nothing of. One that was detached, or installed
+        anew, would take all volumes for gone.
+
+        :raises errors.Unreachable: it does not, or is cut off.
+        """
+        with self._guard:
+            known = {member.uuid for member in self._members.values()}
+        peers = node.gluster.peers()
+        lost = known - {peer.uuid for peer in peers}
+        if known and 2 * len(lost) >= len(known):
+            raise errors.CutOff(node.name, len(lost), len(known))
+        connected = sum(peer.connected for peer in peers)
+        if len(peers) > 2 and 2 * connected <= len(peers):
+            raise errors.CutOff(node.name, len(peers) - connected, len(peers))
 
     def _rest(self, node: Node) -> None:
         with self._guard:
@@ -320,25 +338,6 @@ class Cluster:
     def close(self) -> None:
         for node in self.nodes:
             node.close()
-
-
-def _require_majority(node: Node, known: set[str]) -> None:
-    """Make sure that glusterd runs on a node and sees most of its peers.
-
-    One that is cut off from most would take a change for done that most of
-    the cluster knows nothing of. One that was detached, or installed anew,
-    would take all volumes for gone.
-
-    :param known: UUIDs of the nodes that were members before.
-    :raises errors.Unreachable: it does not, or is cut off.
-    """
-    peers = node.gluster.peers()
-    lost = known - {peer.uuid for peer in peers}
-    if known and 2 * len(lost) >= len(known):
-        raise errors.CutOff(node.name, len(lost), len(known))
-    connected = sum(peer.connected for peer in peers)
-    if len(peers) > 2 and 2 * connected <= len(peers):
-        raise errors.CutOff(node.name, len(peers) - connected, len(peers))
 
 
 def raise_any(failed: Mapping[str, Exception]) -> None:

@@ -64,6 +64,13 @@ def write(
     def put(line: gluster.Gluster) -> None:
         line.set_options(name, options)
 
+    def is_known(node: cluster.Node) -> bool:
+        if is_written(node.gluster):
+            return True
+        # One that was installed anew knows nothing of any volume.
+        nodes.require_majority(node)
+        return False
+
     if not hold(volume, options):
         nodes.change(put, is_written)
     while True:
@@ -73,7 +80,7 @@ def write(
             if peer.connected
         }
         done, failed = nodes.try_everywhere(
-            lambda node: is_written(node.gluster),
+            is_known,
             [m.node for m in nodes.members() if m.uuid in connected],
         )
         for node, error in failed.items():

@@ -138,9 +138,7 @@ class Volumes:
         if _options(self._cluster.read(lambda line: line.volume(name))):
             self._cluster.change(
                 lambda line: line.set_options(name, marks),
-                lambda line: (
-                    marks.items() <= _options(line.volume(name)).items()
-                ),
+                lambda line: volume_options.hold(line.volume(name), marks),
             )
 
     def _drop(self, name: str, option: str) -> None:

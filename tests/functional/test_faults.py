@@ -175,7 +175,11 @@ def test_every_operation_goes_wrong(
         if path:
             table.append(path, [cell])
         if cell.outcome == table.BROKEN:
-            campaign.mend()
+            try:
+                campaign.mend()
+            except Exception as error:
+                # Else nobody is told what was broken.
+                raise AssertionError(f'{cell}, and then {error}') from error
     broken = [cell for cell in cells if cell.outcome == table.BROKEN]
     print(len(cells), 'faults')
     assert not broken, '\n'.join(map(str, broken))

@@ -13,11 +13,12 @@
 
 glusterd leaves a peer out of a transaction that begins while it is let in
 again, and does not tell it later: it counts as connected, and its brick goes
-by the options of before (``volume set`` on 10.3, half a second after a node
-was back). For access lists that is too little: so each node is asked.
+by the options of before (by the logs of a ``volume set`` on 10.3, made as a
+node came back; its brick refused a client that had just been let in). So each
+node is asked.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 import random
 import time
 
@@ -110,50 +111,3 @@ def write(
         if behind:
             LOG.info('Setting options of %s again, for %s', name, behind)
             nodes.change(put, is_written)
-
-
-def require_no_stray_bricks(
-    nodes: cluster.Cluster, volume: gluster.Volume, unasked: Collection[str]
-) -> None:
-    """Make sure that no brick goes on under the options of before.
-
-    A node is down if nothing at its address answers. One that is there and
-    lets nobody in, say, has bricks that run.
-
-    :param unasked: names of nodes that may not know the options of now.
-    :raises errors.Unsettled: glusterd on a node with a brick is not
-        connected to the others, or was not asked, and the node is not down.
-    """
-    hosts = {brick.node_uuid for brick in volume.bricks}
-    away = {
-        peer.uuid
-        for peer in nodes.read(lambda line: line.peers())
-        if not peer.connected
-    }
-    members = nodes.members()
-    suspects = [
-        member.node
-        for member in members
-        if member.uuid in hosts
-        and (member.uuid in away or member.node.name in unasked)
-    ]
-    if not hosts <= {member.uuid for member in members}:
-        # One that was away ever since the service started may be any.
-        known = {member.node for member in members}
-        suspects += [node for node in nodes.nodes if node not in known]
-    done, failed = nodes.try_everywhere(
-        lambda node: node.mounts.all(), suspects
-    )
-    alive = set(done) | {
-        name
-        for name, error in failed.items()
-        if not isinstance(error, errors.Down)
-    }
-    if alive:
-        raise errors.Unsettled(
-            f'volume {volume.name}',
-            f'there is no connection to glusterd on '
-            f'{", ".join(sorted(alive))}, whose bricks may still admit who '
-            f'has no rule any more; start glusterd there, or mend the '
-            f'network, and take the rules away again',
-        )

@@ -26,7 +26,7 @@ longer than 4,092 bytes (``glusterd-store.c``); rules that do not fit are
 refused.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 import dataclasses
 import ipaddress
 import re
@@ -236,9 +236,7 @@ class NativeAccess:
             raise errors.NotPossible(f'volume {name} does not exist')
         unasked = volume_options.write(self._cluster, volume, plan.options)
         if revoking:
-            volume_options.require_no_stray_bricks(
-                self._cluster, volume, unasked
-            )
+            self._require_no_stray_bricks(volume, unasked)
             if volume.is_started and not self._tls:
                 self._await_eviction(name, plan.options[ALLOW].split(','))
         return plan.refused
@@ -246,6 +244,55 @@ class NativeAccess:
     def holds(self, volume: gluster.Volume, rules: Iterable[Rule]) -> bool:
         """Whether a volume lets in those that these rules let in."""
         return volume_options.hold(volume, self.plan(rules).options)
+
+    def _require_no_stray_bricks(
+        self, volume: gluster.Volume, unasked: Collection[str]
+    ) -> None:
+        """Make sure that no brick goes on under the rules of before.
+
+        A node is down if nothing at its address answers. One that is there and
+        lets nobody in, say, has bricks that run.
+
+        :param unasked: names of nodes that may not know the rules of now.
+        :raises errors.Unsettled: glusterd on a node with a brick is not
+            connected to the others, or was not asked, and the node is not
+            down.
+        """
+        hosts = {brick.node_uuid for brick in volume.bricks}
+        away = {
+            peer.uuid
+            for peer in self._cluster.read(lambda line: line.peers())
+            if not peer.connected
+        }
+        members = self._cluster.members()
+        suspects = [
+            member.node
+            for member in members
+            if member.uuid in hosts
+            and (member.uuid in away or member.node.name in unasked)
+        ]
+        if not hosts <= {member.uuid for member in members}:
+            # One that was away ever since the service started may be any.
+            known = {member.node for member in members}
+            suspects += [
+                node for node in self._cluster.nodes if node not in known
+            ]
+        done, failed = self._cluster.try_everywhere(
+            lambda node: node.mounts.all(), suspects
+        )
+        alive = set(done) | {
+            name
+            for name, error in failed.items()
+            if not isinstance(error, errors.Down)
+        }
+        if alive:
+            raise errors.Unsettled(
+                f'volume {volume.name}',
+                f'there is no connection to glusterd on '
+                f'{", ".join(sorted(alive))}, whose bricks may still admit '
+                f'who has no rule any more; start glusterd there, or mend the '
+                f'network, and take the rules away again',
+            )
 
     def _await_eviction(self, name: str, allowed: Sequence[str]) -> None:
         """Wait until no client is connected that no rule admits."""

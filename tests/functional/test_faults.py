@@ -41,7 +41,7 @@ BY_STEP = (
     kinds.Fault.GLUSTERD_KILLED,
     kinds.Fault.HANGS,
 )
-#: How many steps of the others are, for each fault, on one of the releases.
+#: How many steps of the others are, for every other fault, on a release.
 SOME = 1
 #: Those that only one of the releases has at each step, and whether it is
 #: the odd one.

@@ -417,7 +417,6 @@ def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
     monkeypatch.setattr(native, 'time', clock)
     monkeypatch.setattr(cluster, 'time', clock)
     monkeypatch.setattr(volume_options, 'time', clock)
-    monkeypatch.setattr(volume_options, "time", clock)
     return clock
 
 

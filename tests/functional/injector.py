@@ -43,7 +43,7 @@ _NOTICEABLE = 0.3
 #: Seconds that a command has which is made to hang.
 _PATIENCE = 3.0
 #: Seconds for which glusterd is gone, or stopped, until it goes on.
-_GLUSTERD_AWAY = 10.0
+_GLUSTERD_AWAY = 6.0
 
 _REFUSAL = (
     '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n<cliOutput>'

@@ -41,7 +41,7 @@ BY_STEP = (
     kinds.Fault.GLUSTERD_KILLED,
     kinds.Fault.HANGS,
 )
-#: How many steps of the others are, for every other fault, on a release.
+#: At how many steps another fault is tried, on a release.
 SOME = 1
 #: Those that only one of the releases has at each step, and whether it is
 #: the odd one.
@@ -98,9 +98,9 @@ def planned(
     for number, fault in enumerate(kinds.Fault):
         possible = plans.chosen(recorded, fault)
         nth = number + life.OPERATIONS.index(operation)
-        if every and operation in HEART and fault in BY_STEP:
+        if every and operation in HEART:
             found.append(share_of(fault, possible, (number + odd) % 2, odd))
-        elif nth % 4 == 2 * odd if every else nth % 8 == 5 * odd:
+        elif nth % 8 == 5 * odd:
             found.append(plans.spread(possible, SOME, odd=odd))
     # Of each kind one, and so on: what is systematic shows soon.
     rounds = itertools.zip_longest(*found)
@@ -116,9 +116,11 @@ def share_of(
     again when glusterd was killed, and so 11.1 has nearly all of that, and
     10.3 nearly all of what is over soonest.
     """
-    if fault in MOSTLY_ODD:
-        whole = odd is MOSTLY_ODD[fault]
-        return possible if whole else plans.spread(possible, SOME, odd=odd)
+    whole = MOSTLY_ODD.get(fault) is odd
+    if fault not in BY_STEP or (fault in MOSTLY_ODD and not whole):
+        return plans.spread(possible, SOME, odd=odd)
+    if whole:
+        return possible
     # In one order: nodes that work side by side take turns at random.
     ordered = sorted(
         possible, key=lambda plan: (plan.step.name, plan.step.nth)

@@ -39,3 +39,4 @@ class Variant(enum.Enum):
     GLUSTERD_KILLED_MIDWAY = 'glusterd is killed in the midst of it'
     HANGS_IDLE = 'it hangs past its deadline, to no effect'
     GIVEN_UP = 'gluster gives it up in the midst of it'
+    LEFT_OUT = 'a peer that is let in again is left out of it'

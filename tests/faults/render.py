@@ -38,6 +38,7 @@ _SHORT = {
     kinds.Variant.GLUSTERD_KILLED_MIDWAY: 'glusterd~',
     kinds.Variant.HANGS_IDLE: 'hangs<',
     kinds.Variant.GIVEN_UP: 'gave up',
+    kinds.Variant.LEFT_OUT: 'left out',
 }
 
 _HEAD = """\
@@ -63,9 +64,10 @@ What stands in a cell:
 A step that an operation has several times is one row: what became of it each
 time is told with a slash between.
 
-On the clusters a sample is tried: of the steps at which a fault is another one
-than at the next step, some on each release. The others are not tried, and are
-told apart from those to which the fault does not apply.
+On the clusters, each step of the clone and of its deletion has each of the
+first six faults on one of the releases, where that is another one than at the
+next step. Of all else a sample is tried; what is not is told apart from where
+a fault does not apply.
 
 In the model a fault has kinds that cannot be brought about at will on a
 cluster; they have tables of their own.

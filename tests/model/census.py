@@ -152,6 +152,8 @@ def _share(pool: pools.Pool, share: Share) -> Iterator[str]:
     if volume.status != 'Started':
         yield f'volume {volume.name} is {volume.status}'
         return
+    for name in volume.behind:
+        yield f'{name} knows other options of volume {volume.name}'
     options = volume.options
     if options.get('user.manila.share') != share.id:
         yield f'volume {volume.name} is marked as someone else\'s'

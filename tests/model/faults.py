@@ -29,6 +29,7 @@ Fault = kinds.Fault
 Variant = kinds.Variant
 AnyFault = Fault | Variant
 
+_OPTIONS = ('set', 'reset')
 _READS = {'lvs', 'findmnt', 'getfattr', 'hostname', 'systemctl'}
 _GLUSTER_READS = {'list', 'info', 'config', 'status', 'heal'}
 #: What the driver listens to, beside gluster.
@@ -66,6 +67,15 @@ class Step:
             )
         return self.argv[0] in _READS
 
+    @property
+    def is_of_options(self) -> bool:
+        """Whether it changes options of a volume."""
+        return (
+            self.is_gluster
+            and self.argv[1] == 'volume'
+            and self.argv[2] in _OPTIONS
+        )
+
     def __str__(self) -> str:
         return f'{" ".join(self.argv)} on {self.node}'
 
@@ -98,6 +108,8 @@ _OF_TRANSACTIONS = frozenset(
 
 def why_not(fault: AnyFault, step: Step) -> str | None:
     """Why a fault at a step is none of its own; None if it is."""
+    if fault is Variant.LEFT_OUT and not step.is_of_options:
+        return 'the model leaves a peer out of changes of options only'
     if step.is_read and fault in _REASONS:
         return _REASONS[fault]
     if not step.is_gluster:

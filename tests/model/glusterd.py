@@ -217,11 +217,14 @@ class Glusterd:
             case ('volume', 'list'):
                 return answers.volume_list(state)
             case ('volume', 'info'):
-                return answers.volume_info(state, state.volumes.values())
+                return answers.volume_info(
+                    state, [v.as_on(node.name) for v in state.volumes.values()]
+                )
             case ('volume', 'info', name):
                 if name not in state.volumes:
                     return answers.no_volume_info()
-                return answers.volume_info(state, [state.volumes[name]])
+                found = state.volumes[name].as_on(node.name)
+                return answers.volume_info(state, [found])
             case ('snapshot', 'info'):
                 return answers.snapshot_info(state, state.snapshots.values())
             case ('snapshot', 'info', name):
@@ -267,7 +270,8 @@ class Glusterd:
     def _start(self, node: nodes.Node) -> None:
         node.glusterd_up = True
         for known in self.state.volumes.values():
-            # The others take over what they missed, and tell their bricks.
+            # It takes over what it missed, and tells its bricks.
+            known.behind.pop(node.name, None)
             self._volume.reauthenticate(known)
         wanted = [
             volume for volume in self.state.volumes.values() if volume.is_clone

@@ -166,6 +166,8 @@ class Process:
             self.pool.cut(step.node)
         if fault is Fault.GLUSTERD_KILLED:
             self.pool.kill_glusterd()
+        if fault is Variant.LEFT_OUT:
+            self.pool.state.mishaps['left out'] = 1
         if fault is Fault.REFUSED and not step.is_gluster:
             raise errors.CommandFailed(
                 step.node, step.argv, 5, '', '  Input/output error\n'

@@ -87,7 +87,10 @@ class Pool:
     def mount(self, address: str, volume: str) -> bool:
         """Have a client mount a volume; tell whether it is let in."""
         found = self.state.volumes[volume]
-        if found.status != 'Started' or not volumes.admits(found, address):
+        if found.status != 'Started' or not all(
+            volumes.admits(found.as_on(brick.node), address)
+            for brick in found.bricks
+        ):
             return False
         self.state.clients.append(states.Client(address, volume))
         return True

@@ -12,7 +12,8 @@
 """What glusterd keeps: volumes, snapshots, and who holds which lock.
 
 One state stands for that of all nodes; what the nodes have of their own
-are LVs, mounts and brick processes.
+are LVs, mounts and brick processes, and options of volumes where they were
+left out of a change.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -85,6 +86,8 @@ class Volume:
     #: Whether the file that describes it to the self-heal daemon is there;
     #: ``snapshot clone`` does not write it.
     daemon_file: bool = True
+    #: The options as those nodes have them that were left out of a change.
+    behind: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
 
     @property
     def hex(self) -> str:
@@ -95,6 +98,11 @@ class Volume:
             if brick.node == node:
                 return brick
         return None
+
+    def as_on(self, node: str) -> 'Volume':
+        """Give the volume as glusterd on a node has it."""
+        options = self.behind.get(node, self.options)
+        return dataclasses.replace(self, options=options)
 
 
 @dataclasses.dataclass
@@ -141,7 +149,8 @@ class State:
         self.locks: dict[str, float] = {}
         #: How many times there will be a mishap: ``clone`` (a peer's
         #: commit fails), ``snapshot delete`` (an LV stays, and success is
-        #: reported).
+        #: reported), ``left out`` (a peer has no part in a change of
+        #: options, and nobody tells it later).
         self.mishaps: dict[str, int] = {}
         self._random = random.Random(release)
 

@@ -29,6 +29,7 @@ from manila_glusterfs_clone import mounts
 from manila_glusterfs_clone import shares
 from manila_glusterfs_clone import snapshots
 from manila_glusterfs_clone import sources
+from manila_glusterfs_clone import volume_options
 from manila_glusterfs_clone import volumes
 from tests.faults import table
 from tests.model import faults
@@ -101,6 +102,17 @@ def _gone_is_gone(right: Any) -> Any:
             right(self, share_id)
 
     return remove
+
+
+def _on_the_writer(right: Any) -> Any:
+    def write(nodes: cluster.Cluster, volume: Any, options: Any) -> Any:
+        nodes.change(
+            lambda line: line.set_options(volume.name, options),
+            lambda line: False,
+        )
+        return {}
+
+    return write
 
 
 PLANTS = [
@@ -202,6 +214,15 @@ PLANTS = [
         'deny access',
         Fault.HANGS,
         'is connected to',
+    ),
+    Plant(
+        'what a peer was left out of is not noticed',
+        volume_options,
+        'write',
+        _on_the_writer,
+        'clone and grow',
+        Variant.LEFT_OUT,
+        'knows other options of',
     ),
 ]
 

@@ -16,7 +16,7 @@ phases (checks, commit here, commit on the peers), during which its locks
 are held and others may act. What it returns is the answer.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 import re
 
 from tests.model import answers
@@ -24,6 +24,7 @@ from tests.model import files
 from tests.model import state as states
 
 Phases = Generator[float, None, str]
+Options = dict[str, str]
 
 #: What glusterd sets on a volume that is created.
 _INITIAL = {
@@ -223,10 +224,13 @@ class Volumes:
         if not volume.daemon_file:
             raise _not_set(states.NOT_COMMITTED)
         yield 0.5
-        for name, value in pairs.items():
-            volume.options.pop(name, None)
+
+        def put(options: Options) -> Options:
             # The newest stands first.
-            volume.options = {name: value, **volume.options}
+            new = dict(reversed(pairs.items()))
+            return new | {k: v for k, v in options.items() if k not in pairs}
+
+        self._change(asked, volume, put)
         yield 0.5
         self.reauthenticate(volume)
         return _said('volSet', 'Set volume successful')
@@ -241,10 +245,36 @@ class Volumes:
                 states.INTERNAL, f'Option {option} does not exist'
             )
         yield 0.5
-        volume.options.pop(option, None)
+
+        def drop(options: Options) -> Options:
+            return {k: v for k, v in options.items() if k != option}
+
+        self._change(asked, volume, drop)
         yield 0.5
         self.reauthenticate(volume)
         return _said('volReset', 'reset volume successful')
+
+    def _change(
+        self,
+        asked: str,
+        volume: states.Volume,
+        change: Callable[[Options], Options],
+    ) -> None:
+        """Change options on all nodes, or on all but one."""
+        left_out = ''
+        if self._state.mishap('left out'):
+            *_, left_out = (
+                node.name
+                for node in self._state.nodes.values()
+                if node.serves and node.name != asked
+            )
+            volume.behind.setdefault(left_out, volume.options)
+        volume.options = change(volume.options)
+        for name, options in list(volume.behind.items()):
+            if name != left_out:
+                volume.behind[name] = change(options)
+            if volume.behind[name] == volume.options:
+                del volume.behind[name]
 
     def profile(self, asked: str, words: Sequence[str]) -> Phases:
         """Turn profiling on or off, which writes all files of a volume."""
@@ -312,8 +342,9 @@ class Volumes:
     def reauthenticate(self, volume: states.Volume) -> None:
         """Have bricks look at their clients again, as at each change."""
         for client in self._state.clients:
-            if client.volume == volume.name and not admits(
-                volume, client.address
+            if client.volume == volume.name and not any(
+                admits(volume.as_on(brick.node), client.address)
+                for brick in volume.bricks
             ):
                 client.ends = self._state.time.now + _EVICTION
 

@@ -36,6 +36,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import peers
 from manila_glusterfs_clone import pools
 from manila_glusterfs_clone import saga
 from manila_glusterfs_clone import shares
@@ -91,7 +92,7 @@ class Cloner:
                     for node, lvs in source.nodes.items()
                 }
             )
-            self._cluster.require_all_connected()
+            peers.require_all_connected(self._cluster)
             with saga.undone_by(
                 lambda: self._undo(share_id, snapshot_id),
                 f'share {share_id} from snapshot {snapshot_id}',

@@ -275,10 +275,27 @@ class Cluster:
                 self._rest(node)
             if gave_up == _COMMITS or time.monotonic() >= deadline:
                 # That it is refused now says nothing of the first time.
-                raise doubt or failure
+                raise self._with_silent(doubt or failure)
             LOG.info('Trying again: %s', failure)
             time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def _with_silent(self, failure: errors.Error) -> errors.Error:
+        """Name those that the cluster may have been waiting for, if any."""
+        _, failed = self.try_everywhere(lambda node: node.gluster.peers())
+        silent = {
+            f'glusterd on {name}': errors.Unsettled(
+                f'glusterd on node {name}',
+                'it answers nothing, and all others wait for it; kill it '
+                '(systemctl kill -s KILL glusterd), restart glusterd there, '
+                'and try again',
+            )
+            for name, error in failed.items()
+            if isinstance(error, errors.TimedOut)
+        }
+        if not silent:
+            return failure
+        return errors.SeveralFailed({'the change': failure, **silent})
 
     def try_everywhere(
         self,
@@ -318,22 +335,6 @@ class Cluster:
         done, failed = self.try_everywhere(action, nodes)
         raise_any(failed)
         return done
-
-    def require_all_connected(self) -> None:
-        """Make sure that every peer is there, as most writes need it.
-
-        :raises errors.NotPossible: one is not, and which.
-        """
-        away = [
-            peer.hostname
-            for peer in self.read(lambda line: line.peers())
-            if not peer.connected
-        ]
-        if away:
-            raise errors.NotPossible(
-                f'glusterd has no connection to {", ".join(sorted(away))}; '
-                f'bring the node back and try again'
-            )
 
     def close(self) -> None:
         for node in self.nodes:

@@ -115,21 +115,24 @@ class Remote:
         timeout: float = 60.0,
         accept: Collection[int] = (0,),
         stdin: bytes = b'',
+        as_root: bool = True,
     ) -> Result:
         """Run one command to its end.
 
         :param timeout: seconds. Waiting for a connection and for its turn
             uses them up too: the node gets what is left.
+        :param as_root: False for what anybody may ask.
         :raises Unreachable: nothing was started.
         :raises CommandFailed: it ended with a status not accepted.
         :raises TimedOut, LinkLost: it may have taken effect.
         """
         argv = tuple(argv)
-        command_line(argv, sudo=self._sudo)
+        sudo = self._sudo and as_root
+        command_line(argv, sudo=sudo)
         started = time.monotonic()
         end: int | str = 'error'
         try:
-            result = self._run(argv, timeout, stdin)
+            result = self._run(argv, timeout, stdin, sudo)
             end = result.status
         except errors.Error as error:
             end = type(error).__name__
@@ -174,7 +177,7 @@ class Remote:
         self._links().close()
 
     def _run(
-        self, argv: tuple[str, ...], timeout: float, stdin: bytes
+        self, argv: tuple[str, ...], timeout: float, stdin: bytes, sudo: bool
     ) -> Result:
         until = time.monotonic() + timeout
         channel = self._session(argv, timeout)
@@ -182,7 +185,7 @@ class Remote:
         try:
             begun = time.monotonic()
             left = max(1, math.ceil(until - begun))
-            channel.start(command_line(argv, sudo=self._sudo, seconds=left))
+            channel.start(command_line(argv, sudo=sudo, seconds=left))
             stdout, stderr, status = channel.finish(stdin)
             sound = channel.sound()
             late = time.monotonic() - begun >= left

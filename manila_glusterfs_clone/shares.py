@@ -37,6 +37,7 @@ from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import peers
 from manila_glusterfs_clone import pools
 from manila_glusterfs_clone import saga
 from manila_glusterfs_clone import volumes
@@ -77,7 +78,7 @@ class Shares:
                 LOG.info('Share %s is there already', share_id)
                 return self._volumes.bring_online(share_id)
             chosen = self._pools.place(pool, layout, size)
-            self._cluster.require_all_connected()
+            peers.require_all_connected(self._cluster)
             with saga.undone_by(
                 lambda: self.remove(share_id), f'share {share_id}'
             ):
@@ -171,7 +172,7 @@ class Shares:
                 node.lvm.remove_tags(own, [tag])
 
         with self._locks.share(share_id):
-            self._cluster.require_all_connected()
+            peers.require_all_connected(self._cluster)
             # In this order: while the LVs are marked, it can be deleted.
             self._volumes.disown(share_id)
             self._cluster.everywhere(disown)
@@ -203,7 +204,7 @@ class Shares:
         tag = names.share_tag(share_id)
         # A node that missed the deletion brings the volume back when it is
         # connected again.
-        self._cluster.require_all_connected()
+        peers.require_all_connected(self._cluster)
         volume = self._cluster.read(lambda line: line.volume(name))
         pools_of: dict[str, set[str]] | None = None
         if volume is None:
@@ -228,7 +229,7 @@ class Shares:
                 lambda line: not volumes.is_started(line.volume(name)),
             )
             self._cluster.change(
-                lambda line: line.delete_volume(name),
+                lambda line: self._forget(line, name),
                 lambda line: line.volume(name) is None,
             )
         target = names.mount_point(self._brick_root, share_id)
@@ -256,6 +257,10 @@ class Shares:
         # glusterd 11 does not start without the bricks of a clone.
         self._cluster.everywhere(require_forgotten)
         self._cluster.everywhere(reclaim)
+
+    def _forget(self, line: gluster.Gluster, name: str) -> None:
+        peers.await_started(self._cluster)
+        line.delete_volume(name)
 
     def _claim(
         self, share_id: str, volume: gluster.Volume

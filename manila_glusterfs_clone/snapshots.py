@@ -26,6 +26,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import peers
 from manila_glusterfs_clone import pools
 from manila_glusterfs_clone import saga
 from manila_glusterfs_clone import sources
@@ -71,7 +72,7 @@ class Snapshots:
                 return
             volume = self._volumes.get(share_id)
             self._require_permitted(volume)
-            self._cluster.require_all_connected()
+            peers.require_all_connected(self._cluster)
             self._pools.require_room(
                 {
                     node: pools.Need(place.lv.pool_name, 0, place.lvs)
@@ -193,7 +194,7 @@ class Snapshots:
         name = names.snapshot(snapshot_id)
         # A node that missed the deletion brings it back when it is
         # connected again.
-        self._cluster.require_all_connected()
+        peers.require_all_connected(self._cluster)
         snapshot = self._cluster.read(lambda line: line.snapshot(name))
         if snapshot is None:
             self._await_transactions(names.volume(share_id))
@@ -253,7 +254,7 @@ class Snapshots:
                 node.lvm.remove_tags(full_names, [tag])
 
         with self._locks.snapshot(snapshot_id):
-            self._cluster.require_all_connected()
+            peers.require_all_connected(self._cluster)
             snapshot = self._cluster.read(lambda line: line.snapshot(name))
             hex_id = snapshot.hex_id if snapshot else '(none)'
             self._cluster.everywhere(disown)

@@ -38,6 +38,7 @@ from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import lvm
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import peers
 
 LOG = log.getLogger(__name__)
 
@@ -248,7 +249,7 @@ class Sources:
         try:
             # Who is at work on it has the lock, and settles it.
             with self._locks.snapshot(snapshot_id, timeout=_PATIENCE):
-                self._cluster.require_all_connected()
+                peers.require_all_connected(self._cluster)
                 self.settle(names.snapshot(snapshot_id))
         except errors.Held as error:
             LOG.info('Snapshot %s is being worked on: %s', snapshot_id, error)

@@ -299,10 +299,15 @@ class Link(remote.Remote):
         timeout: float = 60.0,
         accept: Collection[int] = (0,),
         stdin: bytes = b'',
+        as_root: bool = True,
     ) -> remote.Result:
         def action(seconds: float) -> remote.Result:
             return super(Link, self).run(
-                argv, timeout=seconds, accept=accept, stdin=stdin
+                argv,
+                timeout=seconds,
+                accept=accept,
+                stdin=stdin,
+                as_root=as_root,
             )
 
         return self.injector.step(self, argv, timeout, action)

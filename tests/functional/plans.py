@@ -16,7 +16,7 @@ import dataclasses
 
 from tests.faults import kinds
 
-_READS = {'lvs', 'findmnt', 'getfattr', 'hostname', 'systemctl'}
+_READS = {'lvs', 'findmnt', 'getfattr', 'hostname', 'ps', 'systemctl'}
 _GLUSTER_READS = {'list', 'info', 'config', 'status', 'heal', 'get'}
 
 

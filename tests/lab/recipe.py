@@ -21,7 +21,7 @@ import shutil
 
 from tests.lab import host
 
-VERSION = '1'
+VERSION = '2'
 
 #: Which Debian suite brings which release of GlusterFS.
 SUITES = {'10.3': 'bookworm', '11.1': 'trixie'}
@@ -181,11 +181,12 @@ def customise(root: Path) -> None:
     for path in root.glob('etc/apt/sources.list.d/*'):
         path.unlink()
 
-    # '*': no password, and yet not a locked account.
+    # '*': no password, and yet not a locked account. Its shell is the one
+    # that is started with the least effort.
     host.run(
         [
             *('chroot', str(root), 'useradd', '--create-home'),
-            *('--uid', '1000', '--shell', '/bin/bash'),
+            *('--uid', '1000', '--shell', '/bin/sh'),
             *('--password', '*', 'manila'),
         ]
     )

@@ -180,8 +180,10 @@ class Glusterd:
                 if node.restarts_at is not None and (
                     node.restarts_at <= self.time.now
                 ):
+                    since = node.restarts_at
                     node.restarts_at = None
                     self._start(node)
+                    node.glusterd_since = since
             for transaction in list(self.slow):
                 while transaction.due <= self.time.now:
                     now = self.time.now
@@ -269,6 +271,7 @@ class Glusterd:
 
     def _start(self, node: nodes.Node) -> None:
         node.glusterd_up = True
+        node.glusterd_since = self.time.now
         for known in self.state.volumes.values():
             # It takes over what it missed, and tells its bricks.
             known.behind.pop(node.name, None)

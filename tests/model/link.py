@@ -197,6 +197,7 @@ class Remote(remote.Remote):
         timeout: float = 60.0,
         accept: Collection[int] = (0,),
         stdin: bytes = b'',
+        as_root: bool = True,
     ) -> remote.Result:
         argv = tuple(argv)
         shown = argv

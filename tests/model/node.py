@@ -28,6 +28,7 @@ RETRANSMISSION = 924.0
 #: Seconds until brick processes end the connections of a silent node.
 TCP_USER_TIMEOUT = 42.0
 
+HOUR = 3600.0
 #: Seconds that a command takes.
 _COST = {'lvs': 0.1, 'lvcreate': 0.5, 'lvremove': 0.5, 'mkfs.xfs': 0.5}
 
@@ -56,6 +57,8 @@ class Node:
         #: How often it has been booted.
         self.boots = 1
         self.glusterd_up = True
+        #: When it started.
+        self.glusterd_since = -HOUR
         #: When a glusterd that was killed starts again.
         self.restarts_at: float | None = None
         #: Whether bricks are mounted at boot by their tags.
@@ -100,6 +103,7 @@ class Node:
             'getfattr': self.files.getfattr,
             'setfattr': self.files.setfattr,
             'hostname': self._hostname,
+            'ps': self._age,
             'gluster': self._version,
             'systemctl': self._is_enabled,
         }
@@ -109,6 +113,12 @@ class Node:
     def _hostname(self, argv: Sequence[str]) -> shell.Answer:
         assert list(argv[1:]) == ['--all-ip-addresses']
         return shell.Answer(f'{self.address} \n')
+
+    def _age(self, argv: Sequence[str]) -> shell.Answer:
+        assert list(argv[1:]) == ['-C', 'glusterd', '-o', 'etimes=']
+        if not self.glusterd_up:
+            return shell.Answer('', '', 1)
+        return shell.Answer(f'{self.time.now - self.glusterd_since:8.0f}\n')
 
     def _version(self, argv: Sequence[str]) -> shell.Answer:
         assert list(argv[1:]) == ['--version']

@@ -44,6 +44,9 @@ _PROFILING = ('diagnostics.count-fop-hits', 'diagnostics.latency-measurement')
 #: How long, in bytes, a line of an option may be in glusterd's store before
 #: it overruns a buffer.
 _LONGEST = 4092
+#: Seconds for which glusterd, having started, cannot stand that a volume is
+#: deleted.
+_STARTING = 8.0
 #: Seconds until a client that is not admitted any more is thrown out.
 _EVICTION = 1.5
 
@@ -205,6 +208,9 @@ class Volumes:
         if not all(node.serves for node in self._state.nodes.values()):
             raise states.Refusal(states.INTERNAL, 'Some of the peers are down')
         yield 0.5
+        for node in self._state.nodes.values():
+            age = self._state.time.now - node.glusterd_since
+            assert age > _STARTING, f'glusterd on {node.name} hangs for ever'
         del self._state.volumes[volume.name]
         yield 0.5
         return answers.named('volDelete', volume)

@@ -149,6 +149,7 @@ class Node(remote.Remote):
         timeout: float = 60.0,
         accept: Collection[int] = (0,),
         stdin: bytes = b'',
+        as_root: bool = True,
     ) -> remote.Result:
         argv = tuple(argv)
         self.ran.append(argv)

@@ -505,6 +505,20 @@ def test_unknown_to_the_deadline_is_never_told_as_refused(
     assert errors.is_unknown(caught.value)
 
 
+def test_who_is_waited_for_in_vain_is_named(nodes: list[fakes.Node]) -> None:
+    for n in (1, 2):
+        nodes[n - 1].gluster('pool list', VIEWS[n])
+    silent = errors.TimedOut('gl3', ('gluster', 'pool', 'list'), 20)
+    nodes[2].gluster('pool list', silent)
+    with pytest.raises(errors.SeveralFailed) as caught:
+        make(nodes).change(Action(LATE), lambda line: False)
+    assert errors.is_unknown(caught.value)
+    assert str(LATE) in str(caught.value)
+    assert 'glusterd on node gl3: it answers nothing' in str(caught.value)
+    assert 'restart glusterd there' in str(caught.value)
+    assert 'node gl2' not in str(caught.value)
+
+
 def test_a_mistake_of_ours_is_not_tried_again(
     well: list[fakes.Node],
 ) -> None:
@@ -568,18 +582,6 @@ def test_one_that_fails_does_not_keep_the_others_from_it(
     done, failed = make(well).try_everywhere(failing('gl1'))
     assert set(done) == {'gl2', 'gl3'}
     assert set(failed) == {'gl1'}
-
-
-def test_all_are_connected(well: list[fakes.Node]) -> None:
-    make(well).require_all_connected()
-
-
-def test_those_that_are_away_are_named() -> None:
-    node = fakes.Node('gl1').gluster(
-        'pool list', peers(1, 2, 3, 4, 5, away=(4, 2))
-    )
-    with pytest.raises(errors.NotPossible, match='gl2, gl4'):
-        make([node]).require_all_connected()
 
 
 def test_closing(well: list[fakes.Node]) -> None:

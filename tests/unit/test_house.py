@@ -40,7 +40,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         'console lvm mounts answers',
         'gluster',
         'cluster locks saga',
-        'volume_options',
+        'peers volume_options',
         'bricks pools exports access access.native',
         'checks repair sources volumes records survey',
         'shares',

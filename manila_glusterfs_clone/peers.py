@@ -1,0 +1,92 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The peers of the trusted storage pool, before they are all needed."""
+
+import time
+
+from oslo_log import log
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone import errors
+
+LOG = log.getLogger(__name__)
+
+#: Seconds after which glusterd has gone through its volumes, amply: seven
+#: after its start it still did, with two volumes on a slow machine.
+_STARTING = 15
+
+
+def require_all_connected(nodes: cluster.Cluster) -> None:
+    """Make sure that every peer is there, as most writes need it.
+
+    :raises errors.NotPossible: one is not, and which.
+    """
+    away = [
+        peer.hostname
+        for peer in nodes.read(lambda line: line.peers())
+        if not peer.connected
+    ]
+    if away:
+        raise errors.NotPossible(
+            f'glusterd has no connection to {", ".join(sorted(away))}; '
+            f'bring the node back and try again'
+        )
+
+
+def _age(node: cluster.Node) -> int | None:
+    """Give the seconds for which glusterd has run; None if it does not.
+
+    :raises errors.Garbled: the answer is no number.
+    """
+    result = node.remote.run(
+        ['ps', '-C', 'glusterd', '-o', 'etimes='],
+        timeout=20.0,
+        accept=(0, 1),
+        as_root=False,
+    )
+    ages = result.stdout.split()
+    if not all(age.isdecimal() for age in ages):
+        raise errors.Garbled(node.name, result.argv, result.stdout)
+    # A child that is about to become something else is younger.
+    return max(map(int, ages), default=None)
+
+
+def await_started(nodes: cluster.Cluster) -> None:
+    """Wait until glusterd has not just started on any node.
+
+    As it starts, it goes through all volumes to have them healed, and lets
+    others work meanwhile. If they delete the volume that is next, it crashes,
+    or goes round and round it for ever: it answers nothing any more, its peers
+    take it for connected, and each transaction waits for it in vain
+    (``glusterd_shdsvc_restart`` of 10.3 and 11.1; seen on 11.1, by deleting a
+    volume within five seconds of a start).
+
+    Nodes that cannot be asked are passed over.
+    """
+    ages, failed = nodes.try_everywhere(_age)
+    for error in failed.values():
+        if not isinstance(error, errors.Error):
+            raise error
+    for node, error in failed.items():
+        LOG.warning('How long glusterd has run on %s: %s', node, error)
+    left = {
+        node: _STARTING - age
+        for node, age in ages.items()
+        if age is not None and age < _STARTING
+    }
+    if left:
+        LOG.info(
+            'Waiting for %d s, as glusterd has just started on %s',
+            max(left.values()),
+            ', '.join(left),
+        )
+        time.sleep(max(left.values()))

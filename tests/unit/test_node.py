@@ -244,12 +244,14 @@ def allowed(command: str) -> bool:
 
 
 def _first_words() -> set[str]:
-    """Find what the rooms begin their command lines with."""
+    """Find what the rooms begin command lines with that root runs."""
     package = pathlib.Path(manila_glusterfs_clone.__file__).parent
     found = set()
     for path in package.glob('*.py'):
         for call in ast.walk(ast.parse(path.read_text())):
             if not isinstance(call, ast.Call) or not call.args:
+                continue
+            if any(word.arg == 'as_root' for word in call.keywords):
                 continue
             name = getattr(call.func, 'attr', '')
             first = call.args[0]

@@ -273,6 +273,14 @@ def test_sudo(server: sshd.Sshd, connect: Connect) -> None:
     assert caught.value.stderr.startswith('sudo: ')
 
 
+def test_what_anybody_may_ask_goes_without_sudo(
+    server: sshd.Sshd, connect: Connect
+) -> None:
+    node = connect(server, sudo=True)
+    said = node.run(['printenv', 'SUDO_LINE'], accept=(1,), as_root=False)
+    assert said.stdout == ''
+
+
 def test_log_names_no_stdin(
     well: remote.Remote, caplog: pytest.LogCaptureFixture
 ) -> None:

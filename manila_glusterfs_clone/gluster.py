@@ -37,6 +37,8 @@ MOST_SNAPSHOTS = answers.MOST_SNAPSHOTS
 READ_TIMEOUT = 20.0
 #: ``gluster volume heal … info`` asks every brick; the CLI gives it 600 s.
 HEAL_TIMEOUT = 615.0
+#: The state "Peer in Cluster".
+_IN_CLUSTER = '3'
 #: Every volume, where the state of the bricks of one is asked for.
 EVERY = 'all'
 
@@ -59,7 +61,10 @@ class Gluster:
             Peer(
                 uuid=answers.text(peer, 'uuid'),
                 hostname=answers.text(peer, 'hostname'),
-                connected=answers.text(peer, 'connected') == '1',
+                # glusterd leaves out who is connected and was rejected, say;
+                # of itself it tells no state.
+                connected=answers.text(peer, 'connected') == '1'
+                and answers.text(peer, 'state') in ('', _IN_CLUSTER),
             )
             for peer in answer.iterfind('peerStatus/peer')
         )
@@ -82,6 +87,10 @@ class Gluster:
             if (volume := self.volume(name)) is not None:
                 found[name] = volume
         return found
+
+    def told_volumes(self) -> dict[str, Volume]:
+        """Give volumes by name, by one question: it may leave some out."""
+        return self._volumes()
 
     def volume(self, name: str) -> Volume | None:
         """Give one volume, or None if there is none of that name."""

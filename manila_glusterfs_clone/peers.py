@@ -11,6 +11,7 @@
 # under the License.
 """The peers of the trusted storage pool, before they are all needed."""
 
+from collections.abc import Iterable
 import time
 
 from oslo_log import log
@@ -20,9 +21,9 @@ from manila_glusterfs_clone import errors
 
 LOG = log.getLogger(__name__)
 
-#: Seconds after which glusterd has gone through its volumes, amply: seven
-#: after its start it still did, with two volumes on a slow machine.
-_STARTING = 15
+#: Seconds that glusterd takes to start, amply, and those for each volume: on a
+#: slow machine 7 were too few with 2 volumes, and 17 with 21.
+_STARTING, _EACH = 15.0, 0.5
 
 
 def require_all_connected(nodes: cluster.Cluster) -> None:
@@ -38,7 +39,8 @@ def require_all_connected(nodes: cluster.Cluster) -> None:
     if away:
         raise errors.NotPossible(
             f'glusterd has no connection to {", ".join(sorted(away))}; '
-            f'bring the node back and try again'
+            f'bring the node back ("gluster peer status" tells what it is '
+            f'taken for) and try again'
         )
 
 
@@ -60,6 +62,30 @@ def _age(node: cluster.Node) -> int | None:
     return max(map(int, ages), default=None)
 
 
+def starting(
+    nodes: cluster.Cluster, asked: Iterable[cluster.Node] | None = None
+) -> dict[str, float]:
+    """Give the seconds until glusterd has started to its end, by node.
+
+    Nodes that it runs on for longer are left out, and those that cannot be
+    asked.
+
+    :param asked: some of the nodes; all if None.
+    """
+    volumes = nodes.read(lambda line: line.volume_names())
+    needed = _STARTING + _EACH * len(volumes)
+    ages, failed = nodes.try_everywhere(_age, asked)
+    for node, error in failed.items():
+        if not isinstance(error, errors.Error):
+            raise error
+        LOG.warning('How long glusterd has run on %s: %s', node, error)
+    return {
+        node: needed - age
+        for node, age in ages.items()
+        if age is not None and age < needed
+    }
+
+
 def await_started(nodes: cluster.Cluster) -> None:
     """Wait until glusterd has not just started on any node.
 
@@ -68,25 +94,9 @@ def await_started(nodes: cluster.Cluster) -> None:
     or goes round and round it for ever: it answers nothing any more, its peers
     take it for connected, and each transaction waits for it in vain
     (``glusterd_shdsvc_restart`` of 10.3 and 11.1; seen on 11.1, by deleting a
-    volume within five seconds of a start).
-
-    Nodes that cannot be asked are passed over.
+    volume within four seconds of a start).
     """
-    ages, failed = nodes.try_everywhere(_age)
-    for error in failed.values():
-        if not isinstance(error, errors.Error):
-            raise error
-    for node, error in failed.items():
-        LOG.warning('How long glusterd has run on %s: %s', node, error)
-    left = {
-        node: _STARTING - age
-        for node, age in ages.items()
-        if age is not None and age < _STARTING
-    }
+    left = starting(nodes)
     if left:
-        LOG.info(
-            'Waiting for %d s, as glusterd has just started on %s',
-            max(left.values()),
-            ', '.join(left),
-        )
+        LOG.info('Waiting, as glusterd has just started: %s', left)
         time.sleep(max(left.values()))

@@ -178,12 +178,17 @@ class Shares:
             self._cluster.everywhere(disown)
 
     def is_disowned(self, share_id: str) -> bool:
-        """Whether a share was left to somebody else."""
+        """Whether a share was left to somebody else, by any node's word."""
         name = names.volume(share_id)
-        volume = self._cluster.read(lambda line: line.volume(name))
-        return volume is not None and names.UNMANAGED in (
-            volume.options.get(names.OPTION_BACKEND),
-            volume.options.get(names.OPTION_SHARE),
+        seen = self._cluster.everywhere(lambda node: node.gluster.volume(name))
+        return any(
+            volume is not None
+            and names.UNMANAGED
+            in (
+                volume.options.get(names.OPTION_BACKEND),
+                volume.options.get(names.OPTION_SHARE),
+            )
+            for volume in seen.values()
         )
 
     def delete(self, share_id: str) -> None:

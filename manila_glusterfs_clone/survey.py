@@ -13,7 +13,8 @@
 
 Of all volumes, snapshots and nodes together, so that looking costs the same
 however many shares there are: six commands on one node, of milliseconds
-each but for the state of the bricks, and one ``lvs`` on every node.
+each but for the state of the bricks, and on every node one ``lvs``, and one
+``volume info`` for what its own glusterd knows.
 """
 
 from collections.abc import Mapping
@@ -40,6 +41,8 @@ class Survey:
     lvs: Mapping[str, tuple[lvm.LogicalVolume, ...]]
     #: Why nodes did not tell their LVs, by name.
     failed: Mapping[str, Exception]
+    #: The volumes as glusterd on each node knows them, by the node's name.
+    views: Mapping[str, Mapping[str, gluster.Volume]]
 
     @property
     def is_whole(self) -> bool:
@@ -49,6 +52,12 @@ class Survey:
     def share(self, share_id: str) -> gluster.Volume | None:
         """Give the volume of a share."""
         return self.volumes.get(names.volume(share_id))
+
+    def views_of(self, share_id: str) -> tuple[gluster.Volume, ...]:
+        """Give the volume of a share as each node that has it knows it."""
+        name = names.volume(share_id)
+        found = (volumes.get(name) for volumes in self.views.values())
+        return tuple(volume for volume in found if volume is not None)
 
     def wrong_with(self, share_id: str) -> frozenset[str]:
         """Say in what a share is not on line, as far as can be mended now.
@@ -162,8 +171,10 @@ def take(nodes: cluster.Cluster, backend: str) -> Survey:
             statuses=line.bricks(gluster.EVERY) if started else (),
             lvs=lvs,
             failed=failed,
+            views=views,
         )
 
+    views, _ = nodes.try_everywhere(lambda node: node.gluster.told_volumes())
     lvs, failed = nodes.try_everywhere(_logical_volumes)
     return nodes.read(look)
 

@@ -105,15 +105,16 @@ class Upkeep:
         self._heal(seen, shares)
         for share_id, rules in records.rules(self._host).items():
             volume = seen.share(share_id)
-            if (
-                volume is not None
-                and volume.options.get(names.OPTION_SHARE) == share_id
-                and (
-                    share_id in self._unproved
-                    or not ours.access.holds(volume, rules)
-                )
-                and self._memory.is_due(('rules', share_id))
+            if volume is None or (
+                volume.options.get(names.OPTION_SHARE) != share_id
             ):
+                continue
+            # A node that missed a change admits by what was before.
+            views = (volume, *seen.views_of(share_id))
+            if (
+                share_id in self._unproved
+                or not all(ours.access.holds(view, rules) for view in views)
+            ) and self._memory.is_due(('rules', share_id)):
                 self._set_rules(share_id)
         if not seen.is_whole:
             return  # nothing can be deleted now
@@ -162,10 +163,14 @@ class Upkeep:
             with ours.locks.share(share_id, timeout=_PATIENCE):
                 # A change that was under way may have come to its end.
                 rules = records.rules(self._host, share_id).get(share_id)
-                volume = ours.volumes.finished(share_id)
+                views = [ours.volumes.finished(share_id)]
+                seen, _ = ours.cluster.try_everywhere(
+                    lambda node: node.gluster.volume(name)
+                )
+                views += filter(None, seen.values())
                 if rules is None or (
                     share_id not in self._unproved
-                    and ours.access.holds(volume, rules)
+                    and all(ours.access.holds(view, rules) for view in views)
                 ):
                     return
                 self._unproved.add(share_id)
@@ -186,8 +191,13 @@ class Upkeep:
                 'rules; they had %s',
                 name,
                 ', '.join(
-                    f'{option} {volume.options.get(option, "not set")}'
-                    for option, value in wanted.items()
-                    if volume.options.get(option) != value
+                    sorted(
+                        {
+                            f'{option} {view.options.get(option, "not set")}'
+                            for view in views
+                            for option, value in wanted.items()
+                            if view.options.get(option) != value
+                        }
+                    )
                 ),
             )

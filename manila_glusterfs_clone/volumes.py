@@ -118,12 +118,10 @@ class Volumes:
             options |= _WHOLE
         for option in self._access.inherited(volume):
             self._drop(name, option)
-        unasked = volume_options.write(self._cluster, volume, options)
         # A brick of a clone would admit the clients of its origin.
-        hosts = {node.name for node in self._paths(volume)}
-        cluster.raise_any(
-            {node: why for node, why in unasked.items() if node in hosts}
-        )
+        volume_options.write(
+            self._cluster, volume, options, lasting=True
+        ).require(volume)
 
     def disown(self, share_id: str) -> None:
         """Have a volume be marked as nobody's; fine if there is none.
@@ -135,11 +133,13 @@ class Volumes:
         marks = dict.fromkeys(
             (names.OPTION_BACKEND, names.OPTION_SHARE), names.UNMANAGED
         )
-        if _options(self._cluster.read(lambda line: line.volume(name))):
-            self._cluster.change(
-                lambda line: line.set_options(name, marks),
-                lambda line: volume_options.hold(line.volume(name), marks),
-            )
+        volume = self._cluster.read(lambda line: line.volume(name))
+        if volume is not None:
+            # All of them: any may be the one that is asked whose it is.
+            members = [member.uuid for member in self._cluster.members()]
+            volume_options.write(
+                self._cluster, volume, marks, lasting=True, on=members
+            ).require(volume)
 
     def _drop(self, name: str, option: str) -> None:
         LOG.info('Dropping option %s of volume %s', option, name)

@@ -26,14 +26,14 @@ longer than 4,092 bytes (``glusterd-store.c``); rules that do not fit are
 refused.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 import ipaddress
 import re
-import time
 
 from oslo_log import log
 
+from manila_glusterfs_clone.access import eviction
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
@@ -48,9 +48,6 @@ TLS_OPTIONS = ('client.ssl', 'server.ssl')
 
 #: Longest value, in bytes, of an access list.
 _LONGEST = 4000
-
-#: Seconds within which bricks disconnect the clients of a revoked rule.
-_EVICTION = 60.0
 
 _COMMON_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}')
 
@@ -234,106 +231,24 @@ class NativeAccess:
                 # A delete that was begun: it admits nobody any more.
                 return {}
             raise errors.NotPossible(f'volume {name} does not exist')
-        unasked = volume_options.write(self._cluster, volume, plan.options)
+        told = volume_options.write(
+            self._cluster, volume, plan.options, lasting=revoking
+        )
         if revoking:
-            self._require_no_stray_bricks(volume, unasked)
+            eviction.require_no_stray_bricks(self._cluster, volume, told)
             if volume.is_started and not self._tls:
-                self._await_eviction(name, plan.options[ALLOW].split(','))
+                allowed = plan.options[ALLOW].split(',')
+                eviction.await_eviction(
+                    self._cluster,
+                    volume,
+                    lambda address: matches(address, allowed),
+                    told.connected,
+                )
         return plan.refused
 
     def holds(self, volume: gluster.Volume, rules: Iterable[Rule]) -> bool:
         """Whether a volume lets in those that these rules let in."""
         return volume_options.hold(volume, self.plan(rules).options)
-
-    def _require_no_stray_bricks(
-        self, volume: gluster.Volume, unasked: Collection[str]
-    ) -> None:
-        """Make sure that no brick goes on under the rules of before.
-
-        A node is down if nothing at its address answers. One that is there and
-        lets nobody in, say, has bricks that run.
-
-        :param unasked: names of nodes that may not know the rules of now.
-        :raises errors.Unsettled: glusterd on a node with a brick is not
-            connected to the others, or was not asked, and the node is not
-            down.
-        """
-        hosts = {brick.node_uuid for brick in volume.bricks}
-        away = {
-            peer.uuid
-            for peer in self._cluster.read(lambda line: line.peers())
-            if not peer.connected
-        }
-        members = self._cluster.members()
-        suspects = [
-            member.node
-            for member in members
-            if member.uuid in hosts
-            and (member.uuid in away or member.node.name in unasked)
-        ]
-        if not hosts <= {member.uuid for member in members}:
-            # One that was away ever since the service started may be any.
-            known = {member.node for member in members}
-            suspects += [
-                node for node in self._cluster.nodes if node not in known
-            ]
-        done, failed = self._cluster.try_everywhere(
-            lambda node: node.mounts.all(), suspects
-        )
-        alive = set(done) | {
-            name
-            for name, error in failed.items()
-            if not isinstance(error, errors.Down)
-        }
-        if alive:
-            raise errors.Unsettled(
-                f'volume {volume.name}',
-                f'there is no connection to glusterd on '
-                f'{", ".join(sorted(alive))}, whose bricks may still admit '
-                f'who has no rule any more; start glusterd there, or mend the '
-                f'network, and take the rules away again',
-            )
-
-    def _await_eviction(self, name: str, allowed: Sequence[str]) -> None:
-        """Wait until no client is connected that no rule admits."""
-        clients = self._clients(name)
-        deadline = time.monotonic() + _EVICTION
-        while True:
-            strangers = {
-                address for address in clients if not matches(address, allowed)
-            }
-            if strangers:
-                # The nodes' own daemons are always connected.
-                strangers -= self._server_addresses()
-            if not strangers:
-                return
-            if time.monotonic() >= deadline:
-                raise errors.Unsettled(
-                    f'volume {name}',
-                    f'clients that no rule admits are still connected after '
-                    f'{_EVICTION:g} s: {", ".join(sorted(strangers))}',
-                )
-            time.sleep(0.5)
-            clients = self._clients(name)
-
-    def _clients(self, name: str) -> frozenset[str]:
-        """Give the addresses of all who are connected.
-
-        It takes the volume's lock in glusterd, and so is asked for as a
-        change is: as long as another transaction is in progress.
-        """
-        found: set[str] = set()
-
-        def ask(line: gluster.Gluster) -> None:
-            for brick in line.bricks(name, clients=True):
-                found.update(brick.clients)
-
-        self._cluster.change(ask, lambda line: False)
-        return frozenset(found)
-
-    def _server_addresses(self) -> frozenset[str]:
-        found, _ = self._cluster.try_everywhere(lambda node: node.addresses())
-        return frozenset().union(*found.values())
 
 
 def matches(address: str, entries: Iterable[str]) -> bool:

@@ -19,6 +19,7 @@ peers ends after 120 s without an answer, and its locks stay for 180 s.
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import math
 import threading
 
 from tests.model import answers
@@ -32,6 +33,8 @@ from tests.model import volumes
 CLI_TIMEOUT = 120.0
 #: Seconds until a glusterd that was killed is there again.
 RESTART = 60.0
+#: Seconds until a glusterd that starts has taken over what it missed.
+TAKEOVER = 12.0
 #: Seconds that each phase of a transaction takes when it is slow.
 SLOW = 20.0
 
@@ -184,6 +187,12 @@ class Glusterd:
                     node.restarts_at = None
                     self._start(node)
                     node.glusterd_since = since
+            for node in self.state.nodes.values():
+                if node.serves and self.time.now >= node.takes_over_at:
+                    node.takes_over_at = math.inf
+                    for known in self.state.volumes.values():
+                        known.take_over(node.name)
+                        self._volume.reauthenticate(known)
             for transaction in list(self.slow):
                 while transaction.due <= self.time.now:
                     now = self.time.now
@@ -272,9 +281,9 @@ class Glusterd:
     def _start(self, node: nodes.Node) -> None:
         node.glusterd_up = True
         node.glusterd_since = self.time.now
+        node.takes_over_at = self.time.now + TAKEOVER
         for known in self.state.volumes.values():
-            # It takes over what it missed, and tells its bricks.
-            known.behind.pop(node.name, None)
+            known.tell(node.name)
             self._volume.reauthenticate(known)
         wanted = [
             volume for volume in self.state.volumes.values() if volume.is_clone

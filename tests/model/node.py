@@ -12,6 +12,7 @@
 """One storage node: power, LVM, file systems, and its glusterd."""
 
 from collections.abc import Callable, Sequence
+import math
 
 from tests.model import clock
 from tests.model import files
@@ -59,6 +60,8 @@ class Node:
         self.glusterd_up = True
         #: When it started.
         self.glusterd_since = -HOUR
+        #: When it will have taken over what it missed.
+        self.takes_over_at = math.inf
         #: When a glusterd that was killed starts again.
         self.restarts_at: float | None = None
         #: Whether bricks are mounted at boot by their tags.

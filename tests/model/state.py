@@ -16,7 +16,7 @@ are LVs, mounts and brick processes, and options of volumes where they were
 left out of a change.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 import dataclasses
 import random
 import uuid
@@ -24,6 +24,8 @@ import uuid
 from tests.model import clock
 from tests.model import files
 from tests.model import node as nodes
+
+Options = dict[str, str]
 
 SNAPS = '/run/gluster/snaps'
 MAX_SNAPSHOTS = 256
@@ -86,8 +88,12 @@ class Volume:
     #: Whether the file that describes it to the self-heal daemon is there;
     #: ``snapshot clone`` does not write it.
     daemon_file: bool = True
-    #: The options as those nodes have them that were left out of a change.
+    #: The options as those nodes have them that missed changes.
     behind: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    #: How many they missed, less those that they had part in since.
+    missed: dict[str, int] = dataclasses.field(default_factory=dict)
+    #: What they were told as they came back, and have not taken over yet.
+    news: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
 
     @property
     def hex(self) -> str:
@@ -98,6 +104,43 @@ class Volume:
             if brick.node == node:
                 return brick
         return None
+
+    def change(
+        self, change: Callable[[Options], Options], absent: Iterable[str]
+    ) -> None:
+        """Change options, on all nodes but those that have no part in it."""
+        absent = set(absent)
+        for node in absent:
+            self.behind.setdefault(node, self.options)
+            self.missed[node] = self.missed.get(node, 0) + 1
+        self.options = change(self.options)
+        for node in self.behind.keys() - absent:
+            self.behind[node] = change(self.behind[node])
+            self.missed[node] -= 1
+        self._compare()
+
+    def tell(self, node: str) -> None:
+        """Tell a node what it missed; it takes that over later."""
+        if node in self.behind:
+            self.news[node] = self.options
+
+    def take_over(self, node: str) -> None:
+        """Have a node take over what it was told.
+
+        Its own counts if it is as new, by the number of changes.
+        """
+        news = self.news.pop(node, None)
+        if news is not None:
+            if self.missed[node] > 0:
+                self.behind[node] = news
+            self.missed[node] = 0
+        self._compare()
+
+    def _compare(self) -> None:
+        for node in [*self.behind]:
+            if self.behind[node] == self.options and node not in self.news:
+                del self.behind[node]
+                self.missed.pop(node, None)
 
     def as_on(self, node: str) -> 'Volume':
         """Give the volume as glusterd on a node has it."""

@@ -23,7 +23,7 @@ from manila import exception
 from manila.share import rpcapi
 import pytest
 
-from manila_glusterfs_clone.access import native
+from manila_glusterfs_clone.access import eviction
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import names
@@ -215,7 +215,7 @@ def test_rule_is_seen_to_be_gone_however_often_it_takes(
         raise errors.Unsettled('volume', 'a client stays connected')
 
     with monkeypatch.context() as patch:
-        patch.setattr(native.NativeAccess, '_require_no_stray_bricks', stray)
+        patch.setattr(eviction, 'require_no_stray_bricks', stray)
         for _ in range(4):
             warden.run()
     assert len(tries) > 1

@@ -22,7 +22,7 @@ from unittest import mock
 
 import pytest
 
-from manila_glusterfs_clone.access import native
+from manila_glusterfs_clone.access import eviction
 from manila_glusterfs_clone import bricks
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import mounts
@@ -105,12 +105,15 @@ def _gone_is_gone(right: Any) -> Any:
 
 
 def _on_the_writer(right: Any) -> Any:
-    def write(nodes: cluster.Cluster, volume: Any, options: Any) -> Any:
+    def write(
+        nodes: cluster.Cluster, volume: Any, options: Any, **more: Any
+    ) -> volume_options.Told:
         nodes.change(
             lambda line: line.set_options(volume.name, options),
             lambda line: False,
         )
-        return {}
+        everyone = frozenset(member.uuid for member in nodes.members())
+        return volume_options.Told(everyone, everyone, {})
 
     return write
 
@@ -208,8 +211,8 @@ PLANTS = [
     ),
     Plant(
         'clients are not waited for',
-        native.NativeAccess,
-        '_await_eviction',
+        eviction,
+        'await_eviction',
         _nothing,
         'deny access',
         Fault.HANGS,

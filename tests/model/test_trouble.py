@@ -20,6 +20,7 @@ from collections.abc import Iterator
 import pytest
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import peers
 from tests.model import link
 from tests.model import pool as pools
 from tests.model import service
@@ -221,3 +222,33 @@ def test_half_made_clone_is_not_started(
     assert not manila.pool.mount('10.0.0.5', f'manila-{half}')
     assert manila.pool.mount('10.0.0.5', f'manila-{origin}')
     again.shares.delete(half)
+
+
+@pytest.mark.parametrize('believed', [False, True])
+def test_a_node_that_takes_over_late_what_it_missed(
+    manila: service.Service,
+    ids: Iterator[str],
+    monkeypatch: pytest.MonkeyPatch,
+    believed: bool,
+) -> None:
+    """It seems to know what is set meanwhile, and loses it.
+
+    :param believed: whether it is, which would leave its brick open.
+    """
+    share = next(ids)
+    manila.create(share)
+    manila.allow(share, '10.0.0.5')
+    manila.pool.kill_glusterd('gl3')
+    manila.allow(share, '10.0.0.5', '10.0.0.6')
+    manila.allow(share, '10.0.0.5', '10.0.0.6', '10.0.0.7')
+    manila.pool.time.advance(60.0)
+    with monkeypatch.context() as patch:
+        if believed:
+            patch.setattr(peers, 'starting', lambda *nodes: {})
+        manila.allow(share)
+    manila.pool.time.advance(60.0)
+    manila.pool.glusterd.settle()
+    volume = manila.pool.state.volumes[f'manila-{share}']
+    assert ('10.0.0.7' in str(volume.behind)) is believed
+    manila.allow(share)
+    assert not volume.behind

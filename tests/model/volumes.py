@@ -24,7 +24,7 @@ from tests.model import files
 from tests.model import state as states
 
 Phases = Generator[float, None, str]
-Options = dict[str, str]
+Options = states.Options
 
 #: What glusterd sets on a volume that is created.
 _INITIAL = {
@@ -266,21 +266,15 @@ class Volumes:
         volume: states.Volume,
         change: Callable[[Options], Options],
     ) -> None:
-        """Change options on all nodes, or on all but one."""
-        left_out = ''
+        """Change options on all nodes that are there, or on all but one."""
+        nodes = self._state.nodes.values()
+        absent = {node.name for node in nodes if not node.serves}
         if self._state.mishap('left out'):
             *_, left_out = (
-                node.name
-                for node in self._state.nodes.values()
-                if node.serves and node.name != asked
+                n.name for n in nodes if n.serves and n.name != asked
             )
-            volume.behind.setdefault(left_out, volume.options)
-        volume.options = change(volume.options)
-        for name, options in list(volume.behind.items()):
-            if name != left_out:
-                volume.behind[name] = change(options)
-            if volume.behind[name] == volume.options:
-                del volume.behind[name]
+            absent.add(left_out)
+        volume.change(change, absent)
 
     def profile(self, asked: str, words: Sequence[str]) -> Phases:
         """Turn profiling on or off, which writes all files of a volume."""

@@ -31,6 +31,8 @@ from manila_glusterfs_clone import remote
 GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
 RELEASES = ('10.3', '11.1')
 
+#: How long glusterd has run.
+AGE = ('ps', '-C', 'glusterd', '-o', 'etimes=')
 CONSOLE = ('gluster', '--mode=script', '--xml')
 
 _RECORDING = re.compile(
@@ -122,6 +124,11 @@ class Node(remote.Remote):
             (*CONSOLE, *words.split()),
             *(Answer(r) if isinstance(r, str) else r for r in replies),
         )
+
+    def grown(self, age: str = '86400\n') -> 'Node':
+        """Tell of a glusterd that was started long ago, or then."""
+        self.gluster('volume list', xml('<volList/>'))
+        return self.answer(AGE, Answer(age))
 
     def said(self) -> list[str]:
         """Give what gluster was told, in order."""

@@ -19,7 +19,7 @@ from manila_glusterfs_clone import peers
 from tests.unit import fakes
 from tests.unit import test_cluster
 
-AGE = ('ps', '-C', 'glusterd', '-o', 'etimes=')
+VOLUMES = fakes.xml('<volList><volume>a</volume><volume>b</volume></volList>')
 AWAY = errors.Unreachable('gl2', 'no route')
 
 
@@ -33,7 +33,10 @@ def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
 def make(*answers: fakes.Answer | Exception) -> cluster.Cluster:
     return test_cluster.make(
         [
-            fakes.Node(f'gl{n}').answer(AGE, answer)
+            fakes.Node(f'gl{n}')
+            .gluster('pool list', test_cluster.VIEWS[n])
+            .gluster('volume list', VOLUMES)
+            .answer(fakes.AGE, answer)
             for n, answer in enumerate(answers, 1)
         ]
     )
@@ -55,9 +58,9 @@ def test_those_that_are_away_are_named() -> None:
 @pytest.mark.parametrize(
     ('answers', 'waited'),
     [
-        (['  8640\n', '    15\n'], 0),
-        (['  8640\n', '     4\n'], 11),
-        (['     9\n', '     4\n'], 11),
+        (['  8640\n', '    16\n'], 0),
+        (['  8640\n', '     4\n'], 12),
+        (['     9\n', '     4\n'], 12),
         # A child that has not become another program yet.
         (['  8640\n     0\n'], 0),
     ],
@@ -78,7 +81,17 @@ def test_one_that_cannot_be_asked_is_passed_over(
 ) -> None:
     begun = time.now
     peers.await_started(make(answer, fakes.Answer('12\n')))
-    assert time.now - begun == 3
+    assert time.now - begun == 4
+
+
+def test_one_that_was_rejected_is_not_connected() -> None:
+    view = test_cluster.VIEWS[1].replace(
+        '<hostname>gl2</hostname><connected>1</connected>',
+        '<hostname>gl2</hostname><connected>1</connected><state>6</state>',
+    )
+    node = fakes.Node('gl1').gluster('pool list', view)
+    with pytest.raises(errors.NotPossible, match=r'gl2; .*peer status'):
+        peers.require_all_connected(test_cluster.make([node]))
 
 
 def test_a_mistake_of_ours_is_not_passed_over() -> None:

@@ -11,6 +11,7 @@
 # under the License.
 """Who may mount with the GlusterFS client."""
 
+from collections.abc import Callable
 import fnmatch
 import ipaddress
 
@@ -18,10 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
+from manila_glusterfs_clone.access import eviction
 from manila_glusterfs_clone.access import native
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
+from manila_glusterfs_clone import peers
 from manila_glusterfs_clone import volume_options
 from tests.unit import fakes
 from tests.unit import test_bricks
@@ -362,7 +365,7 @@ def test_nothing_to_drop() -> None:
 def info(
     options: dict[str, str],
     status: str = 'Started',
-    bricks: tuple[int, ...] = (),
+    bricks: tuple[int, ...] = (1,),
 ) -> str:
     places = ''.join(
         f'<brick><name>gl{n}:/b</name><hostUuid>uuid-{n}</hostUuid></brick>'
@@ -374,20 +377,22 @@ def info(
     )
     return fakes.xml(
         f'<volInfo><volumes><volume><name>{NAME}</name><id>i</id>'
-        '<bricks><brick><name>gl1:/b/brick</name></brick></bricks>'
         f'<statusStr>{status}</statusStr><options>{rows}</options>'
         f'<bricks>{places}</bricks></volume></volumes></volInfo>'
     )
 
 
-def clients(*addresses: str) -> str:
+def clients(*addresses: str, bricks: tuple[int, ...] = (1,)) -> str:
     rows = ''.join(
         f'<client><hostname>{a}:49152</hostname></client>' for a in addresses
     )
+    nodes = ''.join(
+        f'<node><path>/b</path><peerid>uuid-{n}</peerid><status>1</status>'
+        f'<clientsStatus>{rows}</clientsStatus></node>'
+        for n in bricks
+    )
     return fakes.xml(
-        f'<volStatus><volumes><volume><node><path>/b</path>'
-        f'<peerid>u</peerid><status>1</status><clientsStatus>{rows}'
-        f'</clientsStatus></node></volume></volumes></volStatus>'
+        f'<volStatus><volumes><volume>{nodes}</volume></volumes></volStatus>'
     )
 
 
@@ -405,6 +410,7 @@ STATUS = f'volume status {NAME} clients'
 def node() -> fakes.Node:
     return (
         fakes.Node()
+        .grown()
         .gluster('pool list', test_cluster.peers(1))
         .answer(
             ('hostname', '--all-ip-addresses'), fakes.Answer('10.9.9.1 \n')
@@ -414,8 +420,8 @@ def node() -> fakes.Node:
 
 @pytest.fixture(autouse=True)
 def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
-    monkeypatch.setattr(native, 'time', clock)
-    monkeypatch.setattr(cluster, 'time', clock)
+    for room in (cluster, eviction, peers):
+        monkeypatch.setattr(room, 'time', clock)
     monkeypatch.setattr(volume_options, 'time', clock)
     return clock
 
@@ -505,7 +511,7 @@ def test_a_client_that_stays_is_named(
     began = time.now
     with pytest.raises(errors.Unsettled, match=r'10\.0\.0\.7, 10\.0\.0\.70'):
         make(node).apply(NAME, [], revoking=True)
-    assert time.now - began >= native._EVICTION
+    assert time.now - began >= eviction._EVICTION
 
 
 def test_a_state_that_is_never_told_is_not_taken_for_empty(
@@ -536,7 +542,7 @@ def three(mounts: fakes.Reply, *infos: str) -> list[fakes.Node]:
     :param infos: what the volume is on the first; on the second, it is what
         comes last.
     """
-    nodes = [fakes.Node(f'gl{n}') for n in (1, 2, 3)]
+    nodes = [fakes.Node(f'gl{n}').grown() for n in (1, 2, 3)]
     for n, others, away in ((1, (2, 3), (3,)), (2, (1, 3), (3,))):
         nodes[n - 1].gluster(
             'pool list', test_cluster.peers(n, *others, away=away)
@@ -560,23 +566,23 @@ def test_bricks_that_go_on_under_the_rules_of_before_are_no_success(
     nodes = three(UP, info(closed, bricks=(1, 2, 3)))
     servers = TLS._server_names if tls else ()
     access = make(*nodes, tls=tls, servers=servers)
-    with pytest.raises(errors.Unsettled, match='glusterd on gl3, '):
+    with pytest.raises(errors.Unsettled, match='glusterd on gl3 was not seen'):
         access.apply(NAME, [], revoking=True)
     assert STATUS not in nodes[0].said()
 
 
 def test_bricks_of_a_node_that_is_down_admit_nobody() -> None:
     nodes = three(DOWN, info(CLOSED, bricks=(1, 2, 3)))
-    nodes[0].gluster(STATUS, clients())
+    nodes[0].gluster(STATUS, clients(bricks=(1, 2)))
     assert make(*nodes).apply(NAME, [], revoking=True) == {}
     assert test_bricks.FINDMNT in nodes[2].ran
 
 
 def test_a_node_without_a_brick_is_of_no_account() -> None:
     nodes = three(UP, info(CLOSED, bricks=(1, 2)))
-    nodes[0].gluster(STATUS, clients())
+    nodes[0].gluster(STATUS, clients(bricks=(1, 2)))
     assert make(*nodes).apply(NAME, [], revoking=True) == {}
-    assert not nodes[2].ran
+    assert test_bricks.FINDMNT not in nodes[2].ran
 
 
 # -- what is verified, and when
@@ -605,7 +611,7 @@ def test_a_node_that_answers_in_any_way_is_not_down(
     error: errors.Unreachable,
 ) -> None:
     nodes = three(error, info(CLOSED, bricks=(1, 2, 3)))
-    with pytest.raises(errors.Unsettled, match='glusterd on gl3, '):
+    with pytest.raises(errors.Unsettled, match='glusterd on gl3 was not seen'):
         make(*nodes).apply(NAME, [], revoking=True)
 
 
@@ -614,12 +620,12 @@ def test_a_node_that_answers_in_any_way_is_not_down(
 
 def together(*last: fakes.Reply | str) -> list[fakes.Node]:
     """Make nodes that all see each other, and what the third says of it."""
-    nodes = [fakes.Node(f'gl{n}') for n in (1, 2, 3)]
+    nodes = [fakes.Node(f'gl{n}').grown() for n in (1, 2, 3)]
     for n, node in enumerate(nodes, 1):
         node.gluster('pool list', test_cluster.VIEWS[n])
         node.gluster(SET_CLOSED, fakes.xml())
     nodes[0].gluster(INFO, info(OPEN, bricks=(1, 2, 3)), CLOSED_INFO)
-    nodes[0].gluster(STATUS, clients())
+    nodes[0].gluster(STATUS, clients(bricks=(1, 2, 3)))
     nodes[1].gluster(INFO, CLOSED_INFO)
     nodes[2].gluster(INFO, *last)
     nodes[2].answer(test_bricks.FINDMNT, UP)
@@ -630,25 +636,170 @@ OPEN_INFO = info(OPEN, bricks=(1, 2, 3))
 CLOSED_INFO = info(CLOSED, bricks=(1, 2, 3))
 
 
+def from_now_on(node: fakes.Node, words: str, *replies: str) -> None:
+    """Have a node answer otherwise than it was told before."""
+    key = (*fakes.CONSOLE, *words.split())
+    node._script[key] = [fakes.Answer(reply) for reply in replies]
+
+
+def knows_at_last(node: fakes.Node) -> None:
+    from_now_on(node, INFO, CLOSED_INFO)
+
+
+def once_set(
+    nodes: list[fakes.Node], times: int, what: Callable[[], object]
+) -> None:
+    """Have something happen when the lists are set for the nth time."""
+    seen: list[str] = []
+
+    def during(line: str) -> None:
+        if line == SET_CLOSED:
+            seen.append(line)
+            if len(seen) == times:
+                what()
+
+    nodes[0].during = during
+
+
 @pytest.mark.parametrize('revoking', [False, True])
 def test_a_node_that_the_change_left_out_has_it_made_again(
     revoking: bool,
 ) -> None:
-    nodes = together(OPEN_INFO, OPEN_INFO, CLOSED_INFO)
+    nodes = together(OPEN_INFO)
+    once_set(nodes, 2, lambda: knows_at_last(nodes[2]))
     assert make(*nodes).apply(NAME, [], revoking=revoking) == {}
+    assert written(nodes[0]) == [SET_CLOSED] * 2
+
+
+def test_a_node_that_its_peers_are_about_to_tell_is_waited_for() -> None:
+    nodes = together(OPEN_INFO, OPEN_INFO, CLOSED_INFO)
+    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert written(nodes[0]) == [SET_CLOSED]
+
+
+def test_a_node_that_takes_over_what_it_missed_may_refuse() -> None:
+    nodes = together(OPEN_INFO)
+    nodes[0] = fakes.Node('gl1').grown()
+    nodes[0].gluster('pool list', test_cluster.VIEWS[1])
+    nodes[0].gluster(INFO, OPEN_INFO, CLOSED_INFO)
+    nodes[0].gluster(STATUS, clients(bricks=(1, 2, 3)))
+    no = fakes.xml(ret=-1, errno=30800, message='Staging failed on gl3.')
+    nodes[0].gluster(SET_CLOSED, fakes.xml(), no, fakes.xml())
+    once_set(nodes, 3, lambda: knows_at_last(nodes[2]))
+    assert make(*nodes).apply(NAME, [], revoking=True) == {}
     assert written(nodes[0]) == [SET_CLOSED] * 3
-    assert nodes[2].said().count(INFO) == 3
 
 
 def test_a_node_that_goes_by_the_rules_of_before_is_found_when_all_hold() -> (
     None
 ):
     """As after a service was killed before it could ask."""
-    nodes = together(OPEN_INFO, CLOSED_INFO)
-    nodes[0] = fakes.Node().gluster('pool list', test_cluster.VIEWS[1])
+    nodes = together(OPEN_INFO)
+    nodes[0] = fakes.Node().grown()
+    nodes[0].gluster('pool list', test_cluster.VIEWS[1])
     nodes[0].gluster(INFO, CLOSED_INFO).gluster(SET_CLOSED, fakes.xml())
+    once_set(nodes, 1, lambda: knows_at_last(nodes[2]))
     make(*nodes).apply(NAME, [], revoking=False)
     assert written(nodes[0]) == [SET_CLOSED]
+
+
+def young(*infos: str) -> list[fakes.Node]:
+    """Make nodes on the third of which glusterd has just started."""
+    nodes = together()
+    nodes[2] = fakes.Node('gl3').gluster('pool list', test_cluster.VIEWS[3])
+    nodes[2].gluster(INFO, *infos)
+    nodes[2].answer(
+        fakes.AGE, fakes.Answer('3\n'), fakes.Answer('3\n'), fakes.Answer('99')
+    )
+    return nodes
+
+
+def test_what_a_node_knows_that_has_just_started_it_may_lose(
+    time: fakes.Clock,
+) -> None:
+    nodes = young(CLOSED_INFO, CLOSED_INFO, OPEN_INFO)
+    once_set(nodes, 2, lambda: knows_at_last(nodes[2]))
+    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert written(nodes[0]) == [SET_CLOSED] * 2
+    assert sum(time.slept) > 2 * 12
+
+
+def test_letting_in_does_not_wait_for_a_node_to_start(
+    time: fakes.Clock,
+) -> None:
+    nodes = young(CLOSED_INFO)
+    assert make(*nodes).apply(NAME, [], revoking=False) == {}
+    assert not time.slept
+
+
+def test_a_node_that_never_starts_to_its_end_may_admit_who_it_will() -> None:
+    nodes = young(CLOSED_INFO)
+    nodes[2] = fakes.Node('gl3').grown('1\n')
+    nodes[2].gluster('pool list', test_cluster.VIEWS[3])
+    nodes[2].gluster(INFO, CLOSED_INFO).answer(test_bricks.FINDMNT, DOWN)
+    with pytest.raises(errors.Unsettled, match='glusterd on gl3 was not seen'):
+        make(*nodes).apply(NAME, [], revoking=True)
+
+
+def test_a_node_that_glusterd_is_connected_to_is_not_down() -> None:
+    nodes = together(DOWN)
+    nodes[2].answer(fakes.AGE, DOWN)
+    nodes[2]._script[test_bricks.FINDMNT] = [DOWN]
+    with pytest.raises(errors.Unsettled, match='glusterd on gl3 was not seen'):
+        make(*nodes).apply(NAME, [], revoking=True)
+
+
+def test_the_first_change_does_not_use_up_the_time_of_the_others(
+    time: fakes.Clock,
+) -> None:
+    nodes = together(OPEN_INFO)
+
+    def slow() -> None:
+        time.now += 300
+
+    once_set(nodes, 1, slow)
+    nodes[2].gluster(INFO, *[OPEN_INFO] * 3, CLOSED_INFO)
+    assert make(*nodes).apply(NAME, [], revoking=False) == {}
+
+
+# -- bricks that glusterd does not tell of
+
+
+def test_a_brick_that_is_not_told_of_yet_may_have_clients(
+    time: fakes.Clock,
+) -> None:
+    nodes = together(CLOSED_INFO)
+    from_now_on(
+        nodes[0],
+        STATUS,
+        clients(bricks=(1, 2)),
+        clients('10.0.0.7', bricks=(1, 2, 3)),
+        clients(bricks=(1, 2, 3)),
+    )
+    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert len(time.slept) == 2
+
+
+def test_a_brick_that_is_never_told_of_is_named() -> None:
+    nodes = together(CLOSED_INFO)
+    from_now_on(nodes[0], STATUS, clients(bricks=(1, 2)))
+    with pytest.raises(errors.Unsettled, match='the bricks on gl3'):
+        make(*nodes).apply(NAME, [], revoking=True)
+
+
+def test_a_brick_whose_process_has_ended_has_no_clients(
+    time: fakes.Clock,
+) -> None:
+    nodes = together(CLOSED_INFO)
+    off = clients(bricks=(3, 1, 2)).replace(
+        '<status>1</status>', '<status>0</status>', 1
+    )
+    from_now_on(nodes[0], STATUS, off)
+    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert 10 <= sum(time.slept) < 12
+
+
+# -- the rest
 
 
 def test_a_node_that_never_learns_of_it_is_named() -> None:
@@ -663,7 +814,7 @@ def test_one_that_cannot_be_asked_is_no_success_where_rules_are_revoked() -> (
     late = errors.TimedOut('gl3', ('gluster',), 1)
     nodes = together(late)
     assert make(*nodes).apply(NAME, [], revoking=False) == {}
-    with pytest.raises(errors.Unsettled, match='glusterd on gl3, '):
+    with pytest.raises(errors.Unsettled, match='glusterd on gl3 was not seen'):
         make(*nodes).apply(NAME, [], revoking=True)
 
 

@@ -47,6 +47,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help='the whole table of faults, not a sample (tests/functional)',
     )
     parser.addoption(
+        '--fault-part',
+        metavar='N/M',
+        default='1/1',
+        help='the Nth of M parts of the table, each with a lab of its own',
+    )
+    parser.addoption(
         '--fault-operation',
         metavar='NAME',
         help='have this operation go wrong only (tests/functional)',

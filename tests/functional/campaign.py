@@ -202,7 +202,15 @@ class Campaign:
             told = self._as_told(lambda: self.life.act(operation))
             outcome = table.REMEDIED if told else table.REPEATED
         # What heals by itself has its time first: then nothing may be left.
-        found += [*self._damage(operation), *self.leaks()]
+        found += self._damage(operation)
+        left = self.leaks()
+        if left and outcome == table.DONE:
+            # A snapshot that stayed active is left to the upkeep.
+            volumes = {share.volume for share in self.cloud.shares.values()}
+            self.cloud.driver._ours.sources.tidy(volumes)
+            said = f'the upkeep put an end to: {"; ".join(left)}'
+            left = self.leaks()
+        found += left
         # One that was made anew is looked into now and then.
         self._tried += 1
         if operation == lives.CLONE and (

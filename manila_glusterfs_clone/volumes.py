@@ -137,9 +137,11 @@ class Volumes:
         if volume is not None:
             # All of them: any may be the one that is asked whose it is.
             members = [member.uuid for member in self._cluster.members()]
-            volume_options.write(
+            told = volume_options.write(
                 self._cluster, volume, marks, lasting=True, on=members
-            ).require(volume)
+            )
+            told.require(volume)
+            cluster.raise_any(told.failed)
 
     def _drop(self, name: str, option: str) -> None:
         LOG.info('Dropping option %s of volume %s', option, name)

@@ -14,14 +14,10 @@
 from collections.abc import Callable, Collection
 import time
 
-from oslo_log import log
-
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import volume_options
-
-LOG = log.getLogger(__name__)
 
 #: Seconds within which bricks disconnect the clients of a revoked rule, and
 #: within which glusterd has a connection to each brick that is up.

@@ -204,11 +204,10 @@ class Campaign:
         # What heals by itself has its time first: then nothing may be left.
         found += self._damage(operation)
         left = self.leaks()
-        if left and outcome == table.DONE:
+        if left and operation == lives.CLONE and outcome == table.DONE:
             # A snapshot that stayed active is left to the upkeep.
-            volumes = {share.volume for share in self.cloud.shares.values()}
-            self.cloud.driver._ours.sources.tidy(volumes)
-            said = f'the upkeep put an end to: {"; ".join(left)}'
+            self.cloud.driver._ours.sources.tidy({self.stable.volume})
+            said = f'left to the upkeep: {"; ".join(left)}'
             left = self.leaks()
         found += left
         # One that was made anew is looked into now and then.

@@ -270,10 +270,8 @@ class Volumes:
         nodes = self._state.nodes.values()
         absent = {node.name for node in nodes if not node.serves}
         if self._state.mishap('left out'):
-            *_, left_out = (
-                n.name for n in nodes if n.serves and n.name != asked
-            )
-            absent.add(left_out)
+            others = [n.name for n in nodes if n.serves and n.name != asked]
+            absent.update(others[-1:])
         volume.change(change, absent)
 
     def profile(self, asked: str, words: Sequence[str]) -> Phases:

@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(
 
 @pytest.fixture(scope='session')
 def lab(pytestconfig: pytest.Config, release: str) -> Iterator[lab_module.Lab]:
-    """Three storage nodes and three clients.
+    """Three storage nodes and three clients; one is enough for the faults.
 
     From here on the test process lives in the network of the lab.
     """
@@ -55,7 +55,10 @@ def lab(pytestconfig: pytest.Config, release: str) -> Iterator[lab_module.Lab]:
         running.enter()
         yield running
         return
-    with lab_module.Lab(release, nodes=3, clients=3, say=print) as running:
+    clients = 1 if pytestconfig.getoption('--every-fault') else 3
+    with lab_module.Lab(
+        release, nodes=3, clients=clients, say=print
+    ) as running:
         running.enter()
         yield running
 

@@ -60,6 +60,16 @@ def reason(step: Step, fault: kinds.Fault) -> str | None:
     """Say why a fault at a step is none, or the same as another one is."""
     if step.node == 'gl3':
         return 'gl3 does what gl2 does, beside it'
+    if step.node == 'gl2' and not step.is_gluster:
+        # What gl1's link is cut with, or garbles, is more.
+        if step.is_read:
+            return 'gl2 reads what gl1 reads, beside it'
+        if fault in (
+            kinds.Fault.KILLED_BEFORE,
+            kinds.Fault.KILLED_AFTER,
+            kinds.Fault.GLUSTERD_KILLED,
+        ):
+            return 'it is none of the node, which does what gl1 does'
     if step.nth and step.is_read:
         return 'where the same is read several times, once stands for all'
     disturbing = (

@@ -15,7 +15,8 @@ A sample of all, in which each operation and each fault occurs; with
 ``--every-fault`` the whole table.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 import dataclasses
 import itertools
 import os
@@ -43,6 +44,9 @@ BY_STEP = (
 )
 #: At how many steps another fault is tried, on a release.
 SOME = 1
+#: Which faults each other operation has of the table on a release, by whether
+#: it is the odd one; counted on from one operation to the next.
+OTHERS = {False: (0, 3, 6), True: (5, 1, 4)}
 #: Those that only one of the releases has at each step, and whether it is
 #: the odd one.
 MOSTLY_ODD = {
@@ -95,16 +99,28 @@ def planned(
 ) -> list[plans.Plan]:
     """Choose what goes wrong, in all or one of a kind."""
     found: list[list[plans.Plan]] = []
+    others = OTHERS[odd] if every else OTHERS[odd][:1]
     for number, fault in enumerate(kinds.Fault):
         possible = plans.chosen(recorded, fault)
         nth = number + life.OPERATIONS.index(operation)
         if every and operation in HEART:
             found.append(share_of(fault, possible, (number + odd) % 2, odd))
-        elif nth % 8 == 5 * odd:
+        elif nth % len(kinds.Fault) in others:
             found.append(plans.spread(possible, SOME, odd=odd))
     # Of each kind one, and so on: what is systematic shows soon.
     rounds = itertools.zip_longest(*found)
     return [plan for each in rounds for plan in each if plan is not None]
+
+
+def part_of(
+    whole: Iterable[plans.Plan], part: int, parts: int
+) -> Iterator[plans.Plan]:
+    """Give one of the parts of each fault: some take longer than others."""
+    counts = Counter({fault: nth for nth, fault in enumerate(kinds.Fault)})
+    for plan in whole:
+        if counts[plan.fault] % parts == part - 1:
+            yield plan
+        counts[plan.fault] += 1
 
 
 def share_of(
@@ -155,7 +171,7 @@ def test_every_operation_goes_wrong(
             )
         left[operation] = [
             plan
-            for plan in left[operation][part - 1 :: parts]
+            for plan in part_of(left[operation], part, parts)
             if (operation, plan.step.name, plan.fault.name) not in known
         ]
         print(operation, len(left[operation]), flush=True)

@@ -69,7 +69,7 @@ def reason(step: Step, fault: kinds.Fault) -> str | None:
             kinds.Fault.KILLED_AFTER,
             kinds.Fault.GLUSTERD_KILLED,
         ):
-            return 'it is none of the node, which does what gl1 does'
+            return 'it does not strike gl2: gl1, beside it, stands for both'
     if step.nth and step.is_read:
         return 'where the same is read several times, once stands for all'
     disturbing = (

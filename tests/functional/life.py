@@ -112,6 +112,14 @@ class Life:
         if operation in needs_share and not self.share:
             self.act(CREATE)
             self.act(ACCESS)
+        if self.share:
+            admits = self.cloud.rules.get(self.share.id)
+            if operation == ACCESS and admits:
+                # Else there would be nothing to change.
+                self.cloud.deny_all(self.share)
+            if operation == EXTEND and not admits:
+                # A client is asked how large it is.
+                self.act(ACCESS)
         if operation == DELETE and self.snapshot:
             self.act(DELETE_SNAPSHOT)
         if operation == DELETE_SNAPSHOT and not self.snapshot:

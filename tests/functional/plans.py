@@ -61,7 +61,7 @@ def reason(step: Step, fault: kinds.Fault) -> str | None:
     if step.node == 'gl3':
         return 'gl3 does what gl2 does, beside it'
     if step.node == 'gl2' and not step.is_gluster:
-        # What gl1's link is cut with, or garbles, is more.
+        # gl1's link has gluster's console too: what befalls it is more.
         if step.is_read:
             return 'gl2 reads what gl1 reads, beside it'
         if fault in (

@@ -34,7 +34,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         '--fault-table',
         metavar='FILE',
-        help='append to this file what came of each fault at each step',
+        help=(
+            'append to this file what came of each fault at each step; runs '
+            'that share it share the work'
+        ),
     )
     parser.addoption(
         '--every-test',
@@ -45,12 +48,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         '--every-fault',
         action='store_true',
         help='the whole table of faults, not a sample (tests/functional)',
-    )
-    parser.addoption(
-        '--fault-part',
-        metavar='N/M',
-        default='1/1',
-        help='the Nth of M parts of the table, each with a lab of its own',
     )
     parser.addoption(
         '--fault-operation',

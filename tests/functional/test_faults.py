@@ -15,11 +15,9 @@ A sample of all, in which each operation and each fault occurs; with
 ``--every-fault`` the whole table.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 import dataclasses
 import itertools
-import os
 import time
 
 import pytest
@@ -45,8 +43,9 @@ BY_STEP = (
 #: At how many steps another fault is tried, on a release.
 SOME = 1
 #: Which faults each other operation has of the table on a release, by whether
-#: it is the odd one; counted on from one operation to the next.
-OTHERS = {False: (0, 3, 6), True: (5, 1, 4)}
+#: it is the odd one, which has longer to go with each fault; counted on from
+#: one operation to the next.
+OTHERS = {False: (0, 3, 6, 7), True: (5, 1)}
 #: Those that only one of the releases has at each step, and whether it is
 #: the odd one.
 MOSTLY_ODD = {
@@ -100,6 +99,11 @@ def planned(
     """Choose what goes wrong, in all or one of a kind."""
     found: list[list[plans.Plan]] = []
     others = OTHERS[odd] if every else OTHERS[odd][:1]
+    if every:
+        # In one order: nodes that work side by side take turns at random.
+        recorded = sorted(
+            recorded, key=lambda plan: (plan.step.name, plan.step.nth)
+        )
     for number, fault in enumerate(kinds.Fault):
         possible = plans.chosen(recorded, fault)
         nth = number + life.OPERATIONS.index(operation)
@@ -112,17 +116,6 @@ def planned(
     return [plan for each in rounds for plan in each if plan is not None]
 
 
-def part_of(
-    whole: Iterable[plans.Plan], part: int, parts: int
-) -> Iterator[plans.Plan]:
-    """Give one of the parts of each fault: some take longer than others."""
-    counts = Counter({fault: nth for nth, fault in enumerate(kinds.Fault)})
-    for plan in whole:
-        if counts[plan.fault] % parts == part - 1:
-            yield plan
-        counts[plan.fault] += 1
-
-
 def share_of(
     fault: kinds.Fault, possible: list[plans.Plan], half: int, odd: bool
 ) -> list[plans.Plan]:
@@ -132,14 +125,21 @@ def share_of(
     again when glusterd was killed, and so 11.1 has nearly all of that, and
     10.3 nearly all of what is over soonest.
     """
-    # In one order: nodes that work side by side take turns at random.
-    ordered = sorted(
-        possible, key=lambda plan: (plan.step.name, plan.step.nth)
-    )
     whole = MOSTLY_ODD.get(fault) is odd
     if fault not in BY_STEP or (fault in MOSTLY_ODD and not whole):
-        return plans.spread(ordered, SOME, odd=odd)
-    return ordered if whole else ordered[half::2]
+        return plans.spread(possible, SOME, odd=odd)
+    return possible if whole else possible[half::2]
+
+
+def taken(
+    left: list[plans.Plan], claim: Callable[..., bool], operation: str
+) -> plans.Plan | None:
+    """Take the next of what is left that no other lab has taken."""
+    while left:
+        plan = left.pop(0)
+        if claim(operation, str(plan.step), plan.fault.name):
+            return plan
+    return None
 
 
 @pytest.mark.timeout(5400)
@@ -148,15 +148,11 @@ def test_every_operation_goes_wrong(
 ) -> None:
     every = bool(pytestconfig.getoption('--every-fault'))
     only = pytestconfig.getoption('--fault-operation')
-    part, parts = map(int, pytestconfig.getoption('--fault-part').split('/'))
     path = pytestconfig.getoption('--fault-table')
-    before = table.read(path) if path and os.path.exists(path) else []
-    # A run that was ended goes on where it was.
-    known = {
-        (cell.operation, cell.step, cell.fault)
-        for cell in before
-        if (cell.tier, cell.release) == ('cluster', release) and cell.tried
-    }
+
+    def claim(*words: str) -> bool:
+        return path is None or table.claim(path, 'cluster', release, *words)
+
     left = {}
     for operation in life.OPERATIONS:
         recorded = campaign.record(operation)
@@ -165,17 +161,12 @@ def test_every_operation_goes_wrong(
             if only in (None, operation)
             else []
         )
-        if path and left[operation] and not known and part == 1:
+        print(operation, len(left[operation]), flush=True)
+        if path and left[operation] and claim(operation, table.NOT_TRIED):
             table.append(
                 path, campaign.left_out(operation, recorded, left[operation])
             )
-        left[operation] = [
-            plan
-            for plan in part_of(left[operation], part, parts)
-            if (operation, plan.step.name, plan.fault.name) not in known
-        ]
-        print(operation, len(left[operation]), flush=True)
-    if path and part == 1:
+    if path:
         table.note_run(path, campaign.run())
     cells = []
     # One life after the other, with a fault in each operation that has
@@ -183,11 +174,12 @@ def test_every_operation_goes_wrong(
     for operation in itertools.cycle(life.OPERATIONS):
         if not any(left.values()):
             break
-        if not left[operation]:
+        plan = taken(left[operation], claim, operation)
+        if plan is None:
             continue
         campaign.process.begin()
         campaign.life.prepare(operation)
-        cell = campaign.attempt(operation, left[operation].pop(0))
+        cell = campaign.attempt(operation, plan)
         cells.append(cell)
         if path:
             table.append(path, [cell])

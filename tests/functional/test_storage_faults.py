@@ -197,6 +197,37 @@ def test_pool_that_runs_full_in_use(
 
 
 @pytest.mark.any_release('10.3')
+def test_half_made_brick_at_boot(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    """What is of no volume fails nothing; a share's brick does."""
+    share = cloud.create(1)
+    node = lab.node('gl2')
+    target = mount_of(share)
+    half = 'gvg/manila-half'
+    node.succeed(
+        f'lvcreate -qq -y -V 64m --thinpool pool -n {half.partition("/")[2]} '
+        f'--addtag manila.brick --addtag manila.mount={target}0 gvg'
+    )
+    try:
+        kill_brick(node, share)
+        node.wait_until_succeeds(f'umount {target}', timeout=30)
+        node.succeed(f'rmdir {target}; touch {target}')
+        done = node.execute(lab_module.BOOT_SCRIPT)
+        assert done.status == 1
+        assert f'could not be mounted on {target}\n' in done.err
+        assert f'{half} is of no volume' in done.err
+        node.succeed(f'rm {target}')
+        node.succeed(f'systemctl restart {lab_module.BOOT_UNIT}')
+        node.succeed(f'findmnt {target}')
+        assert node.execute(f'ls -d {target}0').status != 0
+    finally:
+        node.succeed(f'lvremove -y {half}')
+    assert set(ensure(cloud, share).values()) == {'available'}
+    online(lab, share)
+
+
+@pytest.mark.any_release('10.3')
 def test_disk_that_fails(
     lab: lab_module.Lab, cloud: cloud_module.Cloud
 ) -> None:

@@ -139,13 +139,13 @@ class Boot:
             )
         return volume
 
-    def origin(self) -> None:
+    def origin(self, target: str = '/srv/a') -> None:
         """Have glusterd know the origin of that, too."""
         bricks = self.glusterd / 'vols' / 'manila-a' / 'bricks'
         bricks.mkdir(parents=True)
         (bricks.parent / 'info').write_text('type=2\nstatus=1\n')
         (bricks / 'gl2:-srv-a-brick').write_text(
-            'uuid=me\npath=/srv/a/brick\n'
+            f'uuid=me\npath={target}/brick\n'
         )
 
     def run(self) -> 'subprocess.CompletedProcess[str]':
@@ -222,10 +222,23 @@ def test_one_that_fails_does_not_keep_the_others_from_it(
     boot: Boot, dead: str
 ) -> None:
     boot.report(f'gvg/a {tags("/srv/a")}', f'gvg/b {tags("/srv/b")}')
+    boot.origin()
     boot.dead(dead)
     done = boot.run()
     assert done.returncode == 1
     assert 'gvg/a could not be mounted on /srv/a' in done.stderr
+    assert done.stdout == 'mounted gvg/b on /srv/b\n'
+
+
+@pytest.mark.parametrize('dead', ['gvg/a', '/srv/a'])
+def test_what_is_of_no_volume_may_be_half_made(boot: Boot, dead: str) -> None:
+    """Power was lost before it had a file system, or its pool knew it."""
+    boot.report(f'gvg/a {tags("/srv/a")}', f'gvg/b {tags("/srv/b")}')
+    boot.origin('/srv/a2')
+    boot.dead(dead)
+    done = boot.run()
+    assert done.returncode == 0
+    assert 'gvg/a is of no volume' in done.stderr
     assert done.stdout == 'mounted gvg/b on /srv/b\n'
 
 
@@ -443,5 +456,5 @@ def test_no_directory_stays_where_nothing_could_be_mounted(
     boot.report(f'gvg/a {tags(str(target))}')
     (boot.script.parent / 'bin' / 'mkdir').unlink()
     boot.dead(str(target))
-    assert boot.run().returncode == 1
+    assert 'cannot be mounted' in boot.run().stderr
     assert not target.exists()

@@ -363,6 +363,37 @@ def lose_power_while_blocks_are_taken(
 
 
 @pytest.mark.any_release('10.3')
+def test_lvremove_that_was_cut_off(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    """The pool is told of what is removed next, and gives no data away.
+
+    As when power is lost between LVM's telling a pool and its noting so.
+    """
+    share = cloud.create(1)
+    node, pool = lab.node('gl2'), 'gvg-pool-tpool'
+    node.succeed('lvcreate -qq --yes -V 64m --thinpool gvg/pool -n going')
+    device = node.succeed('lvs --noheadings -o thin_id gvg/going').strip()
+    node.succeed('lvchange -an gvg/going')
+    # Noted only; the rest of it by hand.
+    node.fail('lvremove --yes --driverloaded n gvg/going')
+    number = int(node.succeed(f'dmsetup status {pool}').split()[3])
+    for message in (
+        f'delete {device}',
+        f'set_transaction_id {number} {number + 1}',
+    ):
+        node.succeed(f'dmsetup message {pool} 0 {message}')
+    # Before glusterd starts.
+    node.succeed(f'systemctl restart {lab_module.BOOT_UNIT}')
+    said = node.succeed('journalctl -b -u manila-glusterfs-clone-bricks')
+    assert 'making an LV in the pool gvg/pool' in said
+    cloud.delete(share)
+    assert lab.leaks(age=cloud_module.CONSOLES) == []
+    # It has the number that the pool knew the other by.
+    cloud.create(1)
+
+
+@pytest.mark.any_release('10.3')
 def test_disk_that_hangs(
     lab: lab_module.Lab, cloud: cloud_module.Cloud
 ) -> None:

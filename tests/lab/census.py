@@ -98,12 +98,46 @@ def snapshots() -> dict[str, dict[str, Any]]:
 def logical_volumes() -> list[dict[str, str]] | None:
     text = said(
         *('lvs', '--reportformat', 'json'),
-        *('-o', 'vg_name,lv_name,lv_tags,origin,pool_lv'),
+        *('-o', 'vg_name,lv_name,lv_tags,origin,pool_lv,thin_id,lv_layout'),
     )
     if text is None:
         return None
     lvs: list[dict[str, str]] = json.loads(text)['report'][0]['lv']
     return lvs
+
+
+def thin_devices(lvs: list[dict[str, str]] | None) -> list[str]:
+    """Devices that thin pools have and no LV is, as ``vg/pool: number``."""
+    found = []
+    for lv in lvs or []:
+        if lv['lv_layout'] != 'thin,pool':
+            continue
+        vg, pool = lv['vg_name'], lv['lv_name']
+        device = '-'.join(x.replace('-', '--') for x in (vg, pool))
+        # So it is called as long as no LV is active in it.
+        target = f'{device}-tpool'
+        if not os.path.exists(f'/dev/mapper/{target}'):
+            target = device
+        known = {
+            other['thin_id']
+            for other in lvs or []
+            if (other['vg_name'], other['pool_lv']) == (vg, pool)
+        }
+        # Of a pool in use it can be read with this only.
+        said('dmsetup', 'message', target, '0', 'reserve_metadata_snap')
+        try:
+            numbers = said(
+                *('thin_ls', '--metadata-snap', '--no-headers'),
+                *('--format', 'DEV', f'/dev/mapper/{device}_tmeta'),
+            )
+        finally:
+            said('dmsetup', 'message', target, '0', 'release_metadata_snap')
+        found += [
+            f'{vg}/{pool}: {number}'
+            for number in (numbers or '').split()
+            if number not in known
+        ]
+    return found
 
 
 def mounts() -> dict[str, str]:
@@ -197,14 +231,17 @@ def cli() -> dict[str, list[str]] | None:
 
 
 if __name__ == '__main__':
+    # First: what it leaves behind is seen by what follows.
+    answers = cli()
+    lvs = logical_volumes()
     print(
         json.dumps(
             {
-                # First: what it leaves behind is seen by what follows.
-                'cli': cli(),
+                'cli': answers,
                 'volumes': volumes(),
                 'snapshots': snapshots(),
-                'lvs': logical_volumes(),
+                'lvs': lvs,
+                'thin_devices': thin_devices(lvs),
                 'mounts': mounts(),
                 'directories': directories(),
                 'files': files(),

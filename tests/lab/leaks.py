@@ -50,9 +50,9 @@ _LITTER = re.compile(
 class Leak:
     """One thing on one node that should not be there.
 
-    :param kind: volume, snapshot, activated, lv, tag, mount, directory,
-        process, unit, file, untagged for a brick that lacks a tag, or silent
-        for what could not be asked.
+    :param kind: volume, snapshot, activated, lv, thin device, tag, mount,
+        directory, process, unit, file, untagged for a brick that lacks a
+        tag, or silent for what could not be asked.
     """
 
     node: str
@@ -151,6 +151,8 @@ def compare(
     for path in _new(before, now, 'files'):
         if not _LITTER.match(path) and not living.path(path):
             yield Leak(node, 'file', path)
+    for device in _new(before, now, 'thin_devices'):
+        yield Leak(node, 'thin device', device, 'that no LV is')
     for unit in _new(before, now, 'units'):
         yield Leak(node, 'unit', unit, 'failed')
     yield from _processes(node, now, living, age)

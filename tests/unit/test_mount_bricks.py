@@ -41,7 +41,9 @@ _COMMANDS = {
         'ioctl on  (253:7) failed: No data available" >&2; false; }; }'
     ),
     'pgrep': 'exit "$(cat "$STATE/pgrep.status")"',
+    'lvcreate': ':',
     'lvremove': ':',
+    'vgcfgbackup': 'cp "$STATE/notes" "$2"',
     'udevadm': ':',
     'mkdir': ':',
     'mount': (
@@ -87,6 +89,15 @@ class Boot:
         self.off()
         self.lost()
         self.pgrep(1)
+        self.notes()
+
+    def notes(self, of: str = 'pool', what: str = '') -> None:
+        """Set what LVM has written down below a segment of an LV."""
+        (self.state / 'notes').write_text(
+            'gvg {\n\tlogical_volumes {\n\n'
+            f'\t\t{of} {{\n\t\t\tsegment1 {{\n{what}\t\t\t}}\n\t\t}}\n'
+            '\t\tlast {\n\t\t\tsegment1 {\n\t\t\t}\n\t\t}\n\t}\n}\n'
+        )
 
     def report(self, *lines: str, status: int = 0) -> None:
         """Set what ``lvs`` says."""
@@ -325,6 +336,44 @@ def test_a_pool_that_is_left_off_is_checked_again(boot: Boot) -> None:
     assert '"--auto-repair"' in repair
     assert repair.endswith(' gvg/pool')
     assert other == 'lvchange -K -a y gvg/b'
+
+
+#: As LVM writes down that a thin device is to go.
+MESSAGE = '\t\t\t\tmessage1 {\n\t\t\t\t\tdelete = 4\n\t\t\t\t}\n'
+
+
+@pytest.mark.parametrize('tag', [tags('/srv/a'), 'manila.snapshot=s1'])
+def test_lvm_strikes_out_what_it_had_to_tell_a_pool(
+    boot: Boot, halved: pathlib.Path, tag: str
+) -> None:
+    """Before anything is removed, be it here."""
+    boot.report(f'gvg/a {tag}', ORIGIN, 'gvg/c2a819_1 ')
+    boot.lost('gvg/c2a819_1')
+    boot.notes(what=MESSAGE)
+    done = boot.run()
+    assert done.returncode == 0, done.stderr
+    assert 'making an LV in the pool gvg/pool' in done.stderr
+    made, removed, dead = boot.calls('lvcreate', 'lvremove')
+    assert made.startswith('lvcreate -qq --yes --virtualsize 4m')
+    assert made.endswith(' --addtag manila.told gvg')
+    assert '--thinpool pool ' in made
+    assert removed == 'lvremove -qq --yes @manila.told'
+    assert dead == 'lvremove --yes gvg/c2a819_1'
+
+
+@pytest.mark.parametrize(
+    ('of', 'what'),
+    [('pool', ''), ('pool2', MESSAGE), ('pool', '\t\t\t\tmessages = 1\n')],
+)
+def test_nothing_is_made_where_lvm_has_told_all(
+    boot: Boot, of: str, what: str
+) -> None:
+    boot.report(f'gvg/a {tags("/srv/a")}')
+    boot.notes(of, what)
+    done = boot.run()
+    assert done.returncode == 0
+    assert done.stderr == ''
+    assert boot.calls('lvcreate', 'lvremove') == []
 
 
 #: Of the origin of that clone.

@@ -29,6 +29,7 @@ EMPTY: dict[str, Any] = {
     'volumes': {},
     'snapshots': {},
     'lvs': [{'vg_name': 'gvg', 'lv_name': 'pool', 'lv_tags': ''}],
+    'thin_devices': [],
     'mounts': {'/': '/dev/root'},
     'directories': [],
     'files': ['/run/gluster'],
@@ -217,3 +218,9 @@ def test_files_units_and_silence() -> None:
     now['cli'] = None
     now['lvs'] = None
     assert _kinds(now, (), ()) == {'file', 'unit', 'silent'}
+
+
+def test_a_thin_device_that_lvm_does_not_know() -> None:
+    now = copy.deepcopy(EMPTY)
+    now['thin_devices'] = ['gvg/pool: 3']
+    assert _kinds(now, (), ()) == {'thin device'}

@@ -361,6 +361,14 @@ def test_lvm_strikes_out_what_it_had_to_tell_a_pool(
     assert dead == 'lvremove --yes gvg/c2a819_1'
 
 
+def test_what_was_made_for_that_does_not_stay(boot: Boot) -> None:
+    boot.report(f'gvg/a {tags("/srv/a")}', 'gvg/manila-told-7 manila.told')
+    assert boot.run().returncode == 0
+    assert boot.calls('lvcreate', 'lvremove') == [
+        'lvremove -qq --yes @manila.told'
+    ]
+
+
 @pytest.mark.parametrize(
     ('of', 'what'),
     [('pool', ''), ('pool2', MESSAGE), ('pool', '\t\t\t\tmessages = 1\n')],

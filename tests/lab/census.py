@@ -106,9 +106,11 @@ def logical_volumes() -> list[dict[str, str]] | None:
     return lvs
 
 
-def thin_devices(lvs: list[dict[str, str]] | None) -> list[str]:
-    """Devices that thin pools have and no LV is, as ``vg/pool: number``."""
-    found = []
+def thin_devices(
+    lvs: list[dict[str, str]] | None,
+) -> dict[str, list[str] | None]:
+    """For each thin pool the devices that no LV is; None if it is silent."""
+    found: dict[str, list[str] | None] = {}
     for lv in lvs or []:
         if lv['lv_layout'] != 'thin,pool':
             continue
@@ -132,11 +134,11 @@ def thin_devices(lvs: list[dict[str, str]] | None) -> list[str]:
             )
         finally:
             said('dmsetup', 'message', target, '0', 'release_metadata_snap')
-        found += [
-            f'{vg}/{pool}: {number}'
-            for number in (numbers or '').split()
-            if number not in known
-        ]
+        found[f'{vg}/{pool}'] = (
+            None
+            if numbers is None
+            else [each for each in numbers.split() if each not in known]
+        )
     return found
 
 

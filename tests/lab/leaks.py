@@ -151,8 +151,12 @@ def compare(
     for path in _new(before, now, 'files'):
         if not _LITTER.match(path) and not living.path(path):
             yield Leak(node, 'file', path)
-    for device in _new(before, now, 'thin_devices'):
-        yield Leak(node, 'thin device', device, 'that no LV is')
+    for pool, devices in now['thin_devices'].items():
+        if devices is None:
+            yield Leak(node, 'silent', pool, 'thin_ls has no answer')
+            continue
+        for number in {*devices} - {*(before['thin_devices'].get(pool) or ())}:
+            yield Leak(node, 'thin device', f'{pool}: {number}', 'of no LV')
     for unit in _new(before, now, 'units'):
         yield Leak(node, 'unit', unit, 'failed')
     yield from _processes(node, now, living, age)

@@ -384,6 +384,14 @@ def test_nothing_is_made_where_lvm_has_told_all(
     assert boot.calls('lvcreate', 'lvremove') == []
 
 
+def test_what_lvm_has_to_tell_cannot_be_read(boot: Boot) -> None:
+    boot.report(f'gvg/a {tags("/srv/a")}')
+    (boot.state / 'notes').unlink()
+    assert boot.run().returncode == 1
+    assert boot.calls('mount')
+    assert boot.calls('lvcreate', 'lvremove') == []
+
+
 #: Of the origin of that clone.
 ORIGIN = f'gvg/a {tags("/srv/a")}'
 

@@ -29,7 +29,7 @@ EMPTY: dict[str, Any] = {
     'volumes': {},
     'snapshots': {},
     'lvs': [{'vg_name': 'gvg', 'lv_name': 'pool', 'lv_tags': ''}],
-    'thin_devices': [],
+    'thin_devices': {'gvg/pool': ['9']},
     'mounts': {'/': '/dev/root'},
     'directories': [],
     'files': ['/run/gluster'],
@@ -222,5 +222,7 @@ def test_files_units_and_silence() -> None:
 
 def test_a_thin_device_that_lvm_does_not_know() -> None:
     now = copy.deepcopy(EMPTY)
-    now['thin_devices'] = ['gvg/pool: 3']
+    now['thin_devices'] = {'gvg/pool': ['9', '3']}
     assert _kinds(now, (), ()) == {'thin device'}
+    now['thin_devices'] = {'gvg/pool': None}
+    assert _kinds(now, (), ()) == {'silent'}

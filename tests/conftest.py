@@ -34,10 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         '--fault-table',
         metavar='FILE',
-        help=(
-            'append to this file what came of each fault at each step; runs '
-            'that share it share the work'
-        ),
+        help='append to this file what came of each fault at each step',
     )
     parser.addoption(
         '--every-test',

@@ -119,24 +119,6 @@ def note_run(path: str | pathlib.Path, run: Run) -> None:
     _append(path, [(run.tier, run.release, _RUN, run.date, run.versions)])
 
 
-def claim(path: str | pathlib.Path, *words: str) -> bool:
-    """Claim a part of what several runs do that append to one file.
-
-    :param words: what they all call it by.
-    :return: whether it was not claimed before. Claims are in a file beside
-        that of the cells: who begins anew removes both.
-    """
-    row = list(words)
-    beside = pathlib.Path(path).with_suffix('.claims')
-    with open(beside, 'a+', encoding='utf-8', newline='') as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        if row in csv.reader(file):
-            return False
-        csv.writer(file, lineterminator='\n').writerow(row)
-        return True
-
-
 def _append(path: str | pathlib.Path, rows: Iterable[tuple[str, ...]]) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator='\n').writerows(rows)

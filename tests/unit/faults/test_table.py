@@ -180,14 +180,3 @@ def test_what_is_documented(tmp_path: pathlib.Path) -> None:
     assert model.splitlines()[1] == (
         'create,gl1: lvs,?,–,?,?,?,,?,done/undone'  # noqa: RUF001
     )
-
-
-def test_each_part_of_the_work_is_claimed_once(
-    tmp_path: pathlib.Path,
-) -> None:
-    path = tmp_path / 'cells.csv'
-    parts = [('create', 'gl1: lvs'), ('create', 'gl1: lvs (2)'), ('create',)]
-    assert all(table.claim(path, *part) for part in parts)
-    assert not any(table.claim(path, *part) for part in parts)
-    # Cells are a matter of their own.
-    assert not path.exists()

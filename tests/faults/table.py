@@ -200,11 +200,14 @@ def broken(cells: Iterable[Cell]) -> list[Cell]:
 
 
 def reasons(cells: Iterable[Cell]) -> dict[str, list[str]]:
-    """Give why faults do not apply: for each reason the faults."""
+    """Give why faults do not apply: for each reason the faults, sorted.
+
+    The order of the cells is another in each run.
+    """
     found: dict[str, list[str]] = {}
     for cell in cells:
         if cell.outcome == NOT_APPLICABLE:
             faults = found.setdefault(steps.stable(cell.detail), [])
             if cell.fault not in faults:
                 faults.append(cell.fault)
-    return found
+    return dict(sorted(found.items()))

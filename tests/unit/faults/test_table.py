@@ -124,6 +124,15 @@ def test_only_what_does_not_apply_has_a_reason() -> None:
     }
 
 
+def test_reasons_have_one_order_whatever_the_run() -> None:
+    cells = [
+        table.Cell('model', '10.3', 'o', 's', 'HANGS', '-', reason)
+        for reason in ('one reads', 'another writes')
+    ]
+    told = [list(table.reasons(some)) for some in (cells, cells[::-1])]
+    assert told == [['another writes', 'one reads']] * 2
+
+
 def test_every_fault_has_a_column() -> None:
     for fault in table.FAULTS:
         cell = table.Cell('model', '10.3', 'o', 's', fault.name, table.DONE)

@@ -108,13 +108,14 @@ class Guest:
 
     def running(self) -> bool:
         """Whether the guest is switched on, whoever has started it."""
-        if self._process is not None:
-            # Else its zombie would stay.
-            self._process.poll()
-        return bool(host.processes_with(*self._words))
+        return host.alive(self._process) or bool(
+            host.processes_with(*self._words)
+        )
 
     def kill(self) -> None:
         """Cut the guest's power: nothing is synced, no one is told."""
+        if host.alive(self._process):
+            self._process.kill()
         host.kill_all_with(*self._words)
         self._reap()
 

@@ -23,6 +23,7 @@ import shutil
 import signal
 import subprocess
 import time
+from typing import TypeGuard
 
 from tests.lab.errors import EXCERPT, LabError
 
@@ -116,6 +117,18 @@ def started(pid: int) -> int | None:
     # The command's name, in brackets, may itself hold blanks and brackets.
     fields = stat.rpartition(')')[2].split()
     return None if fields[0] in 'ZX' else int(fields[19])
+
+
+def alive(
+    process: subprocess.Popen[bytes] | None,
+) -> TypeGuard[subprocess.Popen[bytes]]:
+    """Whether a process that was started here runs; else it is reaped.
+
+    Who asks :func:`processes` alone may take it for dead: in the midst of an
+    exec, and it may have several, a process has neither a command line nor an
+    environment.
+    """
+    return process is not None and process.poll() is None
 
 
 def processes(file: str) -> Iterator[tuple[int, bytes]]:

@@ -146,6 +146,8 @@ class Service:
 
     def kill(self) -> None:
         """SIGKILL all its processes; dead already is fine."""
+        if host.alive(self._process):
+            self._process.kill()
         host.kill_all_marked(self._mark)
         self._reap()
 
@@ -157,9 +159,6 @@ class Service:
 
     def running(self) -> bool:
         """Whether any process of it is there, whoever has started it."""
-        if self._process is not None:
-            # Else its zombie would stay.
-            self._process.poll()
         return bool(self.pids())
 
     @property
@@ -173,7 +172,10 @@ class Service:
 
     def pids(self) -> dict[int, int]:
         """Its processes, each with its parent."""
-        return host.processes_marked(self._mark)
+        found = host.processes_marked(self._mark)
+        if host.alive(self._process):
+            found.setdefault(self._process.pid, os.getpid())
+        return found
 
     def memory(self) -> int:
         """Bytes that its processes hold, each page counted once."""

@@ -19,7 +19,6 @@ are asked of each node, side by side.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 import concurrent.futures
-import dataclasses
 import random
 import threading
 import time
@@ -27,12 +26,9 @@ from typing import TypeVar
 
 from oslo_log import log
 
-from manila_glusterfs_clone import console
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
-from manila_glusterfs_clone import lvm
-from manila_glusterfs_clone import mounts
-from manila_glusterfs_clone import remote
+from manila_glusterfs_clone import nodes
 
 LOG = log.getLogger(__name__)
 
@@ -46,48 +42,8 @@ _COMMITS = 3
 _PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
 
-class Node:
-    """One storage node, its tools, and the thin pools it should have."""
-
-    def __init__(
-        self, connection: remote.Remote, pools: Sequence[str] = ()
-    ) -> None:
-        self.remote = connection
-        self.pools = tuple(pools)
-        self.name = connection.name
-        self.console = console.Console(connection)
-        self.gluster = gluster.Gluster(self.console)
-        self.lvm = lvm.Lvm(connection)
-        self.mounts = mounts.Mounts(connection)
-        self._addresses: frozenset[str] = frozenset()
-
-    def addresses(self) -> frozenset[str]:
-        """Give the IP addresses of the node, loopback left out.
-
-        Asked once: so they are known also when the node is down.
-
-        :raises errors.Garbled: it is cut off, and what is last may be, too.
-        """
-        if not self._addresses:
-            result = self.remote.run(['hostname', '--all-ip-addresses'])
-            if not result.stdout.endswith('\n'):
-                raise errors.Garbled(self.name, result.argv, result.stdout)
-            self._addresses = frozenset(result.stdout.split())
-        return self._addresses
-
-    def close(self) -> None:
-        self.console.close()
-        self.remote.close()
-
-
-@dataclasses.dataclass(frozen=True)
-class Member:
-    """A configured node as a member of the trusted storage pool."""
-
-    node: Node
-    uuid: str
-    #: The name that the pool knows it by, and so that bricks are made with.
-    host: str
+Node = nodes.Node
+Member = nodes.Member
 
 
 class Cluster:
@@ -115,7 +71,10 @@ class Cluster:
         """
         with self._guard:
             known = dict(self._members)
-        if len(known) < len(self.nodes):
+        if any(
+            node.name not in known and not node.remote.is_known_down
+            for node in self.nodes
+        ):
             known = self._discover()
             with self._guard:
                 self._members.update(known)
@@ -127,7 +86,7 @@ class Cluster:
     def _discover(self) -> dict[str, Member]:
         views, failed = self.try_everywhere(lambda node: node.gluster.peers())
         for name, error in failed.items():
-            LOG.warning('Node %s does not tell its peers: %s', name, error)
+            LOG.warning('Node %s: could not list its peers: %s', name, error)
         hosts = {
             peer.uuid: peer.hostname
             for peers in views.values()
@@ -335,6 +294,11 @@ class Cluster:
         done, failed = self.try_everywhere(action, nodes)
         raise_any(failed)
         return done
+
+    def forget_failures(self) -> None:
+        """Ask every node again, also one that did not answer before."""
+        for node in self.nodes:
+            node.remote.forget()
 
     def close(self) -> None:
         for node in self.nodes:

@@ -46,6 +46,7 @@ from defusedxml import ElementTree as SafeTree
 
 from oslo_log import log
 
+from manila_glusterfs_clone import connection
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import remote
 
@@ -122,7 +123,7 @@ def parse_answer(text: str) -> Answer:
 class Console:
     """The gluster command line of one node."""
 
-    def __init__(self, node: remote.Remote) -> None:
+    def __init__(self, node: connection.Commands) -> None:
         self.name = node.name
         self._node = node
         self._writing = threading.BoundedSemaphore(_WRITING)

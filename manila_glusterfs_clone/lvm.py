@@ -25,8 +25,8 @@ import json
 import re
 from typing import Any
 
+from manila_glusterfs_clone import connection
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import remote
 
 _REPORT = (
     'vg_name',
@@ -140,7 +140,7 @@ def _words(text: str) -> frozenset[str]:
 class Lvm:
     """The LVM of one node."""
 
-    def __init__(self, node: remote.Remote) -> None:
+    def __init__(self, node: connection.Commands) -> None:
         self._node = node
 
     def volumes(

@@ -18,6 +18,7 @@ import dataclasses
 import json
 import re
 
+from manila_glusterfs_clone import connection
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import remote
 
@@ -71,7 +72,7 @@ def parse_findmnt(text: str) -> tuple[Mount, ...]:
 class Mounts:
     """The file systems of one node."""
 
-    def __init__(self, node: remote.Remote) -> None:
+    def __init__(self, node: connection.Commands) -> None:
         self._node = node
 
     def all(self) -> tuple[Mount, ...]:

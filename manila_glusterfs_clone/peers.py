@@ -42,6 +42,8 @@ def require_all_connected(nodes: cluster.Cluster) -> None:
             f'bring the node back ("gluster peer status" tells what it is '
             f'taken for) and try again'
         )
+    # A node that was down may be back: its peers see it.
+    nodes.forget_failures()
 
 
 def _age(node: cluster.Node) -> int | None:

@@ -53,6 +53,9 @@ def require_no_stray_bricks(
         # One that was away ever since the service started may be any.
         known = {member.node for member in members}
         asked += [node for node in nodes.nodes if node not in known]
+    for node in asked:
+        # It may be back, with bricks that run by the rules of before.
+        node.remote.forget()
     done, failed = nodes.try_everywhere(lambda node: node.mounts.all(), asked)
     alive |= set(done) | {
         name

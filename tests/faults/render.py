@@ -11,8 +11,9 @@
 # under the License.
 """The table of faults as text for a terminal, and for the documentation."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import csv
+import itertools
 import pathlib
 
 from tests.faults import kinds
@@ -63,6 +64,10 @@ What stands in a cell:
 
 A step that an operation has several times is one row: what became of it each
 time is told with a slash between.
+
+The last column counts clients that were disturbed: that were thrown out, or
+saw an error, though a rule admits them before and after the operation. In the
+model there is a client of each share; on a cluster one writes all the time.
 
 On the clusters, each step of the clone and of its deletion has each of the
 first six faults on one of the releases, where that is another one than at the
@@ -125,11 +130,8 @@ def _table(
     columns: Sequence[kinds.Fault | kinds.Variant],
 ) -> Iterator[str]:
     rows = table.rows(cells)
-    lines = [
-        [step, *(table.word(row.get(fault.name, ())) for fault in columns)]
-        for (_, step), row in rows.items()
-    ]
-    heads = ['', *(_SHORT[fault] for fault in columns)]
+    lines = [[step, *_words(row, columns)] for (_, step), row in rows.items()]
+    heads = ['', *(_SHORT[fault] for fault in columns), 'disturbed']
     widths = [
         max(map(len, column)) for column in zip(heads, *lines, strict=True)
     ]
@@ -143,6 +145,16 @@ def _table(
     yield ''
     for fault in columns:
         yield f'{_SHORT[fault]:>{max(map(len, heads))}}: {fault.value}'
+
+
+def _words(
+    row: Mapping[str, Iterable[table.Cell]],
+    columns: Iterable[kinds.Fault | kinds.Variant],
+) -> Iterator[str]:
+    """Return what stands in a row: an outcome per fault, and the count."""
+    for fault in columns:
+        yield table.word(row.get(fault.name, ()))
+    yield table.disturbed(itertools.chain(*row.values()))
 
 
 def _line(words: Iterable[str], widths: Iterable[int]) -> str:
@@ -169,7 +181,8 @@ def _counts(cells: Sequence[table.Cell]) -> str:
     told = ', '.join(f'{number} {word}' for word, number in counted.items())
     return (
         f'{sum(counted.values())} cells: {told}; {without} do not apply, '
-        f'{left_out} {table.NOT_TRIED}'
+        f'{left_out} {table.NOT_TRIED}; '
+        f'{table.disturbed(cells) or 0} clients disturbed'
     )
 
 
@@ -202,7 +215,7 @@ def document(
                 continue
             name = f'{tier}-{release}-{columns.__name__.lower()}s.csv'
             _write(files / name, chosen, tuple(columns))
-            parts.append(_csv_table(f'faults/{name}', len(columns)))
+            parts.append(_csv_table(f'faults/{name}', len(columns) + 1))
         reasons = [
             f'* {", ".join(_fault(name).value for name in faults)}: {reason}'
             for reason, faults in table.reasons(found).items()
@@ -236,7 +249,7 @@ def _write(
 ) -> None:
     with open(path, 'w', encoding='utf-8', newline='') as file:
         out = csv.writer(file, lineterminator='\n')
-        out.writerow(['Operation', 'Step', *(f.value for f in columns)])
+        heads = (fault.value for fault in columns)
+        out.writerow(['Operation', 'Step', *heads, 'clients disturbed'])
         for (operation, step), row in table.rows(cells).items():
-            words = (table.word(row.get(f.name, ())) for f in columns)
-            out.writerow([operation, step, *words])
+            out.writerow([operation, step, *_words(row, columns)])

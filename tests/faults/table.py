@@ -20,6 +20,7 @@ import dataclasses
 import fcntl
 import io
 import pathlib
+from typing import Any
 
 from tests.faults import kinds
 from tests.faults import steps
@@ -84,6 +85,8 @@ class Cell:
     outcome: str
     #: In full what is wrong, or why the fault does not apply.
     detail: str = ''
+    #: How many clients lost access though their rule stays.
+    disturbed: int = 0
 
     def __post_init__(self) -> None:
         if self.outcome not in OUTCOMES:
@@ -129,7 +132,13 @@ def _append(path: str | pathlib.Path, rows: Iterable[tuple[str, ...]]) -> None:
 
 def read(*paths: str | pathlib.Path) -> list[Cell]:
     """Read the cells of files, in their order."""
-    return [Cell(*row) for row in _rows(paths) if row[2] != _RUN]
+    return [_cell(*row) for row in _rows(paths) if row[2] != _RUN]
+
+
+def _cell(*row: str) -> Cell:
+    values: list[Any] = [*row]
+    values[7:] = map(int, row[7:])
+    return Cell(*values)
 
 
 def read_runs(*paths: str | pathlib.Path) -> list[Run]:
@@ -195,8 +204,14 @@ def counts(cells: Iterable[Cell]) -> dict[str, int]:
 
 
 def broken(cells: Iterable[Cell]) -> list[Cell]:
-    """Give what is broken."""
-    return [cell for cell in cells if cell.outcome == BROKEN]
+    """Return the cells that are broken, or that disturbed a client."""
+    return [cell for cell in cells if cell.outcome == BROKEN or cell.disturbed]
+
+
+def disturbed(cells: Iterable[Cell]) -> str:
+    """Return how many clients were disturbed; '' if nothing was tried."""
+    tried = [cell.disturbed for cell in cells if cell.tried]
+    return str(sum(tried)) if tried else ''
 
 
 def reasons(cells: Iterable[Cell]) -> dict[str, list[str]]:

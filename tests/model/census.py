@@ -36,6 +36,8 @@ class Share:
     data: str = ''
     #: What ``auth.allow`` should be.
     allow: str = '0.0.0.0'
+    #: Who is admitted by a rule that stays: nothing may disturb them.
+    kept: set[str] = dataclasses.field(default_factory=set)
 
     @property
     def volume(self) -> str:
@@ -48,6 +50,7 @@ def problems(
     """Give what is left over, and what is not whole."""
     pool.glusterd.settle()
     return [
+        *map(str, pool.observer.disturbances),
         *_gluster(pool, shares, snapshots),
         *(
             problem

@@ -123,7 +123,8 @@ class Process:
         if not node.up:
             self.pool.time.advance(CONNECT_TIMEOUT)
             raise errors.Down(node.name, 'no route to host')
-        answer = action(faults.LEFT.get(fault))
+        with self.pool.observer.command(str(step), is_read=step.is_read):
+            answer = action(faults.LEFT.get(fault))
         if fault in _KILLED:
             self.dead = True
             raise Killed

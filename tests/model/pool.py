@@ -22,8 +22,8 @@ from tests.model import clock
 from tests.model import glusterd
 from tests.model import lvm
 from tests.model import node as nodes
+from tests.model import observer
 from tests.model import state as states
-from tests.model import volumes
 
 
 class Pool:
@@ -46,13 +46,17 @@ class Pool:
         self.glusterd = glusterd.Glusterd(self.state, self.time)
         #: Held by what is done on a node, but not by gluster's waits.
         self.guard = threading.RLock()
+        #: Records whom the driver disturbs.
+        self.observer = observer.Observer(self.state)
 
     def __getstate__(self) -> dict[str, object]:
-        return {k: v for k, v in vars(self).items() if k != 'guard'}
+        unkept = ('guard', 'observer')
+        return {k: v for k, v in vars(self).items() if k not in unkept}
 
     def __setstate__(self, kept: dict[str, object]) -> None:
         vars(self).update(kept)
         self.guard = threading.RLock()
+        self.observer = observer.Observer(self.state)
 
     # -- power
 
@@ -88,11 +92,14 @@ class Pool:
         """Have a client mount a volume; tell whether it is let in."""
         found = self.state.volumes[volume]
         if found.status != 'Started' or not all(
-            volumes.admits(found.as_on(brick.node), address)
+            states.admits(found.as_on(brick.node), address)
             for brick in found.bricks
         ):
             return False
-        self.state.clients.append(states.Client(address, volume))
+        client = states.Client(address, volume)
+        # One that is being thrown out makes another connection.
+        if client not in self.state.clients:
+            self.state.clients.append(client)
         return True
 
     def mounted(self, volume: str) -> set[str]:

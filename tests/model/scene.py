@@ -34,8 +34,8 @@ def _id(number: int) -> str:
 
 
 ORIGIN, SNAPSHOT, OTHER, NEW, NEXT = map(_id, range(1, 6))
-ALLOWED = '10.0.0.7'
-REVOKED = '10.0.0.9'
+#: Its rule stays, whatever is done; a new rule; one that goes.
+KEPT, ALLOWED, REVOKED = '10.0.0.5', '10.0.0.7', '10.0.0.9'
 
 #: Seconds after which all that goes on by itself has come to its end.
 SETTLED = 300.0
@@ -90,8 +90,8 @@ OPERATIONS = [
         table.DELETED,
     ),
     _repeated('extend', lambda m: m.extend(OTHER, 3)),
-    _repeated('allow access', lambda m: m.allow(OTHER, ALLOWED)),
-    _repeated('deny access', lambda m: m.allow(ORIGIN)),
+    _repeated('allow access', lambda m: m.allow(OTHER, KEPT, ALLOWED)),
+    _repeated('deny access', lambda m: m.allow(ORIGIN, KEPT)),
     _repeated('delete snapshot', lambda m: m.delete_snapshot(SNAPSHOT)),
     _repeated('delete a clone', lambda m: m.delete(OTHER)),
     _repeated('delete an origin', _delete_origin),
@@ -118,13 +118,13 @@ class Scene:
         with service.in_time_of(pool), service.in_turn():
             manila = service.Service(link.Process(pool))
             manila.create(ORIGIN)
-            manila.allow(ORIGIN, REVOKED)
+            manila.allow(ORIGIN, KEPT, REVOKED)
             manila.write(ORIGIN, 'in the snapshot')
             manila.snapshot(SNAPSHOT, ORIGIN)
             manila.write(ORIGIN, 'after the snapshot')
             manila.clone(OTHER, SNAPSHOT, 2)
+            manila.allow(OTHER, KEPT)
             manila.check()
-            assert pool.mount(REVOKED, manila.shares[ORIGIN].volume)
         self.release = release
         self._manila = manila
         self._pool = pickle.dumps(pool)
@@ -148,12 +148,22 @@ class Scene:
 
     def attempt(
         self, operation: Operation, index: int, fault: faults.AnyFault
-    ) -> tuple[str, str]:
+    ) -> tuple[str, str, int]:
         """Have a step go wrong, and recover as in life.
 
-        :return: the outcome, and what is wrong if it is broken.
+        :return: the outcome, what is wrong if it is broken, and how many
+            clients were disturbed.
         """
         manila = self.again((index, fault))
+        outcome, detail = self._attempt(manila, operation, fault)
+        return outcome, detail, len(manila.pool.observer.disturbances)
+
+    def _attempt(
+        self,
+        manila: service.Service,
+        operation: Operation,
+        fault: faults.AnyFault,
+    ) -> tuple[str, str]:
         pool = manila.pool
         with service.in_time_of(pool), service.in_turn():
             said = ''

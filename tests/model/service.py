@@ -143,6 +143,14 @@ class Service:
         self.backend = open_backend(process, **changes)
         self.shares: dict[str, census.Share] = {}
         self.snapshots: dict[str, tuple[str, int, str]] = {}
+        name = settings(self.pool, **changes).backend
+        self.pool.observer.entitled[name] = self._entitled
+
+    def _entitled(self, volume: str, address: str) -> bool:
+        return any(
+            share.volume == volume and address in share.kept
+            for share in self.shares.values()
+        )
 
     def create(self, share: str, size: int = 1) -> gluster.Volume:
         made = self.backend.shares.create(
@@ -171,6 +179,8 @@ class Service:
         self.shares[share].size = size
 
     def delete(self, share: str) -> None:
+        if share in self.shares:
+            self.shares[share].kept.clear()
         self.backend.shares.delete(share)
         self.shares.pop(share, None)
 
@@ -180,19 +190,21 @@ class Service:
         del self.snapshots[snapshot]
 
     def allow(self, share: str, *addresses: str) -> dict[str, str]:
-        """Let exactly these addresses mount."""
+        """Let exactly these addresses mount; all of them do."""
         rules = [native.Rule(a, 'ip', a, 'rw') for a in addresses]
         before = self.shares[share].allow.split(',')
+        self.shares[share].kept &= {*addresses}
         refused = self.backend.shares.update_access(
             share,
             [rule for rule in rules if rule.access_to in before],
             [rule for rule in rules if rule.access_to not in before],
             revoking=not {'0.0.0.0', *addresses} >= {*before},
         )
-        self.shares[share].allow = (
-            ','.join(sorted(a for a in addresses if a not in refused))
-            or '0.0.0.0'
-        )
+        granted = sorted(a for a in addresses if a not in refused)
+        self.shares[share].allow = ','.join(granted) or '0.0.0.0'
+        self.shares[share].kept.update(granted)
+        for address in granted:
+            self.pool.mount(address, self.shares[share].volume)
         return refused
 
     def write(self, share: str, data: str) -> None:

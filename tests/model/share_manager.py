@@ -17,6 +17,7 @@ it. What Manila then has in its database is what a user would see.
 """
 
 from collections.abc import Mapping
+import ipaddress
 import pathlib
 from typing import Any
 
@@ -25,6 +26,7 @@ from manila import context
 from manila import db
 from manila.db.sqlalchemy import api as db_api
 from manila.db.sqlalchemy import models
+from manila import exception
 from manila import rpc
 from manila.share import manager
 from oslo_config import cfg
@@ -177,6 +179,26 @@ class Manila:
         )
         self.manager.update_access(self.context, self.instance(share))
         return str(rule['id'])
+
+    def entitled(self, volume: str, address: str) -> bool:
+        """Return whether a rule that stays admits an address to a share."""
+        try:
+            instance = db.share_instance_get(
+                self.context, volume.removeprefix('manila-')
+            )
+        except exception.NotFound:
+            return False
+        if instance['status'] == 'deleting':
+            return False
+        return any(
+            mapping['state'] in ('active', 'applying')
+            and mapping['access_type'] == 'ip'
+            and ipaddress.ip_address(address)
+            in ipaddress.ip_network(mapping['access_to'], strict=False)
+            for mapping in db.share_access_get_all_for_instance(
+                self.context, instance['id']
+            )
+        )
 
     def deny(self, share: str, rule: str) -> None:
         for mapping in self._mappings(share):

@@ -19,6 +19,7 @@ left out of a change.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 import dataclasses
 import random
+import re
 import uuid
 
 from tests.model import clock
@@ -281,6 +282,28 @@ class State:
 
     # -- clients
 
+    def served(self) -> set[tuple[str, str]]:
+        """Return the address and volume of each client that is served.
+
+        A client of several copies needs more than half of them.
+        """
+        return {
+            (client.address, client.volume)
+            for client in self.clients
+            if client.ends is None and self._serves(client)
+        }
+
+    def _serves(self, client: Client) -> bool:
+        volume = self.volumes.get(client.volume)
+        if volume is None or volume.status != 'Started':
+            return False
+        serving = sum(
+            self.online(volume, brick)
+            and admits(volume.as_on(brick.node), client.address)
+            for brick in volume.bricks
+        )
+        return serving > volume.copies // 2
+
     def settle_clients(self) -> None:
         """Throw out those whose time has come."""
         self.clients = [
@@ -304,6 +327,26 @@ class State:
         left = self.mishaps.get(name, 0)
         self.mishaps[name] = max(0, left - 1)
         return left > 0
+
+
+def admits(volume: Volume, address: str) -> bool:
+    """Return whether a client may mount, by its address.
+
+    A prefix length is misread but for 8, 16 and 24: ``/32`` admits all.
+    """
+    if volume.options.get('client.ssl') == 'on':
+        return False
+    for entry in volume.options.get('auth.allow', '*').split(','):
+        network, _, prefix = entry.partition('/')
+        if prefix in ('8', '16', '24'):
+            octets = int(prefix) // 8
+            if network.split('.')[:octets] == address.split('.')[:octets]:
+                return True
+        elif prefix or re.fullmatch(
+            entry.replace('.', r'\.').replace('*', '.*'), address
+        ):
+            return True
+    return False
 
 
 def inherited(options: Mapping[str, str]) -> dict[str, str]:

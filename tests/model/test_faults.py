@@ -42,9 +42,9 @@ def cells(
     for index, step in enumerate(scene.steps(operation)):
         reason = faults.why_not(fault, step)
         if reason:
-            outcome, detail = table.NOT_APPLICABLE, reason
+            outcome, detail, disturbed = table.NOT_APPLICABLE, reason, 0
         else:
-            outcome, detail = scene.attempt(operation, index, fault)
+            outcome, detail, disturbed = scene.attempt(operation, index, fault)
         if outcome == table.BROKEN:
             detail = f'step {index}, {step}\n{detail}'
         found.append(
@@ -56,6 +56,7 @@ def cells(
                 fault.name,
                 outcome,
                 detail,
+                disturbed,
             )
         )
     return found

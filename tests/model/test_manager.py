@@ -41,12 +41,20 @@ class Cloud(share_manager.Manila):
         super().__init__(BACKEND, service.THIN_POOL, share_type)
         self.pool = pool
         self.process = link.Process(pool)
+        pool.observer.entitled[BACKEND] = self.entitled
 
     def start(self) -> None:
         self.process = link.Process(self.pool)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(remote, 'Remote', self.process.connect)
             super().start()
+
+    def allow(self, share: str, kind: str, to: str) -> str:
+        """Add an access rule; have the client that it admits mount."""
+        rule = super().allow(share, kind, to)
+        if self.rules(share)[rule] == 'active' and kind == 'ip':
+            self.pool.mount(to, f'manila-{self.instance(share)}')
+        return rule
 
     def check(self, *shares: str) -> None:
         """Fail if there is more than, or not all of, these shares."""

@@ -23,6 +23,7 @@ from unittest import mock
 import pytest
 
 from manila_glusterfs_clone.access import eviction
+from manila_glusterfs_clone.access import native
 from manila_glusterfs_clone import bricks
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import mounts
@@ -118,7 +119,26 @@ def _on_the_writer(right: Any) -> Any:
     return write
 
 
+def _close_first(right: Any) -> Any:
+    def apply(self: Any, name: str, rules: Any, **more: Any) -> Any:
+        """Admit nobody for a moment."""
+        if more['revoking']:
+            right(self, name, (), revoking=False)
+        return right(self, name, rules, **more)
+
+    return apply
+
+
 PLANTS = [
+    Plant(
+        'a volume is closed for a moment when a rule is revoked',
+        native.NativeAccess,
+        'apply',
+        _close_first,
+        'deny access',
+        Fault.REFUSED,
+        'lost manila-',
+    ),
     Plant(
         'one LV is forgotten',
         bricks,

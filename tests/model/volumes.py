@@ -341,30 +341,10 @@ class Volumes:
         """Have bricks look at their clients again, as at each change."""
         for client in self._state.clients:
             if client.volume == volume.name and not any(
-                admits(volume.as_on(brick.node), client.address)
+                states.admits(volume.as_on(brick.node), client.address)
                 for brick in volume.bricks
             ):
                 client.ends = self._state.time.now + _EVICTION
-
-
-def admits(volume: states.Volume, address: str) -> bool:
-    """Whether a client may mount, by its address.
-
-    A prefix length is misread but for 8, 16 and 24: ``/32`` admits all.
-    """
-    if volume.options.get('client.ssl') == 'on':
-        return False
-    for entry in volume.options.get('auth.allow', '*').split(','):
-        network, _, prefix = entry.partition('/')
-        if prefix in ('8', '16', '24'):
-            octets = int(prefix) // 8
-            if network.split('.')[:octets] == address.split('.')[:octets]:
-                return True
-        elif prefix or re.fullmatch(
-            entry.replace('.', r'\.').replace('*', '.*'), address
-        ):
-            return True
-    return False
 
 
 def admits_name(volume: states.Volume, common_name: str) -> bool:

@@ -11,6 +11,7 @@
 # under the License.
 """Names of steps stay the same; a table tells what its cells say."""
 
+import dataclasses
 import pathlib
 
 import pytest
@@ -147,10 +148,25 @@ def test_what_is_shown() -> None:
     assert 'killed>: a read has no effect' in shown
     assert (
         '3 cells: 1 done, 1 undone, 0 deleted, 1 repeated, 0 remedied, '
-        '0 BROKEN; 1 do not apply, 1 not tried\n'
+        '0 BROKEN; 1 do not apply, 1 not tried; 0 clients disturbed\n'
     ) in shown
     assert f'    gl2: LV manila-{ID} is left over\n    more' in shown
     assert shown.endswith('4 cells, 1 of them broken\n')
+
+
+def test_a_disturbed_client_makes_a_cell_broken(
+    tmp_path: pathlib.Path,
+) -> None:
+    disturbing = dataclasses.replace(CELLS[1], disturbed=2)
+    path = tmp_path / 'cells.csv'
+    table.append(path, [*CELLS, disturbing])
+    cells = table.read(path)
+    assert cells[-1] == disturbing
+    assert table.broken(cells) == [disturbing]
+    assert table.disturbed(cells) == '2'
+    assert table.disturbed(cells[:1]) == '0'
+    assert table.disturbed([CELLS[2], NOT_TRIED]) == ''
+    assert '2 clients disturbed' in render.show(cells, [])
 
 
 def test_the_exit_status_tells_of_what_is_broken(
@@ -187,5 +203,5 @@ def test_what_is_documented(tmp_path: pathlib.Path) -> None:
         assert f':file: faults/{file}\n' in text
     model = (tmp_path / 'faults' / 'model-10.3-faults.csv').read_text()
     assert model.splitlines()[1] == (
-        'create,gl1: lvs,?,–,?,?,?,,?,done/undone'  # noqa: RUF001
+        'create,gl1: lvs,?,–,?,?,?,,?,done/undone,0'  # noqa: RUF001
     )

@@ -1,0 +1,87 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Who is disturbed: clients that lose what they may go on using.
+
+The observer of a pool looks at all clients before and after each remote
+command of a driver. A client that was served before and is not served after
+it was disturbed by that command, if a rule of its share still admits it. What
+else happens to clients, a power cut or an operator's own command, is not the
+driver's doing and is not recorded.
+"""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import dataclasses
+import threading
+
+from tests.model import state as states
+
+#: Whether a rule that stays admits an address to a volume.
+Entitled = Callable[[str, str], bool]
+
+
+@dataclasses.dataclass(frozen=True)
+class Disturbance:
+    """A client that lost access though its rule stays."""
+
+    address: str
+    volume: str
+    #: The remote command after which it was not served.
+    step: str
+
+    def __str__(self) -> str:
+        return f'{self.address} lost {self.volume} after {self.step}'
+
+
+class Observer:
+    """Watches the clients of a pool."""
+
+    def __init__(self, state: states.State) -> None:
+        self.disturbances: list[Disturbance] = []
+        #: By the name of the back end whose shares it knows.
+        self.entitled: dict[str, Entitled] = {}
+        self._state = state
+        self._served: set[tuple[str, str]] = set()
+        #: How many commands are under way.
+        self._running = 0
+        self._guard = threading.RLock()
+
+    @contextlib.contextmanager
+    def command(self, step: str, *, is_read: bool) -> Iterator[None]:
+        """Carry out a remote command; record whom it disturbs.
+
+        :param is_read: the command changes nothing; nobody is looked at.
+        """
+        if is_read or not self._state.clients:
+            yield
+            return
+        with self._guard:
+            if not self._running:
+                self._served = self._state.served()
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._running -= 1
+                served = self._state.served()
+                lost, self._served = self._served - served, served
+                for address, volume in sorted(lost):
+                    if self._is_entitled(volume, address):
+                        self.disturbances.append(
+                            Disturbance(address, volume, step)
+                        )
+
+    def _is_entitled(self, volume: str, address: str) -> bool:
+        return any(
+            entitled(volume, address) for entitled in self.entitled.values()
+        )

@@ -269,14 +269,19 @@ def remount(node: cluster.Node, lv: lvm.LogicalVolume) -> None:
 def reclaim(
     node: cluster.Node,
     unwanted: Callable[[lvm.LogicalVolume], bool],
+    keep: Callable[[Inventory, lvm.LogicalVolume], bool],
     pools: Collection[str] | None = None,
 ) -> int:
     """Unmount and remove the LVs that are unwanted, and their mount points.
+
+    Called by :func:`~manila_glusterfs_clone.ownership.reclaim` alone, which
+    asks glusterd what is in use.
 
     Only to be called when glusterd no longer knows the volume: glusterd 11
     does not start while a volume's brick is missing. So that it is forgotten
     also after a power cut, that is first written to disk.
 
+    :param keep: asked before each is removed; whether it is to stay.
     :param pools: those they may lie in, as ``vg/thinpool``; None for all.
     :return: how many there were.
     :raises errors.InUse: one is.
@@ -288,6 +293,8 @@ def reclaim(
     if found:
         node.mounts.sync(GLUSTERD)
     for lv in found:
+        if keep(seen, lv):
+            continue
         targets = list(seen.targets(lv))
         for target in targets:
             _unmount(node, target)

@@ -37,6 +37,7 @@ from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import ownership
 from manila_glusterfs_clone import peers
 from manila_glusterfs_clone import pools
 from manila_glusterfs_clone import saga
@@ -248,20 +249,24 @@ class Shares:
                     f'that says the same restart glusterd there before',
                 )
 
-        def reclaim(node: cluster.Node) -> None:
-            pools_there = (
-                None if pools_of is None else pools_of.get(node.name, ())
-            )
-            if not bricks.reclaim(
-                node, lambda lv: tag in lv.tags, pools_there
-            ):
-                # Its mount point may be there all the same.
-                bricks.remove_mount_point(node, target)
-
         # All of them first: one that still has it gives it to the others, and
         # glusterd 11 does not start without the bricks of a clone.
         self._cluster.everywhere(require_forgotten)
-        self._cluster.everywhere(reclaim)
+        found, kept = ownership.reclaim(
+            self._cluster, lambda node, lv: tag in lv.tags, pools_of
+        )
+        for user in sorted({user.name for user in kept}):
+            LOG.warning(
+                'Share %s: %s uses logical volumes with its tag, which was '
+                'changed by hand; they stay, and get the tags of that',
+                share_id,
+                user,
+            )
+        # Its mount point may be there all the same.
+        self._cluster.everywhere(
+            lambda node: bricks.remove_mount_point(node, target),
+            [node for node in self._cluster.nodes if not found[node.name]],
+        )
 
     def _forget(self, line: gluster.Gluster, name: str) -> None:
         peers.await_started(self._cluster)
@@ -270,7 +275,7 @@ class Shares:
     def _claim(
         self, share_id: str, volume: gluster.Volume
     ) -> dict[str, set[str]]:
-        """Tag LVs that nobody tagged yet, as those that glusterd made.
+        """Tag the LVs of all bricks, as those that glusterd made.
 
         Once the volume is deleted, nothing else tells whose they are.
 
@@ -283,17 +288,22 @@ class Shares:
 
         def claim(node: cluster.Node, path: str) -> None:
             lvs = node.lvm.volumes()
-            made = bricks.of_volume(lvs, volume.hex_id)
-            own = {*made, *(lv for lv in lvs if tag in lv.tags)}
-            if not own:
+            where = names.brick_tags(share_id, path.rpartition('/')[0])
+            marked = {lv for lv in lvs if tag in lv.tags}
+            holding = {
+                lv
+                for lv in lvs
+                if ownership.is_named(lv, path) or where <= lv.tags
+            }
+            if not holding:
                 bricks.require_pools(node, lvs)
                 place = bricks.inventory(node).place(path)
-                own = {place.lv} if place is not None else set()
-            pools_of[node.name] = {lv.pool_name for lv in own if lv.pool}
-            bare = [lv.full_name for lv in own if tag not in lv.tags]
-            if bare:
-                where = names.mount_tag(path.rpartition('/')[0])
-                node.lvm.add_tags(bare, [tag, where])
+                holding = {place.lv} if place is not None else set()
+            pools_of[node.name] = {
+                lv.pool_name for lv in marked | holding if lv.pool
+            }
+            for lv in holding:
+                ownership.set_tags(node, lv, where)
 
         self._volumes.on_bricks(volume, claim)
         return pools_of

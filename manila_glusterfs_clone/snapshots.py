@@ -26,6 +26,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import ownership
 from manila_glusterfs_clone import peers
 from manila_glusterfs_clone import pools
 from manila_glusterfs_clone import saga
@@ -221,15 +222,19 @@ class Snapshots:
                     f'and delete it again',
                 )
 
-        def reclaim(node: cluster.Node) -> None:
-            pools_there = (
-                None if pools_of is None else pools_of.get(node.name, ())
-            )
-            bricks.reclaim(node, lambda lv: tag in lv.tags, pools_there)
-
         # All of them first: one that still has it gives it to the others.
         self._cluster.everywhere(require_forgotten)
-        self._cluster.everywhere(reclaim)
+        _, kept = ownership.reclaim(
+            self._cluster, lambda node, lv: tag in lv.tags, pools_of
+        )
+        for user in sorted({user.name for user in kept}):
+            LOG.warning(
+                'Snapshot %s: %s uses its logical volumes, as it was restored '
+                'by hand or tags were changed; they stay, and only the mark '
+                'of the snapshot is removed',
+                name,
+                user,
+            )
 
     def disown(self, snapshot_id: str) -> None:
         """Leave a snapshot to whoever manages it from now on, as it is.

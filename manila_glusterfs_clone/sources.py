@@ -38,6 +38,7 @@ from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import lvm
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import ownership
 from manila_glusterfs_clone import peers
 
 LOG = log.getLogger(__name__)
@@ -180,58 +181,17 @@ class Sources:
                 and bricks.volume_hex_of(lv.origin) == source
             )
         )
-        if any(bare.values()):
-            self._see_to(bare)
-
-    def _see_to(
-        self, bare: Mapping[str, tuple[lvm.LogicalVolume, ...]]
-    ) -> None:
-        snapshots = self._cluster.read(lambda line: line.snapshots())
-        taken = {snapshot.hex_id for snapshot in snapshots.values()}
-
-        def see_to(node: cluster.Node) -> None:
-            # What this very node knows: another may have missed something.
-            volumes = {
-                volume.hex_id: volume
-                for volume in (
-                    *self._cluster.read(lambda line: line.volumes()).values(),
-                    *node.gluster.volumes().values(),
-                )
-            }
-            orphans = set()
-            for lv in bare[node.name]:
-                hex_id = bricks.volume_hex_of(lv.name)
-                if hex_id in volumes:
-                    self._tag(node, lv, volumes[hex_id])
-                elif hex_id not in taken:
-                    orphans.add(lv.full_name)
-            if orphans:
-                LOG.warning(
-                    'On node %s a clone that failed left %s',
-                    node.name,
-                    ', '.join(sorted(orphans)),
-                )
-                bricks.reclaim(node, lambda lv: lv.full_name in orphans)
-
-        self._cluster.everywhere(
-            see_to, [node for node in self._cluster.nodes if bare[node.name]]
+        if not any(bare.values()):
+            return
+        # Those that a volume has are kept, and tagged as its bricks.
+        full_names = {
+            node: {lv.full_name for lv in lvs} for node, lvs in bare.items()
+        }
+        ownership.reclaim(
+            self._cluster,
+            lambda node, lv: lv.full_name in full_names[node.name],
+            on=[node for node in self._cluster.nodes if bare[node.name]],
         )
-
-    def _tag(
-        self,
-        node: cluster.Node,
-        lv: lvm.LogicalVolume,
-        volume: gluster.Volume,
-    ) -> None:
-        share_id = names.share_of_name(volume.name)
-        if share_id is None:
-            return  # somebody else's clone of ours
-        for brick in volume.bricks:
-            if self._cluster.member(brick.node_uuid).node is node:
-                tags = names.brick_tags(
-                    share_id, brick.path.rpartition('/')[0]
-                )
-                node.lvm.add_tags([lv.full_name], tags)
 
     def tidy(self, origins: set[str] | None = None) -> None:
         """Settle all that nobody is at work on; what fails is logged.

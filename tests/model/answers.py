@@ -78,6 +78,21 @@ def snapshot_done(what: str, snapshot: states.Snapshot) -> str:
     )
 
 
+def snapshot_restored(volume: states.Volume, snapshot: states.Snapshot) -> str:
+    """Answer ``snapshot restore`` with names and ids."""
+    return document(
+        tag(
+            'snapRestore',
+            tag('volume', leaf('name', volume.name), leaf('uuid', volume.id)),
+            tag(
+                'snapshot',
+                leaf('name', snapshot.name),
+                leaf('uuid', snapshot.id),
+            ),
+        )
+    )
+
+
 def pool_list(state: states.State, asked: str) -> str:
     peers = []
     for node in state.nodes.values():

@@ -38,6 +38,8 @@ class Share:
     allow: str = '0.0.0.0'
     #: Who is admitted by a rule that stays: nothing may disturb them.
     kept: set[str] = dataclasses.field(default_factory=set)
+    #: What were its bricks before snapshots were restored into it.
+    former: list[states.Brick] = dataclasses.field(default_factory=list)
 
     @property
     def volume(self) -> str:
@@ -112,6 +114,17 @@ def _node(
         mounts.add((brick.mount, lv))
         paths.add(brick.path)
         directories |= {brick.mount, brick.mount.rpartition('/')[0]}
+        for former in share.former:
+            if former.node != node.name:
+                continue
+            lv = former.lv or share.volume
+            lvs[lv] = {
+                'manila.brick',
+                f'manila.share={share.id}',
+                f'manila.mount={former.mount}',
+            }
+            mounts.add((former.mount, lv))
+            directories |= {former.mount, former.mount.rpartition('/')[0]}
     for snapshot_id in snapshots:
         snapshot = pool.state.snapshots.get(f'manila-snap-{snapshot_id}')
         brick = snapshot.volume.brick_on(node.name) if snapshot else None

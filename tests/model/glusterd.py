@@ -79,6 +79,7 @@ class Glusterd:
             ('snapshot', 'clone'): self._snapshot.clone,
             ('snapshot', 'config'): self._snapshot.config,
             ('snapshot', 'delete'): self._snapshot.delete,
+            ('snapshot', 'restore'): self._snapshot.restore,
         }
 
     def __getstate__(self) -> tuple[states.State, clock.Clock]:
@@ -214,7 +215,7 @@ class Glusterd:
             return (f'{rest[0]}_vol', f'{first}_snap')
         if verb == 'clone':
             return (f'{first}_vol', f'{rest[0]}_snap')
-        if verb == 'delete' and first in self.state.snapshots:
+        if verb in ('delete', 'restore') and first in self.state.snapshots:
             origin = self.state.snapshots[first].origin
             return (f'{origin}_vol', f'{first}_snap')
         return (f'{first}_snap',)

@@ -189,6 +189,24 @@ class Service:
         self.backend.snapshots.delete(snapshot, share)
         del self.snapshots[snapshot]
 
+    def gluster(self, *words: str) -> None:
+        """Have an operator give a command to glusterd, and see it done."""
+        answer = self.pool.glusterd.ask(self.pool.nodes['gl1'], words)
+        assert '<opRet>0</opRet>' in answer, answer
+
+    def restore(self, snapshot: str) -> None:
+        """Have an operator restore a snapshot by hand, which consumes it."""
+        share_id, size, data = self.snapshots.pop(snapshot)
+        share = self.shares[share_id]
+        volume = self.pool.state.volumes[share.volume]
+        share.former += volume.bricks
+        self.gluster('volume', 'stop', share.volume)
+        self.gluster('snapshot', 'restore', f'manila-snap-{snapshot}')
+        self.gluster('volume', 'start', share.volume)
+        self.pool.time.advance(5.0)
+        share.size, share.data = size, data
+        share.allow = volume.options['auth.allow']
+
     def allow(self, share: str, *addresses: str) -> dict[str, str]:
         """Let exactly these addresses mount; all of them do."""
         rules = [native.Rule(a, 'ip', a, 'rw') for a in addresses]

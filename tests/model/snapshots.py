@@ -202,6 +202,35 @@ class Snapshots:
                 node.lvm.drop(brick.lv)
             self._state.drop_snap_directories(node, made)
 
+    def restore(self, asked: str, words: Sequence[str]) -> Phases:
+        """Make the LVs of a snapshot the bricks of its stopped volume.
+
+        The snapshot is consumed. The LVs keep their names and tags, and the
+        former bricks stay mounted. The id of the volume stays, its options
+        are those of the snapshot.
+        """
+        snapshot = self._find(words[0])
+        volume = self._state.volumes[snapshot.origin]
+        if volume.status == 'Started':
+            raise states.Refusal(
+                states.STARTED,
+                f'Volume ({volume.name}) has been started. Volume needs to '
+                f'be stopped before restoring a snapshot.',
+            )
+        yield 0.5
+        first = self._state.nodes[asked]
+        for node, _, brick in self._state.on_nodes(first, snapshot.volume):
+            if node is not first:
+                yield 0.5
+            node.files.users.pop(brick.path, None)
+            self.mount(node, snapshot.volume, brick)
+            node.files.set_xattr(brick.path, files.VOLUME_ID, volume.hex)
+        volume.bricks = snapshot.volume.bricks
+        volume.options = dict(snapshot.volume.options)
+        volume.is_clone = True
+        del self._state.snapshots[snapshot.name]
+        return answers.snapshot_restored(volume, snapshot)
+
     def delete(self, asked: str, words: Sequence[str]) -> Phases:
         if words[0] not in self._state.snapshots:
             raise _not_deleted(words[0])

@@ -27,6 +27,7 @@ from manila_glusterfs_clone.access import native
 from manila_glusterfs_clone import bricks
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import mounts
+from manila_glusterfs_clone import ownership
 from manila_glusterfs_clone import shares
 from manila_glusterfs_clone import snapshots
 from manila_glusterfs_clone import sources
@@ -57,9 +58,12 @@ class Plant:
 
 
 def _forget_one(right: Any) -> Any:
-    def reclaim(node: cluster.Node, unwanted: Any, *more: Any) -> Any:
+    def reclaim(nodes: Any, unwanted: Any, *more: Any, **named: Any) -> Any:
         return right(
-            node, lambda lv: unwanted(lv) and node.name != 'gl3', *more
+            nodes,
+            lambda node, lv: unwanted(node, lv) and node.name != 'gl3',
+            *more,
+            **named,
         )
 
     return reclaim
@@ -141,7 +145,7 @@ PLANTS = [
     ),
     Plant(
         'one LV is forgotten',
-        bricks,
+        ownership,
         'reclaim',
         _forget_one,
         'create share',

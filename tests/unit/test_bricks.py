@@ -58,6 +58,11 @@ def lv(
     }
 
 
+def keep_none(seen: bricks.Inventory, lv: lvm.LogicalVolume) -> bool:
+    """Say of each LV that nothing uses it."""
+    return False
+
+
 def lvs_of(*rows: dict[str, str]) -> tuple[lvm.LogicalVolume, ...]:
     return lvm.parse_report(json.dumps({'report': [{'lv': [*rows]}]}))
 
@@ -334,7 +339,7 @@ def test_reclaiming() -> None:
         'lvremove --force --yes gvg/a',
     ]
     allow(fake, *lines)
-    bricks.reclaim(node, lvs_of(*rows).__contains__)
+    bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
     assert did(fake) == lines
 
 
@@ -346,15 +351,15 @@ def test_nothing_is_taken_for_removed_that_lvm_does_not_see(
     fake, _ = prepare(rows)
     node = cluster.Node(fake, ('gvg/pool', 'gvg/gone'))
     if pools == ('gvg/pool',):
-        assert bricks.reclaim(node, lambda lv: False, pools) == 0
+        assert bricks.reclaim(node, lambda lv: False, keep_none, pools) == 0
         return
     with pytest.raises(errors.NotPossible, match=r'gl1 .* gvg/gone;'):
-        bricks.reclaim(node, lambda lv: False, pools)
+        bricks.reclaim(node, lambda lv: False, keep_none, pools)
 
 
 def test_reclaiming_nothing() -> None:
     fake, node = prepare([lv('other')], ('other', '/o'))
-    bricks.reclaim(node, lambda lv: False)
+    bricks.reclaim(node, lambda lv: False, keep_none)
     assert did(fake) == []
 
 
@@ -370,7 +375,7 @@ def test_reclaiming_what_is_mounted_twice_and_elsewhere() -> None:
         f'rmdir {SNAP} {SNAP.rpartition("/")[0]}',
         'rmdir /tagged',
     )
-    bricks.reclaim(node, lvs_of(*rows).__contains__)
+    bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
     done = did(fake)[1:]
     assert done[:2] == ['umount /late', f'umount {SNAP}']
     assert done[-1].startswith('lvremove')
@@ -382,7 +387,7 @@ def test_a_brick_process_that_lets_go_late(time: fakes.Clock) -> None:
     fake, node = prepare(rows, ('a', '/a'))
     fake.answer(('umount', '/a'), BUSY, BUSY, OK)
     allow(fake, 'lvremove --force --yes gvg/a', 'rmdir /a')
-    bricks.reclaim(node, lvs_of(*rows).__contains__)
+    bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
     assert len(time.slept) == 2
 
 
@@ -391,7 +396,7 @@ def test_one_that_does_not_let_go(time: fakes.Clock) -> None:
     fake, node = prepare(rows, ('a', '/a'))
     fake.answer(('umount', '/a'), BUSY)
     with pytest.raises(errors.CommandFailed, match='busy'):
-        bricks.reclaim(node, lvs_of(*rows).__contains__)
+        bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
     assert not any(line.startswith('lvremove') for line in did(fake))
     assert sum(time.slept) >= bricks._RELEASE
 
@@ -402,7 +407,7 @@ def test_one_that_is_unmounted_by_somebody_else(time: fakes.Clock) -> None:
     fake.answer(FINDMNT, mounted())
     fake.answer(('umount', '/a'), fakes.Answer('', 'not mounted', 32))
     allow(fake, 'lvremove --force --yes gvg/a', 'rmdir /a')
-    bricks.reclaim(node, lvs_of(*rows).__contains__)
+    bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
     assert not time.slept
 
 
@@ -411,7 +416,7 @@ def test_unknown_is_not_tried_again_here(time: fakes.Clock) -> None:
     fake, node = prepare(rows, ('a', '/a'))
     fake.answer(('umount', '/a'), errors.LinkLost('gl1', ('umount',), 'EOF'))
     with pytest.raises(errors.LinkLost):
-        bricks.reclaim(node, lvs_of(*rows).__contains__)
+        bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
     assert not time.slept
 
 
@@ -419,7 +424,7 @@ def test_no_lv_is_removed_that_was_not_named() -> None:
     named = [lv('a', tags='manila.share=x')]
     fake, node = prepare([*named, lv('b', tags='manila.share=x')])
     allow(fake, 'lvremove --force --yes gvg/a')
-    bricks.reclaim(node, lvs_of(*named).__contains__)
+    bricks.reclaim(node, lvs_of(*named).__contains__, keep_none)
     assert did(fake) == [SYNC, 'lvremove --force --yes gvg/a']
 
 

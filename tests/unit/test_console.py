@@ -32,6 +32,8 @@ REFUSALS: dict[str, type[errors.Error]] = {
     'snapshot-create-exists': errors.AlreadyExists,
     'snapshot-deactivate-again': errors.GlusterRefused,
     'snapshot-delete-missing': errors.NotFound,
+    'snapshot-restore-missing': errors.NotFound,
+    'snapshot-restore-started': errors.GlusterRefused,
     'snapshot-info-missing': errors.NotFound,
     'volume-create-exists': errors.AlreadyExists,
     'volume-delete-missing': errors.NotFound,

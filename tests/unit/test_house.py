@@ -46,6 +46,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         'volume_options',
         'access.eviction',
         'bricks pools exports access access.native',
+        'ownership',
         'checks repair sources volumes records survey',
         'shares',
         'snapshots clone reconcile',

@@ -93,7 +93,7 @@ def open_backend(settings: options.Settings) -> Backend:
     access = native.NativeAccess(
         nodes, tls=settings.tls, server_names=settings.tls_server_names
     )
-    the_sources = sources.Sources(nodes, mutex)
+    the_sources = sources.Sources(nodes, mutex, backend=settings.backend)
     the_volumes = volumes.Volumes(nodes, access, backend=settings.backend)
     the_shares = shares.Shares(
         nodes,

@@ -165,12 +165,19 @@ class Cloner:
         finally:
             self._shares.remove(share_id)
 
-    def delete(self, share_id: str) -> None:
+    def delete(self, share_id: str, snapshot_id: str | None = None) -> None:
         """Delete a share that was made from a snapshot, or was to be.
 
-        Manila does not tell which snapshot that was (its ``snapshot_id`` is
-        not the id of the instance that the cluster knows), so that all are
-        looked at for what a clone has left.
+        The snapshots that its LVs come from are settled afterwards, and no
+        other: one may be of another Manila, which clones it just now.
+
+        :param snapshot_id: the instance id of the snapshot, where known.
         """
+        came_from = self._sources.of_clone(share_id)
+        if snapshot_id is not None:
+            came_from = {*(came_from or ()), snapshot_id}
         self._shares.delete(share_id)
-        self._sources.tidy()
+        if came_from is None:
+            self._sources.tidy_own()
+        else:
+            self._sources.tidy_these(came_from)

@@ -26,7 +26,15 @@ at work for one that was killed; it holds the snapshot's lock then, so that
 putting it to rest waits for the end of that.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+import contextlib
 import dataclasses
 
 from oslo_log import log
@@ -64,11 +72,16 @@ class Sources:
     """The snapshots that clones are made from.
 
     The caller holds the lock of a snapshot that is named.
+
+    :param backend: the back end whose mark the volumes of our shares bear.
     """
 
-    def __init__(self, nodes: cluster.Cluster, mutex: locks.Locks) -> None:
+    def __init__(
+        self, nodes: cluster.Cluster, mutex: locks.Locks, *, backend: str
+    ) -> None:
         self._cluster = nodes
         self._locks = mutex
+        self._backend = backend
 
     def examine(self, snapshot_id: str) -> Source:
         """Look at a snapshot and its LVs.
@@ -193,19 +206,88 @@ class Sources:
             on=[node for node in self._cluster.nodes if bare[node.name]],
         )
 
-    def tidy(self, origins: set[str] | None = None) -> None:
-        """Settle all that nobody is at work on; what fails is logged.
+    def of_clone(self, share_id: str) -> set[str] | None:
+        """Return the ids of the snapshots that a share was cloned from.
 
-        :param origins: names of the volumes to see to the snapshots of;
-            None for those of all shares.
+        The origins of its LVs tell them; LVM forgets an origin when it is
+        removed.
+
+        :return: None if the share has no LV.
         """
-        try:
-            for snapshot_id in sorted(self._unsettled(origins)):
-                self._tidy(snapshot_id)
-        except errors.Error as error:
-            LOG.error('The snapshots cannot be looked at: %s', error)
+        name, tag = names.volume(share_id), names.share_tag(share_id)
+        volume = self._cluster.read(lambda line: line.volume(name))
+        hex_id = volume.hex_id if volume is not None else None
+        seen, _ = self._cluster.try_everywhere(lambda node: node.lvm.volumes())
+        own = [
+            lv
+            for lvs in seen.values()
+            for lv in lvs
+            if tag in lv.tags
+            or (hex_id and bricks.volume_hex_of(lv.name) == hex_id)
+        ]
+        if not own:
+            return None
+        origins = {bricks.volume_hex_of(lv.origin) for lv in own} - {None}
+        if not origins:
+            return set()
+        return {
+            snapshot_id
+            for name, snapshot in self._cluster.read(
+                lambda line: line.snapshots()
+            ).items()
+            if snapshot.hex_id in origins
+            and (snapshot_id := names.snapshot_of_name(name))
+        }
 
-    def _tidy(self, snapshot_id: str) -> None:
+    def tidy_own(self) -> None:
+        """Settle the snapshots of volumes that bear the mark of our back end.
+
+        Only for where nothing tells which snapshot may need it.
+        """
+        with _logged():
+            volumes = self._cluster.read(lambda line: line.volumes())
+            self.tidy(
+                {
+                    name
+                    for name, volume in volumes.items()
+                    if volume.options.get(names.OPTION_BACKEND)
+                    == self._backend
+                }
+            )
+
+    def tidy(self, origins: Collection[str]) -> None:
+        """Settle snapshots that nobody is at work on; log what fails.
+
+        :param origins: names of the volumes whose snapshots are ours.
+        """
+        with _logged():
+            self._tidy(
+                lambda snapshot_id, snapshot: snapshot.origin in origins
+            )
+
+    def tidy_these(self, snapshot_ids: Collection[str]) -> None:
+        """Settle these snapshots, unless somebody is at work on them."""
+        with _logged():
+            self._tidy(
+                lambda snapshot_id, snapshot: snapshot_id in snapshot_ids
+            )
+
+    def _tidy(self, is_ours: Callable[[str, gluster.Snapshot], bool]) -> None:
+        snapshots = {
+            name: snapshot
+            for name, snapshot in self._cluster.read(
+                lambda line: line.snapshots()
+            ).items()
+            if (snapshot_id := names.snapshot_of_name(name))
+            and is_ours(snapshot_id, snapshot)
+        }
+        if not snapshots:
+            return
+        seen, _ = self._cluster.try_everywhere(lambda node: node.lvm.volumes())
+        for snapshot_id in sorted(unsettled(snapshots, seen.values())):
+            self._tidy_one(snapshot_id)
+
+    def _tidy_one(self, snapshot_id: str) -> None:
         try:
             # Who is at work on it has the lock, and settles it.
             with self._locks.snapshot(snapshot_id, timeout=_PATIENCE):
@@ -216,24 +298,23 @@ class Sources:
         except errors.Error as error:
             LOG.warning('Snapshot %s is left as it is: %s', snapshot_id, error)
 
-    def _unsettled(self, origins: set[str] | None) -> set[str]:
-        snapshots = self._cluster.read(lambda line: line.snapshots())
-        if not any(map(names.snapshot_of_name, snapshots)):
-            return set()
-        seen, _ = self._cluster.try_everywhere(lambda node: node.lvm.volumes())
-        return unsettled(snapshots, seen.values(), origins)
+
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    try:
+        yield
+    except errors.Error as error:
+        LOG.error('Snapshots could not be read: %s', error)
 
 
 def unsettled(
     snapshots: Mapping[str, gluster.Snapshot],
     nodes: Iterable[Sequence[lvm.LogicalVolume]],
-    origins: set[str] | None,
 ) -> set[str]:
-    """Give the ids of our snapshots that a clone may have left something of.
+    """Return the ids of snapshots that a clone may have left something of.
 
+    :param snapshots: those of our shares, by name.
     :param nodes: the LVs of each.
-    :param origins: names of the volumes whose snapshots are looked at; None
-        for those of all shares.
     """
     lvs = [lv for node in nodes for lv in node]
     unmanaged = {
@@ -248,7 +329,6 @@ def unsettled(
         snapshot_id
         for name, snapshot in snapshots.items()
         if (snapshot_id := names.snapshot_of_name(name))
-        and (origins is None or snapshot.origin in origins)
         and snapshot.hex_id not in unmanaged
         and (snapshot.is_active or snapshot.hex_id in cloned)
     }

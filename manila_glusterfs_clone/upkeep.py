@@ -120,7 +120,12 @@ class Upkeep:
             return  # nothing can be deleted now
         # Not those of another Manila that calls its back end the same.
         own = seen.own_volumes() & set(map(names.volume, shares))
-        if sources.unsettled(seen.snapshots, seen.lvs.values(), own):
+        snapshots_of_own = {
+            name: snapshot
+            for name, snapshot in seen.snapshots.items()
+            if snapshot.origin in own
+        }
+        if sources.unsettled(snapshots_of_own, seen.lvs.values()):
             ours.sources.tidy(own)
         interrupted.delete_again(
             self._host,

@@ -64,7 +64,7 @@ def make() -> tuple[sources.Sources, fakes.Node, fakes.Node]:
     whole = cluster.Cluster(
         [cluster.Node(node) for node in nodes], settle_timeout=30
     )
-    return sources.Sources(whole, mock.Mock()), nodes[0], nodes[1]
+    return sources.Sources(whole, mock.Mock(), backend='b'), nodes[0], nodes[1]
 
 
 def said(node: fakes.Node) -> list[str]:

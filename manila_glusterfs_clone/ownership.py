@@ -86,6 +86,22 @@ class Catalog:
             self.volumes + other.volumes, self.snapshots + other.snapshots
         )
 
+    def names(self) -> dict[str, str]:
+        """Return the names of volumes and snapshots by their ids in hex."""
+        return {
+            **{volume.hex_id: volume.name for volume in self.volumes},
+            **{snapshot.hex_id: snapshot.name for snapshot in self.snapshots},
+        }
+
+    def origins(self) -> dict[str, str]:
+        """Return the ids in hex of the volumes, by those of snapshots."""
+        ids = {volume.name: volume.hex_id for volume in self.volumes}
+        return {
+            snapshot.hex_id: ids[snapshot.origin]
+            for snapshot in self.snapshots
+            if snapshot.origin in ids
+        }
+
 
 def read(line: gluster.Gluster) -> Catalog:
     """Read the volumes and snapshots that one glusterd knows."""

@@ -21,6 +21,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import ownership
 from manila_glusterfs_clone import repair
 from manila_glusterfs_clone import sources
 from manila_glusterfs_clone import volumes
@@ -117,7 +118,7 @@ class Reconciler:
                 share_id,
                 volume,
                 bad[node],
-                lambda: self._cluster.read(repair.known),
+                lambda: self._cluster.read(ownership.read),
             ),
             bad,
         )

@@ -26,8 +26,7 @@ Only what is proved to be a share's own is touched: the tags of the LV say of
 which share it is and where it is mounted, and it is mounted there.
 """
 
-from collections.abc import Callable, Mapping
-import dataclasses
+from collections.abc import Callable
 
 from oslo_log import log
 
@@ -36,6 +35,7 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import ownership
 
 LOG = log.getLogger(__name__)
 
@@ -43,44 +43,22 @@ LOG = log.getLogger(__name__)
 _AFFAIRS = '.glusterfs'
 
 
-@dataclasses.dataclass(frozen=True)
-class Known:
-    """The volumes and snapshots of the cluster, by their ids in hex."""
-
-    names: Mapping[str, str]
-    #: The volume that a snapshot was taken of.
-    origins: Mapping[str, str]
-
-
-def known(line: gluster.Gluster) -> Known:
-    """Read what volumes and snapshots there are."""
-    volumes, snapshots = line.volumes(), line.snapshots()
-    return Known(
-        names={
-            **{each.hex_id: each.name for each in volumes.values()},
-            **{each.hex_id: each.name for each in snapshots.values()},
-        },
-        origins={
-            snapshot.hex_id: volumes[snapshot.origin].hex_id
-            for snapshot in snapshots.values()
-            if snapshot.origin in volumes
-        },
-    )
-
-
 def repair(
     node: cluster.Node,
     share_id: str,
     volume: gluster.Volume,
     path: str,
-    ask: Callable[[], Known],
+    ask: Callable[[], ownership.Catalog],
 ) -> None:
     """Put a brick that gluster says is down in order; it is not started.
 
-    :param ask: for what there is; called only where a brick bears a wrong id.
+    :param ask: for what there is; called only where the tags of a brick or
+        the id that it bears are wrong.
     :raises errors.Unsettled: it cannot be, and what an operator can do.
     """
     what = f'brick {path} on node {node.name}'
+    if not _is_tagged(node, share_id, path):
+        ownership.adopt(node, share_id, volume, path, ask)
     place, was_mounted = _mounted(node, share_id, path, what)
     try:
         found = node.mounts.volume_id(path)
@@ -95,6 +73,15 @@ def repair(
                 # glusterd starts no brick of the volume while it is.
                 node.mounts.unmount(place.mount)
             raise
+
+
+def _is_tagged(node: cluster.Node, share_id: str, path: str) -> bool:
+    """Return whether the LV of a brick has the tags of its share."""
+    seen = bricks.inventory(node)
+    place = seen.place(path)
+    wanted = names.brick_tags(share_id, path.rpartition('/')[0])
+    lvs = seen.lvs if place is None else [place.lv]
+    return any(wanted <= lv.tags for lv in lvs)
 
 
 def _mounted(
@@ -190,7 +177,7 @@ def _mark(
     place: bricks.Place,
     volume: gluster.Volume,
     found: str | None,
-    ask: Callable[[], Known],
+    ask: Callable[[], ownership.Catalog],
 ) -> None:
     """Have a brick bear the id of its volume again.
 
@@ -209,13 +196,14 @@ def _mark(
             f'lost, "gluster volume reset-brick" puts a new one in its place',
         )
     if found is not None:
-        there = ask()
+        catalog = ask()
+        owner = catalog.names().get(found)
         source = bricks.volume_hex_of(place.lv.origin)
-        inherited = {source, there.origins.get(source or '')}
-        if found in there.names and found not in inherited:
+        inherited = {source, catalog.origins().get(source or '')}
+        if owner is not None and found not in inherited:
             raise errors.Unsettled(
                 what,
-                f'it is marked with the id of {there.names[found]}, and is '
+                f'it is marked with the id of {owner}, and is '
                 f'not touched; volume {volume.name} cannot be started as '
                 f'long as it is mounted. If {place.lv.full_name} does hold '
                 f'the data of {volume.name}, mark it so: "setfattr -n '

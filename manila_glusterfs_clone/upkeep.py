@@ -22,6 +22,7 @@ helped is said once, and tried again after ever longer times.
 
 from oslo_log import log
 
+from manila_glusterfs_clone import adoption
 from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import interrupted
@@ -69,6 +70,9 @@ class Upkeep:
         #: Shares whose access lists were set, and whose clients that no
         #: rule lets in were not seen to be gone.
         self._unproved: set[str] = set()
+        self._adoption = adoption.Adoption(
+            ours.cluster, ours.locks, self._memory
+        )
         self._orphans = orphans.Orphans(
             ours.shares,
             ours.snapshots,
@@ -102,6 +106,8 @@ class Upkeep:
         seen = survey.take(ours.cluster, ours.settings.backend)
         shares = records.shares(self._host)
         snapshots = records.snapshots(self._host)
+        # Nodes and healing find bricks by their tags.
+        self._adoption.run(seen, shares)
         self._heal(seen, shares)
         for share_id, rules in records.rules(self._host).items():
             volume = seen.share(share_id)

@@ -19,6 +19,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from manila_glusterfs_clone import adoption
+from manila_glusterfs_clone import memory
+from manila_glusterfs_clone import records
+from manila_glusterfs_clone import survey
 from tests.model import census
 from tests.model import link
 from tests.model import pool as pools
@@ -175,3 +179,214 @@ def test_deleting_a_restored_snapshot_keeps_the_share(
     manila.pool.time.advance(5.0)
     assert manila.pool.read(f'manila-{share}') == 'in the snapshot'
     everything_goes_on(manila, other, share, ids)
+
+
+class Care:
+    """The part of maintenance that corrects tags, and what it logs."""
+
+    def __init__(
+        self, manila: service.Service, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        self._manila = manila
+        self._caplog = caplog
+        self._memory = memory.Memory()
+        self._adoption = adoption.Adoption(
+            manila.backend.cluster, manila.backend.locks, self._memory
+        )
+
+    def run(self) -> int:
+        """Make a pass; return how many warnings there were."""
+        self._caplog.clear()
+        backend = self._manila.backend
+        self._memory.begin()
+        self._adoption.run(
+            survey.take(backend.cluster, backend.settings.backend),
+            {
+                share: records.Row(share, 'host', 'available', None, share)
+                for share in self._manila.shares
+            },
+        )
+        self._memory.end()
+        return sum(r.levelname == 'WARNING' for r in self._caplog.records)
+
+
+@pytest.fixture
+def care(manila: service.Service, caplog: pytest.LogCaptureFixture) -> Care:
+    return Care(manila, caplog)
+
+
+def test_maintenance_adopts_restored_bricks(
+    manila: service.Service,
+    other: service.Service,
+    restored: tuple[str, str],
+    ids: Iterator[str],
+    care: Care,
+) -> None:
+    share, snapshot = restored
+    since = len(manila.process.steps)
+    # One a brick, and one of all that were its bricks before.
+    assert care.run() == 4
+    assert not changed(manila.process, since, *other.shares, *other.snapshots)
+    assert care.run() == 0
+    manila.backend.snapshots.delete(snapshot, share)
+    everything_goes_on(manila, other, share, ids)
+
+
+@pytest.mark.parametrize('is_adopted', [False, True])
+def test_a_restored_share_is_deleted_to_the_last_lv(
+    manila: service.Service,
+    other: service.Service,
+    restored: tuple[str, str],
+    care: Care,
+    is_adopted: bool,
+) -> None:
+    """Also where Manila has not deleted the restored snapshot before."""
+    share, snapshot = restored
+    if is_adopted:
+        care.run()
+    for each in [*manila.snapshots]:
+        manila.delete_snapshot(each)
+    manila.delete(share)
+    manila.backend.snapshots.delete(snapshot, share)
+    check(manila, other)
+
+
+def test_a_restored_brick_that_is_down_is_healed(
+    manila: service.Service,
+    other: service.Service,
+    restored: tuple[str, str],
+    ids: Iterator[str],
+) -> None:
+    share, snapshot = restored
+    node = manila.pool.nodes['gl2']
+    brick = manila.pool.state.volumes[f'manila-{share}'].brick_on('gl2')
+    assert brick is not None
+    node.files.users.pop(brick.path)
+    node.files.detach(brick.mount)
+    manila.heal()
+    manila.pool.time.advance(5.0)
+    assert manila.pool.read(f'manila-{share}') == 'in the snapshot'
+    manila.backend.snapshots.delete(snapshot, share)
+    everything_goes_on(manila, other, share, ids)
+
+
+def lvchange(manila: service.Service, node: str, lv: str, *tags: str) -> None:
+    """Have an operator change tags of an LV."""
+    argv = ['lvchange', *tags, f'gvg/{lv}']
+    assert not manila.pool.nodes[node].execute(argv).status
+
+
+@pytest.mark.parametrize('is_stopped', [False, True])
+@pytest.mark.parametrize('keeps_own', [False, True])
+@pytest.mark.parametrize('kind', ['share', 'snapshot'])
+def test_a_brick_with_the_tag_of_something_else_stays(
+    manila: service.Service,
+    other: service.Service,
+    ids: Iterator[str],
+    care: Care,
+    kind: str,
+    keeps_own: bool,
+    is_stopped: bool,
+) -> None:
+    share, deleted, snapshot = (next(ids) for _ in range(3))
+    manila.create(share)
+    manila.create(deleted)
+    manila.snapshot(snapshot, deleted)
+    manila.write(share, 'precious')
+    tags = [f'--addtag=manila.{kind}={deleted}']
+    if kind == 'snapshot':
+        tags = [f'--addtag=manila.snapshot={snapshot}']
+    if not keeps_own:
+        tags += [
+            '--deltag=manila.brick',
+            f'--deltag=manila.share={share}',
+            f'--deltag=manila.mount=/srv/manila-glusterfs-clone/manila-{share}',
+        ]
+    lvchange(manila, 'gl3', f'manila-{share}', *tags)
+    if is_stopped:
+        manila.gluster('volume', 'stop', f'manila-{share}')
+        manila.pool.time.advance(5.0)
+        manila.pool.nodes['gl3'].files.detach(
+            f'/srv/manila-glusterfs-clone/manila-{share}'
+        )
+    manila.delete_snapshot(snapshot)
+    manila.delete(deleted)
+    manila.heal()
+    manila.pool.time.advance(5.0)
+    assert manila.pool.read(f'manila-{share}') == 'precious'
+    check(manila, other)
+    assert care.run() == 0
+
+
+def test_a_snapshot_with_the_tag_of_another_stays(
+    manila: service.Service, other: service.Service, ids: Iterator[str]
+) -> None:
+    share, snapshot, deleted, clone = (next(ids) for _ in range(4))
+    manila.create(share)
+    manila.write(share, 'precious')
+    manila.snapshot(snapshot, share)
+    manila.snapshot(deleted, share)
+    taken = manila.pool.state.snapshots[f'manila-snap-{snapshot}']
+    for brick in taken.volume.bricks:
+        lvchange(
+            manila,
+            brick.node,
+            brick.lv,
+            f'--deltag=manila.snapshot={snapshot}',
+            f'--addtag=manila.snapshot={deleted}',
+        )
+    manila.delete_snapshot(deleted)
+    manila.clone(clone, snapshot)
+    manila.pool.time.advance(5.0)
+    assert manila.pool.read(f'manila-{clone}') == 'precious'
+    check(manila, other)
+
+
+def test_tags_that_were_removed_come_back(
+    manila: service.Service,
+    other: service.Service,
+    ids: Iterator[str],
+    care: Care,
+) -> None:
+    origin, snapshot, clone = (next(ids) for _ in range(3))
+    manila.create(origin)
+    manila.snapshot(snapshot, origin)
+    manila.clone(clone, snapshot)
+    for share in (origin, clone):
+        brick = manila.pool.state.volumes[f'manila-{share}'].brick_on('gl1')
+        assert brick is not None
+        lvchange(
+            manila,
+            'gl1',
+            brick.lv or f'manila-{share}',
+            '--deltag=manila.brick',
+            f'--deltag=manila.share={share}',
+            f'--deltag=manila.mount={brick.mount}',
+        )
+    assert care.run() == 2
+    check(manila, other)
+    assert care.run() == 0
+
+
+def test_what_is_mounted_in_place_of_a_brick_is_not_adopted(
+    manila: service.Service,
+    other: service.Service,
+    ids: Iterator[str],
+    care: Care,
+) -> None:
+    share, stranger = next(ids), next(ids)
+    manila.create(share)
+    manila.create(stranger)
+    node = manila.pool.nodes['gl2']
+    target = f'/srv/manila-glusterfs-clone/manila-{share}'
+    node.files.users.pop(f'{target}/brick')
+    node.files.detach(target)
+    tags = {*node.lvm.lvs[f'manila-{share}'].tags}
+    node.lvm.lvs[f'manila-{share}'].tags.clear()
+    node.lvm.snapshot(f'manila-{stranger}', 'copy')
+    node.files.attach('/dev/gvg/copy', target)
+    assert care.run() == 0
+    assert not node.lvm.lvs['copy'].tags
+    node.files.detach(target)
+    assert care.run() == 1
+    assert node.lvm.lvs[f'manila-{share}'].tags == tags

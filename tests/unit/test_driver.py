@@ -87,6 +87,7 @@ class Backend:
     def __init__(self, settings: options.Settings) -> None:
         self.settings = settings
         self.locks = locks.Locks(1)
+        self.cluster = None
         self.calls: list[tuple[Any, ...]] = []
         self.trouble: Exception | None = None
         self.refused: dict[str, str] = {}

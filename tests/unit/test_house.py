@@ -50,7 +50,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         'checks repair sources volumes records survey',
         'shares',
         'snapshots clone reconcile',
-        'backend interrupted orphans',
+        'backend interrupted orphans adoption',
         'upkeep statistics',
         'driver',
         'cmd cmd.main',

@@ -12,6 +12,7 @@
 """What keeps a brick down is repaired, and nobody else's thing touched."""
 
 from collections.abc import Mapping
+import uuid
 
 import pytest
 
@@ -19,6 +20,7 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import ownership
 from manila_glusterfs_clone import repair
 from tests.unit import fakes
 from tests.unit import test_bricks as lvs
@@ -65,11 +67,13 @@ def node_with(
     return fake
 
 
-def known() -> repair.Known:
-    return repair.Known(
-        names={OTHER: 'other', SNAPSHOT: 'snap', HEX: NAME},
-        origins={SNAPSHOT: OTHER},
+def known() -> ownership.Catalog:
+    """Return a share, another volume, and a snapshot of that."""
+    other = gluster.Volume(
+        'other', str(uuid.UUID(OTHER)), 'Started', 1, 3, (), {}
     )
+    snapshot = gluster.Snapshot('snap', SNAPSHOT, 'other', False)
+    return ownership.Catalog((VOLUME, other), (snapshot,))
 
 
 def mend(fake: fakes.Node) -> list[str]:

@@ -22,6 +22,9 @@ from manila_glusterfs_clone import layouts
 #: Where the bricks of created shares are mounted, unless told otherwise.
 DEFAULT_BRICK_ROOT = '/srv/manila-glusterfs-clone'
 
+#: What to do with orphans.
+REMOVE, REPORT = 'remove', 'report'
+
 OPTS: list[cfg.Opt] = [
     cfg.ListOpt(
         'glusterfs_clone_nodes',
@@ -149,15 +152,26 @@ OPTS: list[cfg.Opt] = [
         'asked for each time, which holds up other commands to glusterd for '
         'a moment, so it should not be less than a minute.',
     ),
+    cfg.StrOpt(
+        'glusterfs_clone_orphans',
+        default=REMOVE,
+        choices=[
+            (REMOVE, 'remove them after glusterfs_clone_orphan_grace'),
+            (REPORT, 'name them once in the log, with the commands'),
+        ],
+        help='What to do with shares and snapshots that Manila deleted and '
+        'the cluster still has. It has no effect if '
+        'glusterfs_clone_reconcile_interval is 0.',
+    ),
     cfg.IntOpt(
         'glusterfs_clone_orphan_grace',
         default=3600,
-        min=0,
-        help='How long ago, in seconds, Manila must have deleted a share or '
-        'snapshot that is still on the cluster for the driver to remove it '
-        'there. Time to look at what was deleted by force, and more than '
-        'clocks of hosts differ by. It has no effect if '
-        'glusterfs_clone_reconcile_interval is 0.',
+        min=3600,
+        help='How long, in seconds, a share or snapshot that Manila deleted '
+        'stays on the cluster before the driver removes it there. The time '
+        'counts from the deletion or from when this service saw it first, '
+        'whichever is later: time to look at what was deleted by force, and '
+        'more than clocks of hosts differ by.',
     ),
 ]
 
@@ -197,6 +211,7 @@ class Settings:
     lock_timeout: float
     reconcile_interval: float
     orphan_grace: float
+    orphans: str
 
 
 def read(configuration: Any, backend: str) -> Settings:
@@ -224,4 +239,5 @@ def read(configuration: Any, backend: str) -> Settings:
         lock_timeout=configuration.glusterfs_clone_lock_timeout,
         reconcile_interval=configuration.glusterfs_clone_reconcile_interval,
         orphan_grace=configuration.glusterfs_clone_orphan_grace,
+        orphans=configuration.glusterfs_clone_orphans,
     )

@@ -9,24 +9,29 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is on the cluster of shares and snapshots that Manila deleted.
+"""Orphans: what Manila deleted and the cluster still has.
 
-How there comes to be such a thing: a share is deleted by force while the
-cluster refuses it; a node that was away through a deletion brings a volume
-back; a database is asked to forget what the driver could not delete.
+A share is deleted by force while the cluster refuses it; a node that was
+away through a deletion brings a volume back; ``manila-manage share delete``
+takes a share out of the database that the driver was never asked to delete.
+Its row is afterwards like that of any deleted share.
 
-It is removed only if Manila's database tells of it, that it was of this back
-end and that it was deleted, some time ago. What the database does not know
-may be another Manila's, or be missed by a backup that was restored: it is
-named, and left alone. What Manila was told to manage no more bears no mark
-of ours (:meth:`~manila_glusterfs_clone.shares.Shares.disown`), and what is
-being made has a row that is not deleted.
+An orphan is removed only if Manila's database tells that it was of this back
+end and was deleted, and if the grace time has passed since then *and* since
+this service saw the orphan first, by a clock that nobody sets. So neither a
+clock that is off nor rows that appear with old times lead to a removal at
+once. All rows are read again just before. What the database does not know may
+be another Manila's, or be missed by a backup that was restored: it is named,
+and kept. What Manila was told to manage no more bears no mark of ours
+(:meth:`~manila_glusterfs_clone.shares.Shares.disown`), and what is being made
+has a row that is not deleted.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 import contextlib
 import dataclasses
 import datetime
+import time
 
 from oslo_log import log
 
@@ -34,6 +39,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import memory
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import options
 from manila_glusterfs_clone import records
 from manila_glusterfs_clone import shares
 from manila_glusterfs_clone import snapshots
@@ -44,39 +50,70 @@ LOG = log.getLogger(__name__)
 #: Seconds to wait for what somebody is at work on.
 _PATIENCE = 1.0
 
+#: How to read what became of instances, deleted or not.
+_BECAME: Mapping[
+    str, Callable[[Collection[str]], Mapping[str, records.Row]]
+] = {
+    'snapshot': records.what_became_of_snapshots,
+    'share': records.what_became_of_shares,
+}
+
 
 @dataclasses.dataclass(frozen=True)
-class Unknown:
-    """Something with our marks that Manila's database knows nothing of."""
+class Remains:
+    """What the cluster has of a share or snapshot instance."""
 
     #: ``share`` or ``snapshot``.
     kind: str
     id: str
+    #: When Manila deleted it; None where its database does not know it.
+    deleted_at: datetime.datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of its volume or snapshot."""
+        if self.kind == 'share':
+            return names.volume(self.id)
+        return names.snapshot(self.id)
+
+    @property
+    def remedy(self) -> str:
+        """What an operator types to remove it."""
+        if self.kind == 'share':
+            tag = names.share_tag(self.id)
+            gluster = (
+                f'gluster volume stop {self.name} force" and "gluster volume'
+            )
+        else:
+            tag, gluster = names.snapshot_tag(self.id), 'gluster snapshot'
+        return (
+            f'"{gluster} delete {self.name}" and, on each node, unmounting '
+            f'what "lvs @{tag}" lists and "lvremove @{tag}"'
+        )
 
     def __str__(self) -> str:
-        if self.kind == 'share':
-            name = names.volume(self.id)
-            tag = names.share_tag(self.id)
-            gluster = f'gluster volume stop {name} force" and "gluster volume'
-        else:
-            name = names.snapshot(self.id)
-            tag = names.snapshot_tag(self.id)
-            gluster = 'gluster snapshot'
+        if self.deleted_at is None:
+            return (
+                f'Manila does not know of a {self.kind} instance {self.id}, '
+                f'not even as deleted, and the cluster has something of it '
+                f'({self.name}); it is kept. If it is no other Manila\'s and '
+                f'of no use, {self.remedy} remove it'
+            )
         return (
-            f'Manila does not know of a {self.kind} instance {self.id}, not '
-            f'even as deleted, and the cluster has something of it ("lvs '
-            f'@{tag}" on each node, {name}): it is left as it is. If it is '
-            f'no other Manila\'s and of no use, "{gluster} delete {name}" '
-            f'and, on each node, unmounting it and "lvremove @{tag}" remove '
-            f'it'
+            f'Manila deleted the {self.kind} {self.name} at '
+            f'{_when(self.deleted_at)} UTC, and the cluster still has '
+            f'something of it; it is kept, as glusterfs_clone_orphans is '
+            f'"{options.REPORT}". {self.remedy} remove it'
         )
 
 
 class Orphans:
-    """Removes what is left of shares and snapshots of one back end.
+    """The orphans of one back end.
 
     :param host: whose shares they are: ``HOST@BACKEND``.
-    :param grace: seconds that must have passed since Manila deleted it.
+    :param grace: seconds that must have passed since Manila deleted it, and
+        since it was seen first.
+    :param removes: whether orphans are removed, or only named.
     """
 
     def __init__(
@@ -88,23 +125,29 @@ class Orphans:
         *,
         host: str,
         grace: float,
+        removes: bool,
     ) -> None:
         self._shares = the_shares
         self._snapshots = the_snapshots
         self._locks = mutex
         self._memory = remembered
         self._host = host
-        self._grace = datetime.timedelta(seconds=grace)
+        self._grace = grace
+        self._removes = removes
+        #: When each was seen first, by the monotonic clock.
+        self._first_seen: dict[tuple[str, str], float] = {}
 
     def until(self) -> datetime.datetime:
-        """Give the time up to which what was deleted is removed.
+        """Return the time up to which what was deleted is removed.
 
         To be asked for before the cluster is looked at: what is deleted,
         or no longer managed, from then on may bear our marks there.
         """
         # Manila's times are UTC and do not say so.
         now = datetime.datetime.now(datetime.timezone.utc)
-        return now.replace(tzinfo=None) - self._grace
+        return now.replace(tzinfo=None) - datetime.timedelta(
+            seconds=self._grace
+        )
 
     def collect(
         self,
@@ -113,79 +156,97 @@ class Orphans:
         live_snapshots: Mapping[str, records.Row],
         until: datetime.datetime,
     ) -> None:
-        """Remove what is Manila's no more; what fails is logged once.
+        """Remove or name orphans; log what fails once.
 
         :param seen: of a cluster all nodes of which are there: a node that
             is away would bring back what is removed.
         :param live_shares: what Manila has of this back end, by id.
         """
         # A share is removed only after its snapshots.
-        gone = seen.marked_snapshots() - live_snapshots.keys()
-        for row in self._deleted(
-            'snapshot', gone, records.what_became_of_snapshots, until
-        ):
-            self._remove(row, f'snapshot {names.snapshot(row.id)}', row.id)
-        gone = seen.marked_shares() - live_shares.keys()
-        for row in self._deleted(
-            'share', gone, records.what_became_of_shares, until
-        ):
-            self._remove(row, f'share {names.volume(row.id)}', None)
+        gone = {
+            'snapshot': seen.marked_snapshots() - live_snapshots.keys(),
+            'share': seen.marked_shares() - live_shares.keys(),
+        }
+        present = {(kind, each) for kind, ids in gone.items() for each in ids}
+        self._first_seen = {
+            each: self._first_seen.get(each, time.monotonic())
+            for each in present
+        }
+        for kind, ids in gone.items():
+            for row in self._deleted(kind, ids, until):
+                self._handle(kind, row, until)
 
     def _deleted(
-        self,
-        kind: str,
-        ids: set[str],
-        became: Callable[[set[str]], Mapping[str, records.Row]],
-        until: datetime.datetime,
+        self, kind: str, ids: set[str], until: datetime.datetime
     ) -> list[records.Row]:
-        """Give those that Manila deleted, and that are to be removed now."""
-        rows = became(ids)
+        """Return those that Manila deleted; name those it does not know."""
+        rows = _BECAME[kind](ids)
         for each in sorted(ids - rows.keys()):
             # Twice, since another Manila may be just removing it.
-            unknown = Unknown(kind, each)
+            unknown = Remains(kind, each)
             if self._memory.is_old(unknown):
                 self._memory.warn(unknown, str(unknown))
         return [
-            row
-            for row in rows.values()
-            if row.host == self._host
+            row for row in rows.values() if self._is_orphan(kind, row, until)
+        ]
+
+    def _is_orphan(
+        self, kind: str, row: records.Row, until: datetime.datetime
+    ) -> bool:
+        return (
+            row.host == self._host
             # Members of snapshots of share groups keep the status they had.
             and (row.status == 'deleted' or kind == 'snapshot')
             and row.deleted_at is not None
             and row.deleted_at <= until
-            and self._memory.is_due(row)
-        ]
+        )
+
+    def _handle(
+        self, kind: str, row: records.Row, until: datetime.datetime
+    ) -> None:
+        remains = Remains(kind, row.id, row.deleted_at)
+        seen_for = time.monotonic() - self._first_seen[kind, row.id]
+        if not self._removes:
+            if self._memory.is_old(remains):
+                self._memory.warn(remains, str(remains))
+        elif seen_for >= self._grace and self._memory.is_due(row):
+            self._remove(remains, row, until)
 
     def _remove(
-        self, row: records.Row, what: str, snapshot_id: str | None
+        self, remains: Remains, row: records.Row, until: datetime.datetime
     ) -> None:
+        what = f'{remains.kind} {remains.name}'
         try:
             with contextlib.ExitStack() as stack:
                 # Who has a lock is still at work on it.
                 stack.enter_context(
                     self._locks.share(row.share_id, timeout=_PATIENCE)
                 )
-                if snapshot_id is None:
-                    disowned = self._shares.is_disowned(row.id)
-                    if not disowned:
-                        self._shares.remove(row.id)
-                else:
+                if remains.kind == 'snapshot':
                     stack.enter_context(
-                        self._locks.snapshot(snapshot_id, timeout=_PATIENCE)
+                        self._locks.snapshot(row.id, timeout=_PATIENCE)
                     )
-                    disowned = self._snapshots.is_disowned(snapshot_id)
-                    if not disowned:
-                        self._snapshots.remove(snapshot_id, row.share_id)
-            if disowned:
-                LOG.info('The %s was told to be managed no more', what)
-                return
+                # The database may have been restored meanwhile.
+                now = _BECAME[remains.kind]([row.id]).get(row.id)
+                if now is None or not self._is_orphan(
+                    remains.kind, now, until
+                ):
+                    LOG.info('The %s is not deleted any more', what)
+                    return
+                if self._is_disowned(remains):
+                    LOG.info('The %s was told to be managed no more', what)
+                    return
+                if remains.kind == 'snapshot':
+                    self._snapshots.remove(row.id, row.share_id)
+                else:
+                    self._shares.remove(row.id)
         except errors.Held as error:
             LOG.info('The %s is being worked on: %s', what, error)
         except errors.Error as error:
             self._memory.warn(
                 row,
-                f'Manila deleted the {what} at {_when(row)} UTC, and '
-                f'what the cluster still has of it could not be removed: '
+                f'Manila deleted the {what} at {_when(row.deleted_at)} UTC, '
+                f'and what the cluster still has of it could not be removed: '
                 f'{error}',
             )
         else:
@@ -193,10 +254,15 @@ class Orphans:
                 'Removed what the cluster still had of the %s, which Manila '
                 'deleted at %s UTC',
                 what,
-                _when(row),
+                _when(row.deleted_at),
             )
 
+    def _is_disowned(self, remains: Remains) -> bool:
+        if remains.kind == 'snapshot':
+            return self._snapshots.is_disowned(remains.id)
+        return self._shares.is_disowned(remains.id)
 
-def _when(row: records.Row) -> str:
-    """Give when something was deleted, to the second."""
-    return str(row.deleted_at).partition('.')[0]
+
+def _when(moment: datetime.datetime | None) -> str:
+    """Return when something was deleted, to the second."""
+    return str(moment).partition('.')[0]

@@ -28,6 +28,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import interrupted
 from manila_glusterfs_clone import memory
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import options
 from manila_glusterfs_clone import orphans
 from manila_glusterfs_clone import periodic
 from manila_glusterfs_clone import records
@@ -80,6 +81,7 @@ class Upkeep:
             self._memory,
             host=host,
             grace=ours.settings.orphan_grace,
+            removes=ours.settings.orphans == options.REMOVE,
         )
 
     def run(self) -> None:

@@ -13,6 +13,7 @@
 
 from collections.abc import Iterator
 from concurrent import futures
+import re
 
 import pytest
 
@@ -22,10 +23,10 @@ from tests.lab import manila as manila_module
 from tests.lab.manila import backends
 
 #: Seconds.
-INTERVAL, GRACE = 15, 60
+INTERVAL = 15
 
 #: What it says of what it does.
-DONE = ('Removed', 'Set the access lists', 'Starting bricks')
+DONE = ('Manila deleted', 'Set the access lists', 'Starting bricks')
 
 
 @pytest.fixture
@@ -33,7 +34,8 @@ def hasty(manila: manila_module.Manila) -> Iterator[manila_module.Manila]:
     """A manila-share that looks after its shares all the time."""
     options = {
         'glusterfs_clone_reconcile_interval': INTERVAL,
-        'glusterfs_clone_orphan_grace': GRACE,
+        # They are removed after an hour at the earliest.
+        'glusterfs_clone_orphans': 'report',
     }
     for name, value in options.items():
         manila.set_option(backends.IP, name, value)
@@ -89,10 +91,10 @@ def test_upkeep(lab: lab_module.Lab, hasty: manila_module.Manila) -> None:
     away.boot()
     lab.wait_connected(120)
 
-    wait_for(lambda: not listed(gone), LONG)
     wait_for(lambda: not listed(late), LONG)
-    wait_for(lambda: said('Removed', volumes[gone]), LONG)
+    wait_for(lambda: said('Manila deleted', volumes[gone]), LONG)
     assert listed(kept)
+    assert listed(gone)
 
     first.gluster(f'volume set {volumes[kept]} auth.allow "*"')
     wait_for(lambda: said('Set the access lists', volumes[kept]), LONG)
@@ -111,11 +113,15 @@ def test_upkeep(lab: lab_module.Lab, hasty: manila_module.Manila) -> None:
     assert listed(given)
     info = first.gluster(f'volume info {volumes[given]}')
     assert info.count('unmanaged') == 2
-    first.gluster(f'--mode=script volume stop {volumes[given]} force')
-    first.gluster(f'--mode=script volume delete {volumes[given]}')
-    for node in lab.nodes:
-        node.succeed(
-            f'umount /srv/manila-glusterfs-clone/{volumes[given]} && '
-            f'rmdir /srv/manila-glusterfs-clone/{volumes[given]} && '
-            f'lvremove -y gvg/{volumes[given]}'
-        )
+    for snapshot_line in said('Manila deleted', 'manila-snap-'):
+        (name,) = set(re.findall(r'manila-snap-[0-9a-f-]{36}', snapshot_line))
+        first.gluster(f'snapshot delete {name}')
+    for volume in (volumes[given], volumes[gone]):
+        first.gluster(f'volume stop {volume} force')
+        first.gluster(f'volume delete {volume}')
+        for node in lab.nodes:
+            node.succeed(
+                f'umount /srv/manila-glusterfs-clone/{volume} && '
+                f'rmdir /srv/manila-glusterfs-clone/{volume} && '
+                f'lvremove -y gvg/{volume}'
+            )

@@ -64,6 +64,7 @@ def settings(pool: pools.Pool, **changes: object) -> options.Settings:
         lock_timeout=900,
         reconcile_interval=0,
         orphan_grace=3600,
+        orphans='remove',
     )
     return dataclasses.replace(usual, **changes)  # type: ignore[arg-type]
 

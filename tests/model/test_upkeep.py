@@ -12,11 +12,13 @@
 """The upkeep, with Manila's own share manager over the model."""
 
 from collections.abc import Callable, Sequence
+import dataclasses
 import datetime
 import logging
 from typing import Any
 import uuid
 
+from manila.cmd import manage
 from manila import db
 from manila.db.sqlalchemy import api as db_api
 from manila.db.sqlalchemy import models
@@ -26,6 +28,7 @@ import pytest
 
 from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import locks
+from manila_glusterfs_clone import memory
 from manila_glusterfs_clone import upkeep
 from tests.model import link
 from tests.model import node as nodes
@@ -36,6 +39,8 @@ cloud = test_manager.cloud
 share_type = test_manager.share_type
 
 ADDRESS = '10.0.0.5'
+#: Seconds that an orphan is kept after it was seen first.
+GRACE = 3600.0
 
 
 class Warden:
@@ -68,10 +73,18 @@ class Warden:
         )
         self.renew()
 
-    def renew(self) -> None:
-        """Begin as a manila-share does that has just started."""
+    def renew(self, **changes: object) -> None:
+        """Begin as a manila-share does that has just started.
+
+        :param changes: settings to be had otherwise.
+        """
+        settings: Any = dataclasses.replace(
+            self.backend.settings,
+            **changes,  # type: ignore[arg-type]
+        )
         self._upkeep = upkeep.Upkeep(
-            self.backend, f'host@{self.cloud.backend}'
+            dataclasses.replace(self.backend, settings=settings),
+            f'host@{self.cloud.backend}',
         )
 
     @property
@@ -182,12 +195,106 @@ def test_what_was_deleted_by_force_goes_after_the_grace_time(
     age(0.9)
     cloud.pool.boot()
     warden.run()
+    cloud.pool.time.advance(GRACE)
+    warden.run()
     assert f'manila-{gone}' in cloud.pool.state.volumes
     age(1.1)
     said = warden.run()
     assert len([line for line in said if line.startswith('Removed')]) == 3
     cloud.check(kept)
     assert warden.run() == []
+
+
+@pytest.mark.parametrize('how', ['clock is off', 'manila-manage'])
+def test_an_orphan_is_kept_for_the_grace_time_after_it_was_seen(
+    cloud: test_manager.Cloud,
+    warden: Warden,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+) -> None:
+    kept, share = cloud.create(), cloud.create()
+    instance = cloud.instance(share)
+    if how == 'clock is off':
+        cloud.pool.cut('gl2')
+        cloud.pool.time.advance(60)
+        force_delete(cloud, share)
+        cloud.pool.boot()
+    else:
+        monkeypatch.setattr('sys.argv', ['manila-manage'])
+        manage.ShareCommands().delete(share)
+    assert warden.run() == []
+    age(30)
+    for _ in range(5):
+        assert warden.run() == []
+        cloud.pool.time.advance(GRACE / 6)
+    assert f'manila-{instance}' in cloud.pool.state.volumes
+    cloud.pool.time.advance(GRACE / 6)
+    (said,) = warden.run()
+    assert f'manila-{instance}' in said
+    cloud.check(kept)
+    assert warden.run() == []
+
+
+@pytest.mark.parametrize('when', ['before the pass', 'in the pass'])
+def test_an_orphan_is_kept_where_the_database_is_restored(
+    cloud: test_manager.Cloud,
+    warden: Warden,
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
+) -> None:
+    share = cloud.create()
+    manage.ShareCommands().delete(share)
+
+    def revive(*ignored: object) -> bool:
+        with db_api.get_engine().begin() as connection:
+            for model, columns in (
+                (models.Share, {}),
+                (models.ShareInstance, {'status': 'available'}),
+            ):
+                connection.execute(
+                    model.__table__.update().values(
+                        deleted='False', deleted_at=None, **columns
+                    )
+                )
+        return True
+
+    age(2)
+    assert warden.run() == []
+    cloud.pool.time.advance(GRACE)
+    if when == 'in the pass':
+        # When all is read but the row of what is to be removed.
+        monkeypatch.setattr(memory.Memory, 'is_due', revive)
+    else:
+        revive()
+    assert warden.run() == []
+    monkeypatch.undo()
+    assert warden.run() == []
+    cloud.check(share)
+
+
+def test_orphans_are_only_named_where_that_is_wanted(
+    cloud: test_manager.Cloud, warden: Warden
+) -> None:
+    share = cloud.create()
+    snapshot = cloud.snapshot(share)
+    instance = cloud.instance(share)
+    taken = db.share_snapshot_get(cloud.context, snapshot).instance['id']
+    cloud.pool.cut('gl2')
+    cloud.pool.time.advance(60)
+    cloud.manager.delete_snapshot(cloud.context, snapshot, force=True)
+    force_delete(cloud, share)
+    cloud.pool.boot()
+    warden.renew(orphans='report')
+    age(2)
+    said = []
+    for _ in range(4):
+        said += warden.run()
+        cloud.pool.time.advance(GRACE)
+    assert len(said) == 2
+    assert f'lvremove @manila.snapshot={taken}' in said[0]
+    assert f'lvremove @manila.share={instance}' in said[1]
+    assert f'manila-{instance}' in cloud.pool.state.volumes
+    assert f'manila-snap-{taken}' in cloud.pool.state.snapshots
 
 
 def test_with_a_node_away_nothing_is_collected(
@@ -199,8 +306,13 @@ def test_with_a_node_away_nothing_is_collected(
     instance = force_delete(cloud, share)
     age(2)
     warden.run()
+    cloud.pool.time.advance(GRACE)
+    warden.run()
     assert f'manila-{instance}' in cloud.pool.state.volumes
     cloud.pool.boot()
+    # It was not seen before.
+    assert warden.run() == []
+    cloud.pool.time.advance(GRACE)
     warden.run()
     cloud.check()
 
@@ -220,6 +332,8 @@ def test_half_a_share_that_was_deleted_by_force(
     force_delete(cloud, share['id'])
     cloud.pool.boot()
     age(2)
+    warden.run()
+    cloud.pool.time.advance(GRACE)
     assert [line for line in warden.run() if line.startswith('Removed')]
     cloud.check()
 
@@ -262,6 +376,8 @@ def test_what_is_of_another_back_end_is_left_to_it(
     cloud.pool.boot()
     age(2, **columns)
     assert warden.run() == []
+    cloud.pool.time.advance(GRACE)
+    assert warden.run() == []
     assert f'manila-{instance}' in cloud.pool.state.volumes
 
 
@@ -292,6 +408,7 @@ def test_what_is_unmanaged_is_kept_and_mounted_at_boot(
     age(10_000)
     for _ in range(3):
         assert warden.run() == []
+        cloud.pool.time.advance(GRACE)
     assert f'manila-snap-{taken}' in cloud.pool.state.snapshots
     cloud.pool.cut()
     cloud.pool.boot()

@@ -62,6 +62,7 @@ def settings(tmp_path: pathlib.Path) -> Iterator[options.Settings]:
         lock_timeout=30,
         reconcile_interval=0,
         orphan_grace=3600,
+        orphans='remove',
     )
     cfg.CONF.clear_override('lock_path', group='oslo_concurrency')
 

@@ -59,7 +59,8 @@ def test_what_is_set_is_read(conf: cfg.ConfigOpts) -> None:
         'glusterfs_clone_settle_timeout': 77,
         'glusterfs_clone_lock_timeout': 88,
         'glusterfs_clone_reconcile_interval': 0,
-        'glusterfs_clone_orphan_grace': 99,
+        'glusterfs_clone_orphan_grace': 9999,
+        'glusterfs_clone_orphans': 'report',
         'max_over_subscription_ratio': 2.5,
     }.items():
         conf.set_override(name, value, group='gold')
@@ -79,7 +80,8 @@ def test_what_is_set_is_read(conf: cfg.ConfigOpts) -> None:
         settle_timeout=77,
         lock_timeout=88,
         reconcile_interval=0,
-        orphan_grace=99,
+        orphan_grace=9999,
+        orphans='report',
     )
 
 
@@ -94,7 +96,8 @@ def test_what_is_set_is_read(conf: cfg.ConfigOpts) -> None:
         ('glusterfs_clone_settle_timeout', 5),
         ('glusterfs_clone_lock_timeout', 0),
         ('glusterfs_clone_reconcile_interval', -1),
-        ('glusterfs_clone_orphan_grace', -1),
+        ('glusterfs_clone_orphan_grace', 3599),
+        ('glusterfs_clone_orphans', 'keep'),
     ],
 )
 def test_bad_values_are_refused_on_reading(

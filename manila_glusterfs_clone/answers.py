@@ -115,8 +115,9 @@ def volumes(root: ElementTree.Element) -> dict[str, Volume]:
 def _volume(element: ElementTree.Element) -> Volume:
     bricks = []
     for brick in element.iterfind('bricks/brick'):
-        host, _, path = text(brick, 'name').partition(':')
-        bricks.append(Brick(host, path, text(brick, 'hostUuid')))
+        # The host may be an IPv6 address, and have colons itself.
+        host, _, path = text(brick, 'name').partition(':/')
+        bricks.append(Brick(host, f'/{path}', text(brick, 'hostUuid')))
     options = {
         text(option, 'name'): text(option, 'value')
         for option in element.iterfind('options/option')

@@ -18,6 +18,7 @@ from manila_glusterfs_clone.access import native
 from manila_glusterfs_clone import checks
 from manila_glusterfs_clone import clone
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone import health
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import options
@@ -35,6 +36,7 @@ class Backend:
     """The services of one back end."""
 
     settings: options.Settings
+    health: health.Health
     locks: locks.Locks
     cluster: cluster.Cluster
     thin_pools: pools.Pools
@@ -47,11 +49,11 @@ class Backend:
     reconciler: reconcile.Reconciler
 
     def check(self) -> None:
-        """Find everything that keeps the back end from serving.
+        """Find every mistake, and report the faults of today.
 
-        :raises errors.Misconfigured: with every problem.
+        :raises health.Misconfigured: with every mistake.
         """
-        checks.run(self.settings, self.cluster)
+        checks.run(self.settings, self.cluster, self.health)
 
     def layout(self, wanted: str | None = None) -> layouts.Layout:
         """Give the layout that is wanted, or else the configured one."""
@@ -88,13 +90,14 @@ def open_backend(settings: options.Settings) -> Backend:
         ],
         settle_timeout=settings.settle_timeout,
     )
-    thin_pools = pools.Pools(nodes, settings.limits)
+    state = health.Health(settings.backend)
+    thin_pools = pools.Pools(nodes, settings.limits, state)
     mutex = locks.Locks(settings.lock_timeout)
     access = native.NativeAccess(
         nodes, tls=settings.tls, server_names=settings.tls_server_names
     )
-    the_sources = sources.Sources(nodes, mutex, backend=settings.backend)
-    the_volumes = volumes.Volumes(nodes, access, backend=settings.backend)
+    the_sources = sources.Sources(nodes, mutex, backend=settings.mark)
+    the_volumes = volumes.Volumes(nodes, access, backend=settings.mark)
     the_shares = shares.Shares(
         nodes,
         thin_pools,
@@ -105,6 +108,7 @@ def open_backend(settings: options.Settings) -> Backend:
     )
     return Backend(
         settings=settings,
+        health=state,
         locks=mutex,
         cluster=nodes,
         thin_pools=thin_pools,

@@ -9,95 +9,139 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Everything that keeps a back end from serving, in one message.
+"""What must be right before a back end serves, and what is broken today.
 
-A node that is down is no mistake in the configuration: as long as glusterd
-on the others misses it too, it is left to be, and the back end serves what
-it can.
+*Mistakes* are in the configuration, or in how nodes were set up: somebody
+has to correct them, and a back end with one does not start. All of them are
+in one message. *Faults* are broken today and well again tomorrow: a node or
+its glusterd that is down, a pool that is full, a disk that failed. The back
+end starts, serves what does not need them, and reports them to
+:mod:`~manila_glusterfs_clone.health`.
+
+Where evidence is not clear it is taken for a fault.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+import dataclasses
 import os
-import re
-
-from oslo_log import log
 
 from manila_glusterfs_clone.access import native
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
+from manila_glusterfs_clone import health
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import lvm
-from manila_glusterfs_clone import names
 from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone import pools
-
-LOG = log.getLogger(__name__)
+from manila_glusterfs_clone import peers
+from manila_glusterfs_clone import probe
+from manila_glusterfs_clone import thin_pools
 
 _OLDEST = (10, 0)
 #: glusterd of these crashes (glusterfs issues 4085 and 4192).
 _BROKEN = frozenset({(11, 0)})
-_VERSION = re.compile(r'glusterfs (\d+)\.(\d+)')
+#: Seconds for LVM on one node: on a disk that hangs it waits for ever.
+_LVM_SECONDS = 30.0
+_INSTALLER = (
+    'run on it as root what "manila-glusterfs-clone node-installer" prints'
+)
+#: What does not pass by itself: the configuration names the wrong thing.
+_MISTAKES = (
+    errors.HostKeyRejected,
+    errors.LoginRefused,
+    errors.NoSuchHost,
+)
+
+Finding = health.Finding
 
 
-def run(settings: options.Settings, nodes: cluster.Cluster) -> None:
-    """Look at the configuration and, where it allows, at the cluster.
+@dataclasses.dataclass
+class View:
+    """What was seen of one node; an error in place of what was not."""
 
-    :raises errors.Misconfigured: with every problem.
+    node: cluster.Node
+    probe: probe.Probe | errors.Error
+    peers: tuple[gluster.Peer, ...] | errors.Error
+    lvs: tuple[lvm.LogicalVolume, ...] | errors.Error
+
+
+@dataclasses.dataclass
+class Findings:
+    """What is wrong, sorted by who can end it."""
+
+    mistakes: list[Finding] = dataclasses.field(default_factory=list)
+    services: list[Finding] = dataclasses.field(default_factory=list)
+    storage: list[Finding] = dataclasses.field(default_factory=list)
+
+
+def run(
+    settings: options.Settings,
+    nodes: cluster.Cluster,
+    state: health.Health,
+) -> None:
+    """Check the configuration and, where it allows, the cluster.
+
+    :param state: told of the faults.
+    :raises health.Misconfigured: with every mistake; also where no node
+        answers, as there is nothing to serve with.
     """
-    problems = list(_configuration(settings))
+    found = Findings(mistakes=list(_configuration(settings)))
     # Without these there is nothing to ask, or nothing to ask it with.
     if settings.nodes and _is_readable(settings):
-        problems.extend(_cluster(settings, nodes))
-    if problems:
-        raise errors.Misconfigured(settings.backend, problems)
+        views = _look(settings, nodes)
+        _judge(settings, views, found)
+        state.report(
+            {
+                health.SERVICES: found.services,
+                health.STORAGE: found.storage,
+            }
+        )
+        if not any(isinstance(view.peers, tuple) for view in views):
+            found.mistakes += found.services + found.storage
+    if found.mistakes:
+        raise health.Misconfigured(settings.backend, found.mistakes)
 
 
-def _configuration(settings: options.Settings) -> Iterator[str]:
-    if not settings.nodes:
-        yield 'glusterfs_clone_nodes is empty: name the storage nodes'
-    if len(set(settings.nodes)) != len(settings.nodes):
-        yield 'glusterfs_clone_nodes names a node twice'
-    if not settings.pools:
-        yield 'glusterfs_clone_pools is empty: name a thin pool, vg/thinpool'
-    for pool in settings.pools:
-        try:
-            names.split_pool(pool)
-        except errors.NotPossible as error:
-            yield f'glusterfs_clone_pools: {error}'
+def _configuration(settings: options.Settings) -> Iterator[Finding]:
+    for value, problem in options.problems(settings):
+        yield Finding(value, 'invalid', problem)
     for option, path in (
         ('glusterfs_clone_ssh_private_key', settings.ssh_private_key),
         ('glusterfs_clone_ssh_known_hosts', settings.ssh_known_hosts),
     ):
         if not os.access(path, os.R_OK):
-            yield f'{option}: {path} does not exist or cannot be read'
-    if not names.is_plain_path(settings.brick_root):
-        yield (
-            f'glusterfs_clone_brick_root: {settings.brick_root!r} is not an '
-            f'absolute path of letters, digits and "_+.-"'
-        )
+            yield Finding(
+                option,
+                'unreadable',
+                f'{path} does not exist or cannot be read',
+            )
     try:
         layouts.choose(settings.layout, len(settings.nodes))
     except errors.NotPossible as error:
-        yield f'glusterfs_clone_layout: {error}'
+        yield Finding('glusterfs_clone_layout', 'invalid', str(error))
     if settings.tls and not settings.tls_server_names:
-        yield (
-            'glusterfs_clone_tls is set and glusterfs_clone_tls_server_names '
-            'is empty: without the common names of the nodes\' certificates '
-            'the nodes lock themselves out of every share'
+        yield Finding(
+            'glusterfs_clone_tls_server_names',
+            'empty',
+            'it is empty and glusterfs_clone_tls is set: without the common '
+            'names of the nodes\' certificates the nodes lock themselves '
+            'out of every share',
         )
     for name in settings.tls_server_names:
         if not native.is_common_name(name):
-            yield (
-                f'glusterfs_clone_tls_server_names: {name!r} cannot be put '
-                f'into a GlusterFS access list'
+            yield Finding(
+                'glusterfs_clone_tls_server_names',
+                'invalid',
+                f'{name!r} cannot be put into a GlusterFS access list',
             )
     if not locks.have_a_path():
-        yield (
-            '[oslo_concurrency] lock_path is not set: without it operations '
-            'on one share cannot be kept from each other'
+        yield Finding(
+            '[oslo_concurrency] lock_path',
+            'empty',
+            'it is not set: without it operations on one share cannot be '
+            'kept from each other',
         )
 
 
@@ -108,161 +152,192 @@ def _is_readable(settings: options.Settings) -> bool:
     )
 
 
-def _cluster(
-    settings: options.Settings, nodes: cluster.Cluster
-) -> Iterator[str]:
-    """Look at every node that can be reached."""
-    views, failed = nodes.try_everywhere(lambda node: node.gluster.peers())
-    away = {
-        peer.hostname
-        for peers in views.values()
-        for peer in peers
-        if not peer.connected
-    }
-    for name, error in failed.items():
-        if isinstance(error, errors.HostKeyRejected) or not away:
-            yield str(error)
+def _look(settings: options.Settings, nodes: cluster.Cluster) -> list[View]:
+    """Look at all nodes side by side; one that is down costs one time-out."""
+
+    def look(node: cluster.Node) -> View:
+        try:
+            found = probe.ask(node.remote, sudo=settings.ssh_user != 'root')
+        except errors.Unreachable as error:
+            return View(node, error, error, error)
+        except errors.Error as error:
+            view = View(node, error, error, error)
         else:
-            LOG.warning(
-                'Node %s is left out for now, glusterd misses %s too: %s',
-                name,
-                ', '.join(sorted(away)),
-                error,
-            )
-    if not views:
-        return
-    yield from _peers(views)
-    well = [node for node in nodes.nodes if node.name in views]
-    yield from _releases(nodes, well)
-    yield from _boot_units(nodes, well)
-    yield from _thin_pools(settings.pools, nodes, well)
-    try:
-        config = nodes.read(lambda line: line.snapshot_config())
-    except errors.Error as error:
-        yield f'the snapshot options of the cluster cannot be read: {error}'
-    else:
-        if config.auto_delete:
-            yield (
-                'the cluster deletes old snapshots by itself; "gluster '
-                'snapshot config auto-delete disable" ends that'
-            )
+            view = View(node, found, (), ())
+        try:
+            view.peers = node.gluster.peers()
+        except errors.Error as error:
+            view.peers = error
+        try:
+            view.lvs = node.lvm.volumes(timeout=_LVM_SECONDS)
+            node.mounts.all()
+        except errors.Error as error:
+            view.lvs = error
+        return view
+
+    views = nodes.everywhere(look)
+    return [views[node.name] for node in nodes.nodes]
 
 
-def _peers(views: dict[str, tuple[gluster.Peer, ...]]) -> Iterator[str]:
-    """Compare who the nodes are with who they say their peers are."""
-    own = {
-        name: peer.uuid
-        for name, peers in views.items()
-        for peer in peers
-        if peer.hostname == 'localhost'
-    }
-    pools_seen = {
-        frozenset(peer.uuid for peer in peers) for peers in views.values()
-    }
-    if len(pools_seen) > 1:
-        yield (
-            f'the nodes {", ".join(views)} are not peers of one trusted '
-            f'storage pool'
-        )
-        return
-    if len(set(own.values())) < len(own):
-        yield 'two entries of glusterfs_clone_nodes are the same node'
-    strangers = {
-        peer.hostname
-        for peers in views.values()
-        for peer in peers
-        if peer.connected
-        and peer.uuid not in own.values()
-        and peer.hostname != 'localhost'
-    }
-    if strangers:
-        yield (
-            f'{", ".join(sorted(strangers))}: connected peers that '
-            f'glusterfs_clone_nodes does not name, or that it names and that '
-            f'do not answer over SSH'
-        )
-
-
-def _releases(
-    nodes: cluster.Cluster, well: Sequence[cluster.Node]
-) -> Iterator[str]:
-    versions, failed = nodes.try_everywhere(
-        lambda node: node.remote.run(['gluster', '--version']).stdout, well
-    )
-    for error in failed.values():
-        yield str(error)
-    for name, text in versions.items():
-        match = _VERSION.match(text)
-        if match is None:
-            yield f'node {name} does not tell its release of GlusterFS'
+def _judge(
+    settings: options.Settings, views: list[View], found: Findings
+) -> None:
+    for view in views:
+        if isinstance(view.peers, errors.Unreachable) and (
+            view.peers is view.probe
+        ):
             continue
-        release = int(match[1]), int(match[2])
-        if release in _BROKEN:
-            yield (
-                f'node {name} has GlusterFS {match[1]}.{match[2]}, which '
-                f'crashes when it is asked for snapshots; upgrade it'
-            )
-        elif release < _OLDEST:
-            yield (
-                f'node {name} has GlusterFS {match[1]}.{match[2]}; 10.0 is '
-                f'the oldest that this driver knows'
-            )
+        _programs(view, found)
+        if isinstance(view.peers, errors.Error) and not _is_known(
+            view, 'gluster'
+        ):
+            found.services.append(_of_node(view, 'glusterd', str(view.peers)))
+    answered = {
+        view.node.name: view.peers
+        for view in views
+        if isinstance(view.peers, tuple)
+    }
+    if answered:
+        mistakes, faults = peers.compare(settings.nodes, answered)
+        found.mistakes.extend(mistakes)
+        found.services.extend(faults)
+        _snapshot_policy([v for v in views if v.node.name in answered], found)
+    _thin_pools(settings, views, found)
 
 
-def _boot_units(
-    nodes: cluster.Cluster, well: Sequence[cluster.Node]
-) -> Iterator[str]:
-    """Look for the service that mounts bricks before glusterd starts."""
-    answers, failed = nodes.try_everywhere(
-        lambda node: node.remote.run(
-            ['systemctl', 'is-enabled', node_files.UNIT],
-            # Any state but "enabled" has another status.
-            accept=(0, 1, 4),
-        ),
-        well,
+def _of_node(view: View, kind: str, message: str) -> Finding:
+    name = view.node.name
+    return Finding(f'node {name}', kind, message, name)
+
+
+def _is_known(view: View, program: str) -> bool:
+    """Return whether it was found already that a program does not run."""
+    seen = view.probe
+    return isinstance(seen, probe.Probe) and program not in seen.ran
+
+
+def _programs(view: View, found: Findings) -> None:
+    """Judge what a node has installed."""
+    seen = view.probe
+    if isinstance(seen, errors.CommandFailed):
+        # Its login shell runs no commands at all.
+        found.mistakes.append(_of_node(view, 'shell', str(seen)))
+        return
+    if isinstance(seen, errors.Error):
+        found.services.append(_of_node(view, 'programs', str(seen)))
+        return
+    if seen.missing:
+        packages = ', '.join(probe.packages_of(seen.missing))
+        found.mistakes.append(
+            _of_node(
+                view,
+                'missing',
+                f'it has no {", ".join(seen.missing)}; install '
+                f'{packages or "it"} there (names of Debian\'s packages)',
+            )
+        )
+    for said, programs in _grouped(seen.refused).items():
+        found.mistakes.append(
+            _of_node(
+                view,
+                'sudo',
+                f'sudo does not run {", ".join(programs)}: {said}; '
+                f'{_INSTALLER}',
+            )
+        )
+    for said, programs in _grouped(seen.failed).items():
+        found.services.append(
+            _of_node(
+                view,
+                'programs',
+                f'{", ".join(programs)} could not be tried: {said}',
+            )
+        )
+    _release(view, seen, found)
+    _boot_unit(view, seen, found)
+
+
+def _grouped(said: Mapping[str, str]) -> dict[str, list[str]]:
+    """Turn what programs said into who said it."""
+    found: dict[str, list[str]] = {}
+    for program, text in said.items():
+        found.setdefault(text, []).append(program)
+    return found
+
+
+def _release(view: View, seen: probe.Probe, found: Findings) -> None:
+    if 'gluster' not in seen.ran:
+        return
+    if seen.release is None:
+        problem = 'it does not tell its release of GlusterFS'
+    elif seen.release in _BROKEN:
+        problem = (
+            'its GlusterFS {}.{} crashes when it is asked for snapshots; '
+            'upgrade it'.format(*seen.release)
+        )
+    elif seen.release < _OLDEST:
+        problem = (
+            'it has GlusterFS {}.{}; 10.0 is the oldest that this driver '
+            'supports'.format(*seen.release)
+        )
+    else:
+        return
+    found.mistakes.append(_of_node(view, 'release', problem))
+
+
+def _boot_unit(view: View, seen: probe.Probe, found: Findings) -> None:
+    if seen.boot_unit == 'enabled' or _is_known(view, 'systemctl'):
+        return
+    where = found.mistakes if seen.boot_unit else found.services
+    where.append(
+        _of_node(
+            view,
+            'boot unit',
+            f'it may not mount bricks at boot, and glusterd may not start '
+            f'then: {node_files.UNIT} is '
+            f'{seen.boot_unit or "in no state that systemd can tell"}, not '
+            f'enabled; {_INSTALLER}',
+        )
     )
-    for error in failed.values():
-        yield str(error)
-    for name, answer in answers.items():
-        if answer.stdout.strip() != 'enabled':
-            said = answer.stdout.strip() or answer.stderr.strip()
-            yield (
-                f'node {name} does not mount bricks at boot, and glusterd '
-                f'may not even start there: {node_files.UNIT} is not enabled '
-                f'({said or "no state"}); run on it as root what '
-                f'"manila-glusterfs-clone node-installer" prints'
+
+
+def _snapshot_policy(well: list[View], found: Findings) -> None:
+    failure: errors.Error | None = None
+    for view in well:
+        try:
+            config = view.node.gluster.snapshot_config()
+        except errors.Error as error:
+            failure = error
+            continue
+        if config.auto_delete:
+            found.mistakes.append(
+                Finding(
+                    'snapshot option auto-delete of the cluster',
+                    'enabled',
+                    'glusterd deletes old snapshots by itself; "gluster '
+                    'snapshot config auto-delete disable" ends that',
+                )
             )
+        return
+    found.services.append(
+        Finding('snapshot options of the cluster', 'unreadable', str(failure))
+    )
 
 
 def _thin_pools(
-    wanted: Sequence[str],
-    nodes: cluster.Cluster,
-    well: Sequence[cluster.Node],
-) -> Iterator[str]:
-    def look(
-        node: cluster.Node,
-    ) -> tuple[tuple[lvm.LogicalVolume, ...], str]:
-        # The mounts too, so that a missing command or sudo rule shows now.
-        node.mounts.all()
-        return node.lvm.volumes(), node.name
-
-    reports, failed = nodes.try_everywhere(look, well)
-    for error in failed.values():
-        yield str(error)
-    for name in wanted:
-        for lvs, node in reports.values():
-            pool = pools.find(lvs, name)
-            if pool is None:
-                yield f'node {node} has no thin pool {name}'
-                continue
-            if pool.health:
-                yield (
-                    f'thin pool {name} on node {node}: LVM says of its '
-                    f'health: {pool.health}'
-                )
-            if not pool.zeroes:
-                yield (
-                    f'thin pool {name} on node {node} does not zero new '
-                    f'blocks, so that a share could show the data of a '
-                    f'deleted one; "lvchange --zero y {name}" ends that'
-                )
+    settings: options.Settings, views: list[View], found: Findings
+) -> None:
+    reports = {}
+    failed: dict[str, errors.Error] = {}
+    for view in views:
+        if isinstance(view.lvs, tuple):
+            reports[view.node.name] = view.lvs
+        elif isinstance(view.lvs, _MISTAKES):
+            found.mistakes.append(_of_node(view, 'unreachable', str(view.lvs)))
+        elif not (_is_known(view, 'lvs') or _is_known(view, 'findmnt')):
+            failed[view.node.name] = view.lvs
+    mistakes, faults = thin_pools.examine(
+        settings.pools, reports, failed, settings.limits
+    )
+    found.mistakes += mistakes
+    found.storage += faults

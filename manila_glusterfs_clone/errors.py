@@ -17,6 +17,8 @@ A remote action is *done*, *refused* or *unknown*, and the tree says which::
     ├── Refused                  nothing happened, and we know why
     │   ├── Unreachable          no session with the node was had
     │   │   ├── Down             nothing answers at its address
+    │   │   ├── NoSuchHost       its name has no address
+    │   │   ├── LoginRefused     sshd does not accept the user or the key
     │   │   ├── HostKeyRejected  the node is not who it should be
     │   │   └── CutOff           its glusterd misses most of its peers
     │   ├── CommandFailed        the command ran and said no (exit status)
@@ -34,7 +36,7 @@ A remote action is *done*, *refused* or *unknown*, and the tree says which::
     │   ├── Garbled              an answer that cannot be understood
     │   └── CommitFailed         glusterd gave up when it had begun
     ├── Unsettled                the state contradicts what was done
-    ├── Misconfigured            every problem with the set-up, at once
+    ├── health.Misconfigured     every mistake in the set-up, at once
     └── SeveralFailed            what failed on several nodes side by side
 
 Classes carry what happened; the sentence is made in ``__str__``. No code
@@ -74,6 +76,14 @@ class Unreachable(Refused):
 
 class Down(Unreachable):
     """Nothing answers at the address of the node, not even to say no."""
+
+
+class NoSuchHost(Unreachable):
+    """The name of the node has no address."""
+
+
+class LoginRefused(Unreachable):
+    """sshd on the node does not accept the user or the key."""
 
 
 class HostKeyRejected(Unreachable):
@@ -313,19 +323,6 @@ class Unsettled(Error):
 
     def __str__(self) -> str:
         return f'{self.what}: {self.found}'
-
-
-class Misconfigured(Error):
-    """Every problem with the configuration or the cluster, at once."""
-
-    def __init__(self, backend: str, problems: Sequence[str]) -> None:
-        super().__init__(backend, tuple(problems))
-        self.backend = backend
-        self.problems = tuple(problems)
-
-    def __str__(self) -> str:
-        lines = '\n'.join(f'  * {problem}' for problem in self.problems)
-        return f'back end {self.backend} cannot be used:\n{lines}'
 
 
 class SeveralFailed(Error):

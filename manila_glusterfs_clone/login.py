@@ -149,14 +149,19 @@ def login(
             node, f'{_fingerprint(error.key)} is not the one that is known'
         ) from error
     except paramiko.AuthenticationException as error:
-        raise errors.Unreachable(
+        raise errors.LoginRefused(
             node,
             f'no login as {address.user} with the key '
             f'{credentials.private_key}: {said(error)}',
         ) from error
     except Exception as error:
-        down = step == TCP and _is_silent(error)
-        kind = errors.Down if down else errors.Unreachable
+        kind = errors.Unreachable
+        if step == TCP and _is_silent(error):
+            kind = errors.Down
+        elif isinstance(error, socket.gaierror) and (
+            error.errno == socket.EAI_NONAME
+        ):
+            kind = errors.NoSuchHost
         raise kind(node, f'{step}: {said(error)}') from error
     finally:
         if link is None:

@@ -26,6 +26,8 @@ digits and ``_+.-/=!:&#``.
 """
 
 import re
+import string
+from urllib import parse
 import uuid
 
 from manila_glusterfs_clone import errors
@@ -52,6 +54,10 @@ OPTION_BACKEND = 'user.manila.backend'
 #: What they are where Manila manages a share no more.
 UNMANAGED = 'unmanaged'
 
+#: What stands for itself in the mark of a back end.
+_MARK = ''.join(set(string.punctuation) - {'%'})
+#: glusterd keeps an option and its value on one line of its store.
+LONGEST_MARK = 255
 _TAG_VALUE = re.compile(r'[A-Za-z0-9_+.\-/=!:&#]{1,900}')
 _PATH = re.compile(r'(/[A-Za-z0-9_+.\-]{1,200})+')
 _POOL = re.compile(
@@ -103,6 +109,16 @@ def _id_or_none(text: str) -> str | None:
     except ValueError:
         return None
     return canonical if canonical == text else None
+
+
+def backend_mark(backend: str) -> str:
+    """Return a back end's name as volumes are marked with it.
+
+    The value of a gluster option is one word: blanks and letters beyond
+    ASCII are written as ``%`` and their number, as in addresses of web
+    pages. A name without them is its own mark.
+    """
+    return parse.quote(backend, safe=_MARK)
 
 
 def mount_point(brick_root: str, share_id: str) -> str:

@@ -11,13 +11,17 @@
 # under the License.
 """The options of a back end section in manila.conf."""
 
+from collections.abc import Iterator
 import copy
 import dataclasses
+import re
 from typing import Any
 
 from oslo_config import cfg
 
+from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import layouts
+from manila_glusterfs_clone import names
 
 #: Where the bricks of created shares are mounted, unless told otherwise.
 DEFAULT_BRICK_ROOT = '/srv/manila-glusterfs-clone'
@@ -213,6 +217,11 @@ class Settings:
     orphan_grace: float
     orphans: str
 
+    @property
+    def mark(self) -> str:
+        """Return the name of the back end as volumes are marked with it."""
+        return names.backend_mark(self.backend)
+
 
 def read(configuration: Any, backend: str) -> Settings:
     """Read the options of a back end section; checks nothing."""
@@ -241,3 +250,52 @@ def read(configuration: Any, backend: str) -> Settings:
         orphan_grace=configuration.glusterfs_clone_orphan_grace,
         orphans=configuration.glusterfs_clone_orphans,
     )
+
+
+#: Host names and addresses, IPv6 ones with a zone too.
+_HOST = re.compile(r'[A-Za-z0-9_]([A-Za-z0-9_.:%-]{0,252})')
+_USER = re.compile(r'[^\s\0:-][^\s\0:]{0,254}')
+
+
+def problems(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Give each option with a value that cannot be used, and why.
+
+    What is found here would otherwise fail the first operation that makes
+    a name, an option, a tag, a path or a command of the value.
+    """
+    for option, values, example in (
+        ('glusterfs_clone_nodes', settings.nodes, 'the storage nodes'),
+        ('glusterfs_clone_pools', settings.pools, 'a thin pool, vg/thinpool'),
+    ):
+        if not values:
+            yield option, f'it is empty: name {example}'
+        for value in sorted({v for v in values if values.count(v) > 1}):
+            yield option, f'it names {value} twice'
+    for node in settings.nodes:
+        if not _HOST.fullmatch(node):
+            yield (
+                'glusterfs_clone_nodes',
+                f'{node!r} is no host name or address',
+            )
+    for pool in settings.pools:
+        try:
+            names.split_pool(pool)
+        except errors.NotPossible as error:
+            yield 'glusterfs_clone_pools', str(error)
+    if not names.is_plain_path(settings.brick_root):
+        yield (
+            'glusterfs_clone_brick_root',
+            f'{settings.brick_root!r} is not an absolute path of letters, '
+            f'digits and "_+.-"',
+        )
+    if not _USER.fullmatch(settings.ssh_user):
+        yield (
+            'glusterfs_clone_ssh_user',
+            f'{settings.ssh_user!r} is no name of a user',
+        )
+    if len(settings.mark) > names.LONGEST_MARK:
+        yield (
+            'share_backend_name',
+            f'{settings.backend!r} takes {len(settings.mark)} characters as '
+            f'the mark of volumes, more than {names.LONGEST_MARK}',
+        )

@@ -11,13 +11,16 @@
 # under the License.
 """The peers of the trusted storage pool, before they are all needed."""
 
-from collections.abc import Iterable
+import collections
+from collections.abc import Iterable, Mapping, Sequence
 import time
 
 from oslo_log import log
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import gluster
+from manila_glusterfs_clone import health
 
 LOG = log.getLogger(__name__)
 
@@ -44,6 +47,104 @@ def require_all_connected(nodes: cluster.Cluster) -> None:
         )
     # A node that was down may be back: its peers see it.
     nodes.forget_failures()
+
+
+def compare(
+    nodes: Sequence[str], views: Mapping[str, Sequence[gluster.Peer]]
+) -> tuple[list[health.Finding], list[health.Finding]]:
+    """Compare the configured nodes with the peers that glusterd knows.
+
+    :param nodes: the names of all configured nodes.
+    :param views: the peers as each node that answered knows them.
+    :return: the mistakes and the faults.
+    """
+    mistakes: list[health.Finding] = []
+    faults: list[health.Finding] = []
+    own = {
+        name: peer.uuid
+        for name, peers in views.items()
+        for peer in peers
+        if peer.hostname == 'localhost'
+    }
+    sets = {
+        name: frozenset(peer.uuid for peer in peers)
+        for name, peers in views.items()
+    }
+    # What most of them know, and among equals the larger one.
+    count = collections.Counter(sets.values())
+    common = max(count, key=lambda uuids: (count[uuids], len(uuids)))
+    known = {
+        peer.uuid: peer
+        for name, peers in views.items()
+        if sets[name] == common
+        for peer in peers
+        if peer.hostname != 'localhost'
+    }
+    #: Peers that no node that answered is: they may be nodes that are down.
+    absent = {uuid: known[uuid] for uuid in known.keys() - {*own.values()}}
+    outside = [name for name in views if own.get(name) not in common]
+    lost = [peer for peer in absent.values() if not peer.connected]
+    for name in outside:
+        finding = health.Finding(
+            f'node {name}',
+            'no peer',
+            f'it is no peer of {", ".join(n for n in views if n != name)} in '
+            f'one trusted storage pool; "gluster peer probe {name}" on one '
+            f'of them makes it one, or, if it was installed anew, restore '
+            f'its /var/lib/glusterd/glusterd.info',
+            name,
+        )
+        # A node that was installed anew has another UUID than it had.
+        (faults if len(outside) <= len(lost) else mistakes).append(finding)
+    for name in views:
+        if name not in outside and sets[name] != common:
+            faults.append(
+                health.Finding(
+                    f'node {name}',
+                    'other peers',
+                    'glusterd there knows other peers than on most nodes; '
+                    'see "gluster peer status" on each',
+                    name,
+                )
+            )
+    for uuid in {u for u in own.values() if [*own.values()].count(u) > 1}:
+        same = [name for name in own if own[name] == uuid]
+        mistakes.append(
+            health.Finding(
+                'glusterfs_clone_nodes',
+                'same node',
+                f'{", ".join(same)} are the same node',
+            )
+        )
+    silent = {*nodes} - views.keys()
+    strangers = sorted(
+        peer.hostname
+        for peer in absent.values()
+        if peer.connected and peer.hostname not in silent
+    )
+    # Nodes may be configured by other names than the peers have.
+    if len(strangers) > len(silent - {p.hostname for p in absent.values()}):
+        mistakes.append(
+            health.Finding(
+                'glusterfs_clone_nodes',
+                'strangers',
+                f'it does not name {", ".join(strangers)}, connected peers '
+                f'of the trusted storage pool',
+            )
+        )
+    if numeric := sorted(
+        {p.hostname for ps in views.values() for p in ps if ':' in p.hostname}
+    ):
+        mistakes.append(
+            health.Finding(
+                'trusted storage pool',
+                'ipv6',
+                f'peers are known by IPv6 addresses: {", ".join(numeric)}; '
+                f'this driver does not support them, probe the peers by '
+                f'names or IPv4 addresses',
+            )
+        )
+    return mistakes, faults
 
 
 def _age(node: cluster.Node) -> int | None:

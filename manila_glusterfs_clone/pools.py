@@ -19,41 +19,22 @@ many nodes a share takes there.
 from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 
-from oslo_log import log
-
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import health
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import lvm
 from manila_glusterfs_clone import options
+from manila_glusterfs_clone import thin_pools
 
-LOG = log.getLogger(__name__)
-
-GIB = 1 << 30
+GIB = thin_pools.GIB
+ThinPool = thin_pools.ThinPool
+find = thin_pools.find
+obstacle = thin_pools.obstacle
 
 #: Seconds that a node has to tell its capacity: all that Manila looks after
 #: from time to time waits for it.
 _PATIENCE = 30.0
-
-
-@dataclasses.dataclass(frozen=True)
-class ThinPool:
-    """A thin pool on one node. Sizes are in bytes."""
-
-    #: ``vg/thinpool``.
-    name: str
-    size: int
-    data_percent: float
-    metadata_percent: float
-    #: The sum of the sizes of all thin volumes in it.
-    provisioned: int
-    active: bool
-    health: str
-    zeroes: bool
-
-    @property
-    def free(self) -> int:
-        return int(self.size * (100 - self.data_percent) / 100)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,95 +58,18 @@ class Capacity:
     provisioned: int
 
 
-def find(lvs: Iterable[lvm.LogicalVolume], name: str) -> ThinPool | None:
-    """Find a pool, named ``vg/thinpool``, among the LVs of a node."""
-    lvs = tuple(lvs)
-    for lv in lvs:
-        if lv.is_thin_pool and lv.full_name == name:
-            return ThinPool(
-                name=name,
-                size=lv.size,
-                data_percent=lv.data_percent,
-                metadata_percent=lv.metadata_percent,
-                provisioned=sum(
-                    volume.size for volume in lvs if volume.pool_name == name
-                ),
-                active=lv.active,
-                health=lv.health,
-                zeroes=lv.zeroes,
-            )
-    return None
-
-
-def obstacle(
-    pool: ThinPool | None, size: int, limits: options.Limits
-) -> str | None:
-    """Say what keeps ``size`` more bytes from being put on a pool."""
-    if pool is None:
-        return (
-            'LVM does not see it; if it is there its disk may have failed: '
-            'look with "pvs" and "dmesg" on the node'
-        )
-    if not pool.active:
-        # As a boot leaves one whose metadata a failing disk has spoilt:
-        # "Check of pool failed (status:64). Manual repair required!"
-        return (
-            f'it is not active; "lvchange --activate y {pool.name}" '
-            f'activates it, or says why not; if it has to be repaired, '
-            f'"lvconvert --repair {pool.name}" does that, and then reboot '
-            f'the node'
-        )
-    if pool.health:
-        return f'LVM says of its health: {pool.health}{_cure(pool)}'
-    if pool.data_percent >= limits.data_percent:
-        return (
-            f'its data space is {pool.data_percent:.1f} % full, the limit is '
-            f'{limits.data_percent} %{_make_room(pool)}'
-        )
-    if pool.metadata_percent >= limits.metadata_percent:
-        return (
-            f'its metadata space is {pool.metadata_percent:.1f} % full, the '
-            f'limit is {limits.metadata_percent} %; extend it with '
-            f'"lvextend --poolmetadatasize +SIZE {pool.name}", or delete '
-            f'shares or snapshots'
-        )
-    if pool.provisioned + size > pool.size * limits.oversubscription:
-        return (
-            f'{(pool.provisioned + size) / GIB:.1f} GiB would be promised of '
-            f'its {pool.size / GIB:.1f} GiB, more than '
-            f'max_over_subscription_ratio allows{_make_room(pool)}'
-        )
-    return None
-
-
-def _make_room(pool: ThinPool) -> str:
-    return (
-        f'; extend it with "lvextend --size +SIZE {pool.name}", or delete '
-        f'shares or snapshots'
-    )
-
-
-def _cure(pool: ThinPool) -> str:
-    """Say what ends a state of LVM's (lvmthin(7))."""
-    if pool.health == 'out_of_data':
-        return _make_room(pool)
-    if pool.health == 'metadata_read_only':
-        return (
-            f'; unmount what is on it, deactivate it, and run "lvconvert '
-            f'--repair {pool.name}"'
-        )
-    return (
-        '; look for errors of its disk in the log of the kernel of the node, '
-        'and reboot the node when the disk is well again'
-    )
-
-
 class Pools:
     """The thin pools of the nodes."""
 
-    def __init__(self, nodes: cluster.Cluster, limits: options.Limits) -> None:
+    def __init__(
+        self,
+        nodes: cluster.Cluster,
+        limits: options.Limits,
+        state: health.Health | None = None,
+    ) -> None:
         self._cluster = nodes
         self._limits = limits
+        self._health = state
 
     def place(
         self, name: str, layout: layouts.Layout, size: int
@@ -226,8 +130,11 @@ class Pools:
         found, failed = self._cluster.try_everywhere(
             lambda node: node.lvm.volumes(timeout=_PATIENCE)
         )
-        for node, error in failed.items():
-            LOG.warning('Node %s does not tell its capacity: %s', node, error)
+        if self._health is not None:
+            mistakes, faults = thin_pools.examine(
+                names, found, failed, self._limits
+            )
+            self._health.report({health.STORAGE: [*mistakes, *faults]})
         return {
             name: self._capacity(
                 [

@@ -105,7 +105,7 @@ class Upkeep:
     def _pass(self) -> None:
         ours = self._ours
         until = self._orphans.until()
-        seen = survey.take(ours.cluster, ours.settings.backend)
+        seen = survey.take(ours.cluster, ours.settings.mark)
         shares = records.shares(self._host)
         snapshots = records.snapshots(self._host)
         # Nodes and healing find bricks by their tags.

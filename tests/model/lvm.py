@@ -79,6 +79,7 @@ class ThinPool:
     metadata_percent: float = 11.0
     health: str = ''
     zero: bool = True
+    active: bool = True
 
 
 class Lvm:
@@ -285,7 +286,7 @@ class Lvm:
             'lv_size': str(pool.size),
             'lv_layout': 'thin,pool',
             'lv_role': 'private',
-            'lv_active': 'active',
+            'lv_active': 'active' if pool.active else '',
             'lv_health_status': pool.health,
             'zero': 'zero' if pool.zero else '',
             'pool_lv': '',

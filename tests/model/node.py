@@ -14,6 +14,8 @@
 from collections.abc import Callable, Sequence
 import math
 
+from manila_glusterfs_clone import probe
+from manila_glusterfs_clone import remote
 from tests.model import clock
 from tests.model import files
 from tests.model import lvm
@@ -64,6 +66,8 @@ class Node:
         self.takes_over_at = math.inf
         #: When a glusterd that was killed starts again.
         self.restarts_at: float | None = None
+        #: Programs that are not installed.
+        self.absent: set[str] = set()
         #: Whether bricks are mounted at boot by their tags.
         self.boot_unit = True
         #: Until when the others take it for connected though it is down.
@@ -107,8 +111,7 @@ class Node:
             'setfattr': self.files.setfattr,
             'hostname': self._hostname,
             'ps': self._age,
-            'gluster': self._version,
-            'systemctl': self._is_enabled,
+            'sh': self._probe,
         }
         self.time.advance(_COST.get(argv[0], 0.05))
         return commands[argv[0]](argv)
@@ -123,15 +126,41 @@ class Node:
             return shell.Answer('', '', 1)
         return shell.Answer(f'{self.time.now - self.glusterd_since:8.0f}\n')
 
-    def _version(self, argv: Sequence[str]) -> shell.Answer:
-        assert list(argv[1:]) == ['--version']
-        return shell.Answer(f'glusterfs {self.release}\nRepository: …\n')
-
-    def _is_enabled(self, argv: Sequence[str]) -> shell.Answer:
-        assert argv[1] == 'is-enabled'
-        if self.boot_unit:
-            return shell.Answer('enabled\n')
-        return shell.Answer('disabled\n', '', 1)
+    def _probe(self, argv: Sequence[str]) -> shell.Answer:
+        """Answer a try of programs as the shell of the node would."""
+        (script,) = argv[2:]
+        said = []
+        for program in probe.PROGRAMS:
+            line = remote.command_line(
+                [program.name, *program.words],
+                sudo=program.as_root,
+                seconds=10,
+            )
+            assert line in script
+            status, text = 0, f'{program.name} 1.0'
+            if program.name in self.absent:
+                status, text = (
+                    127,
+                    (
+                        f'timeout: failed to run command {program.name!r}: No '
+                        f'such file or directory'
+                    ),
+                )
+            elif program.name == 'setfattr':
+                status, text = (
+                    1,
+                    (
+                        f'setfattr: {program.words[-1]}: No such file or '
+                        f'directory'
+                    ),
+                )
+            elif program.name == 'gluster':
+                text = f'glusterfs {self.release} Repository: …'
+            elif program.name == 'systemctl':
+                status = 0 if self.boot_unit else 1
+                text = 'enabled' if self.boot_unit else 'disabled'
+            said.append(f'@probe {program.name} {status} {text}\n')
+        return shell.Answer(''.join(said))
 
     # -- power
 

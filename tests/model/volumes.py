@@ -343,6 +343,8 @@ class Volumes:
             if client.volume == volume.name and not any(
                 states.admits(volume.as_on(brick.node), client.address)
                 for brick in volume.bricks
+                # That of a node without power admits nobody.
+                if self._state.nodes[brick.node].up
             ):
                 client.ends = self._state.time.now + _EVICTION
 

@@ -9,11 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Everything that is wrong, in one message."""
+"""Mistakes keep a back end from serving, faults do not."""
 
 from collections.abc import Iterator
 import dataclasses
 import json
+import logging
 import pathlib
 
 # Imported for the option that it registers.
@@ -24,8 +25,9 @@ import pytest
 from manila_glusterfs_clone import checks
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import node as node_files
+from manila_glusterfs_clone import health
 from manila_glusterfs_clone import options
+from manila_glusterfs_clone import probe
 from tests.unit import fakes
 from tests.unit import test_bricks
 from tests.unit import test_cluster
@@ -35,9 +37,10 @@ POLICY = fakes.xml(
     '<activateOnCreate>disable</activateOnCreate></systemConfig>'
     '</snapConfig>'
 )
-IS_ENABLED = ('systemctl', 'is-enabled', node_files.UNIT)
-VERSION = 'glusterfs {}\nRepository revision: git://…\n'
+PROBE = ('sh', '-c', probe.script(sudo=True))
 AWAY = errors.Unreachable('gl3', 'no route')
+LATE = errors.TimedOut('gl3', ('x',), 20)
+NODES = frozenset({'gl1', 'gl2', 'gl3'})
 
 
 @pytest.fixture
@@ -67,12 +70,33 @@ def settings(tmp_path: pathlib.Path) -> Iterator[options.Settings]:
     cfg.CONF.clear_override('lock_path', group='oslo_concurrency')
 
 
-def thin_pool(**changes: str) -> fakes.Answer:
+def thin_pool(*more: dict[str, str], **changes: str) -> fakes.Answer:
     row = {
         **test_bricks.lv('pool', layout='thin,pool', pool=''),
         **changes,
     }
-    return fakes.Answer(json.dumps({'report': [{'lv': [row]}]}))
+    return fakes.Answer(json.dumps({'report': [{'lv': [row, *more]}]}))
+
+
+NO_LVS = fakes.Answer(json.dumps({'report': [{'lv': []}]}))
+
+
+def tried(**changes: tuple[int, str]) -> fakes.Answer:
+    """Make what a node says of its programs."""
+    usual = {
+        **{p.name: (0, f'{p.name} 1.0') for p in probe.PROGRAMS},
+        'setfattr': (1, f'setfattr: {probe._NOWHERE}: No such file or dir'),
+        'gluster': (0, 'glusterfs 11.1 Repository revision: git'),
+        'systemctl': (0, 'enabled'),
+    }
+    assert changes.keys() <= usual.keys()
+    return fakes.Answer(
+        'Welcome to this node!\n'
+        + ''.join(
+            f'@probe {name} {status} {said}\n'
+            for name, (status, said) in {**usual, **changes}.items()
+        )
+    )
 
 
 def node(
@@ -81,167 +105,255 @@ def node(
     view: fakes.Reply | str | None = None,
     report: fakes.Reply | None = None,
     mounts: fakes.Reply | None = None,
-    version: fakes.Reply | None = None,
-    unit: fakes.Reply | None = None,
+    programs: fakes.Reply | None = None,
     policy: fakes.Reply | str = '',
 ) -> fakes.Node:
     others = [n for n in (1, 2, 3) if n != number]
     return (
         fakes.Node(f'gl{number}')
+        .answer(PROBE, programs or tried())
         .gluster('pool list', view or test_cluster.peers(number, *others))
         .gluster('snapshot config', policy or POLICY.format('disable'))
         .answer(test_bricks.LVS, report or thin_pool())
         .answer(test_bricks.FINDMNT, mounts or fakes.Answer(status=1))
-        .answer(IS_ENABLED, unit or fakes.Answer('enabled\n'))
-        .answer(
-            ('gluster', '--version'),
-            version or fakes.Answer(VERSION.format('11.1')),
-        )
     )
 
 
-def problems(settings: options.Settings, *nodes: fakes.Node) -> list[str]:
+@dataclasses.dataclass
+class Outcome:
+    """What came of a check."""
+
+    mistakes: list[health.Finding]
+    faults: list[health.Finding]
+
+    @property
+    def kinds(self) -> list[tuple[str, str]]:
+        return [(m.subject, m.kind) for m in self.mistakes]
+
+    @property
+    def fault_kinds(self) -> list[tuple[str, str]]:
+        return [(f.subject, f.kind) for f in self.faults]
+
+
+def check(settings: options.Settings, *nodes: fakes.Node) -> Outcome:
     whole = cluster.Cluster(
         [cluster.Node(each) for each in nodes], settle_timeout=30
     )
+    state = health.Health(settings.backend)
+    mistakes: list[health.Finding] = []
     try:
-        checks.run(settings, whole)
-    except errors.Misconfigured as error:
-        assert error.backend == 'gold'
-        for problem in error.problems:
-            assert problem in str(error)
-        return [*error.problems]
-    return []
+        checks.run(settings, whole, state)
+    except health.Misconfigured as error:
+        assert error.backend == settings.backend
+        mistakes = [*error.mistakes]
+        for mistake in mistakes:
+            assert str(mistake) in str(error)
+    return Outcome(mistakes, [*state.faults])
 
 
 def three(**changes: fakes.Node) -> list[fakes.Node]:
     return [changes.get(f'gl{n}', node(n)) for n in (1, 2, 3)]
 
 
+def away(*numbers: int, view: fakes.Reply = AWAY) -> list[fakes.Node]:
+    """Make three nodes of which some do not answer and are missed."""
+    found = []
+    for n in (1, 2, 3):
+        others = [m for m in (1, 2, 3) if m != n]
+        seen = test_cluster.peers(n, *others, away=numbers)
+        dead = n in numbers
+        found.append(
+            node(n, view=view, programs=view) if dead else node(n, view=seen)
+        )
+    return found
+
+
 def test_nothing_is_wrong(settings: options.Settings) -> None:
-    assert problems(settings, *three()) == []
+    nodes = three()
+    assert check(settings, *nodes) == Outcome([], [])
+    # A probe, the LVs, the mounts.
+    assert [len(each.ran) for each in nodes] == [3, 3, 3]
 
 
-def test_everything_is_told_at_once(settings: options.Settings) -> None:
+# -- the configuration
+
+
+def test_every_mistake_is_found_at_once(settings: options.Settings) -> None:
     cfg.CONF.set_override('lock_path', None, group='oslo_concurrency')
-    found = problems(
+    found = check(
         dataclasses.replace(
             settings,
             ssh_private_key='/nonexistent/key',
             ssh_known_hosts='/nonexistent/hosts',
-            nodes=('gl1', 'gl1'),
-            pools=('pool', 'a b/c'),
+            ssh_user='a b',
+            nodes=('gl1', 'gl1', '-x y'),
+            pools=('pool', 'a b/c', 'gvg/p', 'gvg/p'),
             brick_root='srv',
             layout='replica-3',
             tls=True,
+            backend='x' * 300,
         )
     )
-    for part in (
-        'names a node twice',
-        "'pool' does not name",
-        "'a b/c' does not name",
-        'private_key: /nonexistent/key',
-        'known_hosts: /nonexistent/hosts',
-        "brick_root: 'srv'",
-        'takes 3 nodes and there are 2',
-        'tls_server_names is empty',
-        'lock_path is not set',
-    ):
-        assert len([p for p in found if part in p]) == 1, part
-    assert len(found) == 9
+    assert sorted(found.kinds) == [
+        ('[oslo_concurrency] lock_path', 'empty'),
+        ('glusterfs_clone_brick_root', 'invalid'),
+        ('glusterfs_clone_nodes', 'invalid'),
+        ('glusterfs_clone_nodes', 'invalid'),
+        ('glusterfs_clone_pools', 'invalid'),
+        ('glusterfs_clone_pools', 'invalid'),
+        ('glusterfs_clone_pools', 'invalid'),
+        ('glusterfs_clone_ssh_known_hosts', 'unreadable'),
+        ('glusterfs_clone_ssh_private_key', 'unreadable'),
+        ('glusterfs_clone_ssh_user', 'invalid'),
+        ('glusterfs_clone_tls_server_names', 'empty'),
+        ('share_backend_name', 'invalid'),
+    ]
 
 
 def test_nothing_at_all_is_configured(settings: options.Settings) -> None:
-    found = problems(dataclasses.replace(settings, nodes=(), pools=()))
-    assert [p.partition(':')[0] for p in found] == [
-        'glusterfs_clone_nodes is empty',
-        'glusterfs_clone_pools is empty',
-    ]
+    found = check(dataclasses.replace(settings, nodes=(), pools=()))
+    assert {subject for subject, _ in found.kinds} >= {
+        'glusterfs_clone_nodes',
+        'glusterfs_clone_pools',
+    }
+
+
+def test_a_layout_that_takes_more_nodes(settings: options.Settings) -> None:
+    found = check(
+        dataclasses.replace(
+            settings, layout='replica-3', nodes=('gl1', 'gl2')
+        ),
+        *three(),
+    )
+    assert ('glusterfs_clone_layout', 'invalid') in found.kinds
 
 
 def test_names_of_nodes_that_no_list_can_hold(
     settings: options.Settings,
 ) -> None:
-    found = problems(
+    found = check(
         dataclasses.replace(
             settings, tls=True, tls_server_names=('gl1', '*', 'a,b')
         ),
         *three(),
     )
-    assert len(found) == 2
-    assert "'*'" in found[0]
-    assert "'a,b'" in found[1]
+    assert found.kinds == [('glusterfs_clone_tls_server_names', 'invalid')] * 2
 
 
 def test_without_a_key_no_node_is_asked(settings: options.Settings) -> None:
     nodes = three()
-    problems(dataclasses.replace(settings, ssh_private_key='/no'), *nodes)
+    check(dataclasses.replace(settings, ssh_private_key='/no'), *nodes)
     assert not any(each.asked for each in nodes)
 
 
 def test_configuration_and_cluster_in_one_message(
     settings: options.Settings,
 ) -> None:
-    found = problems(
+    found = check(
         dataclasses.replace(settings, brick_root='/'),
         *three(gl2=node(2, report=thin_pool(zero=''))),
     )
-    assert len(found) == 2
+    assert found.kinds == [
+        ('glusterfs_clone_brick_root', 'invalid'),
+        ('thin pool gvg/pool on node gl2', 'zero'),
+    ]
 
 
 # -- nodes that do not answer
 
 
-def test_a_node_that_is_down_and_missed_is_left_to_be(
-    settings: options.Settings,
+@pytest.mark.parametrize(
+    'trouble',
+    [AWAY, errors.Down('gl3', 'no route'), errors.Unreachable('gl3', 'busy')],
+)
+@pytest.mark.parametrize('missed', [True, False])
+def test_a_node_that_is_unreachable_is_a_fault(
+    settings: options.Settings, trouble: errors.Error, missed: bool
 ) -> None:
-    away = (3,)
-    nodes = [
-        node(1, view=test_cluster.peers(1, 2, 3, away=away)),
-        node(2, view=test_cluster.peers(2, 1, 3, away=away)),
-        node(3, view=AWAY),
-    ]
-    assert problems(settings, *nodes) == []
+    """Also where its sshd alone is down, and glusterd is not."""
+    dead = node(3, view=trouble, programs=trouble)
+    nodes = away(3, view=trouble) if missed else three(gl3=dead)
+    found = check(settings, *nodes)
+    assert found.mistakes == []
+    assert found.fault_kinds == [('node gl3', 'unreachable')]
+    assert len(nodes[2].asked) == 1
 
 
-def test_a_node_that_we_alone_miss_is_a_problem(
-    settings: options.Settings,
+@pytest.mark.parametrize(
+    'trouble',
+    [
+        errors.HostKeyRejected('gl3', 'SHA256:x'),
+        errors.LoginRefused('gl3', 'no login as manila'),
+        errors.NoSuchHost('gl3', 'Name or service not known'),
+    ],
+)
+def test_what_the_configuration_names_wrongly_is_a_mistake(
+    settings: options.Settings, trouble: errors.Error
 ) -> None:
-    found = problems(settings, *three(gl3=node(3, view=AWAY)))
-    assert 'gl3 cannot be reached' in found[0]
-    assert 'gl3: connected peers' in found[1]
-
-
-def test_a_wrong_host_key_is_always_a_problem(
-    settings: options.Settings,
-) -> None:
-    view = test_cluster.peers(1, 2, 3, away=(3,))
-    found = problems(
-        settings,
-        node(1, view=view),
-        node(2),
-        node(3, view=errors.HostKeyRejected('gl3', 'SHA256:x')),
-    )
-    assert any('SHA256:x' in p for p in found)
+    found = check(settings, *away(3, view=trouble))
+    assert found.kinds == [('node gl3', 'unreachable')]
+    assert str(trouble) in str(found.mistakes[0])
 
 
 def test_no_node_answers(settings: options.Settings) -> None:
-    found = problems(settings, *[node(n, view=AWAY) for n in (1, 2, 3)])
-    assert len(found) == 3
+    found = check(settings, *away(1, 2, 3))
+    assert [m.node for m in found.mistakes] == ['gl1', 'gl2', 'gl3']
+
+
+@pytest.mark.parametrize(
+    'trouble',
+    [LATE, errors.Unreachable('gl3', 'glusterd does not run there')],
+)
+def test_glusterd_that_hangs_or_is_down_is_a_fault(
+    settings: options.Settings, trouble: errors.Error
+) -> None:
+    dead = node(3, view=trouble)
+    found = check(settings, *three(gl3=dead))
+    assert found.mistakes == []
+    assert found.fault_kinds == [('node gl3', 'glusterd')]
+    # Its programs and pools are looked at all the same.
+    assert len(dead.ran) == 3
 
 
 # -- peers
 
 
 def test_nodes_of_different_pools(settings: options.Settings) -> None:
-    found = problems(settings, *three(gl3=node(3, view=test_cluster.peers(3))))
-    assert 'not peers of one trusted storage pool' in found[0]
+    found = check(
+        settings,
+        node(1, view=test_cluster.peers(1, 2)),
+        node(2, view=test_cluster.peers(2, 1)),
+        node(3, view=test_cluster.peers(3)),
+    )
+    assert found.kinds == [('node gl3', 'no peer')]
+    found = check(
+        settings, *[node(n, view=test_cluster.peers(n)) for n in (1, 2, 3)]
+    )
+    assert len(found.kinds) == 2
+
+
+def test_a_node_that_was_installed_anew_is_a_fault(
+    settings: options.Settings,
+) -> None:
+    nodes = away(3)
+    nodes[2] = node(3, view=test_cluster.peers(9))
+    found = check(settings, *nodes)
+    assert found.mistakes == []
+    assert found.fault_kinds == [('node gl3', 'no peer')]
+
+
+def test_a_node_that_knows_too_few_peers_is_a_fault(
+    settings: options.Settings,
+) -> None:
+    found = check(settings, *three(gl3=node(3, view=test_cluster.peers(3, 1))))
+    assert found.mistakes == []
+    assert found.fault_kinds == [('node gl3', 'other peers')]
 
 
 def test_one_node_by_two_names(settings: options.Settings) -> None:
     view = test_cluster.peers(1, 2, 3)
-    found = problems(settings, node(1), node(2, view=view), node(3))
-    assert any('are the same node' in p for p in found)
+    found = check(settings, node(1), node(2, view=view), node(3))
+    assert ('glusterfs_clone_nodes', 'same node') in found.kinds
 
 
 def test_a_peer_that_is_not_configured(settings: options.Settings) -> None:
@@ -250,134 +362,331 @@ def test_a_peer_that_is_not_configured(settings: options.Settings) -> None:
         node(2, view=test_cluster.peers(2, 1, 3, 4)),
         node(3, view=test_cluster.peers(3, 1, 2, 4)),
     ]
-    (found,) = problems(settings, *nodes)
-    assert found.startswith('gl4: connected peers')
+    found = check(settings, *nodes)
+    assert found.kinds == [('glusterfs_clone_nodes', 'strangers')]
+    assert 'gl4' in found.mistakes[0].message
 
 
-# -- releases
+def test_nodes_configured_by_address_of_which_one_is_unreachable(
+    settings: options.Settings,
+) -> None:
+    """Its peer's name says nothing of the node; it is taken for it."""
+    names = ('10.0.0.1', '10.0.0.2', '10.0.0.3')
+    nodes = three(gl3=node(3, view=AWAY, programs=AWAY))
+    for each, name in zip(nodes, names, strict=True):
+        each.name = name
+    found = check(dataclasses.replace(settings, nodes=names), *nodes)
+    assert found.mistakes == []
+
+
+def test_peers_known_by_ipv6(settings: options.Settings) -> None:
+    view = test_cluster.peers(1, 2, 3).replace('>gl2<', '>fd00::2<')
+    found = check(settings, *three(gl1=node(1, view=view)))
+    assert found.kinds == [('trusted storage pool', 'ipv6')]
+
+
+# -- programs
 
 
 @pytest.mark.parametrize(
-    ('said', 'part'),
+    ('said', 'bad'),
     [
-        ('glusterfs 9.6', 'gl2 has GlusterFS 9.6; 10.0 is the oldest'),
-        ('glusterfs 11.0', 'gl2 has GlusterFS 11.0, which crashes'),
-        ('3.12', 'gl2 does not tell its release'),
-        ('', 'gl2 does not tell its release'),
+        ('glusterfs 9.6 built', True),
+        ('glusterfs 11.0 built', True),
+        ('3.12', True),
+        ('glusterfs 10.0', False),
+        ('glusterfs 100.0 built', False),
     ],
 )
-def test_releases(settings: options.Settings, said: str, part: str) -> None:
-    (found,) = problems(
-        settings, *three(gl2=node(2, version=fakes.Answer(said)))
+def test_releases(settings: options.Settings, said: str, bad: bool) -> None:
+    programs = tried(gluster=(0, said))
+    found = check(settings, *three(gl2=node(2, programs=programs)))
+    assert found.kinds == [('node gl2', 'release')] * bad
+
+
+@pytest.mark.parametrize('release', fakes.RELEASES)
+def test_what_real_releases_say(
+    settings: options.Settings, release: str
+) -> None:
+    said = fakes.golden(release, 'version').answer.stdout.replace('\n', ' ')
+    programs = tried(gluster=(0, said))
+    assert check(settings, *three(gl2=node(2, programs=programs))) == Outcome(
+        [], []
     )
-    assert part in found
 
 
+@pytest.mark.parametrize('program', [p.name for p in probe.PROGRAMS])
+@pytest.mark.parametrize(
+    ('status', 'said'),
+    [
+        (127, 'timeout: failed to run command: No such file or directory'),
+        (1, 'sudo: {}: command not found'),
+    ],
+)
+def test_a_program_that_is_missing_is_named_with_its_package(
+    settings: options.Settings, program: str, status: int, said: str
+) -> None:
+    programs = tried(**{program: (status, said.format(program))})
+    found = check(settings, *three(gl2=node(2, programs=programs)))
+    assert found.kinds == [('node gl2', 'missing')]
+    assert program in found.mistakes[0].message
+    assert probe.PACKAGES[program] in found.mistakes[0].message
+
+
+@pytest.mark.parametrize('missing', ['sudo', 'timeout'])
+def test_the_programs_before_all_programs_are_missing(
+    settings: options.Settings, missing: str
+) -> None:
+    said = (127, f'sh: 1: {missing}: not found')
+    programs = tried(**{p.name: said for p in probe.PROGRAMS})
+    found = check(settings, *three(gl2=node(2, programs=programs)))
+    assert found.kinds == [('node gl2', 'missing')]
+    assert f'it has no {missing};' in found.mistakes[0].message
+
+
+@pytest.mark.parametrize('program', [p.name for p in probe.PROGRAMS])
 @pytest.mark.parametrize(
     'said',
     [
-        fakes.golden(release, 'version').answer
-        for release in fakes.RELEASES
-        if 'version' in fakes.golden_names(release)
+        'sudo: a password is required',
+        'Sorry, user manila is not allowed to execute that as root on gl2.',
     ],
 )
-def test_what_real_releases_say(
-    settings: options.Settings, said: fakes.Answer
+def test_a_program_that_sudo_refuses(
+    settings: options.Settings, program: str, said: str
 ) -> None:
-    assert not problems(settings, *three(gl2=node(2, version=said)))
+    programs = tried(**{program: (1, said)})
+    found = check(settings, *three(gl2=node(2, programs=programs)))
+    assert found.kinds == [('node gl2', 'sudo')]
+    assert said in found.mistakes[0].message
+    assert program in found.mistakes[0].message
 
 
-@pytest.mark.parametrize('release', ['10.0', '10.3', '11.1', '100.0'])
-def test_releases_that_will_do(
-    settings: options.Settings, release: str
+def test_no_sudo_rules_at_all_is_one_mistake(
+    settings: options.Settings,
 ) -> None:
-    said = VERSION.format(release)
-    assert not problems(
-        settings, *three(gl2=node(2, version=fakes.Answer(said)))
+    said = 'sudo: a password is required'
+    programs = tried(**{p.name: (1, said) for p in probe.PROGRAMS})
+    refused = errors.CommandFailed('gl2', ('lvs',), 1, '', said)
+    found = check(
+        settings,
+        *three(gl2=node(2, programs=programs, view=refused, report=refused)),
     )
+    assert found.kinds == [('node gl2', 'sudo')]
+    assert found.faults == []
 
 
-def test_sudo_says_no(settings: options.Settings) -> None:
-    said = fakes.Answer('', 'sudo: a password is required', 1)
-    (found,) = problems(settings, *three(gl2=node(2, report=said)))
-    assert 'a password is required' in found
-    (found,) = problems(settings, *three(gl2=node(2, version=said)))
-    assert 'a password is required' in found
+@pytest.mark.parametrize('status', [124, 126, 137])
+def test_a_program_that_cannot_be_tried_is_a_fault(
+    settings: options.Settings, status: int
+) -> None:
+    programs = tried(**{'mkfs.xfs': (status, '')})
+    found = check(settings, *three(gl2=node(2, programs=programs)))
+    assert found.mistakes == []
+    assert found.fault_kinds == [('node gl2', 'programs')]
 
 
-def test_findmnt_is_not_there(settings: options.Settings) -> None:
-    said = fakes.Answer('', 'sudo: findmnt: command not found', 1)
-    (found,) = problems(settings, *three(gl2=node(2, mounts=said)))
-    assert 'command not found' in found
+@pytest.mark.parametrize('trouble', [LATE, fakes.Answer('{"x": ')])
+def test_programs_that_cannot_be_asked_for_are_a_fault(
+    settings: options.Settings, trouble: fakes.Reply
+) -> None:
+    found = check(settings, *three(gl3=node(3, programs=trouble)))
+    assert found.mistakes == []
+    assert found.fault_kinds == [('node gl3', 'programs')]
+
+
+def test_a_login_shell_that_runs_nothing(settings: options.Settings) -> None:
+    said = fakes.Answer('This account is currently not available.\n', '', 1)
+    found = check(
+        settings, *three(gl3=node(3, programs=said, view=LATE, report=LATE))
+    )
+    assert found.kinds == [('node gl3', 'shell')]
 
 
 @pytest.mark.parametrize(
-    ('said', 'part'),
+    ('status', 'said', 'mistake'),
     [
-        (fakes.Answer('disabled\n', '', 1), 'disabled'),
-        (fakes.Answer('masked\n', '', 1), 'masked'),
-        (fakes.Answer('not-found\n', '', 4), 'not-found'),
-        (fakes.Answer('', 'Failed to get unit file state', 1), 'Failed to'),
-        (fakes.Answer('static\n'), 'static'),
+        (1, 'disabled', True),
+        (1, 'masked', True),
+        (4, 'not-found', True),
+        (0, 'static', True),
+        (
+            1,
+            'Failed to get unit file state for x.service: No such file or '
+            'directory',
+            True,
+        ),
+        (1, 'sudo: unable to resolve host gl2: x disabled', True),
+        (1, 'Failed to connect to bus: Connection refused', False),
     ],
 )
 def test_bricks_that_are_not_mounted_at_boot(
-    settings: options.Settings, said: fakes.Answer, part: str
+    settings: options.Settings, status: int, said: str, mistake: bool
 ) -> None:
-    (found,) = problems(settings, *three(gl2=node(2, unit=said)))
-    assert found.startswith('node gl2 does not mount bricks at boot')
-    assert f'({part}' in found
-    assert 'node-installer' in found
-
-
-def test_sudo_says_no_to_systemctl(settings: options.Settings) -> None:
-    said = fakes.Answer('', 'sudo: a password is required', 1)
-    (found,) = problems(settings, *three(gl2=node(2, unit=said)))
-    assert 'a password is required' in found
+    programs = tried(systemctl=(status, said))
+    found = check(settings, *three(gl2=node(2, programs=programs)))
+    assert found.kinds == [('node gl2', 'boot unit')] * mistake
+    assert found.fault_kinds == [('node gl2', 'boot unit')] * (not mistake)
 
 
 # -- thin pools
 
 
+OTHER = test_bricks.lv('other')
+
+
 @pytest.mark.parametrize(
-    ('report', 'part'),
+    ('report', 'kind'),
     [
-        (thin_pool(lv_name='x'), 'gl2 has no thin pool gvg/pool'),
-        (thin_pool(lv_layout='linear'), 'gl2 has no thin pool gvg/pool'),
-        (thin_pool(lv_health_status='failed'), 'health: failed'),
-        (thin_pool(zero=''), 'lvchange --zero y gvg/pool'),
+        (thin_pool(lv_health_status='failed'), 'failed'),
+        (thin_pool(lv_health_status='out_of_data'), 'out_of_data'),
+        (
+            thin_pool(lv_health_status='metadata_read_only'),
+            'metadata_read_only',
+        ),
+        (thin_pool(lv_active=''), 'inactive'),
+        (thin_pool(data_percent='96.00'), 'full'),
+        (thin_pool(metadata_percent='90.00'), 'metadata full'),
+        # As where its disk is dead: LVM leaves out the VG.
+        (NO_LVS, 'unseen'),
+        (thin_pool(vg_name='root'), 'unseen'),
     ],
 )
-def test_thin_pools(
-    settings: options.Settings, report: fakes.Answer, part: str
+def test_a_pool_that_is_broken_on_one_node_is_a_fault(
+    settings: options.Settings, report: fakes.Answer, kind: str
 ) -> None:
-    (found,) = problems(settings, *three(gl2=node(2, report=report)))
-    assert part in found
+    found = check(settings, *three(gl2=node(2, report=report)))
+    assert found.mistakes == []
+    assert found.fault_kinds == [('thin pool gvg/pool on node gl2', kind)]
+    assert found.faults[0].node == 'gl2'
 
 
-def test_every_pool_on_every_node(settings: options.Settings) -> None:
-    pools = ('gvg/pool', 'gvg/other')
-    found = problems(dataclasses.replace(settings, pools=pools), *three())
-    assert found == [
-        f'node gl{n} has no thin pool gvg/other' for n in (1, 2, 3)
-    ]
+def test_a_pool_that_is_broken_on_all_nodes_is_a_fault(
+    settings: options.Settings,
+) -> None:
+    full = thin_pool(lv_health_status='out_of_data')
+    found = check(settings, *[node(n, report=full) for n in (1, 2, 3)])
+    assert found.mistakes == []
+    assert len(found.faults) == 3
+
+
+@pytest.mark.parametrize(
+    'report',
+    [
+        thin_pool(lv_name='x'),
+        thin_pool(lv_layout='linear'),
+    ],
+)
+def test_a_pool_that_was_never_made_on_one_node_is_a_mistake(
+    settings: options.Settings, report: fakes.Answer
+) -> None:
+    found = check(settings, *three(gl2=node(2, report=report)))
+    assert found.kinds == [('thin pool gvg/pool on node gl2', 'missing')]
+
+
+def test_a_pool_that_no_node_has_is_misspelt(
+    settings: options.Settings,
+) -> None:
+    pools = ('gvg/pool', 'gvgg/pool')
+    found = check(dataclasses.replace(settings, pools=pools), *three())
+    assert found.kinds == [('thin pool gvgg/pool', 'missing')]
+    assert found.faults == []
+
+
+def test_a_pool_that_does_not_zero_is_a_mistake(
+    settings: options.Settings,
+) -> None:
+    found = check(settings, *three(gl2=node(2, report=thin_pool(zero=''))))
+    assert found.kinds == [('thin pool gvg/pool on node gl2', 'zero')]
+
+
+@pytest.mark.parametrize(
+    'trouble',
+    [
+        LATE,
+        fakes.Answer('', '  Input/output error', 5),
+        fakes.Answer('{"report": [', '', 0),
+    ],
+)
+def test_lvm_that_does_not_answer_is_a_fault(
+    settings: options.Settings, trouble: fakes.Reply
+) -> None:
+    found = check(settings, *three(gl3=node(3, report=trouble)))
+    assert found.mistakes == []
+    assert found.fault_kinds == [('node gl3', 'lvm')]
+
+
+def test_mounts_that_cannot_be_read_are_a_fault(
+    settings: options.Settings,
+) -> None:
+    said = fakes.Answer('', 'findmnt: cannot read', 1)
+    found = check(settings, *three(gl3=node(3, mounts=said)))
+    assert found.mistakes == []
+    assert found.fault_kinds == [('node gl3', 'lvm')]
+
+
+# -- snapshots
 
 
 def test_snapshots_that_delete_themselves(
     settings: options.Settings,
 ) -> None:
-    (found,) = problems(
+    found = check(
         settings, *three(gl1=node(1, policy=POLICY.format('enable')))
     )
-    assert 'auto-delete disable' in found
+    assert [kind for _, kind in found.kinds] == ['enabled']
 
 
 def test_snapshot_options_that_cannot_be_read(
     settings: options.Settings,
 ) -> None:
     lost = errors.LinkLost('gl1', fakes.CONSOLE, 'EOF')
-    assert not problems(settings, *three(gl1=node(1, policy=lost)))
+    found = check(settings, *three(gl1=node(1, policy=lost)))
+    assert found == Outcome([], [])
     nodes = [node(n, policy=lost) for n in (1, 2, 3)]
-    (found,) = problems(settings, *nodes)
-    assert 'snapshot options of the cluster cannot be read' in found
-    assert 'EOF' in found
+    found = check(settings, *nodes)
+    assert found.mistakes == []
+    assert [kind for _, kind in found.fault_kinds] == ['unreadable']
+
+
+# -- the log
+
+
+def test_faults_are_logged_once_and_together(
+    settings: options.Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    full = thin_pool(lv_health_status='out_of_data')
+    check(settings, *three(gl2=node(2, report=full), gl3=node(3, view=LATE)))
+    (record,) = [r for r in caplog.records if r.levelno >= logging.WARNING]
+    text = record.getMessage()
+    assert 'gl2' in text
+    assert 'gl3' in text
+    assert 'lvextend' in text
+
+
+def test_health_logs_what_comes_and_what_goes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    state = health.Health('gold')
+
+    def levels(found: dict[str, list[health.Finding]]) -> list[int]:
+        caplog.clear()
+        state.report(found)
+        return [record.levelno for record in caplog.records]
+
+    full = health.Finding('pool on gl1', 'full', '96 % full')
+    fuller = health.Finding('pool on gl1', 'full', '97 % full')
+    failed = health.Finding('pool on gl1', 'failed', 'failed')
+    down = health.Finding('node gl2', 'unreachable', 'no route')
+    both = {health.STORAGE: [full], health.SERVICES: [down]}
+    assert levels(both) == [logging.WARNING]
+    assert levels({health.STORAGE: [fuller]}) == []
+    assert {f.kind for f in state.faults} == {'full', 'unreachable'}
+    assert levels({health.STORAGE: [failed]}) == [
+        logging.WARNING,
+        logging.INFO,
+    ]
+    assert levels({health.SERVICES: []}) == [logging.INFO]
+    assert levels({health.STORAGE: []}) == [logging.INFO]
+    assert state.faults == ()

@@ -29,6 +29,7 @@ from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import driver
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
+from manila_glusterfs_clone import health
 from manila_glusterfs_clone import interrupted
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import locks
@@ -316,7 +317,10 @@ def test_set_up_for_real_connects_to_nothing(
 def test_every_problem_is_in_the_message(
     ours: driver.GlusterfsCloneShareDriver, stub: Backend
 ) -> None:
-    stub.trouble = errors.Misconfigured('gold', ['one', 'two'])
+    stub.trouble = health.Misconfigured(
+        'gold',
+        [health.Finding('one', 'x', ''), health.Finding('two', 'y', '')],
+    )
     with pytest.raises(exception.ShareBackendException) as caught:
         ours.check_for_setup_error()
     assert 'one' in str(caught.value)

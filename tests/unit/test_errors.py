@@ -24,6 +24,8 @@ ARGV = ('lvs', 'a b')
 EXAMPLES: list[errors.Error] = [
     errors.Unreachable('gl1', 'no route'),
     errors.Down('gl1', 'no route to host'),
+    errors.NoSuchHost('gl1', 'Name or service not known'),
+    errors.LoginRefused('gl1', 'no login as manila'),
     errors.HostKeyRejected('gl1', 'ssh-ed25519 SHA256:x is not known'),
     errors.CutOff('gl1', 2, 3),
     errors.CommandFailed('gl1', ARGV, 5, 'out', 'err'),
@@ -41,7 +43,6 @@ EXAMPLES: list[errors.Error] = [
     errors.LinkLost('gl1', ARGV, 'EOF', 'half an ans'),
     errors.Garbled('gl1', ARGV, '<html>'),
     errors.Unsettled('volume x', 'it is gone'),
-    errors.Misconfigured('gold', ['one', 'two']),
     errors.SeveralFailed({'gl1': errors.NotPossible('no')}),
 ]
 
@@ -105,15 +106,6 @@ def test_what_says_nothing_is_told_so() -> None:
     assert str(errors.Garbled('gl1', ARGV, ' ')).endswith(": ''")
     # A log that has a NUL in it is no text any more.
     assert str(errors.Garbled('gl1', ARGV, '\0<\n')).endswith(r": '\x00<'")
-
-
-def test_misconfigured_is_one_message_with_everything() -> None:
-    text = str(errors.Misconfigured('gold', ['one', 'two']))
-    assert text.splitlines() == [
-        'back end gold cannot be used:',
-        '  * one',
-        '  * two',
-    ]
 
 
 def test_unknown() -> None:

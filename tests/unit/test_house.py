@@ -31,15 +31,15 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         'errors node periodic memory',
-        'names layouts',
+        'names layouts health',
         'options',
         'login',
         'links',
         'session',
         'remote',
         'connection',
-        'console lvm mounts answers',
-        'gluster',
+        'console lvm mounts answers probe',
+        'gluster thin_pools',
         'nodes locks saga',
         'cluster',
         'peers',

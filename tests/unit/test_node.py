@@ -24,6 +24,7 @@ import manila_glusterfs_clone
 from manila_glusterfs_clone import mounts
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import node
+from manila_glusterfs_clone import probe
 from manila_glusterfs_clone import remote
 from tests.unit import fakes
 
@@ -296,6 +297,24 @@ def test_sudo_allows_what_the_rooms_run(program: str) -> None:
     assert line.startswith(prefix)
     # sudo is given words; it matches them joined by single blanks.
     assert allowed(line[len(prefix) :])
+
+
+def test_all_that_the_rooms_run_is_tried_at_set_up() -> None:
+    tried = {program.name for program in probe.PROGRAMS if program.as_root}
+    assert _first_words() | {'gluster', 'systemctl', 'setfattr'} == tried
+
+
+@pytest.mark.parametrize(
+    'program', [p for p in probe.PROGRAMS if p.as_root], ids=lambda p: p.name
+)
+def test_sudo_allows_to_try_what_it_allows_to_run(
+    program: probe.Program,
+) -> None:
+    line = remote.command_line(
+        [program.name, *program.words], sudo=True, seconds=10
+    )
+    assert line in probe.script(sudo=True)
+    assert allowed(line.removeprefix('LC_ALL=C sudo -n '))
 
 
 def test_sudo_allows_the_console() -> None:

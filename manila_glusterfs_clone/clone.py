@@ -75,7 +75,7 @@ class Cloner:
         :raises errors.NotPossible: the snapshot is not there or lies in
             another pool, or the pool or a node is not fit for it.
         """
-        with self._locks.share(share_id):
+        with self._locks.share(share_id) as lock:
             if self._volumes.is_finished(share_id):
                 LOG.info('Share %s is there already', share_id)
                 return self._volumes.bring_online(share_id)
@@ -96,6 +96,7 @@ class Cloner:
             with saga.undone_by(
                 lambda: self._undo(share_id, snapshot_id),
                 f'share {share_id} from snapshot {snapshot_id}',
+                lock.require,
             ):
                 self._clone(share_id, snapshot_id)
                 return self._finish(share_id, size)

@@ -86,7 +86,7 @@ class _Kind:
     name: str
     read: Callable[[Any, str], Any]
     write: Callable[[Any, str, Mapping[str, str]], Any]
-    lock: Callable[..., contextlib.AbstractContextManager[None]]
+    lock: Callable[..., contextlib.AbstractContextManager[object]]
     delete: Callable[[Any], None]
     #: Whether Manila can be asked to delete it by itself.
     is_asked_for: Callable[[Any], bool]

@@ -11,28 +11,34 @@
 # under the License.
 """What must not run at the same time.
 
-Two operations on one share, or on one snapshot, exclude each other, across
-threads and across the processes of a host by oslo.concurrency's external
-locks. Where ``[coordination] backend_url`` names something distributed,
-Manila's coordinator is asked too, and hosts exclude each other.
+Two operations on one share, or on one snapshot, exclude each other: threads
+by a lock in memory, the processes of a host by a lock on a file, and hosts by
+a lock of the coordinator where ``[coordination] backend_url`` names one that
+reaches over them. They are taken in this order and released in reverse, so
+that of each host only one thread waits for the coordinator's lock.
 
-A lock is never the last word: an object's name is used once, and gluster
-and LVM refuse to make what exists.
+Between objects the order is: work, share, snapshot.
 
-Order: that of a share before that of a snapshot, so that no two wait for
-each other.
+A lock is never the last word. The name of an object is used once, gluster and
+LVM refuse to make what exists, and a deletion is asked for by Manila. So a
+lock that is lost costs no data as long as nothing is *undone* without it:
+another host may have taken over what was begun. :meth:`Hold.require` is asked
+before that.
 """
 
 from collections.abc import Iterator
 import contextlib
 import time
+import uuid
 
-from manila import coordination
 from oslo_concurrency import lockutils
 from oslo_config import cfg
 from oslo_log import log
 
+from manila_glusterfs_clone import coordinator
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import host_locks
+from manila_glusterfs_clone import names
 
 LOG = log.getLogger(__name__)
 CONF = cfg.CONF
@@ -42,89 +48,105 @@ _threads = lockutils.Semaphores()
 
 
 def have_a_path() -> bool:
-    """Whether there is a directory for the locks between processes."""
+    """Return whether there is a directory for the locks of processes."""
     return bool(lockutils.get_lock_path(CONF))
 
 
+class Hold:
+    """Locks that an operation holds."""
+
+    def __init__(self, between_hosts: host_locks.HostLock | None) -> None:
+        self._between_hosts = between_hosts
+
+    def require(self) -> None:
+        """Check that no lock was lost; those of this host cannot be.
+
+        :raises host_locks.LockLost: one was, or it cannot be known.
+        """
+        if self._between_hosts is not None:
+            self._between_hosts.require()
+
+
 class Locks:
-    """Locks that are waited for no longer than ``timeout`` seconds."""
+    """Locks that are waited for no longer than ``timeout`` seconds.
+
+    Each lock may be given a time of its own to wait; 0 means one try. All
+    raise
+
+    * errors.Held: somebody else had the lock all the time;
+    * errors.NotPossible: it is not the id of an instance, or the lock's file
+      or the coordinator cannot be used (:class:`host_locks.NoCoordinator`).
+
+    Nothing was done then.
+    """
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
+        self._hosts = host_locks.HostLocks()
 
-    @contextlib.contextmanager
+    def work(
+        self, instance_id: str, *, timeout: float | None = None
+    ) -> contextlib.AbstractContextManager[Hold]:
+        """Keep others from a whole verb on this share or snapshot."""
+        return self._of('work', instance_id, timeout)
+
     def share(
         self, share_id: str, *, timeout: float | None = None
-    ) -> Iterator[None]:
-        """Keep others from this share.
+    ) -> contextlib.AbstractContextManager[Hold]:
+        """Keep others from this share."""
+        return self._of('share', share_id, timeout)
 
-        :param timeout: seconds to wait for it, if not as long as usual.
-        :raises errors.Held: another operation had it all the time.
-        """
-        with self._hold(f'share-{share_id}', timeout):
-            yield
-
-    @contextlib.contextmanager
     def snapshot(
         self, snapshot_id: str, *, timeout: float | None = None
-    ) -> Iterator[None]:
-        """Keep others from this snapshot.
+    ) -> contextlib.AbstractContextManager[Hold]:
+        """Keep others from this snapshot."""
+        return self._of('snapshot', snapshot_id, timeout)
 
-        :param timeout: seconds to wait for it, if not as long as usual.
-        :raises errors.Held: another operation had it all the time.
-        """
-        with self._hold(f'snapshot-{snapshot_id}', timeout):
-            yield
-
-    @contextlib.contextmanager
-    def upkeep(self, host: str) -> Iterator[None]:
-        """Keep others from a pass of the upkeep; it is not waited for.
+    def upkeep(self, host: str) -> contextlib.AbstractContextManager[Hold]:
+        """Keep others from a pass of maintenance; it is not waited for.
 
         :param host: whose it is: ``HOST@BACKEND``.
-        :raises errors.Held: one goes on.
         """
-        with self._hold(f'upkeep-{host}', 0):
-            yield
+        # A host's name may be too long, for a file and for a coordinator.
+        key = f'upkeep-{uuid.uuid5(uuid.NAMESPACE_DNS, host)}'
+        return self._hold(f'upkeep-{host}', key, 0)
 
     @contextlib.contextmanager
-    def _hold(self, name: str, timeout: float | None) -> Iterator[None]:
+    def _of(
+        self, kind: str, instance_id: str, timeout: float | None
+    ) -> Iterator[Hold]:
+        name = f'{kind}-{names.checked_id(instance_id)}'
         patience = self._timeout if timeout is None else timeout
-        deadline = time.monotonic() + patience
-        # fcntl locks belong to processes: threads need one of their own.
-        thread_lock = _threads.get(_PREFIX + name)
-        if not thread_lock.acquire(timeout=patience):
-            raise _waited(name, patience)
-        try:
-            process_lock = lockutils.external_lock(name, _PREFIX)
-            left = max(0.0, deadline - time.monotonic())
-            if not process_lock.acquire(timeout=left):
-                raise _waited(name, patience)
-            try:
-                with self._between_hosts(name, deadline):
-                    LOG.debug('Holding the lock %s', name)
-                    yield
-            finally:
-                process_lock.release()
-        finally:
-            thread_lock.release()
+        with self._hold(name, name, patience) as hold:
+            yield hold
 
     @contextlib.contextmanager
-    def _between_hosts(self, name: str, deadline: float) -> Iterator[None]:
-        if CONF.coordination.backend_url.startswith('file:'):
-            yield  # reaches no farther than the lock that we have
-            return
-        lock = coordination.Lock(_PREFIX + name)
-        # A number for ``blocking`` is how long to wait.
-        if not lock.acquire(blocking=max(1.0, deadline - time.monotonic())):
-            raise _waited(name, self._timeout)
-        try:
-            yield
-        finally:
-            lock.release()
+    def _hold(self, name: str, key: str, patience: float) -> Iterator[Hold]:
+        deadline = time.monotonic() + patience
 
+        def seconds_left() -> float:
+            return max(0.0, deadline - time.monotonic())
 
-def _waited(name: str, seconds: float) -> errors.Held:
-    return errors.Held(
-        f'another operation held the lock {name} for {seconds:g} s; try '
-        f'again when it has ended'
-    )
+        with contextlib.ExitStack() as stack:
+            # File locks belong to processes: threads need one of their own.
+            threads = _threads.get(_PREFIX + key)
+            if not threads.acquire(timeout=patience):
+                raise host_locks.held(name, patience)
+            stack.callback(threads.release)
+            try:
+                processes = lockutils.external_lock(key, _PREFIX)
+                taken = processes.acquire(timeout=seconds_left())
+            except OSError as error:
+                raise errors.NotPossible(
+                    f'the lock {name} could not be taken, and nothing was '
+                    f'done: {error}; check [oslo_concurrency] lock_path'
+                ) from error
+            if not taken:
+                raise host_locks.held(name, patience)
+            stack.callback(processes.release)
+            between_hosts = None
+            if coordinator.is_distributed():
+                between_hosts = self._hosts.take(name, key, seconds_left())
+                stack.callback(between_hosts.release)
+            LOG.debug('Holding the lock %s', name)
+            yield Hold(between_hosts)

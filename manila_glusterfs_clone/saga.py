@@ -20,8 +20,13 @@ LOG = log.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def undone_by(undo: Callable[[], None], what: str) -> Iterator[None]:
+def undone_by(
+    undo: Callable[[], None], what: str, require_lock: Callable[[], None]
+) -> Iterator[None]:
     """Undo what was begun inside if it does not come to its end.
+
+    ``require_lock`` raises if the lock under which it was begun is lost.
+    Nothing is undone then: another host may have taken the thing over.
 
     ``undo`` is the one way to undo the thing concerned, used to delete it
     in life too: it succeeds on what was never made, and finds out by itself
@@ -34,6 +39,7 @@ def undone_by(undo: Callable[[], None], what: str) -> Iterator[None]:
     except BaseException as error:
         LOG.warning('Undoing %s: %s', what, error)
         try:
+            require_lock()
             undo()
         except Exception:
             LOG.exception(

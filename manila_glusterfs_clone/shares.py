@@ -74,14 +74,16 @@ class Shares:
         :param pool: ``vg/thinpool``.
         :param size: bytes.
         """
-        with self._locks.share(share_id):
+        with self._locks.share(share_id) as lock:
             if self._volumes.is_finished(share_id):
                 LOG.info('Share %s is there already', share_id)
                 return self._volumes.bring_online(share_id)
             chosen = self._pools.place(pool, layout, size)
             peers.require_all_connected(self._cluster)
             with saga.undone_by(
-                lambda: self.remove(share_id), f'share {share_id}'
+                lambda: self.remove(share_id),
+                f'share {share_id}',
+                lock.require,
             ):
                 return self._build(share_id, pool, size, layout, chosen)
 

@@ -83,10 +83,11 @@ class Snapshots:
             if volume.copies > 1:
                 self._await_healing(volume)
             with (
-                self._locks.snapshot(snapshot_id),
+                self._locks.snapshot(snapshot_id) as lock,
                 saga.undone_by(
                     lambda: self.remove(snapshot_id, share_id),
                     f'snapshot {snapshot_id}',
+                    lock.require,
                 ),
             ):
                 self._cluster.change(

@@ -30,8 +30,8 @@ SAMPLE = ROOT / 'etc' / NAME / f'{NAME}.conf.sample'
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        'errors node periodic memory',
-        'names layouts health',
+        'errors node periodic memory coordinator',
+        'names layouts health host_locks',
         'options',
         'login',
         'links',
@@ -71,7 +71,7 @@ RESERVED: dict[str, frozenset[str]] = {
     'json': frozenset({'lvm', 'mounts'}),
     'subprocess': frozenset(),
     'oslo_concurrency': frozenset({'locks'}),
-    'manila': frozenset({'driver', 'interrupted', 'locks', 'records'}),
+    'manila': frozenset({'coordinator', 'driver', 'interrupted', 'records'}),
     'sqlalchemy': frozenset({'records'}),
 }
 

@@ -21,7 +21,9 @@ import threading
 from manila import coordination
 from oslo_config import cfg
 import pytest
+import tenacity
 
+from manila_glusterfs_clone import coordinator
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import locks
 from tests.unit import fakes
@@ -54,10 +56,8 @@ print(lock.acquire(blocking=False))
 def lock_path(tmp_path: pathlib.Path) -> Iterator[str]:
     path = str(tmp_path)
     cfg.CONF.set_override('lock_path', path, group='oslo_concurrency')
-    cfg.CONF.set_override('backend_url', 'file:///x', group='coordination')
     yield path
     cfg.CONF.clear_override('lock_path', group='oslo_concurrency')
-    cfg.CONF.clear_override('backend_url', group='coordination')
 
 
 @contextlib.contextmanager
@@ -188,39 +188,59 @@ def test_an_error_inside_unlocks() -> None:
     assert is_free(f'share-{A}')
 
 
-class Coordinator:
-    """A lock of a distributed coordinator."""
-
-    def __init__(self, free: bool) -> None:
-        self.free = free
-        self.log: list[str] = []
-
-    def lock(self, name: str) -> 'Coordinator':
-        self.log.append(name)
-        return self
-
-    def acquire(self, blocking: float) -> bool:
-        assert blocking >= 1.0
-        self.log.append('acquire')
-        return self.free
-
-    def release(self) -> None:
-        self.log.append('release')
+@pytest.mark.parametrize('kind', ['work', 'share', 'snapshot'])
+def test_what_is_no_id_is_no_file_name(kind: str, lock_path: str) -> None:
+    for instance in ('x' * 300, '../x', ''):
+        with pytest.raises(errors.NotPossible):
+            with getattr(locks.Locks(5), kind)(instance):
+                pass
+    assert not list(pathlib.Path(lock_path).iterdir())
 
 
-@pytest.mark.parametrize('free', [True, False])
-def test_a_distributed_coordinator_is_asked_too(
-    monkeypatch: pytest.MonkeyPatch, free: bool
-) -> None:
-    coordinator = Coordinator(free)
-    monkeypatch.setattr(coordination, 'Lock', coordinator.lock)
-    cfg.CONF.set_override('backend_url', 'etcd3://x', group='coordination')
-    assert is_free(f'share-{A}') is free
-    assert coordinator.log == [
-        f'manila-glusterfs-clone-share-{A}',
-        'acquire',
-        *(['release'] if free else []),
-    ]
-    # Whatever it said, nothing of ours stays locked.
-    coordinator.free = True
+def test_a_host_may_have_a_long_name(lock_path: str) -> None:
+    mutex = locks.Locks(5)
+    names = ['h' * 255 + '@a', 'h' * 255 + '@b']
+    with mutex.upkeep(names[0]), mutex.upkeep(names[1]):
+        with pytest.raises(errors.Held):
+            with mutex.upkeep(names[0]):
+                pass
+        assert len(list(pathlib.Path(lock_path).iterdir())) == 2
+
+
+def test_work_goes_on_beside_the_steps_that_it_is_made_of() -> None:
+    mutex = locks.Locks(0.01)
+    with mutex.work(A), mutex.share(A), mutex.snapshot(A) as lock:
+        lock.require()
+        with pytest.raises(errors.Held):
+            with mutex.work(A):
+                pass
+
+
+def test_a_file_that_cannot_be_had_is_no_lock(lock_path: str) -> None:
+    # What is a directory cannot be opened, by root neither.
+    name = f'manila-glusterfs-clone-share-{A}'
+    (pathlib.Path(lock_path) / name).mkdir()
+    with pytest.raises(errors.NotPossible) as caught:
+        with locks.Locks(5).share(A):
+            pass
+    assert not isinstance(caught.value, errors.Held)
+    (pathlib.Path(lock_path) / name).rmdir()
+    # Nothing stayed locked in memory.
     assert is_free(f'share-{A}')
+
+
+def test_a_driver_that_gives_up_says_that_the_lock_is_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a time to wait, most drivers of tooz do."""
+
+    class GivesUp:
+        def __init__(self, name: str) -> None:
+            pass
+
+        def acquire(self, blocking: bool) -> bool:
+            raise tenacity.RetryError(None)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(coordination.LOCK_COORDINATOR, 'started', True)
+    monkeypatch.setattr(coordination, 'Lock', GivesUp)
+    assert coordinator.take('x') is None

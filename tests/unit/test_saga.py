@@ -16,14 +16,19 @@ import logging
 import pytest
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import host_locks
 from manila_glusterfs_clone import saga
 
 LOST = errors.LinkLost('gl1', ('x',), 'EOF')
 
 
+def _held() -> None:
+    """The lock under which it was begun is held."""
+
+
 def test_what_comes_to_its_end_is_not_undone() -> None:
     undone: list[str] = []
-    with saga.undone_by(lambda: undone.append('x'), 'share x'):
+    with saga.undone_by(lambda: undone.append('x'), 'share x', _held):
         pass
     assert not undone
 
@@ -36,7 +41,7 @@ def test_what_does_not_is_and_the_error_goes_on(
 ) -> None:
     undone: list[str] = []
     with pytest.raises(type(error)) as caught:
-        with saga.undone_by(lambda: undone.append('x'), 'share x'):
+        with saga.undone_by(lambda: undone.append('x'), 'share x', _held):
             raise error
     assert caught.value is error
     assert undone == ['x']
@@ -50,7 +55,7 @@ def test_the_first_error_is_raised_and_the_second_is_logged(
 
     with caplog.at_level(logging.WARNING):
         with pytest.raises(errors.LinkLost):
-            with saga.undone_by(undo, 'share x'):
+            with saga.undone_by(undo, 'share x', _held):
                 raise LOST
     (record,) = [r for r in caplog.records if r.exc_info]
     assert 'share x' in record.getMessage()
@@ -65,7 +70,7 @@ def test_an_undo_that_is_torn_off_goes_before_all() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        with saga.undone_by(undo, 'share x'):
+        with saga.undone_by(undo, 'share x', _held):
             raise LOST
 
 
@@ -73,8 +78,25 @@ def test_inner_before_outer() -> None:
     undone: list[str] = []
     with pytest.raises(errors.LinkLost):
         with (
-            saga.undone_by(lambda: undone.append('volume'), 'a'),
-            saga.undone_by(lambda: undone.append('lv'), 'b'),
+            saga.undone_by(lambda: undone.append('volume'), 'a', _held),
+            saga.undone_by(lambda: undone.append('lv'), 'b', _held),
         ):
             raise LOST
     assert undone == ['lv', 'volume']
+
+
+def test_what_was_begun_under_a_lock_that_is_lost_is_not_undone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    undone: list[str] = []
+
+    def lost() -> None:
+        raise host_locks.LockLost('share-x', '')
+
+    with pytest.raises(errors.LinkLost):
+        with saga.undone_by(lambda: undone.append('x'), 'share x', lost):
+            raise LOST
+    assert not undone
+    (record,) = [r for r in caplog.records if r.exc_info]
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], host_locks.LockLost)

@@ -32,6 +32,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help='the release of Manila to test with (tests/cloud)',
     )
     parser.addoption(
+        '--restarts',
+        type=int,
+        default=5,
+        metavar='COUNT',
+        help='how often manila-share is restarted under clients that write '
+        '(tests/cloud)',
+    )
+    parser.addoption(
         '--fault-table',
         metavar='FILE',
         help='append to this file what came of each fault at each step',

@@ -26,7 +26,7 @@ from tests.lab.manila import environment
 
 @pytest.fixture(scope='session')
 def lab(pytestconfig: pytest.Config) -> Iterator[lab_module.Lab]:
-    """Three storage nodes and two clients."""
+    """Three storage nodes and three clients."""
     release = str(pytestconfig.getoption('--release'))
     name = pytestconfig.getoption('--lab')
     if name:
@@ -34,7 +34,7 @@ def lab(pytestconfig: pytest.Config) -> Iterator[lab_module.Lab]:
         assert running.release == release
         yield running
         return
-    with lab_module.Lab(release, nodes=3, clients=2, say=print) as running:
+    with lab_module.Lab(release, nodes=3, clients=3, say=print) as running:
         yield running
 
 

@@ -36,6 +36,7 @@ from tests.functional import injector
 from tests.functional import life as lives
 from tests.functional import plans
 from tests import lab as lab_module
+from tests.lab import writer as lab_writer
 
 #: Seconds that an operation and the recovery from its fault may take.
 LONGEST = 600.0
@@ -44,32 +45,6 @@ LONGEST = 600.0
 _RESTART = re.compile(
     r'glusterd on node (\S+) still has it.*restart glusterd there'
 )
-
-#: Appends a number to a file in a share, and once it is on disk notes that.
-_WRITE_ON = r"""
-import os, time
-file = open('/mnt/stable/numbers', 'ab', buffering=0)
-told = open('/tmp/told', 'w')
-number = 0
-while not os.path.exists('/tmp/enough'):
-    try:
-        file.write(b'%d\n' % number)
-        os.fsync(file.fileno())
-    except OSError:
-        time.sleep(1)
-        continue
-    told.write(f'{number}\n')
-    told.flush()
-    number += 1
-    time.sleep(0.5)
-"""
-
-_LOST = r"""
-told = {int(line) for line in open('/tmp/told') if line.endswith('\n')}
-there = {int(l) for l in open('/mnt/stable/numbers') if l.strip().isdigit()}
-assert len(told) > 10, told
-print(len(told - there))
-"""
 
 
 class Campaign:
@@ -106,16 +81,12 @@ class Campaign:
         client.write_tree('/mnt/stable/tree', 1, 4, seed='stable')
         self.written = client.checksum_tree('/mnt/stable/tree')
         self.life = lives.Life(cloud, client, cloud.snapshot(self.stable))
-        client.put(_WRITE_ON, '/tmp/write-on')
-        client.succeed(
-            'rm -f /tmp/enough /tmp/told; '
-            'setsid -f python3 /tmp/write-on </dev/null >/dev/null 2>&1'
-        )
+        self._writer = lab_writer.Writer(client, '/mnt/stable', 'stable')
+        self._writer.start()
         yield
-        client.succeed('touch /tmp/enough')
-        client.wait_until_succeeds('! pgrep -f "[w]rite-on"', timeout=60)
-        lost = client.succeed(f'python3 - <<"END"\n{_LOST}\nEND\n').strip()
-        assert lost == '0', f'{lost} writes were confirmed and lost'
+        self._writer.stop()
+        lost = self._writer.lost()
+        assert lost == 0, f'{lost} writes were confirmed and lost'
         assert client.checksum_tree('/mnt/stable/tree') == self.written
         client.umount('/mnt/stable')
         cloud.clean()
@@ -150,6 +121,7 @@ class Campaign:
     def attempt(self, operation: str, plan: plans.Plan) -> table.Cell:
         """Carry out an operation with a fault, and recover."""
         begun = time.monotonic()
+        before = len(self._writer.failures())
         try:
             outcome, detail = self._attempt(operation, plan)
         except Exception as error:
@@ -157,15 +129,24 @@ class Campaign:
         took = time.monotonic() - begun
         if took > LONGEST and outcome != table.BROKEN:
             outcome, detail = table.BROKEN, f'it took {took:.0f} s'
+        failures = self._writer.failures()[before:]
+        if failures:
+            detail = '; '.join([detail, *map(str, failures)])
         print(
             f'{took:5.1f} s {operation}: {plan.step}: {plan.fault.name}: '
             f'{outcome} {detail}',
             flush=True,
         )
-        return self.cell(operation, plan, outcome, detail)
+        disturbed = int(bool(failures))
+        return self.cell(operation, plan, outcome, detail, disturbed)
 
     def cell(
-        self, operation: str, plan: plans.Plan, outcome: str, detail: str
+        self,
+        operation: str,
+        plan: plans.Plan,
+        outcome: str,
+        detail: str,
+        disturbed: int = 0,
     ) -> table.Cell:
         return table.Cell(
             tier='cluster',
@@ -175,6 +156,7 @@ class Campaign:
             fault=plan.fault.name,
             outcome=outcome,
             detail=detail,
+            disturbed=disturbed,
         )
 
     def _attempt(self, operation: str, plan: plans.Plan) -> tuple[str, str]:

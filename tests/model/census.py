@@ -14,7 +14,7 @@
 Nothing here asks the driver: names and tags are written out again.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 import dataclasses
 
 from tests.model import files
@@ -53,6 +53,7 @@ def problems(
     pool.glusterd.settle()
     return [
         *map(str, pool.observer.disturbances),
+        *pool.others.problems(pool),
         *_gluster(pool, shares, snapshots),
         *(
             problem
@@ -70,17 +71,20 @@ def _gluster(
     for name in state.opened_early:
         yield f'volume {name} was started before it was closed'
     volumes = {share.volume for share in shares}
+    others = pool.others
     for name in sorted(state.volumes.keys() - volumes):
-        yield f'volume {name} is left over'
+        if not others.has('volume', name):
+            yield f'volume {name} is left over'
     for name in sorted(volumes - state.volumes.keys()):
         yield f'volume {name} is missing'
     wanted = {f'manila-snap-{snapshot}' for snapshot in snapshots}
     for name in sorted(state.snapshots.keys() - wanted):
-        yield f'snapshot {name} is left over'
+        if not others.has('snapshot', name):
+            yield f'snapshot {name} is left over'
     for name in sorted(wanted - state.snapshots.keys()):
         yield f'snapshot {name} is missing'
     for snapshot in state.snapshots.values():
-        if snapshot.active:
+        if snapshot.active and not others.has('snapshot', snapshot.name):
             yield f'snapshot {snapshot.name} is active'
     for key, until in state.locks.items():
         if until > pool.time.now:
@@ -133,24 +137,34 @@ def _node(
         lvs[brick.lv] = {f'manila.snapshot={snapshot_id}'}
         # glusterd keeps the directories that it once mounted it on.
         directories |= {brick.mount, brick.mount.rpartition('/')[0]}
-    yield from _compare(f'{node.name}: LV', set(node.lvm.lvs), set(lvs))
+
+    def ours(kind: str, names: Iterable[str]) -> set[str]:
+        others = pool.others
+        return {n for n in names if not others.has(f'{node.name} {kind}', n)}
+
+    yield from _compare(f'{node.name}: LV', ours('LV', node.lvm.lvs), set(lvs))
     for name, tags in lvs.items():
         found = node.lvm.lvs.get(name)
         if found is not None and found.tags != tags:
             yield f'{node.name}: LV {name} has the tags {found.tags}'
+    targets = ours('mount', (m.target for m in node.files.mounts))
+    mounted = [m for m in node.files.mounts if m.target in targets]
     yield from _compare(
         f'{node.name}: mount',
-        {f'{m.target} of {m.lv}' for m in node.files.mounts},
+        {f'{m.target} of {m.lv}' for m in mounted},
         {f'{target} of {lv}' for target, lv in mounts},
     )
-    if len(node.files.mounts) != len(mounts):
+    if len(mounted) != len(mounts):
         yield f'{node.name}: something is mounted twice'
     kept = {BRICK_ROOT, states.SNAPS}
-    for path in sorted(node.files.directories - directories - kept):
+    there = ours('directory', node.files.directories)
+    for path in sorted(there - directories - kept):
         if path.startswith(tuple(f'{root}/' for root in kept)):
             yield f'{node.name}: directory {path} is left over'
     running = {path for path, ends in node.files.users.items() if ends is None}
-    yield from _compare(f'{node.name}: brick process', running, paths)
+    yield from _compare(
+        f'{node.name}: brick process', ours('process', running), paths
+    )
 
 
 def _compare(what: str, found: set[str], wanted: set[str]) -> Iterator[str]:

@@ -22,6 +22,7 @@ from oslo_concurrency import lockutils
 import pytest
 
 from tests.model import link
+from tests.model import neighbours
 from tests.model import pool as pools
 from tests.model import service
 
@@ -57,7 +58,7 @@ def release(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def pool(release: str) -> pools.Pool:
-    return pools.Pool(3, release)
+    return neighbours.pool(release)
 
 
 @pytest.fixture

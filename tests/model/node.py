@@ -70,6 +70,8 @@ class Node:
         self.absent: set[str] = set()
         #: Whether bricks are mounted at boot by their tags.
         self.boot_unit = True
+        #: LVs that an operator has mounted at boot, by mount point.
+        self.fstab: dict[str, str] = {}
         #: Until when the others take it for connected though it is down.
         self.missed_at = 0.0
         self._awaited = False
@@ -185,6 +187,9 @@ class Node:
         """Boot it, up to where glusterd starts."""
         self.up = True
         self.boots += 1
+        for target, lv in self.fstab.items():
+            self.files.make(target)
+            self.files.attach(self.lvm.device(lv), target)
         if self.boot_unit:
             self.mount_bricks()
 

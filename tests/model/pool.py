@@ -23,6 +23,7 @@ from tests.model import glusterd
 from tests.model import lvm
 from tests.model import node as nodes
 from tests.model import observer
+from tests.model import others
 from tests.model import state as states
 
 
@@ -46,8 +47,10 @@ class Pool:
         self.glusterd = glusterd.Glusterd(self.state, self.time)
         #: Held by what is done on a node, but not by gluster's waits.
         self.guard = threading.RLock()
+        #: What none of those under test owns.
+        self.others = others.Others()
         #: Records whom the driver disturbs.
-        self.observer = observer.Observer(self.state)
+        self.observer = self._observer()
 
     def __getstate__(self) -> dict[str, object]:
         unkept = ('guard', 'observer')
@@ -56,7 +59,26 @@ class Pool:
     def __setstate__(self, kept: dict[str, object]) -> None:
         vars(self).update(kept)
         self.guard = threading.RLock()
-        self.observer = observer.Observer(self.state)
+        self.observer = self._observer()
+
+    def _observer(self) -> observer.Observer:
+        made = observer.Observer(self.state)
+        made.entitled['others'] = lambda volume, address: self.others.has(
+            'volume', volume
+        )
+        return made
+
+    # -- what is not of others
+
+    def own_volumes(self) -> set[str]:
+        """Return the names of the volumes of those under test."""
+        volumes = self.state.volumes
+        return {n for n in volumes if not self.others.has('volume', n)}
+
+    def own_snapshots(self) -> set[str]:
+        """Return the names of the snapshots of those under test."""
+        snapshots = self.state.snapshots
+        return {n for n in snapshots if not self.others.has('snapshot', n)}
 
     # -- power
 

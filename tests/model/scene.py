@@ -25,6 +25,7 @@ from manila_glusterfs_clone import errors
 from tests.faults import table
 from tests.model import faults
 from tests.model import link
+from tests.model import neighbours
 from tests.model import pool as pools
 from tests.model import service
 
@@ -114,7 +115,7 @@ class Scene:
     """A pool with an origin, its snapshot, and a clone; each has a client."""
 
     def __init__(self, release: str) -> None:
-        pool = pools.Pool(3, release)
+        pool = neighbours.pool(release)
         with service.in_time_of(pool), service.in_turn():
             manila = service.Service(link.Process(pool))
             manila.create(ORIGIN)

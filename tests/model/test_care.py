@@ -94,7 +94,7 @@ def test_unmanaged_snapshot_on_a_disk_that_was_away(
 
     monkeypatch.setattr(survey, 'take', take)
     warden.run()
-    assert len(cloud.pool.state.snapshots) == 1
+    assert len(cloud.pool.own_snapshots()) == 1
 
 
 def test_snapshot_of_a_share_group_that_was_deleted(
@@ -114,7 +114,7 @@ def test_snapshot_of_a_share_group_that_was_deleted(
             )
         )
     warden.run()
-    assert not cloud.pool.state.snapshots
+    assert not cloud.pool.own_snapshots()
 
 
 def test_half_unmanaged_share_can_be_deleted(
@@ -159,7 +159,7 @@ def test_killed_while_unmanaging(
     unmanage()
     with pytest.raises(exception.NotFound):
         get(thing)
-    assert cloud.pool.state.volumes
+    assert cloud.pool.own_volumes()
 
 
 def test_deletion_that_could_not_be_asked_for(
@@ -183,7 +183,7 @@ def test_deletion_that_could_not_be_asked_for(
     assert cloud.share(share)['status'] == 'error_deleting'
     warden.run()
     warden.run()
-    assert not cloud.pool.state.volumes
+    assert not cloud.pool.own_volumes()
 
 
 def test_another_manila_clones_a_snapshot(

@@ -13,7 +13,7 @@
 
 from collections.abc import Callable, Iterator
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from manila import db
 from manila.db.sqlalchemy import api as db_api
@@ -27,6 +27,7 @@ from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import remote
 from tests.model import census
 from tests.model import link
+from tests.model import neighbours
 from tests.model import pool as pools
 from tests.model import service
 from tests.model import share_manager
@@ -102,7 +103,7 @@ def cloud(share_type: str) -> Iterator[Cloud]:
         for table in reversed(models.BASE.metadata.sorted_tables):
             if not table.name.startswith('share_type'):
                 connection.execute(table.delete())
-    pool = pools.Pool(3, '11.1')
+    pool = neighbours.pool('11.1')
     with service.in_time_of(pool):
         found = Cloud(pool, share_type)
         found.start()
@@ -320,9 +321,13 @@ def test_start_heals_and_applies_rules(cloud: Cloud) -> None:
 
 
 def test_statistics(cloud: Cloud) -> None:
+    def pool() -> Any:
+        (found,) = cloud.manager.driver.get_share_stats(refresh=True)['pools']
+        return found
+
+    before = pool()
+    assert before['pool_name'] == service.THIN_POOL
+    assert before['total_capacity_gb'] == 64
     cloud.create(3)
-    stats = cloud.manager.driver.get_share_stats(refresh=True)
-    (pool,) = stats['pools']
-    assert pool['pool_name'] == service.THIN_POOL
-    assert pool['total_capacity_gb'] == 64
-    assert pool['provisioned_capacity_gb'] == 3
+    more = pool()['provisioned_capacity_gb']
+    assert more - before['provisioned_capacity_gb'] == 3

@@ -133,7 +133,27 @@ def _close_first(right: Any) -> Any:
     return apply
 
 
+def _settle_all(right: Any) -> Any:
+    def settle(self: Any, *args: Any, **more: Any) -> Any:
+        """Deactivate every snapshot that is active."""
+        for node in self._cluster.nodes[:1]:
+            for name, snapshot in node.gluster.snapshots().items():
+                if snapshot.is_active:
+                    node.gluster.deactivate_snapshot(name)
+
+    return settle
+
+
 PLANTS = [
+    Plant(
+        'the snapshots of another Manila are deactivated',
+        sources.Sources,
+        'put_to_rest',
+        _settle_all,
+        'clone and grow',
+        Fault.REFUSED,
+        'of others',
+    ),
     Plant(
         'a volume is closed for a moment when a rule is revoked',
         native.NativeAccess,

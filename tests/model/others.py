@@ -1,0 +1,96 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What in a pool belongs to others, and whether it is as it was.
+
+Everything that is there when :meth:`Others.of` looks is theirs: volumes,
+snapshots, LVs, mounts, directories and brick processes. None of it may ever
+be another one than it was, whatever is done to the rest of the pool.
+"""
+
+from collections.abc import Iterator
+import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.model import node as nodes
+    from tests.model import pool as pools
+
+#: What there is, by kind and name, and how it is.
+Picture = dict[tuple[str, str], object]
+
+
+@dataclasses.dataclass(frozen=True)
+class Others:
+    """The belongings of others; by default there are none."""
+
+    picture: Picture = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, pool: 'pools.Pool') -> 'Others':
+        """Take all that is in a pool for theirs."""
+        return cls(_picture(pool))
+
+    def has(self, kind: str, name: str) -> bool:
+        """Return whether something is theirs.
+
+        :param kind: volume or snapshot; LV, mount, directory or process,
+            after the name of the node and a blank.
+        """
+        return (kind, name) in self.picture
+
+    def problems(self, pool: 'pools.Pool') -> Iterator[str]:
+        """Say what is not as it was; a node that is off has only LVs."""
+        now, hidden = _picture(pool), _hidden(pool)
+        for (kind, name), before in self.picture.items():
+            after = now.get((kind, name))
+            if after == before or kind in hidden:
+                continue
+            if kind.endswith('directory') and name.startswith('/run/'):
+                continue  # it is gone after a boot, if nothing is mounted
+            yield f'{kind} {name} of others was {before}, and is {after}'
+
+
+def _hidden(pool: 'pools.Pool') -> set[str]:
+    """Return the kinds that are not there while a node is off."""
+    return {
+        f'{node.name} {kind}'
+        for node in pool.nodes.values()
+        if not node.serves
+        for kind in ('mount', 'directory', 'process')
+    }
+
+
+def _picture(pool: 'pools.Pool') -> Picture:
+    found: Picture = {}
+    for volume in pool.state.volumes.values():
+        found['volume', volume.name] = repr(volume)
+    for snapshot in pool.state.snapshots.values():
+        found['snapshot', snapshot.name] = repr(snapshot)
+    for node in pool.nodes.values():
+        found |= _on_node(node)
+    return found
+
+
+def _on_node(node: 'nodes.Node') -> Picture:
+    found: Picture = {}
+    for lv in node.lvm.lvs.values():
+        found[f'{node.name} LV', lv.name] = (
+            *(lv.size, lv.pool, lv.origin, sorted(lv.tags)),
+            repr(lv.live or lv.disk),
+        )
+    for mount in node.files.mounts:
+        found[f'{node.name} mount', mount.target] = mount.lv
+    for path in node.files.directories:
+        found[f'{node.name} directory', path] = 'there'
+    for path, ends in node.files.users.items():
+        found[f'{node.name} process', path] = ends
+    return found

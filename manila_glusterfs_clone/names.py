@@ -79,6 +79,11 @@ def checked_id(instance_id: str) -> str:
         ) from error
 
 
+def is_id(text: str) -> bool:
+    """Return whether a text is an instance id, in the one form of ids."""
+    return _id_or_none(text) is not None
+
+
 def volume(share_id: str) -> str:
     """Name of a share's volume, and of the LVs made for its bricks."""
     return VOLUME_PREFIX + checked_id(share_id)

@@ -104,7 +104,7 @@ class Reconciler:
         A share whose node or disk is gone goes on with its other copies,
         and must not keep the next one waiting.
         """
-        volume = self._volumes.finished(share_id)
+        volume = self._volumes.in_use(share_id)
         name, tag = volume.name, names.share_tag(share_id)
         down = self._down(volume)
         bad = {
@@ -127,6 +127,12 @@ class Reconciler:
                 f'brick {path} on node {node.name}', failed.get(node.name)
             )
         if not volume.is_started:
+            if volume.options.get(names.OPTION_SHARE) != share_id:
+                raise errors.Unsettled(
+                    f'volume {name}',
+                    'it is stopped and its options were reset; it is started '
+                    'when maintenance has set its access lists',
+                )
             LOG.warning('Starting volume %s, as it is not', name)
         elif well := [node for node in down if node.name not in failed]:
             LOG.warning(

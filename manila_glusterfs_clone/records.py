@@ -18,7 +18,7 @@ of manila/db/sqlalchemy/models.py from 16.0.0 to 23.0.1. Nothing is written
 here.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 import dataclasses
 import datetime
 from typing import Any
@@ -28,6 +28,7 @@ from manila.db.sqlalchemy import models
 import sqlalchemy
 
 from manila_glusterfs_clone.access import native
+from manila_glusterfs_clone import names
 
 #: What stands in the column ``deleted`` of a row that is not; else its id.
 _NOT_DELETED = 'False'
@@ -42,6 +43,18 @@ IN_USE = frozenset(
         'reverting_error',
         'shrinking_error',
         'shrinking_possible_data_loss_error',
+    }
+)
+
+#: States of rules whose clients an access list may admit or not.
+_CHANGING = frozenset(
+    {
+        'queued_to_apply',
+        'applying',
+        'queued_to_update',
+        'updating',
+        'queued_to_deny',
+        'denying',
     }
 )
 
@@ -85,21 +98,20 @@ def what_became_of_snapshots(ids: Collection[str]) -> dict[str, Row]:
     return _rows(_SNAPSHOTS, _SNAPSHOTS.c.id.in_(ids)) if ids else {}
 
 
-def rules(
-    host: str, share_id: str | None = None
-) -> Mapping[str, tuple[native.Rule, ...]]:
-    """Give the rules of those shares that have all that Manila wants.
+def rules(host: str, share_id: str | None = None) -> dict[str, native.Rules]:
+    """Return the access rules of the shares in use, by share instance.
 
-    A share of which a rule is being changed, or is in error, is left out:
-    what holds of it is not known here.
+    A rule in error, or in a state that is not known here, is in no list: the
+    driver could not apply it, or could not verify that it is denied.
 
+    :param host: ``HOST@BACKEND``.
     :param share_id: of this share instance alone.
     """
     which = [
         _of(host),
         _SHARES.c.deleted == _NOT_DELETED,
-        _SHARES.c.status.in_(IN_USE),
-        _SHARES.c.access_rules_status == 'active',
+        # That of shares being looked at when the service starts, too.
+        _SHARES.c.status.in_(IN_USE | {'ensuring'}),
     ]
     if share_id is not None:
         which.append(_SHARES.c.id == share_id)
@@ -124,21 +136,20 @@ def rules(
         .where(*which)
         .order_by(_SHARES.c.id, _MAPPINGS.c.created_at)
     )
-    found: dict[str, list[native.Rule]] = {}
-    unsettled = set()
+    found: dict[str, native.Rules] = {}
     for of, access_id, state, kind, to, level in _fetch(statement):
-        settled = found.setdefault(of, [])
-        if access_id is None:
-            continue  # it has no rules
-        if state == 'active' and kind is not None:
-            settled.append(native.Rule(access_id, kind, to, level))
-        else:
-            unsettled.add(of)
-    return {
-        of: tuple(settled)
-        for of, settled in found.items()
-        if of not in unsettled
-    }
+        share = found.setdefault(of, native.Rules())
+        if kind is None:
+            continue  # the share has no rules
+        rule = native.Rule(access_id, kind, to, level)
+        if state == 'active':
+            share = dataclasses.replace(share, active=(*share.active, rule))
+        elif state in _CHANGING:
+            share = dataclasses.replace(
+                share, changing=(*share.changing, rule)
+            )
+        found[of] = share
+    return {of: share for of, share in found.items() if names.is_id(of)}
 
 
 def _of(host: str) -> Any:
@@ -179,6 +190,8 @@ def _rows(table: Any, *which: Any) -> dict[str, Row]:
             row.of,
         )
         for row in _fetch(statement)
+        # Nothing on the cluster can be named after any other.
+        if names.is_id(row.id)
     }
 
 

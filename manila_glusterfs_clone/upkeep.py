@@ -22,6 +22,7 @@ helped is said once, and tried again after ever longer times.
 
 from oslo_log import log
 
+from manila_glusterfs_clone import access_audit
 from manila_glusterfs_clone import adoption
 from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import errors
@@ -36,9 +37,6 @@ from manila_glusterfs_clone import sources
 from manila_glusterfs_clone import survey
 
 LOG = log.getLogger(__name__)
-
-#: Seconds to wait for a share that somebody is at work on.
-_PATIENCE = 1.0
 
 
 def begin(ours: backend.Backend, host: str) -> periodic.Periodic:
@@ -68,9 +66,7 @@ class Upkeep:
         self._ours = ours
         self._host = host
         self._memory = memory.Memory()
-        #: Shares whose access lists were set, and whose clients that no
-        #: rule lets in were not seen to be gone.
-        self._unproved: set[str] = set()
+        self._audit = access_audit.AccessAudit(ours, self._memory, host=host)
         self._adoption = adoption.Adoption(
             ours.cluster, ours.locks, self._memory
         )
@@ -108,22 +104,11 @@ class Upkeep:
         seen = survey.take(ours.cluster, ours.settings.mark)
         shares = records.shares(self._host)
         snapshots = records.snapshots(self._host)
+        # First: what is to be started must not admit strangers.
+        self._audit.audit(seen, records.rules(self._host))
         # Nodes and healing find bricks by their tags.
         self._adoption.run(seen, shares)
         self._heal(seen, shares)
-        for share_id, rules in records.rules(self._host).items():
-            volume = seen.share(share_id)
-            if volume is None or (
-                volume.options.get(names.OPTION_SHARE) != share_id
-            ):
-                continue
-            # A node that missed a change admits by what was before.
-            views = (volume, *seen.views_of(share_id))
-            if (
-                share_id in self._unproved
-                or not all(ours.access.holds(view, rules) for view in views)
-            ) and self._memory.is_due(('rules', share_id)):
-                self._set_rules(share_id)
         if not seen.is_whole:
             return  # nothing can be deleted now
         # Not those of another Manila that calls its back end the same.
@@ -167,50 +152,3 @@ class Upkeep:
             if row.status == 'error_deleting'
             and self._memory.is_due(('delete', row.id))
         ]
-
-    def _set_rules(self, share_id: str) -> None:
-        """Let exactly those in that Manila's rules let in."""
-        ours = self._ours
-        name = names.volume(share_id)
-        try:
-            with ours.locks.share(share_id, timeout=_PATIENCE):
-                # A change that was under way may have come to its end.
-                rules = records.rules(self._host, share_id).get(share_id)
-                views = [ours.volumes.finished(share_id)]
-                seen, _ = ours.cluster.try_everywhere(
-                    lambda node: node.gluster.volume(name)
-                )
-                views += filter(None, seen.values())
-                if rules is None or (
-                    share_id not in self._unproved
-                    and all(ours.access.holds(view, rules) for view in views)
-                ):
-                    return
-                self._unproved.add(share_id)
-                ours.access.apply(name, rules, revoking=True)
-        except errors.Held as error:
-            LOG.info('Volume %s is being worked on: %s', name, error)
-        except errors.Error as error:
-            self._memory.warn(
-                ('rules', share_id),
-                f'The access lists of volume {name} are not those of '
-                f'Manila\'s rules, and could not be made so: {error}',
-            )
-        else:
-            self._unproved.discard(share_id)
-            wanted = ours.access.plan(rules).options
-            LOG.warning(
-                'Set the access lists of volume %s to those of Manila\'s '
-                'rules; they had %s',
-                name,
-                ', '.join(
-                    sorted(
-                        {
-                            f'{option} {view.options.get(option, "not set")}'
-                            for view in views
-                            for option, value in wanted.items()
-                            if view.options.get(option) != value
-                        }
-                    )
-                ),
-            )

@@ -12,11 +12,12 @@
 """The volumes of shares: found, closed, brought on line.
 
 A volume is marked with its share in the one transaction that closes it to
-everybody. So what bears the mark was closed, and what does not is a clone
-that still has the access lists of its origin, or somebody else's.
+everybody. So a marked volume was closed. One without the mark is a clone that
+still has the access lists of its origin, or somebody else's, or one that an
+operator has reset: Manila knows which.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 import time
 
 from oslo_log import log
@@ -67,26 +68,60 @@ class Volumes:
         return found
 
     def finished(self, share_id: str) -> gluster.Volume:
-        """Give the volume of a share, if it was ever closed.
+        """Return the volume that was made for a share and closed.
 
-        The mark of the share was set together with that. A clone without
-        it has the access lists of its origin, and is not to be started.
+        For whoever makes a share: the mark of the share was set together
+        with closing it. A clone without the mark has the access lists of
+        its origin, and is not to be started.
 
-        :raises errors.Missing: there is none, or it is not marked.
+        :raises errors.Missing: there is no volume, or it is not marked.
         """
         volume = self.get(share_id)
-        marked = volume.options.get(names.OPTION_SHARE)
-        if marked == names.UNMANAGED:
+        if volume.options.get(names.OPTION_SHARE) != names.checked_id(
+            share_id
+        ):
+            raise errors.Missing(
+                f'volume {volume.name} is not marked as finished, and may '
+                f'admit the clients of its origin'
+            )
+        return volume
+
+    def in_use(self, share_id: str) -> gluster.Volume:
+        """Return the volume of a share that Manila had available.
+
+        It was finished, with or without its mark: "gluster volume reset"
+        removes the mark.
+
+        :raises errors.Missing: there is no volume, or its operator manages
+            it without Manila.
+        :raises errors.NotPossible: it is marked as another share's.
+        """
+        volume = self.get(share_id)
+        owner = other_owner(share_id, [volume])
+        if owner == names.UNMANAGED:
             raise errors.Missing(
                 f'volume {volume.name} was left to be managed by somebody '
                 f'else than Manila'
             )
-        if marked != names.checked_id(share_id):
-            raise errors.Missing(
-                f'volume {volume.name} was never finished, and may admit the '
-                f'clients of its origin; delete the share'
+        if owner is not None:
+            raise errors.NotPossible(
+                f'volume {volume.name} is marked as the volume of share '
+                f'{owner}; if that is wrong, run "gluster volume set '
+                f'{volume.name} {names.OPTION_SHARE} {share_id}"'
             )
         return volume
+
+    def standing_options(
+        self, share_id: str, volume: gluster.Volume
+    ) -> dict[str, str]:
+        """Return the options that the volume of a share always has."""
+        options = {
+            names.OPTION_SHARE: names.checked_id(share_id),
+            names.OPTION_BACKEND: self._backend,
+        }
+        if volume.copies > 1:
+            options |= _WHOLE
+        return options
 
     def is_finished(self, share_id: str) -> bool:
         """Whether there is a volume of a share that was closed once.
@@ -108,14 +143,11 @@ class Volumes:
         known to all nodes that have a brick.
         """
         name = names.volume(share_id)
+        volume = self.get(share_id)
         options = {
             **self._access.closed(),
-            names.OPTION_SHARE: names.checked_id(share_id),
-            names.OPTION_BACKEND: self._backend,
+            **self.standing_options(share_id, volume),
         }
-        volume = self.get(share_id)
-        if volume.copies > 1:
-            options |= _WHOLE
         for option in self._access.inherited(volume):
             self._drop(name, option)
         # A brick of a clone would admit the clients of its origin.
@@ -242,6 +274,23 @@ class Volumes:
 
 def _options(volume: gluster.Volume | None) -> dict[str, str]:
     return dict(volume.options) if volume is not None else {}
+
+
+def other_owner(share_id: str, views: Iterable[gluster.Volume]) -> str | None:
+    """Return the mark by which a volume is not this share's, if it has one.
+
+    A mark that is absent, or names no share, tells nothing: whoever resets
+    or sets options may have removed it.
+
+    :param views: the volume, as one or several nodes know it.
+    :return: :data:`names.UNMANAGED`, or the id of another share.
+    """
+    marks = {view.options.get(names.OPTION_SHARE, '') for view in views}
+    if names.UNMANAGED in marks:
+        return names.UNMANAGED
+    if names.checked_id(share_id) in marks:
+        return None
+    return next(filter(names.is_id, sorted(marks)), None)
 
 
 def is_started(volume: gluster.Volume | None) -> bool:

@@ -26,7 +26,8 @@ longer than 4,092 bytes (``glusterd-store.c``); rules that do not fit are
 refused.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+import contextlib
 import dataclasses
 import ipaddress
 import re
@@ -60,6 +61,16 @@ class Rule:
     access_type: str
     access_to: str
     access_level: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """The access rules of a share, by what is certain of each."""
+
+    #: In force: the access list must admit their clients.
+    active: tuple[Rule, ...] = ()
+    #: Being applied, updated or denied: the access list may admit them.
+    changing: tuple[Rule, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,22 +211,30 @@ class NativeAccess:
         return (rule.access_to,)
 
     def apply(
-        self, name: str, rules: Sequence[Rule], *, revoking: bool
+        self,
+        name: str,
+        rules: Sequence[Rule],
+        *,
+        revoking: bool,
+        more: Mapping[str, str] | None = None,
+        on: Collection[str] = (),
     ) -> Mapping[str, str]:
-        """Let exactly these rules hold on a volume, and verify it.
+        """Make the access lists of a volume those of the rules; verify it.
 
-        That clients without a rule are gone is seen by their addresses.
-        With TLS it cannot be: gluster does not tell the common names of
-        those who are connected. Bricks disconnect them all the same, within
-        seconds.
+        Addresses tell whether clients without a rule are disconnected. With
+        TLS nothing does: gluster does not report the common names of its
+        clients. Bricks disconnect them all the same, within seconds.
 
-        :param revoking: whether clients lose their access by it, so that it
-            must not be reported while a brick may still admit them.
+        :param revoking: whether clients lose their access by it, so that
+            success must not be reported while a brick may still admit them.
+        :param more: options to set in the same transaction.
+        :param on: UUIDs of the nodes that must know the options, beside
+            those with a brick.
         :return: why, by access id, for each rule that cannot hold.
         :raises errors.NotPossible: the volume does not exist, and there are
             rules for it.
-        :raises errors.Unsettled: a node goes by other rules, or clients that
-            have no rule any more stay connected.
+        :raises errors.Unsettled: a node did not confirm the options, or
+            clients without a rule stay connected.
         """
         plan = self.plan(rules)
         for access_id, reason in plan.refused.items():
@@ -225,30 +244,82 @@ class NativeAccess:
                 name,
                 reason,
             )
-        volume = self._cluster.read(lambda line: line.volume(name))
+        volume = self._cluster.read(lambda gluster: gluster.volume(name))
         if volume is None:
             if not rules:
-                # A delete that was begun: it admits nobody any more.
+                # An interrupted delete: the volume admits nobody any more.
                 return {}
             raise errors.NotPossible(f'volume {name} does not exist')
-        told = volume_options.write(
-            self._cluster, volume, plan.options, lasting=revoking
+        known = volume_options.write(
+            self._cluster,
+            volume,
+            {**plan.options, **(more or {})},
+            lasting=revoking,
+            on={*on, *(brick.node_uuid for brick in volume.bricks)},
         )
+        if REJECT in volume.options:
+            # Last: until then it keeps out who must not come in.
+            self._cluster.change(
+                lambda gluster: gluster.reset_option(name, REJECT),
+                lambda gluster: False,
+            )
         if revoking:
-            eviction.require_no_stray_bricks(self._cluster, volume, told)
+            eviction.require_no_stray_bricks(self._cluster, volume, known)
             if volume.is_started and not self._tls:
                 allowed = plan.options[ALLOW].split(',')
                 eviction.await_eviction(
                     self._cluster,
                     volume,
                     lambda address: matches(address, allowed),
-                    told.connected,
+                    known.connected,
                 )
         return plan.refused
 
-    def holds(self, volume: gluster.Volume, rules: Iterable[Rule]) -> bool:
-        """Whether a volume lets in those that these rules let in."""
-        return volume_options.hold(volume, self.plan(rules).options)
+    def holds(
+        self,
+        volume: gluster.Volume,
+        active: Iterable[Rule],
+        changing: Iterable[Rule] = (),
+    ) -> bool:
+        """Return whether a volume admits exactly the clients of some rules.
+
+        :param active: rules whose clients it must admit.
+        :param changing: rules whose clients it may admit beside them.
+        """
+        active = tuple(active)
+        wanted = dict(self.plan(active).options)
+        most = self.plan((*active, *changing)).options
+        least = _split(wanted.pop(self._list))
+        return (
+            REJECT not in volume.options
+            and volume_options.hold(volume, wanted)
+            and least <= self._listed(volume) <= _split(most[self._list])
+        )
+
+    def admitted(
+        self, volume: gluster.Volume, rules: Iterable[Rule]
+    ) -> tuple[Rule, ...]:
+        """Return those of some rules that are in the access list by name."""
+        listed = self._listed(volume)
+        found = []
+        for rule in rules:
+            with contextlib.suppress(errors.NotPossible):
+                if listed.issuperset(self._entries(rule)):
+                    found.append(rule)
+        return tuple(found)
+
+    @property
+    def _list(self) -> str:
+        """The option that has the entries of rules."""
+        return TLS_ALLOW if self._tls else ALLOW
+
+    def _listed(self, volume: gluster.Volume) -> frozenset[str]:
+        """Return the entries of a volume's access list; "*" without one."""
+        return _split(volume.options.get(self._list, '*'))
+
+
+def _split(listed: str) -> frozenset[str]:
+    return frozenset(listed.split(',')) - {gluster.NOBODY}
 
 
 def matches(address: str, entries: Iterable[str]) -> bool:

@@ -23,7 +23,6 @@ from manila import exception
 from manila.share import rpcapi
 import pytest
 
-from manila_glusterfs_clone.access import eviction
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import names
@@ -199,33 +198,6 @@ def test_another_manila_clones_a_snapshot(
     assert cloud.pool.state.snapshots[f'manila-snap-{snapshot}'].active
 
 
-def test_rule_is_seen_to_be_gone_however_often_it_takes(
-    cloud: test_manager.Cloud,
-    warden: test_upkeep.Warden,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    share = cloud.create()
-    volume = f'manila-{cloud.instance(share)}'
-    cloud.allow(share, 'ip', test_upkeep.ADDRESS)
-    cloud.pool.state.volumes[volume].options['auth.allow'] = '*'
-    tries = []
-
-    def stray(*_: object) -> None:
-        tries.append(1)
-        raise errors.Unsettled('volume', 'a client stays connected')
-
-    with monkeypatch.context() as patch:
-        patch.setattr(eviction, 'require_no_stray_bricks', stray)
-        for _ in range(4):
-            warden.run()
-    assert len(tries) > 1
-    for _ in range(4):
-        said = warden.run()
-        if said:
-            break
-    assert any('Set the access lists' in line for line in said)
-
-
 def test_disk_that_is_dead_where_a_share_has_no_brick(
     cloud: test_manager.Cloud, warden: test_upkeep.Warden
 ) -> None:
@@ -297,5 +269,5 @@ def test_share_that_was_left_to_its_operator_is_not_to_be_deleted(
     warden.backend.shares.disown(share)
     volume = cloud.pool.state.volumes[f'manila-{share}']
     assert volume.options[names.OPTION_SHARE] == names.UNMANAGED
-    with pytest.raises(errors.Missing, match='managed by somebody else'):
-        warden.backend.volumes.finished(share)
+    with pytest.raises(errors.Missing):
+        warden.backend.volumes.in_use(share)

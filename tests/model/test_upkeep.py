@@ -27,7 +27,6 @@ from manila.share import rpcapi
 import pytest
 
 from manila_glusterfs_clone import backend
-from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import memory
 from manila_glusterfs_clone import upkeep
 from tests.model import link
@@ -150,12 +149,6 @@ def forget_rows() -> None:
             connection.execute(
                 table.delete().where(table.c.deleted != 'False')
             )
-
-
-def admitted(cloud: test_manager.Cloud, share: str) -> str:
-    """Give what stands in the access list of a share."""
-    volume = cloud.pool.state.volumes[f'manila-{cloud.instance(share)}']
-    return volume.options['auth.allow']
 
 
 def test_where_all_is_well_little_is_asked_and_nothing_said(
@@ -478,56 +471,6 @@ def test_a_deletion_that_fails_again_and_again(
             tried.append(number)
     assert tried == [1, 2, 4, 8, 16]
     assert cloud.share(share)['status'] == 'error_deleting'
-
-
-def test_rules_that_are_no_rules_are_dropped(
-    cloud: test_manager.Cloud, warden: Warden
-) -> None:
-    share = cloud.create()
-    volume = f'manila-{cloud.instance(share)}'
-    cloud.allow(share, 'ip', ADDRESS)
-    listed = cloud.pool.state.volumes[volume].options
-    listed['auth.allow'] = f'{ADDRESS},10.0.0.6'
-    assert cloud.pool.mount('10.0.0.6', volume)
-    (said,) = warden.run()
-    assert volume in said
-    assert 'auth.allow 10.0.0.5,10.0.0.6' in said
-    assert admitted(cloud, share) == ADDRESS
-    assert not cloud.pool.mount('10.0.0.6', volume)
-    assert warden.run() == []
-
-
-def test_rules_that_are_being_changed_are_left_alone(
-    cloud: test_manager.Cloud, warden: Warden
-) -> None:
-    share = cloud.create()
-    instance = cloud.instance(share)
-    rule = cloud.allow(share, 'ip', ADDRESS)
-    listed = cloud.pool.state.volumes[f'manila-{instance}'].options
-    listed['auth.allow'] = '10.0.0.7'
-    for change in (
-        lambda: db.share_instance_update(
-            cloud.context, instance, {'access_rules_status': 'syncing'}
-        ),
-        lambda: (
-            db.share_instance_update(
-                cloud.context, instance, {'access_rules_status': 'active'}
-            ),
-            db.share_instance_access_update(
-                cloud.context, rule, instance, {'state': 'queued_to_deny'}
-            ),
-        ),
-    ):
-        change()
-        assert warden.run() == []
-    db.share_instance_access_update(
-        cloud.context, rule, instance, {'state': 'active'}
-    )
-    with locks.Locks(1).share(instance):
-        assert warden.run() == []
-    assert admitted(cloud, share) == '10.0.0.7'
-    warden.run()
-    assert admitted(cloud, share) == ADDRESS
 
 
 def test_bricks_and_volumes_that_are_down_are_started(

@@ -34,6 +34,12 @@ _INITIAL = {
     'nfs.disable': 'on',
     'performance.client-io-threads': 'off',
 }
+#: Of these, what no reset removes.
+_LASTING = (
+    'storage.fips-mode-rchecksum',
+    'transport.address-family',
+    'nfs.disable',
+)
 _KNOWN = re.compile(
     r'user\..+|(auth\.(allow|reject|ssl-allow)|(client|server)\.ssl'
     r'|nfs\.(disable|export-volumes)|cluster\.(granular-entry-heal|data-self-heal-algorithm)'
@@ -242,18 +248,31 @@ class Volumes:
         return _said('volSet', 'Set volume successful')
 
     def reset(self, asked: str, words: Sequence[str]) -> Phases:
-        name, option = words
+        """Put one option of a volume back to its default, or all of them.
+
+        All of them are also those that glusterd refuses to reset one by one.
+        """
+        name, *options = (word for word in words if word != 'force')
+        if name == 'all':
+            # Options of the cluster: none that this driver sets.
+            yield 0.1
+            return _said('volReset', 'reset volume successful')
         volume = self._find(name)
         if not volume.daemon_file:
             raise states.Refusal(states.INTERNAL, states.NOT_COMMITTED)
-        if option.startswith('user.'):
-            raise states.Refusal(
-                states.INTERNAL, f'Option {option} does not exist'
-            )
+        for option in options:
+            if option.startswith('user.'):
+                raise states.Refusal(
+                    states.INTERNAL, f'Option {option} does not exist'
+                )
         yield 0.5
 
-        def drop(options: Options) -> Options:
-            return {k: v for k, v in options.items() if k != option}
+        def drop(kept: Options) -> Options:
+            return {
+                key: value
+                for key, value in kept.items()
+                if (key not in options if options else key in _LASTING)
+            }
 
         self._change(asked, volume, drop)
         yield 0.5

@@ -51,6 +51,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         'shares',
         'snapshots clone reconcile',
         'backend interrupted orphans adoption',
+        'access_audit',
         'upkeep statistics',
         'driver',
         'cmd cmd.main',

@@ -60,11 +60,35 @@ def test_one_that_bears_the_mark_of_the_share_is_finished() -> None:
 def test_one_without_it_is_not_and_is_never_started(mark: str | None) -> None:
     room, node = make(info(mark))
     assert room.get(ID).name == NAME
-    with pytest.raises(errors.Missing, match='never finished'):
+    with pytest.raises(errors.Missing):
         room.finished(ID)
-    with pytest.raises(errors.Missing, match='never finished'):
+    with pytest.raises(errors.Missing):
         room.bring_online(ID)
+    assert not room.is_finished(ID)
     assert not [line for line in node.said() if 'start' in line]
+
+
+@pytest.mark.parametrize('mark', [ID, None, '', 'mine'])
+def test_one_that_manila_had_available_needs_no_mark(
+    mark: str | None,
+) -> None:
+    """Resetting a volume takes it, and anybody can overwrite it."""
+    room, _ = make(info(mark))
+    assert room.in_use(ID).name == NAME
+
+
+@pytest.mark.parametrize(
+    ('mark', 'kind'),
+    [(OTHER, errors.NotPossible), (names.UNMANAGED, errors.Missing)],
+)
+def test_one_that_is_marked_as_somebody_elses_is_not_in_use(
+    mark: str, kind: type[errors.Error]
+) -> None:
+    room, _ = make(info(mark))
+    with pytest.raises(errors.Error) as caught:
+        room.in_use(ID)
+    # Only what is missing ends in the status error.
+    assert type(caught.value) is kind
 
 
 def test_no_volume_at_all() -> None:

@@ -359,6 +359,97 @@ def test_nothing_to_drop() -> None:
     assert IP.inherited(volume(auth_allow='0.0.0.0')) == ()
 
 
+# -- comparing
+
+
+A, B, NET = rule('10.0.0.1'), rule('10.0.0.2'), rule('10.1.0.0/16')
+BAD = rule('fe80::/64')
+
+
+def ip_volume(**changed: str | None) -> gluster.Volume:
+    """Return a volume that admits A and the network, with some changes."""
+    options = dict(IP.plan([A, NET]).options)
+    options |= {k.replace('_', '.'): v for k, v in changed.items() if v}
+    for key, value in changed.items():
+        if value is None:
+            del options[key.replace('_', '.')]
+    return gluster.Volume(NAME, 'i', 'Started', 0, 1, (), options)
+
+
+@pytest.mark.parametrize(
+    ('active', 'changing'),
+    [
+        ([A, NET], []),
+        ([NET, A, BAD], []),
+        ([A], [NET]),
+        ([], [A, NET, B, BAD]),
+        ([A, NET], [B]),
+    ],
+)
+def test_list_within_the_bounds_holds(
+    active: list[native.Rule], changing: list[native.Rule]
+) -> None:
+    assert IP.holds(ip_volume(), active, changing)
+
+
+@pytest.mark.parametrize(
+    ('active', 'changing'),
+    [([A], []), ([A, NET, B], []), ([], []), ([A, B], [NET]), ([], [A])],
+)
+def test_list_outside_the_bounds_does_not(
+    active: list[native.Rule], changing: list[native.Rule]
+) -> None:
+    assert not IP.holds(ip_volume(), active, changing)
+
+
+@pytest.mark.parametrize(
+    'changed',
+    [
+        {'auth_allow': None},
+        {'auth_allow': '*'},
+        {'auth_allow': '10.0.0.1, 10.1.*'},
+        {'auth_allow': '10.0.0.1,10.*'},
+        {'auth_reject': '10.0.0.9'},
+        {'server_ssl': None},
+        {'client_ssl': 'on'},
+    ],
+)
+def test_whatever_decides_on_access_is_compared(
+    changed: dict[str, str | None],
+) -> None:
+    assert not IP.holds(ip_volume(**changed), [A, NET], [B])
+
+
+def test_nobody_is_an_empty_list() -> None:
+    assert IP.holds(ip_volume(auth_allow=gluster.NOBODY), [], [A])
+    assert not IP.holds(ip_volume(auth_allow=gluster.NOBODY), [A])
+
+
+def test_with_tls_the_names_are_compared_those_of_the_nodes_too() -> None:
+    options = dict(TLS.plan([cert('c1')]).options)
+    found = gluster.Volume(NAME, 'i', 'Started', 0, 1, (), options)
+    assert TLS.holds(found, [cert('c1')], [cert('c2')])
+    assert TLS.holds(found, [], [cert('c1')])
+    assert not TLS.holds(found, [cert('c1'), cert('c2')])
+    for wrong in ('c1', 'GL2.example,c1,gl1,c3', None):
+        options[native.TLS_ALLOW] = wrong or ''
+        if wrong is None:
+            del options[native.TLS_ALLOW]
+        assert not TLS.holds(found, [cert('c1')], [cert('c2')])
+    options[native.TLS_ALLOW] = 'GL2.example,c1,gl1'
+    options[native.ALLOW] = '*'
+    assert not TLS.holds(found, [cert('c1')])
+
+
+def test_rules_that_are_in_a_list() -> None:
+    assert IP.admitted(ip_volume(), [A, B, NET, BAD]) == (A, NET)
+    assert IP.admitted(ip_volume(auth_allow=None), [A, B]) == ()
+    assert TLS.admitted(
+        gluster.Volume(NAME, 'i', '', 0, 1, (), {native.TLS_ALLOW: 'c1'}),
+        [cert('c1'), cert('c2'), A],
+    ) == (cert('c1'),)
+
+
 # -- applying
 
 
@@ -454,6 +545,26 @@ def test_what_holds_is_not_set_again_but_verified(node: fakes.Node) -> None:
     make(node).apply(NAME, [rule('10.0.0.7')], revoking=True)
     assert written(node) == []
     assert STATUS in node.said()
+
+
+def test_more_options_go_into_the_same_transaction(node: fakes.Node) -> None:
+    node.gluster(INFO, info(CLOSED), info({**OPEN, 'user.x': '1'}))
+    node.gluster(f'{SET_OPEN} user.x 1', fakes.xml())
+    make(node).apply(
+        NAME, [rule('10.0.0.7')], revoking=False, more={'user.x': '1'}
+    )
+    assert written(node) == [f'{SET_OPEN} user.x 1']
+
+
+def test_rejecting_somebody_ends_when_the_list_is_right(
+    node: fakes.Node,
+) -> None:
+    reset = f'volume reset {NAME} auth.reject'
+    node.gluster(INFO, info({'auth.reject': '*'}), info(OPEN))
+    node.gluster(SET_OPEN, fakes.xml()).gluster(reset, fakes.xml())
+    make(node).apply(NAME, [rule('10.0.0.7')], revoking=False)
+    changes = [line for line in node.said() if line in (SET_OPEN, reset)]
+    assert changes == [SET_OPEN, reset]
 
 
 def test_no_such_volume(node: fakes.Node) -> None:

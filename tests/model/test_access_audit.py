@@ -1,0 +1,411 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Access lists that somebody changed, with Manila's own share manager."""
+
+from collections.abc import Callable
+from typing import Any
+
+from manila import db
+from manila.db.sqlalchemy import api as db_api
+from manila.db.sqlalchemy import models
+import pytest
+
+from manila_glusterfs_clone.access import native
+from manila_glusterfs_clone import access_audit
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import locks
+from manila_glusterfs_clone import memory
+from manila_glusterfs_clone import names
+from manila_glusterfs_clone import records
+from manila_glusterfs_clone import survey
+from tests.model import state as states
+from tests.model import test_manager
+from tests.model import test_upkeep
+
+cloud = test_manager.cloud
+share_type = test_manager.share_type
+warden = test_upkeep.warden
+
+ALLOWED, STRANGER, SECOND = '10.0.0.5', '10.0.0.66', '10.0.0.6'
+#: Seconds of the model that setting one volume's options may take.
+BUDGET = 15.0
+
+
+class Share:
+    """A share with a rule and a mounted client."""
+
+    def __init__(self, cloud: test_manager.Cloud) -> None:
+        self.cloud = cloud
+        self.id = cloud.create()
+        self.instance = cloud.instance(self.id)
+        self.name = f'manila-{self.instance}'
+        self.rule = cloud.allow(self.id, 'ip', ALLOWED)
+        assert cloud.pool.mount(ALLOWED, self.name)
+        self.wanted = dict(self.volume.options)
+
+    @property
+    def volume(self) -> states.Volume:
+        return self.cloud.pool.state.volumes[self.name]
+
+    def gluster(self, *words: str, node: str = 'gl1') -> None:
+        """Run a command of an operator."""
+        pool = self.cloud.pool
+        said = pool.glusterd.ask(
+            pool.nodes[node],
+            [self.name if word == 'V' else word for word in words],
+        )
+        assert '<opRet>0' in said, said
+
+    def state(self, rule: str, state: str) -> None:
+        """Have Manila's database give a rule this state."""
+        db.share_instance_access_update(
+            self.cloud.context, rule, self.instance, {'state': state}
+        )
+
+    def check(self) -> None:
+        """Fail unless the share is as it was, for all nodes and clients."""
+        assert not self.volume.behind
+        options = self.volume.options
+        assert {
+            key: options.get(key)
+            for key, value in self.wanted.items()
+            if key in WATCHED
+        } == {k: v for k, v in self.wanted.items() if k in WATCHED}
+        assert native.REJECT not in options
+        assert self.cloud.pool.mounted(self.name) == {ALLOWED}
+        assert not self.cloud.pool.mount(STRANGER, self.name)
+
+
+WATCHED = {
+    native.ALLOW,
+    *native.TLS_OPTIONS,
+    names.OPTION_SHARE,
+    names.OPTION_BACKEND,
+    'cluster.data-self-heal-algorithm',
+}
+
+
+@pytest.fixture
+def share(cloud: test_manager.Cloud) -> Share:
+    return Share(cloud)
+
+
+def operator(*words: str) -> Callable[[Share], None]:
+    return lambda share: share.gluster(*words)
+
+
+#: What somebody did to a volume, and whether strangers come in by that.
+DAMAGES: dict[str, tuple[Callable[[Share], None], bool]] = {
+    'reset of all': (operator('volume', 'reset', 'V'), True),
+    'reset by force': (operator('volume', 'reset', 'V', 'force'), True),
+    'reset of the list': (
+        operator('volume', 'reset', 'V', 'auth.allow'),
+        True,
+    ),
+    'all allowed': (operator('volume', 'set', 'V', 'auth.allow', '*'), True),
+    'one more allowed': (
+        operator('volume', 'set', 'V', 'auth.allow', f'{ALLOWED},{STRANGER}'),
+        True,
+    ),
+    'without TLS options': (
+        operator('volume', 'reset', 'V', 'server.ssl'),
+        False,
+    ),
+    'rejected': (
+        operator('volume', 'set', 'V', 'auth.reject', STRANGER),
+        False,
+    ),
+    'healing differs': (
+        operator(
+            *('volume', 'set', 'V'),
+            *('cluster.data-self-heal-algorithm', 'diff'),
+        ),
+        False,
+    ),
+    'marks overwritten': (
+        operator('volume', 'set', 'V', 'user.manila.share', 'mine'),
+        False,
+    ),
+    'back end overwritten': (
+        operator('volume', 'set', 'V', 'user.manila.backend', 'mine'),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize('name', DAMAGES)
+def test_options_that_somebody_changed_are_set_again(
+    share: Share, warden: test_upkeep.Warden, name: str
+) -> None:
+    """Within one pass; whoever has a rule stays mounted throughout."""
+    other = Share(share.cloud)
+    damage, admits = DAMAGES[name]
+    damage(share)
+    assert share.cloud.pool.mount(STRANGER, share.name) == admits
+    assert {ALLOWED} <= share.cloud.pool.mounted(share.name)
+    begun = share.cloud.pool.time.now
+    before = len(share.cloud.process.steps)
+    (line,) = warden.run()
+    assert share.cloud.pool.time.now - begun <= BUDGET
+    assert share.name in line
+    share.check()
+    other.check()
+    changes = [
+        step.argv
+        for step in share.cloud.process.steps[before:]
+        if not step.is_read
+    ]
+    # All in one transaction.
+    assert len(changes) == 1, changes
+    assert share.name in changes[0]
+    assert warden.run() == []
+
+
+@pytest.mark.parametrize('node', ['gl1', 'gl3'])
+def test_node_with_other_options_than_the_rest(
+    share: Share, warden: test_upkeep.Warden, node: str
+) -> None:
+    share.volume.behind[node] = {**share.wanted, native.ALLOW: '*'}
+    share.volume.missed[node] = 0
+    (line,) = warden.run()
+    assert share.name in line
+    share.check()
+    assert warden.run() == []
+
+
+def test_reset_and_restart(share: Share, warden: test_upkeep.Warden) -> None:
+    """The share is whole: nothing may put it in error or tell to delete it."""
+    share.gluster('volume', 'reset', 'V')
+    share.cloud.start()
+    warden.renew()
+    assert share.cloud.share(share.id)['status'] == 'available'
+    warden.run()
+    share.check()
+    assert warden.run() == []
+
+
+def test_reset_volume_is_not_started_open(
+    share: Share,
+    warden: test_upkeep.Warden,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stopped volume without lists is closed first, and started then."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise errors.Unsettled('volume', 'no list can be set')
+
+    share.gluster('volume', 'stop', 'V', 'force')
+    share.gluster('volume', 'reset', 'V')
+    with monkeypatch.context() as patch:
+        patch.setattr(native.NativeAccess, 'apply', fail)
+        warden.run()
+    assert share.volume.status == 'Stopped'
+    for _ in range(4):
+        warden.run()
+    assert share.volume.status == 'Started'
+    assert not share.cloud.pool.state.opened_early
+    assert not share.cloud.pool.mount(STRANGER, share.name)
+
+
+def test_one_that_fails_does_not_hide_the_others(
+    share: Share,
+    warden: test_upkeep.Warden,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shares = sorted(
+        [share, Share(share.cloud), Share(share.cloud)],
+        key=lambda each: each.instance,
+    )
+    real = native.NativeAccess.apply
+
+    def apply(self: Any, name: str, *rest: Any, **more: Any) -> Any:
+        if name == shares[0].name:
+            raise RuntimeError('the coordinator is away')
+        return real(self, name, *rest, **more)
+
+    for each in shares:
+        each.gluster('volume', 'reset', 'V')
+    with monkeypatch.context() as patch:
+        patch.setattr(native.NativeAccess, 'apply', apply)
+        warden.run()
+    for each in shares[1:]:
+        each.check()
+    for _ in range(4):
+        warden.run()
+    shares[0].check()
+
+
+@pytest.mark.parametrize('mark', ['unmanaged', names.checked_id('1' * 32)])
+def test_volume_of_somebody_else_is_named_and_left_alone(
+    share: Share, warden: test_upkeep.Warden, mark: str
+) -> None:
+    share.gluster('volume', 'set', 'V', 'user.manila.share', mark)
+    share.gluster('volume', 'set', 'V', 'auth.allow', STRANGER)
+    before = dict(share.volume.options)
+    (line,) = warden.run()
+    assert share.name in line and mark in line
+    assert share.volume.options == before
+    assert warden.run() == []
+
+
+# -- bounds
+
+
+#: The state of a rule, whether its address may be in the list, and whether
+#: the list may be without it.
+STATES = {
+    'active': (True, False),
+    'queued_to_apply': (True, True),
+    'applying': (True, True),
+    'queued_to_update': (True, True),
+    'updating': (True, True),
+    'queued_to_deny': (True, True),
+    'denying': (True, True),
+    'error': (False, True),
+    'of a later release': (False, True),
+}
+
+
+@pytest.mark.parametrize('state', STATES)
+@pytest.mark.parametrize('listed', [True, False])
+def test_bounds_of_each_state(
+    share: Share, warden: test_upkeep.Warden, state: str, listed: bool
+) -> None:
+    second = share.cloud.allow(share.id, 'ip', SECOND)
+    share.state(second, state)
+    both = f'{ALLOWED},{SECOND}'
+    share.gluster(
+        *('volume', 'set', 'V', 'auth.allow', both if listed else ALLOWED)
+    )
+    may, need_not = STATES[state]
+    right = may if listed else need_not
+    assert bool(warden.run()) != right
+    assert share.volume.options[native.ALLOW] == (
+        both if listed == right else ALLOWED
+    )
+    assert warden.run() == []
+    # What is wrong otherwise is set right, and the bounds are kept.
+    was = share.volume.options[native.ALLOW]
+    share.gluster('volume', 'set', 'V', 'auth.allow', f'{was},{STRANGER}')
+    assert share.cloud.pool.mount(STRANGER, share.name)
+    (line,) = warden.run()
+    assert STRANGER in line
+    assert share.volume.options[native.ALLOW] == was
+    served = share.cloud.pool.mounted(share.name)
+    assert ALLOWED in served
+    assert STRANGER not in served
+
+
+@pytest.mark.parametrize(
+    ('kind', 'to'),
+    [('ip', 'fe80::/64'), ('user', 'somebody'), ('cert', 'a-name')],
+)
+@pytest.mark.parametrize('state', ['error', 'active', 'queued_to_deny'])
+def test_rule_that_cannot_hold_hides_no_other(
+    share: Share, warden: test_upkeep.Warden, kind: str, to: str, state: str
+) -> None:
+    """Any tenant can make one; it must not keep the list from repair."""
+    rule = share.cloud.allow(share.id, kind, to)
+    assert share.cloud.rules(share.id)[rule] == 'error'
+    assert share.cloud.share(share.id)['access_rules_status'] == 'error'
+    share.state(rule, state)
+    assert warden.run() == []
+    share.gluster('volume', 'set', 'V', 'auth.allow', '*')
+    assert share.cloud.pool.mount(STRANGER, share.name)
+    assert any(share.name in line for line in warden.run())
+    share.check()
+
+
+def test_rule_that_is_read_only_hides_no_other(
+    share: Share, warden: test_upkeep.Warden
+) -> None:
+    db.share_access_create(
+        share.cloud.context,
+        {
+            'share_id': share.id,
+            'access_type': 'ip',
+            'access_to': SECOND,
+            'access_level': 'ro',
+        },
+    )
+    share.cloud.manager.update_access(share.cloud.context, share.instance)
+    assert share.cloud.share(share.id)['access_rules_status'] == 'error'
+    share.gluster('volume', 'reset', 'V')
+    assert share.cloud.pool.mount(STRANGER, share.name)
+    warden.run()
+    share.check()
+
+
+def test_row_that_nothing_can_be_named_after_hides_no_other(
+    share: Share, warden: test_upkeep.Warden
+) -> None:
+    odd = Share(share.cloud).instance
+    tables = [
+        models.ShareInstance.__table__.c.id,
+        models.ShareInstanceAccessMapping.__table__.c.share_instance_id,
+    ]
+    with db_api.get_engine().begin() as connection:
+        for column in tables:
+            connection.execute(
+                column.table.update()
+                .where(column == odd)
+                .values({column.name: '0-no-id-of-a-share'})
+            )
+    share.gluster('volume', 'reset', 'V')
+    warden.run()
+    share.check()
+
+
+def test_share_that_is_worked_on_is_left_to_that_operation(
+    share: Share, warden: test_upkeep.Warden
+) -> None:
+    share.gluster('volume', 'set', 'V', 'auth.allow', '*')
+    with locks.Locks(1).share(share.instance):
+        assert warden.run() == []
+    assert share.volume.options[native.ALLOW] == '*'
+    for _ in range(2):
+        warden.run()
+    share.check()
+
+
+def test_revocation_is_verified_however_many_passes_it_takes(
+    share: Share,
+    warden: test_upkeep.Warden,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A list that is right is no proof that a client is disconnected."""
+    share.gluster('volume', 'reset', 'V')
+    assert share.cloud.pool.mount(STRANGER, share.name)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            states.State,
+            'settle_clients',
+            lambda self: None,  # a brick that disconnects nobody
+        )
+        assert warden.run()
+    found: list[str] = []
+    for _ in range(3):
+        found += warden.run()
+    assert found
+    share.check()
+    assert warden.run() == []
+
+
+def test_where_all_is_well_the_audit_costs_nothing(
+    share: Share, warden: test_upkeep.Warden
+) -> None:
+    ours = warden.backend
+    seen = survey.take(ours.cluster, ours.settings.mark)
+    audit = access_audit.AccessAudit(ours, memory.Memory(), host='host@model')
+    before = len(share.cloud.process.steps)
+    audit.audit(seen, records.rules('host@model'))
+    assert len(share.cloud.process.steps) == before

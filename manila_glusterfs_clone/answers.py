@@ -27,6 +27,8 @@ class Peer:
     #: ``localhost`` for the node that was asked.
     hostname: str
     connected: bool
+    #: All names and addresses that it is known by, if it is another node.
+    names: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)

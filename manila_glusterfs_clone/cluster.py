@@ -17,7 +17,7 @@ one and no two originators block each other's transactions. LVM and mounts
 are asked of each node, side by side.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import concurrent.futures
 import random
 import threading
@@ -75,13 +75,28 @@ class Cluster:
             node.name not in known and not node.remote.is_known_down
             for node in self.nodes
         ):
-            known = self._discover()
+            found = self._discover()
             with self._guard:
-                self._members.update(known)
+                self._members.update(found)
                 known = dict(self._members)
         return tuple(
             known[node.name] for node in self.nodes if node.name in known
         )
+
+    def place(self, uuids: Collection[str]) -> tuple[Member, ...]:
+        """Ask the nodes for their UUIDs anew, and return the members.
+
+        :param uuids: those of the trusted storage pool; a node that was
+            installed anew has another one until it is in the pool.
+        """
+        found = self._discover()
+        with self._guard:
+            self._members |= {
+                name: member
+                for name, member in found.items()
+                if member.uuid in uuids
+            }
+        return self.members()
 
     def _discover(self) -> dict[str, Member]:
         views, failed = self.try_everywhere(lambda node: node.gluster.peers())
@@ -108,18 +123,20 @@ class Cluster:
         :raises errors.NotPossible: no configured node has it, or the one
             that has could not be reached since the service started.
         """
-        for member in self.members():
-            if member.uuid == uuid:
-                return member
+        for members in (self.members, lambda: self.place({uuid})):
+            for member in members():
+                if member.uuid == uuid:
+                    return member
         raise errors.NotPossible(
             f'no configured node that can be reached has the UUID {uuid} in '
             f'the trusted storage pool; check glusterfs_clone_nodes and the '
             f'nodes'
         )
 
-    def writer(self) -> Node:
-        """Give the first node whose glusterd answers.
+    def writer(self, among: Collection[Node] = ()) -> Node:
+        """Return the first node whose glusterd answers.
 
+        :param among: these nodes only, in the configured order.
         :raises errors.SeveralFailed: none does.
         """
         failures: dict[str, Exception] = {}
@@ -130,8 +147,9 @@ class Cluster:
                 for node in self.nodes
                 if self._resting.get(node.name, 0) <= now
             ]
+        chosen = [n for n in self.nodes if not among or n in among]
         # One that rests is asked last instead of never.
-        for node in sorted(self.nodes, key=lambda node: node not in rested):
+        for node in sorted(chosen, key=lambda node: node not in rested):
             try:
                 self.require_majority(node)
             except errors.Busy:
@@ -187,6 +205,7 @@ class Cluster:
         self,
         action: Callable[[gluster.Gluster], None],
         is_done: Callable[[gluster.Gluster], bool],
+        among: Collection[Node] = (),
     ) -> None:
         """Change gluster's state, and know that it is changed.
 
@@ -198,6 +217,7 @@ class Cluster:
         :param action: a write that may be carried out twice.
         :param is_done: whether the state is as the action would have it;
             asked only after an outcome that is not known.
+        :param among: the nodes that may carry it out; any if none is given.
         :raises errors.Refused: it was not done.
         :raises errors.Unknown: the time for settling has passed, or glusterd
             gives up each time.
@@ -210,7 +230,7 @@ class Cluster:
             failure: errors.Error
             node: Node | None = None
             try:
-                node = self.writer()
+                node = self.writer(among)
                 if doubt and is_done(node.gluster):
                     return
                 action(node.gluster)

@@ -65,6 +65,10 @@ class Gluster:
                 # of itself it tells no state.
                 connected=answers.text(peer, 'connected') == '1'
                 and answers.text(peer, 'state') in ('', _IN_CLUSTER),
+                names=frozenset(
+                    name.text or ''
+                    for name in peer.iterfind('hostnames/hostname')
+                ),
             )
             for peer in answer.iterfind('peerStatus/peer')
         )
@@ -119,15 +123,21 @@ class Gluster:
         )
 
     def bricks(
-        self, volume: str, *, clients: bool = False
+        self, volume: str, *, brick: str = '', clients: bool = False
     ) -> tuple[BrickStatus, ...]:
         """Give the state of the bricks of a started volume.
 
         Takes the volume's lock in glusterd, unlike the other reads, and so
         may be refused as busy, and may make another command be. Of
         :data:`EVERY` volume what is stopped or busy is left out.
+
+        A brick that has no client cannot list them. Its own node reports it
+        without any; every other node ends with "Commit failed".
+
+        :param brick: as ``host:/path``: this one alone.
+        :param clients: whether to list the clients of each brick.
         """
-        words = ('clients',) if clients else ()
+        words = (*filter(None, [brick]), *(('clients',) if clients else ()))
         answer = self._line.ask('volume', 'status', volume, *words)
         return tuple(
             BrickStatus(

@@ -16,7 +16,6 @@ import dataclasses
 
 from manila_glusterfs_clone import connection
 from manila_glusterfs_clone import console
-from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import lvm
 from manila_glusterfs_clone import mounts
@@ -35,21 +34,6 @@ class Node:
         self.gluster = gluster.Gluster(self.console)
         self.lvm = lvm.Lvm(self.remote)
         self.mounts = mounts.Mounts(self.remote)
-        self._addresses: frozenset[str] = frozenset()
-
-    def addresses(self) -> frozenset[str]:
-        """Give the IP addresses of the node, loopback left out.
-
-        Asked once: so they are known also when the node is down.
-
-        :raises errors.Garbled: it is cut off, and what is last may be, too.
-        """
-        if not self._addresses:
-            result = self.remote.run(['hostname', '--all-ip-addresses'])
-            if not result.stdout.endswith('\n'):
-                raise errors.Garbled(self.name, result.argv, result.stdout)
-            self._addresses = frozenset(result.stdout.split())
-        return self._addresses
 
     def close(self) -> None:
         self.console.close()

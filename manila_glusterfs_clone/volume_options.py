@@ -49,11 +49,17 @@ _TELLING = 3.0
 class Told:
     """Who knows of options that were set, in the end."""
 
-    #: UUIDs of those that said so, and of those that are connected.
+    #: UUIDs of those that said so.
     known: frozenset[str]
-    connected: frozenset[str]
+    #: All nodes of the trusted storage pool.
+    peers: tuple[gluster.Peer, ...]
     #: Why nodes could not be asked, by their names.
     failed: Mapping[str, Exception]
+
+    @property
+    def connected(self) -> frozenset[str]:
+        """UUIDs of the nodes that glusterd is connected to."""
+        return frozenset(peer.uuid for peer in self.peers if peer.connected)
 
     def require(self, volume: gluster.Volume) -> None:
         """Make sure that every node with a brick knows of them.
@@ -130,11 +136,8 @@ def write(
     refusal = ''
     told: dict[str, Exception] = {}
     while True:
-        connected = frozenset(
-            peer.uuid
-            for peer in nodes.read(lambda line: line.peers())
-            if peer.connected
-        )
+        all_peers = nodes.read(lambda line: line.peers())
+        connected = {peer.uuid for peer in all_peers if peer.connected}
         members = {
             member.node.name: member
             for member in nodes.members()
@@ -167,7 +170,7 @@ def write(
                 frozenset(
                     members[node].uuid for node in done if node not in left
                 ),
-                connected,
+                all_peers,
                 failed,
             )
         if late:

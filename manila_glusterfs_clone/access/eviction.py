@@ -9,11 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""That nobody goes on who has no access rule any more."""
+"""Verify that clients whose access was revoked are disconnected."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 import time
 
+from manila_glusterfs_clone import addresses
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
@@ -22,6 +23,8 @@ from manila_glusterfs_clone import volume_options
 #: Seconds within which bricks disconnect the clients of a revoked rule, and
 #: within which glusterd has a connection to each brick that is up.
 _EVICTION, _CONNECTION = 60.0, 10.0
+#: Seconds within which a client that is not admitted usually has gone.
+_MOMENT = 3.0
 
 
 def require_no_stray_bricks(
@@ -76,40 +79,58 @@ def await_eviction(
     nodes: cluster.Cluster,
     volume: gluster.Volume,
     admits: Callable[[str], bool],
-    connected: Collection[str],
+    peers: Sequence[gluster.Peer],
+    known: addresses.Addresses,
 ) -> None:
     """Wait until no client is connected that no rule admits.
 
-    A brick that glusterd has no connection to yet, as after a start, tells of
-    no clients. It is waited for, and then taken to be down.
+    A brick that glusterd has no connection to yet, as after a start, reports
+    no clients. It is waited for, and then taken to be down. Bricks on nodes
+    that are not connected are not asked for.
 
     :param admits: whether a rule admits an address.
-    :param connected: UUIDs of nodes whose bricks have to be told of.
+    :param peers: all nodes of the trusted storage pool.
+    :param known: the addresses of the nodes: their own daemons are clients.
     :raises errors.Unsettled: clients stay connected, or a brick that may have
-        some is not told of.
+        some did not report them.
     """
+    connected = {peer.uuid for peer in peers if peer.connected}
     wanted = {
         (brick.node_uuid, brick.path): brick.host
         for brick in volume.bricks
         if brick.node_uuid in connected
     }
+    if not wanted:
+        return  # whoever could report a client is down, and its bricks too
     begun = time.monotonic()
+    refreshed = False
     while True:
-        seen = _bricks(nodes, volume.name)
-        strangers = {
+        bricks = _bricks(nodes, volume, connected)
+        waited = time.monotonic() - begun
+        strangers = known.strangers(
             address
-            for brick in seen
+            for brick in bricks
             for address in brick.clients
             if not admits(address)
-        }
-        if strangers:
-            # The nodes' own daemons are always connected.
-            strangers -= _server_addresses(nodes)
-        told = {(brick.node_uuid, brick.path) for brick in seen}
-        up = {(brick.node_uuid, brick.path) for brick in seen if brick.online}
-        waited = time.monotonic() - begun
-        told = up if waited < _CONNECTION else told
-        if not strangers and wanted.keys() <= told:
+        )
+        # A client takes a moment to be disconnected; only one that stays may
+        # be a node with an address that is new.
+        if strangers and (
+            not known.are_known
+            or (waited >= _MOMENT and not refreshed)
+            or waited >= _EVICTION
+        ):
+            known.refresh(peers)
+            refreshed = True
+            strangers = known.strangers(strangers)
+        reported = {(brick.node_uuid, brick.path) for brick in bricks}
+        if waited < _CONNECTION:
+            reported = {
+                (brick.node_uuid, brick.path)
+                for brick in bricks
+                if brick.online
+            }
+        if not strangers and wanted.keys() <= reported:
             return
         if waited >= _EVICTION:
             break
@@ -120,33 +141,60 @@ def await_eviction(
             f'clients that no rule admits are still connected after '
             f'{_EVICTION:g} s: {", ".join(sorted(strangers))}',
         )
-    untold = sorted({wanted[brick] for brick in wanted.keys() - told})
-    if untold:
-        raise errors.Unsettled(
-            f'volume {volume.name}',
-            f'glusterd does not tell who is connected to the bricks on '
-            f'{", ".join(untold)}; see that it runs there, and take the rules '
-            f'away again',
-        )
+    silent = sorted({wanted[brick] for brick in wanted.keys() - reported})
+    raise errors.Unsettled(
+        f'volume {volume.name}',
+        f'glusterd does not report the clients of the bricks on '
+        f'{", ".join(silent)}; see that it runs there, and take the rules '
+        f'away again',
+    )
 
 
 def _bricks(
-    nodes: cluster.Cluster, name: str
+    nodes: cluster.Cluster,
+    volume: gluster.Volume,
+    connected: Collection[str],
 ) -> tuple[gluster.BrickStatus, ...]:
-    """Give the bricks with their clients.
+    """Return the bricks with their clients.
 
-    It takes the volume's lock in glusterd, and so is asked for as a change
+    Only a node with a brick can report it when it has no client. With
+    several bricks, one without a client on another node fails the whole
+    command, and each node is asked for its own brick.
+    """
+    holders = {
+        member.uuid: member.node
+        for member in nodes.members()
+        if member.uuid in connected
+    }
+    local = [
+        (holders[brick.node_uuid], f'{brick.host}:{brick.path}')
+        for brick in volume.bricks
+        if brick.node_uuid in holders
+    ]
+    try:
+        return _ask(nodes, volume.name, '', [node for node, _ in local])
+    except errors.CommitFailed:
+        if len(volume.bricks) == 1 or not local:
+            raise
+    found = [_ask(nodes, volume.name, brick, [node]) for node, brick in local]
+    return tuple(brick for bricks in found for brick in bricks)
+
+
+def _ask(
+    nodes: cluster.Cluster,
+    volume: str,
+    brick: str,
+    among: Collection[cluster.Node],
+) -> tuple[gluster.BrickStatus, ...]:
+    """Return bricks with their clients, as one of some nodes reports them.
+
+    This takes the volume's lock in glusterd, and so is asked for as a change
     is: as long as another transaction is in progress.
     """
     found: list[gluster.BrickStatus] = []
 
-    def ask(line: gluster.Gluster) -> None:
-        found[:] = line.bricks(name, clients=True)
+    def ask(gluster: gluster.Gluster) -> None:
+        found[:] = gluster.bricks(volume, brick=brick, clients=True)
 
-    nodes.change(ask, lambda line: False)
+    nodes.change(ask, lambda _: False, among)
     return tuple(found)
-
-
-def _server_addresses(nodes: cluster.Cluster) -> frozenset[str]:
-    found, _ = nodes.try_everywhere(lambda node: node.addresses())
-    return frozenset().union(*found.values())

@@ -35,6 +35,7 @@ import re
 from oslo_log import log
 
 from manila_glusterfs_clone.access import eviction
+from manila_glusterfs_clone import addresses
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
@@ -116,6 +117,7 @@ class NativeAccess:
         server_names: Sequence[str] = (),
     ) -> None:
         self._cluster = nodes
+        self._addresses = addresses.Addresses(nodes)
         self._tls = tls
         self._server_names = tuple(server_names)
 
@@ -271,7 +273,8 @@ class NativeAccess:
                     self._cluster,
                     volume,
                     lambda address: matches(address, allowed),
-                    known.connected,
+                    known.peers,
+                    self._addresses,
                 )
         return plan.refused
 

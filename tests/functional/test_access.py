@@ -11,8 +11,16 @@
 # under the License.
 """Who may mount: asked of clients that try."""
 
+from collections.abc import Iterator
+import time
+
 import pytest
 
+from manila_glusterfs_clone.access import native
+from manila_glusterfs_clone import access_audit
+from manila_glusterfs_clone import memory
+from manila_glusterfs_clone import records
+from manila_glusterfs_clone import survey
 from tests.functional import cloud as cloud_module
 from tests import lab as lab_module
 
@@ -142,3 +150,100 @@ def test_clone_of_a_share_with_certificates(
         '/mnt/share'
     )
     assert not first.can_mount(clone.host, clone.volume)
+
+
+@pytest.fixture
+def loopback_names(lab: lab_module.Lab) -> Iterator[None]:
+    """Have each node find its own name at 127.0.1.1, as Debian sets it up."""
+    for node in lab.nodes:
+        node.succeed(
+            f'cp /etc/hosts /etc/hosts.kept; '
+            f'sed -i "/ {node.name}$/d" /etc/hosts; '
+            f'echo "127.0.1.1 {node.name}" >>/etc/hosts; '
+            f'getent hosts {node.name} | grep 127.0.1.1'
+        )
+    yield
+    for node in lab.nodes:
+        node.succeed('cat /etc/hosts.kept >/etc/hosts; rm /etc/hosts.kept')
+
+
+def test_nodes_that_find_their_names_at_a_loopback_address(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud, loopback_names: None
+) -> None:
+    """Their bricks list their own daemons as 127.0.0.1."""
+    share = cloud.create(1)
+    kept, revoked = lab.client('c1'), lab.client('c2')
+    for client in (kept, revoked):
+        cloud.allow(share, client.address)
+        client.mount(share.host, share.volume, '/mnt/share', share.options)
+    listed = lab.node('gl1').gluster(f'volume status {share.volume} clients')
+    assert '127.0.0.1:' in listed
+    begun = time.monotonic()
+    cloud.deny(share, revoked.address)
+    assert time.monotonic() - begun <= 15
+    revoked.wait_until_succeeds(cloud_module.OUT, timeout=30)
+    kept.succeed('touch /mnt/share/still-here')
+
+
+#: Writes ten times a second until it is told to stop; fails at an error.
+_WRITER = """
+exec >/tmp/writer.log 2>&1
+n=0
+while [ ! -e /tmp/writer.stop ]; do
+    n=$((n + 1)); echo $n >/mnt/share/n && sync /mnt/share/n || exit 1
+    sleep 0.1
+done
+echo done $n
+"""
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        'volume reset {}',
+        'volume reset {} force',
+        'volume reset {} auth.allow',
+        'volume set {} auth.allow "*"',
+    ],
+)
+def test_access_list_that_an_operator_changed(
+    lab: lab_module.Lab,
+    cloud: cloud_module.Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: str,
+) -> None:
+    share = cloud.create(1)
+    kept, stranger = lab.client('c1'), lab.client('c2')
+    cloud.allow(share, kept.address)
+    kept.mount(share.host, share.volume, '/mnt/share', share.options)
+    kept.succeed(
+        f"rm -f /tmp/writer.stop; cat >/tmp/writer <<'EOF'\n{_WRITER}EOF\n"
+        f'setsid -f bash /tmp/writer </dev/null >/dev/null 2>&1'
+    )
+    lab.node('gl1').gluster(damage.format(share.volume))
+    stranger.mount(share.host, share.volume, '/mnt/share', share.options)
+
+    wanted = {
+        share.id: native.Rules(
+            (native.Rule('a1', 'ip', kept.address, 'rw'),),
+            (native.Rule('a2', 'ip', '10.88.9.9', 'rw'),),
+        )
+    }
+    # Manila's database is played.
+    monkeypatch.setattr(records, 'rules', lambda *_: wanted)
+    ours = cloud.driver._ours
+    audit = access_audit.AccessAudit(ours, memory.Memory(), host='h@b')
+    begun = time.monotonic()
+    audit.audit(survey.take(ours.cluster, ours.settings.mark), wanted)
+    assert time.monotonic() - begun <= 20
+    stranger.wait_until_succeeds(cloud_module.OUT, timeout=10)
+    assert not stranger.can_mount(share.host, share.volume)
+    time.sleep(1)
+    kept.succeed('touch /tmp/writer.stop')
+    kept.wait_until_succeeds('grep done /tmp/writer.log', timeout=10)
+    seen = survey.take(ours.cluster, ours.settings.mark)
+    volume = ours.volumes.finished(share.id)
+    for view in (volume, *seen.views_of(share.id)):
+        standing = ours.volumes.standing_options(share.id, volume)
+        assert standing.items() <= dict(view.options).items()
+        assert ours.access.holds(view, wanted[share.id].active)

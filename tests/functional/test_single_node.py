@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A cluster of one node, which has no peers and no second copy."""
+"""Small clusters: of one node, and of two without a second copy."""
 
 import pathlib
 import subprocess
@@ -20,16 +20,21 @@ import pytest
 
 @pytest.mark.any_release('10.3')
 def test_life_on_one_node(release: str, tmp_path: pathlib.Path) -> None:
-    """In a process of its own: it lives in the network of another lab."""
+    run('tests.functional.single_node', release, tmp_path)
+
+
+def test_brick_away_from_the_writer(
+    release: str, tmp_path: pathlib.Path
+) -> None:
+    run('tests.functional.two_nodes', release, tmp_path)
+
+
+def run(module: str, release: str, directory: pathlib.Path) -> None:
+    """Run in a process of its own: it lives in the network of its lab."""
     done = subprocess.run(
         [
-            sys.executable,
-            '-W',
-            'ignore',
-            '-m',
-            'tests.functional.single_node',
-            release,
-            str(tmp_path),
+            *(sys.executable, '-W', 'ignore', '-m', module),
+            *(release, str(directory)),
         ],
         timeout=600,
         stdout=subprocess.PIPE,

@@ -189,28 +189,38 @@ def _volume(state: states.State, volume: states.Volume) -> str:
 
 
 def volume_status(
-    state: states.State, found: Iterable[states.Volume], *, clients: bool
+    state: states.State,
+    found: Iterable[states.Volume],
+    *,
+    clients: bool,
+    brick: str = '',
+    message: str = '',
 ) -> str:
+    """Answer for some volumes, or one brick of them, as ``host:/path``."""
     return document(
         tag(
             'volStatus',
             tag(
                 'volumes',
-                *(_volume_status(state, volume, clients) for volume in found),
+                *(
+                    _volume_status(state, volume, clients, brick)
+                    for volume in found
+                ),
             ),
-        )
+        ),
+        message=message,
     )
 
 
 def _volume_status(
-    state: states.State, volume: states.Volume, clients: bool
+    state: states.State, volume: states.Volume, clients: bool, only: str
 ) -> str:
     entries = []
     for brick in volume.bricks:
         node = state.nodes[brick.node]
-        if node.serves:
+        if node.serves and only in ('', f'{brick.node}:{brick.path}'):
             entries.append(_brick_status(state, volume, brick, clients))
-    if volume.copies > 1 and not clients:
+    if volume.copies > 1 and not clients and not only:
         for node in state.nodes.values():
             if node.serves:
                 entries.append(_daemon(node.name, node.uuid))
@@ -223,6 +233,29 @@ def _volume_status(
     )
 
 
+def connected(
+    state: states.State, volume: states.Volume, brick: states.Brick
+) -> list[str]:
+    """Give the addresses of the clients of a brick that is on line.
+
+    The self-heal daemons of all nodes are clients of what has copies; that
+    of its own node by a loopback address if the node finds its name there.
+    """
+    found = [
+        '127.0.0.1'
+        if node.name_is_loopback and node.name == brick.node
+        else node.address
+        for node in state.nodes.values()
+        if volume.copies > 1
+        and (node.serves or node.listed_until > state.time.now)
+    ]
+    return found + [
+        client.address
+        for client in state.clients
+        if client.volume == volume.name
+    ]
+
+
 def _brick_status(
     state: states.State,
     volume: states.Volume,
@@ -233,19 +266,11 @@ def _brick_status(
     port: object = 50000 if online else 'N/A'
     more = ''
     if clients and online:
-        connected = [
-            node.address
-            for node in state.nodes.values()
-            if node.serves or node.listed_until > state.time.now
-        ]
-        connected += [
-            client.address
-            for client in state.clients
-            if client.volume == volume.name
-        ]
+        found = connected(state, volume, brick)
+        rows = [leaf('clientCount', len(found))] if found else []
         more = tag(
             'clientsStatus',
-            leaf('clientCount', len(connected)),
+            *rows,
             *(
                 tag(
                     'client',
@@ -254,7 +279,7 @@ def _brick_status(
                     leaf('bytesWrite', 1),
                     leaf('opVersion', 100000),
                 )
-                for address in connected
+                for address in found
             ),
         )
     return tag(

@@ -45,8 +45,12 @@ class Node:
         self.name = f'gl{number}'
         self.address = f'10.88.0.{10 + number}'
         self.uuid = uuid
+        #: Whether it finds its own name at 127.0.1.1, by its /etc/hosts.
+        self.name_is_loopback = False
         self.release = release
         self.time = time
+        #: The addresses that it resolves names to.
+        self.names: dict[str, str] = {}
         self.lvm = lvm.Lvm(
             'gvg',
             [
@@ -112,6 +116,7 @@ class Node:
             'getfattr': self.files.getfattr,
             'setfattr': self.files.setfattr,
             'hostname': self._hostname,
+            'getent': self._resolve,
             'ps': self._age,
             'sh': self._probe,
         }
@@ -121,6 +126,14 @@ class Node:
     def _hostname(self, argv: Sequence[str]) -> shell.Answer:
         assert list(argv[1:]) == ['--all-ip-addresses']
         return shell.Answer(f'{self.address} \n')
+
+    def _resolve(self, argv: Sequence[str]) -> shell.Answer:
+        """Resolve a name, as far as all know it."""
+        assert list(argv[1:-1]) == ['ahosts']
+        address = self.names.get(argv[-1])
+        if address is None:
+            return shell.Answer('', '', 2)
+        return shell.Answer(f'{address:15} STREAM {argv[-1]}\n')
 
     def _age(self, argv: Sequence[str]) -> shell.Answer:
         assert list(argv[1:]) == ['-C', 'glusterd', '-o', 'etimes=']

@@ -117,8 +117,9 @@ def _on_the_writer(right: Any) -> Any:
             lambda line: line.set_options(volume.name, options),
             lambda line: False,
         )
-        everyone = frozenset(member.uuid for member in nodes.members())
-        return volume_options.Told(everyone, everyone, {})
+        peers = nodes.read(lambda line: line.peers())
+        everyone = frozenset(peer.uuid for peer in peers)
+        return volume_options.Told(everyone, peers, {})
 
     return write
 

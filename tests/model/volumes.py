@@ -341,9 +341,50 @@ class Volumes:
             )
         yield 0.02
         self._state.settle_clients()
+        *brick, last = words
+        clients = last == 'clients'
+        only = ''.join(brick[1:] if clients else words[1:])
         return answers.volume_status(
-            self._state, [volume], clients=list(words[1:]) == ['clients']
+            self._state,
+            [volume],
+            clients=clients,
+            brick=only,
+            message=self._without_clients(asked, volume, only)
+            if clients
+            else '',
         )
+
+    def _without_clients(
+        self, asked: str, volume: states.Volume, only: str
+    ) -> str:
+        """Have bricks without a client fail to list their clients.
+
+        :return: what is said of one on the node that was asked; that of
+            another node fails the command.
+        """
+        message = ''
+        for brick in volume.bricks:
+            if (
+                only in ('', f'{brick.node}:{brick.path}')
+                and self._state.online(volume, brick)
+                and not answers.connected(self._state, volume, brick)
+            ):
+                if brick.node != asked:
+                    failed = (
+                        f'Commit failed on {brick.node}. Please check log '
+                        f'file for details.'
+                    )
+                    raise states.Refusal(
+                        states.INTERNAL,
+                        failed,
+                        answers.leaf('cliOp', 'volStatus')
+                        + answers.leaf('output', failed),
+                    )
+                message = (
+                    'Glusterd Syncop Mgmt brick op \'Status\' failed. Please '
+                    'check brick log file for details.'
+                )
+        return message
 
     def heal(self, asked: str, words: Sequence[str]) -> Phases:
         assert list(words[1:]) == ['info', 'summary']

@@ -150,27 +150,56 @@ def test_a_stranger_is_not_possible(well: list[fakes.Node]) -> None:
         make(well).member('uuid-9')
 
 
-def test_addresses() -> None:
-    node = fakes.Node().answer(
-        ('hostname', '--all-ip-addresses'),
-        fakes.Answer('10.0.0.1 fd00::1 \n'),
-    )
-    assert cluster.Node(node).addresses() == {'10.0.0.1', 'fd00::1'}
+def test_a_node_that_was_installed_anew_is_found_by_its_new_uuid(
+    nodes: list[fakes.Node],
+) -> None:
+    for n, node in enumerate(nodes, 1):
+        node.gluster(
+            'pool list', VIEWS[n], VIEWS[n].replace('uuid-2', 'uuid-9')
+        )
+    whole = make(nodes)
+    assert whole.member('uuid-2').node.name == 'gl2'
+    assert whole.member('uuid-9').node.name == 'gl2'
 
 
-def test_addresses_that_are_cut_off_are_asked_for_again() -> None:
-    node = fakes.Node().answer(
-        ('hostname', '--all-ip-addresses'),
-        fakes.Answer('10.0.0.1'),
-        fakes.Answer('10.0.0.11 \n'),
-    )
-    asked = cluster.Node(node)
-    with pytest.raises(errors.Garbled):
-        asked.addresses()
-    assert asked.addresses() == {'10.0.0.11'}
+def test_a_node_that_is_in_no_pool_yet_keeps_its_place(
+    nodes: list[fakes.Node],
+) -> None:
+    alone = peers(2).replace('uuid-2', 'uuid-9')
+    for n, node in enumerate(nodes, 1):
+        node.gluster('pool list', VIEWS[n], alone if n == 2 else VIEWS[n])
+    whole = make(nodes)
+    whole.members()
+    found = whole.place({'uuid-1', 'uuid-2', 'uuid-3'})
+    assert {member.uuid for member in found} == {'uuid-1', 'uuid-2', 'uuid-3'}
 
 
 # -- the writer
+
+
+def test_the_writer_among_some_nodes(well: list[fakes.Node]) -> None:
+    whole = make(well)
+    some = [whole.nodes[2], whole.nodes[1]]
+    assert whole.writer(some).name == 'gl2'
+    asked: list[str] = []
+    whole.change(lambda g: asked.append('once'), lambda _: False, some)
+    assert asked == ['once']
+    assert not well[0].said()
+
+
+def test_a_change_goes_on_with_the_next_of_some_nodes(
+    nodes: list[fakes.Node],
+) -> None:
+    nodes[1].gluster('pool list', errors.TimedOut('gl2', ('gluster',), 20))
+    nodes[2].gluster('pool list', VIEWS[3])
+    whole = make(nodes)
+    names: list[str] = []
+
+    def note(client: gluster.Gluster) -> None:
+        names.append(client._line.name)
+
+    whole.change(note, lambda _: False, whole.nodes[1:])
+    assert names == ['gl3']
 
 
 def test_the_first_that_is_well_writes(well: list[fakes.Node]) -> None:

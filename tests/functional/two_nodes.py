@@ -1,0 +1,65 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A share on a cluster of two nodes, its one brick away from the writer.
+
+Arguments: the release of GlusterFS, and a directory for files.
+"""
+
+import pathlib
+import sys
+import time
+
+from tests.functional import cloud as cloud_module
+from tests import lab as lab_module
+
+#: Seconds that a denial may take.
+BUDGET = 15.0
+
+
+def main() -> None:
+    """Bring a lab of two nodes up; allow, mount, deny and delete."""
+    release, directory = sys.argv[1:]
+    with lab_module.Lab(release, nodes=2, clients=2) as lab:
+        lab.enter()
+        conf = cloud_module.write_configuration(lab, pathlib.Path(directory))
+        driver = cloud_module.open_driver(conf, cloud_module.IP)
+        driver.check_for_setup_error()
+        cloud = cloud_module.Cloud(driver, cloud_module.IP)
+        writer = lab.node('gl1')
+        writer.succeed(
+            'lvcreate --yes --type=thin --virtualsize=1g --thinpool=pool '
+            '--name=weight gvg'
+        )
+        share = cloud.create(1)
+        writer.succeed('lvremove --force --yes gvg/weight')
+        assert share.host == 'gl2', share.locations
+
+        kept, revoked = lab.client('c1'), lab.client('c2')
+        for client in (kept, revoked):
+            cloud.allow(share, client.address)
+            client.mount(share.host, share.volume, '/mnt/share')
+        begun = time.monotonic()
+        cloud.deny(share, revoked.address)
+        revoked.wait_until_succeeds(cloud_module.OUT, timeout=30)
+        kept.succeed('touch /mnt/share/still-here')
+        cloud.deny(share, kept.address)
+        assert time.monotonic() - begun <= 2 * BUDGET
+        kept.wait_until_succeeds(cloud_module.OUT, timeout=30)
+        for client in (kept, revoked):
+            client.succeed('umount -a -l -t fuse.glusterfs || true')
+        cloud.delete(share)
+        found = lab.leaks(age=cloud_module.CONSOLES)
+        assert not found, '\n'.join(map(str, found))
+
+
+if __name__ == '__main__':
+    main()

@@ -69,6 +69,8 @@ class Process:
         self.pool = pool
         self.steps: list[Step] = []
         self.dead = False
+        #: The time-out of the step that went wrong last.
+        self.timeout = 0.0
         self._fault = fault
         self._words: tuple[frozenset[str], faults.AnyFault] | None = None
         self._guard = threading.Lock()
@@ -78,7 +80,10 @@ class Process:
         self._fault = step, fault
 
     def fail_when(self, fault: faults.AnyFault, *words: str) -> None:
-        """Have something go wrong at a step that has these words."""
+        """Have something go wrong at each step that has these words.
+
+        The name of the node is one of the words of a step.
+        """
         self._words = frozenset(words), fault
 
     def fail_no_more(self) -> None:
@@ -117,7 +122,7 @@ class Process:
                 raise Killed
             index = len(self.steps)
             self.steps.append(step)
-            if self._words and self._words[0] <= set(step.argv):
+            if self._words and self._words[0] <= {*step.argv, node.name}:
                 self._fault = index, self._words[1]
         fault = self._due(index, step, timeout)
         if not node.up:
@@ -151,7 +156,7 @@ class Process:
         """Give what goes wrong after this step; raise what does before."""
         if self._fault is None or self._fault[0] != index:
             return None
-        fault = self._fault[1]
+        fault, self.timeout = self._fault[1], timeout
         if fault is Fault.KILLED_BEFORE:
             self.dead = True
             raise Killed

@@ -23,6 +23,7 @@ import uuid
 
 from manila_glusterfs_clone import errors
 from tests.faults import table
+from tests.model import budgets
 from tests.model import faults
 from tests.model import link
 from tests.model import neighbours
@@ -168,6 +169,7 @@ class Scene:
         pool = manila.pool
         with service.in_time_of(pool), service.in_turn():
             said = ''
+            begun = pool.time.now
             try:
                 operation.act(manila)
                 if strangers := list(_strangers(manila)):
@@ -176,6 +178,11 @@ class Scene:
                 said = f'{type(error).__name__}: {error}'
             except Exception as error:
                 return table.BROKEN, f'it ended with {error!r}'
+            took = pool.time.now - begun
+            if took > budgets.with_fault(
+                operation.name, fault, manila.process.timeout
+            ):
+                return table.BROKEN, f'it took {took:.0f} s; {said}'
             manila.process.fail_no_more()
             # What goes on for a caller that was killed is met on its way.
             wait = 0.0 if fault is faults.Variant.KILLED_SLOW else SETTLED

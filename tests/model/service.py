@@ -144,8 +144,18 @@ class Service:
         self.backend = open_backend(process, **changes)
         self.shares: dict[str, census.Share] = {}
         self.snapshots: dict[str, tuple[str, int, str]] = {}
+        #: What took how many seconds, by the names of budgets.USUAL.
+        self.took: list[tuple[str, float]] = []
         name = settings(self.pool, **changes).backend
         self.pool.observer.entitled[name] = self._entitled
+
+    @contextlib.contextmanager
+    def _timed(self, operation: str) -> Iterator[None]:
+        begun = self.pool.time.now
+        try:
+            yield
+        finally:
+            self.took.append((operation, self.pool.time.now - begun))
 
     def _entitled(self, volume: str, address: str) -> bool:
         return any(
@@ -154,40 +164,46 @@ class Service:
         )
 
     def create(self, share: str, size: int = 1) -> gluster.Volume:
-        made = self.backend.shares.create(
-            share, THIN_POOL, size * GIB, self.backend.layout()
-        )
+        with self._timed('create share'):
+            made = self.backend.shares.create(
+                share, THIN_POOL, size * GIB, self.backend.layout()
+            )
         self.shares[share] = census.Share(share, size)
         return made
 
     def snapshot(self, snapshot: str, share: str) -> None:
-        self.backend.snapshots.create(snapshot, share)
+        with self._timed('create snapshot'):
+            self.backend.snapshots.create(snapshot, share)
         origin = self.shares[share]
         self.snapshots[snapshot] = (share, origin.size, origin.data)
 
     def clone(
         self, share: str, snapshot: str, size: int = 1
     ) -> gluster.Volume:
-        made = self.backend.cloner.create(
-            share, THIN_POOL, size * GIB, snapshot
-        )
+        with self._timed('clone and grow'):
+            made = self.backend.cloner.create(
+                share, THIN_POOL, size * GIB, snapshot
+            )
         data = self.snapshots[snapshot][2]
         self.shares[share] = census.Share(share, size, data)
         return made
 
     def extend(self, share: str, size: int) -> None:
-        self.backend.shares.extend(share, size * GIB)
+        with self._timed('extend'):
+            self.backend.shares.extend(share, size * GIB)
         self.shares[share].size = size
 
     def delete(self, share: str) -> None:
         if share in self.shares:
             self.shares[share].kept.clear()
-        self.backend.shares.delete(share)
+        with self._timed('delete a clone'):
+            self.backend.shares.delete(share)
         self.shares.pop(share, None)
 
     def delete_snapshot(self, snapshot: str) -> None:
         share = self.snapshots[snapshot][0]
-        self.backend.snapshots.delete(snapshot, share)
+        with self._timed('delete snapshot'):
+            self.backend.snapshots.delete(snapshot, share)
         del self.snapshots[snapshot]
 
     def gluster(self, *words: str) -> None:
@@ -213,12 +229,13 @@ class Service:
         rules = [native.Rule(a, 'ip', a, 'rw') for a in addresses]
         before = self.shares[share].allow.split(',')
         self.shares[share].kept &= {*addresses}
-        refused = self.backend.shares.update_access(
-            share,
-            [rule for rule in rules if rule.access_to in before],
-            [rule for rule in rules if rule.access_to not in before],
-            revoking=not {'0.0.0.0', *addresses} >= {*before},
-        )
+        with self._timed('deny access'):
+            refused = self.backend.shares.update_access(
+                share,
+                [rule for rule in rules if rule.access_to in before],
+                [rule for rule in rules if rule.access_to not in before],
+                revoking=not {'0.0.0.0', *addresses} >= {*before},
+            )
         granted = sorted(a for a in addresses if a not in refused)
         self.shares[share].allow = ','.join(granted) or '0.0.0.0'
         self.shares[share].kept.update(granted)

@@ -191,6 +191,8 @@ class State:
         self.pending_heals: dict[str, int] = {}
         #: Until when each lock is held.
         self.locks: dict[str, float] = {}
+        #: Until when another transaction holds everything.
+        self.busy_until = 0.0
         #: How many times there will be a mishap: ``clone`` (a peer's
         #: commit fails), ``snapshot delete`` (an LV stays, and success is
         #: reported), ``left out`` (a peer has no part in a change of
@@ -226,11 +228,17 @@ class State:
 
     def conflict(self, keys: Iterable[str]) -> bool:
         now = self.time.now
-        return any(self.locks.get(key, 0.0) > now for key in keys)
+        return self.busy_until > now or any(
+            self.locks.get(key, 0.0) > now for key in keys
+        )
 
     def hold(self, keys: Iterable[str], seconds: float = LOCK_TIMER) -> None:
         for key in keys:
             self.locks[key] = self.time.now + seconds
+
+    def hold_all(self, seconds: float) -> None:
+        """Have another transaction hold what there is, or may be made."""
+        self.busy_until = self.time.now + seconds
 
     def release_locks(self, keys: Iterable[str]) -> None:
         for key in keys:

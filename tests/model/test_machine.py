@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 import pytest
 
 from manila_glusterfs_clone import errors
+from tests.model import budgets
 from tests.model import link
 from tests.model import neighbours
 from tests.model import service
@@ -161,6 +162,8 @@ class Lives(stateful.RuleBasedStateMachine):
         with contextlib.suppress(errors.Error):
             self.manila.clone(next(self.ids), self.taken(pick), 9)
         self.pool.state.mishaps.clear()
+        # It was tried several times.
+        self.manila.took.clear()
 
     @stateful.rule()
     def restart(self) -> None:
@@ -175,6 +178,13 @@ class Lives(stateful.RuleBasedStateMachine):
     def everything_is_as_it_should_be(self) -> None:
         if hasattr(self, 'manila'):
             self.manila.check()
+
+    @stateful.invariant()
+    def everything_is_done_in_time(self) -> None:
+        if hasattr(self, 'manila'):
+            for operation, took in self.manila.took:
+                assert took <= budgets.USUAL[operation], operation
+            self.manila.took.clear()
 
     @stateful.invariant()
     def data_is_its_own(self) -> None:

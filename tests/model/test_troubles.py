@@ -32,7 +32,7 @@ from manila_glusterfs_clone import errors
 from tests.faults import table
 from tests.model import faults
 from tests.model import link
-from tests.model import pool as pools
+from tests.model import neighbours
 from tests.model import scene as scenes
 from tests.model import service
 
@@ -55,7 +55,7 @@ class Troubles(stateful.RuleBasedStateMachine):
     @stateful.initialize(release=st.sampled_from(['10.3', '11.1']))
     def begin(self, release: str) -> None:
         self.leave = contextlib.ExitStack()
-        self.pool = pools.Pool(3, release)
+        self.pool = neighbours.pool(release)
         self.leave.enter_context(service.in_time_of(self.pool))
         self.leave.enter_context(service.in_turn())
         self.manila = service.Service(link.Process(self.pool))

@@ -20,6 +20,9 @@ What is to be changed is looked at again with its lock held. What cannot be
 helped is said once, and tried again after ever longer times.
 """
 
+from collections.abc import Iterator
+import contextlib
+
 from oslo_log import log
 
 from manila_glusterfs_clone import access_audit
@@ -66,6 +69,8 @@ class Upkeep:
         self._ours = ours
         self._host = host
         self._memory = memory.Memory()
+        #: How many parts of the current pass failed.
+        self._failed_parts = 0
         self._audit = access_audit.AccessAudit(ours, self._memory, host=host)
         self._adoption = adoption.Adoption(
             ours.cluster, ours.locks, self._memory
@@ -85,8 +90,10 @@ class Upkeep:
         try:
             with self._ours.locks.upkeep(self._host):
                 self._memory.begin()
+                self._failed_parts = 0
                 self._pass()
-                self._memory.end()
+                if not self._failed_parts:
+                    self._memory.end()
         except errors.Held as error:
             LOG.debug('No upkeep of %s now: %s', self._host, error)
         except Exception as error:
@@ -104,29 +111,55 @@ class Upkeep:
         seen = survey.take(ours.cluster, ours.settings.mark)
         shares = records.shares(self._host)
         snapshots = records.snapshots(self._host)
-        # First: what is to be started must not admit strangers.
-        self._audit.audit(seen, records.rules(self._host))
-        # Nodes and healing find bricks by their tags.
-        self._adoption.run(seen, shares)
-        self._heal(seen, shares)
+        with self._part('access lists'):
+            # First: a volume that is started must not admit strangers.
+            self._audit.audit(seen, records.rules(self._host))
+        with self._part('tags of bricks'):
+            # Nodes and healing find bricks by their tags.
+            self._adoption.run(seen, shares)
+        with self._part('healing'):
+            self._heal(seen, shares)
         if not seen.is_whole:
             return  # nothing can be deleted now
+        with self._part('snapshots of clones'):
+            self._tidy(seen, shares)
+        with self._part('failed deletions'):
+            interrupted.delete_again(
+                self._host,
+                ours.locks,
+                self._failed(shares),
+                self._failed(snapshots),
+            )
+        with self._part('orphans'):
+            self._orphans.collect(seen, shares, snapshots, until)
+
+    @contextlib.contextmanager
+    def _part(self, name: str) -> Iterator[None]:
+        """Do one part of a pass; a failure does not keep the next from it."""
+        try:
+            yield
+        except Exception as error:
+            self._failed_parts += 1
+            LOG.debug('Maintenance failed in part', exc_info=True)
+            self._memory.warn(
+                ('part', name),
+                f'Maintenance of {self._host}, {name}: failed; next attempt '
+                f'in {self._ours.settings.reconcile_interval:g} s: {error}',
+            )
+
+    def _tidy(
+        self, seen: survey.Survey, shares: dict[str, records.Row]
+    ) -> None:
+        """Deactivate the snapshots that clones have left active."""
         # Not those of another Manila that calls its back end the same.
         own = seen.own_volumes() & set(map(names.volume, shares))
-        snapshots_of_own = {
+        snapshots = {
             name: snapshot
             for name, snapshot in seen.snapshots.items()
             if snapshot.origin in own
         }
-        if sources.unsettled(snapshots_of_own, seen.lvs.values()):
-            ours.sources.tidy(own)
-        interrupted.delete_again(
-            self._host,
-            ours.locks,
-            self._failed(shares),
-            self._failed(snapshots),
-        )
-        self._orphans.collect(seen, shares, snapshots, until)
+        if sources.unsettled(snapshots, seen.lvs.values()):
+            self._ours.sources.tidy(own)
 
     def _heal(
         self, seen: survey.Survey, shares: dict[str, records.Row]

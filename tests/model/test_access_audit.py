@@ -21,12 +21,16 @@ import pytest
 
 from manila_glusterfs_clone.access import native
 from manila_glusterfs_clone import access_audit
+from manila_glusterfs_clone import adoption
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import interrupted
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import memory
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import orphans
 from manila_glusterfs_clone import records
 from manila_glusterfs_clone import survey
+from manila_glusterfs_clone import upkeep
 from tests.model import state as states
 from tests.model import test_manager
 from tests.model import test_upkeep
@@ -409,3 +413,36 @@ def test_where_all_is_well_the_audit_costs_nothing(
     before = len(share.cloud.process.steps)
     audit.audit(seen, records.rules('host@model'))
     assert len(share.cloud.process.steps) == before
+
+
+@pytest.mark.parametrize(
+    ('owner', 'attribute'),
+    [
+        (access_audit.AccessAudit, 'audit'),
+        (adoption.Adoption, 'run'),
+        (upkeep.Upkeep, '_heal'),
+        (upkeep.Upkeep, '_tidy'),
+        (interrupted, 'delete_again'),
+    ],
+)
+def test_part_that_fails_does_not_keep_the_next_from_its_turn(
+    share: Share,
+    warden: test_upkeep.Warden,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    attribute: str,
+) -> None:
+    """A mistake of ours, or a database that goes away in between."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError('no more')
+
+    reached: list[int] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, attribute, fail)
+        patch.setattr(orphans.Orphans, 'collect', lambda *_: reached.append(1))
+        assert len(warden.run()) == 1
+        assert warden.run() == []  # said once
+    assert len(reached) == 2
+    assert warden.run() == []
+    share.check()

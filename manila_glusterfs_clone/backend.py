@@ -13,6 +13,7 @@
 
 from collections.abc import Mapping
 import dataclasses
+from typing import Any
 
 from manila_glusterfs_clone.access import native
 from manila_glusterfs_clone import checks
@@ -29,6 +30,7 @@ from manila_glusterfs_clone import shares
 from manila_glusterfs_clone import snapshots
 from manila_glusterfs_clone import sources
 from manila_glusterfs_clone import volumes
+from manila_glusterfs_clone import work_marks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Backend:
     settings: options.Settings
     health: health.Health
     locks: locks.Locks
+    marks: work_marks.WorkMarks
     cluster: cluster.Cluster
     thin_pools: pools.Pools
     access: native.NativeAccess
@@ -70,8 +73,13 @@ class Backend:
         self.cluster.close()
 
 
-def open_backend(settings: options.Settings) -> Backend:
-    """Put a back end together; nothing is connected to yet."""
+def open_backend(
+    settings: options.Settings, private_storage: Any | None = None
+) -> Backend:
+    """Put a back end together; nothing is connected to yet.
+
+    :param private_storage: Manila's, of the driver; None without a database.
+    """
     credentials = remote.Credentials(
         private_key=settings.ssh_private_key,
         known_hosts=settings.ssh_known_hosts,
@@ -110,6 +118,7 @@ def open_backend(settings: options.Settings) -> Backend:
         settings=settings,
         health=state,
         locks=mutex,
+        marks=work_marks.WorkMarks(private_storage, mutex),
         cluster=nodes,
         thin_pools=thin_pools,
         access=access,

@@ -15,65 +15,50 @@ Manila's dictionaries come in, one service is called, and our errors go out
 as Manila's.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import contextlib
 import time
 from typing import Any
 
 from manila import exception
 from manila.share import driver
-from manila.share import share_types
 from oslo_config import cfg
 from oslo_log import log
 
-from manila_glusterfs_clone.access import native
 from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import exports
 from manila_glusterfs_clone import gluster
-from manila_glusterfs_clone import interrupted
-from manila_glusterfs_clone import layouts
+from manila_glusterfs_clone import manila_errors
+from manila_glusterfs_clone import manila_values
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone import periodic
 from manila_glusterfs_clone import pools
 from manila_glusterfs_clone import statistics
+from manila_glusterfs_clone import statuses
 from manila_glusterfs_clone import upkeep
+from manila_glusterfs_clone import work_marks
 
 LOG = log.getLogger(__name__)
 CONF = cfg.CONF
 
 VERSION = '0.1.0'
-PROTOCOL = 'GLUSTERFS'
-EXTRA_SPEC_LAYOUT = 'glusterfs_clone:layout'
 
 Data = Mapping[str, Any]
 
-
-def _failure(text: str) -> Exception:
-    return exception.ShareBackendException(msg=text)  # type: ignore[no-any-return]
-
-
-@contextlib.contextmanager
-def _translated(
-    verb: str, of: str, into: Callable[[str], Exception] = _failure
-) -> Iterator[None]:
-    try:
-        yield
-    except errors.Error as error:
-        LOG.error('%s %s: %s', verb, of, error)
-        raise into(f'{verb} {of}: {error}') from error
+_CREATE = work_marks.Work(work_marks.CREATE)
+_DELETE = work_marks.Work(work_marks.DELETE)
+_UNMANAGE = work_marks.Work(work_marks.UNMANAGE)
 
 
 class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     """Shares on a GlusterFS cluster whose bricks are LVM thin volumes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Runs in the parent of the processes that serve: nothing here may
-        # open a connection, start a thread or take a lock.
+        # Runs before the fork: nothing here may open, start or lock anything.
         super().__init__(False, *args, config_opts=[options.OPTS], **kwargs)
+        self._private_storage = kwargs.get('private_storage')
         self._backend: backend.Backend | None = None
-        self._settled = False
-        self._upkeep: periodic.Periodic | None = None
+        self._upkeep: upkeep.Upkeep | None = None
 
     @property
     def _ours(self) -> backend.Backend:
@@ -83,30 +68,42 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             )
         return self._backend
 
+    @contextlib.contextmanager
+    def _working(
+        self,
+        verb: str,
+        instance_id: str,
+        work: work_marks.Work,
+        into: Callable[[str], Exception] = manila_errors.failure,
+    ) -> Iterator[None]:
+        """Mark an instance during a verb, and translate its errors."""
+        with (
+            manila_errors.translated(verb, instance_id, into),
+            self._ours.marks.during(instance_id, work),
+        ):
+            yield
+
     # -- set-up
 
     def do_setup(self, context: Any) -> None:
         """Read the configuration; may be called again."""
-        if self._upkeep is not None:
+        if self._upkeep:
             self._upkeep.stop()
-            self._upkeep = None
-        if self._backend is not None:
+        if self._backend:
             self._backend.close()
-        self._backend = backend.open_backend(
-            options.read(self.configuration, self._backend_name())
+        ours = backend.open_backend(
+            options.read(self.configuration, self._backend_name()),
+            self._private_storage,
         )
-        if not self._settled:
-            # Once, since from its end on requests are worked on.
-            self._settled = interrupted.settle(
-                context, self._host(), self._backend.locks
-            )
+        self._backend = ours
+        self._upkeep = upkeep.Upkeep(ours, self._host())
 
     def check_for_setup_error(self) -> None:
         """Refuse to serve, with every problem in one message."""
-        with _translated('Setting up', self._backend_name()):
+        with manila_errors.translated('Setting up', self._backend_name()):
             self._ours.check()
-        if self._upkeep is None:
-            self._upkeep = upkeep.begin(self._ours, self._host())
+        if self._upkeep:
+            self._upkeep.start()
 
     def _backend_name(self) -> str:
         return str(
@@ -142,15 +139,16 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         self, context: Any, share: Data, share_server: Any = None
     ) -> list[dict[str, Any]]:
         """Make an empty share."""
-        with _translated('Creating share', share['id']):
-            self._require_protocol(share)
-            volume = self._ours.shares.create(
+        with self._working('Creating share', share['id'], _CREATE):
+            ours = self._ours
+            manila_values.require_protocol(share)
+            volume = ours.shares.create(
                 share['id'],
-                self._pool(share),
+                manila_values.pool(share, ours.settings),
                 share['size'] * pools.GIB,
-                self._layout(share),
+                ours.layout(manila_values.layout(share)),
             )
-        return _export_locations(volume)
+        return exports.as_manila(volume)
 
     def create_share_from_snapshot(
         self,
@@ -161,31 +159,35 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         parent_share: Any = None,
     ) -> list[dict[str, Any]]:
         """Make a share that is a clone of a snapshot."""
-        with _translated('Creating share from a snapshot', share['id']):
-            self._require_protocol(share)
-            volume = self._ours.cloner.create(
+        with self._working(
+            'Creating share from a snapshot', share['id'], _CREATE
+        ):
+            ours = self._ours
+            manila_values.require_protocol(share)
+            volume = ours.cloner.create(
                 share['id'],
-                self._pool(share),
+                manila_values.pool(share, ours.settings),
                 share['size'] * pools.GIB,
                 snapshot['id'],
             )
-        return _export_locations(volume)
+        return exports.as_manila(volume)
 
     def delete_share(
         self, context: Any, share: Data, share_server: Any = None
     ) -> None:
         """Delete a share, to the last LV on every node."""
-        with _translated('Deleting share', share['id']):
+        with self._working('Deleting share', share['id'], _DELETE):
             ours = self._ours
-            (ours.cloner if _is_cloned(share) else ours.shares).delete(
-                share['id']
-            )
+            (
+                ours.cloner if manila_values.is_cloned(share) else ours.shares
+            ).delete(share['id'])
 
     def unmanage(self, share: Data) -> None:
         """Leave a share as it is, with no mark of ours on it."""
-        with _translated(
+        with self._working(
             'Unmanaging share',
             share['id'],
+            _UNMANAGE,
             lambda text: exception.UnmanageInvalidShare(reason=text),
         ):
             self._ours.shares.disown(share['id'])
@@ -194,7 +196,8 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         self, share: Data, new_size: int, share_server: Any = None
     ) -> None:
         """Grow a share, in use."""
-        with _translated('Extending share', share['id']):
+        work = work_marks.Work(work_marks.EXTEND, new_size)
+        with self._working('Extending share', share['id'], work):
             self._ours.shares.extend(share['id'], new_size * pools.GIB)
 
     def update_access(
@@ -212,9 +215,14 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         Where no change is told Manila wants all of it made sure of, and what
         is not in the list may have held.
         """
+        if share.get('status') == 'deleting':
+            # Manila takes the rules away first: the deletion has begun.
+            self._ours.marks.set(share['id'], _DELETE)
         added = {rule['access_id'] for rule in add_rules}
-        rules = [_rule(rule) for rule in access_rules]
-        with _translated('Changing the access to share', share['id']):
+        rules = [manila_values.rule(rule) for rule in access_rules]
+        with manila_errors.translated(
+            'Changing the access to share', share['id']
+        ):
             refused = self._ours.shares.update_access(
                 share['id'],
                 [rule for rule in rules if rule.access_id not in added],
@@ -231,31 +239,42 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def ensure_shares(
         self, context: Any, shares: Sequence[Data]
     ) -> dict[str, dict[str, Any]]:
-        """Bring shares back on line; answers for each and never raises."""
-        found: dict[str, dict[str, Any]] = {}
+        """Bring shares back on line; answers for each and never raises.
+
+        Access lists that differ from Manila's rules are set here. Were
+        Manila asked to apply the rules again, it would call all of them new,
+        and a failure would put rules into error that hold.
+        """
+        found: dict[str, gluster.Volume | errors.Error] = {}
+        waiting: Collection[str] = ()
         try:
-            healed = self._ours.reconciler.heal(s['id'] for s in shares)
+            if shares and self._upkeep:
+                waiting = self._upkeep.shares_to_synchronise()
+                found = self._upkeep.ensure([s['id'] for s in shares])
+        except errors.Error as error:
+            LOG.error(
+                'Back end %s: the state of the shares could not be read; they '
+                'stay as they are: %s',
+                self._backend_name(),
+                error,
+            )
         except Exception:
-            LOG.exception('The shares could not be looked at')
-            healed = {}
-        for share in shares:
-            state = healed.get(share['id'])
-            if isinstance(state, gluster.Volume):
-                found[share['id']] = {
-                    'status': 'available',
-                    'export_locations': _export_locations(state),
-                    'reapply_access_rules': True,
-                }
-            else:
-                # Manila never looks at a share in error again by itself.
-                # One that cannot be looked at now, since a node is down,
-                # stays what it was.
-                gone = isinstance(state, errors.Missing)
-                found[share['id']] = {
-                    'status': 'error' if gone else 'available',
-                    'reapply_access_rules': False,
-                }
-        return found
+            LOG.exception('The state of the shares could not be read')
+        return {
+            s['id']: _ensured(found.get(s['id']), s['id'] in waiting)
+            for s in shares
+        }
+
+    def get_share_status(
+        self, share: Data, share_server: Any = None
+    ) -> dict[str, Any]:
+        """Return the state of a share that Manila does not know."""
+        with manila_errors.translated(
+            'Reading the state of share', share['id']
+        ):
+            return statuses.Statuses(self._ours).share(
+                share['id'], share['status']
+            )
 
     # -- snapshots
 
@@ -263,7 +282,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         self, context: Any, snapshot: Data, share_server: Any = None
     ) -> None:
         """Take a snapshot of a share, in use."""
-        with _translated('Creating snapshot', snapshot['id']):
+        with self._working('Creating snapshot', snapshot['id'], _CREATE):
             self._ours.snapshots.create(
                 snapshot['id'], snapshot['share_instance_id']
             )
@@ -272,19 +291,31 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         self, context: Any, snapshot: Data, share_server: Any = None
     ) -> None:
         """Delete a snapshot; clones of it live on."""
-        with _translated('Deleting snapshot', snapshot['id']):
+        with self._working('Deleting snapshot', snapshot['id'], _DELETE):
             self._ours.snapshots.delete(
                 snapshot['id'], snapshot['share_instance_id']
             )
 
     def unmanage_snapshot(self, snapshot: Data) -> None:
         """Leave a snapshot as it is, with no mark of ours on it."""
-        with _translated(
+        with self._working(
             'Unmanaging snapshot',
             snapshot['id'],
+            _UNMANAGE,
             lambda text: exception.UnmanageInvalidShareSnapshot(reason=text),
         ):
             self._ours.snapshots.disown(snapshot['id'])
+
+    def get_snapshot_status(
+        self, snapshot: Data, share_server: Any = None
+    ) -> dict[str, Any]:
+        """Return the state of a snapshot that Manila does not know."""
+        with manila_errors.translated(
+            'Reading the state of snapshot', snapshot['id']
+        ):
+            return statuses.Statuses(self._ours).snapshot(
+                snapshot['id'], snapshot['share_instance_id']
+            )
 
     # -- statistics
 
@@ -293,55 +324,27 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             {
                 'vendor_name': 'Gluster',
                 'driver_version': VERSION,
-                'storage_protocol': PROTOCOL,
+                'storage_protocol': manila_values.PROTOCOL,
                 'snapshot_support': True,
                 'create_share_from_snapshot_support': True,
                 **statistics.of(self._ours, self.configuration),
             }
         )
 
-    # -- Manila's values, checked
 
-    def _require_protocol(self, share: Data) -> None:
-        if share['share_proto'].upper() != PROTOCOL:
-            raise errors.NotPossible(
-                f'this back end makes shares of the protocol {PROTOCOL}, '
-                f'not {share["share_proto"]}'
-            )
+def _ensured(
+    state: gluster.Volume | errors.Error | None, waiting: bool
+) -> dict[str, Any]:
+    """Return what Manila writes of a share that was looked at.
 
-    def _pool(self, share: Data) -> str:
-        pool = str(share['host']).partition('#')[2]
-        if pool not in self._ours.settings.pools:
-            raise errors.NotPossible(
-                f'{share["host"]} names none of the pools '
-                f'{", ".join(self._ours.settings.pools)}'
-            )
-        return pool
-
-    def _layout(self, share: Data) -> layouts.Layout:
-        specs = (
-            share_types.get_extra_specs_from_share(share)
-            if share.get('share_type_id')
-            else {}
-        )
-        return self._ours.layout(specs.get(EXTRA_SPEC_LAYOUT))
-
-
-def _export_locations(volume: gluster.Volume) -> list[dict[str, Any]]:
-    return [place.as_manila() for place in exports.locations(volume)]
-
-
-def _is_cloned(share: Data) -> bool:
-    return bool(
-        share.get('snapshot_id')
-        or share.get('source_share_group_snapshot_member_id')
-    )
-
-
-def _rule(rule: Data) -> native.Rule:
-    return native.Rule(
-        access_id=rule['access_id'],
-        access_type=rule['access_type'],
-        access_to=rule['access_to'],
-        access_level=rule['access_level'],
-    )
+    Manila never looks at a share in error again by itself. One that could
+    not be looked at, as a node is down, stays what it was.
+    """
+    gone = isinstance(state, errors.Missing)
+    found: dict[str, Any] = {
+        'status': 'error' if gone else 'available',
+        'reapply_access_rules': waiting,
+    }
+    if isinstance(state, gluster.Volume):
+        found['export_locations'] = exports.as_manila(state)
+    return found

@@ -58,3 +58,8 @@ def locations(volume: gluster.Volume) -> tuple[ExportLocation, ...]:
             )
         )
     return tuple(found)
+
+
+def as_manila(volume: gluster.Volume) -> list[dict[str, Any]]:
+    """Return the export locations of a share as drivers give them."""
+    return [place.as_manila() for place in locations(volume)]

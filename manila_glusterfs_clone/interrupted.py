@@ -9,28 +9,34 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What Manila's database has that nobody works on any more.
+"""Work that a killed service left behind.
 
 A request is taken from the message queue before it is worked on, so that
 what a killed service was at work on is never asked for again, and Manila
-leaves a share in ``creating``, ``extending``, ``deleting`` or
-``unmanage_starting``, and a snapshot likewise, for ever
-(manila/share/manager.py, ``ensure_driver_resources``: it passes over what is
-in such a state). Its users can do nothing with them, since all requests are
-refused. So that it is put right here when the service starts, before it takes
-requests.
+leaves the share or snapshot in ``creating``, ``extending``, ``deleting`` or
+``unmanage_starting`` for ever (manila/share/manager.py,
+``ensure_driver_resources``, passes over it). Its user can do nothing about
+it: all requests are refused.
 
-Deletions go on. What was being made is in error: its user deletes it, and
-with it all that was made of it, and tries again. What was being extended is
-available, of the size it had; asking again goes on where it was left, as does
-unmanaging again what was being unmanaged.
-Access rules Manila sees to by itself.
+Only work with a mark is settled (:mod:`.work_marks`): a request that still
+waits in the queue has none. It is settled when the service starts, and in
+each pass of maintenance until that has succeeded:
 
-What is being made or extended later on is a request at work; but a deletion
-that failed, for a node was away, say, can be asked for again at any time.
+* What is found finished becomes available. What is not becomes ``error``:
+  its user deletes it, and with it all that was made of it, and tries again.
+* An extension is carried out to its end. It cannot be taken back where
+  clients see the new size already.
+* A deletion is asked for again, as is one that failed before (a node was
+  away, say) once all nodes are there.
+* What was being unmanaged becomes ``unmanage_error``: it can be unmanaged
+  again.
+
+A later Manila does this by itself when it starts, and asks the driver for
+the states of shares and snapshots (``startup_reconciliation_enabled``). Then
+nothing is settled here.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping
 import contextlib
 import dataclasses
 from typing import Any
@@ -38,167 +44,263 @@ from typing import Any
 from manila import context as manila_context
 from manila import db
 from manila import exception
+from manila import quota
 from manila.share import rpcapi
+from oslo_config import cfg
 from oslo_log import log
+from oslo_utils import timeutils
 
+from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import locks
+from manila_glusterfs_clone import memory
+from manila_glusterfs_clone import records
+from manila_glusterfs_clone import statuses
+from manila_glusterfs_clone import work_marks
 
 LOG = log.getLogger(__name__)
+CONF = cfg.CONF
 
+_AVAILABLE = 'available'
+_CREATING = 'creating'
 _DELETING = 'deleting'
+_ERROR_DELETING = 'error_deleting'
+_EXTENDING = 'extending'
 
-#: What a state of transition becomes, and what is said of it.
-_INTERRUPTED = {
-    'creating': (
-        'error',
-        'Manila was stopped while it made the %s %s: it is in error now, '
-        'to be deleted',
-    ),
-    'extending': (
-        'available',
-        'Manila was stopped while it extended the %s %s, which has the '
-        'size now that it had before; it can be extended again',
-    ),
-    'unmanage_starting': (
-        'unmanage_error',
-        'Manila was stopped while it left the %s %s to its operator, and '
-        'did so by half; it can be unmanaged again',
-    ),
-    _DELETING: (
-        _DELETING,
-        'Manila was stopped while it deleted the %s %s: it goes on',
-    ),
+#: The verb that is at work on what has such a status.
+_VERBS = {
+    _CREATING: work_marks.CREATE,
+    _EXTENDING: work_marks.EXTEND,
+    _DELETING: work_marks.DELETE,
+    'unmanage_starting': work_marks.UNMANAGE,
 }
-_FAILED = {
-    'error_deleting': (
-        _DELETING,
-        'The %s %s could not be deleted before: it goes on, now that all '
-        'nodes are there',
-    )
-}
+
+
+class Interrupted:
+    """The interrupted work of one back end.
+
+    :param host: whose shares and snapshots they are: ``HOST@BACKEND``.
+    """
+
+    def __init__(
+        self,
+        ours: backend.Backend,
+        remembered: memory.Memory,
+        *,
+        host: str,
+    ) -> None:
+        self._locks = ours.locks
+        self._statuses = statuses.Statuses(ours)
+        self._marks = ours.marks
+        self._memory = remembered
+        self._host = host
+
+    def settle(
+        self,
+        shares: Iterable[records.Row],
+        snapshots: Iterable[records.Row],
+        *,
+        starting: bool,
+    ) -> None:
+        """Settle interrupted work; what fails is logged once.
+
+        :param shares: all of this back end, as are the snapshots.
+        :param starting: whether the service starts. Else only what an
+            earlier pass has found as well is settled: a verb removes its
+            mark a moment before Manila writes the status.
+        """
+        if getattr(CONF, 'startup_reconciliation_enabled', False):
+            return
+        for kind, rows in self._kinds(shares, snapshots):
+            for row in rows:
+                if row.status not in _VERBS:
+                    continue
+                work = self._marks.find(row.id)
+                if work is None or work.verb != _VERBS[row.status]:
+                    continue
+                key = ('interrupted', row.id)
+                if starting or self._memory.is_old(key):
+                    self._settle(kind, row, key)
+
+    def delete_again(
+        self,
+        shares: Iterable[records.Row],
+        snapshots: Iterable[records.Row],
+    ) -> None:
+        """Ask manila-share again for deletions that failed."""
+        # A share can be deleted when its snapshots are gone.
+        for kind, rows in reversed(self._kinds(shares, snapshots)):
+            for row in rows:
+                if row.status != _ERROR_DELETING or not self._memory.is_due(
+                    ('delete', row.id)
+                ):
+                    continue
+                with self._at_rest(kind, row.id, _ERROR_DELETING) as instance:
+                    if instance is not None:
+                        LOG.warning(
+                            '%s %s: could not be deleted before, and all '
+                            'nodes are connected now; deleting it again',
+                            kind.name,
+                            row.id,
+                        )
+                        self._delete(kind, instance)
+
+    def _settle(self, kind: '_Kind', row: records.Row, key: Any) -> None:
+        with self._at_rest(kind, row.id, row.status) as instance:
+            if instance is None:
+                return
+            try:
+                if row.status == _DELETING:
+                    LOG.warning(
+                        '%s %s: its deletion was interrupted by a service '
+                        'restart; deleting it again',
+                        kind.name,
+                        row.id,
+                    )
+                    self._delete(kind, instance)
+                    return
+                if row.status in (_CREATING, _EXTENDING):
+                    self._finish(kind, row, instance)
+                else:
+                    LOG.warning(
+                        'Unmanaging %s %s was interrupted by a service '
+                        'restart; status set to unmanage_error, unmanage it '
+                        'again',
+                        kind.name.lower(),
+                        row.id,
+                    )
+                    self._write(kind, row.id, status='unmanage_error')
+            except errors.Error as error:
+                self._memory.warn(
+                    key,
+                    f'{kind.name} {row.id}: interrupted by a service restart '
+                    f'while {row.status}, and could not be settled yet: '
+                    f'{error}; trying again in the next pass',
+                )
+                return
+            self._marks.remove(row.id)
+
+    def _finish(self, kind: '_Kind', row: records.Row, instance: Any) -> None:
+        """Write the state of what was being made or extended."""
+        if kind.is_share:
+            found = self._statuses.share(row.id, row.status)
+        else:
+            found = self._statuses.snapshot(row.id, row.share_id)
+        done = found['status'] == _AVAILABLE
+        LOG.warning(
+            '%s %s %s was interrupted by a service restart; %s',
+            'Creating' if row.status == _CREATING else 'Extending',
+            kind.name.lower(),
+            row.id,
+            'it is whole, and its status is set to available'
+            if done
+            else 'its status is set to error, delete it and try again',
+        )
+        context = manila_context.get_admin_context()
+        if 'export_locations' in found:
+            db.export_locations_update(
+                context, row.id, found['export_locations']
+            )
+        if 'size' in found:
+            db.share_update(
+                context, instance['share_id'], {'size': found['size']}
+            )
+            # What was reserved for it expires by itself.
+            context.project_id = instance['project_id']
+            context.user_id = instance['user_id']
+            quota.QUOTAS.usage_reset(context, ['gigabytes'])
+        values = {'status': found['status']}
+        if done and row.status == _CREATING:
+            values['progress'] = '100%'
+            if kind.is_share:
+                values['launched_at'] = timeutils.utcnow()
+        self._write(kind, row.id, **values)
+
+    @contextlib.contextmanager
+    def _at_rest(self, kind: '_Kind', instance_id: str, status: str) -> Any:
+        """Hold the work on an instance, if no verb is at work on it.
+
+        :return: the instance; None if somebody is at work on it, or its
+            status is another one by now.
+        """
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self._locks.work(instance_id, timeout=0))
+                instance = kind.read(
+                    manila_context.get_admin_context(), instance_id
+                )
+            except (errors.Held, exception.NotFound):
+                yield None
+                return
+            yield instance if instance['status'] == status else None
+
+    def _delete(self, kind: '_Kind', instance: Any) -> None:
+        if not kind.is_deleted_alone(instance):
+            return
+        context = manila_context.get_admin_context()
+        before = instance['status']
+        self._write(kind, instance['id'], status=_DELETING)
+        try:
+            kind.ask_to_delete(context, instance)
+        except Exception:
+            LOG.exception(
+                '%s %s: manila-share could not be asked to delete it',
+                kind.name,
+                instance['id'],
+            )
+            self._write(kind, instance['id'], status=before)
+
+    def _write(self, kind: '_Kind', instance_id: str, **values: Any) -> None:
+        kind.write(manila_context.get_admin_context(), instance_id, values)
+
+    def _kinds(
+        self, shares: Iterable[records.Row], snapshots: Iterable[records.Row]
+    ) -> tuple[tuple['_Kind', Iterable[records.Row]], ...]:
+        manager = rpcapi.ShareAPI()
+        return (
+            (
+                _Kind(
+                    'Share',
+                    is_share=True,
+                    read=lambda context, each: db.share_instance_get(
+                        context, each, with_share_data=True
+                    ),
+                    write=db.share_instance_update,
+                    ask_to_delete=manager.delete_share_instance,
+                    is_deleted_alone=lambda share: True,
+                ),
+                shares,
+            ),
+            (
+                _Kind(
+                    'Snapshot',
+                    is_share=False,
+                    read=db.share_snapshot_instance_get,
+                    write=db.share_snapshot_instance_update,
+                    ask_to_delete=lambda context, snapshot: (
+                        manager.delete_snapshot(
+                            context,
+                            {'id': snapshot['snapshot_id']},
+                            self._host,
+                        )
+                    ),
+                    # Those of a share group are deleted together.
+                    is_deleted_alone=lambda snapshot: bool(
+                        snapshot['snapshot_id']
+                    ),
+                ),
+                snapshots,
+            ),
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class _Kind:
-    """Instances of shares, or of snapshots, and what can be had of them."""
+    """Instances of shares, or of snapshots, in Manila's database."""
 
     name: str
+    is_share: bool
     read: Callable[[Any, str], Any]
-    write: Callable[[Any, str, Mapping[str, str]], Any]
-    lock: Callable[..., contextlib.AbstractContextManager[object]]
-    delete: Callable[[Any], None]
+    write: Callable[[Any, str, Mapping[str, Any]], Any]
+    ask_to_delete: Callable[[Any, Any], None]
     #: Whether Manila can be asked to delete it by itself.
-    is_asked_for: Callable[[Any], bool]
-
-    def put_right(
-        self, context: Any, ids: Collection[str], after: Mapping[str, Any]
-    ) -> None:
-        """Bring instances that nobody is at work on into another state."""
-        for each in ids:
-            with (
-                contextlib.suppress(errors.Held, exception.NotFound),
-                self.lock(each, timeout=0),
-            ):
-                # Not what it was before there was the lock.
-                instance = self.read(context, each)
-                if instance['status'] not in after:
-                    continue
-                before = str(instance['status'])
-                status, said = after[before]
-                if status == _DELETING and not self.is_asked_for(instance):
-                    continue
-                LOG.warning(said, self.name, each)
-                if status != before:
-                    self.write(context, each, {'status': status})
-                if status == _DELETING:
-                    try:
-                        self.delete(instance)
-                    except Exception:
-                        LOG.exception(
-                            'Manila could not be asked to delete the %s %s',
-                            self.name,
-                            each,
-                        )
-                        self.write(context, each, {'status': before})
-
-
-def _kinds(context: Any, host: str, mutex: locks.Locks) -> tuple[_Kind, _Kind]:
-    manager = rpcapi.ShareAPI()
-    return (
-        _Kind(
-            'share',
-            db.share_instance_get,
-            db.share_instance_update,
-            mutex.share,
-            lambda share: manager.delete_share_instance(context, share),
-            lambda share: True,
-        ),
-        _Kind(
-            'snapshot',
-            db.share_snapshot_instance_get,
-            db.share_snapshot_instance_update,
-            mutex.snapshot,
-            lambda snapshot: manager.delete_snapshot(
-                context, {'id': snapshot['snapshot_id']}, host
-            ),
-            # Those of a share group are deleted together, by who asks.
-            lambda snapshot: bool(snapshot['snapshot_id']),
-        ),
-    )
-
-
-def settle(context: Any, host: str, mutex: locks.Locks) -> bool:
-    """Put right what was being done when the service died; never raises.
-
-    :param context: an administrator's.
-    :param host: whose shares they are: ``HOST@BACKEND``.
-    :param mutex: held by an operation that goes on, in another process.
-    :return: whether it could be looked for.
-    """
-    try:
-        _settle(context, host, mutex)
-    except Exception:
-        LOG.exception(
-            'What was interrupted when %s was stopped could not be looked '
-            'for; shares and snapshots may stay in a state of transition',
-            host,
-        )
-        return False
-    return True
-
-
-def _settle(context: Any, host: str, mutex: locks.Locks) -> None:
-    shares = db.share_instance_get_all_by_host(context, host)
-    if not shares:
-        return
-    snapshots = db.share_snapshot_instance_get_all_with_filters(
-        context, {'share_instance_ids': [share['id'] for share in shares]}
-    )
-    kinds = _kinds(context, host, mutex)
-    for kind, instances in zip(kinds, (shares, snapshots), strict=True):
-        ids = [
-            each['id'] for each in instances if each['status'] in _INTERRUPTED
-        ]
-        kind.put_right(context, ids, _INTERRUPTED)
-
-
-def delete_again(
-    host: str,
-    mutex: locks.Locks,
-    shares: Collection[str],
-    snapshots: Collection[str],
-) -> None:
-    """Ask manila-share once more for deletions that failed.
-
-    :param host: whose shares they are: ``HOST@BACKEND``.
-    :param mutex: held by who deletes one of them meanwhile.
-    :param shares: instance ids, as are the snapshots.
-    """
-    if not (shares or snapshots):
-        return
-    context = manila_context.get_admin_context()
-    kinds = _kinds(context, host, mutex)
-    # A share goes when its snapshots are gone.
-    for kind, ids in zip(reversed(kinds), (snapshots, shares), strict=True):
-        kind.put_right(context, ids, _FAILED)
+    is_deleted_alone: Callable[[Any], bool]

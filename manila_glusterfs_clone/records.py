@@ -39,6 +39,7 @@ IN_USE = frozenset(
     {
         'available',
         'awaiting_transfer',
+        'ensuring',
         'extending_error',
         'reverting_error',
         'shrinking_error',
@@ -110,8 +111,7 @@ def rules(host: str, share_id: str | None = None) -> dict[str, native.Rules]:
     which = [
         _of(host),
         _SHARES.c.deleted == _NOT_DELETED,
-        # That of shares being looked at when the service starts, too.
-        _SHARES.c.status.in_(IN_USE | {'ensuring'}),
+        _SHARES.c.status.in_(IN_USE),
     ]
     if share_id is not None:
         which.append(_SHARES.c.id == share_id)
@@ -150,6 +150,30 @@ def rules(host: str, share_id: str | None = None) -> dict[str, native.Rules]:
             )
         found[of] = share
     return {of: share for of, share in found.items() if names.is_id(of)}
+
+
+def shares_with_waiting_rules(host: str) -> frozenset[str]:
+    """Return the shares whose rules Manila calls synchronised, and are not.
+
+    A rule of them is still to be applied or denied, but the status of the
+    share says that all are. Manila looks at that status alone when it starts.
+    """
+    statement = (
+        sqlalchemy.select(_SHARES.c.id)
+        .select_from(
+            _SHARES.join(
+                _MAPPINGS, _MAPPINGS.c.share_instance_id == _SHARES.c.id
+            )
+        )
+        .where(
+            _of(host),
+            _SHARES.c.deleted == _NOT_DELETED,
+            _SHARES.c.access_rules_status == 'active',
+            _MAPPINGS.c.deleted == _NOT_DELETED,
+            _MAPPINGS.c.state.in_(_CHANGING),
+        )
+    )
+    return frozenset(row.id for row in _fetch(statement))
 
 
 def _of(host: str) -> Any:

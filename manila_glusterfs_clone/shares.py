@@ -135,6 +135,19 @@ class Shares:
                 lambda node, path: bricks.prove(node, path, volume.hex_id),
             )
 
+    def size(self, share_id: str) -> int:
+        """Return the bytes of the smallest brick: what clients see."""
+        places = self._volumes.places(self._volumes.get(share_id))
+        return min(place.lv.size for place in places.values())
+
+    def bring_online(self, share_id: str) -> gluster.Volume:
+        """Start a share that was made, and see every brick on line.
+
+        :raises errors.Missing: it was never finished.
+        """
+        with self._locks.share(share_id):
+            return self._volumes.bring_online(share_id)
+
     def update_access(
         self,
         share_id: str,
@@ -143,21 +156,35 @@ class Shares:
         *,
         revoking: bool,
     ) -> dict[str, str]:
-        """Let exactly these rules hold; give why, by id, if one cannot.
+        """Allow exactly these rules; return why, by id, one cannot hold.
 
-        Nothing new is let in before what is revoked is out: where that
-        fails, all rules of the change are in error, and must not hold.
+        Nobody new is admitted before those whose rule is revoked are
+        disconnected: where that fails, all rules of the change are in error,
+        and must not hold. What the access list has and is to keep stays in
+        it throughout, whatever Manila calls new: after a restart it calls
+        all rules new.
 
         :param old: rules that held before, and are to hold on.
         :param revoking: whether others held, and are to hold no more.
         """
         name = names.volume(share_id)
+        every = [*old, *new]
         with self._locks.share(share_id):
             if revoking:
-                refused = self._access.apply(name, old, revoking=True)
-                if not new:
+                kept = [*old, *self._in_force(name, new)]
+                refused = self._access.apply(name, kept, revoking=True)
+                if len(kept) == len(every):
                     return dict(refused)
-            return dict(self._access.apply(name, [*old, *new], revoking=False))
+            return dict(self._access.apply(name, every, revoking=False))
+
+    def _in_force(
+        self, name: str, rules: Sequence[native.Rule]
+    ) -> Sequence[native.Rule]:
+        """Return those of some rules that the access list has already."""
+        if not rules:
+            return ()
+        volume = self._cluster.read(lambda line: line.volume(name))
+        return self._access.admitted(volume, rules) if volume else ()
 
     def disown(self, share_id: str) -> None:
         """Leave a share to whoever manages it from now on, as it is.

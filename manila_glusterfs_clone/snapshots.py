@@ -66,8 +66,8 @@ class Snapshots:
         name = names.snapshot(snapshot_id)
         with self._locks.share(share_id):
             if self._cluster.read(lambda line: line.snapshot(name)):
-                # Such a one may be in use, and must not be undone.
-                LOG.info('Snapshot %s is there already', snapshot_id)
+                # It may be in use, and must not be undone.
+                LOG.info('Snapshot %s exists already', snapshot_id)
                 with self._locks.snapshot(snapshot_id):
                     self._claim(snapshot_id, {})
                 return
@@ -95,6 +95,22 @@ class Snapshots:
                     lambda line: line.snapshot(name) is not None,
                 )
                 self._claim(snapshot_id, {})
+
+    def finish(self, snapshot_id: str, share_id: str) -> bool:
+        """Complete a snapshot whose creation was interrupted.
+
+        :return: whether it is whole; if not, it is to be deleted.
+        """
+        name = names.snapshot(snapshot_id)
+        with self._locks.share(share_id), self._locks.snapshot(snapshot_id):
+            if self._cluster.read(lambda line: line.snapshot(name)) is None:
+                return False
+            try:
+                self._claim(snapshot_id, {})
+            except errors.Unsettled as error:
+                LOG.warning('%s', error)
+                return False
+        return True
 
     def _require_permitted(self, volume: gluster.Volume) -> None:
         name = volume.name

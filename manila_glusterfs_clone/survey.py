@@ -18,10 +18,12 @@ each but for the state of the bricks, and on every node one ``lvs``, and one
 """
 
 from collections.abc import Mapping
+import contextlib
 import dataclasses
 
 from manila_glusterfs_clone import bricks
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import lvm
 from manila_glusterfs_clone import names
@@ -162,13 +164,17 @@ def take(nodes: cluster.Cluster, backend: str) -> Survey:
     def look(line: gluster.Gluster) -> Survey:
         peers = line.peers()
         volumes = line.volumes()
-        started = any(volume.is_started for volume in volumes.values())
+        statuses: tuple[gluster.BrickStatus, ...] = ()
+        if any(volume.is_started for volume in volumes.values()):
+            # While glusterd is busy, no brick is known to be down.
+            with contextlib.suppress(errors.Busy):
+                statuses = line.bricks(gluster.EVERY)
         return Survey(
             backend=backend,
             peers=peers,
             volumes=volumes,
             snapshots=line.snapshots(),
-            statuses=line.bricks(gluster.EVERY) if started else (),
+            statuses=statuses,
             lvs=lvs,
             failed=failed,
             views=views,

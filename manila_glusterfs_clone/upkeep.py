@@ -20,7 +20,7 @@ What is to be changed is looked at again with its lock held. What cannot be
 helped is said once, and tried again after ever longer times.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 import contextlib
 
 from oslo_log import log
@@ -29,6 +29,7 @@ from manila_glusterfs_clone import access_audit
 from manila_glusterfs_clone import adoption
 from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import interrupted
 from manila_glusterfs_clone import memory
 from manila_glusterfs_clone import names
@@ -42,23 +43,6 @@ from manila_glusterfs_clone import survey
 LOG = log.getLogger(__name__)
 
 
-def begin(ours: backend.Backend, host: str) -> periodic.Periodic:
-    """Begin the upkeep of a back end that was found well.
-
-    The first pass comes after one interval: when the service starts Manila
-    has all shares looked at.
-
-    :param host: whose shares are seen to: ``HOST@BACKEND``.
-    """
-    interval = ours.settings.reconcile_interval
-    found = periodic.Periodic(
-        Upkeep(ours, host).run, interval, f'upkeep of {host}'
-    )
-    if interval:
-        found.start()
-    return found
-
-
 class Upkeep:
     """Passes over one back end.
 
@@ -68,6 +52,7 @@ class Upkeep:
     def __init__(self, ours: backend.Backend, host: str) -> None:
         self._ours = ours
         self._host = host
+        self._thread: periodic.Periodic | None = None
         self._memory = memory.Memory()
         #: How many parts of the current pass failed.
         self._failed_parts = 0
@@ -84,6 +69,74 @@ class Upkeep:
             grace=ours.settings.orphan_grace,
             removes=ours.settings.orphans == options.REMOVE,
         )
+        self._interrupted = interrupted.Interrupted(
+            ours, self._memory, host=host
+        )
+
+    def start(self) -> None:
+        """Settle interrupted work, and begin the passes; never raises.
+
+        The first pass comes after one interval: when the service starts,
+        Manila has all shares looked at (:meth:`ensure`).
+        """
+        try:
+            self._settle_interrupted(starting=True)
+        except Exception:
+            LOG.exception(
+                'Back end %s: interrupted work could not be looked for; '
+                'shares and snapshots may stay in a transitional status '
+                'until the next pass of maintenance',
+                self._host,
+            )
+        interval = self._ours.settings.reconcile_interval
+        if interval and self._thread is None:
+            self._thread = periodic.Periodic(
+                self.run, interval, f'upkeep of {self._host}'
+            )
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Begin no further pass; one under way is not waited for."""
+        if self._thread is not None:
+            self._thread.stop()
+            self._thread = None
+
+    def shares_to_synchronise(self) -> frozenset[str]:
+        """Return the shares whose waiting rules Manila has to be told of."""
+        return records.shares_with_waiting_rules(self._host)
+
+    def ensure(
+        self, share_ids: Collection[str]
+    ) -> dict[str, gluster.Volume | errors.Error]:
+        """Bring shares on line, with the access lists of Manila's rules.
+
+        One look at the cluster for all shares; more only where one differs
+        from what it should be.
+
+        :return: for each share its volume, or what is wrong with it.
+        :raises errors.Error: the cluster could not be read.
+        """
+        seen = survey.take(self._ours.cluster, self._ours.settings.mark)
+        with self._part('access lists'):
+            rules = records.rules(self._host)
+            self._audit.audit(
+                seen,
+                {each: rules[each] for each in rules if each in share_ids},
+            )
+        with self._part('tags of bricks'):
+            self._adoption.run(seen, records.shares(self._host))
+        unwell = [each for each in share_ids if seen.wrong_with(each)]
+        healed = self._ours.reconciler.heal(unwell) if unwell else {}
+        found: dict[str, gluster.Volume | errors.Error] = {}
+        for share_id in share_ids:
+            volume = seen.share(share_id)
+            if share_id in healed:
+                found[share_id] = healed[share_id]
+            elif volume is not None:
+                found[share_id] = volume
+        with self._part('snapshots of clones'):
+            self._tidy_snapshots(seen, share_ids)
+        return found
 
     def run(self) -> None:
         """Make one pass; never raises, and never runs beside another."""
@@ -106,9 +159,8 @@ class Upkeep:
             )
 
     def _pass(self) -> None:
-        ours = self._ours
         until = self._orphans.until()
-        seen = survey.take(ours.cluster, ours.settings.mark)
+        seen = survey.take(self._ours.cluster, self._ours.settings.mark)
         shares = records.shares(self._host)
         snapshots = records.snapshots(self._host)
         with self._part('access lists'):
@@ -119,17 +171,14 @@ class Upkeep:
             self._adoption.run(seen, shares)
         with self._part('healing'):
             self._heal(seen, shares)
+        with self._part('interrupted work'):
+            self._settle_interrupted(starting=False)
         if not seen.is_whole:
             return  # nothing can be deleted now
         with self._part('snapshots of clones'):
-            self._tidy(seen, shares)
+            self._tidy_snapshots(seen, shares)
         with self._part('failed deletions'):
-            interrupted.delete_again(
-                self._host,
-                ours.locks,
-                self._failed(shares),
-                self._failed(snapshots),
-            )
+            self._interrupted.delete_again(shares.values(), snapshots.values())
         with self._part('orphans'):
             self._orphans.collect(seen, shares, snapshots, until)
 
@@ -147,12 +196,19 @@ class Upkeep:
                 f'in {self._ours.settings.reconcile_interval:g} s: {error}',
             )
 
-    def _tidy(
-        self, seen: survey.Survey, shares: dict[str, records.Row]
+    def _settle_interrupted(self, *, starting: bool) -> None:
+        shares = records.shares(self._host)
+        snapshots = records.snapshots(self._host)
+        self._interrupted.settle(
+            shares.values(), snapshots.values(), starting=starting
+        )
+
+    def _tidy_snapshots(
+        self, seen: survey.Survey, share_ids: Collection[str]
     ) -> None:
         """Deactivate the snapshots that clones have left active."""
         # Not those of another Manila that calls its back end the same.
-        own = seen.own_volumes() & set(map(names.volume, shares))
+        own = seen.own_volumes() & set(map(names.volume, share_ids))
         snapshots = {
             name: snapshot
             for name, snapshot in seen.snapshots.items()
@@ -176,12 +232,3 @@ class Upkeep:
         still = records.what_became_of_shares(off)
         if found := [i for i in off if still[i].status in records.IN_USE]:
             self._ours.reconciler.heal(found)
-
-    def _failed(self, rows: dict[str, records.Row]) -> list[str]:
-        """Give those whose deletion failed, and is to be asked for again."""
-        return [
-            row.id
-            for row in rows.values()
-            if row.status == 'error_deleting'
-            and self._memory.is_due(('delete', row.id))
-        ]

@@ -32,6 +32,7 @@ from oslo_log import log
 
 from manila_glusterfs_clone import driver as driver_module
 from manila_glusterfs_clone import interrupted
+from manila_glusterfs_clone import records
 from tests import lab as lab_module
 from tests.lab.manila import backends
 from tests.lab.manila import ini
@@ -119,8 +120,11 @@ def open_driver(path: str, backend: str, **changes: Any) -> Any:
 # The types of shares are rows of Manila's database; here a share carries
 # its extra specs itself.
 share_types.get_extra_specs_from_share = lambda share: share['extra_specs']
-# And there is no such database to look for what was interrupted.
-interrupted.settle = lambda *args: True
+# And there is no such database to look for interrupted work.
+interrupted.Interrupted.settle = (  # type: ignore[method-assign]
+    lambda *args, **kwargs: None
+)
+records.shares = records.snapshots = lambda host: {}
 
 
 @dataclasses.dataclass(frozen=True)

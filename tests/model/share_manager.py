@@ -16,10 +16,11 @@ in-memory message bus, and with what a user and an administrator can do of
 it. What Manila then has in its database is what a user would see.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import ipaddress
 import pathlib
 from typing import Any
+from unittest import mock
 
 from manila.common import config as common_config
 from manila import context
@@ -89,6 +90,11 @@ def forget() -> None:
     CONF.reset()
 
 
+def _once(**how: object) -> Callable[[Callable[[], None]], object]:
+    """Stand in for Manila's retry, which would try set-up for ever."""
+    return lambda set_up: set_up
+
+
 class Manila:
     """manila-share of one back end; the verbs are those of its RPC API.
 
@@ -117,7 +123,8 @@ class Manila:
         """Start manila-share, for the first time or again."""
         self.manager = manager.ShareManager(service_name=self.backend)
         self.manager.host = f'host@{self.backend}'
-        self.manager.init_host()
+        with mock.patch.object(manager.utils, 'retry', _once):
+            self.manager.init_host()
 
     def create(self, size: int = 1, snapshot: str | None = None) -> str:
         """Make a share of so many GiB; give its id."""

@@ -13,7 +13,9 @@
 
 from collections.abc import Callable, Iterator
 import dataclasses
+import types
 from typing import Any, ClassVar
+import uuid
 
 from manila import db
 from manila.db.sqlalchemy import api as db_api
@@ -22,9 +24,13 @@ from manila import exception
 from manila.share import rpcapi
 import pytest
 
+from manila_glusterfs_clone.access import native
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import interrupted
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import remote
+from manila_glusterfs_clone import work_marks
 from tests.model import census
 from tests.model import link
 from tests.model import neighbours
@@ -253,13 +259,21 @@ def test_killed_in_the_middle_and_started_again(
     }
     gone = {'delete': life.spare, 'delete_snapshot': life.snapshot}.get(verb)
     old = {life.origin, life.snapshot, life.spare} - {gone}
-    new = {'error'} if verb in ('create', 'clone', 'snapshot') else set()
     assert {states.pop(each) for each in old} == {'available'}
-    assert set(states.values()) == new
+    if verb in ('create', 'clone', 'snapshot'):
+        # What is finished is available, and what is not, in error.
+        (made,) = states
+        assert states[made] == ('error' if part < 0.5 else states[made])
+        if states[made] == 'available' and verb != 'snapshot':
+            _require_whole(cloud, made, 2 if verb == 'clone' else 1)
+    else:
+        assert not states
     if verb == 'extend':
-        cloud.extend(life.origin, 3)
+        assert cloud.share(life.origin)['size'] == 3
         volume = f'manila-{cloud.instance(life.origin)}'
         assert cloud.pool.size(volume) == 3 * service.GIB
+    for each in (*db.share_get_all(cloud.context),):
+        assert not _marks(cloud).find(cloud.instance(each['id']))
     for each in states:
         if verb == 'snapshot':
             cloud.delete_snapshot(each)
@@ -271,30 +285,259 @@ def test_killed_in_the_middle_and_started_again(
     cloud.check()
 
 
-def test_what_another_process_is_at_work_on_is_left_to_it(
-    cloud: Cloud,
-) -> None:
+def _marks(cloud: Cloud) -> work_marks.WorkMarks:
+    found = cloud.manager.driver._ours.marks
+    assert isinstance(found, work_marks.WorkMarks)
+    return found
+
+
+def _require_whole(cloud: Cloud, share: str, size: int) -> None:
+    """Fail unless a share can be used, and is recorded as Manila does it."""
+    found = cloud.share(share)
+    assert found.instance['progress'] == '100%'
+    assert found.instance['launched_at'] is not None
+    assert len(cloud.locations(share)) == len(cloud.pool.nodes)
+    volume = f'manila-{cloud.instance(share)}'
+    assert cloud.pool.size(volume) == size * service.GIB
+    cloud.allow(share, 'ip', '10.0.0.5')
+    assert cloud.pool.mount('10.0.0.5', volume)
+
+
+def test_work_of_another_process_is_left_to_it(cloud: Cloud) -> None:
     share = cloud.create()
     instance = cloud.instance(share)
     db.share_instance_update(cloud.context, instance, {'status': 'extending'})
-    with locks.Locks(1).share(instance):
+    _marks(cloud).set(instance, work_marks.Work(work_marks.EXTEND, 3))
+    with locks.Locks(1).work(instance):
         cloud.start()
     assert cloud.share(share)['status'] == 'extending'
     cloud.start()
     assert cloud.share(share)['status'] == 'available'
+    assert cloud.share(share)['size'] == 3
+    assert cloud.pool.size(f'manila-{instance}') == 3 * service.GIB
 
 
-def test_what_cannot_be_looked_for_keeps_no_one_from_serving(
+#: What waits in the message queue while the service is down, by status.
+_QUEUED = ('creating', 'extending', 'deleting', 'unmanage_starting')
+
+
+@pytest.mark.parametrize('status', _QUEUED)
+def test_requests_in_the_message_queue_are_left_alone(
+    cloud: Cloud, status: str
+) -> None:
+    share = cloud.create()
+    snapshot = cloud.snapshot(share)
+    taken = db.share_snapshot_get(cloud.context, snapshot).instance['id']
+    instance = cloud.instance(share)
+    db.share_instance_update(cloud.context, instance, {'status': status})
+    if status != 'extending':
+        db.share_snapshot_instance_update(
+            cloud.context, taken, {'status': status}
+        )
+    cloud.start()
+    assert cloud.share(share)['status'] == status
+    if status != 'extending':
+        assert cloud.snapshot_status(snapshot) == status
+    begin = len(cloud.process.steps)
+    cloud.manager.driver._upkeep.run()
+    cloud.manager.driver._upkeep.run()
+    assert cloud.share(share)['status'] == status
+    assert all(step.is_read for step in cloud.process.steps[begin:])
+
+
+def test_an_extension_goes_on_when_the_cluster_lets_it(cloud: Cloud) -> None:
+    share = cloud.create()
+    instance = cloud.instance(share)
+    volume = f'manila-{instance}'
+    db.share_instance_update(cloud.context, instance, {'status': 'extending'})
+    _marks(cloud).set(instance, work_marks.Work(work_marks.EXTEND, 3))
+    cloud.pool.cut('gl3')
+    cloud.pool.time.advance(60)
+    cloud.start()
+    assert cloud.share(share)['status'] == 'extending'
+    cloud.pool.boot()
+    upkeep = cloud.manager.driver._upkeep
+    upkeep.run()
+    upkeep.run()
+    assert cloud.share(share)['status'] == 'available'
+    assert cloud.share(share)['size'] == 3
+    assert cloud.pool.size(volume) == 3 * service.GIB
+    assert not _marks(cloud).find(instance)
+
+
+def test_manila_settles_interrupted_work_itself(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*args: object) -> None:
+    share = cloud.create()
+    instance = cloud.instance(share)
+    db.share_instance_update(cloud.context, instance, {'status': 'extending'})
+    _marks(cloud).set(instance, work_marks.Work(work_marks.EXTEND, 3))
+    monkeypatch.setattr(
+        interrupted,
+        'CONF',
+        types.SimpleNamespace(startup_reconciliation_enabled=True),
+    )
+    cloud.start()
+    assert cloud.share(share)['status'] == 'extending'
+    # Then it asks the driver, and writes what that answers.
+    found = cloud.manager.driver.get_share_status(
+        {'id': instance, 'status': 'extending'}
+    )
+    assert (found['status'], found['size']) == ('available', 3)
+    assert len(found['export_locations']) == 3
+
+
+def test_states_as_manila_asks_for_them(cloud: Cloud) -> None:
+    share = cloud.create()
+    snapshot = cloud.snapshot(share)
+    taken = db.share_snapshot_get(cloud.context, snapshot).instance['id']
+    driver = cloud.manager.driver
+    instance = cloud.instance(share)
+    found = driver.get_share_status({'id': instance, 'status': 'creating'})
+    assert found['status'] == 'available'
+    assert 'size' not in found
+    assert driver.get_snapshot_status(
+        {'id': taken, 'share_instance_id': instance}
+    ) == {'status': 'available'}
+    nothing = str(uuid.UUID(int=99))
+    assert driver.get_share_status({'id': nothing, 'status': 'creating'}) == {
+        'status': 'error'
+    }
+    assert driver.get_snapshot_status(
+        {'id': nothing, 'share_instance_id': instance}
+    ) == {'status': 'error'}
+
+
+def test_a_failure_to_look_for_interrupted_work_keeps_nobody_from_serving(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
         raise exception.ManilaException('no answer')
 
     share = cloud.create()
     with monkeypatch.context() as patch:
-        patch.setattr(interrupted, '_settle', fail)
+        patch.setattr(interrupted.Interrupted, 'settle', fail)
         cloud.start()
     assert cloud.share(share)['status'] == 'available'
+
+
+CLIENTS = ('10.0.0.5', '10.0.0.6', '10.0.0.7')
+
+
+def _with_clients(cloud: Cloud) -> tuple[str, list[str]]:
+    """Return a share with three clients, and their rules."""
+    share = cloud.create()
+    rules = [cloud.allow(share, 'ip', client) for client in CLIENTS]
+    for client in CLIENTS:
+        assert cloud.pool.mount(client, f'manila-{cloud.instance(share)}')
+    return share, rules
+
+
+@pytest.mark.parametrize('state', ['queued_to_deny', 'denying'])
+@pytest.mark.parametrize('status', ['active', 'syncing', 'error'])
+def test_a_waiting_denial_disturbs_nobody_else_at_start(
+    cloud: Cloud, state: str, status: str
+) -> None:
+    share, rules = _with_clients(cloud)
+    instance = cloud.instance(share)
+    db.share_instance_access_update(
+        cloud.context, rules[-1], instance, {'state': state}
+    )
+    db.share_instance_update(
+        cloud.context, instance, {'access_rules_status': status}
+    )
+    cloud.start()
+    mounted = cloud.pool.mounted(f'manila-{instance}')
+    assert sorted(mounted) == list(CLIENTS[:2])
+    assert set(cloud.rules(share).values()) == {'active'}
+    assert cloud.share(share)['access_rules_status'] == 'active'
+
+
+def test_a_restart_asks_little_and_changes_nothing(cloud: Cloud) -> None:
+    """Whatever the number of shares is."""
+    shares = [_with_clients(cloud)[0] for _ in range(4)]
+    cloud.start()
+    reads = len(cloud.process.steps)
+    assert all(step.is_read for step in cloud.process.steps)
+    shares += [_with_clients(cloud)[0] for _ in range(4)]
+    cloud.start()
+    assert len(cloud.process.steps) == reads
+    for share in shares:
+        volume = f'manila-{cloud.instance(share)}'
+        assert sorted(cloud.pool.mounted(volume)) == list(CLIENTS)
+
+
+def test_lists_that_differ_are_set_at_start_and_nobody_else_disturbed(
+    cloud: Cloud,
+) -> None:
+    share, _ = _with_clients(cloud)
+    volume = f'manila-{cloud.instance(share)}'
+    cloud.pool.state.volumes[volume].options['auth.allow'] += ',10.0.0.9'
+    assert cloud.pool.mount('10.0.0.9', volume)
+    cloud.start()
+    assert sorted(cloud.pool.mounted(volume)) == list(CLIENTS)
+    assert not cloud.pool.mount('10.0.0.9', volume)
+
+
+def test_a_node_that_is_down_costs_a_constant_at_start(cloud: Cloud) -> None:
+    def seconds_to_start(shares: int) -> float:
+        for _ in range(shares):
+            cloud.allow(cloud.create(), 'ip', CLIENTS[0])
+        cloud.pool.cut('gl3')
+        cloud.pool.time.advance(300)
+        begin = cloud.pool.time.now
+        cloud.start()
+        took = cloud.pool.time.now - begin
+        cloud.pool.boot()
+        return float(took)
+
+    few = seconds_to_start(2)
+    assert few <= 60
+    assert seconds_to_start(6) <= few + 1
+
+
+def test_rules_that_hold_survive_a_failure_at_start(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    share, _ = _with_clients(cloud)
+    volume = f'manila-{cloud.instance(share)}'
+    # So that something has to be set.
+    cloud.pool.state.volumes[volume].options['auth.allow'] += ',10.0.0.9'
+
+    def fail(*args: object, **more: object) -> None:
+        raise errors.TimedOut('gl1', ('gluster', 'pool', 'list'), 20)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(native.NativeAccess, 'apply', fail)
+        cloud.start()
+    assert cloud.share(share)['access_rules_status'] == 'active'
+    assert set(cloud.rules(share).values()) == {'active'}
+    assert sorted(cloud.pool.mounted(volume)) == list(CLIENTS)
+
+
+def test_a_busy_glusterd_is_no_share_that_is_down(
+    cloud: Cloud,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    share, _ = _with_clients(cloud)
+
+    def busy(*args: object, **more: object) -> None:
+        raise errors.Busy(
+            'gl1',
+            ('gluster', 'volume', 'status'),
+            30802,
+            'Another transaction is in progress',
+        )
+
+    caplog.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(gluster.Gluster, 'bricks', busy)
+        found = cloud.manager.driver.ensure_shares(
+            cloud.context, [{'id': cloud.instance(share)}]
+        )
+    assert found[cloud.instance(share)]['status'] == 'available'
+    assert not [r for r in caplog.records if r.levelname == 'ERROR']
 
 
 def test_start_heals_and_applies_rules(cloud: Cloud) -> None:

@@ -13,6 +13,7 @@
 
 from collections.abc import Callable, Iterator
 import inspect
+import pathlib
 import threading
 import types
 from typing import Any
@@ -30,12 +31,12 @@ from manila_glusterfs_clone import driver
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import health
-from manila_glusterfs_clone import interrupted
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone import pools
 from manila_glusterfs_clone import upkeep
+from manila_glusterfs_clone import work_marks
 
 GROUP = 'unit_gold'
 GIB = 1 << 30
@@ -48,7 +49,7 @@ SHARE = {
     'host': 'host@gold#gvg/pool',
     'share_type_id': 't1',
 }
-SNAPSHOT = {'id': 's1', 'share_instance_id': ID}
+SNAPSHOT = {'id': OTHER, 'share_instance_id': ID}
 VOLUME = gluster.Volume(
     name='manila-x',
     id='i-d',
@@ -89,10 +90,12 @@ class Backend:
         self.settings = settings
         self.locks = locks.Locks(1)
         self.cluster = None
+        self.marks = work_marks.WorkMarks(None, self.locks)
         self.calls: list[tuple[Any, ...]] = []
         self.trouble: Exception | None = None
         self.refused: dict[str, str] = {}
         self.healed: dict[str, gluster.Volume | errors.Error] = {}
+        self.waiting: set[str] = set()
         self.closed = 0
         self.shares = types.SimpleNamespace(
             create=self._verb('create', VOLUME),
@@ -110,7 +113,6 @@ class Backend:
             delete=self._verb('unsnap'),
             disown=self._verb('disown snap'),
         )
-        self.reconciler = types.SimpleNamespace(heal=self._heal)
 
     def _verb(self, name: str, result: Any = None) -> Callable[..., Any]:
         def verb(*args: Any) -> Any:
@@ -136,13 +138,6 @@ class Backend:
         self.fail()
         return self.refused
 
-    def _heal(
-        self, share_ids: Iterator[str]
-    ) -> dict[str, gluster.Volume | errors.Error]:
-        self.calls.append(('heal', [*share_ids]))
-        self.fail()
-        return self.healed
-
     def check(self) -> None:
         self.fail()
 
@@ -155,6 +150,31 @@ class Backend:
 
     def close(self) -> None:
         self.closed += 1
+
+
+class Upkeep:
+    """The maintenance of a back end, as the driver uses it."""
+
+    def __init__(self, ours: Backend, host: str) -> None:
+        self.ours = ours
+        self.host = host
+        self.calls: list[str] = []
+
+    def start(self) -> None:
+        self.calls.append('start')
+
+    def stop(self) -> None:
+        self.calls.append('stop')
+
+    def shares_to_synchronise(self) -> frozenset[str]:
+        return frozenset(self.ours.waiting)
+
+    def ensure(
+        self, share_ids: list[str]
+    ) -> dict[str, gluster.Volume | errors.Error]:
+        self.ours.calls.append(('ensure', [*share_ids]))
+        self.ours.fail()
+        return self.ours.healed
 
 
 @pytest.fixture
@@ -178,11 +198,14 @@ def conf() -> Iterator[Any]:
 
 @pytest.fixture
 def bare(
-    conf: Any, monkeypatch: pytest.MonkeyPatch
-) -> driver.GlusterfsCloneShareDriver:
+    conf: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> Iterator[driver.GlusterfsCloneShareDriver]:
     # There is no database here; see tests/model/test_manager.
-    monkeypatch.setattr(interrupted, 'settle', lambda *args: True)
-    return driver.GlusterfsCloneShareDriver(configuration=conf)
+    monkeypatch.setattr(upkeep, 'Upkeep', Upkeep)
+    lock_path = {'name': 'lock_path', 'group': 'oslo_concurrency'}
+    cfg.CONF.set_override(override=str(tmp_path), **lock_path)
+    yield driver.GlusterfsCloneShareDriver(configuration=conf)
+    cfg.CONF.clear_override(**lock_path)
 
 
 @pytest.fixture
@@ -191,7 +214,9 @@ def stub(
 ) -> Backend:
     opened: list[Backend] = []
 
-    def open_backend(settings: options.Settings) -> Backend:
+    def open_backend(
+        settings: options.Settings, storage: object = None
+    ) -> Backend:
         opened.append(Backend(settings))
         return opened[-1]
 
@@ -254,9 +279,13 @@ def test_manila_can_call_it_as_it_calls_its_own(name: str) -> None:
         assert more.default is not inspect.Parameter.empty
 
 
+#: What a later Manila calls: its start-up reconciliation.
+COMING = {'get_snapshot_status'}
+
+
 def test_nothing_public_is_there_that_manila_does_not_call() -> None:
     for name in vars(driver.GlusterfsCloneShareDriver):
-        if not name.startswith('_'):
+        if not name.startswith('_') and name not in COMING:
             assert hasattr(manila_driver.ShareDriver, name), name
 
 
@@ -376,7 +405,7 @@ def test_cloning(
 ) -> None:
     found = ours.create_share_from_snapshot(None, SHARE, SNAPSHOT)
     assert found == LOCATIONS
-    assert stub.calls == [('clone', ID, 'gvg/pool', 3 * GIB, 's1')]
+    assert stub.calls == [('clone', ID, 'gvg/pool', 3 * GIB, OTHER)]
 
 
 def test_the_other_verbs(
@@ -389,8 +418,8 @@ def test_the_other_verbs(
     assert stub.calls == [
         ('delete', ID),
         ('extend', ID, 7 * GIB),
-        ('snap', 's1', ID),
-        ('unsnap', 's1', ID),
+        ('snap', OTHER, ID),
+        ('unsnap', OTHER, ID),
     ]
 
 
@@ -476,7 +505,7 @@ def test_errors_go_out_as_manilas_with_their_text(
         CALLS[name](ours)
     assert str(error) in str(caught.value)
     assert caught.value.__cause__ is error
-    wanted = 's1' if name.endswith('_snapshot') and 'from' not in name else ID
+    wanted = OTHER if name.endswith('_snapshot') and 'from' not in name else ID
     assert wanted in str(caught.value)
 
 
@@ -576,6 +605,7 @@ def test_shares_that_are_on_line_and_not(
     ours: driver.GlusterfsCloneShareDriver, stub: Backend
 ) -> None:
     stub.healed = {'a': VOLUME, 'b': errors.Missing('no such volume')}
+    stub.waiting = {'a'}
     found = ours.ensure_shares(None, SHARES)
     assert found == {
         'a': {
@@ -586,7 +616,7 @@ def test_shares_that_are_on_line_and_not(
         'b': {'status': 'error', 'reapply_access_rules': False},
         'c': AS_BEFORE,
     }
-    assert stub.calls == [('heal', ['a', 'b', 'c'])]
+    assert stub.calls == [('ensure', ['a', 'b', 'c'])]
 
 
 @pytest.mark.parametrize(
@@ -707,64 +737,100 @@ def test_manila_understands_that_something_cannot_be_unmanaged(
         ours.unmanage_snapshot({'id': OTHER})
 
 
-@pytest.fixture
-def upkeeps(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Those that were begun, which do nothing."""
-    begun: list[Any] = []
-
-    def begin(backend: object, host: str) -> Any:
-        begun.append(
-            types.SimpleNamespace(
-                host=host, backend=backend, stop=lambda: begun.append('stop')
-            )
-        )
-        return begun[-1]
-
-    monkeypatch.setattr(upkeep, 'begin', begin)
-    return begun
-
-
-def test_the_upkeep_begins_when_all_is_well_and_once(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend, upkeeps: list[Any]
+def test_maintenance_starts_when_set_up_has_succeeded(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
 ) -> None:
     stub.trouble = REFUSAL
     with pytest.raises(exception.ShareBackendException):
         ours.check_for_setup_error()
-    assert upkeeps == []
+    started: Any = ours._upkeep
+    assert started.calls == []
     stub.trouble = None
     ours.check_for_setup_error()
-    ours.check_for_setup_error()
-    (begun,) = upkeeps
-    assert begun.backend is stub
-    assert begun.host == f'{cfg.CONF.host}@{GROUP}'
+    assert started.calls == ['start']
+    assert started.ours is stub
+    assert started.host == f'{cfg.CONF.host}@{GROUP}'
 
 
-def test_the_upkeep_ends_when_it_is_set_up_again(
-    ours: driver.GlusterfsCloneShareDriver, upkeeps: list[Any]
+def test_maintenance_stops_when_it_is_set_up_again(
+    ours: driver.GlusterfsCloneShareDriver,
 ) -> None:
     ours.check_for_setup_error()
+    before: Any = ours._upkeep
     ours.do_setup(None)
-    assert upkeeps[1:] == ['stop']
-    ours.check_for_setup_error()
-    assert len(upkeeps) == 3
+    assert before.calls == ['start', 'stop']
+    assert ours._upkeep is not before
 
 
-def test_no_upkeep_if_it_is_not_wanted(
-    ours: driver.GlusterfsCloneShareDriver, conf: Any
+class Storage:
+    """Manila's private storage of a driver, in memory."""
+
+    def __init__(self) -> None:
+        self.details: dict[str, dict[str, str]] = {}
+
+    def update(self, entity: str, details: dict[str, str]) -> None:
+        self.details.setdefault(entity, {}).update(details)
+
+    def get(self, entity: str) -> dict[str, str]:
+        return dict(self.details.get(entity, {}))
+
+    def delete(self, entity: str, keys: list[str]) -> None:
+        for key in keys:
+            self.details.get(entity, {}).pop(key, None)
+
+
+VERBS: dict[str, Callable[[driver.GlusterfsCloneShareDriver], object]] = {
+    'create': lambda d: d.create_share(None, SHARE),
+    'clone': lambda d: d.create_share_from_snapshot(None, SHARE, SNAPSHOT),
+    'extend': lambda d: d.extend_share(SHARE, 7),
+    'delete': lambda d: d.delete_share(None, SHARE),
+    'disown': lambda d: d.unmanage(SHARE),
+}
+
+
+@pytest.mark.parametrize('how', ['succeeds', 'fails', 'is killed'])
+@pytest.mark.parametrize('verb', VERBS)
+def test_a_share_is_marked_as_long_as_a_verb_is_at_work_on_it(
+    ours: driver.GlusterfsCloneShareDriver,
+    stub: Backend,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    how: str,
 ) -> None:
-    cfg.CONF.set_override('glusterfs_clone_reconcile_interval', 0, group=GROUP)
-    ours.do_setup(None)
-    before = threading.enumerate()
-    ours.check_for_setup_error()
-    assert threading.enumerate() == before
+    stub.marks = work_marks.WorkMarks(Storage(), stub.locks)
+    seen: list[work_marks.Work | None] = []
+
+    class Killed(BaseException):
+        """The process is no more."""
+
+    def fail() -> None:
+        seen.append(stub.marks.find(ID))
+        if how == 'fails':
+            raise REFUSAL
+        if how == 'is killed':
+            raise Killed
+
+    monkeypatch.setattr(stub, 'fail', fail)
+    if how == 'succeeds':
+        VERBS[verb](ours)
+    else:
+        with pytest.raises((exception.ManilaException, Killed)):
+            VERBS[verb](ours)
+    (during,) = seen
+    kind = {'clone': 'create', 'disown': 'unmanage'}.get(verb, verb)
+    size = 7 if verb == 'extend' else None
+    assert during == work_marks.Work(kind, size)
+    after = stub.marks.find(ID)
+    assert after == (during if how == 'is killed' else None)
 
 
-def test_what_was_interrupted_is_looked_for_until_it_could_be(
-    ours: driver.GlusterfsCloneShareDriver, monkeypatch: pytest.MonkeyPatch
+def test_a_deletion_begins_when_its_rules_are_taken_away(
+    ours: driver.GlusterfsCloneShareDriver, stub: Backend
 ) -> None:
-    ours._settled = False
-    answers = [False, True]
-    monkeypatch.setattr(interrupted, 'settle', lambda *args: answers.pop(0))
-    for _ in range(3):
-        ours.do_setup(None)
-    assert answers == []
+    stub.marks = work_marks.WorkMarks(Storage(), stub.locks)
+    ours.update_access(None, {**SHARE, 'status': 'available'}, [], [], [])
+    assert stub.marks.find(ID) is None
+    ours.update_access(None, {**SHARE, 'status': 'deleting'}, [], [], [])
+    assert stub.marks.find(ID) == work_marks.Work('delete')
+    ours.delete_share(None, SHARE)
+    assert stub.marks.find(ID) is None

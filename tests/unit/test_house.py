@@ -42,7 +42,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         'gluster thin_pools',
         'nodes locks saga',
         'cluster',
-        'addresses peers',
+        'addresses peers work_marks',
         'volume_options',
         'access.eviction',
         'bricks pools exports access access.native',
@@ -50,9 +50,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         'checks repair sources volumes records survey',
         'shares',
         'snapshots clone reconcile',
-        'backend interrupted orphans adoption',
-        'access_audit',
-        'upkeep statistics',
+        'backend orphans adoption',
+        'access_audit statuses statistics manila_errors manila_values',
+        'interrupted',
+        'upkeep',
         'driver',
         'cmd cmd.main',
     )
@@ -72,7 +73,16 @@ RESERVED: dict[str, frozenset[str]] = {
     'json': frozenset({'lvm', 'mounts'}),
     'subprocess': frozenset(),
     'oslo_concurrency': frozenset({'locks'}),
-    'manila': frozenset({'coordinator', 'driver', 'interrupted', 'records'}),
+    'manila': frozenset(
+        {
+            'coordinator',
+            'driver',
+            'interrupted',
+            'manila_errors',
+            'manila_values',
+            'records',
+        }
+    ),
     'sqlalchemy': frozenset({'records'}),
 }
 

@@ -357,7 +357,8 @@ def test_lvm_strikes_out_what_it_had_to_tell_a_pool(
     assert made.startswith('lvcreate -qq --yes --virtualsize 4m')
     assert made.endswith(' --addtag manila.told gvg')
     assert '--thinpool pool ' in made
-    assert removed == 'lvremove -qq --yes @manila.told'
+    name = made.partition('--name ')[2].split()[0]
+    assert removed == f'lvremove -qq --yes gvg/{name}'
     assert dead == 'lvremove --yes gvg/c2a819_1'
 
 
@@ -365,7 +366,7 @@ def test_what_was_made_for_that_does_not_stay(boot: Boot) -> None:
     boot.report(f'gvg/a {tags("/srv/a")}', 'gvg/manila-told-7 manila.told')
     assert boot.run().returncode == 0
     assert boot.calls('lvcreate', 'lvremove') == [
-        'lvremove -qq --yes @manila.told'
+        'lvremove -qq --yes gvg/manila-told-7'
     ]
 
 
@@ -523,3 +524,66 @@ def test_no_directory_stays_where_nothing_could_be_mounted(
     boot.dead(str(target))
     assert 'cannot be mounted' in boot.run().stderr
     assert not target.exists()
+
+
+# -- what an operator did
+
+
+HEX = 'f9e08d0bd1ad4e48bd73821177473a76'
+
+
+@pytest.fixture
+def restored(boot: Boot) -> Boot:
+    """A node with the brick of a share that a snapshot was restored into."""
+    bricks = boot.glusterd / 'vols' / 'manila-v' / 'bricks'
+    bricks.mkdir(parents=True)
+    (bricks.parent / 'info').write_text(
+        'status=2\nvolume-id=258d-8d\nrestored_from_snap=b16416ae\n'
+        'snap_plugin=LVM\n'
+    )
+    for number, uuid in ((1, 'other'), (2, 'me'), (3, 'third')):
+        path = f'/run/gluster/snaps/{HEX}/brick{number}/brick'
+        (bricks / f'gl{number}:-run-brick').write_text(
+            f'uuid={uuid}\npath={path}\nreal_path={path}\n'
+            f'origin_path=/srv/gone/brick\n'
+        )
+    return boot
+
+
+def test_a_restored_snapshot_is_mounted_as_the_brick_that_it_is(
+    restored: Boot,
+) -> None:
+    """glusterd 11 mounts it only where the brick before it is mounted."""
+    other = HEX.replace('f', 'a')
+    restored.report(
+        f'gvg/{HEX}_1 manila.snapshot=s1', f'gvg/{other}_1 manila.snapshot=s2'
+    )
+    done = restored.run()
+    assert done.returncode == 0, done.stderr
+    assert restored.calls('mount') == [
+        f'mount -t xfs -o nouuid,noatime /dev/gvg/{HEX}_1 '
+        f'/run/gluster/snaps/{HEX}/brick2'
+    ]
+    assert not restored.calls('lvremove')
+
+
+def test_no_lv_is_removed_for_a_tag_alone(restored: Boot) -> None:
+    restored.report(
+        f'gvg/{HEX}_1 manila.told', 'gvg/a manila.told', 'gvg/b manila.told'
+    )
+    assert restored.run().returncode == 0
+    assert not restored.calls('lvremove')
+
+
+def test_the_dead_lv_of_a_clone_stays_where_another_volume_has_it(
+    boot: Boot, halved: pathlib.Path
+) -> None:
+    boot.report(f'gvg/a {tags("/srv/a")}', ORIGIN, 'gvg/c2a819_1 ')
+    boot.lost('gvg/c2a819_1')
+    bricks = boot.glusterd / 'vols' / 'manila-z' / 'bricks'
+    bricks.mkdir(parents=True)
+    (bricks / 'gl2:-run').write_text(
+        'uuid=me\npath=/run/gluster/snaps/c2a819/brick2/brick\n'
+    )
+    boot.run()
+    assert not boot.calls('lvremove')

@@ -172,6 +172,15 @@ class Mounts:
                     result.stderr,
                 )
 
+    def remove_empty_directories(self, *paths: str) -> None:
+        """Remove those directories that exist and are empty."""
+        self._node.run(
+            ['rmdir', '--ignore-fail-on-non-empty', *paths],
+            timeout=TIMEOUT,
+            # Status 1: one does not exist.
+            accept=(0, 1),
+        )
+
     def volume_id(self, brick: str) -> str | None:
         """Give the volume id, in hex, that a brick is marked with.
 

@@ -35,6 +35,7 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import layouts
+from manila_glusterfs_clone import litter
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import ownership
@@ -291,11 +292,14 @@ class Shares:
                 share_id,
                 user,
             )
-        # Its mount point may be there all the same.
-        self._cluster.everywhere(
-            lambda node: bricks.remove_mount_point(node, target),
-            [node for node in self._cluster.nodes if not found[node.name]],
-        )
+
+        def clean(node: cluster.Node) -> None:
+            if not found[node.name]:
+                # Its mount point may be there all the same.
+                bricks.remove_mount_point(node, target)
+            litter.remove_of_volume(node, name)
+
+        self._cluster.everywhere(clean)
 
     def _forget(self, line: gluster.Gluster, name: str) -> None:
         peers.await_started(self._cluster)

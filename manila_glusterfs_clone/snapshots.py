@@ -24,7 +24,9 @@ from manila_glusterfs_clone import bricks
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
+from manila_glusterfs_clone import litter
 from manila_glusterfs_clone import locks
+from manila_glusterfs_clone import lvm
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import ownership
 from manila_glusterfs_clone import peers
@@ -241,8 +243,16 @@ class Snapshots:
 
         # All of them first: one that still has it gives it to the others.
         self._cluster.everywhere(require_forgotten)
-        _, kept = ownership.reclaim(
-            self._cluster, lambda node, lv: tag in lv.tags, pools_of
+        hex_ids = {snapshot.hex_id} if snapshot is not None else set()
+
+        def is_marked(node: cluster.Node, lv: lvm.LogicalVolume) -> bool:
+            if tag in lv.tags and (hex_id := bricks.volume_hex_of(lv.name)):
+                hex_ids.add(hex_id)
+            return tag in lv.tags
+
+        _, kept = ownership.reclaim(self._cluster, is_marked, pools_of)
+        self._cluster.everywhere(
+            lambda node: litter.remove_of_snapshot(node, name, hex_ids)
         )
         for user in sorted({user.name for user in kept}):
             LOG.warning(

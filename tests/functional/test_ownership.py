@@ -108,3 +108,16 @@ def test_a_brick_stays_that_was_tagged_as_of_another_share(
     cloud.delete(deleted)
     test_clone.bricks_are_online(lab, share)
     assert test_clone.look(lab, cloud, share) == wanted
+
+
+def test_nothing_is_left_on_nodes_without_a_brick(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    """All nodes are looked at when all is deleted."""
+    share = cloud.create(1, layout='single')
+    cloud.snapshot(share)
+    clone = cloud.clone(cloud.snapshot(share))
+    cloud.clean()
+    for node in lab.nodes:
+        for thing in (share, clone):
+            node.succeed(f'! find /run /var/lib/glusterd | grep {thing.id}')

@@ -27,6 +27,8 @@ GLUSTERD = Path('/var/lib/glusterd')
 #: Roots of brick directories: of created shares, and of gluster's snapshots.
 BRICKS = Path('/srv/manila-glusterfs-clone')
 SNAPS = Path('/run/gluster/snaps')
+#: Where glusterd keeps the files of the processes of each volume.
+PROCESSES = (Path('/run/gluster/vols'), Path('/run/gluster/shd'))
 #: Where anyone may leave a file, and how deep to look for it there.
 SCRATCH = {
     '/tmp': 2,
@@ -37,6 +39,7 @@ SCRATCH = {
     '/run/lock': 2,
     '/run/gluster': 1,
     '/var/lib/glusterd': 1,
+    '/var/lib/glusterd/ss_brick': 1,
     '/var/lib/glusterd/vols': 1,
     '/var/lib/glusterd/snaps': 1,
 }
@@ -153,8 +156,10 @@ def mounts() -> dict[str, str]:
 
 
 def directories() -> list[str]:
-    """Directories for bricks; not what is in the bricks."""
+    """Directories for bricks and processes; not what is in the bricks."""
     found = [str(path) for path in BRICKS.glob('*') if path.is_dir()]
+    for root in PROCESSES:
+        found += [str(path) for path in root.glob('*')]
     for path in SNAPS.glob('*'):
         found.append(str(path))
         found += [str(below) for below in path.glob('*') if below.is_dir()]

@@ -35,8 +35,12 @@ Census = Mapping[str, Any]
 
 CENSUS = Path(__file__).with_name('census.py')
 
-#: Gluster's own litter, left by each volume there ever was, and what comes
-#: and goes by itself.
+#: Gluster's own litter, and what comes and goes by itself. Of each process
+#: there ever was glusterd leaves a socket, which is harmless: it is below
+#: ``/run``, and its name tells nothing. What glusterd leaves under the names
+#: of volumes and snapshots is no litter, on nodes without a brick neither;
+#: only of a snapshot that was restored by hand nothing tells the name of its
+#: directory in ``/run/gluster/snaps``.
 _LITTER = re.compile(
     r'/run/gluster/[0-9a-f]+\.socket$|/run/gluster/changelog-'
     r'|/run/(gluster|lock|lvm|udev|systemd|log|user|credentials)$'

@@ -156,7 +156,13 @@ def _node(
     )
     if len(mounted) != len(mounts):
         yield f'{node.name}: something is mounted twice'
-    kept = {BRICK_ROOT, states.SNAPS}
+    for share in shares:
+        directories |= {f'{root}/{share.volume}' for root in states.RUN}
+    directories |= pool.state.litter
+    for snapshot in pool.state.snapshots.values():
+        above = f'{states.SNAPS}/{snapshot.name}'
+        directories |= {above, f'{above}/{snapshot.volume.hex}'}
+    kept = {BRICK_ROOT, states.SNAPS, *states.RUN}
     there = ours('directory', node.files.directories)
     for path in sorted(there - directories - kept):
         if path.startswith(tuple(f'{root}/' for root in kept)):

@@ -87,6 +87,9 @@ class Snapshots:
         yield 1.0
         first = self._state.nodes[asked]
         self._state.snapshots[name] = snapshot
+        for there in self._state.nodes.values():
+            if there.serves:
+                there.files.make(f'{states.SNAPS}/{name}/{taken.hex}')
         for node, index, brick in self._state.on_nodes(first, volume):
             if node is not first:
                 yield 2.0
@@ -228,6 +231,8 @@ class Snapshots:
         volume.bricks = snapshot.volume.bricks
         volume.options = dict(snapshot.volume.options)
         volume.is_clone = True
+        above = f'{states.SNAPS}/{snapshot.name}'
+        self._state.litter |= {above, f'{above}/{snapshot.volume.hex}'}
         del self._state.snapshots[snapshot.name]
         return answers.snapshot_restored(volume, snapshot)
 
@@ -248,6 +253,10 @@ class Snapshots:
                 node.lvm.drop(brick.lv)
             if self._state.release == '10.3':
                 self._state.drop_snap_directories(node, snapshot.volume)
+            # They stay on nodes without a brick.
+            above = f'{states.SNAPS}/{snapshot.name}'
+            node.files.remove(f'{above}/{snapshot.volume.hex}')
+            node.files.remove(above)
         del self._state.snapshots[snapshot.name]
         return answers.document(
             answers.tag(

@@ -29,6 +29,8 @@ from tests.model import node as nodes
 Options = dict[str, str]
 
 SNAPS = '/run/gluster/snaps'
+#: Where glusterd keeps the files of the processes of volumes.
+RUN = ('/run/gluster/vols', '/run/gluster/shd')
 MAX_SNAPSHOTS = 256
 #: Seconds after which glusterd takes a lock away.
 LOCK_TIMER = 180.0
@@ -185,6 +187,9 @@ class State:
         #: Volumes of shares that were started before they were closed.
         self.opened_early: list[str] = []
         self.auto_delete = 'disable'
+        #: Directories that glusterd leaves of snapshots that were restored;
+        #: nothing tells their names then.
+        self.litter: set[str] = set()
         #: How many snapshots a volume may have: any, and by its name.
         self.snapshot_limit = MAX_SNAPSHOTS
         self.snapshot_limits: dict[str, int] = {}

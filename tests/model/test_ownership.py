@@ -395,3 +395,36 @@ def test_what_is_mounted_in_place_of_a_brick_is_not_adopted(
     node.files.detach(target)
     assert care.run() == 1
     assert node.lvm.lvs[f'manila-{share}'].tags == tags
+
+
+# -- what glusterd leaves
+
+
+@pytest.mark.parametrize('layout', ['single', 'replica-3'])
+def test_nothing_is_left_on_nodes_without_a_brick(
+    release: str, ids: Iterator[str], layout: str
+) -> None:
+    pool = pools.Pool(4, release)
+    with service.in_time_of(pool):
+        manila = service.Service(link.Process(pool), layout=layout)
+        share, cloned, snapshot, clone = (next(ids) for _ in range(4))
+        manila.create(share)
+        manila.snapshot(snapshot, share)
+        manila.snapshot(cloned, share)
+        manila.clone(clone, cloned)
+        manila.check()
+        without = [
+            node
+            for node in pool.nodes.values()
+            if not pool.state.volumes[f'manila-{share}'].brick_on(node.name)
+        ]
+        assert without
+        manila.delete_snapshot(snapshot)
+        manila.delete_snapshot(cloned)
+        manila.delete(share)
+        manila.delete(clone)
+        manila.check()
+        for node in without:
+            assert not any(
+                'manila-' in path for path in node.files.directories
+            )

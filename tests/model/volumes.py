@@ -144,6 +144,11 @@ class Volumes:
         first = self._state.nodes[asked]
         volume.status = 'Started'
         volume.daemon_file = True
+        # They stay when it is deleted.
+        for node in self._state.nodes.values():
+            if node.serves:
+                for root in states.RUN:
+                    node.files.make(f'{root}/{volume.name}')
         self._state.note_opening(volume)
         for node, _, brick in self._state.on_nodes(first, volume):
             if node is not first:

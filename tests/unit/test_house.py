@@ -46,7 +46,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         'volume_options',
         'access.eviction',
         'bricks pools exports access access.native',
-        'ownership',
+        'ownership litter',
         'checks repair sources volumes records survey',
         'shares',
         'snapshots clone reconcile',

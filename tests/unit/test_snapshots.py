@@ -46,6 +46,9 @@ RMDIR = (
     '/run/gluster/snaps/5eed/brick1',
     '/run/gluster/snaps/5eed',
 )
+#: What glusterd leaves on each node.
+LITTER = ('rmdir', '--ignore-fail-on-non-empty')
+_ABOVE = f'/run/gluster/snaps/{names.snapshot(SNAPSHOT)}'
 
 
 def info(status: str) -> str:
@@ -64,6 +67,8 @@ def node() -> fakes.Node:
         .gluster('pool list', test_cluster.peers(1))
         .answer(test_bricks.LVS, fakes.Answer('{"report": [{"lv": []}]}'))
         .answer(test_bricks.FINDMNT, fakes.Answer(status=1))
+        .answer((*LITTER, _ABOVE), fakes.Answer(status=1))
+        .answer((*LITTER, f'{_ABOVE}/5eed', _ABOVE), fakes.Answer())
     )
 
 

@@ -98,8 +98,25 @@ class Pool:
             node = self.nodes[name]
             if not node.up:
                 node.power_on()
+                if node.boot_unit:
+                    self._mount_restored(node)
                 self.glusterd.start(node)
         self.time.advance(30.0)
+
+    def _mount_restored(self, node: nodes.Node) -> None:
+        """Mount restored snapshots, as the boot script does."""
+        for volume in self.state.volumes.values():
+            brick = volume.brick_on(node.name)
+            lv = node.lvm.lvs.get(brick.lv) if brick else None
+            if (
+                brick is not None
+                and lv is not None
+                and 'manila.brick' not in lv.tags
+                and any(tag.startswith('manila.snapshot=') for tag in lv.tags)
+                and not node.files.is_mount_point(brick.mount)
+            ):
+                node.files.make(brick.mount)
+                node.files.attach(node.lvm.device(lv.name), brick.mount)
 
     def kill_glusterd(self, name: str | None = None) -> None:
         """Kill glusterd on a node, or the one that takes what changes it."""

@@ -221,8 +221,12 @@ class Service:
         self.gluster('snapshot', 'restore', f'manila-snap-{snapshot}')
         self.gluster('volume', 'start', share.volume)
         self.pool.time.advance(5.0)
+        # By and by the kernel writes back what nobody has synced.
+        for node in self.pool.nodes.values():
+            node.files.sync_all()
         share.size, share.data = size, data
         share.allow = volume.options['auth.allow']
+        share.kept.clear()
 
     def allow(self, share: str, *addresses: str) -> dict[str, str]:
         """Let exactly these addresses mount; all of them do."""

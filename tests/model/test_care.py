@@ -113,6 +113,9 @@ def test_snapshot_of_a_share_group_that_was_deleted(
             )
         )
     warden.run()
+    assert len(cloud.pool.own_snapshots()) == 1
+    cloud.pool.time.advance(test_upkeep.GRACE)
+    warden.run()
     assert not cloud.pool.own_snapshots()
 
 

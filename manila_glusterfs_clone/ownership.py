@@ -256,6 +256,21 @@ def reclaim(
     return found, frozenset(kept)
 
 
+def warn_of_kept(what: str, kept: Iterable[User]) -> None:
+    """Log that logical volumes of something deleted stay, and why.
+
+    :param what: such as ``Snapshot NAME``.
+    """
+    for user in sorted({user.name for user in kept}):
+        LOG.warning(
+            '%s: %s uses its logical volumes, as a snapshot was restored by '
+            'hand or tags were changed; they stay, and get the tags of their '
+            'user (nothing to do)',
+            what,
+            user,
+        )
+
+
 def adopt(
     node: cluster.Node,
     share_id: str,

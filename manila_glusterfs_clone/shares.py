@@ -285,13 +285,7 @@ class Shares:
         found, kept = ownership.reclaim(
             self._cluster, lambda node, lv: tag in lv.tags, pools_of
         )
-        for user in sorted({user.name for user in kept}):
-            LOG.warning(
-                'Share %s: %s uses logical volumes with its tag, which was '
-                'changed by hand; they stay, and get the tags of that',
-                share_id,
-                user,
-            )
+        ownership.warn_of_kept(f'Share {share_id}', kept)
 
         def clean(node: cluster.Node) -> None:
             if not found[node.name]:

@@ -254,14 +254,7 @@ class Snapshots:
         self._cluster.everywhere(
             lambda node: litter.remove_of_snapshot(node, name, hex_ids)
         )
-        for user in sorted({user.name for user in kept}):
-            LOG.warning(
-                'Snapshot %s: %s uses its logical volumes, as it was restored '
-                'by hand or tags were changed; they stay, and only the mark '
-                'of the snapshot is removed',
-                name,
-                user,
-            )
+        ownership.warn_of_kept(f'Snapshot {name}', kept)
 
     def disown(self, snapshot_id: str) -> None:
         """Leave a snapshot to whoever manages it from now on, as it is.

@@ -35,7 +35,7 @@ def maintain(cloud: cloud_module.Cloud) -> None:
         for share in cloud.shares
     }
     adoption.Adoption(ours.cluster, ours.locks, remembered).run(
-        survey.take(ours.cluster, ours.settings.backend), shares
+        survey.take(ours.cluster, ours.settings.mark), shares
     )
 
 
@@ -120,4 +120,6 @@ def test_nothing_is_left_on_nodes_without_a_brick(
     cloud.clean()
     for node in lab.nodes:
         for thing in (share, clone):
-            node.succeed(f'! find /run /var/lib/glusterd | grep {thing.id}')
+            node.succeed(
+                f'! find /run/gluster /var/lib/glusterd | grep {thing.id}'
+            )

@@ -138,7 +138,7 @@ class Operators(test_machine.Lives):
         backend, remembered = self.manila.backend, memory.Memory()
         remembered.begin()
         adoption.Adoption(backend.cluster, backend.locks, remembered).run(
-            survey.take(backend.cluster, backend.settings.backend),
+            survey.take(backend.cluster, backend.settings.mark),
             {
                 share: records.Row(share, 'host', 'available', None, share)
                 for share in self.manila.shares

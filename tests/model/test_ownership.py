@@ -205,7 +205,7 @@ class Care:
         backend = self._manila.backend
         self._memory.begin()
         self._adoption.run(
-            survey.take(backend.cluster, backend.settings.backend),
+            survey.take(backend.cluster, backend.settings.mark),
             {
                 share: records.Row(share, 'host', 'available', None, share)
                 for share in self._manila.shares

@@ -30,6 +30,7 @@ from manila.share import driver as share_driver
 from manila.share import share_types
 from oslo_log import log
 
+from manila_glusterfs_clone.access import native
 from manila_glusterfs_clone import driver as driver_module
 from manila_glusterfs_clone import interrupted
 from manila_glusterfs_clone import records
@@ -120,11 +121,28 @@ def open_driver(path: str, backend: str, **changes: Any) -> Any:
 # The types of shares are rows of Manila's database; here a share carries
 # its extra specs itself.
 share_types.get_extra_specs_from_share = lambda share: share['extra_specs']
-# And there is no such database to look for interrupted work.
+# What the driver reads of that database stands in the accounts.
 interrupted.Interrupted.settle = (  # type: ignore[method-assign]
     lambda *args, **kwargs: None
 )
-records.shares = records.snapshots = lambda host: {}
+records.shares = lambda host: {
+    share_id: records.Row(share_id, host, 'available', None, share_id)
+    for share_id in _account(host).shares
+}
+records.snapshots = lambda host: {}
+records.rules = lambda host, share_id=None: {
+    each: native.Rules(active=_account(host).wanted(each))
+    for each in _account(host).shares
+    if share_id in (None, each)
+}
+records.shares_with_waiting_rules = lambda host: frozenset()
+
+#: The last share manager of each back end.
+_accounts: dict[str, 'Cloud'] = {}
+
+
+def _account(host: str) -> 'Cloud':
+    return _accounts[host.partition('@')[2]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +192,7 @@ class Cloud:
         self.rules: dict[str, dict[str, dict[str, str]]] = {}
         self._guard = threading.Lock()
         self._numbers = itertools.count()
+        _accounts[backend] = self
 
     # -- what Manila hands to a driver
 
@@ -291,6 +310,11 @@ class Cloud:
             added.append(rule)
         states = self._update(share, added, [])
         return {who: states[rules[who]['access_id']] for who in wanted}
+
+    def wanted(self, share_id: str) -> tuple[native.Rule, ...]:
+        """Give the rules of a share, as the driver reads them."""
+        rules = self.rules.get(share_id, {}).values()
+        return tuple(native.Rule(**rule) for rule in rules)
 
     def deny(self, share: Share, *unwanted: str) -> None:
         """Take rules away."""

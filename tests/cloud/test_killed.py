@@ -246,13 +246,16 @@ def _expect_rules(lab: lab_module.Lab, scene: Scene, verb: str) -> None:
     assert first.can_mount(*place) == (verb == 'allow')
 
 
-def test_control(plane: manila_module.Manila) -> None:
-    """A state of transition does let its user do nothing."""
+def test_a_request_in_the_queue_is_left_alone_by_a_restart(
+    plane: manila_module.Manila,
+) -> None:
+    """No service was at work on it; its user can do nothing meanwhile."""
     project = Project(plane, backends.IP)
-    share = project.share('stuck', 1)
+    share = project.share('queued', 1)
     plane.admin.run('share', 'set', share, '--status', 'creating')
     with pytest.raises(CommandFailed):
         project.delete(share)
     plane.service().restart()
-    assert _listed(project)[share] == 'error'
+    assert _listed(project)[share] == 'creating'
+    plane.admin.run('share', 'set', share, '--status', 'available')
     project.delete(share)

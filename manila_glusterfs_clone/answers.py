@@ -98,6 +98,22 @@ class BrickStatus:
     clients: frozenset[str]
 
 
+@dataclasses.dataclass(frozen=True)
+class HealState:
+    """What is still to be healed, as ``volume heal … info summary`` has it."""
+
+    #: How many entries, on all bricks together.
+    entries: int
+    #: How many of them are in split-brain.
+    split_brain: int
+    #: Bricks that did not answer, each as ``host:/path (state)``.
+    silent: tuple[str, ...]
+
+    @property
+    def is_healed(self) -> bool:
+        return not self.entries and not self.silent
+
+
 def text(element: ElementTree.Element | None, path: str) -> str:
     return (element.findtext(path) or '') if element is not None else ''
 
@@ -169,3 +185,23 @@ def snapshot_config(root: ElementTree.Element, volume: str) -> SnapshotConfig:
         hard_limit=int(limit or MOST_SNAPSHOTS),
         auto_delete=text(config, 'systemConfig/autoDelete') == 'enable',
     )
+
+
+def heal_state(root: ElementTree.Element) -> HealState:
+    """Read the answer to ``volume heal … info summary``.
+
+    A brick that is down has a state, such as "Transport endpoint is not
+    connected", and no counts, or a dash for each.
+    """
+    entries = split_brain = 0
+    silent = []
+    for brick in root.iterfind('healInfo/bricks/brick'):
+        count = text(brick, 'totalNumberOfEntries')
+        if count.isdecimal():
+            entries += int(count)
+            split = text(brick, 'numberOfEntriesInSplitBrain')
+            split_brain += int(split) if split.isdecimal() else 0
+        else:
+            state = text(brick, 'status') or 'no state'
+            silent.append(f'{text(brick, "name")} ({state})')
+    return HealState(entries, split_brain, tuple(silent))

@@ -34,8 +34,6 @@ LOG = log.getLogger(__name__)
 
 T = TypeVar('T')
 
-#: Seconds for which a node that failed as the writer is passed over.
-_REST = 30.0
 #: How often glusterd may begin something and give up.
 _COMMITS = 3
 #: Seconds between two tries, at first and at most; jitter halves them.
@@ -44,6 +42,7 @@ _PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
 Node = nodes.Node
 Member = nodes.Member
+Patience = nodes.Patience
 
 
 class Cluster:
@@ -60,7 +59,7 @@ class Cluster:
         self.settle_timeout = settle_timeout
         self._guard = threading.Lock()
         self._members: dict[str, Member] = {}
-        self._resting: dict[str, float] = {}
+        self._patience = Patience()
 
     # -- who is who
 
@@ -133,37 +132,43 @@ class Cluster:
             f'nodes'
         )
 
-    def writer(self, among: Collection[Node] = ()) -> Node:
+    def writer(
+        self, among: Collection[Node] = (), avoid: Collection[Node] = ()
+    ) -> Node:
         """Return the first node whose glusterd answers.
 
+        This alone decides who is passed over. A glusterd that answers is the
+        writer also after a command of its own has failed, or took too long.
+
         :param among: these nodes only, in the configured order.
+        :param avoid: nodes to take only if no other one answers.
         :raises errors.SeveralFailed: none does.
         """
         failures: dict[str, Exception] = {}
-        now = time.monotonic()
-        with self._guard:
-            rested = [
-                node
-                for node in self.nodes
-                if self._resting.get(node.name, 0) <= now
-            ]
         chosen = [n for n in self.nodes if not among or n in among]
         # One that rests is asked last instead of never.
-        for node in sorted(chosen, key=lambda node: node not in rested):
+        now = time.monotonic()
+        for node in sorted(
+            chosen,
+            key=lambda n: (n in avoid, self._patience.is_resting(n, now)),
+        ):
             try:
-                self.require_majority(node)
+                self.require_majority(node, self._patience.seconds(node))
             except errors.Busy:
                 raise  # it is well, and we are asking too much at once
             except errors.Error as error:
                 failures[node.name] = error
-                self._rest(node)
+                self._patience.lose(node, time.monotonic())
             else:
+                self._patience.restore(node)
                 return node
         if not failures:
             raise errors.NotPossible('no nodes are configured')
         raise errors.SeveralFailed(failures)
 
-    def require_majority(self, node: Node) -> None:
+    def require_majority(
+        self, node: Node, timeout: float = gluster.READ_TIMEOUT
+    ) -> None:
         """Make sure that glusterd runs on a node and sees most of its peers.
 
         One that is cut off from most would take a change for done that most
@@ -174,7 +179,7 @@ class Cluster:
         """
         with self._guard:
             known = {member.uuid for member in self._members.values()}
-        peers = node.gluster.peers()
+        peers = node.gluster.peers(timeout)
         lost = known - {peer.uuid for peer in peers}
         if known and 2 * len(lost) >= len(known):
             raise errors.CutOff(node.name, len(lost), len(known))
@@ -182,23 +187,21 @@ class Cluster:
         if len(peers) > 2 and 2 * connected <= len(peers):
             raise errors.CutOff(node.name, len(peers) - connected, len(peers))
 
-    def _rest(self, node: Node) -> None:
-        with self._guard:
-            self._resting[node.name] = time.monotonic() + _REST
-
     # -- what is done
 
     def read(self, question: Callable[[gluster.Gluster], T]) -> T:
         """Ask glusterd on the writer, or on the next one if it fails."""
         failure: errors.Error | None = None
+        failed: list[Node] = []
         # Twice at least: a link that was idle for long may be lost.
         for _ in range(max(2, len(self.nodes))):
-            node = self.writer()
+            node = self.writer(avoid=failed)
             try:
                 return question(node.gluster)
             except (errors.Unreachable, errors.Unknown) as error:
                 failure = error
-                self._rest(node)
+                failed.append(node)
+                self._patience.doubt(node, error)
         raise failure or errors.SeveralFailed({})
 
     def change(
@@ -225,12 +228,13 @@ class Cluster:
         deadline = time.monotonic() + self.settle_timeout
         pause = _PAUSE
         doubt: errors.Unknown | None = None
+        failed: list[Node] = []
         gave_up = 0
         while True:
             failure: errors.Error
             node: Node | None = None
             try:
-                node = self.writer(among)
+                node = self.writer(among, failed)
                 if doubt and is_done(node.gluster):
                     return
                 action(node.gluster)
@@ -251,7 +255,9 @@ class Cluster:
             if node is not None and not isinstance(
                 failure, (errors.Busy, errors.CommitFailed)
             ):
-                self._rest(node)
+                # The next try goes elsewhere.
+                failed.append(node)
+                self._patience.doubt(node, failure)
             if gave_up == _COMMITS or time.monotonic() >= deadline:
                 # That it is refused now says nothing of the first time.
                 raise self._with_silent(doubt or failure)

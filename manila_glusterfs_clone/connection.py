@@ -49,7 +49,9 @@ class Commands(typing.Protocol):
     ) -> remote.Result:
         """Run one command to its end; see :class:`remote.Remote`."""
 
-    def open(self, argv: Sequence[str]) -> remote.Conversation:
+    def open(
+        self, argv: Sequence[str], *, timeout: float = 15.0
+    ) -> remote.Conversation:
         """Start a process to talk with; see :class:`remote.Remote`."""
 
     def close(self) -> None:
@@ -100,10 +102,12 @@ class Connection:
                 as_root=as_root,
             )
 
-    def open(self, argv: Sequence[str]) -> remote.Conversation:
+    def open(
+        self, argv: Sequence[str], *, timeout: float = 15.0
+    ) -> remote.Conversation:
         """Start a process to talk with, or refuse to."""
         with self._remembering():
-            return self._node.open(argv)
+            return self._node.open(argv, timeout=timeout)
 
     def close(self) -> None:
         """Disconnect, and forget."""

@@ -59,8 +59,9 @@ _LONGEST_LINE = 1000  # bytes; CMDBUFSIZ of the CLI is 1024
 #: Seconds; the CLI itself gives up after 120.
 TIMEOUT = 135.0
 
-#: Consoles per node, for writes and for reads: these must not have to wait
-#: for slow writes. sshd allows ten sessions for a connection.
+#: Places per node for consoles and processes, for writes and for reads: these
+#: must not have to wait for slow writes. sshd allows ten sessions for a
+#: connection, and LVM and mounts need some, also while glusterd is busy.
 _WRITING, _READING = 3, 2
 
 _DOWN = 'Connection failed. Please check if gluster daemon is operational.'
@@ -85,6 +86,8 @@ _HALF_WAY = re.compile(
     r'^(Commit|Brick ops) failed on |^Post[- ][Vv]alidation failed '
     r'|^Failed to reconfigure barrier'
 )
+#: Stands where an answer in words has no document.
+_NO_XML = ElementTree.Element('none')
 _BUSY_ERRNO = 30802
 _EXISTS_ERRNOS = frozenset({30811, 30812})
 _MISSING_ERRNOS = frozenset({30806, 30807})
@@ -129,6 +132,8 @@ class Console:
         self._writing = threading.BoundedSemaphore(_WRITING)
         self._reading = threading.BoundedSemaphore(_READING)
         self._idle: list[remote.Conversation] = []
+        #: Places in use, by consoles and by processes of their own.
+        self._busy = 0
         self._guard = threading.Lock()
 
     def ask(
@@ -140,10 +145,10 @@ class Console:
     ) -> Answer:
         """Have one command carried out.
 
-        :param timeout: seconds.
+        :param timeout: seconds, for the wait for a free console, its start
+            and the answer together.
         :param read: whether it changes nothing, and so is soon answered.
-        :param own_process: whether it cannot be given to a process that
-            runs.
+        :param own_process: whether it cannot be given to a console.
         :raises errors.Busy, errors.AlreadyExists, errors.NotFound,
             errors.GlusterRefused: glusterd said no.
         :raises errors.Unreachable: glusterd does not run on this node, or
@@ -155,25 +160,38 @@ class Console:
                 raise ValueError(f'{word!r} is not one word')
         begun = time.monotonic()
         try:
+            until = begun + timeout
             if own_process or len(' '.join(words).encode()) > _LONGEST_LINE:
-                answer = self._in_a_process(words, timeout)
+                said = self._run(words, until)
+                answer = self._understand(words, said.stdout or said.stderr)
             else:
                 try:
-                    answer = self._in_a_console(words, timeout, read)
+                    answer = self._in_a_console(words, until, read)
                 except errors.LinkLost:
                     if not read:
                         raise
                     # The node may have been rebooted since it was asked
                     # last, and nobody told those who wait.
-                    answer = self._in_a_console(words, timeout, read)
+                    answer = self._in_a_console(words, until, read)
             return self._judge(words, answer)
         finally:
-            LOG.debug(
-                '%s: gluster %s: %.3f s',
-                self._node.name,
-                ' '.join(words),
-                time.monotonic() - begun,
-            )
+            took = time.monotonic() - begun
+            LOG.debug('%s: gluster %s: %.3f s', self.name, words, took)
+
+    def tell(self, *words: str, timeout: float = TIMEOUT) -> None:
+        """Have one command carried out that answers in words, never in XML.
+
+        :raises errors.GlusterRefused: glusterd said no.
+        :raises errors.Unknown: the command may have been carried out.
+        """
+        result = self._run(words, time.monotonic() + timeout)
+        said = (result.stdout + result.stderr).strip()
+        if _TIMED_OUT in said:
+            raise errors.TimedOut(self.name, ('gluster', *words), 120)
+        if result.status:
+            # The last line has the reason, in the words that XML has it in.
+            reason = said.rpartition('\n')[2]
+            self._judge(words, Answer(0, reason, False, _NO_XML))
 
     def close(self) -> None:
         """End the processes that wait for commands."""
@@ -182,12 +200,12 @@ class Console:
         for conversation in idle:
             conversation.close()
 
-    def _in_a_process(
-        self, words: typing.Sequence[str], wait: float
-    ) -> Answer:
-        result = self._node.run(
-            [*_COMMAND, *words], timeout=wait, accept=(0, 1)
-        )
+    def _run(self, words: typing.Sequence[str], until: float) -> remote.Result:
+        with self._place(words, until, read=False) as left:
+            self._make_room()
+            result = self._node.run(
+                [*_COMMAND, *words], timeout=left, accept=(0, 1)
+            )
         said = result.stdout or result.stderr
         if _DOWN in said:
             # glusterd may have ended while it was at work: such a process
@@ -195,25 +213,19 @@ class Console:
             raise errors.LinkLost(
                 result.node, result.argv, 'glusterd does not run there', said
             )
-        return self._understand(words, said)
+        return result
 
     def _in_a_console(
-        self, words: typing.Sequence[str], wait: float, read: bool
+        self, words: typing.Sequence[str], until: float, read: bool
     ) -> Answer:
-        free = self._reading if read else self._writing
-        if not free.acquire(timeout=wait):
-            raise errors.Busy(
-                self._node.name,
-                ('gluster', *words),
-                0,
-                f'all gluster consoles there were in use for {wait:g} s',
-            )
-        try:
-            conversation = self._take()
+        with self._place(words, until, read) as left:
+            conversation = self._take(left)
             kept = False
             try:
                 raw = conversation.ask(
-                    ' '.join(words), until=_END, timeout=wait
+                    ' '.join(words),
+                    until=_END,
+                    timeout=self._left(words, until),
                 )
                 answer = self._understand(words, raw.decode(errors='replace'))
                 # Out of step, or not understood: the next answer might be
@@ -229,15 +241,55 @@ class Console:
                         self._idle.append(conversation)
                 else:
                     conversation.close()
-        finally:
-            free.release()
 
-    def _take(self) -> remote.Conversation:
+    @contextlib.contextmanager
+    def _place(
+        self, words: typing.Sequence[str], until: float, read: bool
+    ) -> typing.Iterator[float]:
+        """Wait for a place on the node; give the seconds that are left.
+
+        :raises errors.Occupied: none is free in time.
+        """
+        places = self._reading if read else self._writing
+        if not places.acquire(timeout=max(0.0, until - time.monotonic())):
+            raise errors.Occupied(self.name, ('gluster', *words))
+        try:
+            with self._guard:
+                self._busy += 1
+            yield self._left(words, until)
+        finally:
+            with self._guard:
+                self._busy -= 1
+            places.release()
+
+    def _left(self, words: typing.Sequence[str], until: float) -> float:
+        """Return the seconds that are left, enough to be answered.
+
+        :raises errors.Occupied: there are none.
+        """
+        left = until - time.monotonic()
+        if left <= 0:
+            raise errors.Occupied(self.name, ('gluster', *words))
+        return left
+
+    def _make_room(self) -> None:
+        """End an idle console where a process would be one too many.
+
+        The other tools of the node share the connection's sessions.
+        """
+        with self._guard:
+            if self._busy + len(self._idle) <= _WRITING + _READING:
+                return
+            spare = self._idle.pop() if self._idle else None
+        if spare is not None:
+            spare.close()
+
+    def _take(self, timeout: float) -> remote.Conversation:
         while True:
             with self._guard:
                 conversation = self._idle.pop() if self._idle else None
             if conversation is None:
-                return self._node.open(_COMMAND)
+                return self._node.open(_COMMAND, timeout=timeout)
             if conversation.alive:
                 return conversation
             conversation.close()

@@ -26,6 +26,7 @@ A remote action is *done*, *refused* or *unknown*, and the tree says which::
     │   │   └── InUse            somebody on the node holds it
     │   ├── GlusterRefused       glusterd said no (opRet, opErrno, opErrstr)
     │   │   ├── Busy             another transaction holds the lock
+    │   │   │   └── Occupied     we have too much under way on the node
     │   │   ├── AlreadyExists    the name is taken
     │   │   └── NotFound         no such volume or snapshot
     │   └── NotPossible          our own checks said no, before any command
@@ -92,7 +93,7 @@ class HostKeyRejected(Unreachable):
     def __str__(self) -> str:
         return (
             f'the host key of node {self.node} was rejected: {self.reason}; '
-            f'if the key is right, add it to the known_hosts file'
+            f'if it is right, add it to the known_hosts file'
         )
 
 
@@ -104,10 +105,8 @@ class CutOff(Unreachable):
         self.args = (node, missed, peers)
 
     def __str__(self) -> str:
-        return (
-            f'glusterd on node {self.node} is cut off from the cluster: '
-            f'{self.reason}'
-        )
+        where = f'glusterd on node {self.node}'
+        return f'{where} is cut off from the cluster: {self.reason}'
 
 
 class CommandFailed(Refused):
@@ -143,20 +142,13 @@ class BadFileSystem(CommandFailed):
 class InUse(CommandFailed):
     """A mount or LV that somebody on the node has open.
 
+    :param failed: what the tool said.
     :param path: of the mount point or device.
     """
 
-    def __init__(
-        self,
-        node: str,
-        argv: Sequence[str],
-        status: int,
-        stdout: str,
-        stderr: str,
-        path: str,
-    ) -> None:
-        super().__init__(node, argv, status, stdout, stderr)
-        self.args = (node, tuple(argv), status, stdout, stderr, path)
+    def __init__(self, failed: CommandFailed, path: str) -> None:
+        super().__init__(*failed.args)
+        self.args = (failed, path)
         self.path = path
 
     def __str__(self) -> str:
@@ -189,8 +181,7 @@ class Busy(GlusterRefused):
     """Another transaction holds the lock; the same may succeed later.
 
     glusterd gives a lock back after three minutes at the latest, but not
-    always where a node was lost in the midst of it (glusterfs issues 283
-    and 4603).
+    always where a node was lost meanwhile (glusterfs issues 283 and 4603).
     """
 
     def __str__(self) -> str:
@@ -200,6 +191,18 @@ class Busy(GlusterRefused):
             f'of the node that has the lock ("gluster pool list" names it): '
             f'restart glusterd on it'
         )
+
+
+class Occupied(Busy):
+    """All places that a node has for our commands were in use."""
+
+    def __init__(self, node: str, argv: Sequence[str] = ()) -> None:
+        super().__init__(node, argv, 0, 'all places were in use')
+        self.args = (node, tuple(argv))
+
+    def __str__(self) -> str:
+        what = shlex.join(self.argv) or 'a command'
+        return f'node {self.node}: too busy with ours to start {what!r}'
 
 
 class AlreadyExists(GlusterRefused):

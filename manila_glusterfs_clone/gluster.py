@@ -30,11 +30,13 @@ Volume = answers.Volume
 Snapshot = answers.Snapshot
 SnapshotConfig = answers.SnapshotConfig
 BrickStatus = answers.BrickStatus
+HealState = answers.HealState
 MOST_SNAPSHOTS = answers.MOST_SNAPSHOTS
 
 #: Seconds that a read may take. A read touches this node's glusterd only
-#: and takes milliseconds, unless glusterd is down or hangs.
-READ_TIMEOUT = 20.0
+#: and takes milliseconds, unless glusterd hangs, or is busy: half a minute of
+#: that is no reason to fail.
+READ_TIMEOUT = 60.0
 #: ``gluster volume heal … info`` asks every brick; the CLI gives it 600 s.
 HEAL_TIMEOUT = 615.0
 #: The state "Peer in Cluster".
@@ -54,9 +56,14 @@ class Gluster:
 
     # -- reads
 
-    def peers(self) -> tuple[Peer, ...]:
-        """Give all nodes of the trusted storage pool, this one included."""
-        answer = self._read('pool', 'list')
+    def peers(self, timeout: float = READ_TIMEOUT) -> tuple[Peer, ...]:
+        """Give all nodes of the trusted storage pool, this one included.
+
+        :param timeout: seconds.
+        """
+        answer = self._line.ask(
+            'pool', 'list', timeout=timeout, read=True
+        ).root
         return tuple(
             Peer(
                 uuid=answers.text(peer, 'uuid'),
@@ -154,29 +161,26 @@ class Gluster:
             if answers.text(node, 'path').startswith('/')
         )
 
-    def pending_heals(self, volume: str) -> int:
-        """Count the entries of a replicated volume that need healing.
+    def heal_state(
+        self, volume: str, timeout: float = HEAL_TIMEOUT
+    ) -> HealState:
+        """Return what of a replicated volume is still to be healed.
 
-        A clone forgets them, since the marks on the bricks bear the name of
-        the origin's clients, and then serves stale copies.
-
-        :raises errors.GlusterRefused: a brick does not answer.
+        :param timeout: seconds; every brick is asked.
         """
         words = ('volume', 'heal', volume, 'info', 'summary')
-        answer = self._line.ask(*words, timeout=HEAL_TIMEOUT, own_process=True)
-        counts = []
-        for brick in answer.root.iterfind('healInfo/bricks/brick'):
-            text = brick.findtext('totalNumberOfEntries') or ''
-            if not text.isdecimal():
-                raise errors.GlusterRefused(
-                    'the cluster',
-                    ('gluster', *words),
-                    0,
-                    f'brick {answers.text(brick, "name")}: '
-                    f'{brick.findtext("status") or "no state"}',
-                )
-            counts.append(int(text))
-        return sum(counts)
+        answer = self._line.ask(*words, timeout=timeout, own_process=True)
+        return answers.heal_state(answer.root)
+
+    def heal(self, volume: str, timeout: float) -> None:
+        """Have the self-heal daemons heal a started volume now.
+
+        Returns at once; :meth:`heal_state` tells how far they are.
+
+        :param timeout: seconds.
+        :raises errors.GlusterRefused: a brick is down, for one.
+        """
+        self._line.tell('volume', 'heal', volume, timeout=timeout)
 
     # -- writes
 

@@ -65,7 +65,8 @@ class Links:
         """Wait for a connection and a place on it, in order of arrival.
 
         :param until: monotonic time.
-        :raises Unreachable: no connection, or no place, by then.
+        :raises Unreachable: no connection by then.
+        :raises Occupied: no place by then.
         """
         ticket = object()
         attempt: _Attempt | None = None
@@ -78,7 +79,7 @@ class Links:
                         if link.users + self._queue.index(ticket) < CHANNELS:
                             link.users += 1
                             return link
-                        reason = f'busy with {CHANNELS} other commands'
+                        reason = ''
                     else:
                         if attempt is not None and attempt.error is not None:
                             error = attempt.error
@@ -89,6 +90,8 @@ class Links:
                         if attempt.step == login.TCP and end < until:
                             kind = errors.Down
                     left = end - time.monotonic()
+                    if left <= 0 and link is not None:
+                        raise errors.Occupied(self._address.host)
                     if left <= 0:
                         raise kind(self._address.host, reason)
                     self._changed.wait(left)

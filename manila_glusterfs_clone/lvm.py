@@ -221,14 +221,7 @@ class Lvm:
         except errors.CommandFailed as error:
             if (match := _IN_USE.search(error.stderr)) is None:
                 raise
-            raise errors.InUse(
-                error.node,
-                error.argv,
-                error.status,
-                error.stdout,
-                error.stderr,
-                f'/dev/{match[1]}',
-            ) from error
+            raise errors.InUse(error, f'/dev/{match[1]}') from error
 
     def _run(self, *argv: str) -> None:
         self._node.run(argv, timeout=TIMEOUT)

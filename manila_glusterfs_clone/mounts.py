@@ -125,14 +125,7 @@ class Mounts:
         except errors.CommandFailed as error:
             if 'target is busy' not in error.stderr:
                 raise
-            raise errors.InUse(
-                error.node,
-                error.argv,
-                error.status,
-                error.stdout,
-                error.stderr,
-                target,
-            ) from error
+            raise errors.InUse(error, target) from error
 
     def make_xfs(self, device: str) -> None:
         """Make an XFS on a device that has no file system.

@@ -13,12 +13,19 @@
 
 from collections.abc import Sequence
 import dataclasses
+import threading
 
 from manila_glusterfs_clone import connection
 from manila_glusterfs_clone import console
+from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import lvm
 from manila_glusterfs_clone import mounts
+
+#: Seconds for which a node that failed as the writer is passed over.
+REST = 30.0
+#: Seconds that glusterd has to answer where it did not, the last time.
+PROBATION = 5.0
 
 
 class Node:
@@ -48,3 +55,39 @@ class Member:
     uuid: str
     #: The name that the pool knows it by, and so that bricks are made with.
     host: str
+
+
+class Patience:
+    """Which glusterds did not answer, and how long they are waited for now."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        #: Until when each is passed over, by the name of the node.
+        self._until: dict[str, float] = {}
+
+    def is_resting(self, node: Node, now: float) -> bool:
+        """Return whether a node is passed over as the writer."""
+        with self._guard:
+            return self._until.get(node.name, now) > now
+
+    def seconds(self, node: Node) -> float:
+        """Return how long its glusterd is waited for: a hang costs once."""
+        with self._guard:
+            late = node.name in self._until
+        return PROBATION if late else gluster.READ_TIMEOUT
+
+    def lose(self, node: Node, now: float) -> None:
+        """Pass a node over for a while."""
+        with self._guard:
+            self._until[node.name] = now + REST
+
+    def doubt(self, node: Node, error: errors.Error) -> None:
+        """Give a node little time the next time, if it was late now."""
+        if isinstance(error, errors.TimedOut):
+            with self._guard:
+                self._until.setdefault(node.name, 0.0)
+
+    def restore(self, node: Node) -> None:
+        """Note that glusterd on a node answers."""
+        with self._guard:
+            self._until.pop(node.name, None)

@@ -154,7 +154,7 @@ def _age(node: cluster.Node) -> int | None:
     """
     result = node.remote.run(
         ['ps', '-C', 'glusterd', '-o', 'etimes='],
-        timeout=20.0,
+        timeout=60.0,
         accept=(0, 1),
         as_root=False,
     )

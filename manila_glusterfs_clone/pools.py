@@ -34,7 +34,7 @@ obstacle = thin_pools.obstacle
 
 #: Seconds that a node has to tell its capacity: all that Manila looks after
 #: from time to time waits for it.
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -70,7 +70,8 @@ class Reconciler:
                 # Who has the lock may be deleting it.
                 with self._locks.share(share_id, timeout=_PATIENCE):
                     healed[share_id] = self._heal(share_id, unmounted)
-            except errors.Held as error:
+            except (errors.Held, errors.Busy) as error:
+                # Nothing is known to be wrong with it.
                 LOG.info('Share %s is being worked on: %s', share_id, error)
                 healed[share_id] = error
             except errors.Error as error:

@@ -122,7 +122,7 @@ class Remote:
         :param timeout: seconds. Waiting for a connection and for its turn
             uses them up too: the node gets what is left.
         :param as_root: False for what anybody may ask.
-        :raises Unreachable: nothing was started.
+        :raises Unreachable, Occupied: nothing was started.
         :raises CommandFailed: it ended with a status not accepted.
         :raises TimedOut, LinkLost: it may have taken effect.
         """
@@ -153,17 +153,21 @@ class Remote:
             self.name, argv, result.status, result.stdout, result.stderr
         )
 
-    def open(self, argv: Sequence[str]) -> 'Conversation':
-        """Start a process to talk with, which has no time limit.
+    def open(
+        self, argv: Sequence[str], *, timeout: float = 15.0
+    ) -> 'Conversation':
+        """Start a process to talk with, which has no time limit itself.
 
-        :raises Unreachable: nothing was started.
+        :param timeout: seconds to wait for its turn.
+        :raises Unreachable, Occupied: nothing was started.
         :raises LinkLost: it may have been started.
         """
         argv = tuple(argv)
         line = command_line(argv, sudo=self._sudo)
         started = time.monotonic()
-        channel = self._session(argv, self._connect_timeout)
+        channel = self._session(argv, timeout)
         try:
+            channel.limit(self._connect_timeout)
             channel.start(line)
             channel.unlimited()
         except BaseException:
@@ -253,10 +257,8 @@ class Remote:
                         parent.forget()
         return found
 
-    def _log(
-        self, argv: tuple[str, ...], end: int | str, started: float
-    ) -> None:
-        took = time.monotonic() - started
+    def _log(self, argv: Sequence[str], end: int | str, since: float) -> None:
+        took = time.monotonic() - since
         line = shlex.join(argv)
         LOG.debug('%s: %s: %s, %.3f s', self.name, line, end, took)
 

@@ -16,12 +16,11 @@ that is killed leaves behind is a snapshot whose LVs may not be tagged yet;
 deleting the snapshot finds them by the id that glusterd named them after.
 """
 
-import time
-
 from oslo_log import log
 
 from manila_glusterfs_clone import bricks
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone import copies
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import litter
@@ -36,9 +35,6 @@ from manila_glusterfs_clone import sources
 from manila_glusterfs_clone import volumes
 
 LOG = log.getLogger(__name__)
-
-#: How long, in seconds, to wait for a volume to be healed.
-_HEALING = 60.0
 
 
 class Snapshots:
@@ -83,7 +79,7 @@ class Snapshots:
                 }
             )
             if volume.copies > 1:
-                self._await_healing(volume)
+                copies.make_equal(self._cluster, volume.name)
             with (
                 self._locks.snapshot(snapshot_id) as lock,
                 saga.undone_by(
@@ -132,30 +128,6 @@ class Snapshots:
                 f'snapshot config {name} snap-max-hard-limit NUMBER" for the '
                 f'volume, and without its name for the cluster'
             )
-
-    def _await_healing(self, volume: gluster.Volume) -> None:
-        """Wait until all copies are the same.
-
-        A clone would forget which copy is the right one.
-        """
-        deadline = time.monotonic() + _HEALING
-        while True:
-            try:
-                pending = self._cluster.read(
-                    lambda line: line.pending_heals(volume.name)
-                )
-                if not pending:
-                    return
-                found = f'{pending} entries of it are still to be healed'
-            except errors.GlusterRefused as error:
-                found = str(error)
-            if time.monotonic() >= deadline:
-                raise errors.NotPossible(
-                    f'no snapshot of volume {volume.name} can be taken '
-                    f'now: {found}; "gluster volume heal {volume.name} info" '
-                    f'tells more'
-                )
-            time.sleep(2)
 
     def _claim(self, snapshot_id: str, pools_of: dict[str, set[str]]) -> None:
         """Tag the LVs that glusterd made for a snapshot.

@@ -31,6 +31,7 @@ from manila import exception
 
 from tests.faults import kinds
 from tests.faults import table
+from manila_glusterfs_clone import nodes
 from tests.functional import cloud as cloud_module
 from tests.functional import injector
 from tests.functional import life as lives
@@ -161,7 +162,7 @@ class Campaign:
 
     def _attempt(self, operation: str, plan: plans.Plan) -> tuple[str, str]:
         # One that failed before is the writer again: steps are its.
-        self.cloud.driver._ours.cluster._resting.clear()
+        self.cloud.driver._ours.cluster._patience = nodes.Patience()
         self.process.begin(plan)
         failure: BaseException | None = None
         try:

@@ -312,10 +312,12 @@ class Link(remote.Remote):
 
         return self.injector.step(self, argv, timeout, action)
 
-    def open(self, argv: Sequence[str]) -> remote.Conversation:
+    def open(
+        self, argv: Sequence[str], *, timeout: float = 15.0
+    ) -> remote.Conversation:
         if self.injector.dead:
             raise Killed
-        return Conversation(super().open(argv), self)
+        return Conversation(super().open(argv, timeout=timeout), self)
 
 
 class Conversation(remote.Conversation):

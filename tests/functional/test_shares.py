@@ -13,15 +13,15 @@
 
 import contextlib
 import pathlib
+import time
 from typing import Any
 
 from manila import exception
 import pytest
 
+from manila_glusterfs_clone import copies
 from manila_glusterfs_clone import node as node_files
-from manila_glusterfs_clone import snapshots
 from tests.functional import cloud as cloud_module
-from tests.functional import test_storage_faults as faults
 from tests import lab as lab_module
 
 GIB = 1 << 30
@@ -134,7 +134,6 @@ def test_single_brick_layout(
 def test_snapshot_is_refused_while_copies_differ(
     lab: lab_module.Lab,
     cloud: cloud_module.Cloud,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A clone would forget which copy is the right one."""
     share = cloud.create(1)
@@ -146,21 +145,39 @@ def test_snapshot_is_refused_while_copies_differ(
     # Neither the daemon nor the client may heal what is to be found.
     away.succeed(f'pkill -9 -f "[g]lusterfsd.*{pattern}"')
     client.write_tree('/mnt/share', 1, 4, seed=7)
-    with (
-        monkeypatch.context() as patch,
-        pytest.raises(exception.ShareBackendException) as caught,
-    ):
-        # Nothing heals as long as the brick is down: no use in waiting.
-        patch.setattr(snapshots, '_HEALING', 1)
+    with pytest.raises(exception.ShareBackendException) as caught:
         cloud.snapshot(share)
-    assert 'no snapshot' in str(caught.value)
+    found = caught.value.__cause__
+    assert isinstance(found, copies.CopiesDiffer)
+    (silent,) = found.bricks
+    assert silent.startswith('gl3:')
     # Starting what is down is what the driver does when it starts.
     cloud.driver.ensure_shares(None, [cloud.model(share)])
-    lab.node('gl1').wait_until_succeeds(
-        f'gluster volume heal {share.volume}', timeout=60
-    )
-    faults.healed(lab, share)
+    # What it missed is healed at once, not within ten minutes.
+    begun = time.monotonic()
     assert cloud.snapshot(share)
+    assert time.monotonic() - begun < 40
+
+
+@pytest.mark.any_release
+def test_a_snapshot_soon_after_writes(
+    lab: lab_module.Lab, cloud: cloud_module.Cloud
+) -> None:
+    """A client that unmounts at once leaves marks on equal copies."""
+    share = cloud.create(1)
+    client = lab.client('c1')
+    cloud.allow(share, client.address)
+    for number in range(2):
+        client.mount(share.host, share.volume, '/mnt/share', share.options)
+        client.succeed(
+            f'mkdir /mnt/share/d{number}; '
+            f'for n in 1 2 3; do dd if=/dev/urandom bs=256k count=4 '
+            f'of=/mnt/share/d{number}/$n conv=fsync status=none; done; '
+            f'umount /mnt/share'
+        )
+        begun = time.monotonic()
+        cloud.snapshot(share)
+        assert time.monotonic() - begun < 30
 
 
 @pytest.mark.any_release

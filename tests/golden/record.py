@@ -61,6 +61,8 @@ STEPS: tuple[tuple[str, str], ...] = (
     ('volume-reset', 'volume reset golden auth.allow'),
     ('volume-reset-unset', 'volume reset golden auth.reject'),
     ('volume-status-stopped', 'volume status golden'),
+    ('volume-heal-stopped', 'volume heal golden'),
+    ('volume-heal-missing', 'volume heal nosuch'),
     ('volume-start', 'volume start golden'),
     ('volume-start-again', 'volume start golden'),
     ('', '!sleep 3'),
@@ -68,6 +70,13 @@ STEPS: tuple[tuple[str, str], ...] = (
     ('volume-status', 'volume status golden'),
     ('volume-status-clients', 'volume status golden clients'),
     ('volume-heal-summary', 'volume heal golden info summary'),
+    ('volume-heal', 'volume heal golden'),
+    ('', 'kill a brick'),
+    ('', '!sleep 3'),
+    ('volume-heal-brick-down', 'volume heal golden'),
+    ('volume-heal-summary-brick-down', 'volume heal golden info summary'),
+    ('', 'volume start golden force'),
+    ('', '!sleep 3'),
     ('', 'snapshot config golden snap-max-hard-limit 2'),
     ('snapshot-config-volume', 'snapshot config golden'),
     ('', 'snapshot config golden snap-max-hard-limit 256'),
@@ -180,6 +189,9 @@ def record(nodes: dict[str, Execute], directory: pathlib.Path) -> None:
                 status, out, err = execute(_MAKE)
                 if status:
                     raise RuntimeError(out + err)
+            continue
+        if command == 'kill a brick':
+            first("kill -9 $(pgrep -f '[g]lusterfsd.*golden')")
             continue
         shown = (
             command[1:]

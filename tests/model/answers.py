@@ -20,6 +20,11 @@ DOWN = 'Connection failed. Please check if gluster daemon is operational.\n'
 TIMED_OUT = 'Error : Request timed out\n'
 
 _HEAD = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
+#: As glusterd prints it, tag and all.
+_NOT_CONNECTED = (
+    'Failed to process entries completely. (Transport endpoint is not '
+    'connected)totalNumberOfEntries0'
+)
 _STATUS = {'Created': '0', 'Started': '1', 'Stopped': '2'}
 
 
@@ -308,26 +313,43 @@ def _daemon(name: str, uuid: str) -> str:
     )
 
 
+def healing(name: str) -> str:
+    """Answer ``volume heal``, which is in words also with ``--xml``."""
+    return (
+        f'Launching heal operation to perform index self heal on volume '
+        f'{name} has been successful \n'
+        f'Use heal info commands to check status.\n'
+    )
+
+
+def not_healing(name: str, message: str) -> str:
+    """Refuse it, on the error output."""
+    return (
+        f'Launching heal operation to perform index self heal on volume '
+        f'{name} has been unsuccessful:\n{message}\n'
+    )
+
+
 def heal_summary(state: states.State, volume: states.Volume) -> str:
     bricks = []
     for brick in volume.bricks:
-        uuid = state.nodes[brick.node].uuid
-        well = state.online(volume, brick)
-        count: object = (
-            state.pending_heals.get(volume.name, 0) if well else '-'
-        )
-        rest: object = 0 if well else '-'
-        bricks.append(
-            f'<brick hostUuid="{uuid}">'
-            + leaf('name', f'{brick.node}:{brick.path}')
-            + leaf(
-                'status',
-                'Connected' if well else 'Transport endpoint is not connected',
+        name = leaf('name', f'{brick.node}:{brick.path}')
+        if not state.online(volume, brick):
+            bricks.append(
+                f'<brick hostUuid="-">{name}'
+                + leaf('status', _NOT_CONNECTED)
+                + '</brick>'
             )
+            continue
+        count = state.pending(volume.name)
+        uuid = state.nodes[brick.node].uuid
+        bricks.append(
+            f'<brick hostUuid="{uuid}">{name}'
+            + leaf('status', 'Connected')
             + leaf('totalNumberOfEntries', count)
             + leaf('numberOfEntriesInHealPending', count)
-            + leaf('numberOfEntriesInSplitBrain', rest)
-            + leaf('numberOfEntriesPossiblyHealing', rest)
+            + leaf('numberOfEntriesInSplitBrain', 0)
+            + leaf('numberOfEntriesPossiblyHealing', 0)
             + '</brick>'
         )
     return (

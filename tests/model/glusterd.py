@@ -17,7 +17,7 @@ node has lost its power and the others have not noticed, what needs all
 peers ends after 120 s without an answer, and its locks stay for 180 s.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 import dataclasses
 import math
 import threading
@@ -39,6 +39,10 @@ TAKEOVER = 12.0
 SLOW = 20.0
 
 Verb = Callable[[str, Sequence[str]], volumes.Phases]
+
+
+class Stopped(Exception):
+    """glusterd does not answer in time."""
 
 
 @dataclasses.dataclass
@@ -97,6 +101,7 @@ class Glusterd:
         words: Sequence[str],
         *,
         phases: int | None = None,
+        timeout: float = CLI_TIMEOUT,
     ) -> str:
         """Carry out one command; give what the command line prints.
 
@@ -108,6 +113,7 @@ class Glusterd:
             if not node.glusterd_up:
                 self.time.advance(1.0)
                 return answers.DOWN
+            self._wait_for([node], timeout)
             if (report := self._report(node, words)) is not None:
                 self.time.advance(0.005)
                 return report
@@ -124,6 +130,8 @@ class Glusterd:
                 for other in silent:
                     other.await_answer()
                 return self._no_answer(keys)
+            # Each peer takes part, and all wait for it.
+            self._wait_for(self.state.nodes.values(), timeout)
             self.state.hold(keys)
             transaction = Transaction(
                 node.name,
@@ -139,6 +147,19 @@ class Glusterd:
             if answer is not None:
                 return answer
             clock.let_others_run()
+
+    def _wait_for(self, nodes: Iterable[nodes.Node], timeout: float) -> None:
+        """Wait until all glusterds go on.
+
+        :raises Stopped: that is later than the caller waits.
+        """
+        until = max(node.stopped_until for node in nodes if node.serves)
+        if until <= self.time.now:
+            return
+        if until - self.time.now > timeout:
+            self.time.advance(timeout)
+            raise Stopped
+        self.time.advance(until - self.time.now)
 
     def _proceed(self, transaction: Transaction) -> str | None:
         """Go through one phase; give the answer if it was the last."""

@@ -19,11 +19,13 @@ any of its remote steps can go wrong in one of the ways of
 from collections.abc import Callable, Collection, Sequence
 import threading
 from typing import TypeVar
+from xml.sax import saxutils
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import remote
 from tests.model import answers
 from tests.model import faults
+from tests.model import glusterd
 from tests.model import node as nodes
 from tests.model import pool as pools
 from tests.model import shell
@@ -213,6 +215,8 @@ class Remote(remote.Remote):
             if self.process.fault is Fault.GARBLED:
                 text = faults.garbled(text)
             ended = shell.Answer(text, '', 0 if '<' in text else 1)
+            if shown[1:3] == ('volume', 'heal') and len(shown) == 4:
+                ended = _in_words(shown[3], text)
         else:
             ended = self.process.step(
                 self.node, argv, timeout, lambda left: self._execute(argv)
@@ -244,13 +248,18 @@ class Remote(remote.Remote):
                 return answers.refusal(
                     states.Refusal(states.INTERNAL, _REFUSALS[fault])
                 )
-            return self.process.pool.glusterd.ask(
-                self.node, argv[1:], phases=left
-            )
+            try:
+                return self.process.pool.glusterd.ask(
+                    self.node, argv[1:], phases=left, timeout=timeout
+                )
+            except glusterd.Stopped as error:
+                raise errors.TimedOut(self.name, argv, timeout) from error
 
         return self.process.step(self.node, argv, timeout, ask)
 
-    def open(self, argv: Sequence[str]) -> remote.Conversation:
+    def open(
+        self, argv: Sequence[str], *, timeout: float = 15.0
+    ) -> remote.Conversation:
         assert tuple(argv) == CONSOLE
         if self.process.dead:
             raise Killed
@@ -261,6 +270,16 @@ class Remote(remote.Remote):
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+
+def _in_words(volume: str, text: str) -> shell.Answer:
+    """Make the end of a command that answers in words."""
+    if '<opErrstr>' in text:
+        message = text.partition('<opErrstr>')[2].partition('</')[0]
+        return shell.Answer(
+            '', answers.not_healing(volume, saxutils.unescape(message)), 1
+        )
+    return shell.Answer(text, '', int('successful' not in text))
 
 
 class Conversation(remote.Conversation):

@@ -72,6 +72,8 @@ class Node:
         self.restarts_at: float | None = None
         #: Programs that are not installed.
         self.absent: set[str] = set()
+        #: Until when its glusterd is stopped (SIGSTOP), and then goes on.
+        self.stopped_until = 0.0
         #: Whether bricks are mounted at boot by their tags.
         self.boot_unit = True
         #: LVs that an operator has mounted at boot, by mount point.

@@ -125,6 +125,10 @@ class Pool:
         if node is not None:
             self.glusterd.kill(node)
 
+    def stop_glusterd(self, name: str, seconds: float) -> None:
+        """Stop glusterd on a node for a while (SIGSTOP), it is not told."""
+        self.nodes[name].stopped_until = self.time.now + seconds
+
     # -- clients
 
     def mount(self, address: str, volume: str) -> bool:
@@ -154,6 +158,9 @@ class Pool:
         """Have a client write into a volume."""
         for node, brick in self._bricks(volume):
             node.files.write(brick.path, data)
+        if self.state.volumes[volume].copies > 1:
+            # A client that ends right after it has written leaves marks.
+            self.state.pending_heals[volume] = 3
 
     def read(self, volume: str) -> str:
         """Have a client read what is in a volume."""

@@ -18,6 +18,7 @@ left out of a change.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 import dataclasses
+import math
 import random
 import re
 import uuid
@@ -193,7 +194,11 @@ class State:
         #: How many snapshots a volume may have: any, and by its name.
         self.snapshot_limit = MAX_SNAPSHOTS
         self.snapshot_limits: dict[str, int] = {}
+        #: Entries that are marked on each brick of a volume, by its name.
         self.pending_heals: dict[str, int] = {}
+        #: Seconds that healing takes, and when that of a volume is over.
+        self.heal_seconds = 1.0
+        self._healed_at: dict[str, float] = {}
         #: Until when each lock is held.
         self.locks: dict[str, float] = {}
         #: Until when another transaction holds everything.
@@ -228,6 +233,19 @@ class State:
             for index, brick in enumerate(volume.bricks):
                 if brick.node == there.name:
                     yield there, index, brick
+
+    # -- copies
+
+    def heal(self, name: str) -> None:
+        """Have the self-heal daemons go through the marked entries."""
+        self._healed_at.setdefault(name, self.time.now + self.heal_seconds)
+
+    def pending(self, name: str) -> int:
+        """Count the entries that are marked on each brick of a volume."""
+        if self._healed_at.get(name, math.inf) <= self.time.now:
+            del self._healed_at[name]
+            self.pending_heals.pop(name, None)
+        return self.pending_heals.get(name, 0)
 
     # -- locks
 

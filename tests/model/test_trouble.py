@@ -19,6 +19,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from manila_glusterfs_clone import copies
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import peers
 from tests.model import link
@@ -191,14 +192,69 @@ def test_a_snapshot_whose_lv_stays(
     manila.delete_snapshot(snapshot)
 
 
-def test_no_snapshot_while_healing(
+def test_a_snapshot_soon_after_writes_has_the_copies_healed(
     manila: service.Service, ids: Iterator[str]
 ) -> None:
     origin = next(ids)
     manila.create(origin)
-    manila.pool.state.pending_heals[f'manila-{origin}'] = 3
-    with pytest.raises(errors.NotPossible):
+    manila.write(origin, 'new')
+    begun, steps = manila.pool.time.now, len(manila.process.steps)
+    manila.snapshot(next(ids), origin)
+    assert manila.pool.time.now - begun < 10
+    heals = [
+        step.argv[4:]
+        for step in manila.process.steps[steps:]
+        if step.argv[1:3] == ('volume', 'heal')
+    ]
+    assert len(heals) <= 4
+    assert heals.count(()) == 1
+    # Nothing is healed where nothing has to be.
+    steps = len(manila.process.steps)
+    manila.snapshot(next(ids), origin)
+    assert (
+        sum(
+            step.argv[1:3] == ('volume', 'heal')
+            for step in manila.process.steps[steps:]
+        )
+        == 1
+    )
+    manila.check()
+
+
+def test_no_snapshot_while_a_brick_is_down(
+    manila: service.Service, ids: Iterator[str]
+) -> None:
+    origin = next(ids)
+    manila.create(origin)
+    manila.write(origin, 'new')
+    volume = manila.pool.state.volumes[f'manila-{origin}']
+    manila.pool.state.stop_brick(volume.bricks[1])
+    begun = manila.pool.time.now
+    with pytest.raises(copies.CopiesDiffer) as caught:
         manila.snapshot(next(ids), origin)
+    assert manila.pool.time.now - begun < 25
+    (silent,) = caught.value.bricks
+    assert silent.startswith(f'{volume.bricks[1].node}:')
+    assert f'volume start {volume.name} force' in str(caught.value)
+    assert not manila.pool.state.snapshots
+    manila.heal()
+    manila.pool.time.advance(10)
+    manila.snapshot(next(ids), origin)
+
+
+def test_no_snapshot_where_healing_takes_too_long(
+    manila: service.Service, ids: Iterator[str]
+) -> None:
+    origin = next(ids)
+    manila.create(origin)
+    manila.write(origin, 'new')
+    manila.pool.state.heal_seconds = 3600
+    begun = manila.pool.time.now
+    with pytest.raises(copies.CopiesDiffer) as caught:
+        manila.snapshot(next(ids), origin)
+    assert 50 < manila.pool.time.now - begun < 75
+    assert caught.value.entries == 9
+    assert caught.value.bricks == ()
 
 
 def test_half_made_clone_is_not_started(

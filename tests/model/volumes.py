@@ -392,10 +392,24 @@ class Volumes:
         return message
 
     def heal(self, asked: str, words: Sequence[str]) -> Phases:
-        assert list(words[1:]) == ['info', 'summary']
         volume = self._find(words[0])
-        yield 0.3
-        return answers.heal_summary(self._state, volume)
+        if list(words[1:]) == ['info', 'summary']:
+            yield 0.3
+            return answers.heal_summary(self._state, volume)
+        assert not words[1:]
+        if volume.status != 'Started':
+            raise states.Refusal(
+                states.INTERNAL, f'Volume {volume.name} is not started.'
+            )
+        yield 0.2
+        if not all(self._state.online(volume, b) for b in volume.bricks):
+            raise states.Refusal(
+                states.INTERNAL,
+                'Glusterd Syncop Mgmt brick op \'Heal\' failed. Please check '
+                'glustershd log file for details.',
+            )
+        self._state.heal(volume.name)
+        return answers.healing(volume.name)
 
     def _find(self, name: str) -> states.Volume:
         return self._state.volume(

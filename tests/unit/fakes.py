@@ -169,7 +169,9 @@ class Node(remote.Remote):
             self.name, argv, said.status, said.stdout, said.stderr
         )
 
-    def open(self, argv: Sequence[str]) -> remote.Conversation:
+    def open(
+        self, argv: Sequence[str], *, timeout: float = 15.0
+    ) -> remote.Conversation:
         assert tuple(argv) == CONSOLE
         conversation = Conversation(self)
         self.opened.append(conversation)

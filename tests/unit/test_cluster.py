@@ -19,6 +19,7 @@ import pytest
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import gluster
+from manila_glusterfs_clone import nodes as nodes_module
 from tests.unit import fakes
 
 SETTLE = 100.0
@@ -218,7 +219,7 @@ def test_one_that_is_not_well_rests(
     assert whole.writer().name == 'gl2'
     assert whole.writer().name == 'gl2'
     assert len(nodes[0].asked) == asked
-    time.now += cluster._REST
+    time.now += nodes_module.REST
     assert whole.writer().name == 'gl1'
 
 
@@ -261,7 +262,7 @@ def test_one_that_misses_most_of_its_peers_is_passed_over(
     assert whole.writer().name == 'gl2'
     assert whole.writer().name == 'gl2'
     assert len(nodes[0].asked) == 1
-    time.now += cluster._REST
+    time.now += nodes_module.REST
     assert whole.writer().name == 'gl1'
 
 
@@ -338,7 +339,8 @@ def test_a_question_that_fails_goes_to_the_next(
     whole = make(well)
     assert whole.read(lambda line: line.volume_names()) == frozenset()
     assert set(well[0].said()) == {'pool list', 'volume list'}
-    assert whole.writer().name == 'gl2'
+    # It answers, and goes on as the writer.
+    assert whole.writer().name == 'gl1'
 
 
 @pytest.mark.parametrize('refusal', [BUSY, REFUSED])
@@ -364,6 +366,44 @@ def test_a_question_that_fails_everywhere(well: list[fakes.Node]) -> None:
 def test_a_question_when_no_node_is_configured() -> None:
     with pytest.raises(errors.NotPossible, match='no nodes are configured'):
         make([]).read(lambda line: line.volume_names())
+
+
+def test_a_slow_question_does_not_move_the_writer(
+    well: list[fakes.Node],
+) -> None:
+    well[0].gluster('volume list', LATE)
+    well[1].gluster('volume list', fakes.xml())
+    whole = make(well)
+    for _ in range(3):
+        whole.read(lambda line: line.volume_names())
+        assert whole.writer().name == 'gl1'
+    # The changes of others go where they went.
+    assert [w.gluster for w in (whole.writer(),)] == [whole.nodes[0].gluster]
+
+
+def test_glusterd_that_hangs_is_waited_for_once(
+    nodes: list[fakes.Node],
+    time: fakes.Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first who asks pays; later it gets little time to answer."""
+    patience: list[float] = []
+
+    def hang(timeout: float = 60.0) -> tuple[gluster.Peer, ...]:
+        patience.append(timeout)
+        raise errors.TimedOut('gl1', ('gluster', 'pool', 'list'), timeout)
+
+    nodes[0].gluster('pool list', VIEWS[1])
+    nodes[1].gluster('pool list', VIEWS[2])
+    whole = make(nodes)
+    with monkeypatch.context() as patch:
+        patch.setattr(whole.nodes[0].gluster, 'peers', hang)
+        for _ in range(5):
+            assert whole.writer().name == 'gl2'
+            time.now += nodes_module.REST / 2
+    assert patience == [gluster.READ_TIMEOUT, *[nodes_module.PROBATION] * 2]
+    time.now += nodes_module.REST
+    assert whole.writer().name == 'gl1'
 
 
 # -- changes

@@ -52,7 +52,9 @@ class Node:
             raise self.failure
         return remote.Result(self.name, tuple(argv), 0, 'well', '')
 
-    def open(self, argv: Sequence[str]) -> remote.Conversation:
+    def open(
+        self, argv: Sequence[str], *, timeout: float = 15.0
+    ) -> remote.Conversation:
         self.run(argv)
         raise AssertionError('not reached in these tests')
 

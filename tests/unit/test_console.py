@@ -18,6 +18,7 @@ import pytest
 
 from manila_glusterfs_clone import console
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import remote
 from tests.unit import fakes
 
 DOWN = 'Connection failed. Please check if gluster daemon is operational.'
@@ -48,6 +49,16 @@ REFUSALS: dict[str, type[errors.Error]] = {
     'volume-status-stopped': errors.GlusterRefused,
     'volume-stop-missing': errors.NotFound,
 }
+#: Recordings of what is not answered in XML.
+IN_WORDS = frozenset(
+    {
+        'volume-unknown-command',
+        'volume-heal',
+        'volume-heal-brick-down',
+        'volume-heal-missing',
+        'volume-heal-stopped',
+    }
+)
 
 
 def lost(partial: str = '') -> errors.LinkLost:
@@ -59,7 +70,7 @@ def gluster_recordings(release: str) -> list[str]:
         name
         for name in fakes.golden_names(release)
         if fakes.golden(release, name).argv[:3] == fakes.CONSOLE
-        and name != 'volume-unknown-command'
+        and name not in IN_WORDS
     ]
 
 
@@ -416,7 +427,7 @@ def test_no_console_is_free_in_time(read: bool, places: int) -> None:
     with fakes.threads([lambda: line.ask('pool', 'list', read=read)] * places):
         for _ in range(places):
             assert full.acquire(timeout=5)
-        with pytest.raises(errors.Busy, match='consoles there were') as caught:
+        with pytest.raises(errors.Occupied) as caught:
             line.ask('pool', 'list', timeout=0.01, read=read)
         assert caught.value.argv == ('gluster', 'pool', 'list')
         # The others are free all the same.
@@ -424,6 +435,89 @@ def test_no_console_is_free_in_time(read: bool, places: int) -> None:
         line.ask('pool', 'list', timeout=0.01, read=not read)
         go_on.set()
     line.ask('pool', 'list', read=read)
+
+
+def test_the_time_limit_is_counted_once() -> None:
+    """The wait for a console, and for another after a lost link, included."""
+    node = fakes.Node().gluster('pool list', fakes.xml())
+    line = console.Console(node)
+    go_on, limits = threading.Event(), []
+    full = threading.Semaphore(0)
+
+    def during(said: str) -> None:
+        full.release()
+        go_on.wait(5)
+
+    node.during = during
+    with fakes.threads([lambda: line.ask('pool', 'list', read=True)] * 2):
+        for _ in range(2):
+            assert full.acquire(timeout=5)
+        threading.Timer(0.6, go_on.set).start()
+        real = fakes.Conversation.ask
+
+        def ask(
+            self: fakes.Conversation,
+            text: str,
+            *,
+            until: bytes,
+            timeout: float,
+        ) -> bytes:
+            limits.append(timeout)
+            return real(self, text, until=until, timeout=timeout)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fakes.Conversation, 'ask', ask)
+            line.ask('pool', 'list', timeout=2.0, read=True)
+    assert len(limits) == 1
+    assert 0 < limits[0] <= 1.5
+
+
+def test_a_process_of_its_own_takes_a_place_too() -> None:
+    """LVM and mounts share the sessions of the connection with all of them."""
+    node = fakes.Node().gluster('volume status', fakes.xml())
+    node.gluster('volume heal x info', fakes.xml())
+    line = console.Console(node)
+    together = threading.Barrier(3)
+    most, now = 0, 0
+    guard = threading.Lock()
+
+    def run(argv: object, **limits: object) -> remote.Result:
+        nonlocal most, now
+        with guard:
+            now += 1
+            most = max(most, now)
+        together.wait(5)
+        with guard:
+            now -= 1
+        return remote.Result('gl1', (), 0, fakes.xml(), '')
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(node, 'run', run)
+        words = ('volume', 'heal', 'x', 'info')
+        with fakes.threads([lambda: line.ask(*words, own_process=True)] * 9):
+            pass
+    assert most == 3
+
+
+def test_a_process_ends_an_idle_console_where_it_would_be_too_many() -> None:
+    node = fakes.Node().gluster('volume status', fakes.xml())
+    node.gluster('pool list', fakes.xml())
+    node.gluster('volume heal x info', fakes.xml())
+    line = console.Console(node)
+    for read, count in ((False, 3), (True, 2)):
+        together = threading.Barrier(count)
+        node.during = lambda said, wait=together.wait: wait(5)  # type: ignore[misc]
+        word = 'list' if read else 'status'
+        what = ('pool', word) if read else ('volume', word)
+        with fakes.threads(
+            [lambda w=what, r=read: line.ask(*w, read=r)] * count  # type: ignore[misc]
+        ):
+            pass
+    idle = [each for each in node.opened if each.alive]
+    node.during = lambda said: None
+    line.ask('volume', 'heal', 'x', 'info', own_process=True)
+    left = [each for each in node.opened if each.alive]
+    assert len(left) <= 4 or len(left) == len(idle) < 5
 
 
 def test_an_error_gives_the_place_back() -> None:

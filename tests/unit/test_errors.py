@@ -30,10 +30,13 @@ EXAMPLES: list[errors.Error] = [
     errors.CutOff('gl1', 2, 3),
     errors.CommandFailed('gl1', ARGV, 5, 'out', 'err'),
     errors.BadFileSystem('gl1', ARGV, 1, '', 'Input/output error'),
-    errors.InUse('gl1', ARGV, 32, '', 'target is busy', '/m'),
+    errors.InUse(
+        errors.CommandFailed('gl1', ARGV, 32, '', 'target is busy'), '/m'
+    ),
     errors.GlusterRefused('gl1', ARGV, 30800, 'no'),
     errors.CommitFailed('gl1', ARGV, 'Commit failed on gl2. '),
     errors.Busy('gl1', ARGV, 30802, 'Another transaction is in progress'),
+    errors.Occupied('gl1', ARGV),
     errors.AlreadyExists('gl1', ARGV, 0, 'Volume x already exists'),
     errors.NotFound('gl1', ARGV, 30806, 'Volume does not exist'),
     errors.NotPossible('the pool is full'),

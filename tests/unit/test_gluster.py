@@ -245,9 +245,9 @@ def test_no_state_of_a_volume_that_is_stopped(release: str) -> None:
 
 
 def test_nothing_to_heal(release: str) -> None:
-    assert (
-        replaying(release, 'volume-heal-summary').pending_heals('golden') == 0
-    )
+    state = replaying(release, 'volume-heal-summary').heal_state('golden')
+    assert state == gluster.HealState(0, 0, ())
+    assert state.is_healed
 
 
 def heal_node(release: str, old: str, new: str) -> fakes.Node:
@@ -261,7 +261,14 @@ def heal_node(release: str, old: str, new: str) -> fakes.Node:
 def test_something_to_heal(release: str) -> None:
     total = '<totalNumberOfEntries>{}</totalNumberOfEntries>'
     node = heal_node(release, total.format(0), total.format(7))
-    assert room(node).pending_heals('golden') == 7
+    state = room(node).heal_state('golden')
+    assert (state.entries, state.is_healed) == (7, False)
+
+
+def test_split_brain(release: str) -> None:
+    split = '<numberOfEntriesInSplitBrain>{}</numberOfEntriesInSplitBrain>'
+    node = heal_node(release, split.format(0), split.format(2))
+    assert room(node).heal_state('golden').split_brain == 2
 
 
 @pytest.mark.parametrize('count', ['-', '', '-1'])
@@ -270,8 +277,62 @@ def test_a_brick_that_does_not_tell_is_not_taken_for_healed(
 ) -> None:
     total = '<totalNumberOfEntries>{}</totalNumberOfEntries>'
     node = heal_node(release, total.format(0), total.format(count))
-    with pytest.raises(errors.GlusterRefused, match='gl1:/srv/golden'):
-        room(node).pending_heals('golden')
+    state = room(node).heal_state('golden')
+    (silent,) = state.silent
+    assert silent.startswith('gl1:/srv/golden')
+    assert not state.is_healed
+
+
+def test_a_brick_that_is_down_is_not_taken_for_healed(release: str) -> None:
+    line = replaying(release, 'volume-heal-summary-brick-down')
+    state = line.heal_state('golden')
+    (silent,) = state.silent
+    assert silent.startswith('gl1:/srv/golden')
+
+
+def test_healing_is_begun(release: str) -> None:
+    replaying(release, 'volume-heal').heal('golden', 20)
+
+
+@pytest.mark.parametrize(
+    ('name', 'volume', 'kind'),
+    [
+        ('volume-heal-brick-down', 'golden', errors.GlusterRefused),
+        ('volume-heal-stopped', 'golden', errors.GlusterRefused),
+        ('volume-heal-missing', 'nosuch', errors.NotFound),
+    ],
+)
+def test_healing_is_refused(
+    release: str, name: str, volume: str, kind: type[errors.GlusterRefused]
+) -> None:
+    with pytest.raises(errors.GlusterRefused) as caught:
+        replaying(release, name).heal(volume, 20)
+    assert type(caught.value) is kind
+    assert 'Launching' not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ('said', 'kind'),
+    [
+        ('Another transaction is in progress for x. Please', errors.Busy),
+        ('Locking failed on gl2. Please check log', errors.Busy),
+        ('Commit failed on gl2. Please check log', errors.CommitFailed),
+        ('Error : Request timed out', errors.TimedOut),
+        (
+            'Connection failed. Please check if gluster daemon is '
+            'operational.',
+            errors.LinkLost,
+        ),
+    ],
+)
+def test_healing_is_refused_in_words(
+    said: str, kind: type[errors.Error]
+) -> None:
+    node = fakes.Node().gluster(
+        'volume heal golden', fakes.Answer('', f'Launching …:\n{said}\n', 1)
+    )
+    with pytest.raises(kind):
+        room(node).heal('golden', 20)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         'gluster thin_pools',
         'nodes locks saga',
         'cluster',
-        'addresses peers work_marks',
+        'addresses copies peers work_marks',
         'volume_options',
         'access.eviction',
         'bricks pools exports access access.native',

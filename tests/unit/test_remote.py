@@ -308,10 +308,31 @@ def test_64_threads_at_once(node: remote.Remote) -> None:
 def test_busy(node: remote.Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links, 'CHANNELS', 1)
     holder = node.open(['cat'])
-    with pytest.raises(errors.Unreachable, match='busy'):
+    begun = time.monotonic()
+    with pytest.raises(errors.Occupied) as caught:
         node.run(['true'], timeout=0.3)
+    with pytest.raises(errors.Occupied):
+        node.open(['cat'], timeout=0.3)
+    assert 0.6 <= time.monotonic() - begun < 5
+    # It is there: nobody may take it for down.
+    assert not isinstance(caught.value, errors.Unreachable | errors.Unknown)
     holder.close()
     node.run(['true'])
+
+
+def test_waiting_for_its_turn_uses_the_time_limit_up(
+    node: remote.Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waited has what is left, on the node too."""
+    monkeypatch.setattr(links, 'CHANNELS', 1)
+    holder = node.open(['cat'])
+    timer = threading.Timer(2.5, holder.close)
+    timer.start()
+    begun = time.monotonic()
+    with pytest.raises(errors.TimedOut):
+        node.run(['sleep', '60'], timeout=4.0)
+    assert time.monotonic() - begun < 8
+    timer.join()
 
 
 def test_opens_nothing_by_itself(tmp_path: pathlib.Path) -> None:
@@ -700,12 +721,12 @@ def test_frozen_under_full_pipes(
         return found if flag.exists() else None
 
     found = patiently(attempt, 1)
+    not_started = (errors.Unreachable, errors.Occupied)
     assert all(
-        isinstance(error, (errors.Unknown, errors.Unreachable))
-        for error in found
+        isinstance(error, (errors.Unknown, *not_started)) for error in found
     )
     assert any(isinstance(error, errors.Unknown) for error in found)
-    assert any(isinstance(error, errors.Unreachable) for error in found)
+    assert any(isinstance(error, not_started) for error in found)
     sshd.wait_until(lambda: node.run(['true']), 'it works again')
 
 

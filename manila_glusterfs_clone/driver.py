@@ -36,6 +36,7 @@ from manila_glusterfs_clone import pools
 from manila_glusterfs_clone import statistics
 from manila_glusterfs_clone import statuses
 from manila_glusterfs_clone import upkeep
+from manila_glusterfs_clone import user_messages
 from manila_glusterfs_clone import work_marks
 
 LOG = log.getLogger(__name__)
@@ -198,7 +199,8 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         """Grow a share, in use."""
         work = work_marks.Work(work_marks.EXTEND, new_size)
         with self._working('Extending share', share['id'], work):
-            self._ours.shares.extend(share['id'], new_size * pools.GIB)
+            with user_messages.extending(share):
+                self._ours.shares.extend(share['id'], new_size * pools.GIB)
 
     def update_access(
         self,
@@ -229,12 +231,9 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
                 [rule for rule in rules if rule.access_id in added],
                 revoking=bool(delete_rules or not (add_rules or update_rules)),
             )
-        return {
-            rule.access_id: {
-                'state': 'error' if rule.access_id in refused else 'active'
-            }
-            for rule in rules
-        }
+        tls = self._ours.settings.tls
+        user_messages.rules_refused(context, share, add_rules, refused, tls)
+        return manila_values.rule_states(rules, refused)
 
     def ensure_shares(
         self, context: Any, shares: Sequence[Data]

@@ -18,6 +18,7 @@ from manila import exception
 from oslo_log import log
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import pools
 
 LOG = log.getLogger(__name__)
 
@@ -39,6 +40,13 @@ def translated(
     """
     try:
         yield
+    except pools.NoRoom as error:
+        LOG.error('%s %s: %s', verb, of, error)
+        # Of this one Manila tells the user that the capacity did not suffice.
+        raise exception.NoValidHost(
+            f'{verb} {of}: {error}',
+            detail_data={'last_filter': 'CapacityFilter'},
+        ) from error
     except errors.Error as error:
         LOG.error('%s %s: %s', verb, of, error)
         raise into(f'{verb} {of}: {error}') from error

@@ -11,7 +11,7 @@
 # under the License.
 """Manila's dictionaries, checked, and read as the services want them."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from manila.share import share_types
@@ -77,3 +77,18 @@ def rule(data: Data) -> native.Rule:
         access_to=data['access_to'],
         access_level=data['access_level'],
     )
+
+
+def rule_states(
+    rules: Iterable[native.Rule], refused: Container[str]
+) -> dict[str, dict[str, str]]:
+    """Return the states of access rules, as Manila wants them.
+
+    :param refused: the ids of those that cannot hold.
+    """
+    return {
+        rule.access_id: {
+            'state': 'error' if rule.access_id in refused else 'active'
+        }
+        for rule in rules
+    }

@@ -37,6 +37,22 @@ obstacle = thin_pools.obstacle
 _PATIENCE = 60.0
 
 
+class NoRoom(errors.NotPossible):
+    """Thin pools cannot take what is to be put on them.
+
+    :param pool: its name, ``vg/thinpool``.
+    :param obstacles: what is in the way, by the name of the node.
+    """
+
+    def __init__(
+        self, pool: str, obstacles: Mapping[str, str], reason: str
+    ) -> None:
+        super().__init__(reason)
+        self.args = (pool, dict(obstacles), reason)
+        self.pool = pool
+        self.obstacles = dict(obstacles)
+
+
 @dataclasses.dataclass(frozen=True)
 class Need:
     """What is to be put on a pool of a node."""
@@ -78,11 +94,13 @@ class Pools:
 
         Among equals the configured order decides.
 
-        :raises errors.NotPossible: too few nodes have the room.
+        :raises NoRoom: too few nodes have it.
+        :raises errors.NotPossible: too few nodes answer.
         """
         members = self._cluster.members()
         states, failed = self._ask(name, members)
         obstacles = {node: str(error) for node, error in failed.items()}
+        full = {}
         for node in self._cluster.nodes:
             if node not in {member.node for member in members}:
                 obstacles[node.name] = 'it could not be reached'
@@ -95,28 +113,34 @@ class Pools:
             if reason is None and pool is not None:
                 fit.append((-pool.free, member))
             else:
-                obstacles[member.node.name] = f'pool {name}: {reason}'
+                full[member.node.name] = f'pool {name}: {reason}'
         if len(fit) < layout.bricks:
+            obstacles |= full
             said = '; '.join(f'{k}: {v}' for k, v in obstacles.items())
-            raise errors.NotPossible(
+            text = (
                 f'the layout {layout.name} takes {layout.bricks} nodes with '
                 f'room in {name} and there are {len(fit)} ({said})'
             )
+            if full:
+                raise NoRoom(name, obstacles, text)
+            raise errors.NotPossible(text)
         fit.sort(key=lambda pair: pair[0])
         return tuple(member for _, member in fit[: layout.bricks])
 
     def require_room(self, needs: Mapping[cluster.Node, Need]) -> None:
         """Make sure that nodes can take more.
 
-        :raises errors.NotPossible: one cannot, and why.
+        :raises NoRoom: one cannot, and why.
         """
         for node, need in needs.items():
             pool = find(need.lvs, need.pool)
             reason = obstacle(pool, need.size, self._limits)
             if reason is not None:
-                raise errors.NotPossible(
+                raise NoRoom(
+                    need.pool,
+                    {node.name: reason},
                     f'thin pool {need.pool} on node {node.name} cannot be '
-                    f'used: {reason}'
+                    f'used: {reason}',
                 )
 
     def capacities(

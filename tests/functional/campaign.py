@@ -29,9 +29,9 @@ from typing import Any
 
 from manila import exception
 
+from manila_glusterfs_clone import nodes
 from tests.faults import kinds
 from tests.faults import table
-from manila_glusterfs_clone import nodes
 from tests.functional import cloud as cloud_module
 from tests.functional import injector
 from tests.functional import life as lives
@@ -167,7 +167,7 @@ class Campaign:
         failure: BaseException | None = None
         try:
             self.life.act(operation)
-        except (exception.ShareBackendException, injector.Killed) as error:
+        except (exception.ManilaException, injector.Killed) as error:
             failure = error
         struck = self.process.struck
         self.process.settle()

@@ -30,7 +30,7 @@ TIGHT = 'tight/pool'
 
 def refused(verb: Callable[..., object], *arguments: object) -> str:
     """Have something refused; give what Manila is told."""
-    with pytest.raises(exception.ShareBackendException) as caught:
+    with pytest.raises(exception.ManilaException) as caught:
         verb(*arguments)
     return str(caught.value)
 

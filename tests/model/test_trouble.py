@@ -230,13 +230,14 @@ def test_no_snapshot_while_a_brick_is_down(
     volume = manila.pool.state.volumes[f'manila-{origin}']
     manila.pool.state.stop_brick(volume.bricks[1])
     begun = manila.pool.time.now
+    taken = next(ids)
     with pytest.raises(copies.CopiesDiffer) as caught:
-        manila.snapshot(next(ids), origin)
+        manila.snapshot(taken, origin)
     assert manila.pool.time.now - begun < 25
     (silent,) = caught.value.bricks
     assert silent.startswith(f'{volume.bricks[1].node}:')
     assert f'volume start {volume.name} force' in str(caught.value)
-    assert not manila.pool.state.snapshots
+    assert f'manila-snap-{taken}' not in manila.pool.state.snapshots
     manila.heal()
     manila.pool.time.advance(10)
     manila.snapshot(next(ids), origin)

@@ -51,7 +51,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         'shares',
         'snapshots clone reconcile',
         'backend orphans adoption',
-        'access_audit statuses statistics manila_errors manila_values',
+        'access_audit statuses statistics manila_errors manila_values '
+        'user_messages',
         'interrupted',
         'upkeep',
         'driver',
@@ -81,6 +82,7 @@ RESERVED: dict[str, frozenset[str]] = {
             'manila_errors',
             'manila_values',
             'records',
+            'user_messages',
         }
     ),
     'sqlalchemy': frozenset({'records'}),

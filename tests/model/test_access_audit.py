@@ -421,8 +421,9 @@ def test_where_all_is_well_the_audit_costs_nothing(
         (access_audit.AccessAudit, 'audit'),
         (adoption.Adoption, 'run'),
         (upkeep.Upkeep, '_heal'),
-        (upkeep.Upkeep, '_tidy'),
-        (interrupted, 'delete_again'),
+        (upkeep.Upkeep, '_settle_interrupted'),
+        (upkeep.Upkeep, '_tidy_snapshots'),
+        (interrupted.Interrupted, 'delete_again'),
     ],
 )
 def test_part_that_fails_does_not_keep_the_next_from_its_turn(
@@ -434,7 +435,7 @@ def test_part_that_fails_does_not_keep_the_next_from_its_turn(
 ) -> None:
     """A mistake of ours, or a database that goes away in between."""
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError('no more')
 
     reached: list[int] = []

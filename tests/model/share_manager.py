@@ -108,6 +108,8 @@ class Manila:
         self._host = f'host@{backend}#{pool}'
         self._share_type = share_type
         self.manager: Any = None
+        #: What waits for a service that does not run; None: nothing waits.
+        self.queue: list[Callable[[], object]] | None = None
         db.service_create(
             self.context,
             {
@@ -126,6 +128,27 @@ class Manila:
         with mock.patch.object(manager.utils, 'retry', _once):
             self.manager.init_host()
 
+    def stop(self) -> None:
+        """Stop the service; from now on requests wait in the queue."""
+        self.queue = []
+
+    def deliver(self) -> None:
+        """Have the service serve its queue, once it is started."""
+        queue, self.queue = self.queue or [], None
+        for each in queue:
+            each()
+
+    def _send(self, verb: str, *words: Any, **more: Any) -> None:
+        """Send a request to the service, or have it wait in the queue."""
+
+        def carry_out() -> None:
+            getattr(self.manager, verb)(self.context, *words, **more)
+
+        if self.queue is None:
+            carry_out()
+        else:
+            self.queue.append(carry_out)
+
     def create(self, size: int = 1, snapshot: str | None = None) -> str:
         """Make a share of so many GiB; give its id."""
         share = db.share_create(
@@ -141,8 +164,8 @@ class Manila:
                 'share_type_id': self._share_type,
             },
         )
-        self.manager.create_share_instance(
-            self.context,
+        self._send(
+            'create_share_instance',
             share.instance['id'],
             request_spec={},
             filter_properties={},
@@ -166,12 +189,12 @@ class Manila:
                 'progress': '0%',
             },
         )
-        self.manager.create_snapshot(self.context, share, snapshot['id'])
+        self._send('create_snapshot', share, snapshot['id'])
         return str(snapshot['id'])
 
     def extend(self, share: str, size: int) -> None:
         db.share_update(self.context, share, {'status': 'extending'})
-        self.manager.extend_share(self.context, share, size, [])
+        self._send('extend_share', share, size, [])
 
     def allow(self, share: str, kind: str, to: str) -> str:
         """Add an access rule; give its id."""
@@ -184,7 +207,7 @@ class Manila:
                 'access_level': 'rw',
             },
         )
-        self.manager.update_access(self.context, self.instance(share))
+        self._send('update_access', self.instance(share))
         return str(rule['id'])
 
     def entitled(self, volume: str, address: str) -> bool:
@@ -216,22 +239,20 @@ class Manila:
                     self.instance(share),
                     {'state': 'queued_to_deny'},
                 )
-        self.manager.update_access(self.context, self.instance(share))
+        self._send('update_access', self.instance(share))
 
     def delete(self, share: str) -> None:
         db.share_instance_update(
             self.context, self.instance(share), {'status': 'deleting'}
         )
-        self.manager.delete_share_instance(
-            self.context, self.instance(share), force=False
-        )
+        self._send('delete_share_instance', self.instance(share), force=False)
 
     def delete_snapshot(self, snapshot: str) -> None:
         instance = db.share_snapshot_get(self.context, snapshot).instance
         db.share_snapshot_instance_update(
             self.context, instance['id'], {'status': 'deleting'}
         )
-        self.manager.delete_snapshot(self.context, snapshot)
+        self._send('delete_snapshot', snapshot)
 
     def share(self, share: str) -> Any:
         return db.share_get(self.context, share)

@@ -163,7 +163,7 @@ def compare(
             yield Leak(node, 'thin device', f'{pool}: {number}', 'of no LV')
     for unit in _new(before, now, 'units'):
         yield Leak(node, 'unit', unit, 'failed')
-    yield from _processes(node, now, living, age)
+    yield from _processes(node, before, now, living, age)
 
 
 def _new(before: Census, now: Census, key: str) -> list[str]:
@@ -249,7 +249,7 @@ def _lacking(tags: Sequence[str], share: str | None) -> list[str]:
 
 
 def _processes(
-    node: str, now: Census, living: Alive, age: float
+    node: str, before: Census, now: Census, living: Alive, age: float
 ) -> Iterator[Leak]:
     """Bricks of the dead, self-heal daemons of no one, stuck commands."""
     any_volume = bool(now['volumes'])
@@ -261,7 +261,9 @@ def _processes(
                 # One daemon serves all volumes; it is named by the first.
                 if not any_volume:
                     yield Leak(node, 'process', volfile, detail)
-            elif not _serves_living(volfile, living):
+            elif volfile.partition('.')[0] not in before[
+                'volumes'
+            ] and not _serves_living(volfile, living):
                 yield Leak(node, 'process', volfile, detail)
         elif (
             process['manila']

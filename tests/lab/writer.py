@@ -21,41 +21,39 @@ import shlex
 
 from tests.lab.client import Client
 
-#: Seconds between two writes, and after an error.
-PACE = 0.2
-
-_PROGRAM = f"""\
+_PROGRAM = """\
 import os, sys, time
-at, state = sys.argv[1:]
-confirmed = open(f'{{state}}/confirmed', 'a')
-failed = open(f'{{state}}/failed', 'a')
+at, state, pace = sys.argv[1:]
+confirmed = open(f'{state}/confirmed', 'a')
+failed = open(f'{state}/failed', 'a')
 number, file = 0, None
-while not os.path.exists(f'{{state}}/enough'):
+while not os.path.exists(f'{state}/enough'):
     begun = time.time()
     try:
         if file is None:
             if not os.path.ismount(at):
                 raise OSError('it is not mounted')
-            file = open(f'{{at}}/{{os.path.basename(state)}}', 'ab', 0)
+            file = open(f'{at}/{os.path.basename(state)}', 'ab', 0)
         file.write(b'%d\\n' % number)
         os.fsync(file.fileno())
     except OSError as error:
-        failed.write(f'{{begun:.1f}} {{time.time():.1f}} {{error}}\\n')
+        failed.write(f'{begun:.1f} {time.time():.1f} {error}\\n')
         failed.flush()
         file = None
     else:
-        confirmed.write(f'{{number}}\\n')
+        confirmed.write(f'{number}\\n')
         confirmed.flush()
         number += 1
-    time.sleep({PACE})
+    time.sleep(float(pace))
 """
 
 _LOST = """\
 import sys
-at, state, name = sys.argv[1:]
+at, state, name, first = sys.argv[1:]
 confirmed = {int(n) for n in open(f'{state}/confirmed') if n.endswith('\\n')}
 with open(f'{at}/{name}') as file:
     there = {int(line) for line in file if line.strip().isdigit()}
+confirmed = {n for n in confirmed if n < int(first)}
 assert confirmed, 'nothing was confirmed'
 print(len(confirmed - there))
 """
@@ -79,11 +77,15 @@ class Writer:
 
     :param at: where the share is mounted.
     :param name: unique on the client and in the share.
+    :param pace: seconds between two writes, and after an error.
     """
 
-    def __init__(self, client: Client, at: str, name: str) -> None:
+    def __init__(
+        self, client: Client, at: str, name: str, pace: float = 0.2
+    ) -> None:
         self.client = client
         self.at = at
+        self.pace = pace
         self._name = f'written-by-{name}'
         self._state = f'/run/{self._name}'
 
@@ -93,6 +95,7 @@ class Writer:
         self.client.put(_PROGRAM, f'{self._state}/program')
         self.client.succeed(
             f'setsid -f python3 -IS {state}/program {at} {state} '
+            f'{self.pace} '
             f'</dev/null >/dev/null 2>{state}/trouble'
         )
         self.client.wait_until_succeeds(
@@ -124,12 +127,16 @@ class Writer:
             timeout=90,
         )
 
-    def lost(self, at: str | None = None) -> int:
+    def lost(self, at: str | None = None, first: int = 1 << 40) -> int:
         """Return how many confirmed writes are not in the share.
 
-        :param at: where the share is mounted, if not where it was.
+        :param at: where the share, or a clone of it, is mounted, if not
+            where it was.
+        :param first: of how many writes, from the first one on.
         """
-        words = shlex.join([at or self.at, self._state, self._name])
+        words = shlex.join(
+            [at or self.at, self._state, self._name, str(first)]
+        )
         said = self._ask(f'python3 -IS - {words} <<"END"\n{_LOST}\nEND\n')
         return int(said)
 

@@ -60,6 +60,9 @@ class Rest:
     def post(self, url: str, body: object) -> Any:
         return self._authorised('POST', url, body)
 
+    def delete(self, url: str) -> Any:
+        return self._authorised('DELETE', url)
+
     def put(self, url: str) -> Any:
         return self._authorised('PUT', url)
 

@@ -1,0 +1,20 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A soak: users, clients and faults at random on one cluster for long.
+
+* :mod:`~tests.soak.ledger`: the log, the faults, and what is wrong
+* :mod:`~tests.soak.api`: what a user asks Manila for
+* :mod:`~tests.soak.work`: users who do this and that, and clients who write
+* :mod:`~tests.soak.storm`: faults, one at a time, each mended after a while
+* :mod:`~tests.soak.strangers`: what belongs to somebody else
+* :mod:`~tests.soak.run`: all of them together, and the end
+"""

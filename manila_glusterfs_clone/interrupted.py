@@ -146,7 +146,9 @@ class Interrupted:
 
     def _settle(self, kind: '_Kind', row: records.Row, key: Any) -> None:
         with self._at_rest(kind, row.id, row.status) as instance:
-            if instance is None:
+            # Another host may have ended it since the mark was read; Manila
+            # writes the status a moment later.
+            if instance is None or self._marks.find(row.id) is None:
                 return
             try:
                 if row.status == _DELETING:

@@ -110,7 +110,10 @@ class Etcd(Server):
 
     @property
     def url(self) -> str:
-        return f'etcd3+http://127.0.0.1:{self.port}?lock_timeout={LEASE}'
+        return (
+            f'etcd3+http://127.0.0.1:{self.port}?api_version=v3'
+            f'&lock_timeout={LEASE}'
+        )
 
     def break_lock(self, instance: str) -> None:
         key = f'/tooz/locks{self.key(instance)}'.encode()

@@ -240,6 +240,24 @@ class Manila:
             changes[section][option] = str(value)
         self._follow(dataclasses.replace(record, changes=changes))
 
+    def coordinate_by(self, kind: str | None) -> None:
+        """Have locks reach over hosts, from a restart on.
+
+        :param kind: ``etcd``, which is started, or ``mysql``; None: they
+            reach over this host, as in the beginning.
+        """
+        if kind == 'etcd':
+            self.service('etcd').start()
+            self.service('etcd').wait_ready()
+        else:
+            self.service('etcd').stop()
+        url = self._known.coordinator(kind) if kind else None
+        self.set_option('coordination', 'backend_url', url)
+
+    def sql(self, statement: str) -> str:
+        """Run SQL as the administrator of the database; what it prints."""
+        return self._known.database.run(statement)
+
     def living(self) -> tuple[list[str], list[str]]:
         """Ids of all instances of shares and of snapshots that Manila has."""
         return self._known.contents.instances()

@@ -45,6 +45,8 @@ TEMPEST = 'tempest'
 #: What is installed, by the names of environments.
 CONSTRAINTS = Path(__file__).parent / 'constraints'
 _SERVED_BY = ('gunicorn', 'PyMySQL')
+#: What tooz reaches a coordinator with, besides MariaDB.
+_COORDINATED_BY = ('etcd3gw',)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,10 @@ def of_manila(version: str, say: Callable[[str], None]) -> Environment:
     ]
     return _ensure(
         f'manila-{version}',
-        [f'manila=={version}', *_SERVED_BY, *filter(None, drivers)],
+        [
+            *(f'manila=={version}', *_SERVED_BY, *_COORDINATED_BY),
+            *filter(None, drivers),
+        ],
         say,
     )
 

@@ -21,6 +21,7 @@ does not, since it shows what was known when it was first asked.
 from collections.abc import Iterable, Mapping
 import datetime
 import math
+import re
 from typing import Any
 
 from tests.lab.manila import rest
@@ -28,6 +29,9 @@ from tests.lab.manila.service import Service
 from tests.lab.manila import settings
 
 #: What the scheduler logs when it hears from a back end.
+#: Two hosts of one name give signs of life for each other.
+_BEGUN = 'Finished initialization of driver'
+
 _HEARD = 'Received share service update from {}:'
 
 
@@ -64,6 +68,8 @@ class Health:
             where = settings.place(backend)
             if missing := self._beats('manila-share', where, share):
                 return missing
+            if not re.search(f'{_BEGUN}.*@{where}', share.said()):
+                return f'{share.name} has not set {where} up'
         return self._heard(scheduler, backends) if scheduler.running() else ''
 
     def _beats(self, binary: str, where: str, service: Service) -> str:

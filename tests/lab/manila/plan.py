@@ -77,6 +77,7 @@ class Plan:
         python = self.for_manila.program('python')
         yield self.database.spec
         yield stores.queue(self.directory, self.lab.network, python)
+        yield stores.etcd(self.directory, self.lab.network)
         yield self.keystone.spec
         conf = ('--config-file', str(self._conf))
         env = {'PYTHONPATH': str(CHECKOUT)}
@@ -104,11 +105,19 @@ class Plan:
         )
         self._conf.write_text(ini.text(conf))
         for name, served in record.shares.items():
-            text = ini.text(settings.of_share(served))
+            text = ini.text(settings.of_share(name, self.directory, served))
             (self.directory / f'{name}.conf').write_text(text)
         for user in users.PEOPLE:
             path = self.directory / f'{user.name}.rc'
             path.write_text(self.client(user).openrc())
+
+    def coordinator(self, kind: str) -> str:
+        """What manila.conf calls the coordinator of a kind."""
+        urls = {
+            'etcd': f'etcd3+{stores.ETCD}?api_version=v3',
+            'mysql': self.database.coordinator('manila'),
+        }
+        return urls[kind]
 
     def prepare_manila(self) -> None:
         """Fill Manila's database."""

@@ -150,6 +150,22 @@ def manila(
     return sections
 
 
-def of_share(backends: tuple[str, ...]) -> ini.Sections:
-    """What one manila-share reads on top: the back ends that are its own."""
-    return {'DEFAULT': {'enabled_share_backends': ','.join(backends)}}
+def of_share(
+    name: str, directory: Path, backends: tuple[str, ...]
+) -> ini.Sections:
+    """What one manila-share reads on top.
+
+    The back ends that are its own, and what no other host could see.
+    """
+    return {
+        'DEFAULT': {
+            'enabled_share_backends': ','.join(backends),
+            'state_path': directory / f'{name}-state',
+        },
+        'oslo_concurrency': {'lock_path': locks(name, directory)},
+    }
+
+
+def locks(name: str, directory: Path) -> Path:
+    """Where the files of a manila-share's locks are."""
+    return directory / f'{name}-locks'

@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a control plane keeps its things in: MariaDB, and RabbitMQ.
+"""What a control plane keeps its things in: MariaDB, RabbitMQ and etcd.
 
 The programs are Debian's; nothing of the host's own services is used or
 touched, neither their settings nor their data. MariaDB is reached by a
-socket in the lab's directory, RabbitMQ on the loopback of its network.
+socket in the lab's directory, the others on the loopback of its network.
 """
 
 import os
@@ -33,6 +33,8 @@ _MYSQL = 'mysql'
 
 #: What is run of Debian's, and the package that brings it.
 PROGRAMS = {
+    'etcd': 'etcd-server',
+    'etcdctl': 'etcd-client',
     'mariadbd': 'mariadb-server',
     'mariadb-install-db': 'mariadb-server',
     str(_RABBIT): 'rabbitmq-server',
@@ -47,6 +49,11 @@ with amqp.Connection('127.0.0.1:5672', 'lab', '{_PASSWORD}',
                      connect_timeout=5, read_timeout=5) as connection:
     connection.channel().close()
 """
+
+
+#: What tooz reaches etcd by, and etcdctl does.
+ETCD = 'http://127.0.0.1:2379'
+ETCDCTL = {'PATH': os.defpath, 'ETCDCTL_API': '3'}
 
 
 def check() -> None:
@@ -101,7 +108,7 @@ class Database:
 
     def add(self, name: str) -> None:
         """Make a database, and a user of the same name whose it is."""
-        self._sql(
+        self.run(
             f'CREATE DATABASE {name} CHARACTER SET utf8mb3;'
             f'CREATE USER {name}@localhost IDENTIFIED BY "{_PASSWORD}";'
             f'GRANT ALL ON {name}.* TO {name}@localhost;'
@@ -114,7 +121,15 @@ class Database:
             f'?charset=utf8&unix_socket={self._socket}'
         )
 
-    def _sql(self, statements: str) -> str:
+    def coordinator(self, name: str) -> str:
+        """What tooz reaches a database by."""
+        return (
+            f'mysql://{name}:{_PASSWORD}@localhost/{name}'
+            f'?unix_socket={self._socket}'
+        )
+
+    def run(self, statements: str) -> str:
+        """Run SQL as its administrator; what it prints."""
         return host.run(
             [
                 *('mariadb', '--no-defaults', f'--socket={self._socket}'),
@@ -126,7 +141,7 @@ class Database:
         if not self._socket.exists():
             return 'no socket'
         try:
-            self._sql('SELECT 1')
+            self.run('SELECT 1')
         except LabError as error:
             return str(error)
         return ''
@@ -187,4 +202,28 @@ log.console.level = warning
 # Labs are many, and their host's disk may be quite full.
 disk_free_limit.absolute = 50MB
 """
+    )
+
+
+def etcd(directory: Path, network: Network) -> Spec:
+    """etcd, for locks between hosts; it is started by who wants it."""
+    peer = 'http://127.0.0.1:2380'
+    argv = network.inside('etcdctl', f'--endpoints={ETCD}', 'get', 'x')
+
+    def probe(_service: Service) -> str:
+        done = subprocess.run(
+            argv, capture_output=True, timeout=60, env=ETCDCTL
+        )
+        return done.stderr.decode(errors='replace').strip()[-200:]
+
+    return Spec(
+        'etcd',
+        (
+            *('etcd', '--data-dir', str(directory / 'etcd')),
+            *('--listen-client-urls', ETCD, '--advertise-client-urls', ETCD),
+            *('--listen-peer-urls', peer),
+            *('--initial-advertise-peer-urls', peer),
+            *('--initial-cluster', f'default={peer}'),
+        ),
+        probe,
     )

@@ -76,6 +76,19 @@ def test_settings() -> None:
     assert conf['oslo_concurrency']['lock_path'] == '/lab/manila/locks'
 
 
+def test_each_manila_share_is_a_host_of_its_own() -> None:
+    one, two = (
+        settings.of_share(name, Path('/lab/manila'), ('ip',))
+        for name in ('one', 'two')
+    )
+    for section, option in (
+        ('DEFAULT', 'state_path'),
+        ('oslo_concurrency', 'lock_path'),
+    ):
+        assert one[section][option] != two[section][option]
+    assert one['DEFAULT']['enabled_share_backends'] == 'ip'
+
+
 def test_what_is_changed_holds() -> None:
     conf = _conf(
         _record(changes={'ip': {'x': '1'}, 'DEFAULT': {'debug': 'True'}})

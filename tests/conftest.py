@@ -47,7 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         '--every-test',
         action='store_true',
-        help='also what is left to the other release (tests/functional)',
+        help='also what is left to the other release (tests/functional), '
+        'and what takes long (tests/cloud)',
     )
     parser.addoption(
         '--every-fault',

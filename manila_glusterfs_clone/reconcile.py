@@ -12,6 +12,7 @@
 """What is there against what should be: bringing shares back on line."""
 
 from collections.abc import Iterable, Mapping
+import dataclasses
 
 from oslo_log import log
 
@@ -31,8 +32,15 @@ LOG = log.getLogger(__name__)
 #: Seconds to wait for a share that somebody is at work on.
 _PATIENCE = 1.0
 
-#: Tags of LVs that should be mounted and are not, by the name of the node.
-Unmounted = Mapping[str, frozenset[str]]
+
+@dataclasses.dataclass(frozen=True)
+class Unmounted:
+    """The bricks that should be mounted and are not, by name of the node."""
+
+    #: The tags of their LVs.
+    tags: Mapping[str, frozenset[str]]
+    #: Why nodes could not be asked. They are not asked again, share by share.
+    failed: Mapping[str, Exception]
 
 
 class Reconciler:
@@ -89,7 +97,7 @@ class Reconciler:
         return healed
 
     def _unmounted(self) -> Unmounted:
-        """Give the tags of all LVs that should be mounted and are not."""
+        """Return the bricks that should be mounted and are not."""
         seen, failed = self._cluster.try_everywhere(
             lambda node: frozenset(
                 tag for lv in bricks.unmounted(node) for tag in lv.tags
@@ -97,7 +105,7 @@ class Reconciler:
         )
         for node, error in failed.items():
             LOG.error('Bricks on node %s stay as they are: %s', node, error)
-        return seen
+        return Unmounted(seen, failed)
 
     def _heal(self, share_id: str, unmounted: Unmounted) -> gluster.Volume:
         """Have started what is down; it is not waited for.
@@ -111,7 +119,7 @@ class Reconciler:
         bad = {
             node: path
             for node, path in self._bricks(volume).items()
-            if node in down or tag in unmounted.get(node.name, ())
+            if node in down or tag in unmounted.tags.get(node.name, ())
         }
         _, failed = self._cluster.try_everywhere(
             lambda node: repair.repair(
@@ -121,8 +129,13 @@ class Reconciler:
                 bad[node],
                 lambda: self._cluster.read(ownership.read),
             ),
-            bad,
+            [node for node in bad if node.name not in unmounted.failed],
         )
+        failed |= {
+            node.name: unmounted.failed[node.name]
+            for node in bad
+            if node.name in unmounted.failed
+        }
         for node, path in bad.items():
             self._tell(
                 f'brick {path} on node {node.name}', failed.get(node.name)
@@ -134,7 +147,7 @@ class Reconciler:
                     'it is stopped and its options were reset; it is started '
                     'when maintenance has set its access lists',
                 )
-            LOG.warning('Starting volume %s, as it is not', name)
+            LOG.warning('Volume %s is stopped; starting it', name)
         elif well := [node for node in down if node.name not in failed]:
             LOG.warning(
                 'Starting bricks of volume %s that are down: %s',

@@ -572,3 +572,25 @@ def test_what_cannot_be_read_is_said_once(
     warden.run()
     assert warden.run() == []
     cloud.check(share)
+
+
+def test_a_disk_that_hangs_costs_a_constant(
+    cloud: test_manager.Cloud, warden: Warden
+) -> None:
+    """LVM does not answer there, and the bricks have ended themselves."""
+
+    def seconds_of_a_pass(shares: int) -> float:
+        for _ in range(shares):
+            volume = f'manila-{cloud.instance(cloud.create())}'
+            brick = cloud.pool.state.volumes[volume].brick_on('gl2')
+            assert brick is not None
+            cloud.pool.nodes['gl2'].files.users.pop(brick.path)
+        warden.renew()
+        cloud.process.fail_when(link.Variant.HANGS_IDLE, 'lvs', 'gl2')
+        begin = cloud.pool.time.now
+        warden.run()
+        cloud.process.fail_no_more()
+        return float(cloud.pool.time.now - begin)
+
+    few = seconds_of_a_pass(1)
+    assert seconds_of_a_pass(4) <= few + 10

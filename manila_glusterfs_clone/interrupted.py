@@ -18,9 +18,11 @@ leaves the share or snapshot in ``creating``, ``extending``, ``deleting`` or
 ``ensure_driver_resources``, passes over it). Its user can do nothing about
 it: all requests are refused.
 
-Only work with a mark is settled (:mod:`.work_marks`): a request that still
-waits in the queue has none. It is settled when the service starts, and in
-each pass of maintenance until that has succeeded:
+Only work that a service had picked up is settled: it has a mark
+(:mod:`.work_marks`), or is finished on the cluster and was killed before
+Manila wrote that. A request that still waits in the queue is neither. Work is
+settled when the service starts, and in each pass of maintenance until that
+has succeeded:
 
 * What is found finished becomes available. What is not becomes ``error``:
   its user deletes it, and with it all that was made of it, and tries again.
@@ -114,12 +116,20 @@ class Interrupted:
             for row in rows:
                 if row.status not in _VERBS:
                     continue
-                work = self._marks.find(row.id)
-                if work is None or work.verb != _VERBS[row.status]:
-                    continue
                 key = ('interrupted', row.id)
-                if starting or self._memory.is_old(key):
-                    self._settle(kind, row, key)
+                if not (starting or self._memory.is_old(key)):
+                    continue
+                try:
+                    self._settle(kind, row)
+                except Exception as error:
+                    LOG.debug('Could not be settled', exc_info=True)
+                    self._memory.warn(
+                        key,
+                        f'{kind.name} {row.id}: interrupted by a service '
+                        f'restart while {row.status}, and could not be '
+                        f'settled yet; next attempt in the next pass of '
+                        f'maintenance: {error}',
+                    )
 
     def delete_again(
         self,
@@ -144,50 +154,59 @@ class Interrupted:
                         )
                         self._delete(kind, instance)
 
-    def _settle(self, kind: '_Kind', row: records.Row, key: Any) -> None:
+    def _settle(self, kind: '_Kind', row: records.Row) -> None:
         with self._at_rest(kind, row.id, row.status) as instance:
             # Another host may have ended it since the mark was read; Manila
             # writes the status a moment later.
             if instance is None or self._marks.find(row.id) is None:
                 return
-            try:
-                if row.status == _DELETING:
-                    LOG.warning(
-                        '%s %s: its deletion was interrupted by a service '
-                        'restart; deleting it again',
-                        kind.name,
-                        row.id,
-                    )
-                    self._delete(kind, instance)
-                    return
-                if row.status in (_CREATING, _EXTENDING):
-                    self._finish(kind, row, instance)
-                else:
-                    LOG.warning(
-                        'Unmanaging %s %s was interrupted by a service '
-                        'restart; status set to unmanage_error, unmanage it '
-                        'again',
-                        kind.name.lower(),
-                        row.id,
-                    )
-                    self._write(kind, row.id, status='unmanage_error')
-            except errors.Error as error:
-                self._memory.warn(
-                    key,
-                    f'{kind.name} {row.id}: interrupted by a service restart '
-                    f'while {row.status}, and could not be settled yet: '
-                    f'{error}; trying again in the next pass',
-                )
+            work = self._marks.find(row.id)
+            marked = work is not None and work.verb == _VERBS[row.status]
+            if row.status in (_CREATING, _EXTENDING):
+                self._finish(kind, row, instance, marked)
+            elif not marked:
                 return
-            self._marks.remove(row.id)
+            elif row.status == _DELETING:
+                LOG.warning(
+                    '%s %s: its deletion was interrupted by a service '
+                    'restart; deleting it again',
+                    kind.name,
+                    row.id,
+                )
+                # The mark stays: the deletion sets it, and removes it.
+                self._delete(kind, instance)
+                return
+            else:
+                LOG.warning(
+                    'Unmanaging %s %s was interrupted by a service restart; '
+                    'status set to unmanage_error, unmanage it again',
+                    kind.name.lower(),
+                    row.id,
+                )
+                self._write(kind, row.id, status='unmanage_error')
+            if marked:
+                self._marks.remove(row.id)
 
-    def _finish(self, kind: '_Kind', row: records.Row, instance: Any) -> None:
-        """Write the state of what was being made or extended."""
+    def _finish(
+        self, kind: '_Kind', row: records.Row, instance: Any, marked: bool
+    ) -> None:
+        """Write the state of what was being made or extended.
+
+        :param marked: whether it bears a mark. If not, it is written only
+            where the work is finished.
+        """
         if kind.is_share:
             found = self._statuses.share(row.id, row.status)
         else:
             found = self._statuses.snapshot(row.id, row.share_id)
         done = found['status'] == _AVAILABLE
+        picked_up = marked or (
+            found['size'] > instance['size']
+            if row.status == _EXTENDING
+            else done
+        )
+        if not picked_up:
+            return  # the request waits in the queue
         LOG.warning(
             '%s %s %s was interrupted by a service restart; %s',
             'Creating' if row.status == _CREATING else 'Extending',

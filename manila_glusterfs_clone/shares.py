@@ -283,7 +283,11 @@ class Shares:
         # glusterd 11 does not start without the bricks of a clone.
         self._cluster.everywhere(require_forgotten)
         found, kept = ownership.reclaim(
-            self._cluster, lambda node, lv: tag in lv.tags, pools_of
+            self._cluster,
+            # The name of a created brick is used once: an LV of that name is
+            # the share's although somebody has taken its tags off.
+            lambda node, lv: tag in lv.tags or lv.name == name,
+            pools_of,
         )
         ownership.warn_of_kept(f'Share {share_id}', kept)
 

@@ -18,11 +18,15 @@ after a restart of the service, as does :mod:`.interrupted`.
 from typing import Any
 
 from manila_glusterfs_clone import backend
+from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import exports
+from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import pools
 
 _AVAILABLE = {'status': 'available'}
 _ERROR = {'status': 'error'}
+#: Statuses of a share that is being made: a volume may be there in part.
+_MAKING = frozenset({'creating', 'creating_from_snapshot'})
 
 
 class Statuses:
@@ -41,17 +45,21 @@ class Statuses:
         :raises errors.Error: the state could not be read, or the share not
             be brought on line.
         """
-        shares = self._ours.shares
-        if not self._ours.volumes.is_finished(share_id):
+        if status in _MAKING:
+            if not self._ours.volumes.is_finished(share_id):
+                return dict(_ERROR)
+            return _available(self._ours.shares.bring_online(share_id))
+        try:
+            volume = self._ours.volumes.in_use(share_id)
+        except errors.Missing:
             return dict(_ERROR)
-        found: dict[str, Any] = dict(_AVAILABLE)
-        if status == 'extending':
-            work = self._ours.marks.find(share_id)
-            if work is not None and work.size is not None:
-                shares.extend(share_id, work.size * pools.GIB)
-            found['size'] = shares.size(share_id) // pools.GIB
-        volume = shares.bring_online(share_id)
-        return {**found, 'export_locations': exports.as_manila(volume)}
+        if status != 'extending':
+            return _available(volume)
+        work = self._ours.marks.find(share_id)
+        if work is not None and work.size is not None:
+            self._ours.shares.extend(share_id, work.size * pools.GIB)
+        size = self._ours.shares.size(share_id) // pools.GIB
+        return {**_available(volume), 'size': size}
 
     def snapshot(self, snapshot_id: str, share_id: str) -> dict[str, Any]:
         """Return the state of a snapshot.
@@ -61,3 +69,7 @@ class Statuses:
         """
         whole = self._ours.snapshots.finish(snapshot_id, share_id)
         return dict(_AVAILABLE if whole else _ERROR)
+
+
+def _available(volume: gluster.Volume) -> dict[str, Any]:
+    return {**_AVAILABLE, 'export_locations': exports.as_manila(volume)}

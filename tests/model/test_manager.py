@@ -30,6 +30,7 @@ from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import interrupted
 from manila_glusterfs_clone import locks
 from manila_glusterfs_clone import remote
+from manila_glusterfs_clone import statuses
 from manila_glusterfs_clone import work_marks
 from tests.model import census
 from tests.model import link
@@ -342,7 +343,7 @@ def test_work_that_another_host_has_just_ended_is_left_to_it(
 
 
 #: What waits in the message queue while the service is down, by status.
-_QUEUED = ('creating', 'extending', 'deleting', 'unmanage_starting')
+_QUEUED = ('extending', 'deleting', 'unmanage_starting')
 
 
 @pytest.mark.parametrize('status', _QUEUED)
@@ -351,8 +352,8 @@ def test_requests_in_the_message_queue_are_left_alone(
 ) -> None:
     share = cloud.create()
     snapshot = cloud.snapshot(share)
-    taken = db.share_snapshot_get(cloud.context, snapshot).instance['id']
     instance = cloud.instance(share)
+    taken = db.share_snapshot_get(cloud.context, snapshot).instance['id']
     db.share_instance_update(cloud.context, instance, {'status': status})
     if status != 'extending':
         db.share_snapshot_instance_update(
@@ -367,6 +368,54 @@ def test_requests_in_the_message_queue_are_left_alone(
     cloud.manager.driver._upkeep.run()
     assert cloud.share(share)['status'] == status
     assert all(step.is_read for step in cloud.process.steps[begin:])
+
+
+@pytest.mark.parametrize('status', ['creating', 'extending'])
+def test_finished_work_is_recorded_though_its_mark_is_gone(
+    cloud: Cloud, status: str
+) -> None:
+    """The service was killed before Manila could write that it ended."""
+    share = cloud.create()
+    snapshot = cloud.snapshot(share)
+    taken = db.share_snapshot_get(cloud.context, snapshot).instance['id']
+    if status == 'extending':
+        cloud.extend(share, 3)
+        db.share_update(cloud.context, share, {'size': 1, 'status': status})
+    else:
+        db.share_instance_update(
+            cloud.context, cloud.instance(share), {'status': status}
+        )
+        db.share_snapshot_instance_update(
+            cloud.context, taken, {'status': status}
+        )
+    cloud.start()
+    assert cloud.share(share)['status'] == 'available'
+    assert cloud.snapshot_status(snapshot) == 'available'
+    assert cloud.share(share)['size'] == (3 if status == 'extending' else 1)
+
+
+def test_one_share_that_cannot_be_settled_does_not_hide_the_next(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = [cloud.create(), cloud.create()]
+    for share in shares:
+        instance = cloud.instance(share)
+        db.share_instance_update(
+            cloud.context, instance, {'status': 'extending'}
+        )
+        _marks(cloud).set(instance, work_marks.Work(work_marks.EXTEND, 2))
+    real = statuses.Statuses.share
+
+    def fail_once(room: statuses.Statuses, share: str, status: str) -> Any:
+        if share == min(map(cloud.instance, shares)):
+            raise RuntimeError('a bug')
+        return real(room, share, status)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(statuses.Statuses, 'share', fail_once)
+        cloud.start()
+    found = {cloud.share(share)['status'] for share in shares}
+    assert found == {'available', 'extending'}
 
 
 def test_an_extension_goes_on_when_the_cluster_lets_it(cloud: Cloud) -> None:

@@ -37,7 +37,8 @@ def main() -> None:
         writer = lab.node('gl1')
         writer.succeed(
             'lvcreate --yes --type=thin --virtualsize=1g --thinpool=pool '
-            '--name=weight gvg'
+            '--name=weight gvg && dd if=/dev/zero of=/dev/gvg/weight bs=1M '
+            'count=100 oflag=direct && sync'
         )
         share = cloud.create(1)
         writer.succeed('lvremove --force --yes gvg/weight')

@@ -257,12 +257,18 @@ def test_share_that_cannot_be_looked_at_is_not_in_the_way(
         return heal(self, share_id, *rest)
 
     monkeypatch.setattr(reconcile.Reconciler, '_heal', fail)
+    for share in bad, good:
+        volume = cloud.pool.state.volumes[f'manila-{share}']
+        cloud.pool.nodes['gl2'].files.users.pop(volume.bricks[1].path)
     states = cloud.manager.driver.ensure_shares(
         cloud.context, [{'id': bad}, {'id': good}]
     )
-    assert states[good]['reapply_access_rules']
-    assert not states[bad]['reapply_access_rules']
+    assert states[good]['export_locations']
+    assert 'export_locations' not in states[bad]
     assert states[bad]['status'] == 'available'
+    cloud.pool.time.advance(5)
+    volume = cloud.pool.state.volumes[f'manila-{good}']
+    assert all(cloud.pool.state.online(volume, b) for b in volume.bricks)
 
 
 def test_share_that_was_left_to_its_operator_is_not_to_be_deleted(

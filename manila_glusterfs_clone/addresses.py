@@ -52,10 +52,11 @@ class Addresses:
             address for address in clients if not _is_loopback(address)
         ).difference(*self._known.values())
 
-    def refresh(self, peers: Sequence[gluster.Peer]) -> None:
+    def refresh(self, peers: Sequence[gluster.Peer]) -> bool:
         """Ask for the addresses of all nodes that can be asked.
 
         :param peers: the trusted storage pool, as glusterd has it now.
+        :return: whether all of them answered.
         """
         connected = {peer.uuid for peer in peers if peer.connected}
         members = self._cluster.members()
@@ -75,6 +76,7 @@ class Addresses:
                 self._known[peer.uuid] = self._resolved(
                     {peer.hostname, *peer.names}, reachable
                 )
+        return not failed
 
     def _resolved(
         self, names: Iterable[str], nodes: Sequence[cluster.Node]

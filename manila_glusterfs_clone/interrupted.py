@@ -106,9 +106,10 @@ class Interrupted:
         """Settle interrupted work; what fails is logged once.
 
         :param shares: all of this back end, as are the snapshots.
-        :param starting: whether the service starts. Else only what an
-            earlier pass has found as well is settled: a verb removes its
-            mark a moment before Manila writes the status.
+        :param starting: whether the service starts: then what has a mark is
+            settled at once. All else is settled only if an earlier look has
+            found it as well: a verb removes its mark a moment before Manila
+            writes the status.
         """
         if getattr(CONF, 'startup_reconciliation_enabled', False):
             return
@@ -117,10 +118,11 @@ class Interrupted:
                 if row.status not in _VERBS:
                     continue
                 key = ('interrupted', row.id)
-                if not (starting or self._memory.is_old(key)):
+                seen_before = self._memory.is_old(key)
+                if not (starting or seen_before):
                     continue
                 try:
-                    self._settle(kind, row)
+                    self._settle(kind, row, seen_before)
                 except Exception as error:
                     LOG.debug('Could not be settled', exc_info=True)
                     self._memory.warn(
@@ -154,14 +156,17 @@ class Interrupted:
                         )
                         self._delete(kind, instance)
 
-    def _settle(self, kind: '_Kind', row: records.Row) -> None:
+    def _settle(
+        self, kind: '_Kind', row: records.Row, seen_before: bool
+    ) -> None:
         with self._at_rest(kind, row.id, row.status) as instance:
-            # Another host may have ended it since the mark was read; Manila
-            # writes the status a moment later.
-            if instance is None or self._marks.find(row.id) is None:
+            if instance is None:
                 return
+            # Under the lock: another host may have ended it meanwhile.
             work = self._marks.find(row.id)
             marked = work is not None and work.verb == _VERBS[row.status]
+            if not (marked or seen_before):
+                return
             if row.status in (_CREATING, _EXTENDING):
                 self._finish(kind, row, instance, marked)
             elif not marked:

@@ -120,8 +120,7 @@ def await_eviction(
             or (waited >= _MOMENT and not refreshed)
             or waited >= _EVICTION
         ):
-            known.refresh(peers)
-            refreshed = True
+            refreshed = known.refresh(peers)
             strangers = known.strangers(strangers)
         reported = {(brick.node_uuid, brick.path) for brick in bricks}
         if waited < _CONNECTION:

@@ -47,8 +47,8 @@ def dies_at(manila: service.Service, words: Callable[[Any], bool]) -> None:
     """Have a process killed when it has said something to glusterd."""
     told = manila.pool.glusterd.ask
 
-    def ask(node: Any, line: Any, *, phases: int | None = None) -> str:
-        answer = told(node, line, phases=phases)
+    def ask(node: Any, line: Any, **how: Any) -> str:
+        answer = told(node, line, **how)
         if words(line):
             manila.pool.glusterd.ask = told  # type: ignore[method-assign]
             manila.process.dead = True
@@ -254,7 +254,7 @@ def test_a_node_that_was_installed_anew_is_not_believed(
     name = f'manila-{share}'
     assert manila.pool.mount('10.0.0.5', name)
     new: Any = manila.backend.cluster.nodes[0].gluster
-    new.peers = lambda: (
+    new.peers = lambda *_timeout: (
         gluster.Peer(
             '11111111-0000-4000-8000-000000000001', 'localhost', True
         ),

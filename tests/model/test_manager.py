@@ -318,30 +318,6 @@ def test_work_of_another_process_is_left_to_it(cloud: Cloud) -> None:
     assert cloud.pool.size(f'manila-{instance}') == 3 * service.GIB
 
 
-def test_work_that_another_host_has_just_ended_is_left_to_it(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It ends after its mark was read, and has not written the status yet."""
-    share = cloud.create()
-    instance = cloud.instance(share)
-    db.share_instance_update(cloud.context, instance, {'status': 'extending'})
-    _marks(cloud).set(instance, work_marks.Work(work_marks.EXTEND, 3))
-    find = work_marks.WorkMarks.find
-
-    def end_after(
-        marks: work_marks.WorkMarks, instance_id: str
-    ) -> work_marks.Work | None:
-        found = find(marks, instance_id)
-        marks.remove(instance_id)
-        return found
-
-    with monkeypatch.context() as patch:
-        patch.setattr(work_marks.WorkMarks, 'find', end_after)
-        cloud.start()
-    assert cloud.share(share)['status'] == 'extending'
-    assert cloud.pool.size(f'manila-{instance}') == service.GIB
-
-
 #: What waits in the message queue while the service is down, by status.
 _QUEUED = ('extending', 'deleting', 'unmanage_starting')
 

@@ -46,6 +46,7 @@ REFUSALS: dict[str, type[errors.Error]] = {
     'volume-set-clone': errors.CommitFailed,
     'volume-set-refused': errors.GlusterRefused,
     'volume-start-again': errors.GlusterRefused,
+    'volume-status-clients-one': errors.CommitFailed,
     'volume-status-stopped': errors.GlusterRefused,
     'volume-stop-missing': errors.NotFound,
 }

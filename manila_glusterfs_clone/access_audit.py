@@ -171,9 +171,9 @@ class AccessAudit:
             if view.options.get(option) != value
         }
         LOG.warning(
-            'Volume %s: its options were changed by another than Manila, and '
-            'had %s; they are set again, and clients without an access rule '
-            'are disconnected',
+            'Volume %s: its options were not those of Manila\'s access rules '
+            '(it had %s); they are set again, and clients without a rule are '
+            'disconnected',
             name,
             ', '.join(sorted(changed)) or native.REJECT,
         )

@@ -82,12 +82,14 @@ def _restart(
         away.crash()
         left = len(lab.nodes) - 1
         wait_for(lambda: lab.nodes[0].connected_peers() == left, LONG)
-    manila.demo.run('share', 'access', 'delete', share, rule)
-    service.start()
-    service.wait_ready(300)
-    if away:
-        away.boot()
-        lab.wait_connected(240)
+    try:
+        manila.demo.run('share', 'access', 'delete', share, rule)
+        service.start()
+        service.wait_ready(300)
+    finally:
+        if away:
+            away.boot()
+            lab.wait_connected(240)
 
 
 def _rules(project: Project, share: str) -> dict[str, str]:

@@ -160,11 +160,20 @@ def test_barrier_that_another_snapshot_left_is_not_refused() -> None:
         console.Console(node).ask('snapshot', 'create')
 
 
-@pytest.mark.parametrize('phase', ['Commit', 'Brick ops', 'Post Validation'])
+@pytest.mark.parametrize(
+    'phase', ['Commit', 'Brick ops', 'Post Validation', 'Staging']
+)
 def test_begun_and_given_up_is_not_refused(phase: str) -> None:
     message = f'{phase} failed on gl2. Please check log file for details.'
     node = fakes.Node().gluster('volume x', fakes.xml(ret=-1, message=message))
     with pytest.raises(errors.CommitFailed, match=f'{phase} failed on gl2'):
+        console.Console(node).ask('volume', 'x')
+
+
+def test_staging_that_fails_for_a_reason_is_refused() -> None:
+    message = 'Staging failed on gl2. Error: Volume x does not exist'
+    node = fakes.Node().gluster('volume x', fakes.xml(ret=-1, message=message))
+    with pytest.raises(errors.GlusterRefused):
         console.Console(node).ask('volume', 'x')
 
 

@@ -78,11 +78,10 @@ _MISSING = re.compile(
     r'^(Volume (\S+ )?does not exist$|Snapshot \(\S+\) does not exist'
     r'|Volume \(\S+\) does not exist|Failed to find :\S+ snap)'
 )
-#: Nothing was done yet where glusterd gives a reason after staging or
-#: validation. Without a reason a peer has left in the midst of it. The
-#: barrier holds the writes of clients back while a snapshot is taken. When a
-#: node loses power then, the other bricks keep it until it is refused to the
-#: next snapshot, which ends it, or for two minutes (10.3).
+#: Nothing was done where glusterd gives a reason after staging or validation;
+#: without one, a peer has left. The barrier holds the writes of clients back
+#: during a snapshot. When a node loses power then, the other bricks keep it
+#: until it is refused to the next snapshot, or for two minutes (10.3).
 _HALF_WAY = re.compile(
     r'^(Commit|Brick ops) failed on |^Post[- ][Vv]alidation failed '
     r'|^Failed to reconfigure barrier|^Staging failed on \S+\. Please check'

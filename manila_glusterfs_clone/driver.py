@@ -49,6 +49,7 @@ Data = Mapping[str, Any]
 _CREATE = work_marks.Work(work_marks.CREATE)
 _DELETE = work_marks.Work(work_marks.DELETE)
 _UNMANAGE = work_marks.Work(work_marks.UNMANAGE)
+_NOTHING = contextlib.nullcontext()
 
 
 class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
@@ -212,18 +213,18 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         update_rules: Sequence[Data] = (),
         share_server: Any = None,
     ) -> dict[str, dict[str, str]]:
-        """Make exactly these rules hold; what cannot hold is told by rule.
+        """Allow exactly these rules; return the state of each.
 
-        Where no change is told Manila wants all of it made sure of, and what
-        is not in the list may have held.
+        Without a change Manila wants all of them verified, and others may
+        have been in force. A deletion begins with taking all rules away.
         """
-        if share.get('status') == 'deleting':
-            # Manila takes the rules away first: the deletion has begun.
-            self._ours.marks.set(share['id'], _DELETE)
+        of, marks = share['id'], self._ours.marks
+        is_deletion = share.get('status') == 'deleting'
         added = {rule['access_id'] for rule in add_rules}
         rules = [manila_values.rule(rule) for rule in access_rules]
-        with manila_errors.translated(
-            'Changing the access to share', share['id']
+        with (
+            manila_errors.translated('Changing the access to share', of),
+            marks.begun(of, _DELETE) if is_deletion else _NOTHING,
         ):
             refused = self._ours.shares.update_access(
                 share['id'],

@@ -22,6 +22,7 @@ helped is said once, and tried again after ever longer times.
 
 from collections.abc import Collection, Iterator
 import contextlib
+import threading
 
 from oslo_log import log
 
@@ -53,6 +54,8 @@ class Upkeep:
         self._ours = ours
         self._host = host
         self._thread: periodic.Periodic | None = None
+        #: Held during a pass: what is remembered is of one at a time.
+        self._guard = threading.RLock()
         self._memory = memory.Memory()
         #: How many parts of the current pass failed.
         self._failed_parts = 0
@@ -116,6 +119,12 @@ class Upkeep:
         :return: for each share its volume, or what is wrong with it.
         :raises errors.Error: the cluster could not be read.
         """
+        with self._guard:
+            return self._ensure(share_ids)
+
+    def _ensure(
+        self, share_ids: Collection[str]
+    ) -> dict[str, gluster.Volume | errors.Error]:
         seen = survey.take(self._ours.cluster, self._ours.settings.mark)
         with self._part('access lists'):
             rules = records.rules(self._host)
@@ -141,7 +150,7 @@ class Upkeep:
     def run(self) -> None:
         """Make one pass; never raises, and never runs beside another."""
         try:
-            with self._ours.locks.upkeep(self._host):
+            with self._guard, self._ours.locks.upkeep(self._host):
                 self._memory.begin()
                 self._failed_parts = 0
                 self._pass()

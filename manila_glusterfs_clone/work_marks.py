@@ -62,13 +62,22 @@ class WorkMarks:
         The mark stays only where the process is killed, or told to exit.
         """
         with self._locks.work(instance_id):
-            self.set(instance_id, work)
-            try:
+            with self.begun(instance_id, work):
                 yield
-            except Exception:
-                self.remove(instance_id)
-                raise
             self.remove(instance_id)
+
+    @contextlib.contextmanager
+    def begun(self, instance_id: str, work: Work) -> Iterator[None]:
+        """Mark an instance from the first part of a verb on.
+
+        The mark stays for the other parts, unless the first fails.
+        """
+        self.set(instance_id, work)
+        try:
+            yield
+        except Exception:
+            self.remove(instance_id)
+            raise
 
     def set(self, instance_id: str, work: Work) -> None:
         """Mark an instance."""

@@ -834,3 +834,8 @@ def test_a_deletion_begins_when_its_rules_are_taken_away(
     assert stub.marks.find(ID) == work_marks.Work('delete')
     ours.delete_share(None, SHARE)
     assert stub.marks.find(ID) is None
+    # Manila does not go on with a deletion whose first part failed.
+    stub.trouble = REFUSAL
+    with pytest.raises(exception.ShareBackendException):
+        ours.update_access(None, {**SHARE, 'status': 'deleting'}, [], [], [])
+    assert stub.marks.find(ID) is None

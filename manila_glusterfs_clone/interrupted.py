@@ -170,7 +170,7 @@ class Interrupted:
             if row.status in (_CREATING, _EXTENDING):
                 self._finish(kind, row, instance, marked)
             elif not marked:
-                return
+                self._warn_of_waiting(kind, row)
             elif row.status == _DELETING:
                 LOG.warning(
                     '%s %s: its deletion was interrupted by a service '
@@ -211,7 +211,8 @@ class Interrupted:
             else done
         )
         if not picked_up:
-            return  # the request waits in the queue
+            self._warn_of_waiting(kind, row)
+            return
         LOG.warning(
             '%s %s %s was interrupted by a service restart; %s',
             'Creating' if row.status == _CREATING else 'Extending',
@@ -240,6 +241,17 @@ class Interrupted:
             if kind.is_share:
                 values['launched_at'] = timeutils.utcnow()
         self._write(kind, row.id, **values)
+
+    def _warn_of_waiting(self, kind: '_Kind', row: records.Row) -> None:
+        what = 'share' if kind.is_share else 'share snapshot'
+        self._memory.warn(
+            ('waiting', row.id),
+            f'{kind.name} {row.id}: still {row.status}, and no service is at '
+            f'work on it; its request waits in the message queue, or was '
+            f'lost with a service that was killed before it began (if the '
+            f'queue of {self._host} is empty, run "openstack {what} set '
+            f'--status error" on it, and delete it or try again)',
+        )
 
     @contextlib.contextmanager
     def _at_rest(self, kind: '_Kind', instance_id: str, status: str) -> Any:

@@ -177,7 +177,9 @@ class Files:
         self.mounts.clear()
         self.users.clear()
         self.directories = {
-            path for path in self.directories if not path.startswith('/run/')
+            path
+            for path in list(self.directories)
+            if not path.startswith('/run/')
         } | {'/run/gluster'}
 
     def sync_all(self) -> None:
@@ -318,7 +320,7 @@ class Files:
         if not self.exists(path):
             return 'No such file or directory'
         assert self.where(path)[0] is None, f'{path} is customers\' data'
-        if any(p.startswith(f'{path}/') for p in self.directories):
+        if any(p.startswith(f'{path}/') for p in list(self.directories)):
             return 'Directory not empty'
         return ''
 

@@ -89,7 +89,7 @@ def _on_node(node: 'nodes.Node') -> Picture:
         )
     for mount in node.files.mounts:
         found[f'{node.name} mount', mount.target] = mount.lv
-    for path in node.files.directories:
+    for path in list(node.files.directories):
         found[f'{node.name} directory', path] = 'there'
     for path, ends in node.files.users.items():
         found[f'{node.name} process', path] = ends

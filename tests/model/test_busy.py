@@ -77,7 +77,8 @@ def test_each_operation_waits_for_it(
     begun = manila.pool.time.now
     caplog.clear()
     other()
-    assert manila.pool.time.now - begun <= usual + STOPPED + 1
+    # Threads that ask side by side take a moment more or less.
+    assert manila.pool.time.now - begun <= usual + STOPPED + 5
     assert manila.backend.cluster.writer().name == 'gl1'
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
     manila.check()

@@ -374,7 +374,9 @@ def test_one_of_two_is_killed(
         lambda: any(map(coordinator.break_lock, held_by(manila, TWO))), 60, 0
     )
     one.start()
-    one.wait_ready()
+    # Manila applies waiting rules before it is ready, and waits for the locks
+    # of shares that the other host works on.
+    one.wait_ready(600)
 
     lost = lost_requests(user)
     # What the driver had begun is settled, by whichever host.

@@ -92,9 +92,9 @@ class Volumes:
         It was finished, with or without its mark: "gluster volume reset"
         removes the mark.
 
-        :raises errors.Missing: there is no volume, or its operator manages
-            it without Manila.
-        :raises errors.NotPossible: it is marked as another share's.
+        :raises errors.Missing: there is no volume, its operator manages it
+            without Manila, or it bears the mark of another share, as a clone
+            does that was never finished.
         """
         volume = self.get(share_id)
         owner = other_owner(share_id, [volume])
@@ -104,7 +104,7 @@ class Volumes:
                 f'else than Manila'
             )
         if owner is not None:
-            raise errors.NotPossible(
+            raise errors.Missing(
                 f'volume {volume.name} is marked as the volume of share '
                 f'{owner}; if that is wrong, run "gluster volume set '
                 f'{volume.name} {names.OPTION_SHARE} {share_id}"'

@@ -22,6 +22,7 @@ from tests.cloud.project import LONG, Project, wait_for
 from tests import lab as lab_module
 from tests.lab import manila as manila_module
 from tests.lab.manila import backends
+from tests.lab import self_heal
 from tests.lab.writer import Writer
 
 AT = '/mnt/share'
@@ -59,6 +60,10 @@ def test_clients_write_through_restarts(
         writer.stop()
         assert writer.failures() == []
         assert writer.lost() == 0
+        writer.client.umount(AT)
+    manila.clean()
+    # glusterd of a node that was away has lost sight of it.
+    self_heal.end_stray(lab)
 
 
 def _restart(

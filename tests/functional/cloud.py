@@ -37,6 +37,7 @@ from manila_glusterfs_clone import records
 from tests import lab as lab_module
 from tests.lab.manila import backends
 from tests.lab.manila import ini
+from tests.lab import self_heal
 
 CONF = config.CONF
 
@@ -50,22 +51,10 @@ OUT = '! findmnt -n -t fuse.glusterfs /mnt/share || ! ls /mnt/share'
 #: and these are no leaks until it is closed.
 CONSOLES = 1e9
 
+end_stray_self_heal = self_heal.end_stray
+
 #: The back ends of the test: one per kind of access rule.
 IP, TLS = backends.IP, backends.CERT
-
-
-def end_stray_self_heal(lab: lab_module.Lab) -> None:
-    """End what no volume is left for, after a node or network was away.
-
-    glusterd loses sight of its self-heal daemon then, and leaves it when the
-    last volume goes. It is no share's, and ended by a restart.
-    """
-    for node in lab.nodes:
-        if node.execute('pgrep -f "[g]lusterfs.*shd/manila-"').status == 0:
-            assert not node.gluster('volume list').strip()
-            node.stop_glusterd()
-            node.start_glusterd()
-    lab.wait_connected(120)
 
 
 def write_configuration(lab: lab_module.Lab, directory: pathlib.Path) -> str:

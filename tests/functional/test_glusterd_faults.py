@@ -79,7 +79,7 @@ def test_half_made_clone_that_a_peer_brings_back(
     node.gluster(f'snapshot deactivate {name}')
     bring_back(lab, half.volume)
     # It is marked as its origin's: it is not brought on line.
-    assert faults.ensure(cloud, half) == {half.id: 'available'}
+    assert faults.ensure(cloud, half) == {half.id: 'error'}
     assert 'Status: Created' in node.gluster(f'volume info {half.volume}')
     cloud.delete(half)
     cloud.clone(snapshot)

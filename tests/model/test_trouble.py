@@ -275,7 +275,7 @@ def test_half_made_clone_is_not_started(
 
     again = service.open_backend(link.Process(manila.pool))
     healed = again.reconciler.heal([origin, half])
-    assert isinstance(healed[half], errors.NotPossible)
+    assert isinstance(healed[half], errors.Missing)
     assert not manila.pool.mount('10.0.0.5', f'manila-{half}')
     assert manila.pool.mount('10.0.0.5', f'manila-{origin}')
     again.shares.delete(half)

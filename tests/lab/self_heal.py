@@ -1,0 +1,28 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Self-heal daemons that glusterd has lost sight of."""
+
+from tests import lab as lab_module
+
+
+def end_stray(lab: lab_module.Lab) -> None:
+    """End what no volume is left for, after a node or network was away.
+
+    glusterd loses sight of its self-heal daemon then, and leaves it when the
+    last volume goes. It is no share's, and ended by a restart.
+    """
+    for node in lab.nodes:
+        if node.execute('pgrep -f "[g]lusterfs.*shd/manila-"').status == 0:
+            assert not node.gluster('volume list').strip()
+            node.stop_glusterd()
+            node.start_glusterd()
+    lab.wait_connected(120)

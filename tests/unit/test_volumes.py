@@ -79,7 +79,7 @@ def test_one_that_manila_had_available_needs_no_mark(
 
 @pytest.mark.parametrize(
     ('mark', 'kind'),
-    [(OTHER, errors.NotPossible), (names.UNMANAGED, errors.Missing)],
+    [(OTHER, errors.Missing), (names.UNMANAGED, errors.Missing)],
 )
 def test_one_that_is_marked_as_somebody_elses_is_not_in_use(
     mark: str, kind: type[errors.Error]

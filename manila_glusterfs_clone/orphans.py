@@ -138,15 +138,16 @@ class Orphans:
         self._first_seen: dict[tuple[str, str], float] = {}
 
     def until(self) -> datetime.datetime:
-        """Return the time up to which what was deleted is removed.
+        """Return the time by which an orphan must have been deleted.
 
-        To be asked for before the cluster is looked at: what is deleted,
-        or no longer managed, from then on may bear our marks there.
+        To be called before the cluster is read: what is deleted, or no longer
+        managed, after that may still have our marks in what was read. An
+        orphan that is only reported has no grace time.
         """
         # Manila's times are UTC and do not say so.
         now = datetime.datetime.now(datetime.timezone.utc)
         return now.replace(tzinfo=None) - datetime.timedelta(
-            seconds=self._grace
+            seconds=self._grace if self._removes else 0
         )
 
     def collect(

@@ -32,9 +32,10 @@ ThinPool = thin_pools.ThinPool
 find = thin_pools.find
 obstacle = thin_pools.obstacle
 
-#: Seconds that a node has to tell its capacity: all that Manila looks after
-#: from time to time waits for it.
-_PATIENCE = 60.0
+#: Seconds that a node has to tell its capacity. All periodic tasks of
+#: manila-share wait for it, and with what remote.MARGIN adds it has to be
+#: shorter than their period of a minute.
+_PATIENCE = 40.0
 
 
 class NoRoom(errors.NotPossible):

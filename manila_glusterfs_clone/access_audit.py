@@ -103,8 +103,13 @@ class AccessAudit:
             return
         views = (volume, *seen.views_of(share_id))
         if owner := volumes.other_owner(share_id, views):
+            key = 'owner', share_id
+            # A clone that was finished after the survey has its parent's
+            # mark there.
+            if not self._memory.is_old(key):
+                return
             self._memory.warn(
-                ('owner', share_id),
+                key,
                 f'Volume {volume.name}: Manila has share {share_id} in use, '
                 f'and the volume is marked as {owner}; its access lists are '
                 f'left as they are (unmanage the share, or run "gluster '

@@ -108,8 +108,9 @@ class Interrupted:
         :param shares: all of this back end, as are the snapshots.
         :param starting: whether the service starts: then what has a mark is
             settled at once. All else is settled only if an earlier look has
-            found it as well: a verb removes its mark a moment before Manila
-            writes the status.
+            found the same, and no verb at work: a verb removes its mark a
+            moment before Manila writes the status, and the two verbs of a
+            deletion have a moment between them.
         """
         if getattr(CONF, 'startup_reconciliation_enabled', False):
             return
@@ -118,11 +119,8 @@ class Interrupted:
                 if row.status not in _VERBS:
                     continue
                 key = ('interrupted', row.id)
-                seen_before = self._memory.is_old(key)
-                if not (starting or seen_before):
-                    continue
                 try:
-                    self._settle(kind, row, seen_before)
+                    self._settle(kind, row, starting)
                 except Exception as error:
                     LOG.debug('Could not be settled', exc_info=True)
                     self._memory.warn(
@@ -156,16 +154,15 @@ class Interrupted:
                         )
                         self._delete(kind, instance)
 
-    def _settle(
-        self, kind: '_Kind', row: records.Row, seen_before: bool
-    ) -> None:
+    def _settle(self, kind: '_Kind', row: records.Row, starting: bool) -> None:
         with self._at_rest(kind, row.id, row.status) as instance:
             if instance is None:
                 return
             # Under the lock: another host may have ended it meanwhile.
             work = self._marks.find(row.id)
             marked = work is not None and work.verb == _VERBS[row.status]
-            if not (marked or seen_before):
+            seen_before = self._memory.is_old(('at rest', row.id, marked))
+            if not (seen_before or (starting and marked)):
                 return
             if row.status in (_CREATING, _EXTENDING):
                 self._finish(kind, row, instance, marked)
@@ -198,17 +195,20 @@ class Interrupted:
         """Write the state of what was being made or extended.
 
         :param marked: whether it bears a mark. If not, it is written only
-            where the work is finished.
+            where an earlier look has found the work finished as well.
         """
         if kind.is_share:
             found = self._statuses.share(row.id, row.status)
         else:
             found = self._statuses.snapshot(row.id, row.share_id)
         done = found['status'] == _AVAILABLE
-        picked_up = marked or (
+        finished = (
             found['size'] > instance['size']
             if row.status == _EXTENDING
             else done
+        )
+        picked_up = marked or (
+            finished and self._memory.is_old(('finished', row.id))
         )
         if not picked_up:
             self._warn_of_waiting(kind, row)

@@ -412,7 +412,12 @@ def test_one_of_two_is_killed(
     assert failed == '0', writer.succeed('cat /run/writer-errors')
     assert float(slow) < 30
 
-    # What is available is whole.
+    # What is available is whole, and clones can be made as before: both of
+    # those above may have been lost with the host.
+    late = user.create(1, snapshot)
+    settle(user)
+    shares[late] = user.status('shares')[late]
+    assert shares[late] == 'available'
     clones = [
         share
         for share, status in shares.items()

@@ -15,22 +15,22 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
-from manila_glusterfs_clone.access import native
-from manila_glusterfs_clone import checks
-from manila_glusterfs_clone import clone
 from manila_glusterfs_clone import cluster
-from manila_glusterfs_clone import health
+from manila_glusterfs_clone.cluster import placement
+from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import layouts
-from manila_glusterfs_clone import locks
+from manila_glusterfs_clone.locking import locks
+from manila_glusterfs_clone.locking import work_marks
+from manila_glusterfs_clone.maintenance import healing
+from manila_glusterfs_clone.operations import clone_sources
+from manila_glusterfs_clone.operations import clones
+from manila_glusterfs_clone.operations import shares
+from manila_glusterfs_clone.operations import snapshots
+from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone import pools
-from manila_glusterfs_clone import reconcile
-from manila_glusterfs_clone import remote
-from manila_glusterfs_clone import shares
-from manila_glusterfs_clone import snapshots
-from manila_glusterfs_clone import sources
-from manila_glusterfs_clone import volumes
-from manila_glusterfs_clone import work_marks
+from manila_glusterfs_clone.preflight import checks
+from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone.ssh import remote
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,18 +38,18 @@ class Backend:
     """The services of one back end."""
 
     settings: options.Settings
-    health: health.Health
+    health: findings.Health
     locks: locks.Locks
     marks: work_marks.WorkMarks
     cluster: cluster.Cluster
-    thin_pools: pools.Pools
+    thin_pools: placement.Pools
     access: native.NativeAccess
     volumes: volumes.Volumes
     shares: shares.Shares
     snapshots: snapshots.Snapshots
-    cloner: clone.Cloner
-    sources: sources.Sources
-    reconciler: reconcile.Reconciler
+    cloner: clones.Cloner
+    sources: clone_sources.Sources
+    reconciler: healing.Reconciler
 
     def check(self) -> None:
         """Find every mistake, and report the faults of today.
@@ -64,7 +64,7 @@ class Backend:
             wanted or self.settings.layout, len(self.cluster.nodes)
         )
 
-    def capacities(self) -> Mapping[str, pools.Capacity]:
+    def capacities(self) -> Mapping[str, placement.Capacity]:
         """Give the capacity of each pool for shares of the usual layout."""
         return self.thin_pools.capacities(self.settings.pools, self.layout())
 
@@ -98,13 +98,13 @@ def open_backend(
         ],
         settle_timeout=settings.settle_timeout,
     )
-    state = health.Health(settings.backend)
-    thin_pools = pools.Pools(nodes, settings.limits, state)
+    state = findings.Health(settings.backend)
+    thin_pools = placement.Pools(nodes, settings.limits, state)
     mutex = locks.Locks(settings.lock_timeout)
     access = native.NativeAccess(
         nodes, tls=settings.tls, server_names=settings.tls_server_names
     )
-    the_sources = sources.Sources(nodes, mutex, backend=settings.mark)
+    the_sources = clone_sources.Sources(nodes, mutex, backend=settings.mark)
     the_volumes = volumes.Volumes(nodes, access, backend=settings.mark)
     the_shares = shares.Shares(
         nodes,
@@ -127,11 +127,9 @@ def open_backend(
         snapshots=snapshots.Snapshots(
             nodes, thin_pools, the_volumes, the_sources, mutex
         ),
-        cloner=clone.Cloner(
+        cloner=clones.Cloner(
             nodes, thin_pools, the_shares, the_volumes, the_sources, mutex
         ),
         sources=the_sources,
-        reconciler=reconcile.Reconciler(
-            nodes, the_volumes, the_sources, mutex
-        ),
+        reconciler=healing.Reconciler(nodes, the_volumes, the_sources, mutex),
     )

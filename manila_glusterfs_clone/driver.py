@@ -26,18 +26,18 @@ from oslo_config import cfg
 from oslo_log import log
 
 from manila_glusterfs_clone import backend
+from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import exports
-from manila_glusterfs_clone import gluster
-from manila_glusterfs_clone import manila_errors
-from manila_glusterfs_clone import manila_values
+from manila_glusterfs_clone.locking import work_marks
+from manila_glusterfs_clone.maintenance import passes
+from manila_glusterfs_clone.manila_api import arguments
+from manila_glusterfs_clone.manila_api import exceptions
+from manila_glusterfs_clone.manila_api import stats
+from manila_glusterfs_clone.manila_api import user_messages
+from manila_glusterfs_clone.operations import statuses
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone import pools
-from manila_glusterfs_clone import statistics
-from manila_glusterfs_clone import statuses
-from manila_glusterfs_clone import upkeep
-from manila_glusterfs_clone import user_messages
-from manila_glusterfs_clone import work_marks
+from manila_glusterfs_clone.protocols import export_locations
+from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
 CONF = cfg.CONF
@@ -60,7 +60,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         super().__init__(False, *args, config_opts=[options.OPTS], **kwargs)
         self._private_storage = kwargs.get('private_storage')
         self._backend: backend.Backend | None = None
-        self._upkeep: upkeep.Upkeep | None = None
+        self._upkeep: passes.Upkeep | None = None
 
     @property
     def _ours(self) -> backend.Backend:
@@ -76,11 +76,11 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         verb: str,
         instance_id: str,
         work: work_marks.Work,
-        into: Callable[[str], Exception] = manila_errors.failure,
+        into: Callable[[str], Exception] = exceptions.failure,
     ) -> Iterator[None]:
         """Mark an instance during a verb, and translate its errors."""
         with (
-            manila_errors.translated(verb, instance_id, into),
+            exceptions.translated(verb, instance_id, into),
             self._ours.marks.during(instance_id, work),
         ):
             yield
@@ -98,11 +98,11 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             self._private_storage,
         )
         self._backend = ours
-        self._upkeep = upkeep.Upkeep(ours, self._host())
+        self._upkeep = passes.Upkeep(ours, self._host())
 
     def check_for_setup_error(self) -> None:
         """Refuse to serve, with every problem in one message."""
-        with manila_errors.translated('Setting up', self._backend_name()):
+        with exceptions.translated('Setting up', self._backend_name()):
             self._ours.check()
         if self._upkeep:
             self._upkeep.start()
@@ -143,14 +143,14 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         """Make an empty share."""
         with self._working('Creating share', share['id'], _CREATE):
             ours = self._ours
-            manila_values.require_protocol(share)
+            arguments.require_protocol(share)
             volume = ours.shares.create(
                 share['id'],
-                manila_values.pool(share, ours.settings),
-                share['size'] * pools.GIB,
-                ours.layout(manila_values.layout(share)),
+                arguments.pool(share, ours.settings),
+                share['size'] * placement.GIB,
+                ours.layout(arguments.layout(share)),
             )
-        return exports.as_manila(volume)
+        return export_locations.as_manila(volume)
 
     def create_share_from_snapshot(
         self,
@@ -165,14 +165,14 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             'Creating share from a snapshot', share['id'], _CREATE
         ):
             ours = self._ours
-            manila_values.require_protocol(share)
+            arguments.require_protocol(share)
             volume = ours.cloner.create(
                 share['id'],
-                manila_values.pool(share, ours.settings),
-                share['size'] * pools.GIB,
+                arguments.pool(share, ours.settings),
+                share['size'] * placement.GIB,
                 snapshot['id'],
             )
-        return exports.as_manila(volume)
+        return export_locations.as_manila(volume)
 
     def delete_share(
         self, context: Any, share: Data, share_server: Any = None
@@ -181,7 +181,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         with self._working('Deleting share', share['id'], _DELETE):
             ours = self._ours
             (
-                ours.cloner if manila_values.is_cloned(share) else ours.shares
+                ours.cloner if arguments.is_cloned(share) else ours.shares
             ).delete(share['id'])
 
     def unmanage(self, share: Data) -> None:
@@ -201,7 +201,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         work = work_marks.Work(work_marks.EXTEND, new_size)
         with self._working('Extending share', share['id'], work):
             with user_messages.extending(share):
-                self._ours.shares.extend(share['id'], new_size * pools.GIB)
+                self._ours.shares.extend(share['id'], new_size * placement.GIB)
 
     def update_access(
         self,
@@ -221,9 +221,9 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         of, marks = share['id'], self._ours.marks
         is_deletion = share.get('status') == 'deleting'
         added = {rule['access_id'] for rule in add_rules}
-        rules = [manila_values.rule(rule) for rule in access_rules]
+        rules = [arguments.rule(rule) for rule in access_rules]
         with (
-            manila_errors.translated('Changing the access to share', of),
+            exceptions.translated('Changing the access to share', of),
             marks.begun(of, _DELETE) if is_deletion else _NOTHING,
         ):
             refused = self._ours.shares.update_access(
@@ -234,7 +234,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             )
         tls = self._ours.settings.tls
         user_messages.rules_refused(context, share, add_rules, refused, tls)
-        return manila_values.rule_states(rules, refused)
+        return arguments.rule_states(rules, refused)
 
     def ensure_shares(
         self, context: Any, shares: Sequence[Data]
@@ -269,9 +269,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         self, share: Data, share_server: Any = None
     ) -> dict[str, Any]:
         """Return the state of a share that Manila does not know."""
-        with manila_errors.translated(
-            'Reading the state of share', share['id']
-        ):
+        with exceptions.translated('Reading the state of share', share['id']):
             return statuses.Statuses(self._ours).share(
                 share['id'], share['status']
             )
@@ -310,7 +308,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         self, snapshot: Data, share_server: Any = None
     ) -> dict[str, Any]:
         """Return the state of a snapshot that Manila does not know."""
-        with manila_errors.translated(
+        with exceptions.translated(
             'Reading the state of snapshot', snapshot['id']
         ):
             return statuses.Statuses(self._ours).snapshot(
@@ -324,10 +322,10 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             {
                 'vendor_name': 'Gluster',
                 'driver_version': VERSION,
-                'storage_protocol': manila_values.PROTOCOL,
+                'storage_protocol': arguments.PROTOCOL,
                 'snapshot_support': True,
                 'create_share_from_snapshot_support': True,
-                **statistics.of(self._ours, self.configuration),
+                **stats.of(self._ours, self.configuration),
             }
         )
 
@@ -346,5 +344,5 @@ def _ensured(
         'reapply_access_rules': waiting,
     }
     if isinstance(state, gluster.Volume):
-        found['export_locations'] = exports.as_manila(state)
+        found['export_locations'] = export_locations.as_manila(state)
     return found

@@ -91,7 +91,7 @@ def test_full_pool(
         (line,) = [
             line
             for line in service.log(mark).splitlines()
-            if 'manila_glusterfs_clone.manila_errors' in line
+            if 'manila_glusterfs_clone.manila_api.exceptions' in line
             and ' ERROR ' in line
         ]
         assert POOL in line and node.address in line, line

@@ -25,7 +25,7 @@ from typing import Any
 from manila import coordination
 from oslo_config import cfg
 
-from manila_glusterfs_clone import locks
+from manila_glusterfs_clone.locking import locks
 
 ID = 'aaaaaaaa-0000-4000-8000-000000000000'
 

@@ -20,13 +20,13 @@ import time
 
 import pytest
 
-from manila_glusterfs_clone import coordinator
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import host_locks
-from manila_glusterfs_clone import locks
-from tests.unit import fakes
+from manila_glusterfs_clone.locking import coordinator
+from manila_glusterfs_clone.locking import host_locks
+from manila_glusterfs_clone.locking import locks
 from tests.coordination.host import Host, ID
 from tests.coordination.servers import Etcd, LEASE, Server
+from tests.unit import fakes
 
 Hosts = Callable[[str], Host]
 

@@ -29,7 +29,7 @@ from typing import Any
 
 from manila import exception
 
-from manila_glusterfs_clone import nodes
+from manila_glusterfs_clone.cluster import nodes
 from tests.faults import kinds
 from tests.faults import table
 from tests.functional import cloud as cloud_module

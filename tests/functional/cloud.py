@@ -30,10 +30,10 @@ from manila.share import driver as share_driver
 from manila.share import share_types
 from oslo_log import log
 
-from manila_glusterfs_clone.access import native
 from manila_glusterfs_clone import driver as driver_module
-from manila_glusterfs_clone import interrupted
-from manila_glusterfs_clone import records
+from manila_glusterfs_clone.maintenance import interrupted_work
+from manila_glusterfs_clone.maintenance import manila_db
+from manila_glusterfs_clone.protocols import native
 from tests import lab as lab_module
 from tests.lab.manila import backends
 from tests.lab.manila import ini
@@ -111,20 +111,20 @@ def open_driver(path: str, backend: str, **changes: Any) -> Any:
 # its extra specs itself.
 share_types.get_extra_specs_from_share = lambda share: share['extra_specs']
 # What the driver reads of that database stands in the accounts.
-interrupted.Interrupted.settle = (  # type: ignore[method-assign]
+interrupted_work.Interrupted.settle = (  # type: ignore[method-assign]
     lambda *args, **kwargs: None
 )
-records.shares = lambda host: {
-    share_id: records.Row(share_id, host, 'available', None, share_id)
+manila_db.shares = lambda host: {
+    share_id: manila_db.Row(share_id, host, 'available', None, share_id)
     for share_id in _account(host).shares
 }
-records.snapshots = lambda host: {}
-records.rules = lambda host, share_id=None: {
+manila_db.snapshots = lambda host: {}
+manila_db.rules = lambda host, share_id=None: {
     each: native.Rules(active=_account(host).wanted(each))
     for each in _account(host).shares
     if share_id in (None, each)
 }
-records.shares_with_waiting_rules = lambda host: frozenset()
+manila_db.shares_with_waiting_rules = lambda host: frozenset()
 
 #: The last share manager of each back end.
 _accounts: dict[str, 'Cloud'] = {}

@@ -19,8 +19,8 @@ Power cuts, deaths of glusterd, hanging commands and lost links are real.
 What answers garbage, or refuses without a reason, answers so here.
 """
 
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from collections import Counter
 import dataclasses
 import threading
 import time
@@ -28,7 +28,7 @@ from typing import Any, TypeVar, cast
 from unittest import mock
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import remote
+from manila_glusterfs_clone.ssh import remote
 from tests.faults import kinds
 from tests.faults import steps
 from tests.functional import cloud as cloud_module

@@ -16,11 +16,11 @@ import time
 
 import pytest
 
-from manila_glusterfs_clone.access import native
-from manila_glusterfs_clone import access_audit
-from manila_glusterfs_clone import memory
-from manila_glusterfs_clone import records
-from manila_glusterfs_clone import survey
+from manila_glusterfs_clone.maintenance import access_audit
+from manila_glusterfs_clone.maintenance import backoff
+from manila_glusterfs_clone.maintenance import cluster_state
+from manila_glusterfs_clone.maintenance import manila_db
+from manila_glusterfs_clone.protocols import native
 from tests.functional import cloud as cloud_module
 from tests import lab as lab_module
 
@@ -230,18 +230,18 @@ def test_access_list_that_an_operator_changed(
         )
     }
     # Manila's database is played.
-    monkeypatch.setattr(records, 'rules', lambda *_: wanted)
+    monkeypatch.setattr(manila_db, 'rules', lambda *_: wanted)
     ours = cloud.driver._ours
-    audit = access_audit.AccessAudit(ours, memory.Memory(), host='h@b')
+    audit = access_audit.AccessAudit(ours, backoff.Memory(), host='h@b')
     begun = time.monotonic()
-    audit.audit(survey.take(ours.cluster, ours.settings.mark), wanted)
+    audit.audit(cluster_state.take(ours.cluster, ours.settings.mark), wanted)
     assert time.monotonic() - begun <= 20
     stranger.wait_until_succeeds(cloud_module.OUT, timeout=10)
     assert not stranger.can_mount(share.host, share.volume)
     time.sleep(1)
     kept.succeed('touch /tmp/writer.stop')
     kept.wait_until_succeeds('grep done /tmp/writer.log', timeout=10)
-    seen = survey.take(ours.cluster, ours.settings.mark)
+    seen = cluster_state.take(ours.cluster, ours.settings.mark)
     volume = ours.volumes.finished(share.id)
     for view in (volume, *seen.views_of(share.id)):
         standing = ours.volumes.standing_options(share.id, volume)

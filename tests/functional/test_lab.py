@@ -20,7 +20,7 @@ import pytest
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import node as node_files
-from manila_glusterfs_clone import remote
+from manila_glusterfs_clone.ssh import remote
 from tests.functional import cloud as cloud_module
 from tests import lab as lab_module
 

@@ -16,10 +16,10 @@ import time
 
 import pytest
 
-from manila_glusterfs_clone import adoption
-from manila_glusterfs_clone import memory
-from manila_glusterfs_clone import records
-from manila_glusterfs_clone import survey
+from manila_glusterfs_clone.maintenance import backoff
+from manila_glusterfs_clone.maintenance import brick_tags
+from manila_glusterfs_clone.maintenance import cluster_state
+from manila_glusterfs_clone.maintenance import manila_db
 from tests.functional import cloud as cloud_module
 from tests.functional import test_clone
 from tests import lab as lab_module
@@ -28,14 +28,14 @@ from tests import lab as lab_module
 def maintain(cloud: cloud_module.Cloud) -> None:
     """Make the part of a maintenance pass that corrects tags."""
     ours = cloud.driver._ours
-    remembered = memory.Memory()
+    remembered = backoff.Memory()
     remembered.begin()
-    shares: Mapping[str, records.Row] = {
-        share: records.Row(share, 'host', 'available', None, share)
+    shares: Mapping[str, manila_db.Row] = {
+        share: manila_db.Row(share, 'host', 'available', None, share)
         for share in cloud.shares
     }
-    adoption.Adoption(ours.cluster, ours.locks, remembered).run(
-        survey.take(ours.cluster, ours.settings.mark), shares
+    brick_tags.Adoption(ours.cluster, ours.locks, remembered).run(
+        cluster_state.take(ours.cluster, ours.settings.mark), shares
     )
 
 

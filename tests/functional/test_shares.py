@@ -19,8 +19,8 @@ from typing import Any
 from manila import exception
 import pytest
 
-from manila_glusterfs_clone import copies
-from manila_glusterfs_clone import health
+from manila_glusterfs_clone.cluster import replica_heal
+from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import node as node_files
 from tests.functional import cloud as cloud_module
 from tests import lab as lab_module
@@ -149,7 +149,7 @@ def test_snapshot_is_refused_while_copies_differ(
     with pytest.raises(exception.ShareBackendException) as caught:
         cloud.snapshot(share)
     found = caught.value.__cause__
-    assert isinstance(found, copies.CopiesDiffer)
+    assert isinstance(found, replica_heal.CopiesDiffer)
     (silent,) = found.bricks
     assert silent.startswith('gl3:')
     # Starting what is down is what the driver does when it starts.
@@ -207,7 +207,7 @@ def test_misconfiguration_is_told_whole(
         after.callback(driver._ours.close)
         driver.check_for_setup_error()
     found = caught.value.__cause__
-    assert isinstance(found, health.Misconfigured)
+    assert isinstance(found, findings.Misconfigured)
     assert {(m.subject, m.kind) for m in found.mistakes} == {
         ('glusterfs_clone_pools', 'invalid'),
         ('glusterfs_clone_tls_server_names', 'empty'),

@@ -22,7 +22,7 @@ from typing import TypeVar
 from xml.sax import saxutils
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import remote
+from manila_glusterfs_clone.ssh import remote
 from tests.model import answers
 from tests.model import faults
 from tests.model import glusterd
@@ -99,7 +99,7 @@ class Process:
         *,
         sudo: bool = True,
     ) -> 'Remote':
-        """Stand in for :class:`manila_glusterfs_clone.remote.Remote`."""
+        """Stand in for :class:`manila_glusterfs_clone.ssh.remote.Remote`."""
         return self.connect_to(address.host)
 
     def connect_to(self, name: str) -> 'Remote':

@@ -14,8 +14,8 @@
 from collections.abc import Callable, Sequence
 import math
 
-from manila_glusterfs_clone import probe
-from manila_glusterfs_clone import remote
+from manila_glusterfs_clone.preflight import node_programs
+from manila_glusterfs_clone.ssh import remote
 from tests.model import clock
 from tests.model import files
 from tests.model import lvm
@@ -147,7 +147,7 @@ class Node:
         """Answer a try of programs as the shell of the node would."""
         (script,) = argv[2:]
         said = []
-        for program in probe.PROGRAMS:
+        for program in node_programs.PROGRAMS:
             line = remote.command_line(
                 [program.name, *program.words],
                 sudo=program.as_root,

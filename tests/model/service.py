@@ -23,12 +23,12 @@ from typing import ParamSpec, TypeVar
 from unittest import mock
 
 import manila_glusterfs_clone
-from manila_glusterfs_clone.access import native
 from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import cluster
-from manila_glusterfs_clone import gluster
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone import remote
+from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.tools import gluster
 from tests.model import census
 from tests.model import link
 from tests.model import pool as pools

@@ -19,18 +19,18 @@ from manila.db.sqlalchemy import api as db_api
 from manila.db.sqlalchemy import models
 import pytest
 
-from manila_glusterfs_clone.access import native
-from manila_glusterfs_clone import access_audit
-from manila_glusterfs_clone import adoption
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import interrupted
-from manila_glusterfs_clone import locks
-from manila_glusterfs_clone import memory
+from manila_glusterfs_clone.locking import locks
+from manila_glusterfs_clone.maintenance import access_audit
+from manila_glusterfs_clone.maintenance import backoff
+from manila_glusterfs_clone.maintenance import brick_tags
+from manila_glusterfs_clone.maintenance import cluster_state
+from manila_glusterfs_clone.maintenance import interrupted_work
+from manila_glusterfs_clone.maintenance import manila_db
+from manila_glusterfs_clone.maintenance import orphans
+from manila_glusterfs_clone.maintenance import passes
 from manila_glusterfs_clone import names
-from manila_glusterfs_clone import orphans
-from manila_glusterfs_clone import records
-from manila_glusterfs_clone import survey
-from manila_glusterfs_clone import upkeep
+from manila_glusterfs_clone.protocols import native
 from tests.model import state as states
 from tests.model import test_manager
 from tests.model import test_upkeep
@@ -410,10 +410,10 @@ def test_where_all_is_well_the_audit_costs_nothing(
     share: Share, warden: test_upkeep.Warden
 ) -> None:
     ours = warden.backend
-    seen = survey.take(ours.cluster, ours.settings.mark)
-    audit = access_audit.AccessAudit(ours, memory.Memory(), host='host@model')
+    seen = cluster_state.take(ours.cluster, ours.settings.mark)
+    audit = access_audit.AccessAudit(ours, backoff.Memory(), host='host@model')
     before = len(share.cloud.process.steps)
-    audit.audit(seen, records.rules('host@model'))
+    audit.audit(seen, manila_db.rules('host@model'))
     assert len(share.cloud.process.steps) == before
 
 
@@ -421,11 +421,11 @@ def test_where_all_is_well_the_audit_costs_nothing(
     ('owner', 'attribute'),
     [
         (access_audit.AccessAudit, 'audit'),
-        (adoption.Adoption, 'run'),
-        (upkeep.Upkeep, '_heal'),
-        (upkeep.Upkeep, '_settle_interrupted'),
-        (upkeep.Upkeep, '_tidy_snapshots'),
-        (interrupted.Interrupted, 'delete_again'),
+        (brick_tags.Adoption, 'run'),
+        (passes.Upkeep, '_heal'),
+        (passes.Upkeep, '_settle_interrupted'),
+        (passes.Upkeep, '_tidy_snapshots'),
+        (interrupted_work.Interrupted, 'delete_again'),
     ],
 )
 def test_part_that_fails_does_not_keep_the_next_from_its_turn(

@@ -16,8 +16,8 @@ import uuid
 
 import pytest
 
-from manila_glusterfs_clone import connection
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import circuit_breaker
 from tests.model import budgets
 from tests.model import link
 from tests.model import neighbours
@@ -99,7 +99,7 @@ def test_a_time_out_for_each_share_would_be_found(
     quiet: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        connection.Connection,
+        circuit_breaker.Connection,
         '_remembering',
         lambda self: contextlib.nullcontext(),
     )

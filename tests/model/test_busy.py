@@ -16,8 +16,8 @@ import logging
 import threading
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import gluster
-from manila_glusterfs_clone import survey
+from manila_glusterfs_clone.maintenance import cluster_state
+from manila_glusterfs_clone.tools import gluster
 import pytest
 
 from tests.model import service
@@ -54,7 +54,7 @@ def operations(
         lambda: manila.delete_snapshot(snapshots[1]),
         lambda: backend.cluster.read(lambda line: line.volumes()),
         lambda: backend.capacities(),
-        lambda: survey.take(backend.cluster, backend.settings.mark),
+        lambda: cluster_state.take(backend.cluster, backend.settings.mark),
         lambda: backend.reconciler.heal(shares[:1]),
     ]
 

@@ -25,11 +25,11 @@ import pytest
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import layouts
+from manila_glusterfs_clone.maintenance import cluster_state
+from manila_glusterfs_clone.maintenance import healing
+from manila_glusterfs_clone.maintenance import passes
 from manila_glusterfs_clone import names
-from manila_glusterfs_clone import reconcile
-from manila_glusterfs_clone import survey
-from manila_glusterfs_clone import upkeep
-from manila_glusterfs_clone import volumes
+from manila_glusterfs_clone.operations import volumes
 from tests.model import files
 from tests.model import link
 from tests.model import service
@@ -55,17 +55,17 @@ def test_unmanaged_while_the_cluster_is_looked_at(
         share = cloud.create(1, cloud.snapshot(share))
     instance = cloud.instance(share)
     hex_id = cloud.pool.state.volumes[f'manila-{instance}'].hex
-    look = survey.take
+    look = cluster_state.take
 
-    def take(*arguments: Any) -> survey.Survey:
+    def take(*arguments: Any) -> cluster_state.Survey:
         seen = look(*arguments)
         cloud.manager.unmanage_share(cloud.context, share)
         return seen
 
-    monkeypatch.setattr(survey, 'take', take)
+    monkeypatch.setattr(cluster_state, 'take', take)
     # And this pass takes longer than the time of grace.
     monkeypatch.setattr(
-        upkeep.Upkeep, '_heal', lambda *_: test_upkeep.age(1.1)
+        passes.Upkeep, '_heal', lambda *_: test_upkeep.age(1.1)
     )
     warden.run()
     assert f'manila-{instance}' in cloud.pool.state.volumes
@@ -81,9 +81,9 @@ def test_unmanaged_snapshot_on_a_disk_that_was_away(
     snapshot = cloud.snapshot(cloud.create())
     cloud.manager.unmanage_snapshot(cloud.context, snapshot)
     test_upkeep.age(2)
-    look = survey.take
+    look = cluster_state.take
 
-    def take(*arguments: Any) -> survey.Survey:
+    def take(*arguments: Any) -> cluster_state.Survey:
         for node in cloud.pool.nodes.values():
             node.lvm.unreadable = True
         seen = look(*arguments)
@@ -91,7 +91,7 @@ def test_unmanaged_snapshot_on_a_disk_that_was_away(
             node.lvm.unreadable = False
         return seen
 
-    monkeypatch.setattr(survey, 'take', take)
+    monkeypatch.setattr(cluster_state, 'take', take)
     warden.run()
     assert len(cloud.pool.own_snapshots()) == 1
 
@@ -249,14 +249,14 @@ def test_share_that_cannot_be_looked_at_is_not_in_the_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bad, good = (cloud.instance(cloud.create()) for _ in range(2))
-    heal = reconcile.Reconciler._heal
+    heal = healing.Reconciler._heal
 
     def fail(self: Any, share_id: str, *rest: Any) -> Any:
         if share_id == bad:
             raise RuntimeError('the coordinator is away')
         return heal(self, share_id, *rest)
 
-    monkeypatch.setattr(reconcile.Reconciler, '_heal', fail)
+    monkeypatch.setattr(healing.Reconciler, '_heal', fail)
     for share in bad, good:
         volume = cloud.pool.state.volumes[f'manila-{share}']
         cloud.pool.nodes['gl2'].files.users.pop(volume.bricks[1].path)

@@ -20,9 +20,9 @@ import concurrent.futures
 
 import pytest
 
-from manila_glusterfs_clone.access import native
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import exports
+from manila_glusterfs_clone.protocols import export_locations
+from manila_glusterfs_clone.protocols import native
 from tests.model import link
 from tests.model import pool as pools
 from tests.model import service
@@ -47,7 +47,7 @@ def test_create_and_delete(
     share = next(ids)
     volume = manila.create(share)
     assert len(volume.bricks) == 3
-    locations = exports.locations(volume)
+    locations = export_locations.locations(volume)
     assert [location.preferred for location in locations] == [
         True,
         False,

@@ -24,14 +24,14 @@ from manila import exception
 from manila.share import rpcapi
 import pytest
 
-from manila_glusterfs_clone.access import native
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import gluster
-from manila_glusterfs_clone import interrupted
-from manila_glusterfs_clone import locks
-from manila_glusterfs_clone import remote
-from manila_glusterfs_clone import statuses
-from manila_glusterfs_clone import work_marks
+from manila_glusterfs_clone.locking import locks
+from manila_glusterfs_clone.locking import work_marks
+from manila_glusterfs_clone.maintenance import interrupted_work
+from manila_glusterfs_clone.operations import statuses
+from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.tools import gluster
 from tests.model import census
 from tests.model import link
 from tests.model import neighbours
@@ -432,7 +432,7 @@ def test_manila_settles_interrupted_work_itself(
     db.share_instance_update(cloud.context, instance, {'status': 'extending'})
     _marks(cloud).set(instance, work_marks.Work(work_marks.EXTEND, 3))
     monkeypatch.setattr(
-        interrupted,
+        interrupted_work,
         'CONF',
         types.SimpleNamespace(startup_reconciliation_enabled=True),
     )
@@ -475,7 +475,7 @@ def test_a_failure_to_look_for_interrupted_work_keeps_nobody_from_serving(
 
     share = cloud.create()
     with monkeypatch.context() as patch:
-        patch.setattr(interrupted.Interrupted, 'settle', fail)
+        patch.setattr(interrupted_work.Interrupted, 'settle', fail)
         cloud.start()
     assert cloud.share(share)['status'] == 'available'
 

@@ -22,10 +22,10 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 import pytest
 
-from manila_glusterfs_clone import adoption
-from manila_glusterfs_clone import memory
-from manila_glusterfs_clone import records
-from manila_glusterfs_clone import survey
+from manila_glusterfs_clone.maintenance import backoff
+from manila_glusterfs_clone.maintenance import brick_tags
+from manila_glusterfs_clone.maintenance import cluster_state
+from manila_glusterfs_clone.maintenance import manila_db
 from tests.model import census
 from tests.model import link
 from tests.model import service
@@ -135,12 +135,12 @@ class Operators(test_machine.Lives):
     @stateful.rule()
     def maintain(self) -> None:
         """Make a pass of maintenance."""
-        backend, remembered = self.manila.backend, memory.Memory()
+        backend, remembered = self.manila.backend, backoff.Memory()
         remembered.begin()
-        adoption.Adoption(backend.cluster, backend.locks, remembered).run(
-            survey.take(backend.cluster, backend.settings.mark),
+        brick_tags.Adoption(backend.cluster, backend.locks, remembered).run(
+            cluster_state.take(backend.cluster, backend.settings.mark),
             {
-                share: records.Row(share, 'host', 'available', None, share)
+                share: manila_db.Row(share, 'host', 'available', None, share)
                 for share in self.manila.shares
             },
         )

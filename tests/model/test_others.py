@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import gluster
-from manila_glusterfs_clone import volumes
+from manila_glusterfs_clone.operations import volumes
+from manila_glusterfs_clone.tools import gluster
 from tests.model import link
 from tests.model import pool as pools
 from tests.model import service

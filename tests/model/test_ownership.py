@@ -19,10 +19,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from manila_glusterfs_clone import adoption
-from manila_glusterfs_clone import memory
-from manila_glusterfs_clone import records
-from manila_glusterfs_clone import survey
+from manila_glusterfs_clone.maintenance import backoff
+from manila_glusterfs_clone.maintenance import brick_tags
+from manila_glusterfs_clone.maintenance import cluster_state
+from manila_glusterfs_clone.maintenance import manila_db
 from tests.model import census
 from tests.model import link
 from tests.model import pool as pools
@@ -194,8 +194,8 @@ class Care:
     ) -> None:
         self._manila = manila
         self._caplog = caplog
-        self._memory = memory.Memory()
-        self._adoption = adoption.Adoption(
+        self._memory = backoff.Memory()
+        self._adoption = brick_tags.Adoption(
             manila.backend.cluster, manila.backend.locks, self._memory
         )
 
@@ -205,9 +205,9 @@ class Care:
         backend = self._manila.backend
         self._memory.begin()
         self._adoption.run(
-            survey.take(backend.cluster, backend.settings.mark),
+            cluster_state.take(backend.cluster, backend.settings.mark),
             {
-                share: records.Row(share, 'host', 'available', None, share)
+                share: manila_db.Row(share, 'host', 'available', None, share)
                 for share in self._manila.shares
             },
         )

@@ -22,17 +22,17 @@ from unittest import mock
 
 import pytest
 
-from manila_glusterfs_clone.access import eviction
-from manila_glusterfs_clone.access import native
-from manila_glusterfs_clone import bricks
 from manila_glusterfs_clone import cluster
-from manila_glusterfs_clone import mounts
-from manila_glusterfs_clone import ownership
-from manila_glusterfs_clone import shares
-from manila_glusterfs_clone import snapshots
-from manila_glusterfs_clone import sources
-from manila_glusterfs_clone import volume_options
-from manila_glusterfs_clone import volumes
+from manila_glusterfs_clone.cluster import brick_ownership
+from manila_glusterfs_clone.cluster import bricks
+from manila_glusterfs_clone.cluster import volume_options
+from manila_glusterfs_clone.operations import clone_sources
+from manila_glusterfs_clone.operations import shares
+from manila_glusterfs_clone.operations import snapshots
+from manila_glusterfs_clone.operations import volumes
+from manila_glusterfs_clone.protocols import eviction
+from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone.tools import filesystem
 from tests.faults import table
 from tests.model import faults
 from tests.model import scene as scenes
@@ -148,7 +148,7 @@ def _settle_all(right: Any) -> Any:
 PLANTS = [
     Plant(
         'the snapshots of another Manila are deactivated',
-        sources.Sources,
+        clone_sources.Sources,
         'put_to_rest',
         _settle_all,
         'clone and grow',
@@ -166,7 +166,7 @@ PLANTS = [
     ),
     Plant(
         'one LV is forgotten',
-        ownership,
+        brick_ownership,
         'reclaim',
         _forget_one,
         'create share',
@@ -175,7 +175,7 @@ PLANTS = [
     ),
     Plant(
         'the snapshot stays active',
-        sources.Sources,
+        clone_sources.Sources,
         'put_to_rest',
         _nothing,
         'clone and grow',
@@ -193,7 +193,7 @@ PLANTS = [
     ),
     Plant(
         'nothing is written to disk',
-        mounts.Mounts,
+        filesystem.Mounts,
         'sync',
         _nothing,
         'create share',

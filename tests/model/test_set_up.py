@@ -18,7 +18,7 @@ from manila import exception
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import health
+from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import names
 from tests.model import link
 from tests.model import pool as pools
@@ -89,7 +89,8 @@ def test_a_pool_that_is_broken_on_one_node(
     told = [
         record
         for record in caplog.records
-        if record.name == health.__name__ and record.levelno >= logging.WARNING
+        if record.name == findings.__name__
+        and record.levelno >= logging.WARNING
     ]
     assert len(told) == 1
     assert cloud.pool.mounted(volume) == {CLIENT}
@@ -113,7 +114,7 @@ def test_a_fault_that_comes_and_goes_is_logged_by_the_statistics(
     full(cloud.pool)
     for _ in range(3):
         driver.get_share_stats(refresh=True)
-    told = [r for r in caplog.records if r.name == health.__name__]
+    told = [r for r in caplog.records if r.name == findings.__name__]
     assert [record.levelno for record in told] == [logging.WARNING]
     for each in cloud.pool.nodes['gl2'].lvm.pools.values():
         each.health, each.data_percent = '', 1.0
@@ -153,7 +154,7 @@ def test_a_program_that_is_missing_on_one_node(
     pool.nodes['gl2'].absent.add(program)
     with service.in_time_of(pool):
         made = service.Service(link.Process(pool))
-        with pytest.raises(health.Misconfigured) as caught:
+        with pytest.raises(findings.Misconfigured) as caught:
             made.backend.check()
     (found,) = caught.value.mistakes
     assert (found.node, found.kind) == ('gl2', 'missing')
@@ -194,7 +195,7 @@ def test_a_back_end_of_any_name_is_served(
 def test_a_back_end_name_that_is_too_long(pool: pools.Pool) -> None:
     with service.in_time_of(pool):
         made = service.Service(link.Process(pool), backend='ü' * 100)
-        with pytest.raises(health.Misconfigured) as caught:
+        with pytest.raises(findings.Misconfigured) as caught:
             made.backend.check()
     assert [m.subject for m in caught.value.mistakes] == ['share_backend_name']
 
@@ -210,5 +211,5 @@ def test_errors_are_those_of_manila(cloud: Cloud) -> None:  # noqa: F811
     driver = cloud.manager.driver
     with pytest.raises(exception.ShareBackendException) as caught:
         driver.check_for_setup_error()
-    assert isinstance(caught.value.__cause__, health.Misconfigured)
+    assert isinstance(caught.value.__cause__, findings.Misconfigured)
     assert isinstance(caught.value.__cause__, errors.Error)

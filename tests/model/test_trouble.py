@@ -19,9 +19,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from manila_glusterfs_clone import copies
+from manila_glusterfs_clone.cluster import peers
+from manila_glusterfs_clone.cluster import replica_heal
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import peers
 from tests.model import link
 from tests.model import pool as pools
 from tests.model import service
@@ -231,7 +231,7 @@ def test_no_snapshot_while_a_brick_is_down(
     manila.pool.state.stop_brick(volume.bricks[1])
     begun = manila.pool.time.now
     taken = next(ids)
-    with pytest.raises(copies.CopiesDiffer) as caught:
+    with pytest.raises(replica_heal.CopiesDiffer) as caught:
         manila.snapshot(taken, origin)
     assert manila.pool.time.now - begun < 25
     (silent,) = caught.value.bricks
@@ -251,7 +251,7 @@ def test_no_snapshot_where_healing_takes_too_long(
     manila.write(origin, 'new')
     manila.pool.state.heal_seconds = 3600
     begun = manila.pool.time.now
-    with pytest.raises(copies.CopiesDiffer) as caught:
+    with pytest.raises(replica_heal.CopiesDiffer) as caught:
         manila.snapshot(next(ids), origin)
     assert 50 < manila.pool.time.now - begun < 75
     assert caught.value.entries == 9

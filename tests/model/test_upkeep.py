@@ -27,8 +27,8 @@ from manila.share import rpcapi
 import pytest
 
 from manila_glusterfs_clone import backend
-from manila_glusterfs_clone import memory
-from manila_glusterfs_clone import upkeep
+from manila_glusterfs_clone.maintenance import backoff
+from manila_glusterfs_clone.maintenance import passes
 from tests.model import link
 from tests.model import node as nodes
 from tests.model import service
@@ -81,7 +81,7 @@ class Warden:
             self.backend.settings,
             **changes,  # type: ignore[arg-type]
         )
-        self._upkeep = upkeep.Upkeep(
+        self._upkeep = passes.Upkeep(
             dataclasses.replace(self.backend, settings=settings),
             f'host@{self.cloud.backend}',
         )
@@ -256,7 +256,7 @@ def test_an_orphan_is_kept_where_the_database_is_restored(
     cloud.pool.time.advance(GRACE)
     if when == 'in the pass':
         # When all is read but the row of what is to be removed.
-        monkeypatch.setattr(memory.Memory, 'is_due', revive)
+        monkeypatch.setattr(backoff.Memory, 'is_due', revive)
     else:
         revive()
     assert warden.run() == []
@@ -526,17 +526,17 @@ def test_what_is_being_made_is_no_orphan(
     """A pass after every step of a creation and a clone changes nothing."""
     origin = cloud.create()
     snapshot = cloud.snapshot(origin)
-    passes = 0
+    rounds = 0
     busy = False
     real = cloud.process.step
 
     def step(node: nodes.Node, argv: Sequence[str], *rest: Any) -> object:
-        nonlocal passes, busy
+        nonlocal rounds, busy
         answer = real(node, argv, *rest)
         if not busy and not link.Step(node.name, tuple(argv)).is_read:
             busy = True
             assert warden.run() == []
-            passes += 1
+            rounds += 1
             busy = False
         return answer
 
@@ -545,7 +545,7 @@ def test_what_is_being_made_is_no_orphan(
         made = cloud.create()
         clone = cloud.create(2, snapshot)
     monkeypatch.undo()
-    assert passes > 20
+    assert rounds > 20
     cloud.check(origin, made, clone)
 
 

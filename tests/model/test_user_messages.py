@@ -17,7 +17,7 @@ from manila.message import api
 from manila.message import message_field
 import pytest
 
-from manila_glusterfs_clone import pools
+from manila_glusterfs_clone.cluster import placement
 from tests.model.test_manager import Cloud
 from tests.model.test_manager import cloud  # noqa: F401
 from tests.model.test_manager import share_type  # noqa: F401
@@ -59,7 +59,7 @@ def test_no_room_for_a_share_or_a_clone(
         with pytest.raises(exception.NoValidHost) as caught:
             cloud.create(1, source)
         cause = caught.value.__cause__
-        assert isinstance(cause, pools.NoRoom)
+        assert isinstance(cause, placement.NoRoom)
         assert [*cause.obstacles] == ['gl2']
         assert 'gl2' in str(caught.value)
         share = failed(cloud, known)

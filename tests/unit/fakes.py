@@ -26,7 +26,7 @@ import threading
 import typing
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import remote
+from manila_glusterfs_clone.ssh import remote
 
 GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
 RELEASES = ('10.3', '11.1')

@@ -25,18 +25,18 @@ from manila.share import share_types
 from oslo_config import cfg
 import pytest
 
-from manila_glusterfs_clone.access import native
 from manila_glusterfs_clone import backend
+from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone import driver
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import gluster
-from manila_glusterfs_clone import health
+from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import layouts
-from manila_glusterfs_clone import locks
+from manila_glusterfs_clone.locking import locks
+from manila_glusterfs_clone.locking import work_marks
+from manila_glusterfs_clone.maintenance import passes
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone import pools
-from manila_glusterfs_clone import upkeep
-from manila_glusterfs_clone import work_marks
+from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone.tools import gluster
 
 GROUP = 'unit_gold'
 GIB = 1 << 30
@@ -144,9 +144,9 @@ class Backend:
     def layout(self, wanted: str | None = None) -> layouts.Layout:
         return layouts.choose(wanted or 'auto', 3)
 
-    def capacities(self) -> dict[str, pools.Capacity]:
+    def capacities(self) -> dict[str, placement.Capacity]:
         self.fail()
-        return {'gvg/pool': pools.Capacity(10 * GIB, GIB // 3, 5 * GIB)}
+        return {'gvg/pool': placement.Capacity(10 * GIB, GIB // 3, 5 * GIB)}
 
     def close(self) -> None:
         self.closed += 1
@@ -201,7 +201,7 @@ def bare(
     conf: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> Iterator[driver.GlusterfsCloneShareDriver]:
     # There is no database here; see tests/model/test_manager.
-    monkeypatch.setattr(upkeep, 'Upkeep', Upkeep)
+    monkeypatch.setattr(passes, 'Upkeep', Upkeep)
     lock_path = {'name': 'lock_path', 'group': 'oslo_concurrency'}
     cfg.CONF.set_override(override=str(tmp_path), **lock_path)
     yield driver.GlusterfsCloneShareDriver(configuration=conf)
@@ -346,9 +346,9 @@ def test_set_up_for_real_connects_to_nothing(
 def test_every_problem_is_in_the_message(
     ours: driver.GlusterfsCloneShareDriver, stub: Backend
 ) -> None:
-    stub.trouble = health.Misconfigured(
+    stub.trouble = findings.Misconfigured(
         'gold',
-        [health.Finding('one', 'x', ''), health.Finding('two', 'y', '')],
+        [findings.Finding('one', 'x', ''), findings.Finding('two', 'y', '')],
     )
     with pytest.raises(exception.ShareBackendException) as caught:
         ours.check_for_setup_error()

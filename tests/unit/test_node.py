@@ -21,11 +21,11 @@ import subprocess
 import pytest
 
 import manila_glusterfs_clone
-from manila_glusterfs_clone import mounts
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import node
-from manila_glusterfs_clone import probe
-from manila_glusterfs_clone import remote
+from manila_glusterfs_clone.preflight import node_programs
+from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.tools import filesystem
 from tests.unit import fakes
 
 MARK = 'trusted.glusterfs.volume-id'
@@ -248,7 +248,7 @@ def _first_words() -> set[str]:
     """Find what the rooms begin command lines with that root runs."""
     package = pathlib.Path(manila_glusterfs_clone.__file__).parent
     found = set()
-    for path in package.glob('*.py'):
+    for path in package.rglob('*.py'):
         for call in ast.walk(ast.parse(path.read_text())):
             if not isinstance(call, ast.Call) or not call.args:
                 continue
@@ -277,7 +277,7 @@ def test_sudo_allows_to_mark_a_brick() -> None:
     fake = fakes.Node()
     line = ['setfattr', f'--name={MARK}', f'--value=0x{"a1" * 16}', BRICK]
     fake.answer(line, fakes.Answer())
-    mounts.Mounts(fake).mark(BRICK, 'a1' * 16)
+    filesystem.Mounts(fake).mark(BRICK, 'a1' * 16)
     said = remote.command_line(fake.ran[0], sudo=True, seconds=60)
     assert allowed(said.removeprefix('LC_ALL=C sudo -n '))
 
@@ -300,20 +300,24 @@ def test_sudo_allows_what_the_rooms_run(program: str) -> None:
 
 
 def test_all_that_the_rooms_run_is_tried_at_set_up() -> None:
-    tried = {program.name for program in probe.PROGRAMS if program.as_root}
+    tried = {
+        program.name for program in node_programs.PROGRAMS if program.as_root
+    }
     assert _first_words() | {'gluster', 'systemctl', 'setfattr'} == tried
 
 
 @pytest.mark.parametrize(
-    'program', [p for p in probe.PROGRAMS if p.as_root], ids=lambda p: p.name
+    'program',
+    [p for p in node_programs.PROGRAMS if p.as_root],
+    ids=lambda p: p.name,
 )
 def test_sudo_allows_to_try_what_it_allows_to_run(
-    program: probe.Program,
+    program: node_programs.Program,
 ) -> None:
     line = remote.command_line(
         [program.name, *program.words], sudo=True, seconds=10
     )
-    assert line in probe.script(sudo=True)
+    assert line in node_programs.script(sudo=True)
     assert allowed(line.removeprefix('LC_ALL=C sudo -n '))
 
 

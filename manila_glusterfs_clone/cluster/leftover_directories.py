@@ -1,0 +1,47 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Directories that glusterd leaves on every node, with or without a brick.
+
+As seen on GlusterFS 10.3 and 11.1: for each volume it makes a directory for
+the files of its processes, and another one for the self-heal daemon, on all
+nodes, and leaves both when the volume is deleted. For a snapshot it makes one
+on all nodes, too, and leaves it where there is no brick, and everywhere after
+``snapshot restore``. They are below ``/run`` and gone after a boot.
+"""
+
+from collections.abc import Iterable
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import bricks
+
+#: Where glusterd keeps the files of running processes.
+_RUN = '/run/gluster'
+
+
+def remove_of_volume(node: cluster.Node, name: str) -> None:
+    """Remove what glusterd left of a volume that was deleted."""
+    node.mounts.remove_empty_directories(
+        f'{_RUN}/vols/{name}', f'{_RUN}/shd/{name}'
+    )
+
+
+def remove_of_snapshot(
+    node: cluster.Node, name: str, hex_ids: Iterable[str]
+) -> None:
+    """Remove what glusterd left of a snapshot that was deleted.
+
+    :param hex_ids: the ids that its LVs are, or were, named after.
+    """
+    above = f'{bricks.SNAPS_ROOT}/{name}'
+    node.mounts.remove_empty_directories(
+        *(f'{above}/{hex_id}' for hex_id in sorted(hex_ids)), above
+    )

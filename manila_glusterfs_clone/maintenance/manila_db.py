@@ -1,0 +1,224 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What Manila's database says of the shares of a back end.
+
+Its tables are read as they are, by statements of our own: what was deleted
+as well, which Manila's functions do not give for the instances of snapshots,
+and all shares in one statement, of whatever number. The columns are those
+of manila/db/sqlalchemy/models.py from 16.0.0 to 23.0.1. Nothing is written
+here.
+"""
+
+from collections.abc import Collection
+import dataclasses
+import datetime
+from typing import Any
+
+from manila.db.sqlalchemy import api
+from manila.db.sqlalchemy import models
+import sqlalchemy
+
+from manila_glusterfs_clone import names
+from manila_glusterfs_clone.protocols import native
+
+#: What stands in the column ``deleted`` of a row that is not; else its id.
+_NOT_DELETED = 'False'
+
+#: Statuses of shares that are in use, and that nothing is being done to
+#: (manila/common/constants.py).
+IN_USE = frozenset(
+    {
+        'available',
+        'awaiting_transfer',
+        'ensuring',
+        'extending_error',
+        'reverting_error',
+        'shrinking_error',
+        'shrinking_possible_data_loss_error',
+    }
+)
+
+#: States of rules whose clients an access list may admit or not.
+_CHANGING = frozenset(
+    {
+        'queued_to_apply',
+        'applying',
+        'queued_to_update',
+        'updating',
+        'queued_to_deny',
+        'denying',
+    }
+)
+
+_SHARES = models.ShareInstance.__table__
+_SNAPSHOTS = models.ShareSnapshotInstance.__table__
+_MAPPINGS = models.ShareInstanceAccessMapping.__table__
+_RULES = models.ShareAccessMapping.__table__
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """An instance of a share or snapshot, as the database has it."""
+
+    id: str
+    #: ``HOST@BACKEND``, of the share.
+    host: str
+    status: str
+    #: When it was deleted, in UTC; None while it is not.
+    deleted_at: datetime.datetime | None
+    #: The share instance: itself, or that which the snapshot is of.
+    share_id: str
+
+
+def shares(host: str) -> dict[str, Row]:
+    """Give the share instances of ``HOST@BACKEND``, by id."""
+    return _rows(_SHARES, _of(host), _SHARES.c.deleted == _NOT_DELETED)
+
+
+def snapshots(host: str) -> dict[str, Row]:
+    """Give the snapshot instances of ``HOST@BACKEND``, by id."""
+    return _rows(_SNAPSHOTS, _of(host), _SNAPSHOTS.c.deleted == _NOT_DELETED)
+
+
+def what_became_of_shares(ids: Collection[str]) -> dict[str, Row]:
+    """Give these share instances, of any host, deleted or not."""
+    return _rows(_SHARES, _SHARES.c.id.in_(ids)) if ids else {}
+
+
+def what_became_of_snapshots(ids: Collection[str]) -> dict[str, Row]:
+    """Give these snapshot instances, of any host, deleted or not."""
+    return _rows(_SNAPSHOTS, _SNAPSHOTS.c.id.in_(ids)) if ids else {}
+
+
+def rules(host: str, share_id: str | None = None) -> dict[str, native.Rules]:
+    """Return the access rules of the shares in use, by share instance.
+
+    A rule in error, or in a state that is not known here, is in no list: the
+    driver could not apply it, or could not verify that it is denied.
+
+    :param host: ``HOST@BACKEND``.
+    :param share_id: of this share instance alone.
+    """
+    which = [
+        _of(host),
+        _SHARES.c.deleted == _NOT_DELETED,
+        _SHARES.c.status.in_(IN_USE),
+    ]
+    if share_id is not None:
+        which.append(_SHARES.c.id == share_id)
+    mapped = sqlalchemy.and_(
+        _MAPPINGS.c.share_instance_id == _SHARES.c.id,
+        _MAPPINGS.c.deleted == _NOT_DELETED,
+    )
+    statement = (
+        sqlalchemy.select(
+            _SHARES.c.id,
+            _MAPPINGS.c.access_id,
+            _MAPPINGS.c.state,
+            _RULES.c.access_type,
+            _RULES.c.access_to,
+            _RULES.c.access_level,
+        )
+        .select_from(
+            _SHARES.outerjoin(_MAPPINGS, mapped).outerjoin(
+                _RULES, _RULES.c.id == _MAPPINGS.c.access_id
+            )
+        )
+        .where(*which)
+        .order_by(_SHARES.c.id, _MAPPINGS.c.created_at)
+    )
+    found: dict[str, native.Rules] = {}
+    for of, access_id, state, kind, to, level in _fetch(statement):
+        share = found.setdefault(of, native.Rules())
+        if kind is None:
+            continue  # the share has no rules
+        rule = native.Rule(access_id, kind, to, level)
+        if state == 'active':
+            share = dataclasses.replace(share, active=(*share.active, rule))
+        elif state in _CHANGING:
+            share = dataclasses.replace(
+                share, changing=(*share.changing, rule)
+            )
+        found[of] = share
+    return {of: share for of, share in found.items() if names.is_id(of)}
+
+
+def shares_with_waiting_rules(host: str) -> frozenset[str]:
+    """Return the shares whose rules Manila calls synchronised, and are not.
+
+    A rule of them is still to be applied or denied, but the status of the
+    share says that all are. Manila looks at that status alone when it starts.
+    """
+    statement = (
+        sqlalchemy.select(_SHARES.c.id)
+        .select_from(
+            _SHARES.join(
+                _MAPPINGS, _MAPPINGS.c.share_instance_id == _SHARES.c.id
+            )
+        )
+        .where(
+            _of(host),
+            _SHARES.c.deleted == _NOT_DELETED,
+            _SHARES.c.access_rules_status == 'active',
+            _MAPPINGS.c.deleted == _NOT_DELETED,
+            _MAPPINGS.c.state.in_(_CHANGING),
+        )
+    )
+    return frozenset(row.id for row in _fetch(statement))
+
+
+def _of(host: str) -> Any:
+    """The condition that a share instance is of ``HOST@BACKEND``."""
+    return sqlalchemy.or_(
+        _SHARES.c.host == host,
+        _SHARES.c.host.startswith(f'{host}#', autoescape=True),
+    )
+
+
+def _rows(table: Any, *which: Any) -> dict[str, Row]:
+    share_id = _SHARES.c.id
+    tables = _SHARES
+    if table is _SNAPSHOTS:
+        share_id = _SNAPSHOTS.c.share_instance_id
+        tables = _SNAPSHOTS.join(_SHARES, _SHARES.c.id == share_id)
+    statement = (
+        sqlalchemy.select(
+            table.c.id,
+            _SHARES.c.host,
+            table.c.status,
+            table.c.deleted,
+            table.c.deleted_at,
+            share_id.label('of'),
+        )
+        .select_from(tables)
+        .where(*which)
+    )
+    return {
+        row.id: Row(
+            row.id,
+            (row.host or '').partition('#')[0],
+            row.status or '',
+            # A row that is deleted and does not tell when is kept for ever.
+            (row.deleted_at or datetime.datetime.max)
+            if row.deleted != _NOT_DELETED
+            else None,
+            row.of,
+        )
+        for row in _fetch(statement)
+        # Nothing on the cluster can be named after any other.
+        if names.is_id(row.id)
+    }
+
+
+def _fetch(statement: Any) -> list[Any]:
+    with api.get_engine().connect() as connection:
+        return list(connection.execute(statement))

@@ -1,0 +1,57 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What Manila's scheduler is told of a back end."""
+
+from typing import Any
+
+from manila_glusterfs_clone import backend
+from manila_glusterfs_clone.cluster import placement
+
+
+def of(ours: backend.Backend, configuration: Any) -> dict[str, Any]:
+    """Give the pools of a back end, in Manila's words and in GiB.
+
+    The scheduler fails for everybody where a pool lacks one of the sizes or
+    of the reserves.
+
+    :param configuration: the back end section, for Manila's own options.
+    """
+    usual = configuration.reserved_share_percentage
+    from_snapshot = configuration.reserved_share_from_snapshot_percentage
+    extend = configuration.reserved_share_extend_percentage
+    settings = ours.settings
+    return {
+        'share_backend_name': settings.backend,
+        'pools': [
+            {
+                'pool_name': name,
+                'total_capacity_gb': _gib(capacity.total),
+                'free_capacity_gb': _gib(capacity.free),
+                'provisioned_capacity_gb': _gib(capacity.provisioned),
+                'max_over_subscription_ratio': (
+                    settings.limits.oversubscription
+                ),
+                'thin_provisioning': True,
+                'reserved_percentage': usual,
+                'reserved_snapshot_percentage': from_snapshot or usual,
+                'reserved_share_extend_percentage': extend or usual,
+                'dedupe': False,
+                'compression': False,
+                'qos': False,
+            }
+            for name, capacity in ours.capacities().items()
+        ],
+    }
+
+
+def _gib(size: int) -> float:
+    return round(size / placement.GIB, 2)

@@ -1,0 +1,340 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The verbs on shares.
+
+What a caller that is killed leaves behind, step by step:
+
+create
+    thin LVs, from their first moment tagged with the share, and later a
+    volume of the share's name that admits nobody. Deleting the share finds
+    and removes them.
+delete
+    goes forward only, and may be called again: a volume that may be stopped
+    or gone, and LVs that bear the share's tag until they are removed.
+extend
+    bricks of different sizes; clients see the smallest. Extending again
+    grows the rest.
+"""
+
+from collections.abc import Sequence
+
+from oslo_log import log
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import brick_ownership
+from manila_glusterfs_clone.cluster import bricks
+from manila_glusterfs_clone.cluster import leftover_directories
+from manila_glusterfs_clone.cluster import peers
+from manila_glusterfs_clone.cluster import placement
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import layouts
+from manila_glusterfs_clone.locking import locks
+from manila_glusterfs_clone import names
+from manila_glusterfs_clone.operations import volumes
+from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone.tools import gluster
+from manila_glusterfs_clone import undo
+
+LOG = log.getLogger(__name__)
+
+
+class Shares:
+    """The shares of one back end."""
+
+    def __init__(
+        self,
+        nodes: cluster.Cluster,
+        thin_pools: placement.Pools,
+        the_volumes: volumes.Volumes,
+        access: native.NativeAccess,
+        mutex: locks.Locks,
+        *,
+        brick_root: str,
+    ) -> None:
+        self._cluster = nodes
+        self._pools = thin_pools
+        self._volumes = the_volumes
+        self._access = access
+        self._locks = mutex
+        self._brick_root = brick_root
+
+    def create(
+        self, share_id: str, pool: str, size: int, layout: layouts.Layout
+    ) -> gluster.Volume:
+        """Make a share that nobody may mount yet.
+
+        :param pool: ``vg/thinpool``.
+        :param size: bytes.
+        """
+        with self._locks.share(share_id) as lock:
+            if self._volumes.is_finished(share_id):
+                LOG.info('Share %s is there already', share_id)
+                return self._volumes.bring_online(share_id)
+            chosen = self._pools.place(pool, layout, size)
+            peers.require_all_connected(self._cluster)
+            with undo.undone_by(
+                lambda: self.remove(share_id),
+                f'share {share_id}',
+                lock.require,
+            ):
+                return self._build(share_id, pool, size, layout, chosen)
+
+    def _build(
+        self,
+        share_id: str,
+        pool: str,
+        size: int,
+        layout: layouts.Layout,
+        chosen: tuple[cluster.Member, ...],
+    ) -> gluster.Volume:
+        name = names.volume(share_id)
+        paths = self._cluster.everywhere(
+            lambda node: bricks.make(
+                node, share_id, pool, size, self._brick_root
+            ),
+            [member.node for member in chosen],
+        )
+        where = [
+            f'{member.host}:{paths[member.node.name]}' for member in chosen
+        ]
+        self._cluster.change(
+            lambda line: line.create_volume(name, layout.words, where),
+            lambda line: line.volume(name) is not None,
+        )
+        self._volumes.close(share_id)
+        return self._volumes.bring_online(share_id)
+
+    def extend(self, share_id: str, size: int) -> None:
+        """Grow a share to ``size`` bytes, on line, on every brick."""
+        with self._locks.share(share_id):
+            volume = self._volumes.get(share_id)
+            places = self._volumes.places(volume)
+            self._pools.require_room(
+                {
+                    node: placement.Need(
+                        place.lv.pool_name,
+                        max(0, size - place.lv.size),
+                        place.lvs,
+                    )
+                    for node, place in places.items()
+                }
+            )
+            self._cluster.everywhere(
+                lambda node: bricks.grow(node, places[node], size), places
+            )
+            self._volumes.on_bricks(
+                volume,
+                lambda node, path: bricks.prove(node, path, volume.hex_id),
+            )
+
+    def size(self, share_id: str) -> int:
+        """Return the bytes of the smallest brick: what clients see."""
+        places = self._volumes.places(self._volumes.get(share_id))
+        return min(place.lv.size for place in places.values())
+
+    def bring_online(self, share_id: str) -> gluster.Volume:
+        """Start a share that was made, and see every brick on line.
+
+        :raises errors.Missing: it was never finished.
+        """
+        with self._locks.share(share_id):
+            return self._volumes.bring_online(share_id)
+
+    def update_access(
+        self,
+        share_id: str,
+        old: Sequence[native.Rule],
+        new: Sequence[native.Rule],
+        *,
+        revoking: bool,
+    ) -> dict[str, str]:
+        """Allow exactly these rules; return why, by id, one cannot hold.
+
+        Nobody new is admitted before those whose rule is revoked are
+        disconnected: where that fails, all rules of the change are in error,
+        and must not hold. What the access list has and is to keep stays in
+        it throughout, whatever Manila calls new: after a restart it calls
+        all rules new.
+
+        :param old: rules that held before, and are to hold on.
+        :param revoking: whether others held, and are to hold no more.
+        """
+        name = names.volume(share_id)
+        every = [*old, *new]
+        with self._locks.share(share_id):
+            if revoking:
+                kept = [*old, *self._in_force(name, new)]
+                refused = self._access.apply(name, kept, revoking=True)
+                if len(kept) == len(every):
+                    return dict(refused)
+            return dict(self._access.apply(name, every, revoking=False))
+
+    def _in_force(
+        self, name: str, rules: Sequence[native.Rule]
+    ) -> Sequence[native.Rule]:
+        """Return those of some rules that the access list has already."""
+        if not rules:
+            return ()
+        volume = self._cluster.read(lambda line: line.volume(name))
+        return self._access.admitted(volume, rules) if volume else ()
+
+    def disown(self, share_id: str) -> None:
+        """Leave a share to whoever manages it from now on, as it is.
+
+        Of our marks the bricks keep those by which nodes mount them at boot.
+
+        :raises errors.NotPossible: a node is away, and would keep them all.
+        """
+        tag = names.share_tag(share_id)
+
+        def disown(node: cluster.Node) -> None:
+            lvs = node.lvm.volumes()
+            bricks.require_pools(node, lvs)
+            if own := [lv.full_name for lv in lvs if tag in lv.tags]:
+                node.lvm.remove_tags(own, [tag])
+
+        with self._locks.share(share_id):
+            peers.require_all_connected(self._cluster)
+            # In this order: while the LVs are marked, it can be deleted.
+            self._volumes.disown(share_id)
+            self._cluster.everywhere(disown)
+
+    def is_disowned(self, share_id: str) -> bool:
+        """Whether a share was left to somebody else, by any node's word."""
+        name = names.volume(share_id)
+        seen = self._cluster.everywhere(lambda node: node.gluster.volume(name))
+        return any(
+            volume is not None
+            and names.UNMANAGED
+            in (
+                volume.options.get(names.OPTION_BACKEND),
+                volume.options.get(names.OPTION_SHARE),
+            )
+            for volume in seen.values()
+        )
+
+    def delete(self, share_id: str) -> None:
+        """Delete a share and all its data; fine if there is nothing."""
+        with self._locks.share(share_id):
+            self.remove(share_id)
+
+    def remove(self, share_id: str) -> None:
+        """Remove whatever there is of a share, made whole or in part.
+
+        The caller holds the share's lock. The order keeps what is left
+        recognisable and every node able to boot: LVs are tagged, the volume
+        deleted, and only then its LVs removed.
+
+        :raises errors.NotPossible: a node is away, or there are snapshots.
+        """
+        name = names.volume(share_id)
+        tag = names.share_tag(share_id)
+        # A node that missed the deletion brings the volume back when it is
+        # connected again.
+        peers.require_all_connected(self._cluster)
+        volume = self._cluster.read(lambda line: line.volume(name))
+        pools_of: dict[str, set[str]] | None = None
+        if volume is None:
+            # It may be being made, at the behest of a process that was
+            # killed. Making it holds the lock of its name in glusterd, and
+            # stopping it is refused until that has ended.
+            self._cluster.change(
+                lambda line: line.stop_volume(name), lambda line: False
+            )
+            volume = self._cluster.read(lambda line: line.volume(name))
+        if volume is not None:
+            if volume.snapshot_count:
+                raise errors.NotPossible(
+                    f'volume {name} has {volume.snapshot_count} snapshots '
+                    f'that have to be deleted first; "gluster snapshot list '
+                    f'{name}" names them'
+                )
+            pools_of = self._claim(share_id, volume)
+            LOG.info('Deleting volume %s', name)
+            self._cluster.change(
+                lambda line: line.stop_volume(name),
+                lambda line: not volumes.is_started(line.volume(name)),
+            )
+            self._cluster.change(
+                lambda line: self._forget(line, name),
+                lambda line: line.volume(name) is None,
+            )
+        target = names.mount_point(self._brick_root, share_id)
+
+        def require_forgotten(node: cluster.Node) -> None:
+            if node.gluster.volume(name) is not None:
+                raise errors.Unsettled(
+                    f'volume {name}',
+                    f'it was deleted, and glusterd on node {node.name} still '
+                    f'has it; delete the share again in a minute, and if '
+                    f'that says the same restart glusterd there before',
+                )
+
+        # All of them first: one that still has it gives it to the others, and
+        # glusterd 11 does not start without the bricks of a clone.
+        self._cluster.everywhere(require_forgotten)
+        found, kept = brick_ownership.reclaim(
+            self._cluster,
+            # The name of a created brick is used once: an LV of that name is
+            # the share's although somebody has taken its tags off.
+            lambda node, lv: tag in lv.tags or lv.name == name,
+            pools_of,
+        )
+        brick_ownership.warn_of_kept(f'Share {share_id}', kept)
+
+        def clean(node: cluster.Node) -> None:
+            if not found[node.name]:
+                # Its mount point may be there all the same.
+                bricks.remove_mount_point(node, target)
+            leftover_directories.remove_of_volume(node, name)
+
+        self._cluster.everywhere(clean)
+
+    def _forget(self, line: gluster.Gluster, name: str) -> None:
+        peers.await_started(self._cluster)
+        line.delete_volume(name)
+
+    def _claim(
+        self, share_id: str, volume: gluster.Volume
+    ) -> dict[str, set[str]]:
+        """Tag the LVs of all bricks, as those that glusterd made.
+
+        Once the volume is deleted, nothing else tells whose they are.
+
+        :return: the thin pools they lie in, by the name of the node.
+        :raises errors.NotPossible: there may be one that LVM does not see,
+            and that would stay.
+        """
+        tag = names.share_tag(share_id)
+        pools_of: dict[str, set[str]] = {}
+
+        def claim(node: cluster.Node, path: str) -> None:
+            lvs = node.lvm.volumes()
+            where = names.brick_tags(share_id, path.rpartition('/')[0])
+            marked = {lv for lv in lvs if tag in lv.tags}
+            holding = {
+                lv
+                for lv in lvs
+                if brick_ownership.is_named(lv, path) or where <= lv.tags
+            }
+            if not holding:
+                bricks.require_pools(node, lvs)
+                place = bricks.inventory(node).place(path)
+                holding = {place.lv} if place is not None else set()
+            pools_of[node.name] = {
+                lv.pool_name for lv in marked | holding if lv.pool
+            }
+            for lv in holding:
+                brick_ownership.set_tags(node, lv, where)
+
+        self._volumes.on_bricks(volume, claim)
+        return pools_of

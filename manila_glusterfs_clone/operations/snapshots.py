@@ -1,0 +1,323 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The verbs on snapshots.
+
+A snapshot of ours is inactive, except while it is cloned. What a caller
+that is killed leaves behind is a snapshot whose LVs may not be tagged yet;
+deleting the snapshot finds them by the id that glusterd named them after.
+"""
+
+from oslo_log import log
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import brick_ownership
+from manila_glusterfs_clone.cluster import bricks
+from manila_glusterfs_clone.cluster import leftover_directories
+from manila_glusterfs_clone.cluster import peers
+from manila_glusterfs_clone.cluster import placement
+from manila_glusterfs_clone.cluster import replica_heal
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.locking import locks
+from manila_glusterfs_clone import names
+from manila_glusterfs_clone.operations import clone_sources
+from manila_glusterfs_clone.operations import volumes
+from manila_glusterfs_clone.tools import gluster
+from manila_glusterfs_clone.tools import lvm
+from manila_glusterfs_clone import undo
+
+LOG = log.getLogger(__name__)
+
+
+class Snapshots:
+    """The snapshots of the shares of one back end."""
+
+    def __init__(
+        self,
+        nodes: cluster.Cluster,
+        thin_pools: placement.Pools,
+        the_volumes: volumes.Volumes,
+        the_sources: clone_sources.Sources,
+        mutex: locks.Locks,
+    ) -> None:
+        self._cluster = nodes
+        self._pools = thin_pools
+        self._volumes = the_volumes
+        self._sources = the_sources
+        self._locks = mutex
+
+    def create(self, snapshot_id: str, share_id: str) -> None:
+        """Take a snapshot of a share, all bricks at one moment.
+
+        :raises errors.NotPossible: there are as many as there may be,
+            glusterd would delete older ones, a pool has no room, or a copy
+            of some data is not up to date.
+        """
+        name = names.snapshot(snapshot_id)
+        with self._locks.share(share_id):
+            if self._cluster.read(lambda line: line.snapshot(name)):
+                # It may be in use, and must not be undone.
+                LOG.info('Snapshot %s exists already', snapshot_id)
+                with self._locks.snapshot(snapshot_id):
+                    self._claim(snapshot_id, {})
+                return
+            volume = self._volumes.get(share_id)
+            self._require_permitted(volume)
+            peers.require_all_connected(self._cluster)
+            self._pools.require_room(
+                {
+                    node: placement.Need(place.lv.pool_name, 0, place.lvs)
+                    for node, place in self._volumes.places(volume).items()
+                }
+            )
+            if volume.copies > 1:
+                replica_heal.make_equal(self._cluster, volume.name)
+            with (
+                self._locks.snapshot(snapshot_id) as lock,
+                undo.undone_by(
+                    lambda: self.remove(snapshot_id, share_id),
+                    f'snapshot {snapshot_id}',
+                    lock.require,
+                ),
+            ):
+                self._cluster.change(
+                    lambda line: line.create_snapshot(name, volume.name),
+                    lambda line: line.snapshot(name) is not None,
+                )
+                self._claim(snapshot_id, {})
+
+    def finish(self, snapshot_id: str, share_id: str) -> bool:
+        """Complete a snapshot whose creation was interrupted.
+
+        :return: whether it is whole; if not, it is to be deleted.
+        """
+        name = names.snapshot(snapshot_id)
+        with self._locks.share(share_id), self._locks.snapshot(snapshot_id):
+            if self._cluster.read(lambda line: line.snapshot(name)) is None:
+                return False
+            try:
+                self._claim(snapshot_id, {})
+            except errors.Unsettled as error:
+                LOG.warning('%s', error)
+                return False
+        return True
+
+    def _require_permitted(self, volume: gluster.Volume) -> None:
+        name = volume.name
+        config = self._cluster.read(lambda line: line.snapshot_config(name))
+        if config.auto_delete:
+            raise errors.NotPossible(
+                'the snapshot option auto-delete of the cluster is '
+                'enabled: glusterd would delete the oldest snapshots of '
+                'a share by itself; "gluster snapshot config '
+                'auto-delete disable" ends that'
+            )
+        if volume.snapshot_count >= config.hard_limit:
+            raise errors.NotPossible(
+                f'volume {name} has {volume.snapshot_count} snapshots, and '
+                f'glusterd lets it have {config.hard_limit}; delete some, or '
+                f'raise the limit, up to {gluster.MOST_SNAPSHOTS}: "gluster '
+                f'snapshot config {name} snap-max-hard-limit NUMBER" for the '
+                f'volume, and without its name for the cluster'
+            )
+
+    def _claim(self, snapshot_id: str, pools_of: dict[str, set[str]]) -> None:
+        """Tag the LVs that glusterd made for a snapshot.
+
+        :param pools_of: is given the thin pools that they lie in, by the
+            name of the node.
+        :raises errors.NotPossible: there may be one that LVM does not see,
+            and that would stay.
+        """
+        name = names.snapshot(snapshot_id)
+        tag = names.snapshot_tag(snapshot_id)
+        snapshot = self._cluster.read(lambda line: line.snapshot(name))
+        if snapshot is None:
+            raise errors.Unsettled(
+                f'snapshot {name}',
+                'it is gone just after it was taken; take another one',
+            )
+
+        def claim(node: cluster.Node) -> int:
+            lvs = node.lvm.volumes()
+            found = bricks.of_volume(lvs, snapshot.hex_id)
+            if not found and node in holders:
+                bricks.require_pools(node, lvs)
+            pools_of[node.name] = {lv.pool_name for lv in found if lv.pool}
+            bare = [lv.full_name for lv in found if tag not in lv.tags]
+            if bare:
+                node.lvm.add_tags(bare, [tag])
+            return len(found)
+
+        origin = self._cluster.read(lambda line: line.volume(snapshot.origin))
+        holders = bricks.holders(self._cluster, origin)
+        found = self._cluster.everywhere(claim)
+        if origin is not None and sum(found.values()) != len(origin.bricks):
+            raise errors.Unsettled(
+                f'snapshot {name}',
+                f'it has {sum(found.values())} logical volumes for the '
+                f'{len(origin.bricks)} bricks of its volume ('
+                + ', '.join(f'{node}: {n}' for node, n in found.items())
+                + '); delete it and take another one',
+            )
+
+    def delete(self, snapshot_id: str, share_id: str) -> None:
+        """Delete a snapshot; fine if there is none."""
+        with (
+            self._locks.share(share_id),
+            self._locks.snapshot(snapshot_id),
+        ):
+            self.remove(snapshot_id, share_id)
+
+    def remove(self, snapshot_id: str, share_id: str) -> None:
+        """Remove whatever there is of a snapshot.
+
+        The caller holds the snapshot's lock. glusterd may report success
+        and leave an LV behind, so the nodes are asked.
+        """
+        name = names.snapshot(snapshot_id)
+        # A node that missed the deletion brings it back when it is
+        # connected again.
+        peers.require_all_connected(self._cluster)
+        snapshot = self._cluster.read(lambda line: line.snapshot(name))
+        if snapshot is None:
+            self._await_transactions(names.volume(share_id))
+            snapshot = self._cluster.read(lambda line: line.snapshot(name))
+        pools_of: dict[str, set[str]] | None = None
+        if snapshot is not None:
+            pools_of = {}
+            self._claim_leniently(snapshot_id, pools_of)
+            # Nothing else tells of what clones have left when it is gone.
+            self._sources.settle(name)
+            self._remove_mount_points(snapshot)
+            self._cluster.change(
+                lambda line: line.delete_snapshot(name),
+                lambda line: line.snapshot(name) is None,
+            )
+        tag = names.snapshot_tag(snapshot_id)
+
+        def require_forgotten(node: cluster.Node) -> None:
+            if node.gluster.snapshot(name) is not None:
+                raise errors.Unsettled(
+                    f'snapshot {name}',
+                    f'it was deleted, and glusterd on node {node.name} still '
+                    f'has it{_holders(node, tag)}; restart glusterd there, '
+                    f'and delete it again',
+                )
+
+        # All of them first: one that still has it gives it to the others.
+        self._cluster.everywhere(require_forgotten)
+        hex_ids = {snapshot.hex_id} if snapshot is not None else set()
+
+        def is_marked(node: cluster.Node, lv: lvm.LogicalVolume) -> bool:
+            if tag in lv.tags and (hex_id := bricks.volume_hex_of(lv.name)):
+                hex_ids.add(hex_id)
+            return tag in lv.tags
+
+        _, kept = brick_ownership.reclaim(self._cluster, is_marked, pools_of)
+        self._cluster.everywhere(
+            lambda node: leftover_directories.remove_of_snapshot(
+                node, name, hex_ids
+            )
+        )
+        brick_ownership.warn_of_kept(f'Snapshot {name}', kept)
+
+    def disown(self, snapshot_id: str) -> None:
+        """Leave a snapshot to whoever manages it from now on, as it is.
+
+        :raises errors.NotPossible: a node is away, and would keep our marks.
+        """
+        name = names.snapshot(snapshot_id)
+        tag = names.snapshot_tag(snapshot_id)
+
+        def disown(node: cluster.Node) -> None:
+            seen = node.lvm.volumes()
+            bricks.require_pools(node, seen)
+            lvs = [
+                lv
+                for lv in seen
+                if tag in lv.tags or bricks.volume_hex_of(lv.name) == hex_id
+            ]
+            if lvs:
+                # In this order: at no moment is it nobody's.
+                full_names = [lv.full_name for lv in lvs]
+                node.lvm.add_tags(full_names, [names.TAG_UNMANAGED])
+                node.lvm.remove_tags(full_names, [tag])
+
+        with self._locks.snapshot(snapshot_id):
+            peers.require_all_connected(self._cluster)
+            snapshot = self._cluster.read(lambda line: line.snapshot(name))
+            hex_id = snapshot.hex_id if snapshot else '(none)'
+            self._cluster.everywhere(disown)
+
+    def is_disowned(self, snapshot_id: str) -> bool:
+        """Whether a snapshot was left to somebody else."""
+        name = names.snapshot(snapshot_id)
+        snapshot = self._cluster.read(lambda line: line.snapshot(name))
+        if snapshot is None:
+            return False
+        seen = self._cluster.everywhere(lambda node: node.lvm.volumes())
+        return any(
+            names.TAG_UNMANAGED in lv.tags
+            for lvs in seen.values()
+            for lv in bricks.of_volume(lvs, snapshot.hex_id)
+        )
+
+    def _remove_mount_points(self, snapshot: gluster.Snapshot) -> None:
+        """Remove what it was mounted on, while it tells what that was."""
+        volume = self._cluster.read(lambda line: line.volume(snapshot.origin))
+        count = len(volume.bricks) if volume is not None else 0
+        self._cluster.everywhere(
+            lambda node: bricks.remove_snapshot_mount_points(
+                node, snapshot.hex_id, count
+            )
+        )
+
+    def _await_transactions(self, volume: str) -> None:
+        """Wait until nothing is being done to a volume.
+
+        A snapshot that is not there yet may be being taken, at the behest
+        of a process that was killed. Taking one holds the volume's lock in
+        glusterd, and so asking for the state of the bricks is refused until
+        that has ended.
+        """
+        found = self._cluster.read(lambda line: line.volume(volume))
+        if found is not None and found.is_started:
+            self._cluster.change(
+                lambda line: _ignore(line.bricks(volume)), lambda line: False
+            )
+
+    def _claim_leniently(
+        self, snapshot_id: str, pools_of: dict[str, set[str]]
+    ) -> None:
+        try:
+            self._claim(snapshot_id, pools_of)
+        except errors.Unsettled as error:
+            LOG.warning('Deleting it all the same: %s', error)
+
+
+def _holders(node: cluster.Node, tag: str) -> str:
+    """Say how to find who keeps glusterd from removing what is tagged.
+
+    10.3 keeps a snapshot whose LV it cannot remove, to remove it when it is
+    started again, and may not start as long as it cannot.
+    """
+    left = [lv.full_name for lv in node.lvm.volumes() if tag in lv.tags]
+    if not left:
+        return ''
+    return (
+        f', and its logical volume {left[0]}; "fuser -vm /dev/{left[0]}" '
+        f'there tells who holds that, free it first'
+    )
+
+
+def _ignore(_answer: object) -> None:
+    """Take an answer that was asked for its lock's sake."""

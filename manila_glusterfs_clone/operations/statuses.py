@@ -1,0 +1,78 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The state of a share or snapshot, for a Manila that does not know it.
+
+In the form of ``get_share_status`` and ``get_snapshot_status``: Manila asks
+after a restart of the service, as does :mod:`.interrupted`.
+"""
+
+from typing import Any
+
+from manila_glusterfs_clone import backend
+from manila_glusterfs_clone.cluster import placement
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.protocols import export_locations
+from manila_glusterfs_clone.tools import gluster
+
+_AVAILABLE = {'status': 'available'}
+_ERROR = {'status': 'error'}
+#: Statuses of a share that is being made: a volume may be there in part.
+_MAKING = frozenset({'creating', 'creating_from_snapshot'})
+
+
+class Statuses:
+    """Reads states from the cluster, and completes what is nearly whole."""
+
+    def __init__(self, ours: backend.Backend) -> None:
+        self._ours = ours
+
+    def share(self, share_id: str, status: str) -> dict[str, Any]:
+        """Return the state of a share.
+
+        :param status: what Manila takes it for. An extension that was
+            interrupted is carried out to its end first.
+        :return: ``status``, of a whole share ``export_locations``, and
+            ``size``, in GiB, if it was being extended.
+        :raises errors.Error: the state could not be read, or the share not
+            be brought on line.
+        """
+        if status in _MAKING:
+            if not self._ours.volumes.is_finished(share_id):
+                return dict(_ERROR)
+            return _available(self._ours.shares.bring_online(share_id))
+        try:
+            volume = self._ours.volumes.in_use(share_id)
+        except errors.Missing:
+            return dict(_ERROR)
+        if status != 'extending':
+            return _available(volume)
+        work = self._ours.marks.find(share_id)
+        if work is not None and work.size is not None:
+            self._ours.shares.extend(share_id, work.size * placement.GIB)
+        size = self._ours.shares.size(share_id) // placement.GIB
+        return {**_available(volume), 'size': size}
+
+    def snapshot(self, snapshot_id: str, share_id: str) -> dict[str, Any]:
+        """Return the state of a snapshot.
+
+        :param share_id: of the share instance that it was taken of.
+        :raises errors.Error: the state could not be read.
+        """
+        whole = self._ours.snapshots.finish(snapshot_id, share_id)
+        return dict(_AVAILABLE if whole else _ERROR)
+
+
+def _available(volume: gluster.Volume) -> dict[str, Any]:
+    return {
+        **_AVAILABLE,
+        'export_locations': export_locations.as_manila(volume),
+    }

@@ -1,0 +1,455 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Bricks on their nodes."""
+
+import json
+
+import pytest
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import bricks
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import names
+from manila_glusterfs_clone.tools import filesystem
+from manila_glusterfs_clone.tools import lvm
+from tests.unit import fakes
+
+ID = '3f0c6d5e-8a53-4a57-9a0e-0c1a2b3c4d5e'
+HEX = '2ba6f450e57145ed8bcbb50c1d8b9118'
+SNAP = f'{bricks.SNAPS_ROOT}/{HEX}/brick1'
+LVS = fakes.golden('11.1', 'lvs').argv
+FINDMNT = fakes.golden('11.1', 'findmnt').argv
+OK = fakes.Answer()
+BUSY = fakes.Answer('', 'umount: target is busy.', 32)
+
+
+def lv(
+    name: str,
+    *,
+    tags: str = '',
+    layout: str = 'thin,sparse',
+    pool: str = 'pool',
+    size: int = 1 << 30,
+) -> dict[str, str]:
+    return {
+        'vg_name': 'gvg',
+        'lv_name': name,
+        'lv_size': str(size),
+        'lv_layout': layout,
+        'lv_role': 'public',
+        'lv_active': 'active',
+        'lv_health_status': '',
+        'zero': 'zero',
+        'pool_lv': pool,
+        'origin': '',
+        'data_percent': '1.00',
+        'metadata_percent': '',
+        'lv_tags': tags,
+        'lv_dm_path': '/dev/mapper/gvg-' + name.replace('-', '--'),
+    }
+
+
+def keep_none(seen: bricks.Inventory, lv: lvm.LogicalVolume) -> bool:
+    """Say of each LV that nothing uses it."""
+    return False
+
+
+def lvs_of(*rows: dict[str, str]) -> tuple[lvm.LogicalVolume, ...]:
+    return lvm.parse_report(json.dumps({'report': [{'lv': [*rows]}]}))
+
+
+def mounted(*pairs: tuple[str, str]) -> fakes.Answer:
+    """Make an answer of findmnt, of LVs and where they are mounted."""
+    rows = [
+        {
+            'target': target,
+            'source': '/dev/mapper/gvg-' + name.replace('-', '--'),
+            'fstype': 'xfs',
+            'options': 'rw',
+        }
+        for name, target in pairs
+    ]
+    return fakes.Answer(json.dumps({'filesystems': rows}))
+
+
+def prepare(
+    rows: list[dict[str, str]], *pairs: tuple[str, str]
+) -> tuple[fakes.Node, cluster.Node]:
+    node = fakes.Node()
+    report = fakes.Answer(json.dumps({'report': [{'lv': rows}]}))
+    node.answer(LVS, report).answer(FINDMNT, mounted(*pairs))
+    node.answer(SYNC.split(), OK)
+    return node, cluster.Node(node)
+
+
+def did(node: fakes.Node) -> list[str]:
+    """Give what was run apart from reading."""
+    return [
+        ' '.join(argv)
+        for argv in node.ran
+        if argv[0] not in ('lvs', 'findmnt')
+    ]
+
+
+SYNC = 'sync --file-system /var/lib/glusterd'
+
+
+def allow(node: fakes.Node, *lines: str) -> None:
+    for line in lines:
+        node.answer(line.split(), OK)
+
+
+# -- finding
+
+
+def test_a_real_node(release: str) -> None:
+    node = fakes.Node().replay(release, 'lvs', 'findmnt')
+    found = bricks.inventory(cluster.Node(node))
+    made = found.place('/srv/golden/manila-golden/brick')
+    assert made is not None
+    assert made.lv.name == 'manila-golden'
+    assert made.mount == '/srv/golden/manila-golden'
+    assert 'manila.share=u1' in made.lv.tags
+    clone = [m for m in found.mounts if m.target.startswith('/run/gluster')]
+    place = found.place(f'{clone[0].target}/brick')
+    assert place is not None
+    hex_id = bricks.volume_hex_of(place.lv.name)
+    assert hex_id is not None
+    assert hex_id in clone[0].target
+    assert bricks.of_volume(found.lvs, hex_id) == (place.lv,)
+    assert found.targets(place.lv) == (clone[0].target,)
+
+
+@pytest.mark.parametrize(
+    ('path', 'mount'),
+    [
+        ('/srv/a/b/brick', '/srv/a/b'),
+        ('/srv/a/brick', '/srv/a'),
+        # Not what is mounted farther up, the root file system for one.
+        ('/srv/ab/brick', None),
+        ('/srv/a', None),
+        ('/srv/a/c/brick', None),
+    ],
+)
+def test_the_mount_right_above_holds_a_brick(
+    path: str, mount: str | None
+) -> None:
+    _, node = prepare(
+        [lv('root'), lv('a'), lv('b')],
+        ('root', '/'),
+        ('a', '/srv/a'),
+        ('b', '/srv/a/b'),
+    )
+    place = bricks.inventory(node).place(path)
+    assert (place and place.mount) == mount
+
+
+def test_a_brick_that_is_not_mounted_has_no_place() -> None:
+    _, node = prepare([lv('a')])
+    assert bricks.inventory(node).place('/srv/a/brick') is None
+
+
+def test_nor_has_one_on_what_is_no_lv() -> None:
+    _, node = prepare([lv('a')], ('sda1', '/srv/a'))
+    assert bricks.inventory(node).place('/srv/a/brick') is None
+
+
+@pytest.mark.parametrize(
+    ('name', 'hex_id'),
+    [
+        (f'{HEX}_0', HEX),
+        (f'{HEX}_12', HEX),
+        (HEX, None),
+        (f'{HEX}_', None),
+        (f'{HEX}_0x', None),
+        (f'x{HEX}_0', None),
+        (f'{HEX.upper()}_0', None),
+        (f'{HEX[1:]}_0', None),
+        (f'manila-{ID}', None),
+    ],
+)
+def test_lvs_that_glusterd_named(name: str, hex_id: str | None) -> None:
+    assert bricks.volume_hex_of(name) == hex_id
+
+
+# -- making
+
+
+def test_making() -> None:
+    fake, node = prepare([])
+    target = f'/srv/x/manila-{ID}'
+    lines = [
+        f'lvcreate --yes --wipesignatures=y --type=thin '
+        f'--virtualsize=5b --thinpool=pool --name=manila-{ID} '
+        f'--addtag=manila.brick --addtag=manila.mount={target} '
+        f'--addtag=manila.share={ID} gvg',
+        f'mkfs.xfs -q -K -i size=512 /dev/gvg/manila-{ID}',
+        f'mkdir --parents {target}',
+        f'mount --types=xfs --options=nouuid,noatime '
+        f'/dev/gvg/manila-{ID} {target}',
+    ]
+    allow(fake, *lines)
+    path = bricks.make(node, ID, 'gvg/pool', 5, '/srv/x')
+    assert path == f'{target}/brick'
+    # The LV bears its tags from its first moment on.
+    assert did(fake) == lines
+
+
+@pytest.mark.parametrize('pool', ['pool', 'gvg/pool/x', '-x/pool'])
+def test_making_in_what_names_no_pool(pool: str) -> None:
+    fake, node = prepare([])
+    with pytest.raises(errors.NotPossible):
+        bricks.make(node, ID, pool, 5, '/srv/x')
+    assert not fake.ran
+
+
+# -- adopting
+
+
+def test_adopting() -> None:
+    fake, node = prepare([lv(f'{HEX}_0')], (f'{HEX}_0', SNAP))
+    line = (
+        f'lvchange --addtag=manila.brick --addtag=manila.mount={SNAP} '
+        f'--addtag=manila.share={ID} gvg/{HEX}_0'
+    )
+    allow(fake, line)
+    place = bricks.adopt(node, ID, f'{SNAP}/brick')
+    assert place.mount == SNAP
+    assert did(fake) == [line]
+
+
+def test_adopting_what_is_adopted_changes_nothing() -> None:
+    tags = f'manila.brick,manila.mount={SNAP},manila.share={ID}'
+    fake, node = prepare([lv(f'{HEX}_0', tags=tags)], (f'{HEX}_0', SNAP))
+    bricks.adopt(node, ID, f'{SNAP}/brick')
+    assert did(fake) == []
+
+
+def test_adopting_what_is_not_mounted() -> None:
+    _, node = prepare([lv(f'{HEX}_0')])
+    with pytest.raises(errors.Unsettled, match='not on a mounted'):
+        bricks.adopt(node, ID, f'{SNAP}/brick')
+
+
+def test_adopting_what_is_not_thin() -> None:
+    fake, node = prepare([lv('fat', layout='linear', pool='')], ('fat', SNAP))
+    with pytest.raises(errors.Unsettled, match='gvg/fat is not a thin'):
+        bricks.adopt(node, ID, f'{SNAP}/brick')
+    assert did(fake) == []
+
+
+# -- growing and proving
+
+
+@pytest.mark.parametrize('size', [1, 1 << 30])
+def test_growing_xfs_alone_when_the_lv_is_large_enough(size: int) -> None:
+    fake, node = prepare([lv('a')], ('a', '/m'))
+    allow(fake, 'xfs_growfs -d /m')
+    place = bricks.inventory(node).place('/m/brick')
+    assert place is not None
+    bricks.grow(node, place, size)
+    assert did(fake) == ['xfs_growfs -d /m']
+
+
+def test_growing() -> None:
+    fake, node = prepare([lv('a')], ('a', '/m'))
+    lines = ['lvextend --size=1073741825b gvg/a', 'xfs_growfs -d /m']
+    allow(fake, *lines)
+    place = bricks.inventory(node).place('/m/brick')
+    assert place is not None
+    bricks.grow(node, place, (1 << 30) + 1)
+    assert did(fake) == lines
+
+
+XATTR = [*fakes.golden('11.1', 'xattr').argv[:-1], '/m/brick']
+
+
+def test_proving() -> None:
+    fake, node = prepare([])
+    fake.answer(XATTR, fakes.Answer(f'trusted.glusterfs.volume-id=0x{HEX}\n'))
+    sync = 'sync --file-system /m/brick /var/lib/glusterd'
+    allow(fake, sync)
+    bricks.prove(node, '/m/brick', HEX)
+    assert did(fake)[-1] == sync
+
+
+@pytest.mark.parametrize(
+    'said',
+    [
+        fakes.Answer('trusted.glusterfs.volume-id=0x' + 'a' * 32 + '\n'),
+        fakes.Answer('', '/m/brick: No such attribute', 1),
+        fakes.Answer('', '/m/brick: No such file or directory', 1),
+    ],
+)
+def test_what_is_not_proven_is_not_synced(said: fakes.Answer) -> None:
+    fake, node = prepare([])
+    fake.answer(XATTR, said)
+    with pytest.raises(errors.Unsettled, match=f'belongs to {HEX}'):
+        bricks.prove(node, '/m/brick', HEX)
+
+
+# -- mounting again
+
+
+def test_remounting_what_is_not_mounted() -> None:
+    rows = [
+        lv('a', tags='manila.brick,manila.mount=/a'),
+        lv('b', tags='manila.brick,manila.mount=/b'),
+        lv('c', tags='manila.brick'),
+    ]
+    fake, node = prepare(rows, ('a', '/a'))
+    lines = [
+        'mkdir --parents /b',
+        'mount --types=xfs --options=nouuid,noatime /dev/gvg/b /b',
+    ]
+    allow(fake, *lines)
+    fake.answer((*LVS, '@manila.brick'), *[fake.next(tuple(LVS))])
+    found = bricks.unmounted(node)
+    assert [each.name for each in found] == ['b']
+    bricks.remount(node, *found)
+    assert did(fake) == lines
+
+
+# -- reclaiming
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
+    monkeypatch.setattr(bricks, 'time', clock)
+    return clock
+
+
+def test_reclaiming() -> None:
+    rows = [lv('a', tags='manila.mount=/a')]
+    fake, node = prepare(rows, ('a', '/a'))
+    # The LV last: nothing else tells of the mount points when it is gone.
+    lines = [
+        SYNC,
+        'umount /a',
+        'rmdir /a',
+        'lvremove --force --yes gvg/a',
+    ]
+    allow(fake, *lines)
+    bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
+    assert did(fake) == lines
+
+
+@pytest.mark.parametrize('pools', [None, ('gvg/pool',), ('gvg/gone',)])
+def test_nothing_is_taken_for_removed_that_lvm_does_not_see(
+    pools: tuple[str, ...] | None,
+) -> None:
+    rows = [lv('pool', layout='thin,pool', pool='')]
+    fake, _ = prepare(rows)
+    node = cluster.Node(fake, ('gvg/pool', 'gvg/gone'))
+    if pools == ('gvg/pool',):
+        assert bricks.reclaim(node, lambda lv: False, keep_none, pools) == 0
+        return
+    with pytest.raises(errors.NotPossible, match=r'gl1 .* gvg/gone;'):
+        bricks.reclaim(node, lambda lv: False, keep_none, pools)
+
+
+def test_reclaiming_nothing() -> None:
+    fake, node = prepare([lv('other')], ('other', '/o'))
+    bricks.reclaim(node, lambda lv: False, keep_none)
+    assert did(fake) == []
+
+
+def test_reclaiming_what_is_mounted_twice_and_elsewhere() -> None:
+    rows = [lv(f'{HEX}_0', tags='manila.mount=/tagged')]
+    fake, node = prepare(rows, (f'{HEX}_0', SNAP), (f'{HEX}_0', '/late'))
+    allow(
+        fake,
+        'umount /late',
+        f'umount {SNAP}',
+        f'lvremove --force --yes gvg/{HEX}_0',
+        'rmdir /late',
+        f'rmdir {SNAP} {SNAP.rpartition("/")[0]}',
+        'rmdir /tagged',
+    )
+    bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
+    done = did(fake)[1:]
+    assert done[:2] == ['umount /late', f'umount {SNAP}']
+    assert done[-1].startswith('lvremove')
+    assert len(done) == 6
+
+
+def test_a_brick_process_that_lets_go_late(time: fakes.Clock) -> None:
+    rows = [lv('a')]
+    fake, node = prepare(rows, ('a', '/a'))
+    fake.answer(('umount', '/a'), BUSY, BUSY, OK)
+    allow(fake, 'lvremove --force --yes gvg/a', 'rmdir /a')
+    bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
+    assert len(time.slept) == 2
+
+
+def test_one_that_does_not_let_go(time: fakes.Clock) -> None:
+    rows = [lv('a')]
+    fake, node = prepare(rows, ('a', '/a'))
+    fake.answer(('umount', '/a'), BUSY)
+    with pytest.raises(errors.CommandFailed, match='busy'):
+        bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
+    assert not any(line.startswith('lvremove') for line in did(fake))
+    assert sum(time.slept) >= bricks._RELEASE
+
+
+def test_one_that_is_unmounted_by_somebody_else(time: fakes.Clock) -> None:
+    rows = [lv('a')]
+    fake, node = prepare(rows, ('a', '/a'))
+    fake.answer(FINDMNT, mounted())
+    fake.answer(('umount', '/a'), fakes.Answer('', 'not mounted', 32))
+    allow(fake, 'lvremove --force --yes gvg/a', 'rmdir /a')
+    bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
+    assert not time.slept
+
+
+def test_unknown_is_not_tried_again_here(time: fakes.Clock) -> None:
+    rows = [lv('a')]
+    fake, node = prepare(rows, ('a', '/a'))
+    fake.answer(('umount', '/a'), errors.LinkLost('gl1', ('umount',), 'EOF'))
+    with pytest.raises(errors.LinkLost):
+        bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
+    assert not time.slept
+
+
+def test_no_lv_is_removed_that_was_not_named() -> None:
+    named = [lv('a', tags='manila.share=x')]
+    fake, node = prepare([*named, lv('b', tags='manila.share=x')])
+    allow(fake, 'lvremove --force --yes gvg/a')
+    bricks.reclaim(node, lvs_of(*named).__contains__, keep_none)
+    assert did(fake) == [SYNC, 'lvremove --force --yes gvg/a']
+
+
+def test_mount_points_of_snapshots_lie_in_a_directory_of_their_own() -> None:
+    fake, node = prepare([])
+    allow(
+        fake,
+        f'rmdir {SNAP} {bricks.SNAPS_ROOT}/{HEX}',
+        '/'.join(['rmdir /srv/x', names.volume(ID)]),
+    )
+    bricks.remove_mount_point(node, SNAP)
+    bricks.remove_mount_point(node, names.mount_point('/srv/x', ID))
+    assert len(did(fake)) == 2
+
+
+def test_the_mount_points_of_a_snapshot_that_is_gone() -> None:
+    fake, node = prepare([])
+    above = f'{bricks.SNAPS_ROOT}/{HEX}'
+    allow(fake, f'rmdir {above}/brick1 {above}/brick2 {above}')
+    bricks.remove_snapshot_mount_points(node, HEX, 2)
+    assert len(did(fake)) == 1
+
+
+def test_mounts_are_data() -> None:
+    one = filesystem.Mount('/a', '/b', 'xfs', frozenset({'rw'}))
+    assert hash(one) == hash(
+        filesystem.Mount('/a', '/b', 'xfs', frozenset({'rw'}))
+    )

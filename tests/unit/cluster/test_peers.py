@@ -1,0 +1,99 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What is asked of the peers before they are all needed."""
+
+import pytest
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import peers
+from manila_glusterfs_clone import errors
+from tests.unit.cluster import test_cluster
+from tests.unit import fakes
+
+VOLUMES = fakes.xml('<volList><volume>a</volume><volume>b</volume></volList>')
+AWAY = errors.Unreachable('gl2', 'no route')
+
+
+@pytest.fixture(autouse=True)
+def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
+    monkeypatch.setattr(cluster, 'time', clock)
+    monkeypatch.setattr(peers, 'time', clock)
+    return clock
+
+
+def make(*answers: fakes.Answer | Exception) -> cluster.Cluster:
+    return test_cluster.make(
+        [
+            fakes.Node(f'gl{n}')
+            .gluster('pool list', test_cluster.VIEWS[n])
+            .gluster('volume list', VOLUMES)
+            .answer(fakes.AGE, answer)
+            for n, answer in enumerate(answers, 1)
+        ]
+    )
+
+
+def test_all_are_connected() -> None:
+    node = fakes.Node('gl1').gluster('pool list', test_cluster.VIEWS[1])
+    peers.require_all_connected(test_cluster.make([node]))
+
+
+def test_those_that_are_away_are_named() -> None:
+    node = fakes.Node('gl1').gluster(
+        'pool list', test_cluster.peers(1, 2, 3, 4, 5, away=(4, 2))
+    )
+    with pytest.raises(errors.NotPossible, match='gl2, gl4'):
+        peers.require_all_connected(test_cluster.make([node]))
+
+
+@pytest.mark.parametrize(
+    ('answers', 'waited'),
+    [
+        (['  8640\n', '    16\n'], 0),
+        (['  8640\n', '     4\n'], 12),
+        (['     9\n', '     4\n'], 12),
+        # A child that has not become another program yet.
+        (['  8640\n     0\n'], 0),
+    ],
+)
+def test_glusterd_that_has_just_started_is_waited_for(
+    time: fakes.Clock, answers: list[str], waited: int
+) -> None:
+    begun = time.now
+    peers.await_started(make(*map(fakes.Answer, answers)))
+    assert time.now - begun == waited
+
+
+@pytest.mark.parametrize(
+    'answer', [AWAY, fakes.Answer(status=1), fakes.Answer('nonsense\n')]
+)
+def test_one_that_cannot_be_asked_is_passed_over(
+    time: fakes.Clock, answer: fakes.Answer | Exception
+) -> None:
+    begun = time.now
+    peers.await_started(make(answer, fakes.Answer('12\n')))
+    assert time.now - begun == 4
+
+
+def test_one_that_was_rejected_is_not_connected() -> None:
+    view = test_cluster.VIEWS[1].replace(
+        '<hostname>gl2</hostname><connected>1</connected>',
+        '<hostname>gl2</hostname><connected>1</connected><state>6</state>',
+    )
+    node = fakes.Node('gl1').gluster('pool list', view)
+    with pytest.raises(errors.NotPossible, match=r'gl2; .*peer status'):
+        peers.require_all_connected(test_cluster.make([node]))
+
+
+def test_a_mistake_of_ours_is_not_passed_over() -> None:
+    with pytest.raises(ZeroDivisionError):
+        peers.await_started(make(ZeroDivisionError()))

@@ -1,0 +1,256 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Capacity and placement."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+import pytest
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import placement
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import layouts
+from manila_glusterfs_clone import options
+from manila_glusterfs_clone.tools import lvm
+from tests.unit.cluster import test_bricks
+from tests.unit.cluster import test_cluster
+from tests.unit import fakes
+
+GIB = placement.GIB
+LIMITS = options.Limits(95, 85, 2.0)
+LVS = test_bricks.LVS
+
+
+def report(
+    *,
+    name: str = 'pool',
+    size: int = 10,
+    data: float = 0.0,
+    metadata: float = 1.0,
+    health: str = '',
+    active: str = 'active',
+    promised: int = 0,
+) -> fakes.Answer:
+    """Make a report of one pool with one volume in it; sizes in GiB."""
+    pool = {
+        **test_bricks.lv(name, layout='thin,pool', pool='', size=size * GIB),
+        'data_percent': f'{data:.2f}',
+        'metadata_percent': f'{metadata:.2f}',
+        'lv_health_status': health,
+        'lv_active': active,
+    }
+    volume = test_bricks.lv('v', pool=name, size=promised * GIB)
+    rows = [pool, volume] if promised else [pool]
+    return fakes.Answer(json.dumps({'report': [{'lv': rows}]}))
+
+
+def found(said: fakes.Answer) -> placement.ThinPool:
+    pool = placement.find(lvm.parse_report(said.stdout), 'gvg/pool')
+    assert pool is not None
+    return pool
+
+
+def make(
+    *replies: fakes.Reply,
+) -> tuple[cluster.Cluster, placement.Pools]:
+    nodes = []
+    for n, reply in enumerate(replies, 1):
+        node = fakes.Node(f'gl{n}').answer(LVS, reply)
+        others = [i for i in range(1, len(replies) + 1) if i != n]
+        node.gluster('pool list', test_cluster.peers(n, *others))
+        nodes.append(cluster.Node(node))
+    whole = cluster.Cluster(nodes, settle_timeout=30)
+    return whole, placement.Pools(whole, LIMITS)
+
+
+# -- one pool
+
+
+def test_a_real_pool(release: str) -> None:
+    said = fakes.golden(release, 'lvs').answer
+    pool = found(said)
+    assert pool.size >= 8 * GIB
+    # The volume, its snapshot and its clone.
+    assert pool.provisioned == 3 * GIB
+    assert 0 < pool.free < pool.size
+    assert placement.obstacle(pool, 0, LIMITS) is None
+    lvs = lvm.parse_report(said.stdout)
+    assert placement.find(lvs, 'gvg/manila-golden') is None
+    assert placement.find(lvs, 'other/pool') is None
+
+
+def test_a_generator_is_read_once() -> None:
+    lvs = iter(lvm.parse_report(report(promised=3).stdout))
+    pool = placement.find(lvs, 'gvg/pool')
+    assert pool is not None
+    assert pool.provisioned == 3 * GIB
+
+
+@pytest.mark.parametrize(
+    ('said', 'size', 'obstacle'),
+    [
+        (report(), 20, None),
+        (report(), 21, 'max_over_subscription_ratio'),
+        (report(promised=19), 1, None),
+        (report(promised=19), 2, '21.0 GiB would be promised of its 10.0'),
+        (report(promised=20), 0, None),
+        (report(data=94.99), 1, None),
+        (report(data=95.0), 0, 'data space is 95.0 % full'),
+        (report(metadata=84.99), 1, None),
+        (report(metadata=85.0), 0, 'metadata space is 85.0 % full'),
+        (report(health='out_of_data'), 0, 'health: out_of_data'),
+        # And what can be done.
+        (report(promised=20), 1, 'lvextend --size +SIZE gvg/pool'),
+        (report(data=95.0), 0, 'lvextend --size +SIZE gvg/pool'),
+        (report(metadata=85.0), 0, '--poolmetadatasize +SIZE gvg/pool'),
+        (report(health='out_of_data'), 0, '--size +SIZE gvg/pool'),
+        (report(health='metadata_read_only'), 0, '--repair gvg/pool'),
+        (report(health='failed'), 0, 'log of the kernel'),
+        (report(active=''), 0, 'lvchange --activate y gvg/pool'),
+    ],
+)
+def test_obstacles(
+    said: fakes.Answer, size: int, obstacle: str | None
+) -> None:
+    reason = placement.obstacle(found(said), size * GIB, LIMITS)
+    if obstacle is None:
+        assert reason is None
+    else:
+        assert reason is not None
+        assert obstacle in reason
+
+
+def test_no_pool_is_an_obstacle() -> None:
+    assert 'does not see it' in (placement.obstacle(None, 0, LIMITS) or '')
+
+
+# -- placing
+
+
+def test_the_roomiest_first_and_else_as_configured() -> None:
+    _, thin = make(report(data=50), report(data=10), report(data=50))
+    chosen = thin.place('gvg/pool', layouts.REPLICA_3, GIB)
+    assert [m.node.name for m in chosen] == ['gl2', 'gl1', 'gl3']
+
+
+def test_only_as_many_as_needed_and_never_one_twice() -> None:
+    _, thin = make(*[report()] * 5)
+    chosen = thin.place('gvg/pool', layouts.REPLICA_3, GIB)
+    assert [m.node.name for m in chosen] == ['gl1', 'gl2', 'gl3']
+
+
+def test_a_full_node_is_passed_over() -> None:
+    _, thin = make(report(data=99), *[report()] * 3)
+    chosen = thin.place('gvg/pool', layouts.REPLICA_3, GIB)
+    assert [m.node.name for m in chosen] == ['gl2', 'gl3', 'gl4']
+
+
+def test_too_few_nodes_have_the_room_and_why() -> None:
+    _, thin = make(
+        report(),
+        report(data=99),
+        errors.Unreachable('gl3', 'no route'),
+        report(name='other'),
+    )
+    with pytest.raises(errors.NotPossible) as caught:
+        thin.place('gvg/pool', layouts.REPLICA_3, GIB)
+    text = str(caught.value)
+    for part in (
+        'replica-3 takes 3 nodes',
+        'there are 1',
+        'gl2: pool gvg/pool: its data space',
+        'gl3: node gl3 cannot be reached',
+        'gl4: pool gvg/pool: LVM does not see it',
+    ):
+        assert part in text
+
+
+def test_room_that_is_required() -> None:
+    whole, thin = make(report(), report(promised=20))
+
+    def need(pool: str, size: int, count: int = 2) -> None:
+        thin.require_room(
+            {
+                node: placement.Need(pool, size, node.lvm.volumes())
+                for node in whole.nodes[:count]
+            }
+        )
+
+    need('gvg/pool', 20 * GIB, 1)
+    need('gvg/pool', 0)
+    with pytest.raises(errors.NotPossible, match=r'on node gl2 .* promised'):
+        need('gvg/pool', GIB)
+    with pytest.raises(errors.NotPossible, match='does not see it'):
+        need('gvg/other', 0, 1)
+
+
+# -- what manila is told
+
+
+def test_copies_are_divided_out() -> None:
+    _, thin = make(*[report(data=20, promised=3)] * 3)
+    told = thin.capacities(['gvg/pool'], layouts.REPLICA_3)['gvg/pool']
+    assert told == placement.Capacity(10 * GIB, 8 * GIB, 3 * GIB)
+    told = thin.capacities(['gvg/pool'], layouts.SINGLE)['gvg/pool']
+    assert told == placement.Capacity(30 * GIB, 8 * GIB, 9 * GIB)
+
+
+def test_free_is_what_the_next_share_can_have() -> None:
+    _, thin = make(
+        report(data=90), report(data=10), report(data=30), report(data=50)
+    )
+    told = thin.capacities(['gvg/pool'], layouts.REPLICA_3)
+    assert told['gvg/pool'].free == 5 * GIB
+    told = thin.capacities(['gvg/pool'], layouts.SINGLE)
+    assert told['gvg/pool'].free == 9 * GIB
+
+
+def test_a_pool_over_its_limit_has_nothing_free() -> None:
+    _, thin = make(*[report(data=95)] * 3)
+    told = thin.capacities(['gvg/pool'], layouts.REPLICA_3)['gvg/pool']
+    assert told.free == 0
+    assert told.total == 10 * GIB
+
+
+def test_a_node_that_is_away_has_no_capacity() -> None:
+    away = errors.Unreachable('gl3', 'no route')
+    _, thin = make(report(), report(), away)
+    told = thin.capacities(['gvg/pool'], layouts.REPLICA_3)['gvg/pool']
+    assert told.free == 0
+    assert told.total == 20 * GIB // 3
+    told = thin.capacities(['gvg/pool'], layouts.SINGLE)['gvg/pool']
+    assert told.free == 10 * GIB
+
+
+def test_every_pool_is_told_of_whether_there_or_not() -> None:
+    _, thin = make(report())
+    told = thin.capacities(['gvg/pool', 'gvg/none'], layouts.SINGLE)
+    assert list(told) == ['gvg/pool', 'gvg/none']
+    assert told['gvg/none'] == placement.Capacity(0, 0, 0)
+
+
+@given(
+    st.lists(st.floats(0, 100), min_size=1, max_size=5),
+    st.sampled_from(layouts.LAYOUTS),
+)
+def test_what_is_told_free_can_be_placed(
+    fills: list[float], layout: layouts.Layout
+) -> None:
+    whole, thin = make(*[report(data=fill) for fill in fills])
+    told = thin.capacities(['gvg/pool'], layout)['gvg/pool']
+    assert 0 <= told.free <= 10 * GIB
+    if told.free:
+        chosen = thin.place('gvg/pool', layout, told.free)
+        assert len({m.node.name for m in chosen}) == layout.bricks
+    whole.close()

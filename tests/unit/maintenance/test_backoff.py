@@ -1,0 +1,91 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What one pass of the upkeep remembers for the next."""
+
+import logging
+
+import pytest
+
+from manila_glusterfs_clone.maintenance import backoff
+
+
+def test_a_complaint_is_logged_until_it_changes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    found = backoff.Memory()
+    for text in ('down', 'down', 'gone', 'gone', 'down'):
+        found.begin()
+        found.warn('a', text)
+        found.end()
+    with caplog.at_level(logging.WARNING):
+        assert [r.getMessage() for r in caplog.records] == [
+            'down',
+            'gone',
+            'down',
+        ]
+
+
+def test_what_came_back_is_complained_of_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    found = backoff.Memory()
+    for ill in (True, False, True):
+        found.begin()
+        if ill:
+            found.warn('a', 'down')
+        found.end()
+    assert len(caplog.records) == 2
+
+
+def test_a_pass_that_does_not_come_to_its_end_forgets_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    found = backoff.Memory()
+    for whole in (True, False, True):
+        found.begin()
+        if whole:
+            found.warn('a', 'down')
+            found.end()
+    assert len(caplog.records) == 1
+
+
+def test_tries_become_rare() -> None:
+    found = backoff.Memory()
+    tried = []
+    for number in range(1, 260):
+        found.begin()
+        if found.is_due('a'):
+            tried.append(number)
+        found.end()
+    assert tried == [1, 2, 4, 8, 16, 32, 64, 128, 192, 256]
+
+
+def test_after_a_pass_without_it_all_begins_anew() -> None:
+    found = backoff.Memory()
+    tried = []
+    for number in range(1, 9):
+        found.begin()
+        if number != 5 and found.is_due('a'):
+            tried.append(number)
+        found.end()
+    assert tried == [1, 2, 4, 6, 7]
+
+
+def test_old_is_what_came_up_before() -> None:
+    found = backoff.Memory()
+    found.begin()
+    assert not found.is_old('a')
+    assert not found.is_old('a')
+    found.end()
+    found.begin()
+    assert found.is_old('a')
+    assert not found.is_old('b')

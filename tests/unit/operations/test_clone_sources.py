@@ -1,0 +1,125 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A snapshot is active on all nodes or on none, whatever failed."""
+
+from unittest import mock
+
+import pytest
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.operations import clone_sources
+from tests.unit.cluster import test_cluster
+from tests.unit import fakes
+
+NAME = 'manila-snap-x'
+ASK, ACTIVATE = f'snapshot info {NAME}', f'snapshot activate {NAME}'
+DEACTIVATE = f'snapshot deactivate {NAME}'
+OK = fakes.xml()
+
+
+def failed(message: str, errno: int = 30800) -> str:
+    return fakes.xml(ret=-1, errno=errno, message=message)
+
+
+GAVE_UP = failed('Commit failed on gl2. Please check log file for details.')
+#: As GlusterFS 11.1 says where only a peer has it inactive already.
+DIFFERS = failed(
+    f'Pre Validation failed on gl2. Snapshot {NAME} is already deactivated.',
+    22,
+)
+
+
+def info(status: str) -> str:
+    return fakes.xml(
+        f'<snapInfo><snapshots><snapshot><name>{NAME}</name><snapVolume>'
+        f'<name>5eed</name><status>{status}</status></snapVolume></snapshot>'
+        f'</snapshots></snapInfo>'
+    )
+
+
+ON, OFF = info('Started'), info('Stopped')
+
+
+@pytest.fixture(autouse=True)
+def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
+    monkeypatch.setattr(cluster, 'time', clock)
+    return clock
+
+
+def make() -> tuple[clone_sources.Sources, fakes.Node, fakes.Node]:
+    nodes = [
+        fakes.Node(f'gl{n}').gluster('pool list', test_cluster.peers(n, 3 - n))
+        for n in (1, 2)
+    ]
+    whole = cluster.Cluster(
+        [cluster.Node(node) for node in nodes], settle_timeout=30
+    )
+    return (
+        clone_sources.Sources(whole, mock.Mock(), backend='b'),
+        nodes[0],
+        nodes[1],
+    )
+
+
+def said(node: fakes.Node) -> list[str]:
+    return [line for line in node.said() if line.split()[1] != 'list']
+
+
+def test_one_that_a_node_cannot_activate_is_not_active() -> None:
+    """The node that is asked has it active, and that is not enough."""
+    room, first, _ = make()
+    first.gluster(ACTIVATE, GAVE_UP).gluster(ASK, ON)
+    first.gluster(f'{ACTIVATE} force', GAVE_UP)
+    with pytest.raises(errors.CommitFailed, match='gl2'):
+        room.activate(NAME)
+
+
+def test_one_that_is_activated_in_the_end() -> None:
+    room, first, _ = make()
+    first.gluster(ACTIVATE, GAVE_UP).gluster(f'{ACTIVATE} force', OK)
+    room.activate(NAME)
+    assert said(first) == [ACTIVATE, f'{ACTIVATE} force']
+
+
+def test_putting_to_rest() -> None:
+    room, first, second = make()
+    first.gluster(DEACTIVATE, OK).gluster(ASK, OFF)
+    second.gluster(ASK, OFF)
+    room.put_to_rest(NAME)
+    assert said(first) == [DEACTIVATE, ASK]
+
+
+def test_putting_to_rest_what_is_active_on_some_nodes() -> None:
+    room, first, second = make()
+    first.gluster(DEACTIVATE, DIFFERS, OK).gluster(ASK, ON, OFF)
+    first.gluster(f'{ACTIVATE} force', OK)
+    second.gluster(ASK, OFF)
+    room.put_to_rest(NAME)
+    assert said(first) == [
+        DEACTIVATE,
+        ASK,
+        f'{ACTIVATE} force',
+        DEACTIVATE,
+        ASK,
+    ]
+
+
+def test_what_stays_active_is_told_of() -> None:
+    room, first, second = make()
+    first.gluster(DEACTIVATE, DIFFERS).gluster(ASK, ON)
+    first.gluster(f'{ACTIVATE} force', OK)
+    second.gluster(ASK, OFF)
+    with pytest.raises(errors.Unsettled) as caught:
+        room.put_to_rest(NAME)
+    for part in (NAME, 'active on gl1', f'gluster {ACTIVATE} force'):
+        assert part in str(caught.value)

@@ -1,0 +1,141 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Which volume is a share."""
+
+from unittest import mock
+
+import pytest
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import names
+from manila_glusterfs_clone.operations import volumes
+from tests.unit.cluster import test_cluster
+from tests.unit import fakes
+
+ID = 'aaaaaaaa-0000-4000-8000-000000000000'
+OTHER = 'bbbbbbbb-0000-4000-8000-000000000000'
+NAME = names.volume(ID)
+INFO = f'volume info {NAME}'
+
+
+def info(mark: str | None) -> str:
+    option = (
+        ''
+        if mark is None
+        else f'<option><name>user.manila.share</name><value>{mark}</value>'
+        f'</option>'
+    )
+    return fakes.xml(
+        f'<volInfo><volumes><volume><name>{NAME}</name><id>i</id>'
+        '<bricks><brick><name>gl1:/b/brick</name></brick></bricks>'
+        f'<statusStr>Created</statusStr><options>{option}</options>'
+        f'</volume></volumes></volInfo>'
+    )
+
+
+def make(said: str) -> tuple[volumes.Volumes, fakes.Node]:
+    node = fakes.Node().gluster('pool list', test_cluster.peers(1))
+    node.gluster(INFO, said)
+    whole = cluster.Cluster([cluster.Node(node)], settle_timeout=30)
+    room = volumes.Volumes(whole, mock.Mock(), backend='gold')
+    return room, node
+
+
+def test_one_that_bears_the_mark_of_the_share_is_finished() -> None:
+    room, _ = make(info(ID))
+    assert room.finished(ID).name == NAME
+
+
+@pytest.mark.parametrize('mark', [None, '', OTHER])
+def test_one_without_it_is_not_and_is_never_started(mark: str | None) -> None:
+    room, node = make(info(mark))
+    assert room.get(ID).name == NAME
+    with pytest.raises(errors.Missing):
+        room.finished(ID)
+    with pytest.raises(errors.Missing):
+        room.bring_online(ID)
+    assert not room.is_finished(ID)
+    assert not [line for line in node.said() if 'start' in line]
+
+
+@pytest.mark.parametrize('mark', [ID, None, '', 'mine'])
+def test_one_that_manila_had_available_needs_no_mark(
+    mark: str | None,
+) -> None:
+    """Resetting a volume takes it, and anybody can overwrite it."""
+    room, _ = make(info(mark))
+    assert room.in_use(ID).name == NAME
+
+
+@pytest.mark.parametrize(
+    ('mark', 'kind'),
+    [(OTHER, errors.Missing), (names.UNMANAGED, errors.Missing)],
+)
+def test_one_that_is_marked_as_somebody_elses_is_not_in_use(
+    mark: str, kind: type[errors.Error]
+) -> None:
+    room, _ = make(info(mark))
+    with pytest.raises(errors.Error) as caught:
+        room.in_use(ID)
+    # Only what is missing ends in the status error.
+    assert type(caught.value) is kind
+
+
+def test_no_volume_at_all() -> None:
+    room, _ = make(fakes.xml(ret=-1, errno=30806, message='does not exist'))
+    with pytest.raises(errors.Missing, match='does not exist'):
+        room.get(ID)
+    with pytest.raises(errors.Missing, match='does not exist'):
+        room.finished(ID)
+
+
+def test_a_volume_is_not_closed_where_a_node_with_a_brick_cannot_say() -> None:
+    """A brick of a clone would go on to admit the clients of its origin."""
+    marks = ('user.manila.share', 'user.manila.backend')
+    rows = ''.join(
+        f'<option><name>{name}</name><value>{value}</value></option>'
+        for name, value in zip(marks, (ID, 'gold'), strict=True)
+    )
+    bricks = ''.join(
+        f'<brick><name>gl{n}:/b/brick</name><hostUuid>uuid-{n}</hostUuid>'
+        f'</brick>'
+        for n in (1, 2)
+    )
+    said = fakes.xml(
+        f'<volInfo><volumes><volume><name>{NAME}</name><id>i</id>'
+        f'<statusStr>Created</statusStr><options>{rows}</options>'
+        f'<bricks>{bricks}</bricks></volume></volumes></volInfo>'
+    )
+    nodes = [fakes.Node(f'gl{n}') for n in (1, 2, 3)]
+    for n, node in enumerate(nodes, 1):
+        node.grown().gluster('pool list', test_cluster.VIEWS[n])
+    nodes[0].gluster(INFO, said)
+    lost = errors.LinkLost('gl2', ('gluster',), 'EOF')
+    away = errors.Down('gl3', 'no route')
+    nodes[1].gluster(INFO, said, lost)
+    nodes[2].gluster(INFO, away)
+    whole = cluster.Cluster(
+        [cluster.Node(node) for node in nodes], settle_timeout=30
+    )
+    access = mock.Mock(**{'closed.return_value': {}})
+    access.inherited.return_value = ()
+    room = volumes.Volumes(whole, access, backend='gold')
+    room.close(ID)
+    with pytest.raises(errors.Unsettled, match=r'gl2 was not seen .*EOF'):
+        room.close(ID)
+    # And one that is not connected may take over what was before.
+    nodes[0]._script[(*fakes.CONSOLE, 'pool', 'list')] = [
+        fakes.Answer(test_cluster.peers(1, 2, 3, away=(2,)))
+    ]
+    with pytest.raises(errors.Unsettled, match='gl2 was not seen'):
+        room.close(ID)

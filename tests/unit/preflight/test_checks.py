@@ -1,0 +1,695 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Mistakes keep a back end from serving, faults do not."""
+
+from collections.abc import Iterator
+import dataclasses
+import json
+import logging
+import pathlib
+
+# Imported for the option that it registers.
+from oslo_concurrency import lockutils as lockutils
+from oslo_config import cfg
+import pytest
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import findings
+from manila_glusterfs_clone import options
+from manila_glusterfs_clone.preflight import checks
+from manila_glusterfs_clone.preflight import node_programs
+from tests.unit.cluster import test_bricks
+from tests.unit.cluster import test_cluster
+from tests.unit import fakes
+
+POLICY = fakes.xml(
+    '<snapConfig><systemConfig><autoDelete>{}</autoDelete>'
+    '<activateOnCreate>disable</activateOnCreate></systemConfig>'
+    '</snapConfig>'
+)
+PROBE = ('sh', '-c', node_programs.script(sudo=True))
+AWAY = errors.Unreachable('gl3', 'no route')
+LATE = errors.TimedOut('gl3', ('x',), 20)
+NODES = frozenset({'gl1', 'gl2', 'gl3'})
+
+
+@pytest.fixture
+def settings(tmp_path: pathlib.Path) -> Iterator[options.Settings]:
+    for name in ('key', 'hosts'):
+        (tmp_path / name).write_text('')
+    cfg.CONF.set_override('lock_path', str(tmp_path), group='oslo_concurrency')
+    yield options.Settings(
+        backend='gold',
+        nodes=('gl1', 'gl2', 'gl3'),
+        ssh_port=22,
+        ssh_user='manila',
+        ssh_private_key=str(tmp_path / 'key'),
+        ssh_known_hosts=str(tmp_path / 'hosts'),
+        pools=('gvg/pool',),
+        layout='auto',
+        brick_root='/srv/x',
+        tls=False,
+        tls_server_names=(),
+        limits=options.Limits(95, 85, 20.0),
+        settle_timeout=30,
+        lock_timeout=30,
+        reconcile_interval=0,
+        orphan_grace=3600,
+        orphans='remove',
+    )
+    cfg.CONF.clear_override('lock_path', group='oslo_concurrency')
+
+
+def thin_pool(*more: dict[str, str], **changes: str) -> fakes.Answer:
+    row = {
+        **test_bricks.lv('pool', layout='thin,pool', pool=''),
+        **changes,
+    }
+    return fakes.Answer(json.dumps({'report': [{'lv': [row, *more]}]}))
+
+
+NO_LVS = fakes.Answer(json.dumps({'report': [{'lv': []}]}))
+
+
+def tried(**changes: tuple[int, str]) -> fakes.Answer:
+    """Make what a node says of its programs."""
+    usual = {
+        **{p.name: (0, f'{p.name} 1.0') for p in node_programs.PROGRAMS},
+        'setfattr': (
+            1,
+            f'setfattr: {node_programs._NOWHERE}: No such file or dir',
+        ),
+        'gluster': (0, 'glusterfs 11.1 Repository revision: git'),
+        'systemctl': (0, 'enabled'),
+    }
+    assert changes.keys() <= usual.keys()
+    return fakes.Answer(
+        'Welcome to this node!\n'
+        + ''.join(
+            f'@probe {name} {status} {said}\n'
+            for name, (status, said) in {**usual, **changes}.items()
+        )
+    )
+
+
+def node(
+    number: int,
+    *,
+    view: fakes.Reply | str | None = None,
+    report: fakes.Reply | None = None,
+    mounts: fakes.Reply | None = None,
+    programs: fakes.Reply | None = None,
+    policy: fakes.Reply | str = '',
+) -> fakes.Node:
+    others = [n for n in (1, 2, 3) if n != number]
+    return (
+        fakes.Node(f'gl{number}')
+        .answer(PROBE, programs or tried())
+        .gluster('pool list', view or test_cluster.peers(number, *others))
+        .gluster('snapshot config', policy or POLICY.format('disable'))
+        .answer(test_bricks.LVS, report or thin_pool())
+        .answer(test_bricks.FINDMNT, mounts or fakes.Answer(status=1))
+    )
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What came of a check."""
+
+    mistakes: list[findings.Finding]
+    faults: list[findings.Finding]
+
+    @property
+    def kinds(self) -> list[tuple[str, str]]:
+        return [(m.subject, m.kind) for m in self.mistakes]
+
+    @property
+    def fault_kinds(self) -> list[tuple[str, str]]:
+        return [(f.subject, f.kind) for f in self.faults]
+
+
+def check(settings: options.Settings, *nodes: fakes.Node) -> Outcome:
+    whole = cluster.Cluster(
+        [cluster.Node(each) for each in nodes], settle_timeout=30
+    )
+    state = findings.Health(settings.backend)
+    mistakes: list[findings.Finding] = []
+    try:
+        checks.run(settings, whole, state)
+    except findings.Misconfigured as error:
+        assert error.backend == settings.backend
+        mistakes = [*error.mistakes]
+        for mistake in mistakes:
+            assert str(mistake) in str(error)
+    return Outcome(mistakes, [*state.faults])
+
+
+def three(**changes: fakes.Node) -> list[fakes.Node]:
+    return [changes.get(f'gl{n}', node(n)) for n in (1, 2, 3)]
+
+
+def away(*numbers: int, view: fakes.Reply = AWAY) -> list[fakes.Node]:
+    """Make three nodes of which some do not answer and are missed."""
+    found = []
+    for n in (1, 2, 3):
+        others = [m for m in (1, 2, 3) if m != n]
+        seen = test_cluster.peers(n, *others, away=numbers)
+        dead = n in numbers
+        found.append(
+            node(n, view=view, programs=view) if dead else node(n, view=seen)
+        )
+    return found
+
+
+def test_nothing_is_wrong(settings: options.Settings) -> None:
+    nodes = three()
+    assert check(settings, *nodes) == Outcome([], [])
+    # A probe, the LVs, the mounts.
+    assert [len(each.ran) for each in nodes] == [3, 3, 3]
+
+
+# -- the configuration
+
+
+def test_every_mistake_is_found_at_once(settings: options.Settings) -> None:
+    cfg.CONF.set_override('lock_path', None, group='oslo_concurrency')
+    found = check(
+        dataclasses.replace(
+            settings,
+            ssh_private_key='/nonexistent/key',
+            ssh_known_hosts='/nonexistent/hosts',
+            ssh_user='a b',
+            nodes=('gl1', 'gl1', '-x y'),
+            pools=('pool', 'a b/c', 'gvg/p', 'gvg/p'),
+            brick_root='srv',
+            layout='replica-3',
+            tls=True,
+            backend='x' * 300,
+        )
+    )
+    assert sorted(found.kinds) == [
+        ('[oslo_concurrency] lock_path', 'empty'),
+        ('glusterfs_clone_brick_root', 'invalid'),
+        ('glusterfs_clone_nodes', 'invalid'),
+        ('glusterfs_clone_nodes', 'invalid'),
+        ('glusterfs_clone_pools', 'invalid'),
+        ('glusterfs_clone_pools', 'invalid'),
+        ('glusterfs_clone_pools', 'invalid'),
+        ('glusterfs_clone_ssh_known_hosts', 'unreadable'),
+        ('glusterfs_clone_ssh_private_key', 'unreadable'),
+        ('glusterfs_clone_ssh_user', 'invalid'),
+        ('glusterfs_clone_tls_server_names', 'empty'),
+        ('share_backend_name', 'invalid'),
+    ]
+
+
+def test_nothing_at_all_is_configured(settings: options.Settings) -> None:
+    found = check(dataclasses.replace(settings, nodes=(), pools=()))
+    assert {subject for subject, _ in found.kinds} >= {
+        'glusterfs_clone_nodes',
+        'glusterfs_clone_pools',
+    }
+
+
+def test_a_layout_that_takes_more_nodes(settings: options.Settings) -> None:
+    found = check(
+        dataclasses.replace(
+            settings, layout='replica-3', nodes=('gl1', 'gl2')
+        ),
+        *three(),
+    )
+    assert ('glusterfs_clone_layout', 'invalid') in found.kinds
+
+
+def test_names_of_nodes_that_no_list_can_hold(
+    settings: options.Settings,
+) -> None:
+    found = check(
+        dataclasses.replace(
+            settings, tls=True, tls_server_names=('gl1', '*', 'a,b')
+        ),
+        *three(),
+    )
+    assert found.kinds == [('glusterfs_clone_tls_server_names', 'invalid')] * 2
+
+
+def test_without_a_key_no_node_is_asked(settings: options.Settings) -> None:
+    nodes = three()
+    check(dataclasses.replace(settings, ssh_private_key='/no'), *nodes)
+    assert not any(each.asked for each in nodes)
+
+
+def test_configuration_and_cluster_in_one_message(
+    settings: options.Settings,
+) -> None:
+    found = check(
+        dataclasses.replace(settings, brick_root='/'),
+        *three(gl2=node(2, report=thin_pool(zero=''))),
+    )
+    assert found.kinds == [
+        ('glusterfs_clone_brick_root', 'invalid'),
+        ('thin pool gvg/pool on node gl2', 'zero'),
+    ]
+
+
+# -- nodes that do not answer
+
+
+@pytest.mark.parametrize(
+    'trouble',
+    [AWAY, errors.Down('gl3', 'no route'), errors.Unreachable('gl3', 'busy')],
+)
+@pytest.mark.parametrize('missed', [True, False])
+def test_a_node_that_is_unreachable_is_a_fault(
+    settings: options.Settings, trouble: errors.Error, missed: bool
+) -> None:
+    """Also where its sshd alone is down, and glusterd is not."""
+    dead = node(3, view=trouble, programs=trouble)
+    nodes = away(3, view=trouble) if missed else three(gl3=dead)
+    found = check(settings, *nodes)
+    assert found.mistakes == []
+    assert found.fault_kinds == [('node gl3', 'unreachable')]
+    assert len(nodes[2].asked) == 1
+
+
+@pytest.mark.parametrize(
+    'trouble',
+    [
+        errors.HostKeyRejected('gl3', 'SHA256:x'),
+        errors.LoginRefused('gl3', 'no login as manila'),
+        errors.NoSuchHost('gl3', 'Name or service not known'),
+    ],
+)
+def test_what_the_configuration_names_wrongly_is_a_mistake(
+    settings: options.Settings, trouble: errors.Error
+) -> None:
+    found = check(settings, *away(3, view=trouble))
+    assert found.kinds == [('node gl3', 'unreachable')]
+    assert str(trouble) in str(found.mistakes[0])
+
+
+def test_no_node_answers(settings: options.Settings) -> None:
+    found = check(settings, *away(1, 2, 3))
+    assert [m.node for m in found.mistakes] == ['gl1', 'gl2', 'gl3']
+
+
+@pytest.mark.parametrize(
+    'trouble',
+    [LATE, errors.Unreachable('gl3', 'glusterd does not run there')],
+)
+def test_glusterd_that_hangs_or_is_down_is_a_fault(
+    settings: options.Settings, trouble: errors.Error
+) -> None:
+    dead = node(3, view=trouble)
+    found = check(settings, *three(gl3=dead))
+    assert found.mistakes == []
+    assert found.fault_kinds == [('node gl3', 'glusterd')]
+    # Its programs and pools are looked at all the same.
+    assert len(dead.ran) == 3
+
+
+# -- peers
+
+
+def test_nodes_of_different_pools(settings: options.Settings) -> None:
+    found = check(
+        settings,
+        node(1, view=test_cluster.peers(1, 2)),
+        node(2, view=test_cluster.peers(2, 1)),
+        node(3, view=test_cluster.peers(3)),
+    )
+    assert found.kinds == [('node gl3', 'no peer')]
+    found = check(
+        settings, *[node(n, view=test_cluster.peers(n)) for n in (1, 2, 3)]
+    )
+    assert len(found.kinds) == 2
+
+
+def test_a_node_that_was_installed_anew_is_a_fault(
+    settings: options.Settings,
+) -> None:
+    nodes = away(3)
+    nodes[2] = node(3, view=test_cluster.peers(9))
+    found = check(settings, *nodes)
+    assert found.mistakes == []
+    assert found.fault_kinds == [('node gl3', 'no peer')]
+
+
+def test_a_node_that_knows_too_few_peers_is_a_fault(
+    settings: options.Settings,
+) -> None:
+    found = check(settings, *three(gl3=node(3, view=test_cluster.peers(3, 1))))
+    assert found.mistakes == []
+    assert found.fault_kinds == [('node gl3', 'other peers')]
+
+
+def test_one_node_by_two_names(settings: options.Settings) -> None:
+    view = test_cluster.peers(1, 2, 3)
+    found = check(settings, node(1), node(2, view=view), node(3))
+    assert ('glusterfs_clone_nodes', 'same node') in found.kinds
+
+
+def test_a_peer_that_is_not_configured(settings: options.Settings) -> None:
+    nodes = [
+        node(1, view=test_cluster.peers(1, 2, 3, 4)),
+        node(2, view=test_cluster.peers(2, 1, 3, 4)),
+        node(3, view=test_cluster.peers(3, 1, 2, 4)),
+    ]
+    found = check(settings, *nodes)
+    assert found.kinds == [('glusterfs_clone_nodes', 'strangers')]
+    assert 'gl4' in found.mistakes[0].message
+
+
+def test_nodes_configured_by_address_of_which_one_is_unreachable(
+    settings: options.Settings,
+) -> None:
+    """Its peer's name says nothing of the node; it is taken for it."""
+    names = ('10.0.0.1', '10.0.0.2', '10.0.0.3')
+    nodes = three(gl3=node(3, view=AWAY, programs=AWAY))
+    for each, name in zip(nodes, names, strict=True):
+        each.name = name
+    found = check(dataclasses.replace(settings, nodes=names), *nodes)
+    assert found.mistakes == []
+
+
+def test_peers_known_by_ipv6(settings: options.Settings) -> None:
+    view = test_cluster.peers(1, 2, 3).replace('>gl2<', '>fd00::2<')
+    found = check(settings, *three(gl1=node(1, view=view)))
+    assert found.kinds == [('trusted storage pool', 'ipv6')]
+
+
+# -- programs
+
+
+@pytest.mark.parametrize(
+    ('said', 'bad'),
+    [
+        ('glusterfs 9.6 built', True),
+        ('glusterfs 11.0 built', True),
+        ('3.12', True),
+        ('glusterfs 10.0', False),
+        ('glusterfs 100.0 built', False),
+    ],
+)
+def test_releases(settings: options.Settings, said: str, bad: bool) -> None:
+    programs = tried(gluster=(0, said))
+    found = check(settings, *three(gl2=node(2, programs=programs)))
+    assert found.kinds == [('node gl2', 'release')] * bad
+
+
+@pytest.mark.parametrize('release', fakes.RELEASES)
+def test_what_real_releases_say(
+    settings: options.Settings, release: str
+) -> None:
+    said = fakes.golden(release, 'version').answer.stdout.replace('\n', ' ')
+    programs = tried(gluster=(0, said))
+    assert check(settings, *three(gl2=node(2, programs=programs))) == Outcome(
+        [], []
+    )
+
+
+@pytest.mark.parametrize('program', [p.name for p in node_programs.PROGRAMS])
+@pytest.mark.parametrize(
+    ('status', 'said'),
+    [
+        (127, 'timeout: failed to run command: No such file or directory'),
+        (1, 'sudo: {}: command not found'),
+    ],
+)
+def test_a_program_that_is_missing_is_named_with_its_package(
+    settings: options.Settings, program: str, status: int, said: str
+) -> None:
+    programs = tried(**{program: (status, said.format(program))})
+    found = check(settings, *three(gl2=node(2, programs=programs)))
+    assert found.kinds == [('node gl2', 'missing')]
+    assert program in found.mistakes[0].message
+    assert node_programs.PACKAGES[program] in found.mistakes[0].message
+
+
+@pytest.mark.parametrize('missing', ['sudo', 'timeout'])
+def test_the_programs_before_all_programs_are_missing(
+    settings: options.Settings, missing: str
+) -> None:
+    said = (127, f'sh: 1: {missing}: not found')
+    programs = tried(**{p.name: said for p in node_programs.PROGRAMS})
+    found = check(settings, *three(gl2=node(2, programs=programs)))
+    assert found.kinds == [('node gl2', 'missing')]
+    assert f'it has no {missing};' in found.mistakes[0].message
+
+
+@pytest.mark.parametrize('program', [p.name for p in node_programs.PROGRAMS])
+@pytest.mark.parametrize(
+    'said',
+    [
+        'sudo: a password is required',
+        'Sorry, user manila is not allowed to execute that as root on gl2.',
+    ],
+)
+def test_a_program_that_sudo_refuses(
+    settings: options.Settings, program: str, said: str
+) -> None:
+    programs = tried(**{program: (1, said)})
+    found = check(settings, *three(gl2=node(2, programs=programs)))
+    assert found.kinds == [('node gl2', 'sudo')]
+    assert said in found.mistakes[0].message
+    assert program in found.mistakes[0].message
+
+
+def test_no_sudo_rules_at_all_is_one_mistake(
+    settings: options.Settings,
+) -> None:
+    said = 'sudo: a password is required'
+    programs = tried(**{p.name: (1, said) for p in node_programs.PROGRAMS})
+    refused = errors.CommandFailed('gl2', ('lvs',), 1, '', said)
+    found = check(
+        settings,
+        *three(gl2=node(2, programs=programs, view=refused, report=refused)),
+    )
+    assert found.kinds == [('node gl2', 'sudo')]
+    assert found.faults == []
+
+
+@pytest.mark.parametrize('status', [124, 126, 137])
+def test_a_program_that_cannot_be_tried_is_a_fault(
+    settings: options.Settings, status: int
+) -> None:
+    programs = tried(**{'mkfs.xfs': (status, '')})
+    found = check(settings, *three(gl2=node(2, programs=programs)))
+    assert found.mistakes == []
+    assert found.fault_kinds == [('node gl2', 'programs')]
+
+
+@pytest.mark.parametrize('trouble', [LATE, fakes.Answer('{"x": ')])
+def test_programs_that_cannot_be_asked_for_are_a_fault(
+    settings: options.Settings, trouble: fakes.Reply
+) -> None:
+    found = check(settings, *three(gl3=node(3, programs=trouble)))
+    assert found.mistakes == []
+    assert found.fault_kinds == [('node gl3', 'programs')]
+
+
+def test_a_login_shell_that_runs_nothing(settings: options.Settings) -> None:
+    said = fakes.Answer('This account is currently not available.\n', '', 1)
+    found = check(
+        settings, *three(gl3=node(3, programs=said, view=LATE, report=LATE))
+    )
+    assert found.kinds == [('node gl3', 'shell')]
+
+
+@pytest.mark.parametrize(
+    ('status', 'said', 'mistake'),
+    [
+        (1, 'disabled', True),
+        (1, 'masked', True),
+        (4, 'not-found', True),
+        (0, 'static', True),
+        (
+            1,
+            'Failed to get unit file state for x.service: No such file or '
+            'directory',
+            True,
+        ),
+        (1, 'sudo: unable to resolve host gl2: x disabled', True),
+        (1, 'Failed to connect to bus: Connection refused', False),
+    ],
+)
+def test_bricks_that_are_not_mounted_at_boot(
+    settings: options.Settings, status: int, said: str, mistake: bool
+) -> None:
+    programs = tried(systemctl=(status, said))
+    found = check(settings, *three(gl2=node(2, programs=programs)))
+    assert found.kinds == [('node gl2', 'boot unit')] * mistake
+    assert found.fault_kinds == [('node gl2', 'boot unit')] * (not mistake)
+
+
+# -- thin pools
+
+
+OTHER = test_bricks.lv('other')
+
+
+@pytest.mark.parametrize(
+    ('report', 'kind'),
+    [
+        (thin_pool(lv_health_status='failed'), 'failed'),
+        (thin_pool(lv_health_status='out_of_data'), 'out_of_data'),
+        (
+            thin_pool(lv_health_status='metadata_read_only'),
+            'metadata_read_only',
+        ),
+        (thin_pool(lv_active=''), 'inactive'),
+        (thin_pool(data_percent='96.00'), 'full'),
+        (thin_pool(metadata_percent='90.00'), 'metadata full'),
+        # As where its disk is dead: LVM leaves out the VG.
+        (NO_LVS, 'unseen'),
+        (thin_pool(vg_name='root'), 'unseen'),
+    ],
+)
+def test_a_pool_that_is_broken_on_one_node_is_a_fault(
+    settings: options.Settings, report: fakes.Answer, kind: str
+) -> None:
+    found = check(settings, *three(gl2=node(2, report=report)))
+    assert found.mistakes == []
+    assert found.fault_kinds == [('thin pool gvg/pool on node gl2', kind)]
+    assert found.faults[0].node == 'gl2'
+
+
+def test_a_pool_that_is_broken_on_all_nodes_is_a_fault(
+    settings: options.Settings,
+) -> None:
+    full = thin_pool(lv_health_status='out_of_data')
+    found = check(settings, *[node(n, report=full) for n in (1, 2, 3)])
+    assert found.mistakes == []
+    assert len(found.faults) == 3
+
+
+@pytest.mark.parametrize(
+    'report',
+    [
+        thin_pool(lv_name='x'),
+        thin_pool(lv_layout='linear'),
+    ],
+)
+def test_a_pool_that_was_never_made_on_one_node_is_a_mistake(
+    settings: options.Settings, report: fakes.Answer
+) -> None:
+    found = check(settings, *three(gl2=node(2, report=report)))
+    assert found.kinds == [('thin pool gvg/pool on node gl2', 'missing')]
+
+
+def test_a_pool_that_no_node_has_is_misspelt(
+    settings: options.Settings,
+) -> None:
+    pools = ('gvg/pool', 'gvgg/pool')
+    found = check(dataclasses.replace(settings, pools=pools), *three())
+    assert found.kinds == [('thin pool gvgg/pool', 'missing')]
+    assert found.faults == []
+
+
+def test_a_pool_that_does_not_zero_is_a_mistake(
+    settings: options.Settings,
+) -> None:
+    found = check(settings, *three(gl2=node(2, report=thin_pool(zero=''))))
+    assert found.kinds == [('thin pool gvg/pool on node gl2', 'zero')]
+
+
+@pytest.mark.parametrize(
+    'trouble',
+    [
+        LATE,
+        fakes.Answer('', '  Input/output error', 5),
+        fakes.Answer('{"report": [', '', 0),
+    ],
+)
+def test_lvm_that_does_not_answer_is_a_fault(
+    settings: options.Settings, trouble: fakes.Reply
+) -> None:
+    found = check(settings, *three(gl3=node(3, report=trouble)))
+    assert found.mistakes == []
+    assert found.fault_kinds == [('node gl3', 'lvm')]
+
+
+def test_mounts_that_cannot_be_read_are_a_fault(
+    settings: options.Settings,
+) -> None:
+    said = fakes.Answer('', 'findmnt: cannot read', 1)
+    found = check(settings, *three(gl3=node(3, mounts=said)))
+    assert found.mistakes == []
+    assert found.fault_kinds == [('node gl3', 'lvm')]
+
+
+# -- snapshots
+
+
+def test_snapshots_that_delete_themselves(
+    settings: options.Settings,
+) -> None:
+    found = check(
+        settings, *three(gl1=node(1, policy=POLICY.format('enable')))
+    )
+    assert [kind for _, kind in found.kinds] == ['enabled']
+
+
+def test_snapshot_options_that_cannot_be_read(
+    settings: options.Settings,
+) -> None:
+    lost = errors.LinkLost('gl1', fakes.CONSOLE, 'EOF')
+    found = check(settings, *three(gl1=node(1, policy=lost)))
+    assert found == Outcome([], [])
+    nodes = [node(n, policy=lost) for n in (1, 2, 3)]
+    found = check(settings, *nodes)
+    assert found.mistakes == []
+    assert [kind for _, kind in found.fault_kinds] == ['unreadable']
+
+
+# -- the log
+
+
+def test_faults_are_logged_once_and_together(
+    settings: options.Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    full = thin_pool(lv_health_status='out_of_data')
+    check(settings, *three(gl2=node(2, report=full), gl3=node(3, view=LATE)))
+    (record,) = [r for r in caplog.records if r.levelno >= logging.WARNING]
+    text = record.getMessage()
+    assert 'gl2' in text
+    assert 'gl3' in text
+    assert 'lvextend' in text
+
+
+def test_health_logs_what_comes_and_what_goes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    state = findings.Health('gold')
+
+    def levels(found: dict[str, list[findings.Finding]]) -> list[int]:
+        caplog.clear()
+        state.report(found)
+        return [record.levelno for record in caplog.records]
+
+    full = findings.Finding('pool on gl1', 'full', '96 % full')
+    fuller = findings.Finding('pool on gl1', 'full', '97 % full')
+    failed = findings.Finding('pool on gl1', 'failed', 'failed')
+    down = findings.Finding('node gl2', 'unreachable', 'no route')
+    both = {findings.STORAGE: [full], findings.SERVICES: [down]}
+    assert levels(both) == [logging.WARNING]
+    assert levels({findings.STORAGE: [fuller]}) == []
+    assert {f.kind for f in state.faults} == {'full', 'unreachable'}
+    assert levels({findings.STORAGE: [failed]}) == [
+        logging.WARNING,
+        logging.INFO,
+    ]
+    assert levels({findings.SERVICES: []}) == [logging.INFO]
+    assert levels({findings.STORAGE: []}) == [logging.INFO]
+    assert state.faults == ()

@@ -1,0 +1,109 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Trying programs, by a real shell."""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.preflight import node_programs
+from tests.unit import fakes
+
+#: As sudo does it, for who may run everything but ``lvremove``.
+SUDO = """#!/bin/sh
+echo "sudo: unable to resolve host gl1: Name or service not known" >&2
+[ "$1" = -n ] && shift
+case "$*" in
+    *lvremove*) echo 'sudo: a password is required' >&2; exit 1 ;;
+esac
+exec "$@"
+"""
+SAYS = {
+    'gluster': 'echo glusterfs 11.1; echo Repository revision: x',
+    'systemctl': 'echo disabled; exit 1',
+    'setfattr': 'echo "setfattr: $3: No such file or directory" >&2; exit 1',
+    'mkfs.xfs': 'kill -9 $$',
+}
+
+
+@pytest.fixture
+def home(tmp_path: pathlib.Path) -> pathlib.Path:
+    """Make a directory of programs: all but ``xfs_growfs``."""
+    for program in node_programs.PROGRAMS:
+        if program.name != 'xfs_growfs':
+            path = tmp_path / program.name
+            says = SAYS.get(program.name, 'echo "$0" 1.0')
+            path.write_text(f'#!/bin/sh\n{says}\n')
+            path.chmod(0o755)
+    (tmp_path / 'sudo').write_text(SUDO)
+    (tmp_path / 'sudo').chmod(0o755)
+    for name in ('timeout', 'sh', 'tr', 'cut'):
+        (tmp_path / name).symlink_to(f'/usr/bin/{name}')
+    return tmp_path
+
+
+def run(home: pathlib.Path, *, sudo: bool) -> fakes.Answer:
+    script = node_programs.script(sudo=sudo)
+    assert '\n' not in script.strip('\n').replace('\\n', '')
+    done = subprocess.run(
+        ['/bin/sh', '-c', script],
+        env={**os.environ, 'PATH': str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return fakes.Answer(done.stdout, done.stderr, done.returncode)
+
+
+def ask(home: pathlib.Path, *, sudo: bool) -> node_programs.Probe:
+    node = fakes.Node()
+    node.answer(
+        ('sh', '-c', node_programs.script(sudo=sudo)), run(home, sudo=sudo)
+    )
+    return node_programs.ask(node, sudo=sudo)
+
+
+@pytest.mark.parametrize('sudo', [True, False])
+def test_each_program_is_judged(home: pathlib.Path, sudo: bool) -> None:
+    found = ask(home, sudo=sudo)
+    assert found.missing == ('xfs_growfs',)
+    assert [*found.refused] == (['lvremove'] if sudo else [])
+    assert [*found.failed] == ['mkfs.xfs']
+    assert found.release == (11, 1)
+    assert found.boot_unit == 'disabled'
+    assert {p.name for p in node_programs.PROGRAMS} == (
+        found.ran
+        | {*found.missing}
+        | found.refused.keys()
+        | found.failed.keys()
+    )
+
+
+def test_one_command_tries_all() -> None:
+    node = fakes.Node()
+    node.answer(
+        ('sh', '-c', node_programs.script(sudo=True)), fakes.Answer('')
+    )
+    with pytest.raises(errors.Garbled) as caught:
+        node_programs.ask(node, sudo=True)
+    assert len(node.asked) == 1
+    assert node_programs.script(sudo=True) not in str(caught.value)
+
+
+def test_packages_are_named_once() -> None:
+    assert node_programs.packages_of(['lvs', 'lvcreate', 'getfattr', 'x']) == (
+        'lvm2',
+        'attr',
+    )

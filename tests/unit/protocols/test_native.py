@@ -1,0 +1,947 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Who may mount with the GlusterFS client."""
+
+from collections.abc import Callable
+import fnmatch
+import ipaddress
+
+from hypothesis import given
+from hypothesis import strategies as st
+import pytest
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import peers
+from manila_glusterfs_clone.cluster import volume_options
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.protocols import eviction
+from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone.tools import gluster
+from tests.unit.cluster import test_bricks
+from tests.unit.cluster import test_cluster
+from tests.unit import fakes
+
+ALL = 1 << 32
+ADDRESSES = st.integers(0, ALL - 1)
+NAME = 'manila-x'
+
+
+def rule(
+    to: str, *, id: str = 'r1', kind: str = 'ip', level: str = 'rw'
+) -> native.Rule:
+    return native.Rule(id, kind, to, level)
+
+
+def make(
+    *nodes: fakes.Node, tls: bool = False, servers: tuple[str, ...] = ()
+) -> native.NativeAccess:
+    whole = cluster.Cluster(
+        [cluster.Node(node) for node in nodes], settle_timeout=30
+    )
+    return native.NativeAccess(whole, tls=tls, server_names=servers)
+
+
+IP = make()
+TLS = make(tls=True, servers=('gl1', 'GL2.example'))
+
+
+def cert(to: str, id: str = 'r1') -> native.Rule:
+    return rule(to, id=id, kind='cert')
+
+
+# -- networks
+
+NETWORKS = st.builds(
+    lambda address, length: ipaddress.IPv4Network(
+        (address, length), strict=False
+    ),
+    ADDRESSES,
+    st.integers(0, 32),
+)
+
+
+def near(network: ipaddress.IPv4Network) -> list[int]:
+    """Give the addresses at and around the ends of a network."""
+    first = int(network.network_address)
+    last = int(network.broadcast_address)
+    wanted = {0, ALL - 1}
+    for end in (first, last):
+        for step in (0, 1, 2, 255, 256, 257, 1 << 16, 1 << 24):
+            wanted |= {end - step, end + step}
+    return [number for number in wanted if 0 <= number < ALL]
+
+
+def admits(entries: tuple[str, ...], number: int) -> bool:
+    """Tell what glusterfsd does: fnmatch() with each entry."""
+    address = str(ipaddress.IPv4Address(number))
+    admitted = any(fnmatch.fnmatchcase(address, entry) for entry in entries)
+    assert native.matches(address, entries) is admitted
+    return admitted
+
+
+@pytest.mark.parametrize('length', range(33))
+@pytest.mark.parametrize('seed', [0, 0x0A000000, 0xC0A80FF7, ALL - 1])
+def test_a_network_is_what_it_admits_at_its_ends(
+    length: int, seed: int
+) -> None:
+    network = ipaddress.IPv4Network((seed, length), strict=False)
+    entries = native.patterns(network)
+    for number in near(network):
+        assert admits(entries, number) is (
+            ipaddress.IPv4Address(number) in network
+        )
+
+
+@given(NETWORKS, st.lists(ADDRESSES, max_size=20), st.integers(0, ALL - 1))
+def test_a_network_is_what_it_admits_anywhere(
+    network: ipaddress.IPv4Network, elsewhere: list[int], inside: int
+) -> None:
+    entries = native.patterns(network)
+    within = int(network.network_address) + inside % network.num_addresses
+    assert admits(entries, within)
+    for number in (*elsewhere, *near(network)):
+        assert admits(entries, number) is (
+            ipaddress.IPv4Address(number) in network
+        )
+
+
+@pytest.mark.parametrize('length', range(24, 33))
+def test_small_networks_address_by_address(length: int) -> None:
+    around = ipaddress.IPv4Network('10.1.2.0/23')
+    networks = [*around.subnets(new_prefix=length)]
+    for network in networks[:: max(1, len(networks) // 15)]:
+        entries = native.patterns(network)
+        admitted = {str(a) for a in around if admits(entries, int(a))}
+        assert admitted == {str(a) for a in network}
+
+
+@given(NETWORKS)
+def test_entries_are_few_plain_and_without_a_prefix(
+    network: ipaddress.IPv4Network,
+) -> None:
+    entries = native.patterns(network)
+    assert 1 <= len(entries) <= 128
+    assert len(set(entries)) == len(entries)
+    for entry in entries:
+        assert set(entry) <= set('0123456789.*')
+        assert entry.count('*') <= 1
+        assert '*' not in entry[:-1]
+    assert len(','.join(entries)) <= native._LONGEST
+
+
+@pytest.mark.parametrize(
+    ('network', 'entries'),
+    [
+        ('0.0.0.0/0', ('*',)),
+        ('10.0.0.0/8', ('10.*',)),
+        ('10.1.0.0/16', ('10.1.*',)),
+        ('10.1.2.0/24', ('10.1.2.*',)),
+        ('10.1.2.3/32', ('10.1.2.3',)),
+        ('10.1.2.254/31', ('10.1.2.254', '10.1.2.255')),
+        ('192.168.252.0/23', ('192.168.252.*', '192.168.253.*')),
+    ],
+)
+def test_examples(network: str, entries: tuple[str, ...]) -> None:
+    assert native.patterns(ipaddress.IPv4Network(network)) == entries
+
+
+def test_one_octet_does_not_match_the_beginning_of_another() -> None:
+    assert not native.matches('100.0.0.1', ('10.*',))
+    assert not native.matches('10.10.0.1', ('10.1.*',))
+    assert not native.matches('10.0.0.11', ('10.0.0.1',))
+    assert not native.matches('10.0.0.1', ())
+    assert not native.matches('10.0.0.1', (gluster.NOBODY,))
+
+
+# -- rules
+
+OFF = {'client.ssl': 'off', 'server.ssl': 'off'}
+ON = {'client.ssl': 'on', 'server.ssl': 'on'}
+
+
+def test_no_rules_admit_nobody() -> None:
+    plan = IP.plan([])
+    assert plan == native.Plan({native.ALLOW: '0.0.0.0', **OFF}, {})
+    assert IP.closed() == plan.options
+
+
+def test_no_rules_admit_the_nodes_alone_where_tls_is_on() -> None:
+    plan = TLS.plan([])
+    assert plan.options == {
+        native.ALLOW: '0.0.0.0',
+        native.TLS_ALLOW: 'GL2.example,gl1',
+        **ON,
+    }
+    assert TLS.closed() == plan.options
+
+
+def test_rules() -> None:
+    plan = IP.plan([rule('10.0.0.7'), rule('10.1.0.0/16', id='r2')])
+    assert plan.options[native.ALLOW] == '10.0.0.7,10.1.*'
+    assert not plan.refused
+
+
+def test_the_same_rules_are_the_same_list() -> None:
+    one, two = rule('10.0.0.9', id='1'), rule('10.0.0.10', id='2')
+    assert IP.plan([one, two]) == IP.plan([two, one])
+    again = rule('10.0.0.8/30', id='3')
+    listed = IP.plan([one, two, again]).options[native.ALLOW].split(',')
+    assert len(listed) == len(set(listed)) == 4
+
+
+@pytest.mark.parametrize(
+    'to',
+    [
+        '',
+        '10.0.0',
+        '10.0.0.256',
+        '10.0.0.1/33',
+        '10.0.0.1/24',
+        '10.0.0.1%eth0',
+        '10.0.0.1 ',
+        ' 10.0.0.1',
+        '10.0.0.1,10.0.0.2',
+        '10.0.0.*',
+        '*',
+        '010.0.0.1',
+        '167772161',
+        '10.0.0.1\n',
+        'gl1',
+        '::1',
+        'fd00::/8',
+        '::ffff:10.0.0.1',
+        'fe80::1%eth0',
+        '!10.0.0.1',
+    ],
+)
+def test_what_is_no_ipv4_network_is_refused(to: str) -> None:
+    plan = IP.plan([rule(to), rule('10.0.0.5', id='r2')])
+    assert set(plan.refused) == {'r1'}
+    assert plan.refused['r1']
+    assert plan.options[native.ALLOW] == '10.0.0.5'
+
+
+@given(st.text(max_size=20))
+def test_nothing_else_gets_into_the_list(to: str) -> None:
+    plan = IP.plan([rule(to)])
+    assert set(plan.options[native.ALLOW]) <= set('0123456789.*,')
+    plan = TLS.plan([cert(to)])
+    for name in plan.options[native.TLS_ALLOW].split(','):
+        assert native.is_common_name(name)
+
+
+@pytest.mark.parametrize(
+    ('access', 'bad', 'why'),
+    [
+        (IP, rule('10.0.0.1', level='ro'), 'access level ro'),
+        (IP, rule('10.0.0.1', level=''), 'access level'),
+        (IP, cert('client'), 'of the type ip, not cert'),
+        (IP, rule('bob', kind='user'), 'of the type ip, not user'),
+        (TLS, rule('10.0.0.1'), 'of the type cert, not ip'),
+        (
+            TLS,
+            native.Rule('r1', 'cert', 'client', 'ro'),
+            'access level ro',
+        ),
+    ],
+)
+def test_what_cannot_be_had_is_refused(
+    access: native.NativeAccess, bad: native.Rule, why: str
+) -> None:
+    plan = access.plan([bad])
+    assert why in plan.refused['r1']
+    assert plan.options == access.closed()
+
+
+@pytest.mark.parametrize(
+    'name', ['client', 'a.b-c_d@e', '7', 'x' * 64, 'gl11', 'agl1']
+)
+def test_common_names(name: str) -> None:
+    plan = TLS.plan([cert(name)])
+    assert not plan.refused
+    assert name in plan.options[native.TLS_ALLOW].split(',')
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['', '*', 'a*', 'a,b', 'a b', 'a\n', '-a', '.a', 'é', 'x' * 65, 'a?'],
+)
+def test_other_common_names_are_refused(name: str) -> None:
+    assert not native.is_common_name(name)
+    plan = TLS.plan([cert(name)])
+    assert 'common name' in plan.refused['r1']
+    assert plan.options == TLS.closed()
+
+
+@pytest.mark.parametrize(
+    'name', ['gl1', 'GL1', 'gl2.example', 'GL2.EXAMPLE', 'Gl2.Example']
+)
+def test_the_names_of_the_nodes_are_refused(name: str) -> None:
+    plan = TLS.plan([cert(name)])
+    assert 'storage node' in plan.refused['r1']
+    assert plan.options == TLS.closed()
+
+
+def test_the_first_rules_have_the_room() -> None:
+    # 128 addresses each, in one list of 4,000 bytes.
+    rules = [rule(f'100.100.{100 + n}.128/25', id=f'r{n}') for n in range(9)]
+    plan = IP.plan(rules)
+    refused = sorted(plan.refused)
+    assert refused
+    assert refused == [f'r{n}' for n in range(9 - len(refused), 9)]
+    assert '4000 bytes' in plan.refused['r8']
+    listed = plan.options[native.ALLOW]
+    assert len(listed) <= native._LONGEST
+    for n in range(9):
+        inside = native.matches(f'100.100.{100 + n}.200', listed.split(','))
+        assert inside is (f'r{n}' not in plan.refused)
+
+
+def test_a_rule_that_is_small_enough_still_fits() -> None:
+    large = [rule(f'100.100.{100 + n}.128/25', id=f'r{n}') for n in range(9)]
+    plan = IP.plan([*large, rule('1.2.3.4', id='small')])
+    assert 'small' not in plan.refused
+    assert 'r8' in plan.refused
+
+
+@given(st.lists(NETWORKS, max_size=30))
+def test_a_list_is_never_too_long(
+    networks: list[ipaddress.IPv4Network],
+) -> None:
+    rules = [rule(str(n), id=str(i)) for i, n in enumerate(networks)]
+    plan = IP.plan(rules)
+    assert len(plan.options[native.ALLOW]) <= native._LONGEST
+    listed = plan.options[native.ALLOW].split(',')
+    for each, network in zip(rules, networks, strict=True):
+        if each.access_id not in plan.refused:
+            assert native.matches(str(network[0]), listed)
+            assert native.matches(str(network[-1]), listed)
+
+
+# -- what a clone inherits
+
+
+def volume(**options: str) -> gluster.Volume:
+    named = {
+        k.replace('__', '-').replace('_', '.'): v for k, v in options.items()
+    }
+    return gluster.Volume(NAME, 'i', 'Created', 0, 1, (), named)
+
+
+def test_what_a_clone_must_not_inherit() -> None:
+    origin = volume(
+        auth_allow='10.0.0.1',
+        auth_reject='10.0.0.2',
+        auth_ssl__allow='client',
+        nfs_disable='on',
+        nfs_rpc__auth__allow='*',
+        user_manila_share='u1',
+        server_ssl='on',
+    )
+    dropped = ('auth.reject', 'auth.ssl-allow', 'nfs.rpc-auth-allow')
+    assert IP.inherited(origin) == dropped
+    assert TLS.inherited(origin) == (dropped[0], dropped[2])
+    # What is neither dropped nor overwritten admits nobody.
+    left = set(origin.options) - {*dropped, *IP.closed()}
+    assert left == {'nfs.disable', 'user.manila.share'}
+
+
+def test_nothing_to_drop() -> None:
+    assert IP.inherited(volume(auth_allow='0.0.0.0')) == ()
+
+
+# -- comparing
+
+
+A, B, NET = rule('10.0.0.1'), rule('10.0.0.2'), rule('10.1.0.0/16')
+BAD = rule('fe80::/64')
+
+
+def ip_volume(**changed: str | None) -> gluster.Volume:
+    """Return a volume that admits A and the network, with some changes."""
+    options = dict(IP.plan([A, NET]).options)
+    options |= {k.replace('_', '.'): v for k, v in changed.items() if v}
+    for key, value in changed.items():
+        if value is None:
+            del options[key.replace('_', '.')]
+    return gluster.Volume(NAME, 'i', 'Started', 0, 1, (), options)
+
+
+@pytest.mark.parametrize(
+    ('active', 'changing'),
+    [
+        ([A, NET], []),
+        ([NET, A, BAD], []),
+        ([A], [NET]),
+        ([], [A, NET, B, BAD]),
+        ([A, NET], [B]),
+    ],
+)
+def test_list_within_the_bounds_holds(
+    active: list[native.Rule], changing: list[native.Rule]
+) -> None:
+    assert IP.holds(ip_volume(), active, changing)
+
+
+@pytest.mark.parametrize(
+    ('active', 'changing'),
+    [([A], []), ([A, NET, B], []), ([], []), ([A, B], [NET]), ([], [A])],
+)
+def test_list_outside_the_bounds_does_not(
+    active: list[native.Rule], changing: list[native.Rule]
+) -> None:
+    assert not IP.holds(ip_volume(), active, changing)
+
+
+@pytest.mark.parametrize(
+    'changed',
+    [
+        {'auth_allow': None},
+        {'auth_allow': '*'},
+        {'auth_allow': '10.0.0.1, 10.1.*'},
+        {'auth_allow': '10.0.0.1,10.*'},
+        {'auth_reject': '10.0.0.9'},
+        {'server_ssl': None},
+        {'client_ssl': 'on'},
+    ],
+)
+def test_whatever_decides_on_access_is_compared(
+    changed: dict[str, str | None],
+) -> None:
+    assert not IP.holds(ip_volume(**changed), [A, NET], [B])
+
+
+def test_nobody_is_an_empty_list() -> None:
+    assert IP.holds(ip_volume(auth_allow=gluster.NOBODY), [], [A])
+    assert not IP.holds(ip_volume(auth_allow=gluster.NOBODY), [A])
+
+
+def test_with_tls_the_names_are_compared_those_of_the_nodes_too() -> None:
+    options = dict(TLS.plan([cert('c1')]).options)
+    found = gluster.Volume(NAME, 'i', 'Started', 0, 1, (), options)
+    assert TLS.holds(found, [cert('c1')], [cert('c2')])
+    assert TLS.holds(found, [], [cert('c1')])
+    assert not TLS.holds(found, [cert('c1'), cert('c2')])
+    for wrong in ('c1', 'GL2.example,c1,gl1,c3', None):
+        options[native.TLS_ALLOW] = wrong or ''
+        if wrong is None:
+            del options[native.TLS_ALLOW]
+        assert not TLS.holds(found, [cert('c1')], [cert('c2')])
+    options[native.TLS_ALLOW] = 'GL2.example,c1,gl1'
+    options[native.ALLOW] = '*'
+    assert not TLS.holds(found, [cert('c1')])
+
+
+def test_rules_that_are_in_a_list() -> None:
+    assert IP.admitted(ip_volume(), [A, B, NET, BAD]) == (A, NET)
+    assert IP.admitted(ip_volume(auth_allow=None), [A, B]) == ()
+    assert TLS.admitted(
+        gluster.Volume(NAME, 'i', '', 0, 1, (), {native.TLS_ALLOW: 'c1'}),
+        [cert('c1'), cert('c2'), A],
+    ) == (cert('c1'),)
+
+
+# -- applying
+
+
+def info(
+    options: dict[str, str],
+    status: str = 'Started',
+    bricks: tuple[int, ...] = (1,),
+) -> str:
+    places = ''.join(
+        f'<brick><name>gl{n}:/b</name><hostUuid>uuid-{n}</hostUuid></brick>'
+        for n in bricks
+    )
+    rows = ''.join(
+        f'<option><name>{k}</name><value>{v}</value></option>'
+        for k, v in options.items()
+    )
+    return fakes.xml(
+        f'<volInfo><volumes><volume><name>{NAME}</name><id>i</id>'
+        f'<statusStr>{status}</statusStr><options>{rows}</options>'
+        f'<bricks>{places}</bricks></volume></volumes></volInfo>'
+    )
+
+
+def clients(*addresses: str, bricks: tuple[int, ...] = (1,)) -> str:
+    rows = ''.join(
+        f'<client><hostname>{a}:49152</hostname></client>' for a in addresses
+    )
+    nodes = ''.join(
+        f'<node><path>/b</path><peerid>uuid-{n}</peerid><status>1</status>'
+        f'<clientsStatus>{rows}</clientsStatus></node>'
+        for n in bricks
+    )
+    return fakes.xml(
+        f'<volStatus><volumes><volume>{nodes}</volume></volumes></volStatus>'
+    )
+
+
+CLOSED = IP.closed()
+OPEN = dict(IP.plan([rule('10.0.0.7')]).options)
+SET_OPEN = (
+    f'volume set {NAME} auth.allow 10.0.0.7 client.ssl off server.ssl off'
+)
+SET_CLOSED = SET_OPEN.replace('10.0.0.7', '0.0.0.0')
+INFO = f'volume info {NAME}'
+STATUS = f'volume status {NAME} clients'
+
+
+@pytest.fixture
+def node() -> fakes.Node:
+    return (
+        fakes.Node()
+        .grown()
+        .gluster('pool list', test_cluster.peers(1))
+        .answer(
+            ('hostname', '--all-ip-addresses'), fakes.Answer('10.9.9.1 \n')
+        )
+    )
+
+
+@pytest.fixture(autouse=True)
+def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
+    for room in (cluster, eviction, peers):
+        monkeypatch.setattr(room, 'time', clock)
+    monkeypatch.setattr(volume_options, 'time', clock)
+    return clock
+
+
+def written(node: fakes.Node) -> list[str]:
+    return [line for line in node.said() if line.startswith('volume set')]
+
+
+def test_applying(node: fakes.Node) -> None:
+    node.gluster(INFO, info(CLOSED), info(OPEN))
+    node.gluster(SET_OPEN, fakes.xml())
+    node.gluster(STATUS, clients('10.0.0.7'))
+    assert make(node).apply(NAME, [rule('10.0.0.7')], revoking=True) == {}
+    assert written(node) == [SET_OPEN]
+
+
+def test_refused_rules_are_told_and_the_others_hold(node: fakes.Node) -> None:
+    node.gluster(INFO, info(CLOSED), info(OPEN))
+    node.gluster(SET_OPEN, fakes.xml())
+    node.gluster(STATUS, clients())
+    told = make(node).apply(
+        NAME, [rule('10.0.0.7'), rule('fd00::1', id='r2')], revoking=True
+    )
+    assert set(told) == {'r2'}
+
+
+def test_what_holds_is_not_set_again_but_verified(node: fakes.Node) -> None:
+    node.gluster(INFO, info(OPEN))
+    node.gluster(STATUS, clients('10.0.0.7'))
+    make(node).apply(NAME, [rule('10.0.0.7')], revoking=True)
+    assert written(node) == []
+    assert STATUS in node.said()
+
+
+def test_more_options_go_into_the_same_transaction(node: fakes.Node) -> None:
+    node.gluster(INFO, info(CLOSED), info({**OPEN, 'user.x': '1'}))
+    node.gluster(f'{SET_OPEN} user.x 1', fakes.xml())
+    make(node).apply(
+        NAME, [rule('10.0.0.7')], revoking=False, more={'user.x': '1'}
+    )
+    assert written(node) == [f'{SET_OPEN} user.x 1']
+
+
+def test_rejecting_somebody_ends_when_the_list_is_right(
+    node: fakes.Node,
+) -> None:
+    reset = f'volume reset {NAME} auth.reject'
+    node.gluster(INFO, info({'auth.reject': '*'}), info(OPEN))
+    node.gluster(SET_OPEN, fakes.xml()).gluster(reset, fakes.xml())
+    make(node).apply(NAME, [rule('10.0.0.7')], revoking=False)
+    changes = [line for line in node.said() if line in (SET_OPEN, reset)]
+    assert changes == [SET_OPEN, reset]
+
+
+def test_no_such_volume(node: fakes.Node) -> None:
+    node.gluster(
+        INFO,
+        fakes.xml(ret=-1, errno=30806, message='Volume does not exist'),
+    )
+    # Manila takes all rules away before it deletes again.
+    assert make(node).apply(NAME, [], revoking=True) == {}
+    with pytest.raises(errors.NotPossible, match='does not exist'):
+        make(node).apply(NAME, [rule('10.0.0.7')], revoking=True)
+
+
+def test_a_volume_that_is_not_started_has_no_clients(
+    node: fakes.Node,
+) -> None:
+    node.gluster(INFO, info(OPEN, 'Created'))
+    make(node).apply(NAME, [rule('10.0.0.7')], revoking=True)
+    assert STATUS not in node.said()
+
+
+def test_lists_that_do_not_stay_as_set_are_no_success(
+    node: fakes.Node,
+) -> None:
+    node.gluster(INFO, info(OPEN))
+    node.gluster(SET_CLOSED, fakes.xml())
+    with pytest.raises(errors.Unsettled, match='gl1 still knows nothing'):
+        make(node).apply(NAME, [], revoking=True)
+
+
+def test_revoking_waits_until_the_client_is_gone(
+    node: fakes.Node, time: fakes.Clock
+) -> None:
+    node.gluster(INFO, info(OPEN), info(CLOSED))
+    node.gluster(SET_CLOSED, fakes.xml())
+    node.gluster(
+        STATUS,
+        clients('10.0.0.7', '10.9.9.1'),
+        fakes.xml(ret=-1, errno=30802, message='Another transaction is'),
+        clients('10.0.0.7'),
+        clients('10.9.9.1'),
+    )
+    make(node).apply(NAME, [], revoking=True)
+    assert len(time.slept) == 3
+    # The nodes' addresses are asked for once.
+    assert len([a for a in node.ran if a[0] == 'hostname']) == 1
+
+
+def test_a_client_that_stays_is_named(
+    node: fakes.Node, time: fakes.Clock
+) -> None:
+    node.gluster(INFO, info(OPEN), info(CLOSED))
+    node.gluster(SET_CLOSED, fakes.xml())
+    node.gluster(STATUS, clients('10.0.0.7', '10.0.0.70'))
+    began = time.now
+    with pytest.raises(errors.Unsettled, match=r'10\.0\.0\.7, 10\.0\.0\.70'):
+        make(node).apply(NAME, [], revoking=True)
+    assert time.now - began >= eviction._EVICTION
+
+
+def test_a_state_that_is_never_told_is_not_taken_for_empty(
+    node: fakes.Node,
+) -> None:
+    node.gluster(INFO, info(CLOSED))
+    node.gluster(
+        STATUS, fakes.xml(ret=-1, errno=30802, message='Another transaction')
+    )
+    with pytest.raises(errors.Busy):
+        make(node).apply(NAME, [], revoking=True)
+
+
+def test_with_tls_the_address_says_nothing(node: fakes.Node) -> None:
+    access = make(node, tls=True, servers=('gl1',))
+    plan = access.plan([cert('client')])
+    node.gluster(INFO, info(dict(plan.options)))
+    assert access.apply(NAME, [cert('client')], revoking=True) == {}
+    assert STATUS not in node.said()
+
+
+# -- bricks that glusterd does not reach
+
+
+def three(mounts: fakes.Reply, *infos: str) -> list[fakes.Node]:
+    """Make nodes of which glusterd misses the third.
+
+    :param infos: what the volume is on the first; on the second, it is what
+        comes last.
+    """
+    nodes = [fakes.Node(f'gl{n}').grown() for n in (1, 2, 3)]
+    for n, others, away in ((1, (2, 3), (3,)), (2, (1, 3), (3,))):
+        nodes[n - 1].gluster(
+            'pool list', test_cluster.peers(n, *others, away=away)
+        )
+    nodes[2].gluster('pool list', test_cluster.peers(3, 1, 2, away=(1, 2)))
+    nodes[2].answer(test_bricks.FINDMNT, mounts)
+    nodes[0].gluster(INFO, *infos)
+    nodes[1].gluster(INFO, *infos[-1:])
+    return nodes
+
+
+UP = fakes.Answer(status=1)  # findmnt found nothing
+DOWN = errors.Down('gl3', 'no route')
+
+
+@pytest.mark.parametrize('tls', [False, True])
+def test_bricks_that_go_on_under_the_rules_of_before_are_no_success(
+    tls: bool,
+) -> None:
+    closed = (TLS if tls else IP).closed()
+    nodes = three(UP, info(closed, bricks=(1, 2, 3)))
+    servers = TLS._server_names if tls else ()
+    access = make(*nodes, tls=tls, servers=servers)
+    with pytest.raises(errors.Unsettled, match='glusterd on gl3 was not seen'):
+        access.apply(NAME, [], revoking=True)
+    assert STATUS not in nodes[0].said()
+
+
+def test_bricks_of_a_node_that_is_down_admit_nobody() -> None:
+    nodes = three(DOWN, info(CLOSED, bricks=(1, 2, 3)))
+    nodes[0].gluster(STATUS, clients(bricks=(1, 2)))
+    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert test_bricks.FINDMNT in nodes[2].ran
+
+
+def test_a_node_without_a_brick_is_of_no_account() -> None:
+    nodes = three(UP, info(CLOSED, bricks=(1, 2)))
+    nodes[0].gluster(STATUS, clients(bricks=(1, 2)))
+    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert test_bricks.FINDMNT not in nodes[2].ran
+
+
+# -- what is verified, and when
+
+
+def test_letting_in_needs_no_node_that_is_away() -> None:
+    """Else a rule that holds would be told to be in error."""
+    before, after = (info(o, bricks=(1, 2, 3)) for o in (CLOSED, OPEN))
+    nodes = three(UP, before, after)
+    nodes[0].gluster(SET_OPEN, fakes.xml())
+    room = make(*nodes)
+    assert room.apply(NAME, [rule('10.0.0.7')], revoking=False) == {}
+    assert not nodes[2].ran
+    assert STATUS not in nodes[0].said()
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        errors.Unreachable('gl3', 'SSH handshake and login: no answer'),
+        errors.Unreachable('gl3', 'busy with 8 other commands'),
+        errors.HostKeyRejected('gl3', 'SHA256:x'),
+    ],
+)
+def test_a_node_that_answers_in_any_way_is_not_down(
+    error: errors.Unreachable,
+) -> None:
+    nodes = three(error, info(CLOSED, bricks=(1, 2, 3)))
+    with pytest.raises(errors.Unsettled, match='glusterd on gl3 was not seen'):
+        make(*nodes).apply(NAME, [], revoking=True)
+
+
+# -- nodes that were left out
+
+
+def together(*last: fakes.Reply | str) -> list[fakes.Node]:
+    """Make nodes that all see each other, and what the third says of it."""
+    nodes = [fakes.Node(f'gl{n}').grown() for n in (1, 2, 3)]
+    for n, node in enumerate(nodes, 1):
+        node.gluster('pool list', test_cluster.VIEWS[n])
+        node.gluster(SET_CLOSED, fakes.xml())
+    nodes[0].gluster(INFO, info(OPEN, bricks=(1, 2, 3)), CLOSED_INFO)
+    nodes[0].gluster(STATUS, clients(bricks=(1, 2, 3)))
+    nodes[1].gluster(INFO, CLOSED_INFO)
+    nodes[2].gluster(INFO, *last)
+    nodes[2].answer(test_bricks.FINDMNT, UP)
+    return nodes
+
+
+OPEN_INFO = info(OPEN, bricks=(1, 2, 3))
+CLOSED_INFO = info(CLOSED, bricks=(1, 2, 3))
+
+
+def from_now_on(node: fakes.Node, words: str, *replies: str) -> None:
+    """Have a node answer otherwise than it was told before."""
+    key = (*fakes.CONSOLE, *words.split())
+    node._script[key] = [fakes.Answer(reply) for reply in replies]
+
+
+def knows_at_last(node: fakes.Node) -> None:
+    from_now_on(node, INFO, CLOSED_INFO)
+
+
+def once_set(
+    nodes: list[fakes.Node], times: int, what: Callable[[], object]
+) -> None:
+    """Have something happen when the lists are set for the nth time."""
+    seen: list[str] = []
+
+    def during(line: str) -> None:
+        if line == SET_CLOSED:
+            seen.append(line)
+            if len(seen) == times:
+                what()
+
+    nodes[0].during = during
+
+
+@pytest.mark.parametrize('revoking', [False, True])
+def test_a_node_that_the_change_left_out_has_it_made_again(
+    revoking: bool,
+) -> None:
+    nodes = together(OPEN_INFO)
+    once_set(nodes, 2, lambda: knows_at_last(nodes[2]))
+    assert make(*nodes).apply(NAME, [], revoking=revoking) == {}
+    assert written(nodes[0]) == [SET_CLOSED] * 2
+
+
+def test_a_node_that_its_peers_are_about_to_tell_is_waited_for() -> None:
+    nodes = together(OPEN_INFO, OPEN_INFO, CLOSED_INFO)
+    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert written(nodes[0]) == [SET_CLOSED]
+
+
+def test_a_node_that_takes_over_what_it_missed_may_refuse() -> None:
+    nodes = together(OPEN_INFO)
+    nodes[0] = fakes.Node('gl1').grown()
+    nodes[0].gluster('pool list', test_cluster.VIEWS[1])
+    nodes[0].gluster(INFO, OPEN_INFO, CLOSED_INFO)
+    nodes[0].gluster(STATUS, clients(bricks=(1, 2, 3)))
+    no = fakes.xml(ret=-1, errno=30800, message='Staging failed on gl3.')
+    nodes[0].gluster(SET_CLOSED, fakes.xml(), no, fakes.xml())
+    once_set(nodes, 3, lambda: knows_at_last(nodes[2]))
+    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert written(nodes[0]) == [SET_CLOSED] * 3
+
+
+def test_a_node_that_goes_by_the_rules_of_before_is_found_when_all_hold() -> (
+    None
+):
+    """As after a service was killed before it could ask."""
+    nodes = together(OPEN_INFO)
+    nodes[0] = fakes.Node().grown()
+    nodes[0].gluster('pool list', test_cluster.VIEWS[1])
+    nodes[0].gluster(INFO, CLOSED_INFO).gluster(SET_CLOSED, fakes.xml())
+    once_set(nodes, 1, lambda: knows_at_last(nodes[2]))
+    make(*nodes).apply(NAME, [], revoking=False)
+    assert written(nodes[0]) == [SET_CLOSED]
+
+
+def young(*infos: str) -> list[fakes.Node]:
+    """Make nodes on the third of which glusterd has just started."""
+    nodes = together()
+    nodes[2] = fakes.Node('gl3').gluster('pool list', test_cluster.VIEWS[3])
+    nodes[2].gluster(INFO, *infos)
+    nodes[2].answer(
+        fakes.AGE, fakes.Answer('3\n'), fakes.Answer('3\n'), fakes.Answer('99')
+    )
+    return nodes
+
+
+def test_what_a_node_knows_that_has_just_started_it_may_lose(
+    time: fakes.Clock,
+) -> None:
+    nodes = young(CLOSED_INFO, CLOSED_INFO, OPEN_INFO)
+    once_set(nodes, 2, lambda: knows_at_last(nodes[2]))
+    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert written(nodes[0]) == [SET_CLOSED] * 2
+    assert sum(time.slept) > 2 * 12
+
+
+def test_letting_in_does_not_wait_for_a_node_to_start(
+    time: fakes.Clock,
+) -> None:
+    nodes = young(CLOSED_INFO)
+    assert make(*nodes).apply(NAME, [], revoking=False) == {}
+    assert not time.slept
+
+
+def test_a_node_that_never_starts_to_its_end_may_admit_who_it_will() -> None:
+    nodes = young(CLOSED_INFO)
+    nodes[2] = fakes.Node('gl3').grown('1\n')
+    nodes[2].gluster('pool list', test_cluster.VIEWS[3])
+    nodes[2].gluster(INFO, CLOSED_INFO).answer(test_bricks.FINDMNT, DOWN)
+    with pytest.raises(errors.Unsettled, match='glusterd on gl3 was not seen'):
+        make(*nodes).apply(NAME, [], revoking=True)
+
+
+def test_a_node_that_glusterd_is_connected_to_is_not_down() -> None:
+    nodes = together(DOWN)
+    nodes[2].answer(fakes.AGE, DOWN)
+    nodes[2]._script[test_bricks.FINDMNT] = [DOWN]
+    with pytest.raises(errors.Unsettled, match='glusterd on gl3 was not seen'):
+        make(*nodes).apply(NAME, [], revoking=True)
+
+
+def test_the_first_change_does_not_use_up_the_time_of_the_others(
+    time: fakes.Clock,
+) -> None:
+    nodes = together(OPEN_INFO)
+
+    def slow() -> None:
+        time.now += 300
+
+    once_set(nodes, 1, slow)
+    nodes[2].gluster(INFO, *[OPEN_INFO] * 3, CLOSED_INFO)
+    assert make(*nodes).apply(NAME, [], revoking=False) == {}
+
+
+# -- bricks that glusterd does not tell of
+
+
+def test_a_brick_that_is_not_told_of_yet_may_have_clients(
+    time: fakes.Clock,
+) -> None:
+    nodes = together(CLOSED_INFO)
+    from_now_on(
+        nodes[0],
+        STATUS,
+        clients(bricks=(1, 2)),
+        clients('10.0.0.7', bricks=(1, 2, 3)),
+        clients(bricks=(1, 2, 3)),
+    )
+    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert len(time.slept) == 2
+
+
+def test_a_brick_that_is_never_told_of_is_named() -> None:
+    nodes = together(CLOSED_INFO)
+    from_now_on(nodes[0], STATUS, clients(bricks=(1, 2)))
+    with pytest.raises(errors.Unsettled, match='the bricks on gl3'):
+        make(*nodes).apply(NAME, [], revoking=True)
+
+
+def test_a_brick_whose_process_has_ended_has_no_clients(
+    time: fakes.Clock,
+) -> None:
+    nodes = together(CLOSED_INFO)
+    off = clients(bricks=(3, 1, 2)).replace(
+        '<status>1</status>', '<status>0</status>', 1
+    )
+    from_now_on(nodes[0], STATUS, off)
+    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert 10 <= sum(time.slept) < 12
+
+
+# -- the rest
+
+
+def test_a_node_that_never_learns_of_it_is_named() -> None:
+    nodes = together(OPEN_INFO)
+    with pytest.raises(errors.Unsettled, match='gl3 still knows nothing'):
+        make(*nodes).apply(NAME, [], revoking=False)
+
+
+def test_one_that_cannot_be_asked_is_no_success_where_rules_are_revoked() -> (
+    None
+):
+    late = errors.TimedOut('gl3', ('gluster',), 1)
+    nodes = together(late)
+    assert make(*nodes).apply(NAME, [], revoking=False) == {}
+    with pytest.raises(errors.Unsettled, match='glusterd on gl3 was not seen'):
+        make(*nodes).apply(NAME, [], revoking=True)
+
+
+def test_one_that_tells_its_volumes_in_part_is_asked_again(
+    time: fakes.Clock,
+) -> None:
+    part = errors.Garbled('gl3', ('gluster',), '')
+    nodes = together(part, part, CLOSED_INFO)
+    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert written(nodes[0]) == [SET_CLOSED]
+    assert len(time.slept) == 2
+
+
+def test_a_mistake_of_ours_is_not_taken_for_a_node_that_cannot_be_asked() -> (
+    None
+):
+    nodes = together(ValueError('ours'))
+    with pytest.raises(ValueError, match='ours'):
+        make(*nodes).apply(NAME, [], revoking=False)

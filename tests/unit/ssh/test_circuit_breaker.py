@@ -1,0 +1,169 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A node that is down costs one time-out, not one per command."""
+
+from collections.abc import Sequence
+import types
+from typing import Any
+
+import pytest
+
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import circuit_breaker
+from manila_glusterfs_clone.ssh import remote
+
+TIMEOUT = 15.0
+
+
+class Clock:
+    """Time that passes only where somebody waits."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Node:
+    """A node that answers, refuses at once, or does not answer at all."""
+
+    name = 'gl1'
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.asked = 0
+        self.failure: errors.Error | None = None
+        self.takes = 0.0
+
+    def run(self, argv: Sequence[str], **options: Any) -> remote.Result:
+        self.asked += 1
+        self.clock.now += self.takes
+        if self.failure is not None:
+            raise self.failure
+        return remote.Result(self.name, tuple(argv), 0, 'well', '')
+
+    def open(
+        self, argv: Sequence[str], *, timeout: float = 15.0
+    ) -> remote.Conversation:
+        self.run(argv)
+        raise AssertionError('not reached in these tests')
+
+    def close(self) -> None:
+        pass
+
+    def power_off(self) -> None:
+        self.failure = errors.Down('gl1', 'no route to host')
+        self.takes = TIMEOUT
+
+    def power_on(self) -> None:
+        self.failure = None
+        self.takes = 0.1
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> Node:
+    clock = Clock()
+    monkeypatch.setattr(
+        circuit_breaker,
+        'time',
+        types.SimpleNamespace(monotonic=clock.monotonic),
+    )
+    return Node(clock)
+
+
+def test_a_node_that_is_down_costs_one_time_out(node: Node) -> None:
+    link = circuit_breaker.Connection(node)
+    node.power_off()
+    begun = node.clock.now
+    for _ in range(100):
+        with pytest.raises(errors.Down) as caught:
+            link.run(['lvs'])
+        assert caught.value.node == 'gl1'
+        with pytest.raises(errors.Down):
+            link.open(['gluster'])
+    assert node.clock.now - begun == TIMEOUT
+    assert node.asked == 1
+    assert link.is_known_down
+
+
+def test_the_node_is_asked_again_later(node: Node) -> None:
+    link = circuit_breaker.Connection(node)
+    node.power_off()
+    with pytest.raises(errors.Down):
+        link.run(['lvs'])
+    node.power_on()
+    node.clock.now += circuit_breaker.REMEMBERED
+    assert not link.is_known_down
+    assert link.run(['lvs']).stdout == 'well'
+    assert node.asked == 2
+
+
+def test_one_command_finds_out_and_the_others_do_not_wait(node: Node) -> None:
+    link = circuit_breaker.Connection(node)
+    node.power_off()
+    with pytest.raises(errors.Down):
+        link.run(['lvs'])
+    node.clock.now += circuit_breaker.REMEMBERED
+    refused_meanwhile = []
+
+    def run_again(argv: Sequence[str], **options: Any) -> remote.Result:
+        with pytest.raises(errors.Down):
+            link.run(['findmnt'])
+        refused_meanwhile.append(argv)
+        return remote.Result('gl1', tuple(argv), 0, '', '')
+
+    node.run = run_again  # type: ignore[method-assign]
+    link.run(['lvs'])
+    assert refused_meanwhile == [['lvs']]
+    assert not link.is_known_down
+
+
+def test_what_costs_nothing_is_not_remembered(node: Node) -> None:
+    link = circuit_breaker.Connection(node)
+    node.failure = errors.Unreachable('gl1', 'connection refused')
+    for _ in range(3):
+        with pytest.raises(errors.Unreachable):
+            link.run(['lvs'])
+    assert node.asked == 3
+    assert not link.is_known_down
+
+
+@pytest.mark.parametrize('how', ['forget', 'close'])
+def test_forget(node: Node, how: str) -> None:
+    link = circuit_breaker.Connection(node)
+    node.power_off()
+    with pytest.raises(errors.Down):
+        link.run(['lvs'])
+    node.power_on()
+    getattr(link, how)()
+    assert link.run(['lvs']).stdout == 'well'
+
+
+@pytest.mark.parametrize(
+    'failure',
+    [
+        errors.TimedOut('gl1', ['lvs'], 60),
+        errors.LinkLost('gl1', ['lvs'], 'connection reset'),
+        errors.CommandFailed('gl1', ['lvs'], 5, '', 'no such LV'),
+    ],
+)
+def test_a_command_that_fails_is_no_node_that_is_down(
+    node: Node, failure: errors.Error
+) -> None:
+    link = circuit_breaker.Connection(node)
+    node.failure = failure
+    node.takes = 60.0
+    for _ in range(2):
+        with pytest.raises(type(failure)):
+            link.run(['lvs'])
+    assert node.asked == 2

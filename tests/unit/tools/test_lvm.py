@@ -1,0 +1,215 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""LVM."""
+
+from collections.abc import Callable
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+import pytest
+
+from manila_glusterfs_clone.cluster import bricks
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.tools import lvm
+from tests.unit import fakes
+
+ROW = {
+    'vg_name': 'gvg',
+    'lv_name': 'b1',
+    'lv_size': '1073741824',
+    'lv_layout': 'thin,sparse',
+    'lv_role': 'public',
+    'lv_active': 'active',
+    'lv_health_status': '',
+    'zero': 'zero',
+    'pool_lv': 'pool',
+    'origin': '',
+    'data_percent': '6.36',
+    'metadata_percent': '',
+    'lv_tags': 'manila.brick,manila.share=u1,manila.share=u0',
+    'lv_dm_path': '/dev/mapper/gvg-b1',
+}
+
+
+def report(**changes: object) -> str:
+    return json.dumps({'report': [{'lv': [{**ROW, **changes}]}]})
+
+
+def test_a_real_report(release: str) -> None:
+    node = fakes.Node().replay(release, 'lvs')
+    found = {lv.full_name: lv for lv in lvm.Lvm(node).volumes()}
+    pool = found['gvg/pool']
+    assert pool.is_thin_pool
+    assert not pool.is_thin_volume
+    assert pool.pool_name == ''
+    assert pool.size >= 8 << 30
+    assert 0 < pool.data_percent < 100
+    assert 0 < pool.metadata_percent < 100
+    assert pool.zeroes
+    assert pool.health == ''
+    made = found['gvg/manila-golden']
+    assert made.is_thin_volume
+    assert not made.is_thin_pool
+    assert made.pool_name == 'gvg/pool'
+    assert made.size == 1 << 30
+    assert made.active
+    assert made.origin == ''
+    assert made.metadata_percent == 0
+    assert made.device == '/dev/mapper/gvg-manila--golden'
+    assert made.tagged('manila.share=') == 'u1'
+    assert made.tagged('manila.mount=') == '/srv/golden/manila-golden'
+    assert made.tagged('manila.snapshot=') is None
+    (snapshot,) = [lv for lv in found.values() if lv.origin == made.name]
+    (clone,) = [lv for lv in found.values() if lv.origin == snapshot.name]
+    for lv in (snapshot, clone):
+        assert lv.is_thin_volume
+        assert lv.tags == frozenset()
+        assert bricks.volume_hex_of(lv.name)
+
+
+def test_a_tag_that_nothing_has(release: str) -> None:
+    node = fakes.Node().replay(release, 'lvs-no-such-tag')
+    assert lvm.Lvm(node).volumes('@no.such') == ()
+
+
+def test_an_lv_that_is_not_there(release: str) -> None:
+    node = fakes.Node().replay(release, 'lvs-no-such-lv')
+    with pytest.raises(errors.CommandFailed) as caught:
+        lvm.Lvm(node).volumes('gvg/nosuch')
+    assert caught.value.status == 5
+
+
+def test_an_lv_that_is_there_already(release: str) -> None:
+    said = fakes.golden(release, 'lvcreate-exists').answer
+    argv = (
+        'lvcreate --yes --wipesignatures=y --type=thin '
+        '--virtualsize=1073741824b --thinpool=pool --name=b1 '
+        '--addtag=a --addtag=b gvg'
+    ).split()
+    node = fakes.Node().answer(argv, said)
+    with pytest.raises(errors.CommandFailed, match='already exists'):
+        lvm.Lvm(node).create_thin('gvg', 'pool', 'b1', 1 << 30, ('b', 'a'))
+
+
+def test_an_lv_in_use_is_not_removed(release: str) -> None:
+    recording = fakes.golden(release, 'lvremove-in-use')
+    node = fakes.Node().answer(recording.argv, recording.answer)
+    held = 'in use.*fuser -vm /dev/gvg/manila-golden'
+    with pytest.raises(errors.InUse, match=held):
+        lvm.Lvm(node).remove('gvg/manila-golden')
+
+
+@pytest.mark.parametrize(
+    ('verb', 'line'),
+    [
+        (lambda room: room.extend('gvg/b', 5), 'lvextend --size=5b gvg/b'),
+        (
+            lambda room: room.activate('gvg/b'),
+            'lvchange --activate=y --ignoreactivationskip gvg/b',
+        ),
+        (
+            lambda room: room.remove('gvg/b', 'gvg/c'),
+            'lvremove --force --yes gvg/b gvg/c',
+        ),
+        (
+            lambda room: room.add_tags(['gvg/b'], {'y', 'x'}),
+            'lvchange --addtag=x --addtag=y gvg/b',
+        ),
+        (
+            lambda room: room.remove_tags(['gvg/b', 'gvg/c'], {'y', 'x'}),
+            'lvchange --deltag=x --deltag=y gvg/b gvg/c',
+        ),
+    ],
+)
+def test_what_is_run(verb: Callable[[lvm.Lvm], None], line: str) -> None:
+    node = fakes.Node().answer(line.split(), fakes.Answer())
+    verb(lvm.Lvm(node))
+    assert node.ran == [tuple(line.split())]
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '',
+        'lvs: command failed',
+        '[]',
+        '{}',
+        'null',
+        '{"report": 5}',
+        '{"report": [5]}',
+        '{"report": [{}]}',
+        '{"report": [{"lv": [5]}]}',
+        '{"report": [{"lv": [{}]}]}',
+        report(lv_size='1g'),
+        report(lv_size=None),
+        report(lv_tags=None),
+        report(data_percent='full'),
+        report()[:-4],
+    ],
+)
+def test_what_is_no_report_is_unknown(text: str) -> None:
+    with pytest.raises(ValueError):
+        lvm.parse_report(text)
+    argv = fakes.golden('11.1', 'lvs').argv
+    node = fakes.Node().answer(argv, fakes.Answer(text))
+    with pytest.raises(errors.Garbled) as caught:
+        lvm.Lvm(node).volumes()
+    assert errors.is_unknown(caught.value)
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.text(max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=2)
+            | st.dictionaries(st.sampled_from(['report', 'lv', *ROW]), inner)
+        ),
+        max_leaves=6,
+    )
+)
+def test_any_other_json_is_no_report(value: object) -> None:
+    try:
+        assert lvm.parse_report(json.dumps(value)) == ()
+    except ValueError:
+        pass
+
+
+def test_fields_that_are_empty() -> None:
+    (lv,) = lvm.parse_report(
+        report(data_percent='', lv_active='', zero='', lv_tags='')
+    )
+    assert lv.data_percent == 0
+    assert not lv.active
+    assert not lv.zeroes
+    assert lv.tags == frozenset()
+
+
+def test_of_two_tags_the_answer_is_always_the_same() -> None:
+    (lv,) = lvm.parse_report(report())
+    assert lv.tagged('manila.share=') == 'u0'
+
+
+def test_a_report_of_several_parts() -> None:
+    parts = [json.loads(report(vg_name=vg))['report'][0] for vg in 'ab']
+    found = lvm.parse_report(json.dumps({'report': parts, 'log': []}))
+    assert [lv.full_name for lv in found] == ['a/b1', 'b/b1']
+
+
+def test_not_every_thin_lv_is_a_volume() -> None:
+    def layout(words: str, pool: str) -> lvm.LogicalVolume:
+        return lvm.parse_report(report(lv_layout=words, pool_lv=pool))[0]
+
+    assert not layout('linear', '').is_thin_volume
+    assert not layout('linear', '').is_thin_pool
+    assert not layout('thin,pool', '').is_thin_volume
+    assert not layout('cache', 'cpool').is_thin_volume

@@ -45,6 +45,7 @@ above the room that raises an error looks at text.
 """
 
 from collections.abc import Mapping, Sequence
+import dataclasses
 import shlex
 
 #: How much of a command's output goes into a message, in characters.
@@ -52,7 +53,19 @@ EXCERPT = 400
 
 
 class Error(Exception):
-    """The root of all errors this package raises on purpose."""
+    """The root of all errors this package raises on purpose.
+
+    A class for one situation is a dataclass: its fields are the data, and its
+    ``__str__`` makes the sentence for people. It lives in the module that
+    raises it.
+    """
+
+    def __post_init__(self) -> None:
+        """Copy the fields of a dataclass to ``args``, as pickle needs them."""
+        if dataclasses.is_dataclass(self):
+            self.args = tuple(
+                getattr(self, field.name) for field in dataclasses.fields(self)
+            )
 
 
 class Refused(Error):

@@ -19,7 +19,6 @@ are asked of each node, side by side.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import concurrent.futures
-import random
 import threading
 import time
 from typing import TypeVar
@@ -28,6 +27,7 @@ from oslo_log import log
 
 from manila_glusterfs_clone.cluster import nodes
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
@@ -225,12 +225,13 @@ class Cluster:
         :raises errors.Unknown: the time for settling has passed, or glusterd
             gives up each time.
         """
-        deadline = time.monotonic() + self.settle_timeout
-        pause = _PAUSE
+        attempts = retry.Attempts(
+            self.settle_timeout, _PAUSE, _LONGEST_PAUSE, jitter=True
+        )
         doubt: errors.Unknown | None = None
         failed: list[Node] = []
         gave_up = 0
-        while True:
+        for _ in attempts:
             failure: errors.Error
             node: Node | None = None
             try:
@@ -258,12 +259,12 @@ class Cluster:
                 # The next try goes elsewhere.
                 failed.append(node)
                 self._patience.doubt(node, failure)
-            if gave_up == _COMMITS or time.monotonic() >= deadline:
-                # That it is refused now says nothing of the first time.
-                raise self._with_silent(doubt or failure)
-            LOG.info('Trying again: %s', failure)
-            time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            attempts.record(failure)
+            if gave_up == _COMMITS:
+                break
+            LOG.info('A change failed and may be tried again: %s', failure)
+        # A refusal of a later attempt does not tell what the first one did.
+        raise self._with_silent(doubt or attempts.last_failure)
 
     def _with_silent(self, failure: errors.Error) -> errors.Error:
         """Name those that the cluster may have been waiting for, if any."""

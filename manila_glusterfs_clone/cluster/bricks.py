@@ -26,7 +26,6 @@ Every verb may be repeated: what is so already stays so.
 from collections.abc import Callable, Collection, Iterable
 import dataclasses
 import re
-import time
 
 from oslo_log import log
 
@@ -34,6 +33,7 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import node as node_files
+from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import filesystem
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools import lvm
@@ -333,15 +333,14 @@ def remove_snapshot_mount_points(
 
 
 def _unmount(node: cluster.Node, target: str) -> None:
-    """Unmount, as soon as the brick process has let go."""
-    deadline = time.monotonic() + _RELEASE
-    while True:
+    """Unmount a file system, once no brick process holds it open."""
+    attempts = retry.Attempts(_RELEASE, 1.0)
+    for _ in attempts:
         try:
             node.mounts.unmount(target)
             return
-        except errors.CommandFailed:
+        except errors.CommandFailed as error:
             if node.mounts.at(target) is None:
                 return
-            if time.monotonic() >= deadline:
-                raise
-        time.sleep(1)
+            attempts.record(error)
+    raise attempts.last_failure

@@ -18,12 +18,11 @@ marks although all copies are equal. The self-heal daemon removes them within
 a second when it is asked, and by itself within ten minutes.
 """
 
-import time
-
 from oslo_log import log
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import retry
 
 LOG = log.getLogger(__name__)
 
@@ -90,19 +89,17 @@ def make_equal(nodes: cluster.Cluster, volume: str) -> None:
 
     :raises CopiesDiffer: they are not equal in time, or cannot be made so.
     """
-    begun = time.monotonic()
+    attempts = retry.Attempts(_LIMIT, _PAUSE, _LONGEST_PAUSE)
     asked_at: float | None = None
-    pause = _PAUSE
     reason = ''
     while True:
-        left = begun + _LIMIT - time.monotonic()
-        seconds = max(_COMING_UP, left)
+        seconds = max(_COMING_UP, attempts.seconds_left)
         state = nodes.read(lambda line: line.heal_state(volume, seconds))
         if state.is_healed:
             return
-        now = time.monotonic()
+        elapsed = attempts.elapsed
         limit = _COMING_UP if state.silent else _LIMIT
-        if state.split_brain or now - begun + pause > limit:
+        if state.split_brain or elapsed + attempts.next_pause > limit:
             raise CopiesDiffer(
                 volume,
                 state.silent,
@@ -110,8 +107,8 @@ def make_equal(nodes: cluster.Cluster, volume: str) -> None:
                 state.split_brain,
                 reason,
             )
-        if asked_at is None or now - asked_at >= _AGAIN:
-            asked_at = now
+        if asked_at is None or elapsed - asked_at >= _AGAIN:
+            asked_at = elapsed
             LOG.info(
                 'Volume %s: %d entries are to be healed; asking the self-heal '
                 'daemon to do it now',
@@ -124,5 +121,4 @@ def make_equal(nodes: cluster.Cluster, volume: str) -> None:
                 asked_at = None  # the next look asks again
             except (errors.GlusterRefused, errors.Unknown) as error:
                 reason = str(error)
-        time.sleep(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE)
+        attempts.pause()

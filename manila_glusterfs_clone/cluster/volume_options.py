@@ -27,14 +27,13 @@ node is asked, and one that was just started is asked again.
 
 from collections.abc import Collection, Mapping
 import dataclasses
-import random
-import time
 
 from oslo_log import log
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
@@ -129,10 +128,10 @@ def write(
 
     if not hold(volume, options):
         nodes.change(put, is_written)
-    begun = time.monotonic()
-    deadline = begun + nodes.settle_timeout
-    pause = _PAUSE
-    again = begun + _TELLING
+    attempts = retry.Attempts(
+        nodes.settle_timeout, _PAUSE, _LONGEST_PAUSE, jitter=True
+    )
+    again = _TELLING
     refusal = ''
     told: dict[str, Exception] = {}
     while True:
@@ -155,8 +154,7 @@ def write(
                 )
         told |= failed
         behind = ', '.join(node for node in done if not done[node])
-        now = time.monotonic()
-        late = now >= deadline
+        elapsed, late = attempts.elapsed, attempts.is_over
         left = {}
         if lasting and not behind:
             left = peers.starting(nodes, [members[node].node for node in done])
@@ -182,13 +180,12 @@ def write(
             )
         if left:
             LOG.info('Asking %s again when it has started', ', '.join(left))
-            time.sleep(min(max(left.values()), max(0.0, deadline - now)))
+            attempts.pause(min(max(left.values()), attempts.seconds_left))
             continue
-        time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-        pause = min(pause * 2, _LONGEST_PAUSE)
-        if behind and now >= again:
+        attempts.pause()
+        if behind and elapsed >= again:
             LOG.info('Setting options of %s again, for %s', name, behind)
-            again = now + _TELLING
+            again = elapsed + _TELLING
             try:
                 put(nodes.writer().gluster)
             except errors.Error as error:

@@ -18,7 +18,6 @@ operator has reset: Manila knows which.
 """
 
 from collections.abc import Callable, Iterable
-import time
 
 from oslo_log import log
 
@@ -28,6 +27,7 @@ from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
@@ -205,8 +205,8 @@ class Volumes:
     def _await_bricks(self, volume: gluster.Volume) -> None:
         name = volume.name
         wanted = {(brick.node_uuid, brick.path) for brick in volume.bricks}
-        deadline = time.monotonic() + _ONLINE
-        while True:
+        online: set[tuple[str, str]] = set()
+        for _ in retry.Attempts(_ONLINE, 0.5):
             try:
                 # Those of a node without glusterd are not in the list.
                 online = {
@@ -220,20 +220,18 @@ class Volumes:
                     return
             except errors.Busy:
                 online = set()
-            if time.monotonic() >= deadline:
-                down = sorted(
-                    f'{brick.host}:{brick.path}'
-                    for brick in volume.bricks
-                    if (brick.node_uuid, brick.path) not in online
-                )
-                raise errors.Unsettled(
-                    f'volume {name}',
-                    f'bricks are not on line {_ONLINE:g} s after it was '
-                    f'started: {", ".join(down)}; see that glusterd runs on '
-                    f'their nodes, and the logs below '
-                    f'/var/log/glusterfs/bricks there',
-                )
-            time.sleep(0.5)
+        down = sorted(
+            f'{brick.host}:{brick.path}'
+            for brick in volume.bricks
+            if (brick.node_uuid, brick.path) not in online
+        )
+        raise errors.Unsettled(
+            f'volume {name}',
+            f'bricks are not on line {_ONLINE:g} s after it was '
+            f'started: {", ".join(down)}; see that glusterd runs on '
+            f'their nodes, and the logs below '
+            f'/var/log/glusterfs/bricks there',
+        )
 
     def on_bricks(
         self,

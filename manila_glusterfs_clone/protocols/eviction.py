@@ -12,12 +12,12 @@
 """Verify that clients whose access was revoked are disconnected."""
 
 from collections.abc import Callable, Collection, Sequence
-import time
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import node_addresses
 from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
 
 #: Seconds within which bricks disconnect the clients of a revoked rule, and
@@ -102,11 +102,11 @@ def await_eviction(
     }
     if not wanted:
         return  # whoever could report a client is down, and its bricks too
-    begun = time.monotonic()
+    attempts = retry.Attempts(_EVICTION, 0.5)
     refreshed = False
     while True:
         bricks = _bricks(nodes, volume, connected)
-        waited = time.monotonic() - begun
+        waited = attempts.elapsed
         strangers = known.strangers(
             address
             for brick in bricks
@@ -133,7 +133,7 @@ def await_eviction(
             return
         if waited >= _EVICTION:
             break
-        time.sleep(0.5)
+        attempts.pause()
     if strangers:
         raise errors.Unsettled(
             f'volume {volume.name}',

@@ -33,7 +33,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         'ssh tools locking operations maintenance manila_api preflight',
         'errors node maintenance.periodic_thread maintenance.backoff '
         'locking.coordinator',
-        'names layouts findings locking.host_locks',
+        'names layouts findings retry locking.host_locks',
         'options',
         'ssh.login',
         'ssh.connections',

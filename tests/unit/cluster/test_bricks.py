@@ -19,6 +19,7 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import filesystem
 from manila_glusterfs_clone.tools import lvm
 from tests.unit import fakes
@@ -324,7 +325,7 @@ def test_remounting_what_is_not_mounted() -> None:
 
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
-    monkeypatch.setattr(bricks, 'time', clock)
+    monkeypatch.setattr(retry, 'time', clock)
     return clock
 
 

@@ -19,6 +19,7 @@ import pytest
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import nodes as nodes_module
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
 from tests.unit import fakes
 
@@ -65,6 +66,7 @@ def well(nodes: list[fakes.Node]) -> list[fakes.Node]:
 @pytest.fixture(autouse=True)
 def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
     monkeypatch.setattr(cluster, 'time', clock)
+    monkeypatch.setattr(retry, 'time', clock)
     return clock
 
 

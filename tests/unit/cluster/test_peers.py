@@ -16,6 +16,7 @@ import pytest
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import retry
 from tests.unit.cluster import test_cluster
 from tests.unit import fakes
 
@@ -26,6 +27,7 @@ AWAY = errors.Unreachable('gl2', 'no route')
 @pytest.fixture(autouse=True)
 def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
     monkeypatch.setattr(cluster, 'time', clock)
+    monkeypatch.setattr(retry, 'time', clock)
     monkeypatch.setattr(peers, 'time', clock)
     return clock
 

@@ -18,6 +18,7 @@ import pytest
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.operations import clone_sources
+from manila_glusterfs_clone import retry
 from tests.unit.cluster import test_cluster
 from tests.unit import fakes
 
@@ -53,6 +54,7 @@ ON, OFF = info('Started'), info('Stopped')
 @pytest.fixture(autouse=True)
 def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
     monkeypatch.setattr(cluster, 'time', clock)
+    monkeypatch.setattr(retry, 'time', clock)
     return clock
 
 

@@ -19,6 +19,7 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import snapshots
+from manila_glusterfs_clone import retry
 from tests.unit.cluster import test_bricks
 from tests.unit.cluster import test_cluster
 from tests.unit import fakes
@@ -75,6 +76,7 @@ def node() -> fakes.Node:
 @pytest.fixture(autouse=True)
 def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
     monkeypatch.setattr(cluster, 'time', clock)
+    monkeypatch.setattr(retry, 'time', clock)
     return clock
 
 

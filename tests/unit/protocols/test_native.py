@@ -21,10 +21,10 @@ import pytest
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import peers
-from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.protocols import eviction
 from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
 from tests.unit.cluster import test_bricks
 from tests.unit.cluster import test_cluster
@@ -511,9 +511,8 @@ def node() -> fakes.Node:
 
 @pytest.fixture(autouse=True)
 def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
-    for room in (cluster, eviction, peers):
-        monkeypatch.setattr(room, 'time', clock)
-    monkeypatch.setattr(volume_options, 'time', clock)
+    for module in (cluster, peers, retry):
+        monkeypatch.setattr(module, 'time', clock)
     return clock
 
 

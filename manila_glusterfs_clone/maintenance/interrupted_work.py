@@ -28,6 +28,9 @@ has succeeded:
   its user deletes it, and with it all that was made of it, and tries again.
 * An extension is carried out to its end. It cannot be taken back where
   clients see the new size already.
+* An extension that failed is completed where a brick has grown already. The
+  share becomes available again, with the size that it has: out of
+  ``extending_error`` no user can get it, not even to delete it.
 * A deletion is asked for again, as is one that failed before (a node was
   away, say) once all nodes are there.
 * What was being unmanaged becomes ``unmanage_error``: it can be unmanaged
@@ -38,16 +41,14 @@ the states of shares and snapshots (``startup_reconciliation_enabled``). Then
 nothing is settled here.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 import contextlib
-import dataclasses
 from typing import Any
 
 from manila import context as manila_context
 from manila import db
 from manila import exception
 from manila import quota
-from manila.share import rpcapi
 from oslo_config import cfg
 from oslo_log import log
 from oslo_utils import timeutils
@@ -56,6 +57,7 @@ from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.maintenance import backoff
+from manila_glusterfs_clone.maintenance import instances
 from manila_glusterfs_clone.maintenance import manila_db
 from manila_glusterfs_clone.operations import statuses
 
@@ -67,11 +69,13 @@ _CREATING = 'creating'
 _DELETING = 'deleting'
 _ERROR_DELETING = 'error_deleting'
 _EXTENDING = 'extending'
+_EXTENDING_ERROR = 'extending_error'
 
 #: The verb that is at work on what has such a status.
 _VERBS = {
     _CREATING: work_marks.CREATE,
     _EXTENDING: work_marks.EXTEND,
+    _EXTENDING_ERROR: work_marks.EXTEND,
     _DELETING: work_marks.DELETE,
     'unmanage_starting': work_marks.UNMANAGE,
 }
@@ -155,7 +159,7 @@ class Interrupted:
                         self._delete(kind, instance)
 
     def _settle(
-        self, kind: '_Kind', row: manila_db.Row, starting: bool
+        self, kind: instances.Kind, row: manila_db.Row, starting: bool
     ) -> None:
         with self._at_rest(kind, row.id, row.status) as instance:
             if instance is None:
@@ -164,9 +168,10 @@ class Interrupted:
             work = self._marks.find(row.id)
             marked = work is not None and work.verb == _VERBS[row.status]
             seen_before = self._memory.is_old(('at rest', row.id, marked))
-            if not (seen_before or (starting and marked)):
+            has_failed = row.status == _EXTENDING_ERROR
+            if not (seen_before or has_failed or (starting and marked)):
                 return
-            if row.status in (_CREATING, _EXTENDING):
+            if row.status in (_CREATING, _EXTENDING, _EXTENDING_ERROR):
                 self._finish(kind, row, instance, marked)
             elif not marked:
                 self._warn_of_waiting(kind, row)
@@ -192,7 +197,11 @@ class Interrupted:
                 self._marks.remove(row.id)
 
     def _finish(
-        self, kind: '_Kind', row: manila_db.Row, instance: Any, marked: bool
+        self,
+        kind: instances.Kind,
+        row: manila_db.Row,
+        instance: Any,
+        marked: bool,
     ) -> None:
         """Write the state of what was being made or extended.
 
@@ -209,17 +218,22 @@ class Interrupted:
             if row.status == _EXTENDING
             else done
         )
-        picked_up = marked or (
-            finished and self._memory.is_old(('finished', row.id))
+        picked_up = (
+            marked
+            or row.status == _EXTENDING_ERROR
+            or (finished and self._memory.is_old(('finished', row.id)))
         )
         if not picked_up:
             self._warn_of_waiting(kind, row)
             return
         LOG.warning(
-            '%s %s %s was interrupted by a service restart; %s',
+            '%s %s %s %s; %s',
             'Creating' if row.status == _CREATING else 'Extending',
             kind.name.lower(),
             row.id,
+            'failed'
+            if row.status == _EXTENDING_ERROR
+            else 'was interrupted by a service restart',
             'it is whole, and its status is set to available'
             if done
             else 'its status is set to error, delete it and try again',
@@ -244,7 +258,9 @@ class Interrupted:
                 values['launched_at'] = timeutils.utcnow()
         self._write(kind, row.id, **values)
 
-    def _warn_of_waiting(self, kind: '_Kind', row: manila_db.Row) -> None:
+    def _warn_of_waiting(
+        self, kind: instances.Kind, row: manila_db.Row
+    ) -> None:
         what = 'share' if kind.is_share else 'share snapshot'
         self._memory.warn(
             ('waiting', row.id),
@@ -256,7 +272,9 @@ class Interrupted:
         )
 
     @contextlib.contextmanager
-    def _at_rest(self, kind: '_Kind', instance_id: str, status: str) -> Any:
+    def _at_rest(
+        self, kind: instances.Kind, instance_id: str, status: str
+    ) -> Any:
         """Hold the work on an instance, if no verb is at work on it.
 
         :return: the instance; None if somebody is at work on it, or its
@@ -273,7 +291,7 @@ class Interrupted:
                 return
             yield instance if instance['status'] == status else None
 
-    def _delete(self, kind: '_Kind', instance: Any) -> None:
+    def _delete(self, kind: instances.Kind, instance: Any) -> None:
         if not kind.is_deleted_alone(instance):
             return
         context = manila_context.get_admin_context()
@@ -289,60 +307,17 @@ class Interrupted:
             )
             self._write(kind, instance['id'], status=before)
 
-    def _write(self, kind: '_Kind', instance_id: str, **values: Any) -> None:
+    def _write(
+        self, kind: instances.Kind, instance_id: str, **values: Any
+    ) -> None:
         kind.write(manila_context.get_admin_context(), instance_id, values)
 
     def _kinds(
         self,
         shares: Iterable[manila_db.Row],
         snapshots: Iterable[manila_db.Row],
-    ) -> tuple[tuple['_Kind', Iterable[manila_db.Row]], ...]:
-        manager = rpcapi.ShareAPI()
+    ) -> tuple[tuple[instances.Kind, Iterable[manila_db.Row]], ...]:
         return (
-            (
-                _Kind(
-                    'Share',
-                    is_share=True,
-                    read=lambda context, each: db.share_instance_get(
-                        context, each, with_share_data=True
-                    ),
-                    write=db.share_instance_update,
-                    ask_to_delete=manager.delete_share_instance,
-                    is_deleted_alone=lambda share: True,
-                ),
-                shares,
-            ),
-            (
-                _Kind(
-                    'Snapshot',
-                    is_share=False,
-                    read=db.share_snapshot_instance_get,
-                    write=db.share_snapshot_instance_update,
-                    ask_to_delete=lambda context, snapshot: (
-                        manager.delete_snapshot(
-                            context,
-                            {'id': snapshot['snapshot_id']},
-                            self._host,
-                        )
-                    ),
-                    # Those of a share group are deleted together.
-                    is_deleted_alone=lambda snapshot: bool(
-                        snapshot['snapshot_id']
-                    ),
-                ),
-                snapshots,
-            ),
+            (instances.shares(), shares),
+            (instances.snapshots(self._host), snapshots),
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Kind:
-    """Instances of shares, or of snapshots, in Manila's database."""
-
-    name: str
-    is_share: bool
-    read: Callable[[Any, str], Any]
-    write: Callable[[Any, str, Mapping[str, Any]], Any]
-    ask_to_delete: Callable[[Any, Any], None]
-    #: Whether Manila can be asked to delete it by itself.
-    is_deleted_alone: Callable[[Any], bool]

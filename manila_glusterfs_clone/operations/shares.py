@@ -136,6 +136,15 @@ class Shares:
                 lambda node, path: bricks.prove(node, path, volume.hex_id),
             )
 
+    def complete_extension(self, share_id: str) -> None:
+        """Grow every brick to the size of the largest one.
+
+        For an extension that failed on some nodes: a file system cannot be
+        shrunk again.
+        """
+        places = self._volumes.places(self._volumes.get(share_id))
+        self.extend(share_id, max(place.lv.size for place in places.values()))
+
     def size(self, share_id: str) -> int:
         """Return the bytes of the smallest brick: what clients see."""
         places = self._volumes.places(self._volumes.get(share_id))

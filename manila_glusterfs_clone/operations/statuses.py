@@ -38,8 +38,8 @@ class Statuses:
     def share(self, share_id: str, status: str) -> dict[str, Any]:
         """Return the state of a share.
 
-        :param status: what Manila takes it for. An extension that was
-            interrupted is carried out to its end first.
+        :param status: the one that Manila's database has. An extension that
+            was interrupted, or failed on some nodes, is completed first.
         :return: ``status``, of a whole share ``export_locations``, and
             ``size``, in GiB, if it was being extended.
         :raises errors.Error: the state could not be read, or the share not
@@ -53,7 +53,9 @@ class Statuses:
             volume = self._ours.volumes.in_use(share_id)
         except errors.Missing:
             return dict(_ERROR)
-        if status != 'extending':
+        if status == 'extending_error':
+            self._ours.shares.complete_extension(share_id)
+        elif status != 'extending':
             return _available(volume)
         work = self._ours.marks.find(share_id)
         if work is not None and work.size is not None:

@@ -20,8 +20,10 @@ from collections.abc import Callable
 import dataclasses
 
 from manila import db
+from manila import exception
 import pytest
 
+from tests.model import link
 from tests.model import test_manager
 
 cloud = test_manager.cloud
@@ -172,3 +174,27 @@ def test_a_start_alone_disturbs_nobody(scene: Scene, times: int) -> None:
     assert scene.mounted() == {STAYS, STAYS_TOO, GOES}
     assert set(scene.states().values()) == {'available', 'active'}
     assert not scene.cloud.pool.observer.disturbances
+
+
+@pytest.mark.parametrize('grown', [False, True])
+def test_extension_that_failed_ends_in_one_size(
+    scene: Scene, grown: bool
+) -> None:
+    """A user cannot even delete a share in extending_error."""
+    manila = scene.cloud
+    if grown:
+        manila.process.fail_when(link.Fault.REFUSED, 'lvextend', 'gl3')
+    else:
+        manila.pool.cut('gl3')
+    with pytest.raises(exception.ShareExtendingError):
+        manila.extend(scene.share, 3)
+    assert manila.share(scene.share)['status'] == 'extending_error'
+    if not grown:
+        manila.pool.boot()
+    start(scene)
+    assert _available(scene)
+    assert manila.share(scene.share)['size'] == (3 if grown else 1)
+    manila.extend(scene.share, 4)
+    manila.delete_snapshot(scene.snapshot)
+    manila.delete(scene.share)
+    manila.check(scene.spare)

@@ -31,8 +31,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
         'ssh tools locking operations maintenance manila_api preflight',
-        'errors node maintenance.periodic_thread maintenance.backoff '
-        'locking.coordinator',
+        'errors node maintenance.instances maintenance.periodic_thread '
+        'maintenance.backoff locking.coordinator',
         'names layouts findings retry locking.host_locks',
         'options',
         'ssh.login',
@@ -94,6 +94,7 @@ RESERVED: dict[str, frozenset[str]] = {
         {
             'locking.coordinator',
             'driver',
+            'maintenance.instances',
             'maintenance.interrupted_work',
             'manila_api.exceptions',
             'manila_api.arguments',

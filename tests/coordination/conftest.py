@@ -19,7 +19,7 @@ from manila import coordination
 from oslo_config import cfg
 import pytest
 
-from tests.coordination.host import Host
+from tests.coordination.lock_host import Host
 from tests.coordination import servers
 
 

@@ -30,12 +30,12 @@ from typing import Any
 from manila import exception
 
 from manila_glusterfs_clone.cluster import nodes
-from tests.faults import kinds
-from tests.faults import table
-from tests.functional import cloud as cloud_module
+from tests.fault_table import kinds
+from tests.fault_table import table
+from tests.functional import fault_plans
 from tests.functional import injector
-from tests.functional import life as lives
-from tests.functional import plans
+from tests.functional import lifecycle
+from tests.functional import manila_stand_in
 from tests import lab as lab_module
 from tests.lab import writer as lab_writer
 
@@ -61,8 +61,8 @@ class Campaign:
         self.client = lab.clients[0]
         self._tried = 0
         self.process = injector.Injector(lab)
-        self.cloud = cloud_module.Cloud(
-            self.process.open_driver(conf), cloud_module.IP
+        self.manila = manila_stand_in.ManilaStandIn(
+            self.process.open_driver(conf), manila_stand_in.IP
         )
 
     # -- the scene
@@ -70,9 +70,9 @@ class Campaign:
     @contextlib.contextmanager
     def scene(self) -> Iterator[None]:
         """Set the scene, and leave nothing of it."""
-        cloud, client = self.cloud, self.client
-        self.stable = cloud.create(1)
-        cloud.allow(self.stable, client.address)
+        manila, client = self.manila, self.client
+        self.stable = manila.create(1)
+        manila.allow(self.stable, client.address)
         client.mount(
             self.stable.host,
             self.stable.volume,
@@ -81,7 +81,9 @@ class Campaign:
         )
         client.write_tree('/mnt/stable/tree', 1, 4, seed='stable')
         self.written = client.checksum_tree('/mnt/stable/tree')
-        self.life = lives.Life(cloud, client, cloud.snapshot(self.stable))
+        self.life = lifecycle.Life(
+            manila, client, manila.snapshot(self.stable)
+        )
         self._writer = lab_writer.Writer(client, '/mnt/stable', 'stable')
         self._writer.start()
         yield
@@ -90,36 +92,36 @@ class Campaign:
         assert lost == 0, f'{lost} writes were confirmed and lost'
         assert client.checksum_tree('/mnt/stable/tree') == self.written
         client.umount('/mnt/stable')
-        cloud.clean()
-        cloud_module.end_stray_self_heal(self.lab)
-        cloud.driver._ours.close()
+        manila.clean()
+        manila_stand_in.end_stray_self_heal(self.lab)
+        manila.driver._ours.close()
 
     def leaks(self, settle: float = 15) -> list[str]:
         """What is on the nodes and belongs to none of what is alive."""
         return [
             str(leak)
             for leak in self.lab.leaks(
-                [*self.cloud.shares],
-                [*self.cloud.snapshots],
+                [*self.manila.shares],
+                [*self.manila.snapshots],
                 settle=settle,
-                age=cloud_module.CONSOLES,
+                age=manila_stand_in.CONSOLES,
             )
         ]
 
     # -- operations
 
-    def record(self, operation: str) -> list[plans.Plan]:
+    def record(self, operation: str) -> list[fault_plans.Plan]:
         """Carry an operation out, and give its steps."""
         self.process.begin()
         self.life.act(operation)
         return [
-            plans.Plan(step, kinds.Fault.REFUSED, took)
+            fault_plans.Plan(step, kinds.Fault.REFUSED, took)
             for step, took in self.process.seen.items()
         ]
 
     # -- faults
 
-    def attempt(self, operation: str, plan: plans.Plan) -> table.Cell:
+    def attempt(self, operation: str, plan: fault_plans.Plan) -> table.Cell:
         """Carry out an operation with a fault, and recover."""
         begun = time.monotonic()
         before = len(self._writer.failures())
@@ -144,7 +146,7 @@ class Campaign:
     def cell(
         self,
         operation: str,
-        plan: plans.Plan,
+        plan: fault_plans.Plan,
         outcome: str,
         detail: str,
         disturbed: int = 0,
@@ -160,9 +162,11 @@ class Campaign:
             disturbed=disturbed,
         )
 
-    def _attempt(self, operation: str, plan: plans.Plan) -> tuple[str, str]:
+    def _attempt(
+        self, operation: str, plan: fault_plans.Plan
+    ) -> tuple[str, str]:
         # One that failed before is the writer again: steps are its.
-        self.cloud.driver._ours.cluster._patience = nodes.Patience()
+        self.manila.driver._ours.cluster._patience = nodes.Patience()
         self.process.begin(plan)
         failure: BaseException | None = None
         try:
@@ -177,9 +181,13 @@ class Campaign:
         found: list[str] = []
         if failure is None:
             outcome = table.DONE
-            if operation == lives.CLONE and self._admits_parents():
+            if operation == lifecycle.CLONE and self._admits_parents():
                 found.append("the clone admits its origin's clients")
-        elif operation in (lives.CREATE, lives.SNAPSHOT, lives.CLONE):
+        elif operation in (
+            lifecycle.CREATE,
+            lifecycle.SNAPSHOT,
+            lifecycle.CLONE,
+        ):
             outcome = self._make_again(operation, failure)
         else:
             told = self._as_told(lambda: self.life.act(operation))
@@ -187,15 +195,15 @@ class Campaign:
         # What heals by itself has its time first: then nothing may be left.
         found += self._damage(operation)
         left = self.leaks()
-        if left and operation == lives.CLONE and outcome == table.DONE:
+        if left and operation == lifecycle.CLONE and outcome == table.DONE:
             # A snapshot that stayed active is left to the upkeep.
-            self.cloud.driver._ours.sources.tidy({self.stable.volume})
+            self.manila.driver._ours.sources.tidy({self.stable.volume})
             said = f'left to the upkeep: {"; ".join(left)}'
             left = self.leaks()
         found += left
         # One that was made anew is looked into now and then.
         self._tried += 1
-        if operation == lives.CLONE and (
+        if operation == lifecycle.CLONE and (
             outcome == table.DONE or self._tried % 5 == 0
         ):
             found += self._look_into()
@@ -205,7 +213,7 @@ class Campaign:
             return table.BROKEN, 'the step was not reached'
         return outcome, said
 
-    def ends_by_itself(self, operation: str, plan: plans.Plan) -> bool:
+    def ends_by_itself(self, operation: str, plan: fault_plans.Plan) -> bool:
         """Carry out an operation with a fault, and do nothing about it.
 
         :return: whether it succeeded; if not, nothing is left of it.
@@ -232,17 +240,17 @@ class Campaign:
         are up, and so each share can be looked at.
         """
         self.process = injector.Injector(self.lab)
-        self.cloud.driver = self.process.open_driver(self.conf)
+        self.manila.driver = self.process.open_driver(self.conf)
         deleted = (
             self.life.concerned(operation)
-            if operation in (lives.DELETE, lives.DELETE_CLONE)
+            if operation in (lifecycle.DELETE, lifecycle.DELETE_CLONE)
             else None
         )
-        states = self.cloud.driver.ensure_shares(
+        states = self.manila.driver.ensure_shares(
             None,
             [
-                self.cloud.model(share)
-                for share in self.cloud.shares.values()
+                self.manila.model(share)
+                for share in self.manila.shares.values()
                 if share is not deleted
             ],
         )
@@ -256,7 +264,7 @@ class Campaign:
         undone = isinstance(failure, Exception) and not self.leaks(settle=3)
         half = self.life.concerned(operation)
         assert half is not None
-        told = self._as_told(lambda: self.cloud.delete(half))
+        told = self._as_told(lambda: self.manila.delete(half))
         self.life.act(operation)
         if told:
             return table.REMEDIED
@@ -291,7 +299,7 @@ class Campaign:
         found = self.lab.nodes[0].wait_for_bricks()
         if client.checksum_tree('/mnt/stable/tree') != self.written:
             found.append('a share that was not concerned has other data')
-        if operation in (lives.ACCESS, lives.EXTEND) and life.share:
+        if operation in (lifecycle.ACCESS, lifecycle.EXTEND) and life.share:
             size = self._size(life.share)
             if not 0.9 < size / life.share.size <= 1:
                 found.append(f'clients see a size of {size:.2f} GiB')
@@ -307,7 +315,7 @@ class Campaign:
         clone = self.life.clone
         assert clone
         found = []
-        self.cloud.allow(clone, self.client.address)
+        self.manila.allow(clone, self.client.address)
         at = '/mnt/clone'
         self.client.mount(clone.host, clone.volume, at, clone.options)
         if self.client.checksum_tree(f'{at}/tree') != self.written:
@@ -318,7 +326,7 @@ class Campaign:
         self.client.umount(at)
         return found
 
-    def _size(self, share: cloud_module.Share) -> float:
+    def _size(self, share: manila_stand_in.Share) -> float:
         at = '/mnt/sized'
         self.client.mount(share.host, share.volume, at, share.options)
         size = self.client.df(at)[0] / (1 << 30)
@@ -328,15 +336,15 @@ class Campaign:
     def left_out(
         self,
         operation: str,
-        recorded: Sequence[plans.Plan],
-        planned: Sequence[plans.Plan],
+        recorded: Sequence[fault_plans.Plan],
+        planned: Sequence[fault_plans.Plan],
     ) -> Iterator[table.Cell]:
         """Give the cells of faults that do not apply, or are not tried."""
         tried = {(plan.step, plan.fault) for plan in planned}
         for plan in recorded:
             for fault in kinds.Fault:
                 if (plan.step, fault) not in tried:
-                    why = plans.reason(plan.step, fault)
+                    why = fault_plans.reason(plan.step, fault)
                     skipped = dataclasses.replace(plan, fault=fault)
                     yield self.cell(
                         operation,
@@ -363,17 +371,17 @@ class Campaign:
         """Have nothing but the scene, after something was broken."""
         self.process.settle()
         self.process = injector.Injector(self.lab)
-        self.cloud.driver = self.process.open_driver(self.conf)
+        self.manila.driver = self.process.open_driver(self.conf)
         life = self.life
         keep = {self.stable.id, life.taken.id}
         things: list[Any] = [
-            *self.cloud.snapshots.values(),
-            *self.cloud.shares.values(),
+            *self.manila.snapshots.values(),
+            *self.manila.shares.values(),
             *filter(None, (life.snapshot, life.share, life.clone)),
         ]
         for thing in things:
             if thing.id not in keep:
-                self._as_told(functools.partial(self.cloud.delete, thing))
-        self.life = lives.Life(self.cloud, self.client, life.taken)
+                self._as_told(functools.partial(self.manila.delete, thing))
+        self.life = lifecycle.Life(self.manila, self.client, life.taken)
         if found := self.leaks():
             raise lab_module.LabError('; '.join(found))

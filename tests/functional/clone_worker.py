@@ -20,20 +20,20 @@ from concurrent import futures
 import json
 import sys
 
-from tests.functional import cloud as cloud_module
+from tests.functional import manila_stand_in
 
 
 def main() -> None:
     """Make the clones."""
     conf, snapshot_id, parent_id, *ids = sys.argv[1:]
-    driver = cloud_module.open_driver(conf, cloud_module.IP)
-    cloud = cloud_module.Cloud(driver, cloud_module.IP)
-    parent = cloud_module.Share(parent_id, 1, cloud_module.POOL)
-    snapshot = cloud_module.Snapshot(snapshot_id, parent)
+    driver = manila_stand_in.open_driver(conf, manila_stand_in.IP)
+    manila = manila_stand_in.ManilaStandIn(driver, manila_stand_in.IP)
+    parent = manila_stand_in.Share(parent_id, 1, manila_stand_in.POOL)
+    snapshot = manila_stand_in.Snapshot(snapshot_id, parent)
 
     def clone(share_id: str) -> str:
         try:
-            cloud.clone(snapshot, share_id=share_id)
+            manila.clone(snapshot, share_id=share_id)
         except Exception as error:
             return str(error)
         return 'made'

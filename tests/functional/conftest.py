@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.functional import cloud as cloud_module
+from tests.functional import manila_stand_in
 from tests import lab as lab_module
 
 
@@ -67,7 +67,7 @@ def lab(pytestconfig: pytest.Config, release: str) -> Iterator[lab_module.Lab]:
 def conf(lab: lab_module.Lab, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The path of a manila.conf for the lab."""
     directory: pathlib.Path = tmp_path_factory.mktemp('manila')
-    return cloud_module.write_configuration(lab, directory)
+    return manila_stand_in.write_configuration(lab, directory)
 
 
 @pytest.fixture(scope='session')
@@ -83,43 +83,45 @@ def drivers(lab: lab_module.Lab) -> Iterator[list[Any]]:
 
 @pytest.fixture(scope='session')
 def ip_driver(drivers: list[Any], conf: str) -> Any:
-    return _driver(drivers, conf, cloud_module.IP)
+    return _driver(drivers, conf, manila_stand_in.IP)
 
 
 @pytest.fixture(scope='session')
 def tls_driver(drivers: list[Any], conf: str) -> Any:
-    return _driver(drivers, conf, cloud_module.TLS)
+    return _driver(drivers, conf, manila_stand_in.TLS)
 
 
 def _driver(drivers: list[Any], conf: str, backend: str) -> Any:
-    made = cloud_module.open_driver(conf, backend)
+    made = manila_stand_in.open_driver(conf, backend)
     drivers.append(made)
     made.check_for_setup_error()
     return made
 
 
 @pytest.fixture
-def cloud(lab: lab_module.Lab, ip_driver: Any) -> Iterator[cloud_module.Cloud]:
+def manila(
+    lab: lab_module.Lab, ip_driver: Any
+) -> Iterator[manila_stand_in.ManilaStandIn]:
     """Manila with the back end whose rules are addresses."""
-    yield from _cloud(lab, ip_driver, cloud_module.IP)
+    yield from _manila(lab, ip_driver, manila_stand_in.IP)
 
 
 @pytest.fixture
-def tls_cloud(
+def tls_manila(
     lab: lab_module.Lab, tls_driver: Any
-) -> Iterator[cloud_module.Cloud]:
+) -> Iterator[manila_stand_in.ManilaStandIn]:
     """Manila with the back end whose rules are certificates."""
-    yield from _cloud(lab, tls_driver, cloud_module.TLS)
+    yield from _manila(lab, tls_driver, manila_stand_in.TLS)
 
 
-def _cloud(
+def _manila(
     lab: lab_module.Lab, driver: Any, backend: str
-) -> Iterator[cloud_module.Cloud]:
-    made = cloud_module.Cloud(driver, backend)
+) -> Iterator[manila_stand_in.ManilaStandIn]:
+    made = manila_stand_in.ManilaStandIn(driver, backend)
     yield made
     for client in lab.clients:
         client.succeed('pkill -f "[m]ount-for-ever" || true')
         client.succeed('umount -a -l -t fuse.glusterfs || true')
     made.clean()
-    found = lab.leaks(age=cloud_module.CONSOLES)
+    found = lab.leaks(age=manila_stand_in.CONSOLES)
     assert not found, '\n'.join(map(str, found))

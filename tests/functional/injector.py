@@ -29,10 +29,10 @@ from unittest import mock
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import remote
-from tests.faults import kinds
-from tests.faults import steps
-from tests.functional import cloud as cloud_module
-from tests.functional import plans
+from tests.fault_table import kinds
+from tests.fault_table import steps
+from tests.functional import fault_plans
+from tests.functional import manila_stand_in
 from tests import lab as lab_module
 
 T = TypeVar('T')
@@ -67,13 +67,13 @@ class Injector:
         self.lab = lab
         self.dead = False
         #: Each step since the last :meth:`begin`, and the seconds it took.
-        self.seen: dict[plans.Step, float] = {}
+        self.seen: dict[fault_plans.Step, float] = {}
         self.struck = False
         #: Seconds that a node is without power when it is cut.
         self.dark = 0.0
         self._nodes = {node.address: node for node in lab.nodes}
         self._links: list[Link] = []
-        self._plan: plans.Plan | None = None
+        self._plan: fault_plans.Plan | None = None
         self._counts: Counter[str] = Counter()
         self._guard = threading.Lock()
         self._repairs: list[threading.Thread] = []
@@ -81,7 +81,7 @@ class Injector:
     def open_driver(self, conf: str) -> Any:
         """Make a driver that lives in this process."""
         with mock.patch.object(remote, 'Remote', self._connect):
-            return cloud_module.open_driver(conf, cloud_module.IP)
+            return manila_stand_in.open_driver(conf, manila_stand_in.IP)
 
     def _connect(
         self,
@@ -96,7 +96,7 @@ class Injector:
         self._links.append(link)
         return link
 
-    def begin(self, plan: plans.Plan | None = None) -> None:
+    def begin(self, plan: fault_plans.Plan | None = None) -> None:
         """Count anew, and have something go wrong."""
         with self._guard:
             self.seen = {}
@@ -132,8 +132,11 @@ class Injector:
         with self._guard:
             if self.dead:
                 raise Killed
-            step = plans.Step(
-                link.node.name, name, self._counts[name], plans.is_read(argv)
+            step = fault_plans.Step(
+                link.node.name,
+                name,
+                self._counts[name],
+                fault_plans.is_read(argv),
             )
             self._counts[name] += 1
             plan = self._plan
@@ -153,7 +156,7 @@ class Injector:
 
     def _strike(
         self,
-        plan: plans.Plan,
+        plan: fault_plans.Plan,
         link: 'Link',
         argv: tuple[str, ...],
         timeout: float,
@@ -190,7 +193,7 @@ class Injector:
 
     def _meanwhile(
         self,
-        plan: plans.Plan,
+        plan: fault_plans.Plan,
         disturb: Callable[[], None],
         action: Callable[[float], T],
         timeout: float,
@@ -225,7 +228,10 @@ class Injector:
         self._later(self.dark, node.boot)
 
     def _without_glusterd(
-        self, plan: plans.Plan, action: Callable[[float], T], timeout: float
+        self,
+        plan: fault_plans.Plan,
+        action: Callable[[float], T],
+        timeout: float,
     ) -> T:
         writer = self.lab.nodes[0]
         once = _Once(writer.kill_glusterd)
@@ -247,7 +253,7 @@ class Injector:
 
     def _hanging(
         self,
-        plan: plans.Plan,
+        plan: fault_plans.Plan,
         link: 'Link',
         argv: tuple[str, ...],
         action: Callable[[float], T],
@@ -362,7 +368,9 @@ def _garbled(answer: T) -> T:
     return cast(T, made)
 
 
-def _refused(link: Link, argv: tuple[str, ...], step: plans.Step) -> object:
+def _refused(
+    link: Link, argv: tuple[str, ...], step: fault_plans.Step
+) -> object:
     if not step.is_gluster:
         raise errors.CommandFailed(
             link.name, argv, 5, '', '  Input/output error\n'

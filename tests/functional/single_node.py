@@ -17,7 +17,7 @@ Arguments: the release of GlusterFS, and a directory for files.
 import pathlib
 import sys
 
-from tests.functional import cloud as cloud_module
+from tests.functional import manila_stand_in
 from tests import lab as lab_module
 
 
@@ -26,34 +26,36 @@ def main() -> None:
     release, directory = sys.argv[1:]
     with lab_module.Lab(release, nodes=1, clients=1) as lab:
         lab.enter()
-        conf = cloud_module.write_configuration(lab, pathlib.Path(directory))
-        driver = cloud_module.open_driver(conf, cloud_module.IP)
+        conf = manila_stand_in.write_configuration(
+            lab, pathlib.Path(directory)
+        )
+        driver = manila_stand_in.open_driver(conf, manila_stand_in.IP)
         driver.check_for_setup_error()
-        cloud = cloud_module.Cloud(driver, cloud_module.IP)
+        manila = manila_stand_in.ManilaStandIn(driver, manila_stand_in.IP)
         client = lab.client('c1')
 
-        share = cloud.create(1)
+        share = manila.create(1)
         assert len(share.locations) == 1
-        cloud.allow(share, client.address)
+        manila.allow(share, client.address)
         client.mount(share.host, share.volume, '/mnt/share', share.options)
         client.write_tree('/mnt/share', 10, 10, seed=1)
         client.succeed('sync -f /mnt/share')
         wanted = client.checksum_tree('/mnt/share')
-        snapshot = cloud.snapshot(share)
+        snapshot = manila.snapshot(share)
         client.succeed('rm -r /mnt/share/*')
-        clone = cloud.clone(snapshot, 2)
+        clone = manila.clone(snapshot, 2)
         client.umount('/mnt/share')
-        cloud.delete(snapshot, share)
+        manila.delete(snapshot, share)
 
         lab.nodes[0].crash()
         lab.nodes[0].boot()
-        cloud.allow(clone, client.address)
+        manila.allow(clone, client.address)
         client.mount(clone.host, clone.volume, '/mnt/clone', clone.options)
         assert client.checksum_tree('/mnt/clone') == wanted
         assert client.df('/mnt/clone')[0] > 1.9 * (1 << 30)
         client.umount('/mnt/clone')
-        cloud.delete(clone)
-        found = lab.leaks(age=cloud_module.CONSOLES)
+        manila.delete(clone)
+        found = lab.leaks(age=manila_stand_in.CONSOLES)
         assert not found, '\n'.join(map(str, found))
 
 

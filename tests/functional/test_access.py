@@ -21,26 +21,28 @@ from manila_glusterfs_clone.maintenance import backoff
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone.maintenance import manila_db
 from manila_glusterfs_clone.protocols import native
-from tests.functional import cloud as cloud_module
+from tests.functional import manila_stand_in
 from tests import lab as lab_module
 
 
-def test_address_rule(lab: lab_module.Lab, cloud: cloud_module.Cloud) -> None:
-    share = cloud.create(1)
+def test_address_rule(
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
+) -> None:
+    share = manila.create(1)
     allowed, other = lab.client('c1'), lab.client('c2')
     # With the very prefix that admits everyone if it reaches GlusterFS.
     rule = f'{allowed.address}/32'
-    assert cloud.allow(share, rule) == {rule: 'active'}
+    assert manila.allow(share, rule) == {rule: 'active'}
     allowed.mount(share.host, share.volume, '/mnt/share', share.options)
     assert not other.can_mount(share.host, share.volume)
 
-    cloud.allow(share, other.address)
+    manila.allow(share, other.address)
     assert other.can_mount(share.host, share.volume)
 
     # Revoked while it is mounted: the mount is lost, and only this one.
     other.mount(share.host, share.volume, '/mnt/share', share.options)
-    cloud.deny(share, rule)
-    allowed.wait_until_succeeds(cloud_module.OUT, timeout=30)
+    manila.deny(share, rule)
+    allowed.wait_until_succeeds(manila_stand_in.OUT, timeout=30)
     assert not allowed.can_mount(share.host, share.volume)
     other.succeed('touch /mnt/share/still-here')
 
@@ -58,16 +60,16 @@ NETWORKS = (
 
 @pytest.mark.any_release('10.3')
 def test_network_rules_are_exact(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
     client = lab.client('c3')
-    share = cloud.create(1, layout='single')
+    share = manila.create(1, layout='single')
     addresses = {address for row in NETWORKS for address in row[1:] if address}
     for address in addresses:
         client.add_address(address)
     try:
         for network, inside, outside in NETWORKS:
-            assert cloud.allow(share, network) == {network: 'active'}
+            assert manila.allow(share, network) == {network: 'active'}
             if inside:
                 assert client.can_mount(
                     share.host, share.volume, src=inside
@@ -76,7 +78,7 @@ def test_network_rules_are_exact(
                 assert not client.can_mount(
                     share.host, share.volume, src=outside
                 ), network
-            cloud.deny(share, network)
+            manila.deny(share, network)
     finally:
         client.prefer_address()
         for address in addresses:
@@ -85,33 +87,35 @@ def test_network_rules_are_exact(
 
 @pytest.mark.any_release
 def test_rules_that_cannot_hold_fail_alone(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
-    share = cloud.create(1, layout='single')
+    share = manila.create(1, layout='single')
     client = lab.client('c1')
-    assert cloud.allow(share, client.address, 'fe80::/64') == {
+    assert manila.allow(share, client.address, 'fe80::/64') == {
         client.address: 'active',
         'fe80::/64': 'error',
     }
-    assert cloud.allow(share, 'somebody', kind='user') == {'somebody': 'error'}
-    assert cloud.allow(share, '10.88.2.1', level='ro') == {
+    assert manila.allow(share, 'somebody', kind='user') == {
+        'somebody': 'error'
+    }
+    assert manila.allow(share, '10.88.2.1', level='ro') == {
         '10.88.2.1': 'error'
     }
     assert client.can_mount(share.host, share.volume)
     assert not lab.client('c2').can_mount(share.host, share.volume)
     # Taking away a rule that never held is nothing special.
-    cloud.deny(share, 'fe80::/64')
+    manila.deny(share, 'fe80::/64')
 
 
 @pytest.mark.any_release
 def test_certificate_rule(
-    lab: lab_module.Lab, tls_cloud: cloud_module.Cloud
+    lab: lab_module.Lab, tls_manila: manila_stand_in.ManilaStandIn
 ) -> None:
-    share = tls_cloud.create(1)
+    share = tls_manila.create(1)
     allowed, other = lab.client('c1'), lab.client('c2')
     assert not allowed.can_mount(share.host, share.volume)
 
-    assert tls_cloud.allow(share, 'c1', 'gl1', 'a,b', '*') == {
+    assert tls_manila.allow(share, 'c1', 'gl1', 'a,b', '*') == {
         'c1': 'active',
         'gl1': 'error',
         'a,b': 'error',
@@ -121,30 +125,30 @@ def test_certificate_rule(
     allowed.write_tree('/mnt/share', 2, 2, seed=1)
     assert not other.can_mount(share.host, share.volume)
 
-    tls_cloud.allow(share, 'c2')
+    tls_manila.allow(share, 'c2')
     other.mount(share.host, share.volume, '/mnt/share', share.options)
     assert other.checksum_tree('/mnt/share') == allowed.checksum_tree(
         '/mnt/share'
     )
 
-    tls_cloud.deny(share, 'c1')
-    allowed.wait_until_succeeds(cloud_module.OUT, timeout=30)
+    tls_manila.deny(share, 'c1')
+    allowed.wait_until_succeeds(manila_stand_in.OUT, timeout=30)
     assert not allowed.can_mount(share.host, share.volume)
     other.succeed('touch /mnt/share/still-here')
 
 
 @pytest.mark.any_release('10.3')
 def test_clone_of_a_share_with_certificates(
-    lab: lab_module.Lab, tls_cloud: cloud_module.Cloud
+    lab: lab_module.Lab, tls_manila: manila_stand_in.ManilaStandIn
 ) -> None:
-    share = tls_cloud.create(1)
+    share = tls_manila.create(1)
     first, second = lab.client('c1'), lab.client('c2')
-    tls_cloud.allow(share, 'c1')
+    tls_manila.allow(share, 'c1')
     first.mount(share.host, share.volume, '/mnt/share', share.options)
     first.write_tree('/mnt/share', 2, 2, seed=1)
-    clone = tls_cloud.clone(tls_cloud.snapshot(share))
+    clone = tls_manila.clone(tls_manila.snapshot(share))
     assert not first.can_mount(clone.host, clone.volume)
-    tls_cloud.allow(clone, 'c2')
+    tls_manila.allow(clone, 'c2')
     second.mount(clone.host, clone.volume, '/mnt/clone', clone.options)
     assert second.checksum_tree('/mnt/clone') == first.checksum_tree(
         '/mnt/share'
@@ -168,20 +172,22 @@ def loopback_names(lab: lab_module.Lab) -> Iterator[None]:
 
 
 def test_nodes_that_find_their_names_at_a_loopback_address(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud, loopback_names: None
+    lab: lab_module.Lab,
+    manila: manila_stand_in.ManilaStandIn,
+    loopback_names: None,
 ) -> None:
     """Their bricks list their own daemons as 127.0.0.1."""
-    share = cloud.create(1)
+    share = manila.create(1)
     kept, revoked = lab.client('c1'), lab.client('c2')
     for client in (kept, revoked):
-        cloud.allow(share, client.address)
+        manila.allow(share, client.address)
         client.mount(share.host, share.volume, '/mnt/share', share.options)
     listed = lab.node('gl1').gluster(f'volume status {share.volume} clients')
     assert '127.0.0.1:' in listed
     begun = time.monotonic()
-    cloud.deny(share, revoked.address)
+    manila.deny(share, revoked.address)
     assert time.monotonic() - begun <= 15
-    revoked.wait_until_succeeds(cloud_module.OUT, timeout=30)
+    revoked.wait_until_succeeds(manila_stand_in.OUT, timeout=30)
     kept.succeed('touch /mnt/share/still-here')
 
 
@@ -208,13 +214,13 @@ echo done $n
 )
 def test_access_list_that_an_operator_changed(
     lab: lab_module.Lab,
-    cloud: cloud_module.Cloud,
+    manila: manila_stand_in.ManilaStandIn,
     monkeypatch: pytest.MonkeyPatch,
     damage: str,
 ) -> None:
-    share = cloud.create(1)
+    share = manila.create(1)
     kept, stranger = lab.client('c1'), lab.client('c2')
-    cloud.allow(share, kept.address)
+    manila.allow(share, kept.address)
     kept.mount(share.host, share.volume, '/mnt/share', share.options)
     kept.succeed(
         f"rm -f /tmp/writer.stop; cat >/tmp/writer <<'EOF'\n{_WRITER}EOF\n"
@@ -231,12 +237,12 @@ def test_access_list_that_an_operator_changed(
     }
     # Manila's database is played.
     monkeypatch.setattr(manila_db, 'rules', lambda *_: wanted)
-    ours = cloud.driver._ours
+    ours = manila.driver._ours
     audit = access_audit.AccessAudit(ours, backoff.Memory(), host='h@b')
     begun = time.monotonic()
     audit.audit(cluster_state.take(ours.cluster, ours.settings.mark), wanted)
     assert time.monotonic() - begun <= 20
-    stranger.wait_until_succeeds(cloud_module.OUT, timeout=10)
+    stranger.wait_until_succeeds(manila_stand_in.OUT, timeout=10)
     assert not stranger.can_mount(share.host, share.volume)
     time.sleep(1)
     kept.succeed('touch /tmp/writer.stop')

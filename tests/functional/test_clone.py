@@ -22,7 +22,7 @@ import uuid
 
 import pytest
 
-from tests.functional import cloud as cloud_module
+from tests.functional import manila_stand_in
 from tests import lab as lab_module
 
 GIB = 1 << 30
@@ -30,13 +30,13 @@ GIB = 1 << 30
 
 def fill(
     lab: lab_module.Lab,
-    cloud: cloud_module.Cloud,
-    share: cloud_module.Share,
+    manila: manila_stand_in.ManilaStandIn,
+    share: manila_stand_in.Share,
     mib: int = 5,
 ) -> str:
     """Have c1 write to a share; give the sum of what is there then."""
     client = lab.client('c1')
-    cloud.allow(share, client.address)
+    manila.allow(share, client.address)
     client.mount(share.host, share.volume, '/mnt/origin', share.options)
     client.write_tree('/mnt/origin/tree', mib, 10, seed=share.id)
     client.succeed('sync -f /mnt/origin')
@@ -45,13 +45,13 @@ def fill(
 
 def look(
     lab: lab_module.Lab,
-    cloud: cloud_module.Cloud,
-    share: cloud_module.Share,
+    manila: manila_stand_in.ManilaStandIn,
+    share: manila_stand_in.Share,
     also: Callable[[lab_module.Client, str], None] | None = None,
 ) -> str:
     """Have c2 mount a share; give the sum of what it sees."""
     client = lab.client('c2')
-    cloud.allow(share, client.address)
+    manila.allow(share, client.address)
     at = f'/mnt/{share.id}'
     client.mount(share.host, share.volume, at, share.options)
     seen = client.checksum_tree(at)
@@ -62,18 +62,18 @@ def look(
 
 
 def test_clone_holds_the_snapshot_and_is_on_its_own(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
-    share = cloud.create(1)
-    as_of_snapshot = fill(lab, cloud, share, 60)
-    snapshot = cloud.snapshot(share)
+    share = manila.create(1)
+    as_of_snapshot = fill(lab, manila, share, 60)
+    snapshot = manila.snapshot(share)
     origin = lab.client('c1')
     origin.succeed('rm -r /mnt/origin/tree; echo later > /mnt/origin/later')
     changed = origin.checksum_tree('/mnt/origin')
 
     used = lab.node('gl1').pool_usage('gvg/pool')[0]
-    same = cloud.clone(snapshot)
-    larger = cloud.clone(snapshot, 2)
+    same = manila.clone(snapshot)
+    larger = manila.clone(snapshot, 2)
     # 20 GiB are the pool's: two copies of 60 MiB would be 0.6 %.
     assert lab.node('gl1').pool_usage('gvg/pool')[0] - used < 0.3
 
@@ -89,42 +89,42 @@ def test_clone_holds_the_snapshot_and_is_on_its_own(
 
         return check
 
-    assert look(lab, cloud, larger, size_is(1.9, 2)) == as_of_snapshot
+    assert look(lab, manila, larger, size_is(1.9, 2)) == as_of_snapshot
     # None sees what is written to another.
     assert origin.checksum_tree('/mnt/origin') == changed
-    assert look(lab, cloud, same, size_is(0.9, 1)) == as_of_snapshot
-    cloud.extend(larger, 3)
-    look(lab, cloud, larger, size_is(2.9, 3))
+    assert look(lab, manila, same, size_is(0.9, 1)) == as_of_snapshot
+    manila.extend(larger, 3)
+    look(lab, manila, larger, size_is(2.9, 3))
 
 
 def test_clone_of_a_clone_of_a_clone(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
-    share = cloud.create(1)
-    wanted = fill(lab, cloud, share)
+    share = manila.create(1)
+    wanted = fill(lab, manila, share)
     generations = [share]
     for size in (1, 2, 2):
-        snapshot = cloud.snapshot(generations[-1])
-        generations.append(cloud.clone(snapshot, size))
-    assert look(lab, cloud, generations[-1]) == wanted
+        snapshot = manila.snapshot(generations[-1])
+        generations.append(manila.clone(snapshot, size))
+    assert look(lab, manila, generations[-1]) == wanted
     # The middle goes first.
-    for snapshot in list(cloud.snapshots.values()):
-        cloud.delete(snapshot)
-    cloud.delete(generations[1], generations[0], generations[2])
-    assert look(lab, cloud, generations[3]) == wanted
+    for snapshot in list(manila.snapshots.values()):
+        manila.delete(snapshot)
+    manila.delete(generations[1], generations[0], generations[2])
+    assert look(lab, manila, generations[3]) == wanted
 
 
 def test_clone_outlives_its_parent_and_every_reboot(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud, release: str
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn, release: str
 ) -> None:
     """By the boot unit: the control is a node without it."""
-    share = cloud.create(1)
-    wanted = fill(lab, cloud, share)
-    snapshot = cloud.snapshot(share)
-    clone = cloud.clone(snapshot, 2)
+    share = manila.create(1)
+    wanted = fill(lab, manila, share)
+    snapshot = manila.snapshot(share)
+    clone = manila.clone(snapshot, 2)
     lab.client('c1').umount('/mnt/origin')
-    cloud.delete(snapshot, share)
-    assert look(lab, cloud, clone) == wanted
+    manila.delete(snapshot, share)
+    assert look(lab, manila, clone) == wanted
 
     for node in lab.nodes:
         node.shutdown()
@@ -135,7 +135,7 @@ def test_clone_outlives_its_parent_and_every_reboot(
         node.unit_is('glusterd.service')
     lab.wait_connected()
     bricks_are_online(lab, clone)
-    assert look(lab, cloud, clone) == wanted
+    assert look(lab, manila, clone) == wanted
 
     node = lab.node('gl3')
     node.remove_boot_unit()
@@ -156,37 +156,37 @@ def test_clone_outlives_its_parent_and_every_reboot(
         node.succeed('systemctl reset-failed glusterd || true')
         node.start_glusterd()
         lab.wait_connected()
-    cloud.driver.ensure_shares(None, [cloud.model(clone)])
+    manila.driver.ensure_shares(None, [manila.model(clone)])
     bricks_are_online(lab, clone)
-    assert look(lab, cloud, clone) == wanted
+    assert look(lab, manila, clone) == wanted
 
 
 @pytest.mark.any_release
 def test_power_cut_right_after_the_clone_is_reported(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
-    share = cloud.create(1)
-    wanted = fill(lab, cloud, share)
-    snapshot = cloud.snapshot(share)
+    share = manila.create(1)
+    wanted = fill(lab, manila, share)
+    snapshot = manila.snapshot(share)
     node = lab.node('gl2')
-    clone = cloud.clone(snapshot, 2)
+    clone = manila.clone(snapshot, 2)
     time.sleep(1)
     node.crash()
     node.boot()
     lab.wait_connected(120)
     bricks_are_online(lab, clone)
     bricks_are_online(lab, share)
-    assert look(lab, cloud, clone) == wanted
+    assert look(lab, manila, clone) == wanted
 
 
 @pytest.mark.any_release('10.3')
 def test_clone_never_admits_a_client_of_its_parent(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
     """A client that tries all the time does not get in once."""
-    share = cloud.create(1)
-    fill(lab, cloud, share)
-    snapshot = cloud.snapshot(share)
+    share = manila.create(1)
+    fill(lab, manila, share)
+    snapshot = manila.snapshot(share)
     client = lab.client('c1')
     share_id = str(uuid.uuid4())
     volume = f'manila-{share_id}'
@@ -214,7 +214,7 @@ done
     try:
         # It is at it before, and goes on for a while after.
         client.wait_until_succeeds('test -s /tmp/tries', timeout=180)
-        clone = cloud.clone(snapshot, 2, share_id=share_id)
+        clone = manila.clone(snapshot, 2, share_id=share_id)
         tried = int(client.succeed('wc -l </tmp/tries'))
         client.wait_until_succeeds(
             f'[ "$(wc -l </tmp/tries)" -gt {tried + 3} ]', timeout=180
@@ -225,7 +225,7 @@ done
     assert client.execute('cat /tmp/burglary').out == ''
     # And the loop does get in where it may.
     client.succeed('rm -f /tmp/enough')
-    cloud.allow(clone, client.address)
+    manila.allow(clone, client.address)
     client.succeed('setsid -f /tmp/mount-for-ever </dev/null >/dev/null 2>&1')
     client.wait_until_succeeds('grep -q in /tmp/burglary', timeout=60)
     client.succeed('touch /tmp/enough')
@@ -235,12 +235,12 @@ done
 
 @pytest.mark.any_release
 def test_eight_clones_of_one_snapshot_at_once(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud, conf: str
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn, conf: str
 ) -> None:
     """By two processes, as two manila-share of one host would."""
-    share = cloud.create(1)
-    wanted = fill(lab, cloud, share)
-    snapshot = cloud.snapshot(share)
+    share = manila.create(1)
+    wanted = fill(lab, manila, share)
+    snapshot = manila.snapshot(share)
     ids = [str(uuid.uuid4()) for _ in range(8)]
     workers = [
         subprocess.Popen(
@@ -264,43 +264,49 @@ def test_eight_clones_of_one_snapshot_at_once(
     for worker in workers:
         said, _ = worker.communicate(timeout=600)
         outcomes.update(json.loads(said.splitlines()[-1]))
-    made = [cloud_module.Share(share_id, 1, share.pool) for share_id in ids]
+    made = [manila_stand_in.Share(share_id, 1, share.pool) for share_id in ids]
     for clone in made:
-        cloud.adopt(clone)
+        manila.adopt(clone)
     assert outcomes == dict.fromkeys(ids, 'made')
-    healed = cloud.driver.ensure_shares(
-        None, [cloud.model(clone) for clone in made]
+    healed = manila.driver.ensure_shares(
+        None, [manila.model(clone) for clone in made]
     )
     last = made[-1]
-    located = cloud_module.Share(
+    located = manila_stand_in.Share(
         last.id, 1, last.pool, healed[last.id]['export_locations']
     )
-    assert look(lab, cloud, located) == wanted
-    cloud.delete_side_by_side(*made)
+    assert look(lab, manila, located) == wanted
+    manila.delete_side_by_side(*made)
 
 
 @pytest.mark.any_release('10.3')
 def test_clones_of_several_snapshots_at_once(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
-    one, two = cloud.create(1), cloud.create(1)
-    wanted = fill(lab, cloud, one)
-    snapshots = [cloud.snapshot(one), cloud.snapshot(two), cloud.snapshot(one)]
+    one, two = manila.create(1), manila.create(1)
+    wanted = fill(lab, manila, one)
+    snapshots = [
+        manila.snapshot(one),
+        manila.snapshot(two),
+        manila.snapshot(one),
+    ]
     start = threading.Barrier(len(snapshots))
 
-    def clone(snapshot: cloud_module.Snapshot) -> cloud_module.Share:
+    def clone(snapshot: manila_stand_in.Snapshot) -> manila_stand_in.Share:
         start.wait()
-        return cloud.clone(snapshot)
+        return manila.clone(snapshot)
 
     with futures.ThreadPoolExecutor(len(snapshots)) as threads:
         made = list(threads.map(clone, snapshots))
-    assert look(lab, cloud, made[0]) == wanted
-    assert look(lab, cloud, made[2]) == wanted
-    assert look(lab, cloud, made[1]) != wanted
-    cloud.delete_side_by_side(*made)
+    assert look(lab, manila, made[0]) == wanted
+    assert look(lab, manila, made[2]) == wanted
+    assert look(lab, manila, made[1]) != wanted
+    manila.delete_side_by_side(*made)
 
 
-def bricks_are_online(lab: lab_module.Lab, share: cloud_module.Share) -> None:
+def bricks_are_online(
+    lab: lab_module.Lab, share: manila_stand_in.Share
+) -> None:
     """Ask gluster itself, on a node, for the bricks that are up."""
     lab.node('gl1').wait_until_succeeds(
         f'test "$(gluster volume status {share.volume} detail | '

@@ -22,16 +22,16 @@ import time
 
 import pytest
 
-from tests.faults import kinds
-from tests.faults import table
+from tests.fault_table import kinds
+from tests.fault_table import table
 from tests.functional import campaign as campaigns
-from tests.functional import life
-from tests.functional import plans
+from tests.functional import fault_plans
+from tests.functional import lifecycle
 from tests import lab as lab_module
 
 #: Those of which each step is put to the test, on one of the releases, with
 #: these.
-HEART = (life.CLONE, life.DELETE_CLONE)
+HEART = (lifecycle.CLONE, lifecycle.DELETE_CLONE)
 BY_STEP = (
     kinds.Fault.KILLED_BEFORE,
     kinds.Fault.KILLED_AFTER,
@@ -64,33 +64,33 @@ def test_writer_loses_power_in_the_midst_of_a_clone(
     timed out" and "Another transaction is in progress" meanwhile; somebody
     gives it power again after one and a half.
     """
-    steps = campaign.record(life.CLONE)
-    campaign.life.act(life.DELETE_CLONE)
+    steps = campaign.record(lifecycle.CLONE)
+    campaign.life.act(lifecycle.DELETE_CLONE)
     (plan,) = (p for p in steps if p.step.name == 'gluster snapshot clone')
     plan = dataclasses.replace(plan, fault=kinds.Fault.POWER_CUT)
     begun = time.monotonic()
     campaign.process.dark = 90.0
     try:
-        made = campaign.ends_by_itself(life.CLONE, plan)
+        made = campaign.ends_by_itself(lifecycle.CLONE, plan)
     finally:
         campaign.process.dark = 0.0
     assert time.monotonic() - begun < campaigns.LONGEST
     if made:
-        campaign.life.act(life.DELETE_CLONE)
+        campaign.life.act(lifecycle.DELETE_CLONE)
     else:
-        campaign.life.act(life.CLONE)
-        campaign.life.act(life.DELETE_CLONE)
+        campaign.life.act(lifecycle.CLONE)
+        campaign.life.act(lifecycle.DELETE_CLONE)
 
 
 def planned(
     operation: str,
-    recorded: list[plans.Plan],
+    recorded: list[fault_plans.Plan],
     *,
     every: bool,
     odd: bool,
-) -> list[plans.Plan]:
+) -> list[fault_plans.Plan]:
     """Choose what goes wrong, in all or one of a kind."""
-    found: list[list[plans.Plan]] = []
+    found: list[list[fault_plans.Plan]] = []
     others = OTHERS[odd] if every else OTHERS[odd][:1]
     if every:
         # In one order: nodes that work side by side take turns at random.
@@ -98,29 +98,29 @@ def planned(
             recorded, key=lambda plan: (plan.step.name, plan.step.nth)
         )
     for number, fault in enumerate(kinds.Fault):
-        possible = plans.chosen(recorded, fault)
-        nth = number + life.OPERATIONS.index(operation)
+        possible = fault_plans.chosen(recorded, fault)
+        nth = number + lifecycle.OPERATIONS.index(operation)
         if every and operation in HEART:
             found.append(share_of(fault, possible, odd))
         elif nth % len(kinds.Fault) in others:
-            found.append(plans.spread(possible, SOME, odd=odd))
+            found.append(fault_plans.spread(possible, SOME, odd=odd))
     # Of each kind one, and so on: what is systematic shows soon.
     rounds = itertools.zip_longest(*found)
     return [plan for each in rounds for plan in each if plan is not None]
 
 
 def share_of(
-    fault: kinds.Fault, possible: list[plans.Plan], odd: bool
-) -> list[plans.Plan]:
+    fault: kinds.Fault, possible: list[fault_plans.Plan], odd: bool
+) -> list[fault_plans.Plan]:
     """Give one release its share, so that all of it takes about an hour.
 
     10.3 takes more than a minute to connect its peers again when glusterd was
     killed, and so 11.1 has nearly all of that.
     """
     if fault not in BY_STEP:
-        return plans.spread(possible, SOME, odd=odd)
+        return fault_plans.spread(possible, SOME, odd=odd)
     if fault is kinds.Fault.GLUSTERD_KILLED:
-        return possible if odd else plans.spread(possible, SOME, odd=odd)
+        return possible if odd else fault_plans.spread(possible, SOME, odd=odd)
     # One and the other in turn, and not the same steps with each fault.
     return possible[([*kinds.Fault].index(fault) + odd) % 2 :: 2]
 
@@ -134,7 +134,7 @@ def test_every_operation_goes_wrong(
     path = pytestconfig.getoption('--fault-table')
 
     left = {}
-    for operation in life.OPERATIONS:
+    for operation in lifecycle.OPERATIONS:
         recorded = campaign.record(operation)
         left[operation] = (
             planned(operation, recorded, every=every, odd=release == '11.1')
@@ -151,7 +151,7 @@ def test_every_operation_goes_wrong(
     cells = []
     # One life after the other, with a fault in each operation that has
     # some left.
-    for operation in itertools.cycle(life.OPERATIONS):
+    for operation in itertools.cycle(lifecycle.OPERATIONS):
         if not any(left.values()):
             break
         if not left[operation]:

@@ -17,7 +17,7 @@ import uuid
 
 import pytest
 
-from tests.functional import cloud as cloud_module
+from tests.functional import manila_stand_in
 from tests.functional import test_storage_faults as faults
 from tests import lab as lab_module
 
@@ -58,44 +58,44 @@ def bring_back(lab: lab_module.Lab, volume: str) -> None:
 
 @pytest.mark.any_release('10.3')
 def test_share_that_a_peer_brings_back(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
     """It was down while the share was deleted: deleting again ends it."""
-    share = cloud.create(1)
+    share = manila.create(1)
     bring_back(lab, share.volume)
-    cloud.delete(share)
-    cloud_module.end_stray_self_heal(lab)
+    manila.delete(share)
+    manila_stand_in.end_stray_self_heal(lab)
 
 
 def test_half_made_clone_that_a_peer_brings_back(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
-    share = cloud.create(1)
-    snapshot = cloud.snapshot(share)
-    half = cloud_module.Share(str(uuid.uuid4()), 1, share.pool, cloned=True)
+    share = manila.create(1)
+    snapshot = manila.snapshot(share)
+    half = manila_stand_in.Share(str(uuid.uuid4()), 1, share.pool, cloned=True)
     node, name = lab.node('gl1'), f'manila-snap-{snapshot.id}'
     node.gluster(f'snapshot activate {name}')
     node.gluster(f'snapshot clone {half.volume} {name}')
     node.gluster(f'snapshot deactivate {name}')
     bring_back(lab, half.volume)
     # It is marked as its origin's: it is not brought on line.
-    assert faults.ensure(cloud, half) == {half.id: 'error'}
+    assert faults.ensure(manila, half) == {half.id: 'error'}
     assert 'Status: Created' in node.gluster(f'volume info {half.volume}')
-    cloud.delete(half)
-    cloud.clone(snapshot)
-    cloud.clean()
-    cloud_module.end_stray_self_heal(lab)
+    manila.delete(half)
+    manila.clone(snapshot)
+    manila.clean()
+    manila_stand_in.end_stray_self_heal(lab)
 
 
 # glusterd 10 starts all the same.
 @pytest.mark.any_release
 def test_clone_that_power_cut_short_before_its_lv(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
     """The node boots, and glusterd starts, as it would not by itself."""
-    share = cloud.create(1)
-    snapshot = cloud.snapshot(share)
-    half = cloud_module.Share(str(uuid.uuid4()), 1, share.pool, cloned=True)
+    share = manila.create(1)
+    snapshot = manila.snapshot(share)
+    half = manila_stand_in.Share(str(uuid.uuid4()), 1, share.pool, cloned=True)
     node, name = lab.node('gl3'), f'manila-snap-{snapshot.id}'
     node.gluster(f'snapshot activate {name}')
     node.gluster(f'snapshot clone {half.volume} {name}')
@@ -119,20 +119,20 @@ def test_clone_that_power_cut_short_before_its_lv(
     node.kill_glusterd()
     node.wait_until_succeeds(known, timeout=150)
     lab.wait_connected(120)
-    cloud.delete(half)
-    cloud.clone(snapshot)
-    cloud.clean()
-    cloud_module.end_stray_self_heal(lab)
+    manila.delete(half)
+    manila.clone(snapshot)
+    manila.clean()
+    manila_stand_in.end_stray_self_heal(lab)
 
 
 @pytest.mark.any_release('10.3')
 def test_brick_that_cannot_be_unmounted(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
-    share = cloud.create(1)
+    share = manila.create(1)
     node, at = lab.node('gl2'), faults.mount_of(share)
     node.succeed(f'cd {at}; setsid -f sleep 4321 </dev/null >/dev/null 2>&1')
-    said = faults.refused(cloud.delete, share)
+    said = faults.refused(manila.delete, share)
     assert node.address in said
     remedy = re.search('"(fuser [^"]*)"', said)
     assert remedy is not None
@@ -141,15 +141,15 @@ def test_brick_that_cannot_be_unmounted(
     # Nothing is left where nobody holds it.
     lab.node('gl3').fail(f'lvs gvg/{share.volume}')
     node.succeed('pkill -f "sleep 432[1]"')
-    cloud.delete(share)
+    manila.delete(share)
 
 
 @pytest.mark.any_release
 def test_snapshot_whose_lv_is_held(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
     """11.1 reports it deleted, and it is not; 10.3 keeps it on that node."""
-    snapshot = cloud.snapshot(cloud.create(1))
+    snapshot = manila.snapshot(manila.create(1))
     node = lab.node('gl2')
     lv = node.succeed(
         f'lvs --noheadings -o lv_full_name @manila.snapshot={snapshot.id}'
@@ -158,7 +158,7 @@ def test_snapshot_whose_lv_is_held(
         f'lvchange -K -a y {lv}; '
         f'setsid -f sleep 4321 3</dev/{lv} </dev/null >/dev/null 2>&1'
     )
-    said = faults.refused(cloud.delete, snapshot)
+    said = faults.refused(manila.delete, snapshot)
     assert node.address in said
     assert lv in said
     remedy = re.search('"(fuser [^"]*)"', said)
@@ -169,23 +169,23 @@ def test_snapshot_whose_lv_is_held(
         node.stop_glusterd()
         node.start_glusterd()
         lab.wait_connected(120)
-    cloud.delete(snapshot)
+    manila.delete(snapshot)
 
 
 @pytest.mark.any_release('10.3')
 def test_lock_that_stays(
     lab: lab_module.Lab,
-    cloud: cloud_module.Cloud,
+    manila: manila_stand_in.ManilaStandIn,
     conf: str,
     drivers: list[object],
 ) -> None:
     """A glusterd that hangs keeps a transaction from its end."""
-    share = cloud.create(1)
-    hasty = cloud_module.open_driver(
-        conf, cloud_module.IP, glusterfs_clone_settle_timeout=30
+    share = manila.create(1)
+    hasty = manila_stand_in.open_driver(
+        conf, manila_stand_in.IP, glusterfs_clone_settle_timeout=30
     )
     drivers.append(hasty)
-    impatient = cloud_module.Cloud(hasty, cloud_module.IP)
+    impatient = manila_stand_in.ManilaStandIn(hasty, manila_stand_in.IP)
     hung, node = lab.node('gl2'), lab.node('gl1')
     client = lab.client('c1')
     hung.succeed('kill -STOP $(cat /run/glusterd.pid)')
@@ -213,22 +213,22 @@ def test_lock_that_stays(
         hung.succeed('kill -CONT $(cat /run/glusterd.pid)')
         setting.join()
     # And who is patient gets through.
-    cloud.allow(share, client.address)
+    manila.allow(share, client.address)
     assert client.can_mount(share.host, share.volume)
 
 
 @pytest.mark.any_release('10.3')
 @pytest.mark.parametrize('whose', ['the volume\'s', 'the cluster\'s'])
 def test_as_many_snapshots_as_there_may_be(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud, whose: str
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn, whose: str
 ) -> None:
-    share = cloud.create(1)
+    share = manila.create(1)
     node = lab.node('gl1')
     of = f'{share.volume} ' if 'volume' in whose else ''
-    cloud.snapshot(share)
+    manila.snapshot(share)
     try:
         node.gluster(f'snapshot config {of}snap-max-hard-limit 1')
-        said = faults.refused(cloud.snapshot, share)
+        said = faults.refused(manila.snapshot, share)
         assert f'{share.volume} has 1 snapshots' in said
         assert 'lets it have 1;' in said
         remedy = re.search('"gluster (snapshot config [^"]*)"', said)
@@ -237,24 +237,24 @@ def test_as_many_snapshots_as_there_may_be(
         if not of:
             command = command.replace(f'{share.volume} ', '')
         node.gluster(command)
-        cloud.snapshot(share)
+        manila.snapshot(share)
     finally:
         node.gluster('snapshot config snap-max-hard-limit 256')
 
 
 @pytest.mark.any_release('10.3')
 def test_snapshots_that_the_cluster_would_delete(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
-    share = cloud.create(1)
+    share = manila.create(1)
     node = lab.node('gl1')
     node.gluster('snapshot config auto-delete enable')
     try:
-        said = faults.refused(cloud.snapshot, share)
+        said = faults.refused(manila.snapshot, share)
         remedy = re.search('"gluster (snapshot config [^"]*)"', said)
         assert remedy is not None
         node.gluster(remedy[1])
-        cloud.snapshot(share)
+        manila.snapshot(share)
     finally:
         # It fails where it is so already.
         node.execute(

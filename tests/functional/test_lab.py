@@ -21,7 +21,7 @@ import pytest
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone.ssh import remote
-from tests.functional import cloud as cloud_module
+from tests.functional import manila_stand_in
 from tests import lab as lab_module
 
 pytestmark = pytest.mark.any_release
@@ -78,13 +78,13 @@ def test_planted_leak_is_found(lab: lab_module.Lab, kind: str) -> None:
 
 @pytest.mark.any_release('10.3')
 def test_what_lives_is_no_leak_and_what_is_forgotten_is(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
     """A share and a snapshot whose owner forgot them, and an active one."""
-    share = cloud.create(1)
-    snapshot = cloud.snapshot(share)
-    clone = cloud.clone(snapshot)
-    age = cloud_module.CONSOLES
+    share = manila.create(1)
+    snapshot = manila.snapshot(share)
+    clone = manila.clone(snapshot)
+    age = manila_stand_in.CONSOLES
     shares, snapshots = {share.id, clone.id}, {snapshot.id}
     assert lab.leaks(shares, snapshots, age=age) == []
 
@@ -174,7 +174,7 @@ def test_installer_makes_a_node_ready(lab: lab_module.Lab) -> None:
         stack.close()
         node.install_sudoers()
         node.succeed('pkill -u stack || :; sleep 1; userdel -r stack')
-    assert lab.leaks(age=cloud_module.CONSOLES) == []
+    assert lab.leaks(age=manila_stand_in.CONSOLES) == []
 
 
 def _seconds(action: Callable[[], object]) -> float:

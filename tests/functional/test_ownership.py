@@ -20,19 +20,19 @@ from manila_glusterfs_clone.maintenance import backoff
 from manila_glusterfs_clone.maintenance import brick_tags
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone.maintenance import manila_db
-from tests.functional import cloud as cloud_module
+from tests.functional import manila_stand_in
 from tests.functional import test_clone
 from tests import lab as lab_module
 
 
-def maintain(cloud: cloud_module.Cloud) -> None:
+def maintain(manila: manila_stand_in.ManilaStandIn) -> None:
     """Make the part of a maintenance pass that corrects tags."""
-    ours = cloud.driver._ours
+    ours = manila.driver._ours
     remembered = backoff.Memory()
     remembered.begin()
     shares: Mapping[str, manila_db.Row] = {
         share: manila_db.Row(share, 'host', 'available', None, share)
-        for share in cloud.shares
+        for share in manila.shares
     }
     brick_tags.Adoption(ours.cluster, ours.locks, remembered).run(
         cluster_state.take(ours.cluster, ours.settings.mark), shares
@@ -40,7 +40,7 @@ def maintain(cloud: cloud_module.Cloud) -> None:
 
 
 def restore(
-    lab: lab_module.Lab, snapshot: cloud_module.Snapshot, *, start: bool
+    lab: lab_module.Lab, snapshot: manila_stand_in.Snapshot, *, start: bool
 ) -> None:
     """Restore a snapshot as an operator does, which consumes it."""
     node, volume = lab.node('gl1'), snapshot.share.volume
@@ -54,11 +54,11 @@ def restore(
 
 @pytest.mark.parametrize('how', ['stopped', 'adopted', 'booted'])
 def test_a_share_outlives_the_snapshot_that_was_restored_into_it(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud, how: str
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn, how: str
 ) -> None:
-    share = cloud.create(1)
-    wanted = test_clone.fill(lab, cloud, share)
-    snapshot = cloud.snapshot(share)
+    share = manila.create(1)
+    wanted = test_clone.fill(lab, manila, share)
+    snapshot = manila.snapshot(share)
     lab.client('c1').write_tree('/mnt/origin/late', 2, 3, seed='late')
     restore(lab, snapshot, start=how != 'stopped')
     if how == 'booted':
@@ -74,50 +74,50 @@ def test_a_share_outlives_the_snapshot_that_was_restored_into_it(
         node.boot()
         lab.wait_connected(120)
     if how == 'adopted':
-        maintain(cloud)
-    cloud.delete(snapshot)
+        maintain(manila)
+    manila.delete(snapshot)
     if how == 'stopped':
         lab.node('gl1').gluster(f'volume start {share.volume}')
     test_clone.bricks_are_online(lab, share)
-    assert test_clone.look(lab, cloud, share) == wanted
+    assert test_clone.look(lab, manila, share) == wanted
 
     for node in lab.nodes:
         node.crash()
     for node in lab.nodes:
         node.boot()
     lab.wait_connected(120)
-    cloud.driver.ensure_shares(None, [cloud.model(share)])
+    manila.driver.ensure_shares(None, [manila.model(share)])
     test_clone.bricks_are_online(lab, share)
-    assert test_clone.look(lab, cloud, share) == wanted
-    clone = cloud.clone(cloud.snapshot(share), 2)
-    assert test_clone.look(lab, cloud, cloud.extend(share, 2)) == wanted
-    assert test_clone.look(lab, cloud, clone) == wanted
+    assert test_clone.look(lab, manila, share) == wanted
+    clone = manila.clone(manila.snapshot(share), 2)
+    assert test_clone.look(lab, manila, manila.extend(share, 2)) == wanted
+    assert test_clone.look(lab, manila, clone) == wanted
 
 
 @pytest.mark.any_release
 def test_a_brick_stays_that_was_tagged_as_of_another_share(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
-    share, deleted = cloud.create(1), cloud.create(1)
-    wanted = test_clone.fill(lab, cloud, share)
+    share, deleted = manila.create(1), manila.create(1)
+    wanted = test_clone.fill(lab, manila, share)
     lab.client('c1').umount('/mnt/origin')
     lab.node('gl3').succeed(
         f'lvchange --deltag manila.share={share.id} '
         f'--addtag manila.share={deleted.id} gvg/{share.volume}'
     )
-    cloud.delete(deleted)
+    manila.delete(deleted)
     test_clone.bricks_are_online(lab, share)
-    assert test_clone.look(lab, cloud, share) == wanted
+    assert test_clone.look(lab, manila, share) == wanted
 
 
 def test_nothing_is_left_on_nodes_without_a_brick(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
     """All nodes are looked at when all is deleted."""
-    share = cloud.create(1, layout='single')
-    cloud.snapshot(share)
-    clone = cloud.clone(cloud.snapshot(share))
-    cloud.clean()
+    share = manila.create(1, layout='single')
+    manila.snapshot(share)
+    clone = manila.clone(manila.snapshot(share))
+    manila.clean()
     for node in lab.nodes:
         for thing in (share, clone):
             node.succeed(

@@ -22,31 +22,31 @@ import pytest
 from manila_glusterfs_clone.cluster import replica_heal
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import node as node_files
-from tests.functional import cloud as cloud_module
+from tests.functional import manila_stand_in
 from tests import lab as lab_module
 
 GIB = 1 << 30
 
 
-def pool_of(cloud: cloud_module.Cloud) -> dict[str, Any]:
-    stats = cloud.driver.get_share_stats(refresh=True)
+def pool_of(manila: manila_stand_in.ManilaStandIn) -> dict[str, Any]:
+    stats = manila.driver.get_share_stats(refresh=True)
     found: dict[str, Any] = stats['pools'][0]
-    assert found['pool_name'] == cloud_module.POOL
+    assert found['pool_name'] == manila_stand_in.POOL
     return found
 
 
 def test_share_is_made_grown_and_gone(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
-    before = pool_of(cloud)
-    share = cloud.create(1)
+    before = pool_of(manila)
+    share = manila.create(1)
     assert [location['path'] for location in share.locations] == [
         f'{host}:/{share.volume}' for host in ('gl1', 'gl2', 'gl3')
     ]
     client = lab.client('c1')
     assert not client.can_mount(share.host, share.volume)
 
-    cloud.allow(share, client.address)
+    manila.allow(share, client.address)
     for location in share.locations:
         assert client.can_mount(
             location['path'].partition(':')[0],
@@ -60,13 +60,13 @@ def test_share_is_made_grown_and_gone(
     assert 0.9 * GIB < size <= GIB
 
     # While it is mounted, and twice, as a retry would.
-    cloud.extend(share, 2)
-    cloud.extend(share, 2)
+    manila.extend(share, 2)
+    manila.extend(share, 2)
     size, _ = client.df('/mnt/share')
     assert 1.9 * GIB < size <= 2 * GIB
     assert client.checksum_tree('/mnt/share') == written
     # The statistics are what LVM says.
-    after = pool_of(cloud)
+    after = pool_of(manila)
     said = lab.node('gl1').succeed(
         'lvs --noheadings --units g --nosuffix -o lv_size gvg/pool'
     )
@@ -77,19 +77,19 @@ def test_share_is_made_grown_and_gone(
     assert before[key] - 0.5 < after[key] < before[key]
 
     # Deleted in use, and again, as a retry would.
-    cloud.delete(share)
-    cloud.delete(share)
+    manila.delete(share)
+    manila.delete(share)
     assert lab_is_clean(lab)
 
 
 @pytest.mark.any_release
 def test_share_outlives_any_one_node(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
     """The first node is away: clients and rules go on with the others."""
-    share = cloud.create(1)
+    share = manila.create(1)
     client, other = lab.client('c1'), lab.client('c2')
-    cloud.allow(share, client.address)
+    manila.allow(share, client.address)
     client.mount(share.host, share.volume, '/mnt/share', share.options)
     client.write_tree('/mnt/share', 2, 2, seed=1)
     before = client.checksum_tree('/mnt/share')
@@ -97,12 +97,12 @@ def test_share_outlives_any_one_node(
     first.shutdown()
     try:
         assert client.checksum_tree('/mnt/share') == before
-        cloud.allow(share, other.address)
+        manila.allow(share, other.address)
         assert other.can_mount(share.host, share.volume, share.options)
         # What would leave something on the node that is away is refused,
         # and leaves nothing on the others.
         with pytest.raises(exception.ShareBackendException) as caught:
-            cloud.create(1)
+            manila.create(1)
         assert 'gl1' in str(caught.value) or first.address in str(caught.value)
     finally:
         first.boot()
@@ -113,20 +113,20 @@ def test_share_outlives_any_one_node(
         timeout=120,
     )
     client.umount('/mnt/share')
-    cloud.delete(share)
-    cloud_module.end_stray_self_heal(lab)
+    manila.delete(share)
+    manila_stand_in.end_stray_self_heal(lab)
 
 
 @pytest.mark.any_release('10.3')
 def test_single_brick_layout(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
-    share = cloud.create(1, layout='single')
+    share = manila.create(1, layout='single')
     assert len(share.locations) == 1
-    snapshot = cloud.snapshot(share)
-    clone = cloud.clone(snapshot, 2)
+    snapshot = manila.snapshot(share)
+    clone = manila.clone(snapshot, 2)
     client = lab.client('c1')
-    cloud.allow(clone, client.address)
+    manila.allow(clone, client.address)
     client.mount(clone.host, clone.volume, '/mnt/clone', clone.options)
     assert client.df('/mnt/clone')[0] > 1.9 * GIB
 
@@ -134,12 +134,12 @@ def test_single_brick_layout(
 @pytest.mark.any_release
 def test_snapshot_is_refused_while_copies_differ(
     lab: lab_module.Lab,
-    cloud: cloud_module.Cloud,
+    manila: manila_stand_in.ManilaStandIn,
 ) -> None:
     """A clone would forget which copy is the right one."""
-    share = cloud.create(1)
+    share = manila.create(1)
     client = lab.client('c1')
-    cloud.allow(share, client.address)
+    manila.allow(share, client.address)
     client.mount(share.host, share.volume, '/mnt/share', share.options)
     away = lab.node('gl3')
     pattern = f'{share.volume}.gl3'
@@ -147,27 +147,27 @@ def test_snapshot_is_refused_while_copies_differ(
     away.succeed(f'pkill -9 -f "[g]lusterfsd.*{pattern}"')
     client.write_tree('/mnt/share', 1, 4, seed=7)
     with pytest.raises(exception.ShareBackendException) as caught:
-        cloud.snapshot(share)
+        manila.snapshot(share)
     found = caught.value.__cause__
     assert isinstance(found, replica_heal.CopiesDiffer)
     (silent,) = found.bricks
     assert silent.startswith('gl3:')
     # Starting what is down is what the driver does when it starts.
-    cloud.driver.ensure_shares(None, [cloud.model(share)])
+    manila.driver.ensure_shares(None, [manila.model(share)])
     # What it missed is healed at once, not within ten minutes.
     begun = time.monotonic()
-    assert cloud.snapshot(share)
+    assert manila.snapshot(share)
     assert time.monotonic() - begun < 40
 
 
 @pytest.mark.any_release
 def test_a_snapshot_soon_after_writes(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
     """A client that unmounts at once leaves marks on equal copies."""
-    share = cloud.create(1)
+    share = manila.create(1)
     client = lab.client('c1')
-    cloud.allow(share, client.address)
+    manila.allow(share, client.address)
     for number in range(2):
         client.mount(share.host, share.volume, '/mnt/share', share.options)
         client.succeed(
@@ -177,7 +177,7 @@ def test_a_snapshot_soon_after_writes(
             f'umount /mnt/share'
         )
         begun = time.monotonic()
-        cloud.snapshot(share)
+        manila.snapshot(share)
         assert time.monotonic() - begun < 30
 
 
@@ -190,9 +190,9 @@ def test_misconfiguration_is_told_whole(
     forged = ' '.join([first.split()[0], *second.split()[1:3]])
     strange = tmp_path / 'known_hosts'
     strange.write_text('\n'.join([forged, second, *rest]) + '\n')
-    driver = cloud_module.open_driver(
+    driver = manila_stand_in.open_driver(
         conf,
-        cloud_module.IP,
+        manila_stand_in.IP,
         glusterfs_clone_pools=['gvg/pool', 'gvg/nosuch', 'bad'],
         glusterfs_clone_ssh_known_hosts=str(strange),
         glusterfs_clone_tls=True,
@@ -220,18 +220,18 @@ def test_misconfiguration_is_told_whole(
 
 @pytest.mark.any_release
 def test_full_pool_is_refused_before_anything_is_made(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
     pool = 'tight/pool'
-    share = cloud.create(1, pool=pool)
-    snapshot = cloud.snapshot(share)
+    share = manila.create(1, pool=pool)
+    snapshot = manila.snapshot(share)
     lab.node('gl2').fill_pool(pool, 97)
     try:
         for refused in (
-            lambda: cloud.create(1, pool=pool),
-            lambda: cloud.snapshot(share),
-            lambda: cloud.clone(snapshot),
-            lambda: cloud.extend(share, 2),
+            lambda: manila.create(1, pool=pool),
+            lambda: manila.snapshot(share),
+            lambda: manila.clone(snapshot),
+            lambda: manila.extend(share, 2),
         ):
             with pytest.raises(exception.NoValidHost, match='data space'):
                 refused()
@@ -240,15 +240,15 @@ def test_full_pool_is_refused_before_anything_is_made(
     lab.node('gl3').fill_pool_metadata(pool, 90)
     try:
         for refused in (
-            lambda: cloud.snapshot(share),
-            lambda: cloud.clone(snapshot),
+            lambda: manila.snapshot(share),
+            lambda: manila.clone(snapshot),
         ):
             with pytest.raises(exception.NoValidHost, match='metadata space'):
                 refused()
     finally:
         lab.node('gl3').drain_pool_metadata(pool)
-    cloud.clone(snapshot)
+    manila.clone(snapshot)
 
 
 def lab_is_clean(lab: lab_module.Lab) -> bool:
-    return lab.leaks(age=cloud_module.CONSOLES) == []
+    return lab.leaks(age=manila_stand_in.CONSOLES) == []

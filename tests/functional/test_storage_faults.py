@@ -22,7 +22,7 @@ import time
 from manila import exception
 import pytest
 
-from tests.functional import cloud as cloud_module
+from tests.functional import manila_stand_in
 from tests import lab as lab_module
 
 TIGHT = 'tight/pool'
@@ -35,7 +35,7 @@ def refused(verb: Callable[..., object], *arguments: object) -> str:
     return str(caught.value)
 
 
-def mount_of(share: cloud_module.Share) -> str:
+def mount_of(share: manila_stand_in.Share) -> str:
     return f'/srv/manila-glusterfs-clone/{share.volume}'
 
 
@@ -48,15 +48,15 @@ def clone_mount(node: lab_module.StorageNode, share_id: str) -> str:
 
 
 def ensure(
-    cloud: cloud_module.Cloud, *shares: cloud_module.Share
+    manila: manila_stand_in.ManilaStandIn, *shares: manila_stand_in.Share
 ) -> dict[str, str]:
     """Have shares looked at, as when manila-share starts."""
-    states = cloud.driver.ensure_shares(None, [*map(cloud.model, shares)])
+    states = manila.driver.ensure_shares(None, [*map(manila.model, shares)])
     return {share.id: states[share.id]['status'] for share in shares}
 
 
 def online(
-    lab: lab_module.Lab, share: cloud_module.Share, count: int = 3
+    lab: lab_module.Lab, share: manila_stand_in.Share, count: int = 3
 ) -> None:
     """Wait until so many bricks are up, as gluster itself has it."""
     lab.node('gl1').wait_until_succeeds(
@@ -66,7 +66,7 @@ def online(
     )
 
 
-def healed(lab: lab_module.Lab, share: cloud_module.Share) -> None:
+def healed(lab: lab_module.Lab, share: manila_stand_in.Share) -> None:
     """Wait until no copy lacks anything."""
     lab.node('gl1').wait_until_succeeds(
         f'test "$(gluster volume heal {share.volume} info summary | '
@@ -75,7 +75,9 @@ def healed(lab: lab_module.Lab, share: cloud_module.Share) -> None:
     )
 
 
-def copies(lab: lab_module.Lab, share: cloud_module.Share, name: str) -> None:
+def copies(
+    lab: lab_module.Lab, share: manila_stand_in.Share, name: str
+) -> None:
     """Wait until a file is the same on the disks of all bricks.
 
     What could not be written stays in memory as if it had been.
@@ -91,7 +93,7 @@ def copies(lab: lab_module.Lab, share: cloud_module.Share, name: str) -> None:
 
 
 def kill_brick(
-    node: lab_module.StorageNode, share: cloud_module.Share
+    node: lab_module.StorageNode, share: manila_stand_in.Share
 ) -> None:
     node.succeed(f'kill -9 $(pgrep -f "[g]lusterfsd.*{share.volume}")')
 
@@ -100,10 +102,10 @@ def lvs(lab: lab_module.Lab) -> list[str]:
     return [node.succeed('lvs --noheadings -o lv_name') for node in lab.nodes]
 
 
-def free(cloud: cloud_module.Cloud) -> dict[str, float]:
+def free(manila: manila_stand_in.ManilaStandIn) -> dict[str, float]:
     """The free capacity that Manila is told of, by pool."""
-    cloud.driver._update_share_stats()
-    pools = cloud.driver._stats['pools']
+    manila.driver._update_share_stats()
+    pools = manila.driver._stats['pools']
     return {pool['pool_name']: pool['free_capacity_gb'] for pool in pools}
 
 
@@ -126,25 +128,25 @@ def tight(lab: lab_module.Lab) -> Iterator[lab_module.StorageNode]:
 )
 def test_full_pool_is_refused_before_anything_is_made(
     lab: lab_module.Lab,
-    cloud: cloud_module.Cloud,
+    manila: manila_stand_in.ManilaStandIn,
     tight: lab_module.StorageNode,
     space: str,
     percent: int,
     limit: int,
     remedy: str,
 ) -> None:
-    share = cloud.create(1, TIGHT)
-    snapshot = cloud.snapshot(share)
+    share = manila.create(1, TIGHT)
+    snapshot = manila.snapshot(share)
     if space == 'data':
         tight.fill_pool(TIGHT, percent)
     else:
         tight.fill_pool_metadata(TIGHT, percent)
     before = lvs(lab)
     for verb, arguments in (
-        (cloud.create, (1, TIGHT)),
-        (cloud.clone, (snapshot,)),
-        (cloud.snapshot, (share,)),
-        (cloud.extend, (share, 2)),
+        (manila.create, (1, TIGHT)),
+        (manila.clone, (snapshot,)),
+        (manila.snapshot, (share,)),
+        (manila.extend, (share, 2)),
     ):
         said = refused(verb, *arguments)
         for part in (tight.address, TIGHT, f'{space} space', f'{limit} %'):
@@ -153,23 +155,23 @@ def test_full_pool_is_refused_before_anything_is_made(
         assert remedy in said
     assert lvs(lab) == before
     # The scheduler is not to send any more there.
-    assert free(cloud)[TIGHT] == 0
+    assert free(manila)[TIGHT] == 0
     tight.drain_pool(TIGHT)
     tight.drain_pool_metadata(TIGHT)
-    assert free(cloud)[TIGHT] > 0
-    cloud.extend(share, 2)
+    assert free(manila)[TIGHT] > 0
+    manila.extend(share, 2)
 
 
 @pytest.mark.any_release('10.3')
 def test_pool_that_runs_full_in_use(
     lab: lab_module.Lab,
-    cloud: cloud_module.Cloud,
+    manila: manila_stand_in.ManilaStandIn,
     tight: lab_module.StorageNode,
 ) -> None:
     """Clients go on with the other copies; with room again it is healed."""
-    share = cloud.create(1, TIGHT)
+    share = manila.create(1, TIGHT)
     client = lab.client('c1')
-    cloud.allow(share, client.address)
+    manila.allow(share, client.address)
     client.mount(share.host, share.volume, '/mnt/share', share.options)
     tight.fill_pool(TIGHT, 99)
     # The pool waits a minute for room before it fails what is written.
@@ -178,16 +180,16 @@ def test_pool_that_runs_full_in_use(
         timeout=300,
     )
     for verb, arguments in (
-        (cloud.create, (1, TIGHT)),
-        (cloud.snapshot, (share,)),
-        (cloud.extend, (share, 2)),
+        (manila.create, (1, TIGHT)),
+        (manila.snapshot, (share,)),
+        (manila.extend, (share, 2)),
     ):
         said = refused(verb, *arguments)
         for part in (tight.address, TIGHT, 'out_of_data', 'lvextend'):
             assert part in said
     client.succeed('echo more >/mnt/share/more; cat /mnt/share/more')
     tight.drain_pool(TIGHT)
-    ensure(cloud, share)
+    ensure(manila, share)
     online(lab, share)
     # By itself it begins within ten minutes.
     lab.node('gl1').gluster(f'volume heal {share.volume}')
@@ -198,10 +200,10 @@ def test_pool_that_runs_full_in_use(
 
 @pytest.mark.any_release('10.3')
 def test_half_made_brick_at_boot(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
     """What is of no volume fails nothing; a share's brick does."""
-    share = cloud.create(1)
+    share = manila.create(1)
     node = lab.node('gl2')
     target = mount_of(share)
     half = 'gvg/manila-half'
@@ -223,36 +225,36 @@ def test_half_made_brick_at_boot(
         assert node.execute(f'ls -d {target}0').status != 0
     finally:
         node.succeed(f'lvremove -y {half}')
-    assert set(ensure(cloud, share).values()) == {'available'}
+    assert set(ensure(manila, share).values()) == {'available'}
     online(lab, share)
 
 
 @pytest.mark.any_release('10.3')
 def test_disk_that_fails(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
     """Nothing is made or deleted by halves; then the disk is well again."""
-    share, apart = cloud.create(1), cloud.create(1, TIGHT)
-    snapshot, lone = cloud.snapshot(share), cloud.create(1)
+    share, apart = manila.create(1), manila.create(1, TIGHT)
+    snapshot, lone = manila.snapshot(share), manila.create(1)
     client, node = lab.client('c1'), lab.node('gl2')
-    cloud.allow(share, client.address)
+    manila.allow(share, client.address)
     client.mount(share.host, share.volume, '/mnt/share', share.options)
     node.fail_disk()
     try:
         client.succeed('echo during >/mnt/share/during; sync -f /mnt/share')
-        rooms = free(cloud)
+        rooms = free(manila)
         assert rooms['gvg/pool'] == 0
         assert rooms[TIGHT] > 0
         before = lab.node('gl1').gluster('volume list')
         for verb, arguments in (
-            (cloud.create, ()),
-            (cloud.clone, (snapshot,)),
-            (cloud.snapshot, (share,)),
-            (cloud.extend, (share, 2)),
-            (cloud.delete, (snapshot,)),
+            (manila.create, ()),
+            (manila.clone, (snapshot,)),
+            (manila.snapshot, (share,)),
+            (manila.extend, (share, 2)),
+            (manila.delete, (snapshot,)),
             # LVM does not see what it would have to remove, and says so by
             # silence.
-            (cloud.delete, (lone,)),
+            (manila.delete, (lone,)),
         ):
             said = refused(verb, *arguments)
             assert node.address in said or node.name in said
@@ -260,21 +262,21 @@ def test_disk_that_fails(
         assert 'pvs' in said
         assert lab.node('gl1').gluster('volume list') == before
         # What is on another disk of the node is not concerned.
-        cloud.extend(apart, 2)
-        assert set(ensure(cloud, share, apart).values()) == {'available'}
+        manila.extend(apart, 2)
+        assert set(ensure(manila, share, apart).values()) == {'available'}
         assert client.succeed('cat /mnt/share/during') == 'during\n'
     finally:
         node.heal_disk()
         repair_pool(node)
         lab.wait_connected(120)
-    assert set(ensure(cloud, share, apart, lone).values()) == {'available'}
+    assert set(ensure(manila, share, apart, lone).values()) == {'available'}
     for each in (share, apart, lone):
         online(lab, each)
     # The brick took it before its file system knew of the disk.
     lab.node('gl1').gluster(f'volume heal {share.volume} full')
     healed(lab, share)
     copies(lab, share, 'during')
-    cloud.clone(snapshot)
+    manila.clone(snapshot)
 
 
 def repair_pool(node: lab_module.StorageNode) -> None:
@@ -294,14 +296,14 @@ def repair_pool(node: lab_module.StorageNode) -> None:
 # thin_check of Debian 12, below 10.3, does not look for such blocks.
 @pytest.mark.any_release
 def test_power_cut_in_the_midst_of_an_allocation(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
     """Blocks that belong to no LV do not keep LVM from its pool.
 
     Nor, as a snapshot was active, glusterd from its start.
     """
-    share = cloud.create(1)
-    snapshot = cloud.snapshot(share)
+    share = manila.create(1)
+    snapshot = manila.snapshot(share)
     node, name = lab.node('gl3'), f'manila-snap-{snapshot.id}'
     node.gluster(f'snapshot activate {name}')
     for number in range(8):
@@ -317,11 +319,11 @@ def test_power_cut_in_the_midst_of_an_allocation(
     healed(lab, share)
     node.succeed('findmnt /run/gluster/snaps/*/brick3')
     node.gluster(f'snapshot deactivate {name}')
-    cloud.delete(cloud.clone(snapshot))
-    cloud.delete(snapshot)
-    cloud.delete(share)
+    manila.delete(manila.clone(snapshot))
+    manila.delete(snapshot)
+    manila.delete(share)
     # The pool is there by itself, too.
-    cloud.create(1)
+    manila.create(1)
 
 
 def lose_power_while_blocks_are_taken(
@@ -364,13 +366,13 @@ def lose_power_while_blocks_are_taken(
 
 @pytest.mark.any_release('10.3')
 def test_lvremove_that_was_cut_off(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
     """The pool is told of what is removed next, and gives no data away.
 
     As when power is lost between LVM's telling a pool and its noting so.
     """
-    share = cloud.create(1)
+    share = manila.create(1)
     node, pool = lab.node('gl2'), 'gvg-pool-tpool'
     node.succeed('lvcreate -qq --yes -V 64m --thinpool gvg/pool -n going')
     device = node.succeed('lvs --noheadings -o thin_id gvg/going').strip()
@@ -387,26 +389,26 @@ def test_lvremove_that_was_cut_off(
     node.succeed(f'systemctl restart {lab_module.BOOT_UNIT}')
     said = node.succeed('journalctl -b -u manila-glusterfs-clone-bricks')
     assert 'making an LV in the pool gvg/pool' in said
-    cloud.delete(share)
-    assert lab.leaks(age=cloud_module.CONSOLES) == []
+    manila.delete(share)
+    assert lab.leaks(age=manila_stand_in.CONSOLES) == []
     # It has the number that the pool knew the other by.
-    cloud.create(1)
+    manila.create(1)
 
 
 @pytest.mark.any_release('10.3')
 def test_disk_that_hangs(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
     """Nobody waits longer than there is time for it."""
-    share = cloud.create(1, TIGHT)
+    share = manila.create(1, TIGHT)
     node = lab.node('gl2')
     node.slow_disk(40_000)
     try:
         begun = time.monotonic()
-        assert free(cloud)['gvg/pool'] == 0
+        assert free(manila)['gvg/pool'] == 0
         assert time.monotonic() - begun < 60
         begun = time.monotonic()
-        said = refused(cloud.create)
+        said = refused(manila.create)
         # Of three commands of LVM at most, 130 s each: one that looks, which
         # ends in time if its notes lie well on the disk, one that makes an
         # LV, and one that is to undo that.
@@ -416,34 +418,34 @@ def test_disk_that_hangs(
     finally:
         node.heal_disk()
     node.wait_until_succeeds('timeout 10 lvs gvg/pool', timeout=120)
-    cloud.delete(share)
-    cloud.create(1)
+    manila.delete(share)
+    manila.create(1)
 
 
 @pytest.mark.any_release('10.3')
 def test_file_system_that_has_shut_itself_down(
-    lab: lab_module.Lab, cloud: cloud_module.Cloud
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
     """A created share's and a clone's, on different nodes."""
-    share = cloud.create(1)
+    share = manila.create(1)
     client = lab.client('c1')
-    cloud.allow(share, client.address)
+    manila.allow(share, client.address)
     client.mount(share.host, share.volume, '/mnt/share', share.options)
     client.succeed('echo before >/mnt/share/before; sync -f /mnt/share')
-    clone = cloud.clone(cloud.snapshot(share))
+    clone = manila.clone(manila.snapshot(share))
     first, second = lab.node('gl2'), lab.node('gl3')
     at = clone_mount(second, clone.id)
     first.succeed(f'xfs_io -x -c shutdown {mount_of(share)}')
     second.succeed(f'xfs_io -x -c shutdown {at}')
     # While the brick process runs it is not touched.
-    ensure(cloud, share, clone)
+    ensure(manila, share, clone)
     first.succeed(f'findmnt {mount_of(share)}')
     first.fail(f'ls {mount_of(share)}')
     client.succeed('echo during >/mnt/share/during; sync -f /mnt/share')
     # It looks at its disk each half a minute.
     for each in (share, clone):
         online(lab, each, 2)
-    assert set(ensure(cloud, share, clone).values()) == {'available'}
+    assert set(ensure(manila, share, clone).values()) == {'available'}
     for each in (share, clone):
         online(lab, each)
         healed(lab, each)
@@ -455,17 +457,17 @@ def test_file_system_that_has_shut_itself_down(
 @pytest.mark.any_release('10.3')
 def test_brick_without_the_id_of_its_volume(
     lab: lab_module.Lab,
-    cloud: cloud_module.Cloud,
+    manila: manila_stand_in.ManilaStandIn,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    share, other = cloud.create(1), cloud.create(1)
+    share, other = manila.create(1), manila.create(1)
     node, name = lab.node('gl2'), 'trusted.glusterfs.volume-id'
     brick = f'{mount_of(share)}/brick'
-    cloud.adopt(share)
+    manila.adopt(share)
     for change in (f'-x {name}', f'-n {name} -v 0x{"5" * 32}'):
         kill_brick(node, share)
         node.succeed(f'setfattr {change} {brick}')
-        ensure(cloud, share)
+        ensure(manila, share)
         online(lab, share)
     assert f'Marking brick {brick} on node {node.address}' in caplog.text
 
@@ -478,8 +480,8 @@ def test_brick_without_the_id_of_its_volume(
     kill_brick(node, share)
     node.succeed(f'setfattr -n {name} -v 0x{foreign} {brick}')
     caplog.clear()
-    ensure(cloud, share)
-    ensure(cloud, share)
+    ensure(manila, share)
+    ensure(manila, share)
     assert caplog.text.count('is marked with the id of') == 1
     assert foreign in node.succeed(f'getfattr -n {name} -e hex {brick}')
     online(lab, share, 2)
@@ -488,5 +490,5 @@ def test_brick_without_the_id_of_its_volume(
     assert remedy is not None
     assert node.address in caplog.text
     node.succeed(remedy[1])
-    ensure(cloud, share)
+    ensure(manila, share)
     online(lab, share)

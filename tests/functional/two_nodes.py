@@ -18,7 +18,7 @@ import pathlib
 import sys
 import time
 
-from tests.functional import cloud as cloud_module
+from tests.functional import manila_stand_in
 from tests import lab as lab_module
 
 #: Seconds that a denial may take.
@@ -30,35 +30,37 @@ def main() -> None:
     release, directory = sys.argv[1:]
     with lab_module.Lab(release, nodes=2, clients=2) as lab:
         lab.enter()
-        conf = cloud_module.write_configuration(lab, pathlib.Path(directory))
-        driver = cloud_module.open_driver(conf, cloud_module.IP)
+        conf = manila_stand_in.write_configuration(
+            lab, pathlib.Path(directory)
+        )
+        driver = manila_stand_in.open_driver(conf, manila_stand_in.IP)
         driver.check_for_setup_error()
-        cloud = cloud_module.Cloud(driver, cloud_module.IP)
+        manila = manila_stand_in.ManilaStandIn(driver, manila_stand_in.IP)
         writer = lab.node('gl1')
         writer.succeed(
             'lvcreate --yes --type=thin --virtualsize=1g --thinpool=pool '
             '--name=weight gvg && dd if=/dev/zero of=/dev/gvg/weight bs=1M '
             'count=100 oflag=direct && sync'
         )
-        share = cloud.create(1)
+        share = manila.create(1)
         writer.succeed('lvremove --force --yes gvg/weight')
         assert share.host == 'gl2', share.locations
 
         kept, revoked = lab.client('c1'), lab.client('c2')
         for client in (kept, revoked):
-            cloud.allow(share, client.address)
+            manila.allow(share, client.address)
             client.mount(share.host, share.volume, '/mnt/share')
         begun = time.monotonic()
-        cloud.deny(share, revoked.address)
-        revoked.wait_until_succeeds(cloud_module.OUT, timeout=30)
+        manila.deny(share, revoked.address)
+        revoked.wait_until_succeeds(manila_stand_in.OUT, timeout=30)
         kept.succeed('touch /mnt/share/still-here')
-        cloud.deny(share, kept.address)
+        manila.deny(share, kept.address)
         assert time.monotonic() - begun <= 2 * BUDGET
-        kept.wait_until_succeeds(cloud_module.OUT, timeout=30)
+        kept.wait_until_succeeds(manila_stand_in.OUT, timeout=30)
         for client in (kept, revoked):
             client.succeed('umount -a -l -t fuse.glusterfs || true')
-        cloud.delete(share)
-        found = lab.leaks(age=cloud_module.CONSOLES)
+        manila.delete(share)
+        found = lab.leaks(age=manila_stand_in.CONSOLES)
         assert not found, '\n'.join(map(str, found))
 
 

@@ -27,7 +27,7 @@ from tests.lab.errors import CommandFailed, LabError, Unexpected
 from tests.lab.lab import Lab
 from tests.lab.leaks import Leak
 from tests.lab.machine import Machine, side_by_side
-from tests.lab.node import BOOT_SCRIPT, BOOT_UNIT, StorageNode
+from tests.lab.storage_node import BOOT_SCRIPT, BOOT_UNIT, StorageNode
 
 __all__ = [
     'BOOT_SCRIPT',

@@ -24,10 +24,10 @@ import sys
 import time
 from typing import NoReturn
 
-from tests.lab import host
-from tests.lab import state
 from tests.lab.errors import LabError, Unexpected
+from tests.lab import host
 from tests.lab.lab import Lab
+from tests.lab import lab_directory
 from tests.lab.manila import cli as plane
 
 
@@ -123,12 +123,12 @@ def _up(args: argparse.Namespace) -> int:
 
 
 def _down(args: argparse.Namespace) -> int:
-    state.destroy(state.load(args.which or args.name))
+    lab_directory.destroy(lab_directory.load(args.which or args.name))
     return 0
 
 
 def _status(_args: argparse.Namespace) -> int:
-    for record in state.every():
+    for record in lab_directory.every():
         how = (
             'abandoned'
             if record.abandoned()
@@ -173,12 +173,15 @@ def _keep(args: argparse.Namespace) -> int:
     """Wait until the owner lets go of our stdin, however that happens."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    record = state.load(args.which)
+    record = lab_directory.load(args.which)
     sys.stdin.buffer.read()
     # Not the lab that has come after it under the same name.
-    with host.locked(state.root() / '.lock'), contextlib.suppress(LabError):
-        now = state.load(args.which)
+    with (
+        host.locked(lab_directory.root() / '.lock'),
+        contextlib.suppress(LabError),
+    ):
+        now = lab_directory.load(args.which)
         if now.owner == record.owner and now.born == record.born:
             if not now.detached:
-                state.destroy(now)
+                lab_directory.destroy(now)
     return 0

@@ -11,7 +11,7 @@
 # under the License.
 """Scripts that spoil, and mend, the disks and pools of a storage node.
 
-Only text is made here; :class:`tests.lab.node.StorageNode` runs it.
+Only text is made here; :class:`tests.lab.storage_node.StorageNode` runs it.
 """
 
 #: The device-mapper device below VG ``gvg``, and the disk below that.

@@ -28,12 +28,12 @@ from tests.lab.guest import Guest, Spec
 from tests.lab import host
 from tests.lab import identity
 from tests.lab import images
+from tests.lab import lab_directory
 from tests.lab import leaks
 from tests.lab.machine import Machine, side_by_side
 from tests.lab.network import Network, Port, client_port, storage_port
-from tests.lab.node import StorageNode
 from tests.lab.ssh import Link
-from tests.lab import state
+from tests.lab.storage_node import StorageNode
 
 _COUNTER = itertools.count(1)
 
@@ -69,7 +69,7 @@ class Lab:
             raise LabError('a lab has 1 to 9 nodes and 0 to 9 clients')
         self.release = release
         self.name = name or f'lab-{os.getpid()}-{next(_COUNTER)}'
-        self.directory = state.root() / self.name
+        self.directory = lab_directory.root() / self.name
         #: The private key of the nodes' user ``manila``.
         self.manila_key = self.directory / 'manila_key'
         #: The private key of root on every guest.
@@ -81,7 +81,7 @@ class Lab:
         self.clients: list[Client] = []
         self._sizes = nodes, clients, node_memory, client_memory
         self._say = say
-        self._record: state.Record | None = None
+        self._record: lab_directory.Record | None = None
         self._keeper: subprocess.Popen[bytes] | None = None
 
     # -- up and down
@@ -108,12 +108,12 @@ class Lab:
         image = images.ensure(self.release, self._say)
         nodes, clients, node_memory, client_memory = self._sizes
         pid = os.getpid()
-        record = state.Record(
+        record = lab_directory.Record(
             *(self.name, self.release, nodes, clients),
             *(node_memory, client_memory, str(image.directory)),
             *(pid, host.started(pid) or 0),
         )
-        self._record = record = state.claim(record)
+        self._record = record = lab_directory.claim(record)
         try:
             self._keep()
             self._furnish(record, image)
@@ -128,7 +128,7 @@ class Lab:
     def down(self) -> None:
         """Remove everything; down already is fine."""
         if self._record is not None:
-            state.destroy(self._record)
+            lab_directory.destroy(self._record)
             self._record = None
         if self._keeper is not None:
             # It finds that nothing is left to do.
@@ -143,7 +143,7 @@ class Lab:
 
         :raises LabError: when there is none of that name.
         """
-        record = state.load(name)
+        record = lab_directory.load(name)
         lab = cls(
             *(record.release, record.nodes, record.clients, name),
             node_memory=record.node_memory,
@@ -270,7 +270,9 @@ class Lab:
             start_new_session=True,
         )
 
-    def _machines(self, record: state.Record, image: images.Image) -> None:
+    def _machines(
+        self, record: lab_directory.Record, image: images.Image
+    ) -> None:
         usable = sorted(os.sched_getaffinity(0))
         first = record.turn % len(usable)
         cpus = itertools.cycle(usable[first:] + usable[:first])
@@ -298,7 +300,9 @@ class Lab:
             made = guest(port, 'client', record.client_memory)
             self.clients.append(Client(made, link(port), self.network))
 
-    def _furnish(self, record: state.Record, image: images.Image) -> None:
+    def _furnish(
+        self, record: lab_directory.Record, image: images.Image
+    ) -> None:
         """Everything a guest needs before it is switched on."""
         self._machines(record, image)
         ports = [machine.port for machine in self.machines]

@@ -9,11 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is left on the storage nodes that belongs to no one.
+"""Find what is left on the storage nodes and belongs to no share.
 
-The nodes are asked (:mod:`tests.lab.census`), never the driver. What was
-there when the lab came up is no leak, and neither is what belongs to a
-share or snapshot that the caller says is alive. Everything else is.
+The program :mod:`tests.lab.node_inventory` runs on each node and lists what
+is there; the driver is never asked. What was there when the lab came up is no
+leak. What belongs to a share or snapshot that the caller reports as alive is
+no leak either. Everything else is.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,12 +29,12 @@ from typing import Any
 from tests.lab import disks
 from tests.lab.errors import LabError
 from tests.lab import host
-from tests.lab.node import StorageNode
+from tests.lab.storage_node import StorageNode
 
-#: What one node says there is; see census.py for what is in it.
-Census = Mapping[str, Any]
+#: What one node says there is; see node_inventory.py for what is in it.
+Inventory = Mapping[str, Any]
 
-CENSUS = Path(__file__).with_name('census.py')
+INVENTORY_PROGRAM = Path(__file__).with_name('node_inventory.py')
 
 #: Gluster's own litter, and what comes and goes by itself. Of each process
 #: there ever was glusterd leaves a socket, which is harmless: it is below
@@ -112,7 +113,7 @@ class Alive:
 
 
 def alive(
-    censuses: Iterable[Census],
+    inventories: Iterable[Inventory],
     shares: Iterable[str],
     snapshots: Iterable[str],
     activated: Iterable[str] = (),
@@ -127,18 +128,18 @@ def alive(
     )
     hexes: set[str] = set()
     owners: dict[str, str] = {}
-    for census in censuses:
-        for name, found in census['volumes'].items():
+    for inventory in inventories:
+        for name, found in inventory['volumes'].items():
             if names.volume(name):
                 owners |= dict.fromkeys(found, name.removeprefix('manila-'))
-        for name, snapshot in census['snapshots'].items():
+        for name, snapshot in inventory['snapshots'].items():
             if names.snapshot(name):
                 hexes.update(snapshot['hexes'])
     return replace(names, hexes=frozenset(hexes | {*owners}), owners=owners)
 
 
 def compare(
-    node: str, before: Census, now: Census, living: Alive, age: float
+    node: str, before: Inventory, now: Inventory, living: Alive, age: float
 ) -> Iterator[Leak]:
     """The leaks of one node.
 
@@ -166,12 +167,12 @@ def compare(
     yield from _processes(node, before, now, living, age)
 
 
-def _new(before: Census, now: Census, key: str) -> list[str]:
+def _new(before: Inventory, now: Inventory, key: str) -> list[str]:
     return sorted(set(now[key]) - set(before[key]))
 
 
 def _gluster(
-    node: str, before: Census, now: Census, living: Alive
+    node: str, before: Inventory, now: Inventory, living: Alive
 ) -> Iterator[Leak]:
     if now['cli'] is None:
         yield Leak(node, 'silent', 'gluster', 'the CLI has no answer')
@@ -193,7 +194,7 @@ def _gluster(
             yield Leak(node, 'activated', name)
 
 
-def _where(name: str, said: Census, now: Census, key: str) -> str:
+def _where(name: str, said: Inventory, now: Inventory, key: str) -> str:
     places = []
     if name in said[key]:
         places.append('known to glusterd')
@@ -203,7 +204,7 @@ def _where(name: str, said: Census, now: Census, key: str) -> str:
 
 
 def _lvm(
-    node: str, before: Census, now: Census, living: Alive
+    node: str, before: Inventory, now: Inventory, living: Alive
 ) -> Iterator[Leak]:
     if now['lvs'] is None:
         yield Leak(node, 'silent', 'lvs', 'LVM has no answer')
@@ -249,7 +250,7 @@ def _lacking(tags: Sequence[str], share: str | None) -> list[str]:
 
 
 def _processes(
-    node: str, before: Census, now: Census, living: Alive, age: float
+    node: str, before: Inventory, now: Inventory, living: Alive, age: float
 ) -> Iterator[Leak]:
     """Bricks of the dead, self-heal daemons of no one, stuck commands."""
     any_volume = bool(now['volumes'])
@@ -283,18 +284,18 @@ def _serves_living(volfile: str, living: Alive) -> bool:
     return living.volume(volfile.partition('.')[0])
 
 
-def _take(nodes: Sequence[StorageNode]) -> dict[str, Census]:
-    """The census of every node, taken side by side."""
+def _take(nodes: Sequence[StorageNode]) -> dict[str, Inventory]:
+    """The inventory of every node, taken side by side."""
     if dark := [node.name for node in nodes if not node.guest.running()]:
         raise LabError(f'leaks cannot be looked for: {dark} are off')
-    program = CENSUS.read_bytes()
+    program = INVENTORY_PROGRAM.read_bytes()
 
-    def ask(node: StorageNode) -> Census:
+    def ask(node: StorageNode) -> Inventory:
         # Without what a program of the standard library has no use for: it
         # is started in less time.
         said = node.succeed('python3 -IS -', timeout=200, stdin=program)
-        census: Census = json.loads(said)
-        return census
+        inventory: Inventory = json.loads(said)
+        return inventory
 
     with ThreadPoolExecutor(len(nodes)) as pool:
         found = pool.map(ask, nodes)
@@ -317,7 +318,7 @@ def find(
     age: float,
 ) -> list[Leak]:
     """The leaks on all nodes, after what is about to go has gone."""
-    before: dict[str, Census] = json.loads(baseline.read_text())
+    before: dict[str, Inventory] = json.loads(baseline.read_text())
     shares, snapshots = list(shares), list(snapshots)
     activated = list(activated)
     deadline = time.monotonic() + settle
@@ -326,8 +327,8 @@ def find(
         living = alive(now.values(), shares, snapshots, activated)
         leaks = [
             leak
-            for name, census in now.items()
-            for leak in compare(name, before[name], census, living, age)
+            for name, inventory in now.items()
+            for leak in compare(name, before[name], inventory, living, age)
         ]
         if not leaks or time.monotonic() > deadline:
             return sorted(leaks)

@@ -14,7 +14,7 @@
 from collections.abc import Iterable
 from xml.sax import saxutils
 
-from tests.model import state as states
+from tests.model import glusterd_state
 
 DOWN = 'Connection failed. Please check if gluster daemon is operational.\n'
 TIMED_OUT = 'Error : Request timed out\n'
@@ -47,7 +47,7 @@ def leaf(name: str, value: object) -> str:
     return f'<{name}>{text}</{name}>' if text else f'<{name}/>'
 
 
-def refusal(error: states.Refusal) -> str:
+def refusal(error: glusterd_state.Refusal) -> str:
     return document(
         error.more, ret=-1, errno=error.errno, message=error.message
     )
@@ -59,7 +59,7 @@ def _verdict(ret: int, errno: int, message: str) -> str:
     )
 
 
-def named(what: str, volume: states.Volume, key: str = 'id') -> str:
+def named(what: str, volume: glusterd_state.Volume, key: str = 'id') -> str:
     """Answer a verb on a volume with its name and id."""
     return document(
         tag(
@@ -69,7 +69,7 @@ def named(what: str, volume: states.Volume, key: str = 'id') -> str:
     )
 
 
-def snapshot_done(what: str, snapshot: states.Snapshot) -> str:
+def snapshot_done(what: str, snapshot: glusterd_state.Snapshot) -> str:
     """Answer a verb on a snapshot with its name and id."""
     return document(
         tag(
@@ -83,7 +83,9 @@ def snapshot_done(what: str, snapshot: states.Snapshot) -> str:
     )
 
 
-def snapshot_restored(volume: states.Volume, snapshot: states.Snapshot) -> str:
+def snapshot_restored(
+    volume: glusterd_state.Volume, snapshot: glusterd_state.Snapshot
+) -> str:
     """Answer ``snapshot restore`` with names and ids."""
     return document(
         tag(
@@ -98,7 +100,7 @@ def snapshot_restored(volume: states.Volume, snapshot: states.Snapshot) -> str:
     )
 
 
-def pool_list(state: states.State, asked: str) -> str:
+def pool_list(state: glusterd_state.GlusterdState, asked: str) -> str:
     peers = []
     for node in state.nodes.values():
         if node.name == asked:
@@ -125,7 +127,7 @@ def pool_list(state: states.State, asked: str) -> str:
     return document(tag('peerStatus', *peers))
 
 
-def volume_list(state: states.State) -> str:
+def volume_list(state: glusterd_state.GlusterdState) -> str:
     return document(
         tag(
             'volList',
@@ -135,7 +137,10 @@ def volume_list(state: states.State) -> str:
     )
 
 
-def volume_info(state: states.State, volumes: Iterable[states.Volume]) -> str:
+def volume_info(
+    state: glusterd_state.GlusterdState,
+    volumes: Iterable[glusterd_state.Volume],
+) -> str:
     found = [_volume(state, volume) for volume in volumes]
     return document(
         tag('volInfo', tag('volumes', *found, leaf('count', len(found))))
@@ -146,12 +151,14 @@ def no_volume_info() -> str:
     return document(
         tag('volInfo', tag('volumes', leaf('count', 0))),
         ret=-1,
-        errno=states.NO_VOLUME,
+        errno=glusterd_state.NO_VOLUME,
         message='Volume does not exist',
     )
 
 
-def _volume(state: states.State, volume: states.Volume) -> str:
+def _volume(
+    state: glusterd_state.GlusterdState, volume: glusterd_state.Volume
+) -> str:
     bricks = []
     for brick in volume.bricks:
         name = f'{brick.node}:{brick.path}'
@@ -194,8 +201,8 @@ def _volume(state: states.State, volume: states.Volume) -> str:
 
 
 def volume_status(
-    state: states.State,
-    found: Iterable[states.Volume],
+    state: glusterd_state.GlusterdState,
+    found: Iterable[glusterd_state.Volume],
     *,
     clients: bool,
     brick: str = '',
@@ -218,7 +225,10 @@ def volume_status(
 
 
 def _volume_status(
-    state: states.State, volume: states.Volume, clients: bool, only: str
+    state: glusterd_state.GlusterdState,
+    volume: glusterd_state.Volume,
+    clients: bool,
+    only: str,
 ) -> str:
     entries = []
     for brick in volume.bricks:
@@ -239,7 +249,9 @@ def _volume_status(
 
 
 def connected(
-    state: states.State, volume: states.Volume, brick: states.Brick
+    state: glusterd_state.GlusterdState,
+    volume: glusterd_state.Volume,
+    brick: glusterd_state.Brick,
 ) -> list[str]:
     """Give the addresses of the clients of a brick that is on line.
 
@@ -262,9 +274,9 @@ def connected(
 
 
 def _brick_status(
-    state: states.State,
-    volume: states.Volume,
-    brick: states.Brick,
+    state: glusterd_state.GlusterdState,
+    volume: glusterd_state.Volume,
+    brick: glusterd_state.Brick,
     clients: bool,
 ) -> str:
     online = state.online(volume, brick)
@@ -330,7 +342,9 @@ def not_healing(name: str, message: str) -> str:
     )
 
 
-def heal_summary(state: states.State, volume: states.Volume) -> str:
+def heal_summary(
+    state: glusterd_state.GlusterdState, volume: glusterd_state.Volume
+) -> str:
     bricks = []
     for brick in volume.bricks:
         name = leaf('name', f'{brick.node}:{brick.path}')
@@ -361,7 +375,8 @@ def heal_summary(state: states.State, volume: states.Volume) -> str:
 
 
 def snapshot_info(
-    state: states.State, snapshots: Iterable[states.Snapshot]
+    state: glusterd_state.GlusterdState,
+    snapshots: Iterable[glusterd_state.Snapshot],
 ) -> str:
     found = []
     for snapshot in snapshots:
@@ -386,7 +401,10 @@ def snapshot_info(
                         'originVolume',
                         leaf('name', snapshot.origin),
                         leaf('snapCount', count),
-                        leaf('snapRemaining', states.MAX_SNAPSHOTS - count),
+                        leaf(
+                            'snapRemaining',
+                            glusterd_state.MAX_SNAPSHOTS - count,
+                        ),
                     ),
                 ),
             )
@@ -397,10 +415,13 @@ def snapshot_info(
 
 
 def snapshot_config(
-    state: states.State, volumes: Iterable[states.Volume]
+    state: glusterd_state.GlusterdState,
+    volumes: Iterable[glusterd_state.Volume],
 ) -> str:
-    def own(volume: states.Volume) -> str:
-        limit = state.snapshot_limits.get(volume.name, states.MAX_SNAPSHOTS)
+    def own(volume: glusterd_state.Volume) -> str:
+        limit = state.snapshot_limits.get(
+            volume.name, glusterd_state.MAX_SNAPSHOTS
+        )
         effective = min(limit, state.snapshot_limit)
         return tag(
             'volume',

@@ -18,11 +18,11 @@ of shares, and never one for each of them.
 from collections.abc import Callable
 import dataclasses
 
-from tests.model import faults
+from tests.model import fault_injection
 from tests.model import link
 
-Fault = faults.Fault
-Variant = faults.Variant
+Fault = fault_injection.Fault
+Variant = fault_injection.Variant
 
 #: Where nothing is wrong.
 USUAL = {
@@ -53,7 +53,7 @@ ANOTHER_TRY = 10.0
 _UNDONE = frozenset({'create share', 'create snapshot', 'clone and grow'})
 
 #: What a step that goes wrong may cost, beside another try.
-_COSTS: dict[faults.AnyFault, float] = {
+_COSTS: dict[fault_injection.AnyFault, float] = {
     # It is killed, and waits for nothing.
     Fault.KILLED_BEFORE: 0.0,
     Fault.KILLED_AFTER: 0.0,
@@ -88,7 +88,7 @@ _HANG = {
 
 
 def with_fault(
-    operation: str, fault: faults.AnyFault, timeout: float
+    operation: str, fault: fault_injection.AnyFault, timeout: float
 ) -> float:
     """Return how long an operation may take of which one step goes wrong.
 

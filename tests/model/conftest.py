@@ -22,9 +22,9 @@ from oslo_concurrency import lockutils
 import pytest
 
 from tests.model import link
+from tests.model import model_backend
+from tests.model import model_cluster
 from tests.model import neighbours
-from tests.model import pool as pools
-from tests.model import service
 
 hypothesis.settings.register_profile(
     'model',
@@ -57,15 +57,17 @@ def release(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def pool(release: str) -> pools.Pool:
+def pool(release: str) -> model_cluster.ModelCluster:
     return neighbours.pool(release)
 
 
 @pytest.fixture
-def manila(pool: pools.Pool) -> Iterator[service.Service]:
+def manila(
+    pool: model_cluster.ModelCluster,
+) -> Iterator[model_backend.ModelBackend]:
     """A back end over a pool, in its time."""
-    with service.in_time_of(pool):
-        yield service.Service(link.Process(pool))
+    with model_backend.in_time_of(pool):
+        yield model_backend.ModelBackend(link.Process(pool))
 
 
 @pytest.fixture

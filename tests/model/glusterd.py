@@ -24,9 +24,9 @@ import threading
 
 from tests.model import answers
 from tests.model import clock
-from tests.model import node as nodes
+from tests.model import glusterd_state
+from tests.model import model_node
 from tests.model import snapshots
-from tests.model import state as states
 from tests.model import volumes
 
 #: Seconds that the command line waits for glusterd.
@@ -60,7 +60,9 @@ class Transaction:
 class Glusterd:
     """All glusterds of a pool."""
 
-    def __init__(self, state: states.State, time: clock.Clock) -> None:
+    def __init__(
+        self, state: glusterd_state.GlusterdState, time: clock.Clock
+    ) -> None:
         self.state = state
         self.time = time
         self.slow: list[Transaction] = []
@@ -86,18 +88,20 @@ class Glusterd:
             ('snapshot', 'restore'): self._snapshot.restore,
         }
 
-    def __getstate__(self) -> tuple[states.State, clock.Clock]:
+    def __getstate__(self) -> tuple[glusterd_state.GlusterdState, clock.Clock]:
         assert not self.slow, 'a running transaction cannot be copied'
         return self.state, self.time
 
-    def __setstate__(self, kept: tuple[states.State, clock.Clock]) -> None:
+    def __setstate__(
+        self, kept: tuple[glusterd_state.GlusterdState, clock.Clock]
+    ) -> None:
         self.__init__(*kept)  # type: ignore[misc]
 
     # -- what is asked
 
     def ask(
         self,
-        node: nodes.Node,
+        node: model_node.ModelNode,
         words: Sequence[str],
         *,
         phases: int | None = None,
@@ -148,7 +152,9 @@ class Glusterd:
                 return answer
             clock.let_others_run()
 
-    def _wait_for(self, nodes: Iterable[nodes.Node], timeout: float) -> None:
+    def _wait_for(
+        self, nodes: Iterable[model_node.ModelNode], timeout: float
+    ) -> None:
         """Wait until all glusterds go on.
 
         :raises Stopped: that is later than the caller waits.
@@ -174,7 +180,7 @@ class Glusterd:
         except StopIteration as end:
             self.state.release_locks(transaction.keys)
             return str(end.value)
-        except states.Refusal as refusal:
+        except glusterd_state.Refusal as refusal:
             self.state.release_locks(transaction.keys)
             self.time.advance(0.1)
             return answers.refusal(refusal)
@@ -241,7 +247,9 @@ class Glusterd:
             return (f'{origin}_vol', f'{first}_snap')
         return (f'{first}_snap',)
 
-    def _report(self, node: nodes.Node, words: Sequence[str]) -> str | None:
+    def _report(
+        self, node: model_node.ModelNode, words: Sequence[str]
+    ) -> str | None:
         """Answer a read; None if the command is no such thing."""
         state = self.state
         match tuple(words):
@@ -263,8 +271,8 @@ class Glusterd:
             case ('snapshot', 'info', name):
                 if name not in state.snapshots:
                     return answers.refusal(
-                        states.Refusal(
-                            states.INTERNAL,
+                        glusterd_state.Refusal(
+                            glusterd_state.INTERNAL,
                             f'Snapshot ({name}) does not exist',
                         )
                     )
@@ -277,7 +285,7 @@ class Glusterd:
 
     # -- starting up
 
-    def start(self, node: nodes.Node) -> None:
+    def start(self, node: model_node.ModelNode) -> None:
         """Start glusterd on a node that has booted.
 
         It mounts the bricks of clones and active snapshots that are not
@@ -289,7 +297,7 @@ class Glusterd:
             self.settle()
             self._start(node)
 
-    def kill(self, node: nodes.Node) -> None:
+    def kill(self, node: model_node.ModelNode) -> None:
         """Kill glusterd on a node; systemd starts it again.
 
         Brick processes go on without it, and the others notice at once.
@@ -300,7 +308,7 @@ class Glusterd:
                 node.glusterd_up = False
                 node.restarts_at = self.time.now + RESTART
 
-    def _start(self, node: nodes.Node) -> None:
+    def _start(self, node: model_node.ModelNode) -> None:
         node.glusterd_up = True
         node.glusterd_since = self.time.now
         node.takes_over_at = self.time.now + TAKEOVER
@@ -332,15 +340,15 @@ class Glusterd:
                 node.files.begun[brick.path] = self.time.now
 
 
-def _busy(words: Sequence[str]) -> states.Refusal:
+def _busy(words: Sequence[str]) -> glusterd_state.Refusal:
     if words[0] == 'snapshot' or words[1] in ('start', 'stop'):
-        return states.Refusal(
-            states.BUSY,
+        return glusterd_state.Refusal(
+            glusterd_state.BUSY,
             'Another transaction is in progress. Please try again after '
             'some time.',
         )
-    return states.Refusal(
-        states.BUSY,
+    return glusterd_state.Refusal(
+        glusterd_state.BUSY,
         f'Another transaction is in progress for {words[2]}. Please try '
         f'again after some time.',
     )

@@ -13,7 +13,7 @@
 
 :class:`Process` stands for one life of manila-share: it can be killed, and
 any of its remote steps can go wrong in one of the ways of
-:mod:`tests.model.faults`.
+:mod:`tests.model.fault_injection`.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -24,18 +24,18 @@ from xml.sax import saxutils
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import remote
 from tests.model import answers
-from tests.model import faults
+from tests.model import fault_injection
 from tests.model import glusterd
-from tests.model import node as nodes
-from tests.model import pool as pools
+from tests.model import glusterd_state
+from tests.model import model_cluster
+from tests.model import model_node
 from tests.model import shell
-from tests.model import state as states
 
 T = TypeVar('T')
 
-Fault = faults.Fault
-Variant = faults.Variant
-Step = faults.Step
+Fault = fault_injection.Fault
+Variant = fault_injection.Variant
+Step = fault_injection.Step
 
 CONSOLE = ('gluster', '--mode=script', '--xml')
 #: Bytes after which the command line cuts a line in two.
@@ -48,10 +48,10 @@ class Killed(BaseException):
     """The process of the caller is no more."""
 
 
-_REFUSALS: dict[faults.AnyFault | None, str] = {
+_REFUSALS: dict[fault_injection.AnyFault | None, str] = {
     Fault.REFUSED: 'Pre-validation failed on localhost. Please check log '
     'file for details',
-    Variant.GIVEN_UP: states.COMMIT_FAILED,
+    Variant.GIVEN_UP: glusterd_state.COMMIT_FAILED,
 }
 _KILLED = {Fault.KILLED_AFTER, Variant.KILLED_SLOW}
 _LOST = {Fault.LINK_CUT, Variant.SLOW}
@@ -65,8 +65,8 @@ class Process:
 
     def __init__(
         self,
-        pool: pools.Pool,
-        fault: tuple[int, faults.AnyFault] | None = None,
+        pool: model_cluster.ModelCluster,
+        fault: tuple[int, fault_injection.AnyFault] | None = None,
     ) -> None:
         self.pool = pool
         self.steps: list[Step] = []
@@ -74,14 +74,16 @@ class Process:
         #: The time-out of the step that went wrong last.
         self.timeout = 0.0
         self._fault = fault
-        self._words: tuple[frozenset[str], faults.AnyFault] | None = None
+        self._words: tuple[frozenset[str], fault_injection.AnyFault] | None = (
+            None
+        )
         self._guard = threading.Lock()
 
-    def fail_at(self, step: int, fault: faults.AnyFault) -> None:
+    def fail_at(self, step: int, fault: fault_injection.AnyFault) -> None:
         """Have something go wrong at a step, counted from the first."""
         self._fault = step, fault
 
-    def fail_when(self, fault: faults.AnyFault, *words: str) -> None:
+    def fail_when(self, fault: fault_injection.AnyFault, *words: str) -> None:
         """Have something go wrong at each step that has these words.
 
         The name of the node is one of the words of a step.
@@ -108,7 +110,7 @@ class Process:
 
     def step(
         self,
-        node: nodes.Node,
+        node: model_node.ModelNode,
         argv: Sequence[str],
         timeout: float,
         action: Callable[[int | None], T],
@@ -131,7 +133,7 @@ class Process:
             self.pool.time.advance(CONNECT_TIMEOUT)
             raise errors.Down(node.name, 'no route to host')
         with self.pool.observer.command(str(step), is_read=step.is_read):
-            answer = action(faults.LEFT.get(fault))
+            answer = action(fault_injection.LEFT.get(fault))
         if fault in _KILLED:
             self.dead = True
             raise Killed
@@ -154,7 +156,7 @@ class Process:
 
     def _due(
         self, index: int, step: Step, timeout: float
-    ) -> faults.AnyFault | None:
+    ) -> fault_injection.AnyFault | None:
         """Give what goes wrong after this step; raise what does before."""
         if self._fault is None or self._fault[0] != index:
             return None
@@ -183,7 +185,7 @@ class Process:
         return fault
 
     @property
-    def fault(self) -> faults.AnyFault | None:
+    def fault(self) -> fault_injection.AnyFault | None:
         """What goes wrong with the step that was counted last."""
         if self._fault is None or self._fault[0] != len(self.steps) - 1:
             return None
@@ -193,7 +195,7 @@ class Process:
 class Remote(remote.Remote):
     """One node of the model."""
 
-    def __init__(self, process: Process, node: nodes.Node) -> None:
+    def __init__(self, process: Process, node: model_node.ModelNode) -> None:
         self.name = node.name
         self.process = process
         self.node = node
@@ -213,7 +215,7 @@ class Remote(remote.Remote):
             shown = ('gluster', *argv[len(CONSOLE) :])
             text = self.gluster(shown, timeout)
             if self.process.fault is Fault.GARBLED:
-                text = faults.garbled(text)
+                text = fault_injection.garbled(text)
             ended = shell.Answer(text, '', 0 if '<' in text else 1)
             if shown[1:3] == ('volume', 'heal') and len(shown) == 4:
                 ended = _in_words(shown[3], text)
@@ -235,7 +237,7 @@ class Remote(remote.Remote):
             pool.glusterd.settle()
             answer = self.node.execute(argv)
         if self.process.fault is Fault.GARBLED:
-            return faults.garbled_answer(argv, answer)
+            return fault_injection.garbled_answer(argv, answer)
         return answer
 
     def gluster(self, argv: Sequence[str], timeout: float) -> str:
@@ -246,7 +248,9 @@ class Remote(remote.Remote):
             if fault in _REFUSALS:
                 self.process.pool.time.advance(0.5)
                 return answers.refusal(
-                    states.Refusal(states.INTERNAL, _REFUSALS[fault])
+                    glusterd_state.Refusal(
+                        glusterd_state.INTERNAL, _REFUSALS[fault]
+                    )
                 )
             try:
                 return self.process.pool.glusterd.ask(
@@ -323,7 +327,7 @@ class Conversation(remote.Conversation):
                     )
                 if self._link.process.fault is Fault.GARBLED:
                     # The mark comes in the midst, and the rest of it late.
-                    cut = faults.garbled(text)
+                    cut = fault_injection.garbled(text)
                     text = cut + until.decode() + text[len(cut) :]
                 self._left += text.encode()
         except BaseException:

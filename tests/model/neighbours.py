@@ -21,12 +21,12 @@ import functools
 import pickle
 import uuid
 
-from tests.model import census
+from tests.model import foreign_objects
+from tests.model import invariants
 from tests.model import link
-from tests.model import node as nodes
-from tests.model import others
-from tests.model import pool as pools
-from tests.model import service
+from tests.model import model_backend
+from tests.model import model_cluster
+from tests.model import model_node
 
 #: The name of the other back end.
 BACKEND = 'another'
@@ -40,16 +40,16 @@ VOLUME, PLACE = 'archive', '/data/archive'
 BRICK_LV, SPARE_LV = 'archive', 'backup'
 
 
-def pool(release: str = '11.1', count: int = 3) -> pools.Pool:
+def pool(release: str = '11.1', count: int = 3) -> model_cluster.ModelCluster:
     """Return a new pool of so many nodes in which others live."""
-    made: pools.Pool = pickle.loads(_pickled(release, count))
+    made: model_cluster.ModelCluster = pickle.loads(_pickled(release, count))
     return made
 
 
 @functools.cache
 def _pickled(release: str, count: int) -> bytes:
-    made = pools.Pool(count, release)
-    with service.in_time_of(made), service.in_turn():
+    made = model_cluster.ModelCluster(count, release)
+    with model_backend.in_time_of(made), model_backend.in_turn():
         _another_manila(made)
         _an_operator(made)
     made.time.advance(60.0)
@@ -57,14 +57,14 @@ def _pickled(release: str, count: int) -> bytes:
     made.state.opened_early.clear()
     for node in made.nodes.values():
         node.files.sync_all()
-        node.files.directories.add(census.BRICK_ROOT)
+        node.files.directories.add(invariants.BRICK_ROOT)
         node.fstab = {mount.target: mount.lv for mount in node.files.mounts}
-    made.others = others.Others.of(made)
+    made.others = foreign_objects.ForeignObjects.of(made)
     return pickle.dumps(made)
 
 
-def _another_manila(made: pools.Pool) -> None:
-    manila = service.Service(link.Process(made), backend=BACKEND)
+def _another_manila(made: model_cluster.ModelCluster) -> None:
+    manila = model_backend.ModelBackend(link.Process(made), backend=BACKEND)
     manila.create(SHARE)
     manila.allow(SHARE, CLIENT)
     manila.write(SHARE, 'of others')
@@ -78,7 +78,7 @@ def _another_manila(made: pools.Pool) -> None:
     assert f'manila-{HALF_MADE}' in made.state.volumes
 
 
-def _an_operator(made: pools.Pool) -> None:
+def _an_operator(made: model_cluster.ModelCluster) -> None:
     for node in made.nodes.values():
         for name in (BRICK_LV, SPARE_LV):
             _run(
@@ -101,11 +101,11 @@ def _an_operator(made: pools.Pool) -> None:
     _ask(made, 'snapshot', 'create', 'nightly', VOLUME, 'no-timestamp')
 
 
-def _run(node: nodes.Node, *argv: str) -> None:
+def _run(node: model_node.ModelNode, *argv: str) -> None:
     answer = node.execute(argv)
     assert answer.status == 0, answer
 
 
-def _ask(made: pools.Pool, *words: str) -> None:
+def _ask(made: model_cluster.ModelCluster, *words: str) -> None:
     answer = made.glusterd.ask(made.nodes['gl1'], words)
     assert '<opRet>0</opRet>' in answer, answer

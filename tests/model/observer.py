@@ -23,7 +23,7 @@ import contextlib
 import dataclasses
 import threading
 
-from tests.model import state as states
+from tests.model import glusterd_state
 
 #: Whether a rule that stays admits an address to a volume.
 Entitled = Callable[[str, str], bool]
@@ -45,7 +45,7 @@ class Disturbance:
 class Observer:
     """Watches the clients of a pool."""
 
-    def __init__(self, state: states.State) -> None:
+    def __init__(self, state: glusterd_state.GlusterdState) -> None:
         self.disturbances: list[Disturbance] = []
         #: By the name of the back end whose shares it knows.
         self.entitled: dict[str, Entitled] = {}

@@ -22,13 +22,13 @@ import pickle
 import uuid
 
 from manila_glusterfs_clone import errors
-from tests.faults import table
+from tests.fault_table import table
 from tests.model import budgets
-from tests.model import faults
+from tests.model import fault_injection
 from tests.model import link
+from tests.model import model_backend
+from tests.model import model_cluster
 from tests.model import neighbours
-from tests.model import pool as pools
-from tests.model import service
 
 
 def _id(number: int) -> str:
@@ -48,18 +48,18 @@ class Operation:
     """What is done, and what is done about it when it has failed."""
 
     name: str
-    act: Callable[[service.Service], object]
-    recover: Callable[[service.Service], object]
+    act: Callable[[model_backend.ModelBackend], object]
+    recover: Callable[[model_backend.ModelBackend], object]
     #: What recovering is called.
     recovered: str
 
 
-def _delete_new_snapshot(manila: service.Service) -> None:
+def _delete_new_snapshot(manila: model_backend.ModelBackend) -> None:
     manila.snapshots.pop(NEW, None)
     manila.backend.snapshots.delete(NEW, OTHER)
 
 
-def _delete_origin(manila: service.Service) -> None:
+def _delete_origin(manila: model_backend.ModelBackend) -> None:
     # The snapshots go first, as Manila sees to it.
     if SNAPSHOT in manila.snapshots:
         manila.delete_snapshot(SNAPSHOT)
@@ -67,7 +67,7 @@ def _delete_origin(manila: service.Service) -> None:
 
 
 def _repeated(
-    name: str, act: Callable[[service.Service], object]
+    name: str, act: Callable[[model_backend.ModelBackend], object]
 ) -> Operation:
     return Operation(name, act, act, table.REPEATED)
 
@@ -101,12 +101,12 @@ OPERATIONS = [
 
 
 def restart(
-    manila: service.Service,
-    pool: pools.Pool,
-    fault: tuple[int, faults.AnyFault] | None = None,
-) -> service.Service:
+    manila: model_backend.ModelBackend,
+    pool: model_cluster.ModelCluster,
+    fault: tuple[int, fault_injection.AnyFault] | None = None,
+) -> model_backend.ModelBackend:
     """Start manila-share anew; what should be there is remembered."""
-    new = service.Service(link.Process(pool, fault))
+    new = model_backend.ModelBackend(link.Process(pool, fault))
     new.shares = copy.deepcopy(manila.shares)
     new.snapshots = dict(manila.snapshots)
     return new
@@ -117,8 +117,8 @@ class Scene:
 
     def __init__(self, release: str) -> None:
         pool = neighbours.pool(release)
-        with service.in_time_of(pool), service.in_turn():
-            manila = service.Service(link.Process(pool))
+        with model_backend.in_time_of(pool), model_backend.in_turn():
+            manila = model_backend.ModelBackend(link.Process(pool))
             manila.create(ORIGIN)
             manila.allow(ORIGIN, KEPT, REVOKED)
             manila.write(ORIGIN, 'in the snapshot')
@@ -130,26 +130,29 @@ class Scene:
         self.release = release
         self._manila = manila
         self._pool = pickle.dumps(pool)
-        self._steps: dict[str, list[faults.Step]] = {}
+        self._steps: dict[str, list[fault_injection.Step]] = {}
 
     def again(
-        self, fault: tuple[int, faults.AnyFault] | None = None
-    ) -> service.Service:
+        self, fault: tuple[int, fault_injection.AnyFault] | None = None
+    ) -> model_backend.ModelBackend:
         """Give the scene untouched, with a fault to come."""
         return restart(self._manila, pickle.loads(self._pool), fault)
 
-    def steps(self, operation: Operation) -> list[faults.Step]:
+    def steps(self, operation: Operation) -> list[fault_injection.Step]:
         """Give the remote steps that an operation really has."""
         if operation.name not in self._steps:
             manila = self.again()
-            with service.in_time_of(manila.pool), service.in_turn():
+            with (
+                model_backend.in_time_of(manila.pool),
+                model_backend.in_turn(),
+            ):
                 operation.act(manila)
                 manila.check()
             self._steps[operation.name] = manila.process.steps
         return self._steps[operation.name]
 
     def attempt(
-        self, operation: Operation, index: int, fault: faults.AnyFault
+        self, operation: Operation, index: int, fault: fault_injection.AnyFault
     ) -> tuple[str, str, int]:
         """Have a step go wrong, and recover as in life.
 
@@ -162,12 +165,12 @@ class Scene:
 
     def _attempt(
         self,
-        manila: service.Service,
+        manila: model_backend.ModelBackend,
         operation: Operation,
-        fault: faults.AnyFault,
+        fault: fault_injection.AnyFault,
     ) -> tuple[str, str]:
         pool = manila.pool
-        with service.in_time_of(pool), service.in_turn():
+        with model_backend.in_time_of(pool), model_backend.in_turn():
             said = ''
             begun = pool.time.now
             try:
@@ -185,7 +188,11 @@ class Scene:
                 return table.BROKEN, f'it took {took:.0f} s; {said}'
             manila.process.fail_no_more()
             # What goes on for a caller that was killed is met on its way.
-            wait = 0.0 if fault is faults.Variant.KILLED_SLOW else SETTLED
+            wait = (
+                0.0
+                if fault is fault_injection.Variant.KILLED_SLOW
+                else SETTLED
+            )
             try:
                 return _recover(manila, operation, said, wait)
             except (errors.Error, AssertionError) as error:
@@ -195,7 +202,10 @@ class Scene:
 
 
 def _recover(
-    manila: service.Service, operation: Operation, said: str, wait: float
+    manila: model_backend.ModelBackend,
+    operation: Operation,
+    said: str,
+    wait: float,
 ) -> tuple[str, str]:
     pool = manila.pool
     was_off = not all(node.up for node in pool.nodes.values())
@@ -224,12 +234,12 @@ def _recover(
     return outcome, said
 
 
-def _problems(manila: service.Service) -> Iterator[str]:
+def _problems(manila: model_backend.ModelBackend) -> Iterator[str]:
     yield from manila.problems()
     yield from _strangers(manila)
 
 
-def _strangers(manila: service.Service) -> Iterator[str]:
+def _strangers(manila: model_backend.ModelBackend) -> Iterator[str]:
     """Name who is connected and may not be."""
     for share in manila.shares.values():
         for address in manila.pool.mounted(share.volume):

@@ -24,8 +24,8 @@ from collections.abc import Sequence
 
 from tests.model import answers
 from tests.model import files
-from tests.model import node as nodes
-from tests.model import state as states
+from tests.model import glusterd_state
+from tests.model import model_node
 from tests.model import volumes
 
 Phases = volumes.Phases
@@ -34,7 +34,7 @@ Phases = volumes.Phases
 class Snapshots:
     """The verbs on snapshots."""
 
-    def __init__(self, state: states.State) -> None:
+    def __init__(self, state: glusterd_state.GlusterdState) -> None:
         self._state = state
 
     def config(self, asked: str, words: Sequence[str]) -> Phases:
@@ -49,38 +49,45 @@ class Snapshots:
         name, origin, stamp = words
         assert stamp == 'no-timestamp', 'else the name gets the time'
         volume = self._state.volume(
-            origin, states.NO_VOLUME, f'Volume ({origin}) does not exist'
+            origin,
+            glusterd_state.NO_VOLUME,
+            f'Volume ({origin}) does not exist',
         )
         if name in self._state.snapshots:
-            raise states.Refusal(
-                states.SNAPSHOT_EXISTS, f'Snapshot {name} already exists'
+            raise glusterd_state.Refusal(
+                glusterd_state.SNAPSHOT_EXISTS,
+                f'Snapshot {name} already exists',
             )
         if volume.status != 'Started':
-            raise states.Refusal(
-                states.STOPPED, f'volume {origin} is not started'
+            raise glusterd_state.Refusal(
+                glusterd_state.STOPPED, f'volume {origin} is not started'
             )
         count = sum(s.origin == origin for s in self._state.snapshots.values())
         limit = min(
             self._state.snapshot_limit,
-            self._state.snapshot_limits.get(origin, states.MAX_SNAPSHOTS),
+            self._state.snapshot_limits.get(
+                origin, glusterd_state.MAX_SNAPSHOTS
+            ),
         )
         if count >= limit:
-            raise states.Refusal(
-                states.LIMIT,
+            raise glusterd_state.Refusal(
+                glusterd_state.LIMIT,
                 f'The number of existing snaps has reached the effective '
                 f'maximum limit of {limit}, for the volume '
                 f'({origin}). Please delete few snapshots before taking '
                 f'further snapshots.',
             )
         self._require_bricks(asked, volume, 'volume', 'snapshot create')
-        taken = states.Volume(
+        taken = glusterd_state.Volume(
             '',
             self._state.new_id(),
             [],
             volume.copies,
-            states.inherited(volume.options),
+            glusterd_state.inherited(volume.options),
         )
-        snapshot = states.Snapshot(name, self._state.new_id(), origin, taken)
+        snapshot = glusterd_state.Snapshot(
+            name, self._state.new_id(), origin, taken
+        )
         taken.name = taken.hex
         taken.bricks = self._bricks(taken, volume)
         volume.options = {'features.barrier': 'disable', **volume.options}
@@ -89,7 +96,7 @@ class Snapshots:
         self._state.snapshots[name] = snapshot
         for there in self._state.nodes.values():
             if there.serves:
-                there.files.make(f'{states.SNAPS}/{name}/{taken.hex}')
+                there.files.make(f'{glusterd_state.SNAPS}/{name}/{taken.hex}')
         for node, index, brick in self._state.on_nodes(first, volume):
             if node is not first:
                 yield 2.0
@@ -102,7 +109,7 @@ class Snapshots:
     def activate(self, asked: str, words: Sequence[str]) -> Phases:
         snapshot = self._find(words[0])
         if snapshot.active:
-            raise states.Refusal(
+            raise glusterd_state.Refusal(
                 22, f'Snapshot {snapshot.name} is already activated.'
             )
         yield 0.5
@@ -126,7 +133,7 @@ class Snapshots:
     def deactivate(self, asked: str, words: Sequence[str]) -> Phases:
         snapshot = self._find(words[0])
         if not snapshot.active:
-            raise states.Refusal(
+            raise glusterd_state.Refusal(
                 22, f'Snapshot {snapshot.name} is already deactivated.'
             )
         yield 0.5
@@ -141,28 +148,28 @@ class Snapshots:
     def clone(self, asked: str, words: Sequence[str]) -> Phases:
         name, source = words
         if name in self._state.volumes:
-            raise states.Refusal(
-                states.VOLUME_EXISTS,
+            raise glusterd_state.Refusal(
+                glusterd_state.VOLUME_EXISTS,
                 f'Volume with name:{name} already exists',
             )
         if source not in self._state.snapshots:
-            raise states.Refusal(
-                states.INTERNAL, f'Failed to find :{source} snap'
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL, f'Failed to find :{source} snap'
             )
         snapshot = self._state.snapshots[source]
         if not snapshot.active:
-            raise states.Refusal(
-                states.STOPPED, f'Snapshot {source} is not activated'
+            raise glusterd_state.Refusal(
+                glusterd_state.STOPPED, f'Snapshot {source} is not activated'
             )
         self._require_bricks(
             asked, snapshot.volume, 'snapshot', 'snapshot clone'
         )
-        made = states.Volume(
+        made = glusterd_state.Volume(
             name,
             self._state.new_id(),
             [],
             snapshot.volume.copies,
-            states.inherited(snapshot.volume.options),
+            glusterd_state.inherited(snapshot.volume.options),
             is_clone=True,
             daemon_file=snapshot.volume.copies == 1,
         )
@@ -170,14 +177,14 @@ class Snapshots:
         yield 1.0
         first = self._state.nodes[asked]
         fails = self._state.mishap('clone')
-        done: list[tuple[nodes.Node, states.Brick]] = []
+        done: list[tuple[model_node.ModelNode, glusterd_state.Brick]] = []
         for node, index, brick in self._state.on_nodes(first, snapshot.volume):
             if node is not first:
                 yield 1.5
             if fails and len(done) == len(made.bricks) - 1:
                 self._give_up(made, done)
-                raise states.Refusal(
-                    states.INTERNAL,
+                raise glusterd_state.Refusal(
+                    glusterd_state.INTERNAL,
                     f'Commit failed on {node.name}. Please check log '
                     f'file for details.',
                 )
@@ -194,8 +201,8 @@ class Snapshots:
 
     def _give_up(
         self,
-        made: states.Volume,
-        done: Sequence[tuple[nodes.Node, states.Brick]],
+        made: glusterd_state.Volume,
+        done: Sequence[tuple[model_node.ModelNode, glusterd_state.Brick]],
     ) -> None:
         """Take back a clone; 11.1 looks for its LVs by a wrong name."""
         self._state.volumes.pop(made.name, None)
@@ -215,8 +222,8 @@ class Snapshots:
         snapshot = self._find(words[0])
         volume = self._state.volumes[snapshot.origin]
         if volume.status == 'Started':
-            raise states.Refusal(
-                states.STARTED,
+            raise glusterd_state.Refusal(
+                glusterd_state.STARTED,
                 f'Volume ({volume.name}) has been started. Volume needs to '
                 f'be stopped before restoring a snapshot.',
             )
@@ -231,7 +238,7 @@ class Snapshots:
         volume.bricks = snapshot.volume.bricks
         volume.options = dict(snapshot.volume.options)
         volume.is_clone = True
-        above = f'{states.SNAPS}/{snapshot.name}'
+        above = f'{glusterd_state.SNAPS}/{snapshot.name}'
         self._state.litter |= {above, f'{above}/{snapshot.volume.hex}'}
         del self._state.snapshots[snapshot.name]
         return answers.snapshot_restored(volume, snapshot)
@@ -254,7 +261,7 @@ class Snapshots:
             if self._state.release == '10.3':
                 self._state.drop_snap_directories(node, snapshot.volume)
             # They stay on nodes without a brick.
-            above = f'{states.SNAPS}/{snapshot.name}'
+            above = f'{glusterd_state.SNAPS}/{snapshot.name}'
             node.files.remove(f'{above}/{snapshot.volume.hex}')
             node.files.remove(above)
         del self._state.snapshots[snapshot.name]
@@ -276,16 +283,16 @@ class Snapshots:
     # -- bricks
 
     def _bricks(
-        self, made: states.Volume, of: states.Volume
-    ) -> list[states.Brick]:
+        self, made: glusterd_state.Volume, of: glusterd_state.Volume
+    ) -> list[glusterd_state.Brick]:
         """Name bricks as glusterd does."""
         found = []
         for index, brick in enumerate(of.bricks):
             number = 0 if self._state.release == '10.3' else index
             found.append(
-                states.Brick(
+                glusterd_state.Brick(
                     brick.node,
-                    f'{states.SNAPS}/{made.hex}/brick{index + 1}/'
+                    f'{glusterd_state.SNAPS}/{made.hex}/brick{index + 1}/'
                     f'{brick.path.rpartition("/")[2]}',
                     f'{made.hex}_{number}',
                     brick.origin or brick.path,
@@ -294,28 +301,37 @@ class Snapshots:
         return found
 
     def mount(
-        self, node: nodes.Node, volume: states.Volume, brick: states.Brick
+        self,
+        node: model_node.ModelNode,
+        volume: glusterd_state.Volume,
+        brick: glusterd_state.Brick,
     ) -> None:
         """Mount a brick of a snapshot or clone, if it is not."""
         if not node.files.is_mount_point(brick.mount):
             node.files.make(brick.mount)
             node.files.attach(node.lvm.device(brick.lv), brick.mount)
 
-    def _unmount(self, node: nodes.Node, brick: states.Brick) -> None:
+    def _unmount(
+        self, node: model_node.ModelNode, brick: glusterd_state.Brick
+    ) -> None:
         """Stop the process and unmount; glusterd waits for it."""
         node.files.users.pop(brick.path, None)
         node.files.detach(brick.mount)
 
-    def _find(self, name: str) -> states.Snapshot:
+    def _find(self, name: str) -> glusterd_state.Snapshot:
         found = self._state.snapshots.get(name)
         if found is None:
-            raise states.Refusal(
-                states.NO_SNAPSHOT, f'Snapshot ({name}) does not exist'
+            raise glusterd_state.Refusal(
+                glusterd_state.NO_SNAPSHOT, f'Snapshot ({name}) does not exist'
             )
         return found
 
     def _require_bricks(
-        self, asked: str, volume: states.Volume, what: str, command: str
+        self,
+        asked: str,
+        volume: glusterd_state.Volume,
+        what: str,
+        command: str,
     ) -> None:
         for brick in volume.bricks:
             if self._state.online(volume, brick):
@@ -325,8 +341,8 @@ class Snapshots:
                 if brick.node == asked
                 else f'Pre Validation failed on {brick.node}. '
             )
-            raise states.Refusal(
-                states.BRICK_DOWN,
+            raise glusterd_state.Refusal(
+                glusterd_state.BRICK_DOWN,
                 f'{where}One or more bricks are not running. Please run '
                 f'{what} status command to see brick status.\n'
                 f'Please start the stopped brick and then issue {command} '
@@ -334,10 +350,10 @@ class Snapshots:
             )
 
 
-def _not_deleted(name: str) -> states.Refusal:
+def _not_deleted(name: str) -> glusterd_state.Refusal:
     message = f'Snapshot ({name}) does not exist'
-    return states.Refusal(
-        states.NO_SNAPSHOT,
+    return glusterd_state.Refusal(
+        glusterd_state.NO_SNAPSHOT,
         message,
         answers.tag(
             'snapDelete',
@@ -347,7 +363,7 @@ def _not_deleted(name: str) -> states.Refusal:
                     'snapshot',
                     answers.leaf('status', 'Failure'),
                     answers.leaf('opRet', -1),
-                    answers.leaf('opErrno', states.NO_SNAPSHOT),
+                    answers.leaf('opErrno', glusterd_state.NO_SNAPSHOT),
                     answers.leaf('opErrstr', message),
                     answers.leaf('name', name),
                 ),

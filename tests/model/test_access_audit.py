@@ -31,13 +31,13 @@ from manila_glusterfs_clone.maintenance import orphans
 from manila_glusterfs_clone.maintenance import passes
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.protocols import native
-from tests.model import state as states
-from tests.model import test_manager
-from tests.model import test_upkeep
+from tests.model import glusterd_state
+from tests.model import test_maintenance
+from tests.model import test_share_manager
 
-cloud = test_manager.cloud
-share_type = test_manager.share_type
-warden = test_upkeep.warden
+cloud = test_share_manager.cloud
+share_type = test_share_manager.share_type
+warden = test_maintenance.warden
 
 ALLOWED, STRANGER, SECOND = '10.0.0.5', '10.0.0.66', '10.0.0.6'
 #: Seconds of the model that setting one volume's options may take.
@@ -47,7 +47,7 @@ BUDGET = 15.0
 class Share:
     """A share with a rule and a mounted client."""
 
-    def __init__(self, cloud: test_manager.Cloud) -> None:
+    def __init__(self, cloud: test_share_manager.Cloud) -> None:
         self.cloud = cloud
         self.id = cloud.create()
         self.instance = cloud.instance(self.id)
@@ -57,7 +57,7 @@ class Share:
         self.wanted = dict(self.volume.options)
 
     @property
-    def volume(self) -> states.Volume:
+    def volume(self) -> glusterd_state.Volume:
         return self.cloud.pool.state.volumes[self.name]
 
     def gluster(self, *words: str, node: str = 'gl1') -> None:
@@ -99,7 +99,7 @@ WATCHED = {
 
 
 @pytest.fixture
-def share(cloud: test_manager.Cloud) -> Share:
+def share(cloud: test_share_manager.Cloud) -> Share:
     return Share(cloud)
 
 
@@ -148,7 +148,7 @@ DAMAGES: dict[str, tuple[Callable[[Share], None], bool]] = {
 
 @pytest.mark.parametrize('name', DAMAGES)
 def test_options_that_somebody_changed_are_set_again(
-    share: Share, warden: test_upkeep.Warden, name: str
+    share: Share, warden: test_maintenance.Warden, name: str
 ) -> None:
     """Within one pass; whoever has a rule stays mounted throughout."""
     other = Share(share.cloud)
@@ -176,7 +176,7 @@ def test_options_that_somebody_changed_are_set_again(
 
 @pytest.mark.parametrize('node', ['gl1', 'gl3'])
 def test_node_with_other_options_than_the_rest(
-    share: Share, warden: test_upkeep.Warden, node: str
+    share: Share, warden: test_maintenance.Warden, node: str
 ) -> None:
     share.volume.behind[node] = {**share.wanted, native.ALLOW: '*'}
     share.volume.missed[node] = 0
@@ -186,7 +186,9 @@ def test_node_with_other_options_than_the_rest(
     assert warden.run() == []
 
 
-def test_reset_and_restart(share: Share, warden: test_upkeep.Warden) -> None:
+def test_reset_and_restart(
+    share: Share, warden: test_maintenance.Warden
+) -> None:
     """The share is whole: nothing may put it in error or tell to delete it."""
     share.gluster('volume', 'reset', 'V')
     share.cloud.start()
@@ -199,7 +201,7 @@ def test_reset_and_restart(share: Share, warden: test_upkeep.Warden) -> None:
 
 def test_reset_volume_is_not_started_open(
     share: Share,
-    warden: test_upkeep.Warden,
+    warden: test_maintenance.Warden,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A stopped volume without lists is closed first, and started then."""
@@ -222,7 +224,7 @@ def test_reset_volume_is_not_started_open(
 
 def test_one_that_fails_does_not_hide_the_others(
     share: Share,
-    warden: test_upkeep.Warden,
+    warden: test_maintenance.Warden,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     shares = sorted(
@@ -250,7 +252,7 @@ def test_one_that_fails_does_not_hide_the_others(
 
 @pytest.mark.parametrize('mark', ['unmanaged', names.checked_id('1' * 32)])
 def test_volume_of_somebody_else_is_named_and_left_alone(
-    share: Share, warden: test_upkeep.Warden, mark: str
+    share: Share, warden: test_maintenance.Warden, mark: str
 ) -> None:
     share.gluster('volume', 'set', 'V', 'user.manila.share', mark)
     share.gluster('volume', 'set', 'V', 'auth.allow', STRANGER)
@@ -284,7 +286,7 @@ STATES = {
 @pytest.mark.parametrize('state', STATES)
 @pytest.mark.parametrize('listed', [True, False])
 def test_bounds_of_each_state(
-    share: Share, warden: test_upkeep.Warden, state: str, listed: bool
+    share: Share, warden: test_maintenance.Warden, state: str, listed: bool
 ) -> None:
     second = share.cloud.allow(share.id, 'ip', SECOND)
     share.state(second, state)
@@ -317,7 +319,11 @@ def test_bounds_of_each_state(
 )
 @pytest.mark.parametrize('state', ['error', 'active', 'queued_to_deny'])
 def test_rule_that_cannot_hold_hides_no_other(
-    share: Share, warden: test_upkeep.Warden, kind: str, to: str, state: str
+    share: Share,
+    warden: test_maintenance.Warden,
+    kind: str,
+    to: str,
+    state: str,
 ) -> None:
     """Any tenant can make one; it must not keep the list from repair."""
     rule = share.cloud.allow(share.id, kind, to)
@@ -332,7 +338,7 @@ def test_rule_that_cannot_hold_hides_no_other(
 
 
 def test_rule_that_is_read_only_hides_no_other(
-    share: Share, warden: test_upkeep.Warden
+    share: Share, warden: test_maintenance.Warden
 ) -> None:
     db.share_access_create(
         share.cloud.context,
@@ -352,7 +358,7 @@ def test_rule_that_is_read_only_hides_no_other(
 
 
 def test_row_that_nothing_can_be_named_after_hides_no_other(
-    share: Share, warden: test_upkeep.Warden
+    share: Share, warden: test_maintenance.Warden
 ) -> None:
     odd = Share(share.cloud).instance
     tables = [
@@ -372,7 +378,7 @@ def test_row_that_nothing_can_be_named_after_hides_no_other(
 
 
 def test_share_that_is_worked_on_is_left_to_that_operation(
-    share: Share, warden: test_upkeep.Warden
+    share: Share, warden: test_maintenance.Warden
 ) -> None:
     share.gluster('volume', 'set', 'V', 'auth.allow', '*')
     with locks.Locks(1).share(share.instance):
@@ -385,7 +391,7 @@ def test_share_that_is_worked_on_is_left_to_that_operation(
 
 def test_revocation_is_verified_however_many_passes_it_takes(
     share: Share,
-    warden: test_upkeep.Warden,
+    warden: test_maintenance.Warden,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A list that is right is no proof that a client is disconnected."""
@@ -393,7 +399,7 @@ def test_revocation_is_verified_however_many_passes_it_takes(
     assert share.cloud.pool.mount(STRANGER, share.name)
     with monkeypatch.context() as patch:
         patch.setattr(
-            states.State,
+            glusterd_state.GlusterdState,
             'settle_clients',
             lambda self: None,  # a brick that disconnects nobody
         )
@@ -407,7 +413,7 @@ def test_revocation_is_verified_however_many_passes_it_takes(
 
 
 def test_where_all_is_well_the_audit_costs_nothing(
-    share: Share, warden: test_upkeep.Warden
+    share: Share, warden: test_maintenance.Warden
 ) -> None:
     ours = warden.backend
     seen = cluster_state.take(ours.cluster, ours.settings.mark)
@@ -430,7 +436,7 @@ def test_where_all_is_well_the_audit_costs_nothing(
 )
 def test_part_that_fails_does_not_keep_the_next_from_its_turn(
     share: Share,
-    warden: test_upkeep.Warden,
+    warden: test_maintenance.Warden,
     monkeypatch: pytest.MonkeyPatch,
     owner: Any,
     attribute: str,

@@ -24,17 +24,17 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.protocols import export_locations
 from manila_glusterfs_clone.protocols import native
 from tests.model import link
-from tests.model import pool as pools
-from tests.model import service
+from tests.model import model_backend
+from tests.model import model_cluster
 
 
 @pytest.fixture(autouse=True)
-def nothing_left(manila: service.Service) -> Iterator[None]:
+def nothing_left(manila: model_backend.ModelBackend) -> Iterator[None]:
     yield
     manila.check()
 
 
-def delete_all(manila: service.Service) -> None:
+def delete_all(manila: model_backend.ModelBackend) -> None:
     for snapshot in list(manila.snapshots):
         manila.delete_snapshot(snapshot)
     for share in list(manila.shares):
@@ -42,7 +42,7 @@ def delete_all(manila: service.Service) -> None:
 
 
 def test_create_and_delete(
-    manila: service.Service, ids: Iterator[str]
+    manila: model_backend.ModelBackend, ids: Iterator[str]
 ) -> None:
     share = next(ids)
     volume = manila.create(share)
@@ -58,9 +58,13 @@ def test_create_and_delete(
     manila.delete(share)
 
 
-def test_single_brick(pool: pools.Pool, ids: Iterator[str]) -> None:
-    with service.in_time_of(pool):
-        manila = service.Service(link.Process(pool), layout='single')
+def test_single_brick(
+    pool: model_cluster.ModelCluster, ids: Iterator[str]
+) -> None:
+    with model_backend.in_time_of(pool):
+        manila = model_backend.ModelBackend(
+            link.Process(pool), layout='single'
+        )
         origin, snapshot, share = (next(ids) for _ in range(3))
         assert len(manila.create(origin).bricks) == 1
         manila.snapshot(snapshot, origin)
@@ -71,14 +75,16 @@ def test_single_brick(pool: pools.Pool, ids: Iterator[str]) -> None:
 
 
 def test_deleting_what_is_not_there(
-    manila: service.Service, ids: Iterator[str]
+    manila: model_backend.ModelBackend, ids: Iterator[str]
 ) -> None:
     manila.backend.shares.delete(next(ids))
     manila.backend.snapshots.delete(next(ids), next(ids))
 
 
 @pytest.mark.parametrize('size', [1, 3])
-def test_clone(manila: service.Service, ids: Iterator[str], size: int) -> None:
+def test_clone(
+    manila: model_backend.ModelBackend, ids: Iterator[str], size: int
+) -> None:
     origin, snapshot, share = (next(ids) for _ in range(3))
     manila.create(origin)
     manila.write(origin, 'before')
@@ -86,7 +92,7 @@ def test_clone(manila: service.Service, ids: Iterator[str], size: int) -> None:
     manila.write(origin, 'after')
     manila.clone(share, snapshot, size)
     assert manila.pool.read(f'manila-{share}') == 'before'
-    assert manila.pool.size(f'manila-{share}') == size * service.GIB
+    assert manila.pool.size(f'manila-{share}') == size * model_backend.GIB
     manila.write(share, 'of the clone')
     assert manila.pool.read(f'manila-{origin}') == 'after'
     manila.check()
@@ -94,7 +100,7 @@ def test_clone(manila: service.Service, ids: Iterator[str], size: int) -> None:
 
 
 def test_clone_of_a_clone_of_a_clone(
-    manila: service.Service, ids: Iterator[str]
+    manila: model_backend.ModelBackend, ids: Iterator[str]
 ) -> None:
     share = next(ids)
     manila.create(share)
@@ -108,7 +114,7 @@ def test_clone_of_a_clone_of_a_clone(
 
 
 def test_a_clone_outlives_its_parent(
-    manila: service.Service, ids: Iterator[str]
+    manila: model_backend.ModelBackend, ids: Iterator[str]
 ) -> None:
     origin, snapshot, share = (next(ids) for _ in range(3))
     manila.create(origin)
@@ -126,7 +132,7 @@ def test_a_clone_outlives_its_parent(
 
 
 def test_a_share_with_snapshots_is_not_deleted(
-    manila: service.Service, ids: Iterator[str]
+    manila: model_backend.ModelBackend, ids: Iterator[str]
 ) -> None:
     origin, snapshot = next(ids), next(ids)
     manila.create(origin)
@@ -136,7 +142,7 @@ def test_a_share_with_snapshots_is_not_deleted(
 
 
 def test_a_clone_admits_nobody_that_its_origin_does(
-    manila: service.Service, ids: Iterator[str]
+    manila: model_backend.ModelBackend, ids: Iterator[str]
 ) -> None:
     origin, snapshot, share = (next(ids) for _ in range(3))
     manila.create(origin)
@@ -148,7 +154,7 @@ def test_a_clone_admits_nobody_that_its_origin_does(
 
 
 def test_inherited_options_are_dropped(
-    manila: service.Service, ids: Iterator[str]
+    manila: model_backend.ModelBackend, ids: Iterator[str]
 ) -> None:
     origin, snapshot, share = (next(ids) for _ in range(3))
     manila.create(origin)
@@ -161,17 +167,19 @@ def test_inherited_options_are_dropped(
     assert 'auth.ssl-allow' not in options
 
 
-def test_extend(manila: service.Service, ids: Iterator[str]) -> None:
+def test_extend(
+    manila: model_backend.ModelBackend, ids: Iterator[str]
+) -> None:
     share = next(ids)
     manila.create(share)
     manila.write(share, 'kept')
     manila.extend(share, 5)
     manila.extend(share, 5)
-    assert manila.pool.size(f'manila-{share}') == 5 * service.GIB
+    assert manila.pool.size(f'manila-{share}') == 5 * model_backend.GIB
 
 
 def test_access_by_address(
-    manila: service.Service, ids: Iterator[str]
+    manila: model_backend.ModelBackend, ids: Iterator[str]
 ) -> None:
     share = next(ids)
     name = f'manila-{share}'
@@ -191,7 +199,7 @@ def test_access_by_address(
 
 
 def test_networks_admit_exactly_their_members(
-    manila: service.Service, ids: Iterator[str]
+    manila: model_backend.ModelBackend, ids: Iterator[str]
 ) -> None:
     share = next(ids)
     manila.create(share)
@@ -211,9 +219,11 @@ def test_networks_admit_exactly_their_members(
     backend.update_access(share, [], [], revoking=True)
 
 
-def test_access_by_certificate(pool: pools.Pool, ids: Iterator[str]) -> None:
-    with service.in_time_of(pool):
-        manila = service.Service(
+def test_access_by_certificate(
+    pool: model_cluster.ModelCluster, ids: Iterator[str]
+) -> None:
+    with model_backend.in_time_of(pool):
+        manila = model_backend.ModelBackend(
             link.Process(pool), tls=True, tls_server_names=('server',)
         )
         origin, snapshot, share = (next(ids) for _ in range(3))
@@ -242,7 +252,7 @@ def test_access_by_certificate(pool: pools.Pool, ids: Iterator[str]) -> None:
 
 
 def test_clones_side_by_side(
-    manila: service.Service, ids: Iterator[str]
+    manila: model_backend.ModelBackend, ids: Iterator[str]
 ) -> None:
     """Of one snapshot and of several, with nobody refused."""
     snapshots = []

@@ -23,9 +23,9 @@ import datetime
 
 import pytest
 
-from tests.faults import steps
-from tests.faults import table
-from tests.model import faults
+from tests.fault_table import steps
+from tests.fault_table import table
+from tests.model import fault_injection
 from tests.model import scene as scenes
 
 
@@ -35,12 +35,14 @@ def scene(request: pytest.FixtureRequest, quiet: None) -> scenes.Scene:
 
 
 def cells(
-    scene: scenes.Scene, operation: scenes.Operation, fault: faults.AnyFault
+    scene: scenes.Scene,
+    operation: scenes.Operation,
+    fault: fault_injection.AnyFault,
 ) -> list[table.Cell]:
     """Have each step of an operation go wrong in one way."""
     found = []
     for index, step in enumerate(scene.steps(operation)):
-        reason = faults.why_not(fault, step)
+        reason = fault_injection.why_not(fault, step)
         if reason:
             outcome, detail, disturbed = table.NOT_APPLICABLE, reason, 0
         else:
@@ -69,7 +71,7 @@ def cells(
 def test_fault_at_each_step(
     scene: scenes.Scene,
     operation: scenes.Operation,
-    fault: faults.AnyFault,
+    fault: fault_injection.AnyFault,
     pytestconfig: pytest.Config,
 ) -> None:
     found = cells(scene, operation, fault)

@@ -23,7 +23,7 @@ from xml.etree import ElementTree
 
 from tests.golden import record
 from tests.model import link
-from tests.model import pool as pools
+from tests.model import model_cluster
 from tests.model import shell
 from tests.unit import fakes
 
@@ -42,7 +42,7 @@ _OTHERWISE = {'umount-busy', 'volume-unknown-command', 'version'}
 
 
 def test_same_answers_as_recorded(release: str) -> None:
-    pool = pools.Pool(3, release)
+    pool = model_cluster.ModelCluster(3, release)
     remote = link.Process(pool).connect_to('gl1')
     recorded = fakes.golden_names(release)
     differences = []
@@ -74,7 +74,7 @@ def test_same_answers_as_recorded(release: str) -> None:
     assert not differences, '\n'.join(differences)
 
 
-def _make_bricks(pool: pools.Pool) -> None:
+def _make_bricks(pool: model_cluster.ModelCluster) -> None:
     process = link.Process(pool)
     for name in pool.nodes:
         remote = process.connect_to(name)

@@ -15,13 +15,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.model import service
+from tests.model import model_backend
 
 KEPT, GOES = '10.0.0.5', '10.0.0.6'
 
 
 @pytest.fixture
-def volume(manila: service.Service, ids: Iterator[str]) -> str:
+def volume(manila: model_backend.ModelBackend, ids: Iterator[str]) -> str:
     share = next(ids)
     manila.create(share)
     manila.allow(share, KEPT, GOES)
@@ -30,7 +30,9 @@ def volume(manila: service.Service, ids: Iterator[str]) -> str:
     return name
 
 
-def admit(manila: service.Service, volume: str, allowed: str) -> None:
+def admit(
+    manila: model_backend.ModelBackend, volume: str, allowed: str
+) -> None:
     """Set the access list as a driver that knows no better."""
     manila.backend.cluster.nodes[0].gluster.set_options(
         volume, {'auth.allow': allowed}
@@ -38,7 +40,7 @@ def admit(manila: service.Service, volume: str, allowed: str) -> None:
 
 
 def test_a_moment_without_access_is_recorded_for_good(
-    manila: service.Service, volume: str
+    manila: model_backend.ModelBackend, volume: str
 ) -> None:
     admit(manila, volume, '0.0.0.0')
     admit(manila, volume, f'{KEPT},{GOES}')
@@ -50,7 +52,7 @@ def test_a_moment_without_access_is_recorded_for_good(
 
 
 def test_one_whose_rule_goes_is_not_disturbed(
-    manila: service.Service, volume: str
+    manila: model_backend.ModelBackend, volume: str
 ) -> None:
     manila.allow(volume.removeprefix('manila-'), KEPT)
     assert manila.pool.mounted(volume) == {KEPT}
@@ -58,7 +60,7 @@ def test_one_whose_rule_goes_is_not_disturbed(
 
 
 def test_a_stop_disturbs_and_a_delete_that_was_asked_for_does_not(
-    manila: service.Service, ids: Iterator[str], volume: str
+    manila: model_backend.ModelBackend, ids: Iterator[str], volume: str
 ) -> None:
     other = next(ids)
     manila.create(other)
@@ -71,7 +73,7 @@ def test_a_stop_disturbs_and_a_delete_that_was_asked_for_does_not(
 
 @pytest.mark.parametrize('nodes', [1, 2])
 def test_what_is_not_done_by_the_driver_is_not_recorded(
-    manila: service.Service, volume: str, nodes: int
+    manila: model_backend.ModelBackend, volume: str, nodes: int
 ) -> None:
     pool = manila.pool
     for name in ('gl2', 'gl3')[:nodes]:
@@ -87,7 +89,7 @@ def test_what_is_not_done_by_the_driver_is_not_recorded(
 
 
 def test_a_brick_less_disturbs_nobody_and_two_do(
-    manila: service.Service, volume: str
+    manila: model_backend.ModelBackend, volume: str
 ) -> None:
     """Of three copies, two serve."""
     pool = manila.pool

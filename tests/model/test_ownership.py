@@ -23,22 +23,24 @@ from manila_glusterfs_clone.maintenance import backoff
 from manila_glusterfs_clone.maintenance import brick_tags
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone.maintenance import manila_db
-from tests.model import census
+from tests.model import invariants
 from tests.model import link
-from tests.model import pool as pools
-from tests.model import service
+from tests.model import model_backend
+from tests.model import model_cluster
 
 
 @pytest.fixture(autouse=True)
-def in_turn(pool: pools.Pool) -> Iterator[None]:
-    with service.in_time_of(pool), service.in_turn():
+def in_turn(pool: model_cluster.ModelCluster) -> Iterator[None]:
+    with model_backend.in_time_of(pool), model_backend.in_turn():
         yield
 
 
 @pytest.fixture
-def other(pool: pools.Pool, ids: Iterator[str]) -> service.Service:
+def other(
+    pool: model_cluster.ModelCluster, ids: Iterator[str]
+) -> model_backend.ModelBackend:
     """Another Manila, whose back end has the same name, on the same nodes."""
-    found = service.Service(link.Process(pool))
+    found = model_backend.ModelBackend(link.Process(pool))
     share, snapshot, clone = (next(ids) for _ in range(3))
     found.create(share)
     found.snapshot(snapshot, share)
@@ -66,8 +68,8 @@ def changed(process: link.Process, since: int, *ids: str) -> list[str]:
 @pytest.mark.parametrize('snapshot_is_known', [False, True])
 @pytest.mark.parametrize('snapshot_is_there', [False, True])
 def test_deleting_a_clone_leaves_the_snapshots_of_another_manila(
-    manila: service.Service,
-    other: service.Service,
+    manila: model_backend.ModelBackend,
+    other: model_backend.ModelBackend,
     ids: Iterator[str],
     snapshot_is_known: bool,
     snapshot_is_there: bool,
@@ -99,7 +101,9 @@ def test_deleting_a_clone_leaves_the_snapshots_of_another_manila(
 
 @pytest.fixture
 def restored(
-    manila: service.Service, other: service.Service, ids: Iterator[str]
+    manila: model_backend.ModelBackend,
+    other: model_backend.ModelBackend,
+    ids: Iterator[str],
 ) -> tuple[str, str]:
     """A share into which a snapshot was restored, and that snapshot."""
     share, earlier, snapshot = (next(ids) for _ in range(3))
@@ -114,13 +118,15 @@ def restored(
     return share, snapshot
 
 
-def check(manila: service.Service, other: service.Service) -> None:
+def check(
+    manila: model_backend.ModelBackend, other: model_backend.ModelBackend
+) -> None:
     """See that all is there of both, and no more."""
     names = [f'manila-snap-{snapshot}' for snapshot in other.snapshots]
     for name in names:
         manila.gluster('snapshot', 'deactivate', name)
     manila.pool.time.advance(5.0)
-    found = census.problems(
+    found = invariants.problems(
         manila.pool,
         [*manila.shares.values(), *other.shares.values()],
         {*manila.snapshots, *other.snapshots},
@@ -131,8 +137,8 @@ def check(manila: service.Service, other: service.Service) -> None:
 
 
 def everything_goes_on(
-    manila: service.Service,
-    other: service.Service,
+    manila: model_backend.ModelBackend,
+    other: model_backend.ModelBackend,
     share: str,
     ids: Iterator[str],
 ) -> None:
@@ -162,8 +168,8 @@ def everything_goes_on(
 
 @pytest.mark.parametrize('is_stopped', [False, True])
 def test_deleting_a_restored_snapshot_keeps_the_share(
-    manila: service.Service,
-    other: service.Service,
+    manila: model_backend.ModelBackend,
+    other: model_backend.ModelBackend,
     restored: tuple[str, str],
     ids: Iterator[str],
     caplog: pytest.LogCaptureFixture,
@@ -190,7 +196,9 @@ class Care:
     """The part of maintenance that corrects tags, and what it logs."""
 
     def __init__(
-        self, manila: service.Service, caplog: pytest.LogCaptureFixture
+        self,
+        manila: model_backend.ModelBackend,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         self._manila = manila
         self._caplog = caplog
@@ -216,13 +224,15 @@ class Care:
 
 
 @pytest.fixture
-def care(manila: service.Service, caplog: pytest.LogCaptureFixture) -> Care:
+def care(
+    manila: model_backend.ModelBackend, caplog: pytest.LogCaptureFixture
+) -> Care:
     return Care(manila, caplog)
 
 
 def test_maintenance_adopts_restored_bricks(
-    manila: service.Service,
-    other: service.Service,
+    manila: model_backend.ModelBackend,
+    other: model_backend.ModelBackend,
     restored: tuple[str, str],
     ids: Iterator[str],
     care: Care,
@@ -239,8 +249,8 @@ def test_maintenance_adopts_restored_bricks(
 
 @pytest.mark.parametrize('is_adopted', [False, True])
 def test_a_restored_share_is_deleted_to_the_last_lv(
-    manila: service.Service,
-    other: service.Service,
+    manila: model_backend.ModelBackend,
+    other: model_backend.ModelBackend,
     restored: tuple[str, str],
     care: Care,
     is_adopted: bool,
@@ -257,8 +267,8 @@ def test_a_restored_share_is_deleted_to_the_last_lv(
 
 
 def test_a_restored_brick_that_is_down_is_healed(
-    manila: service.Service,
-    other: service.Service,
+    manila: model_backend.ModelBackend,
+    other: model_backend.ModelBackend,
     restored: tuple[str, str],
     ids: Iterator[str],
 ) -> None:
@@ -275,7 +285,9 @@ def test_a_restored_brick_that_is_down_is_healed(
     everything_goes_on(manila, other, share, ids)
 
 
-def lvchange(manila: service.Service, node: str, lv: str, *tags: str) -> None:
+def lvchange(
+    manila: model_backend.ModelBackend, node: str, lv: str, *tags: str
+) -> None:
     """Have an operator change tags of an LV."""
     argv = ['lvchange', *tags, f'gvg/{lv}']
     assert not manila.pool.nodes[node].execute(argv).status
@@ -285,8 +297,8 @@ def lvchange(manila: service.Service, node: str, lv: str, *tags: str) -> None:
 @pytest.mark.parametrize('keeps_own', [False, True])
 @pytest.mark.parametrize('kind', ['share', 'snapshot'])
 def test_a_brick_with_the_tag_of_something_else_stays(
-    manila: service.Service,
-    other: service.Service,
+    manila: model_backend.ModelBackend,
+    other: model_backend.ModelBackend,
     ids: Iterator[str],
     care: Care,
     kind: str,
@@ -324,7 +336,9 @@ def test_a_brick_with_the_tag_of_something_else_stays(
 
 
 def test_a_snapshot_with_the_tag_of_another_stays(
-    manila: service.Service, other: service.Service, ids: Iterator[str]
+    manila: model_backend.ModelBackend,
+    other: model_backend.ModelBackend,
+    ids: Iterator[str],
 ) -> None:
     share, snapshot, deleted, clone = (next(ids) for _ in range(4))
     manila.create(share)
@@ -348,8 +362,8 @@ def test_a_snapshot_with_the_tag_of_another_stays(
 
 
 def test_tags_that_were_removed_come_back(
-    manila: service.Service,
-    other: service.Service,
+    manila: model_backend.ModelBackend,
+    other: model_backend.ModelBackend,
     ids: Iterator[str],
     care: Care,
 ) -> None:
@@ -374,8 +388,8 @@ def test_tags_that_were_removed_come_back(
 
 
 def test_what_is_mounted_in_place_of_a_brick_is_not_adopted(
-    manila: service.Service,
-    other: service.Service,
+    manila: model_backend.ModelBackend,
+    other: model_backend.ModelBackend,
     ids: Iterator[str],
     care: Care,
 ) -> None:
@@ -404,9 +418,9 @@ def test_what_is_mounted_in_place_of_a_brick_is_not_adopted(
 def test_nothing_is_left_on_nodes_without_a_brick(
     release: str, ids: Iterator[str], layout: str
 ) -> None:
-    pool = pools.Pool(4, release)
-    with service.in_time_of(pool):
-        manila = service.Service(link.Process(pool), layout=layout)
+    pool = model_cluster.ModelCluster(4, release)
+    with model_backend.in_time_of(pool):
+        manila = model_backend.ModelBackend(link.Process(pool), layout=layout)
         share, cloned, snapshot, clone = (next(ids) for _ in range(4))
         manila.create(share)
         manila.snapshot(snapshot, share)

@@ -20,8 +20,8 @@ import pytest
 from manila_glusterfs_clone import errors
 from tests.model import answers
 from tests.model import link
-from tests.model import pool as pools
-from tests.model import service
+from tests.model import model_backend
+from tests.model import model_cluster
 from tests.model import volumes
 
 SHARE = str(uuid.UUID(int=1))
@@ -40,16 +40,20 @@ SHAPES = [
 ]
 
 
-def make(count: int, layout: str, writer: int, roomiest: int) -> pools.Pool:
-    pool = pools.Pool(count)
+def make(
+    count: int, layout: str, writer: int, roomiest: int
+) -> model_cluster.ModelCluster:
+    pool = model_cluster.ModelCluster(count)
     pool.nodes[f'gl{roomiest}'].lvm.pools['pool'].size *= 2
     return pool
 
 
-def begin(pool: pools.Pool, layout: str, writer: int) -> service.Service:
+def begin(
+    pool: model_cluster.ModelCluster, layout: str, writer: int
+) -> model_backend.ModelBackend:
     """Make a share with two clients, and let both mount it."""
     names = sorted(pool.nodes, key=lambda name: name != f'gl{writer}')
-    manila = service.Service(
+    manila = model_backend.ModelBackend(
         link.Process(pool), layout=layout, nodes=tuple(names)
     )
     manila.create(SHARE)
@@ -61,7 +65,7 @@ def begin(pool: pools.Pool, layout: str, writer: int) -> service.Service:
     return manila
 
 
-def deny(manila: service.Service, *keep: str) -> float:
+def deny(manila: model_backend.ModelBackend, *keep: str) -> float:
     """Revoke all access but of some; give the seconds that it took."""
     begun = manila.pool.time.now
     manila.allow(SHARE, *keep)
@@ -70,9 +74,9 @@ def deny(manila: service.Service, *keep: str) -> float:
 
 
 @pytest.fixture
-def pool() -> Iterator[pools.Pool]:
-    found = pools.Pool(3)
-    with service.in_time_of(found):
+def pool() -> Iterator[model_cluster.ModelCluster]:
+    found = model_cluster.ModelCluster(3)
+    with model_backend.in_time_of(found):
         yield found
 
 
@@ -83,7 +87,7 @@ def test_every_shape_of_a_cluster(
     count: int, layout: str, writer: int, roomiest: int
 ) -> None:
     pool = make(count, layout, writer, roomiest)
-    with service.in_time_of(pool), service.in_turn():
+    with model_backend.in_time_of(pool), model_backend.in_turn():
         manila = begin(pool, layout, writer)
         if layout == 'single':
             (brick,) = pool.state.volumes[manila.shares[SHARE].volume].bricks
@@ -98,7 +102,7 @@ def test_every_shape_of_a_cluster(
         manila.check()
 
 
-def test_copies_without_a_daemon(pool: pools.Pool) -> None:
+def test_copies_without_a_daemon(pool: model_cluster.ModelCluster) -> None:
     """Nobody is connected: each node has to be asked for its own brick."""
     manila = begin(pool, 'replica-3', 1)
     with pytest.MonkeyPatch.context() as patch:
@@ -117,7 +121,9 @@ def test_copies_without_a_daemon(pool: pools.Pool) -> None:
     manila.check()
 
 
-def test_node_with_the_only_brick_is_down(pool: pools.Pool) -> None:
+def test_node_with_the_only_brick_is_down(
+    pool: model_cluster.ModelCluster,
+) -> None:
     """It serves nobody, and takes the lists over when it is back."""
     pool.nodes['gl2'].lvm.pools['pool'].size *= 2
     manila = begin(pool, 'single', 1)
@@ -133,8 +139,8 @@ def test_node_with_the_only_brick_is_down(pool: pools.Pool) -> None:
 
 
 def test_other_holder_is_asked_when_one_does_not_answer() -> None:
-    pool = pools.Pool(4)
-    with service.in_time_of(pool):
+    pool = model_cluster.ModelCluster(4)
+    with model_backend.in_time_of(pool):
         manila = begin(pool, 'replica-3', 4)
         volume = pool.state.volumes[manila.shares[SHARE].volume]
         pool.kill_glusterd(volume.bricks[0].node)
@@ -148,7 +154,9 @@ def test_other_holder_is_asked_when_one_does_not_answer() -> None:
 # -- addresses
 
 
-def test_name_of_a_node_at_a_loopback_address(pool: pools.Pool) -> None:
+def test_name_of_a_node_at_a_loopback_address(
+    pool: model_cluster.ModelCluster,
+) -> None:
     for node in pool.nodes.values():
         node.name_is_loopback = True
     manila = begin(pool, 'replica-3', 1)
@@ -161,7 +169,7 @@ def test_name_of_a_node_at_a_loopback_address(pool: pools.Pool) -> None:
     assert first - second == len(pool.nodes)
 
 
-def test_node_that_was_readdressed(pool: pools.Pool) -> None:
+def test_node_that_was_readdressed(pool: model_cluster.ModelCluster) -> None:
     manila = begin(pool, 'replica-3', 1)
     assert deny(manila, KEPT) <= BUDGET
     pool.nodes['gl2'].address = '10.88.7.7'
@@ -171,7 +179,9 @@ def test_node_that_was_readdressed(pool: pools.Pool) -> None:
     assert deny(manila) <= BUDGET
 
 
-def test_former_address_of_a_node_may_be_a_client(pool: pools.Pool) -> None:
+def test_former_address_of_a_node_may_be_a_client(
+    pool: model_cluster.ModelCluster,
+) -> None:
     manila = begin(pool, 'replica-3', 1)
     assert deny(manila, KEPT) <= BUDGET
     former = pool.nodes['gl2'].address
@@ -182,11 +192,13 @@ def test_former_address_of_a_node_may_be_a_client(pool: pools.Pool) -> None:
 
 
 @pytest.mark.parametrize('resolved', [True, False])
-def test_peer_that_is_not_configured(pool: pools.Pool, resolved: bool) -> None:
+def test_peer_that_is_not_configured(
+    pool: model_cluster.ModelCluster, resolved: bool
+) -> None:
     """Its daemon is a client; its addresses come from its names."""
-    pool = pools.Pool(4)
-    with service.in_time_of(pool):
-        manila = service.Service(
+    pool = model_cluster.ModelCluster(4)
+    with model_backend.in_time_of(pool):
+        manila = model_backend.ModelBackend(
             link.Process(pool),
             layout='replica-3',
             nodes=('gl1', 'gl2', 'gl3'),
@@ -206,7 +218,7 @@ def test_peer_that_is_not_configured(pool: pools.Pool, resolved: bool) -> None:
 
 
 def test_client_that_stays_is_named(
-    pool: pools.Pool, monkeypatch: pytest.MonkeyPatch
+    pool: model_cluster.ModelCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manila = begin(pool, 'replica-3', 1)
     monkeypatch.setattr(volumes, '_EVICTION', 3600.0)

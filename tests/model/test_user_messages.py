@@ -18,9 +18,9 @@ from manila.message import message_field
 import pytest
 
 from manila_glusterfs_clone.cluster import placement
-from tests.model.test_manager import Cloud
-from tests.model.test_manager import cloud  # noqa: F401
-from tests.model.test_manager import share_type  # noqa: F401
+from tests.model.test_share_manager import Cloud
+from tests.model.test_share_manager import cloud  # noqa: F401
+from tests.model.test_share_manager import share_type  # noqa: F401
 
 Action = message_field.Action
 Detail = message_field.Detail

@@ -21,10 +21,10 @@ import re
 
 from tests.model import answers
 from tests.model import files
-from tests.model import state as states
+from tests.model import glusterd_state
 
 Phases = Generator[float, None, str]
-Options = states.Options
+Options = glusterd_state.Options
 
 #: What glusterd sets on a volume that is created.
 _INITIAL = {
@@ -60,7 +60,7 @@ _EVICTION = 1.5
 class Volumes:
     """The verbs on volumes."""
 
-    def __init__(self, state: states.State) -> None:
+    def __init__(self, state: glusterd_state.GlusterdState) -> None:
         self._state = state
 
     def create(self, asked: str, words: Sequence[str]) -> Phases:
@@ -70,14 +70,14 @@ class Volumes:
             paths = paths[2:]
         assert 'force' not in paths
         if name in self._state.volumes:
-            raise states.Refusal(0, f'Volume {name} already exists')
+            raise glusterd_state.Refusal(0, f'Volume {name} already exists')
         bricks = []
         for path in paths:
             host, _, rest = path.partition(':')
-            bricks.append(states.Brick(host, rest))
+            bricks.append(glusterd_state.Brick(host, rest))
         for brick in bricks:
             self._check_new(brick)
-        volume = states.Volume(
+        volume = glusterd_state.Volume(
             name,
             self._state.new_id(),
             bricks,
@@ -103,40 +103,42 @@ class Volumes:
             node.files.set_xattr(brick.path, files.VOLUME_ID, volume.hex)
         return answers.named('volCreate', volume)
 
-    def _check_new(self, brick: states.Brick) -> None:
+    def _check_new(self, brick: glusterd_state.Brick) -> None:
         node = self._state.nodes.get(brick.node)
         if node is None or not node.serves:
-            raise states.Refusal(
-                states.INTERNAL,
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL,
                 f'Host {brick.node} is not in \'Peer in Cluster\' state',
             )
         where = f'{brick.node}:{brick.path}'
         if node.files.is_mount_point(brick.path):
-            raise states.Refusal(
-                states.INTERNAL,
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL,
                 f'The brick {where} is a mount point. Please create a '
                 f'sub-directory under the mount point and use that as the '
                 f'brick directory.',
             )
         if node.files.where(brick.path)[0] is None:
-            raise states.Refusal(
-                states.INTERNAL,
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL,
                 f'The brick {where} is being created in the root partition. '
                 f'It is recommended that you don\'t use the system\'s root '
                 f'partition for storage backend. Or use \'force\' at the end '
                 f'of the command if you want to override this behavior.',
             )
         if node.files.xattr(brick.path, files.VOLUME_ID) is not None:
-            raise states.Refusal(
-                states.INTERNAL, f'{brick.path} is already part of a volume'
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL,
+                f'{brick.path} is already part of a volume',
             )
 
     def start(self, asked: str, words: Sequence[str]) -> Phases:
         force = list(words[1:]) == ['force']
         volume = self._find(words[0])
         if volume.status == 'Started' and not force:
-            raise states.Refusal(
-                states.INTERNAL, f'Volume {volume.name} already started'
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL,
+                f'Volume {volume.name} already started',
             )
         for brick in volume.bricks:
             self._check_startable(volume, brick, force)
@@ -147,7 +149,7 @@ class Volumes:
         # They stay when it is deleted.
         for node in self._state.nodes.values():
             if node.serves:
-                for root in states.RUN:
+                for root in glusterd_state.RUN:
                     node.files.make(f'{root}/{volume.name}')
         self._state.note_opening(volume)
         for node, _, brick in self._state.on_nodes(first, volume):
@@ -157,7 +159,10 @@ class Volumes:
         return answers.named('volStart', volume)
 
     def _check_startable(
-        self, volume: states.Volume, brick: states.Brick, force: bool
+        self,
+        volume: glusterd_state.Volume,
+        brick: glusterd_state.Brick,
+        force: bool,
     ) -> None:
         node = self._state.nodes[brick.node]
         if not node.serves:
@@ -165,8 +170,8 @@ class Volumes:
         if not node.files.exists(brick.path):
             if force:
                 return
-            raise states.Refusal(
-                states.INTERNAL,
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL,
                 f'Failed to find brick directory {brick.path} for volume '
                 f'{volume.name}. Reason : No such file or directory',
             )
@@ -174,8 +179,8 @@ class Volumes:
         if mark is None and force:
             node.files.set_xattr(brick.path, files.VOLUME_ID, volume.hex)
         elif mark != volume.hex:
-            raise states.Refusal(
-                states.INTERNAL,
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL,
                 f'Volume id mismatch for brick {brick.node}:{brick.path}. '
                 f'Expected volume id {volume.hex}, volume id {mark} found',
             )
@@ -184,8 +189,8 @@ class Volumes:
         force = list(words[1:]) == ['force']
         volume = self._find(words[0])
         if volume.status != 'Started' and not force:
-            raise states.Refusal(
-                states.INTERNAL,
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL,
                 f'Volume {volume.name} is not in the started state',
             )
         yield 0.5
@@ -204,20 +209,22 @@ class Volumes:
             s.origin == volume.name for s in self._state.snapshots.values()
         )
         if volume.status == 'Started':
-            raise states.Refusal(
-                states.INTERNAL,
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL,
                 f'Volume {volume.name} has been started.Volume needs to be '
                 f'stopped before deletion.',
             )
         if count:
-            raise states.Refusal(
-                states.INTERNAL,
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL,
                 f'Cannot delete Volume {volume.name} ,as it has {count} '
                 f'snapshots. To delete the volume, first delete all the '
                 f'snapshots under it.',
             )
         if not all(node.serves for node in self._state.nodes.values()):
-            raise states.Refusal(states.INTERNAL, 'Some of the peers are down')
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL, 'Some of the peers are down'
+            )
         yield 0.5
         for node in self._state.nodes.values():
             age = self._state.time.now - node.glusterd_since
@@ -237,9 +244,9 @@ class Volumes:
             assert len(f'{name}={value}') <= _LONGEST, 'glusterd crashes'
         if 'nfs.export-volumes' in {**volume.options, **pairs}:
             # gNFS is not built; each later change fails too.
-            raise _not_set(states.NOT_COMMITTED)
+            raise _not_set(glusterd_state.NOT_COMMITTED)
         if not volume.daemon_file:
-            raise _not_set(states.NOT_COMMITTED)
+            raise _not_set(glusterd_state.NOT_COMMITTED)
         yield 0.5
 
         def put(options: Options) -> Options:
@@ -264,11 +271,13 @@ class Volumes:
             return _said('volReset', 'reset volume successful')
         volume = self._find(name)
         if not volume.daemon_file:
-            raise states.Refusal(states.INTERNAL, states.NOT_COMMITTED)
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL, glusterd_state.NOT_COMMITTED
+            )
         for option in options:
             if option.startswith('user.'):
-                raise states.Refusal(
-                    states.INTERNAL, f'Option {option} does not exist'
+                raise glusterd_state.Refusal(
+                    glusterd_state.INTERNAL, f'Option {option} does not exist'
                 )
         yield 0.5
 
@@ -287,7 +296,7 @@ class Volumes:
     def _change(
         self,
         asked: str,
-        volume: states.Volume,
+        volume: glusterd_state.Volume,
         change: Callable[[Options], Options],
     ) -> None:
         """Change options on all nodes that are there, or on all but one."""
@@ -310,8 +319,10 @@ class Volumes:
         on = _PROFILING[0] in volume.options
         if (order == 'start') == on:
             state = 'already started' if on else 'not started'
-            raise states.Refusal(
-                states.INTERNAL, f'Profile on Volume {name} is {state}', said
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL,
+                f'Profile on Volume {name} is {state}',
+                said,
             )
         yield 0.5
         for option in _PROFILING:
@@ -338,8 +349,8 @@ class Volumes:
         volume = self._find(words[0])
         if volume.status != 'Started':
             message = f'Volume {volume.name} is not started'
-            raise states.Refusal(
-                states.INTERNAL,
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL,
                 message,
                 answers.leaf('cliOp', 'volStatus')
                 + answers.leaf('output', message),
@@ -360,7 +371,7 @@ class Volumes:
         )
 
     def _without_clients(
-        self, asked: str, volume: states.Volume, only: str
+        self, asked: str, volume: glusterd_state.Volume, only: str
     ) -> str:
         """Have bricks without a client fail to list their clients.
 
@@ -379,8 +390,8 @@ class Volumes:
                         f'Commit failed on {brick.node}. Please check log '
                         f'file for details.'
                     )
-                    raise states.Refusal(
-                        states.INTERNAL,
+                    raise glusterd_state.Refusal(
+                        glusterd_state.INTERNAL,
                         failed,
                         answers.leaf('cliOp', 'volStatus')
                         + answers.leaf('output', failed),
@@ -398,29 +409,30 @@ class Volumes:
             return answers.heal_summary(self._state, volume)
         assert not words[1:]
         if volume.status != 'Started':
-            raise states.Refusal(
-                states.INTERNAL, f'Volume {volume.name} is not started.'
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL,
+                f'Volume {volume.name} is not started.',
             )
         yield 0.2
         if not all(self._state.online(volume, b) for b in volume.bricks):
-            raise states.Refusal(
-                states.INTERNAL,
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL,
                 'Glusterd Syncop Mgmt brick op \'Heal\' failed. Please check '
                 'glustershd log file for details.',
             )
         self._state.heal(volume.name)
         return answers.healing(volume.name)
 
-    def _find(self, name: str) -> states.Volume:
+    def _find(self, name: str) -> glusterd_state.Volume:
         return self._state.volume(
-            name, states.INTERNAL, f'Volume {name} does not exist'
+            name, glusterd_state.INTERNAL, f'Volume {name} does not exist'
         )
 
-    def reauthenticate(self, volume: states.Volume) -> None:
+    def reauthenticate(self, volume: glusterd_state.Volume) -> None:
         """Have bricks look at their clients again, as at each change."""
         for client in self._state.clients:
             if client.volume == volume.name and not any(
-                states.admits(volume.as_on(brick.node), client.address)
+                glusterd_state.admits(volume.as_on(brick.node), client.address)
                 for brick in volume.bricks
                 # That of a node without power admits nobody.
                 if self._state.nodes[brick.node].up
@@ -428,7 +440,7 @@ class Volumes:
                 client.ends = self._state.time.now + _EVICTION
 
 
-def admits_name(volume: states.Volume, common_name: str) -> bool:
+def admits_name(volume: glusterd_state.Volume, common_name: str) -> bool:
     """Whether a client may mount, by the name in its certificate."""
     if volume.options.get('client.ssl') != 'on':
         return False
@@ -442,9 +454,9 @@ def _said(operation: str, text: str) -> str:
     )
 
 
-def _not_set(message: str) -> states.Refusal:
-    return states.Refusal(
-        states.INTERNAL,
+def _not_set(message: str) -> glusterd_state.Refusal:
+    return glusterd_state.Refusal(
+        glusterd_state.INTERNAL,
         message,
         answers.leaf('cliOp', 'volSet')
         + answers.leaf('output', 'Set volume unsuccessful'),

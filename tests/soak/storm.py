@@ -22,8 +22,8 @@ import threading
 import time
 
 from tests import lab as lab_module
-from tests.lab import manila as manila_module
 from tests.lab.errors import LabError, Unexpected
+from tests.lab import manila as manila_module
 from tests.lab.network import HOST
 from tests.soak.ledger import Ledger
 

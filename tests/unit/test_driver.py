@@ -200,7 +200,7 @@ def conf() -> Iterator[Any]:
 def bare(
     conf: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> Iterator[driver.GlusterfsCloneShareDriver]:
-    # There is no database here; see tests/model/test_manager.
+    # There is no database here; see tests/model/test_share_manager.
     monkeypatch.setattr(passes, 'Upkeep', Upkeep)
     lock_path = {'name': 'lock_path', 'group': 'oslo_concurrency'}
     cfg.CONF.set_override(override=str(tmp_path), **lock_path)

@@ -1,0 +1,228 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""What came of each fault at each step: cells, kept in a file of CSV.
+
+Several runs may append to one file, also at the same time.
+"""
+
+from collections.abc import Iterable, Iterator
+import csv
+import dataclasses
+import fcntl
+import io
+import pathlib
+from typing import Any
+
+from tests.fault_table import kinds
+from tests.fault_table import steps
+
+DONE = 'done'
+UNDONE = 'undone'
+DELETED = 'deleted'
+REPEATED = 'repeated'
+REMEDIED = 'remedied'
+BROKEN = 'BROKEN'
+#: The fault does not apply to the step; the detail of the cell says why.
+NOT_APPLICABLE = '-'
+#: The fault applies to the step, and was left out.
+NOT_TRIED = 'not tried'
+
+#: What each outcome means.
+OUTCOMES = {
+    DONE: 'it succeeded in spite of it',
+    UNDONE: (
+        'it failed with an error, and had undone itself, or done nothing'
+    ),
+    DELETED: (
+        'it failed or died, and what was left went when its user deleted it '
+        'or the service settled it'
+    ),
+    REPEATED: 'it failed or died, and asking again finished it',
+    REMEDIED: (
+        'asking again failed, and told the operator to restart glusterd on a '
+        'node that it named; that was done, and then it was finished'
+    ),
+    BROKEN: 'anything else; listed in full below the table',
+    NOT_APPLICABLE: 'the fault does not apply to the step; see the reasons',
+    NOT_TRIED: (
+        'not in the sample of this run; the model has every step on both '
+        'releases'
+    ),
+}
+
+#: All faults, in the order of the columns.
+FAULTS: tuple[kinds.Fault | kinds.Variant, ...] = (
+    *kinds.Fault,
+    *kinds.Variant,
+)
+
+_RUN = 'run'
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """What came of one fault at one step of an operation."""
+
+    #: ``model`` or ``cluster``.
+    tier: str
+    #: That of GlusterFS.
+    release: str
+    operation: str
+    #: As :func:`tests.fault_table.steps.name` calls it.
+    step: str
+    #: The name of a member of the enumerations in ``kinds``.
+    fault: str
+    #: A key of :data:`OUTCOMES`.
+    outcome: str
+    #: In full what is wrong, or why the fault does not apply.
+    detail: str = ''
+    #: How many clients lost access though their rule stays.
+    disturbed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.outcome not in OUTCOMES:
+            raise ValueError(f'{self.outcome!r} is no outcome')
+        if self.fault not in {fault.name for fault in FAULTS}:
+            raise ValueError(f'{self.fault!r} is no fault')
+
+    @property
+    def tried(self) -> bool:
+        """Whether the fault was brought about at the step."""
+        return self.outcome not in (NOT_APPLICABLE, NOT_TRIED)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """When cells were made, and with which versions."""
+
+    tier: str
+    release: str
+    #: As in 2026-11-25.
+    date: str
+    #: Such as ``GlusterFS 11.1, LVM 2.03.31, Linux 6.12``, or ``model``.
+    versions: str
+
+
+def append(path: str | pathlib.Path, cells: Iterable[Cell]) -> None:
+    """Append cells to a file, which is made if it is not there."""
+    _append(path, map(dataclasses.astuple, cells))
+
+
+def note_run(path: str | pathlib.Path, run: Run) -> None:
+    """Append what the cells of a tier and release were made with."""
+    _append(path, [(run.tier, run.release, _RUN, run.date, run.versions)])
+
+
+def _append(path: str | pathlib.Path, rows: Iterable[tuple[str, ...]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator='\n').writerows(rows)
+    with open(path, 'a', encoding='utf-8', newline='') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(text.getvalue())
+
+
+def read(*paths: str | pathlib.Path) -> list[Cell]:
+    """Read the cells of files, in their order."""
+    return [_cell(*row) for row in _rows(paths) if row[2] != _RUN]
+
+
+def _cell(*row: str) -> Cell:
+    values: list[Any] = [*row]
+    values[7:] = map(int, row[7:])
+    return Cell(*values)
+
+
+def read_runs(*paths: str | pathlib.Path) -> list[Run]:
+    """Read what the cells of files were made with, each once."""
+    found = [
+        Run(row[0], row[1], *row[3:]) for row in _rows(paths) if row[2] == _RUN
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _rows(paths: Iterable[str | pathlib.Path]) -> Iterator[list[str]]:
+    for path in paths:
+        with open(path, encoding='utf-8', newline='') as file:
+            yield from csv.reader(file)
+
+
+def groups(cells: Iterable[Cell]) -> dict[tuple[str, str], list[Cell]]:
+    """Part cells by tier and release."""
+    found: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        found.setdefault((cell.tier, cell.release), []).append(cell)
+    return dict(sorted(found.items(), reverse=True))
+
+
+def rows(
+    cells: Iterable[Cell],
+) -> dict[tuple[str, str], dict[str, list[Cell]]]:
+    """Part cells by operation and step, and these by fault.
+
+    A step that is there several times in an operation is one row.
+    """
+    found: dict[tuple[str, str], dict[str, list[Cell]]] = {}
+    for cell in cells:
+        row = found.setdefault((cell.operation, cell.step), {})
+        row.setdefault(cell.fault, []).append(cell)
+    return found
+
+
+def word(cells: Iterable[Cell]) -> str:
+    """Put the outcomes of one row and fault into a word or a few.
+
+    What is broken hides all else, and what was tried hides what was not,
+    which has no word; no cell at all is a question mark.
+    """
+    cells = list(cells)
+    found = {cell.outcome for cell in cells}
+    if BROKEN in found:
+        return BROKEN
+    tried = {cell.outcome for cell in cells if cell.tried}
+    if tried:
+        return '/'.join(word for word in OUTCOMES if word in tried)
+    if NOT_TRIED in found:
+        return ''
+    return '–' if found else '?'  # noqa: RUF001
+
+
+def counts(cells: Iterable[Cell]) -> dict[str, int]:
+    """Count the outcomes, of all kinds."""
+    found = dict.fromkeys(OUTCOMES, 0)
+    for cell in cells:
+        found[cell.outcome] += 1
+    return found
+
+
+def broken(cells: Iterable[Cell]) -> list[Cell]:
+    """Return the cells that are broken, or that disturbed a client."""
+    return [cell for cell in cells if cell.outcome == BROKEN or cell.disturbed]
+
+
+def disturbed(cells: Iterable[Cell]) -> str:
+    """Return how many clients were disturbed; '' if nothing was tried."""
+    tried = [cell.disturbed for cell in cells if cell.tried]
+    return str(sum(tried)) if tried else ''
+
+
+def reasons(cells: Iterable[Cell]) -> dict[str, list[str]]:
+    """Give why faults do not apply: for each reason the faults, sorted.
+
+    The order of the cells is another in each run.
+    """
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        if cell.outcome == NOT_APPLICABLE:
+            faults = found.setdefault(steps.stable(cell.detail), [])
+            if cell.fault not in faults:
+                faults.append(cell.fault)
+    return dict(sorted(found.items()))

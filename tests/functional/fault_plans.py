@@ -1,0 +1,115 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Which step of an operation goes wrong, and how."""
+
+from collections.abc import Sequence
+import dataclasses
+
+from tests.fault_table import kinds
+
+_READS = {'lvs', 'findmnt', 'getfattr', 'hostname', 'ps', 'systemctl'}
+#: Which nodes lose power in what each does on its own.
+_DARKENED = ('gl1', 'gl2')
+_GLUSTER_READS = {'list', 'info', 'config', 'status', 'heal', 'get'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One remote step of an operation, the same in each of its runs."""
+
+    node: str
+    name: str
+    #: How many of that name came before it.
+    nth: int
+    is_read: bool
+
+    @property
+    def is_gluster(self) -> bool:
+        return self.name.startswith(('gluster ', f'{self.node}: gluster '))
+
+    def __str__(self) -> str:
+        return f'{self.name} ({self.nth + 1})' if self.nth else self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to go wrong, and where."""
+
+    step: Step
+    fault: kinds.Fault
+    #: Seconds that the step takes when all goes well.
+    took: float
+
+
+def is_read(argv: Sequence[str]) -> bool:
+    """Whether a command changes nothing."""
+    words = [word for word in argv if word not in ('--mode=script', '--xml')]
+    if words[0] == 'gluster':
+        return words[1].startswith('-') or words[2] in _GLUSTER_READS
+    return words[0] in _READS
+
+
+def reason(step: Step, fault: kinds.Fault) -> str | None:
+    """Say why a fault at a step is none, or the same as another one is."""
+    if step.node == 'gl3':
+        return 'gl3 does what gl2 does, beside it'
+    if step.node == 'gl2' and not step.is_gluster:
+        # gl1's link has gluster's console too: what befalls it is more.
+        if step.is_read:
+            return 'gl2 reads what gl1 reads, beside it'
+        if fault in (
+            kinds.Fault.KILLED_BEFORE,
+            kinds.Fault.KILLED_AFTER,
+            kinds.Fault.GLUSTERD_KILLED,
+        ):
+            return 'it does not strike gl2: gl1, beside it, stands for both'
+    local = step.node in _DARKENED and not step.is_gluster
+    if fault is kinds.Fault.POWER_CUT and local:
+        # By no more than its name, so that it is the same one in each run.
+        darkened = _DARKENED[ord(step.name[-1]) % len(_DARKENED)]
+        if step.node != darkened:
+            return 'gl1 and gl2 take turns at losing power in what all do'
+    if step.nth and step.is_read:
+        return 'where the same is read several times, once stands for all'
+    disturbing = (
+        kinds.Fault.LINK_CUT,
+        kinds.Fault.HANGS,
+        kinds.Fault.GARBLED,
+        kinds.Fault.REFUSED,
+    )
+    if step.is_read and fault not in disturbing:
+        return (
+            'a read has no effect: what happens at it is what happens '
+            'before the next step that has one'
+        )
+    if fault is kinds.Fault.GARBLED and not (step.is_read or step.is_gluster):
+        return 'its output is not read; what counts is its exit status'
+    return None
+
+
+def chosen(plans: Sequence[Plan], fault: kinds.Fault) -> list[Plan]:
+    """The steps at which a fault is another one than at the next step."""
+    return [
+        dataclasses.replace(plan, fault=fault)
+        for plan in plans
+        if reason(plan.step, fault) is None
+    ]
+
+
+def spread(plans: Sequence[Plan], count: int, *, odd: bool) -> list[Plan]:
+    """Take some from all over; others on each release."""
+    pace = len(plans) / count
+    offset = 0.75 if odd else 0.25
+    return [
+        plans[int((number + offset) * pace)]
+        for number in range(min(count, len(plans)))
+    ]

@@ -1,0 +1,277 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""A back end of the driver, put together over the model."""
+
+from collections.abc import Callable, Iterator
+import concurrent.futures
+import contextlib
+import dataclasses
+import importlib
+import pkgutil
+import time
+import types
+from typing import ParamSpec, TypeVar
+from unittest import mock
+
+import manila_glusterfs_clone
+from manila_glusterfs_clone import backend
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone import options
+from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.tools import gluster
+from tests.model import invariants
+from tests.model import link
+from tests.model import model_cluster
+
+P = ParamSpec('P')
+T = TypeVar('T')
+
+GIB = invariants.GIB
+THIN_POOL = 'gvg/pool'
+
+#: Their time is that of the network, which the model does without.
+_REAL_TIME = {'remote', 'remote_process', 'connections', 'login'}
+
+
+def settings(
+    pool: model_cluster.ModelCluster, **changes: object
+) -> options.Settings:
+    """Give the settings of a back end on all nodes of a pool."""
+    usual = options.Settings(
+        backend='model',
+        nodes=tuple(pool.nodes),
+        ssh_port=22,
+        ssh_user='manila',
+        ssh_private_key='/dev/null',
+        ssh_known_hosts='/dev/null',
+        pools=(THIN_POOL, 'gvg/other'),
+        layout='auto',
+        brick_root=invariants.BRICK_ROOT,
+        tls=False,
+        tls_server_names=(),
+        limits=options.Limits(
+            data_percent=95, metadata_percent=85, oversubscription=20.0
+        ),
+        settle_timeout=600,
+        lock_timeout=900,
+        reconcile_interval=0,
+        orphan_grace=3600,
+        orphans='remove',
+    )
+    return dataclasses.replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def rooms() -> Iterator[types.ModuleType]:
+    """Give the modules of the driver that look at the clock."""
+    for info in pkgutil.walk_packages(
+        manila_glusterfs_clone.__path__, 'manila_glusterfs_clone.'
+    ):
+        if info.name.rpartition('.')[2] in _REAL_TIME:
+            continue
+        module = importlib.import_module(info.name)
+        if getattr(module, 'time', None) is time:
+            yield module
+
+
+_ROOMS = tuple(rooms())
+
+
+class InTurn:
+    """A pool of threads that does one thing after the other.
+
+    So steps have the same number in each run.
+    """
+
+    def __init__(self, workers: int) -> None:
+        pass
+
+    def __enter__(self) -> 'InTurn':
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def submit(
+        self, action: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> 'concurrent.futures.Future[T]':
+        future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        try:
+            future.set_result(action(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
+@contextlib.contextmanager
+def in_time_of(pool: model_cluster.ModelCluster) -> Iterator[None]:
+    """Let the driver live in the time of a pool."""
+    with contextlib.ExitStack() as stack:
+        for room in _ROOMS:
+            stack.enter_context(mock.patch.object(room, 'time', pool.time))
+        yield
+
+
+@contextlib.contextmanager
+def in_turn() -> Iterator[None]:
+    """Let the driver ask one node after the other."""
+    futures = types.SimpleNamespace(ThreadPoolExecutor=InTurn)
+    with mock.patch.object(
+        cluster, 'concurrent', types.SimpleNamespace(futures=futures)
+    ):
+        yield
+
+
+def open_backend(process: link.Process, **changes: object) -> backend.Backend:
+    """Put a back end together whose nodes are those of a model."""
+    with mock.patch.object(remote, 'Remote', process.connect):
+        return backend.open_backend(settings(process.pool, **changes))
+
+
+class ModelBackend:
+    """The verbs of a back end, and what there should be after each."""
+
+    def __init__(self, process: link.Process, **changes: object) -> None:
+        self.process = process
+        self.pool = process.pool
+        self.backend = open_backend(process, **changes)
+        self.shares: dict[str, invariants.Share] = {}
+        self.snapshots: dict[str, tuple[str, int, str]] = {}
+        #: What took how many seconds, by the names of budgets.USUAL.
+        self.took: list[tuple[str, float]] = []
+        name = settings(self.pool, **changes).backend
+        self.pool.observer.entitled[name] = self._entitled
+
+    @contextlib.contextmanager
+    def _timed(self, operation: str) -> Iterator[None]:
+        begun = self.pool.time.now
+        try:
+            yield
+        finally:
+            self.took.append((operation, self.pool.time.now - begun))
+
+    def _entitled(self, volume: str, address: str) -> bool:
+        return any(
+            share.volume == volume and address in share.kept
+            for share in self.shares.values()
+        )
+
+    def create(self, share: str, size: int = 1) -> gluster.Volume:
+        with self._timed('create share'):
+            made = self.backend.shares.create(
+                share, THIN_POOL, size * GIB, self.backend.layout()
+            )
+        self.shares[share] = invariants.Share(share, size)
+        return made
+
+    def snapshot(self, snapshot: str, share: str) -> None:
+        with self._timed('create snapshot'):
+            self.backend.snapshots.create(snapshot, share)
+        origin = self.shares[share]
+        self.snapshots[snapshot] = (share, origin.size, origin.data)
+
+    def clone(
+        self, share: str, snapshot: str, size: int = 1
+    ) -> gluster.Volume:
+        with self._timed('clone and grow'):
+            made = self.backend.cloner.create(
+                share, THIN_POOL, size * GIB, snapshot
+            )
+        data = self.snapshots[snapshot][2]
+        self.shares[share] = invariants.Share(share, size, data)
+        return made
+
+    def extend(self, share: str, size: int) -> None:
+        with self._timed('extend'):
+            self.backend.shares.extend(share, size * GIB)
+        self.shares[share].size = size
+
+    def delete(self, share: str) -> None:
+        if share in self.shares:
+            self.shares[share].kept.clear()
+        with self._timed('delete a clone'):
+            self.backend.shares.delete(share)
+        self.shares.pop(share, None)
+
+    def delete_snapshot(self, snapshot: str) -> None:
+        share = self.snapshots[snapshot][0]
+        with self._timed('delete snapshot'):
+            self.backend.snapshots.delete(snapshot, share)
+        del self.snapshots[snapshot]
+
+    def gluster(self, *words: str) -> None:
+        """Have an operator give a command to glusterd, and see it done."""
+        answer = self.pool.glusterd.ask(self.pool.nodes['gl1'], words)
+        assert '<opRet>0</opRet>' in answer, answer
+
+    def restore(self, snapshot: str) -> None:
+        """Have an operator restore a snapshot by hand, which consumes it."""
+        share_id, size, data = self.snapshots.pop(snapshot)
+        share = self.shares[share_id]
+        volume = self.pool.state.volumes[share.volume]
+        share.former += volume.bricks
+        self.gluster('volume', 'stop', share.volume)
+        self.gluster('snapshot', 'restore', f'manila-snap-{snapshot}')
+        self.gluster('volume', 'start', share.volume)
+        self.pool.time.advance(5.0)
+        # By and by the kernel writes back what nobody has synced.
+        for node in self.pool.nodes.values():
+            node.files.sync_all()
+        share.size, share.data = size, data
+        share.allow = volume.options['auth.allow']
+        share.kept.clear()
+
+    def allow(self, share: str, *addresses: str) -> dict[str, str]:
+        """Let exactly these addresses mount; all of them do."""
+        rules = [native.Rule(a, 'ip', a, 'rw') for a in addresses]
+        before = self.shares[share].allow.split(',')
+        self.shares[share].kept &= {*addresses}
+        with self._timed('deny access'):
+            refused = self.backend.shares.update_access(
+                share,
+                [rule for rule in rules if rule.access_to in before],
+                [rule for rule in rules if rule.access_to not in before],
+                revoking=not {'0.0.0.0', *addresses} >= {*before},
+            )
+        granted = sorted(a for a in addresses if a not in refused)
+        self.shares[share].allow = ','.join(granted) or '0.0.0.0'
+        self.shares[share].kept.update(granted)
+        for address in granted:
+            self.pool.mount(address, self.shares[share].volume)
+        return refused
+
+    def write(self, share: str, data: str) -> None:
+        """Have a client write into a share."""
+        self.pool.write(self.shares[share].volume, data)
+        self.shares[share].data = data
+
+    def heal(self) -> None:
+        """Bring all shares on line, as when manila-share starts."""
+        healed = self.backend.reconciler.heal(list(self.shares))
+        for share, state in healed.items():
+            assert isinstance(state, gluster.Volume), f'{share}: {state}'
+
+    def heal_all(self) -> None:
+        """Start as manila-share does, whatever comes of it."""
+        self.backend.reconciler.heal(list(self.shares))
+
+    def problems(self) -> list[str]:
+        return invariants.problems(
+            self.pool, list(self.shares.values()), set(self.snapshots)
+        )
+
+    def check(self) -> None:
+        """Fail if anything is left over, missing or not whole."""
+        # What has been told to stop gets the time for it.
+        self.pool.time.advance(5.0)
+        found = self.problems()
+        assert not found, '\n'.join(found)

@@ -1,0 +1,222 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""One storage node: power, LVM, file systems, and its glusterd."""
+
+from collections.abc import Callable, Sequence
+import math
+
+from manila_glusterfs_clone.preflight import node_programs
+from manila_glusterfs_clone.ssh import remote
+from tests.model import clock
+from tests.model import files
+from tests.model import lvm
+from tests.model import shell
+
+_GIB = 1 << 30
+
+#: Seconds until the other nodes notice that one has lost its power: TCP
+#: keepalive of 10 s and nine times 2 s.
+UNNOTICED = 28.0
+#: … or, if they wait for an answer of it, until TCP gives up sending.
+RETRANSMISSION = 924.0
+#: Seconds until brick processes end the connections of a silent node.
+TCP_USER_TIMEOUT = 42.0
+
+HOUR = 3600.0
+#: Seconds that a command takes.
+_COST = {'lvs': 0.1, 'lvcreate': 0.5, 'lvremove': 0.5, 'mkfs.xfs': 0.5}
+
+
+class ModelNode:
+    """A storage node, as its tools and its glusterd see it."""
+
+    def __init__(
+        self, number: int, uuid: str, release: str, time: clock.Clock
+    ) -> None:
+        self.name = f'gl{number}'
+        self.address = f'10.88.0.{10 + number}'
+        self.uuid = uuid
+        #: Whether it finds its own name at 127.0.1.1, by its /etc/hosts.
+        self.name_is_loopback = False
+        self.release = release
+        self.time = time
+        #: The addresses that it resolves names to.
+        self.names: dict[str, str] = {}
+        self.lvm = lvm.Lvm(
+            'gvg',
+            [
+                lvm.ThinPool('pool', 64 * _GIB),
+                lvm.ThinPool('other', 64 * _GIB),
+            ],
+            log=release != '10.3',
+        )
+        self.files = files.Files(time, self.lvm)
+        self.up = True
+        #: How often it has been booted.
+        self.boots = 1
+        self.glusterd_up = True
+        #: When it started.
+        self.glusterd_since = -HOUR
+        #: When it will have taken over what it missed.
+        self.takes_over_at = math.inf
+        #: When a glusterd that was killed starts again.
+        self.restarts_at: float | None = None
+        #: Programs that are not installed.
+        self.absent: set[str] = set()
+        #: Until when its glusterd is stopped (SIGSTOP), and then goes on.
+        self.stopped_until = 0.0
+        #: Whether bricks are mounted at boot by their tags.
+        self.boot_unit = True
+        #: LVs that an operator has mounted at boot, by mount point.
+        self.fstab: dict[str, str] = {}
+        #: Until when the others take it for connected though it is down.
+        self.missed_at = 0.0
+        self._awaited = False
+        #: Until when bricks of the others list it as a client.
+        self.listed_until = 0.0
+
+    @property
+    def serves(self) -> bool:
+        return self.up and self.glusterd_up
+
+    @property
+    def seems_connected(self) -> bool:
+        """What the glusterds of the others think of it."""
+        return self.serves or self.time.now < self.missed_at
+
+    def await_answer(self) -> None:
+        """Note that another one has sent it something it cannot answer."""
+        if not self._awaited:
+            self._awaited = True
+            self.missed_at = self.time.now + RETRANSMISSION
+
+    def execute(self, argv: Sequence[str]) -> shell.Answer:
+        """Run a command that is not gluster's."""
+        commands: dict[str, Callable[[Sequence[str]], shell.Answer]] = {
+            'lvs': self.lvm.lvs_command,
+            'lvcreate': self.lvm.lvcreate,
+            'lvchange': self.lvm.lvchange,
+            'lvextend': self.lvm.lvextend,
+            'lvremove': self.lvm.lvremove,
+            'findmnt': self.files.findmnt,
+            'mount': self.files.mount,
+            'umount': self.files.umount,
+            'mkfs.xfs': self.files.mkfs,
+            'xfs_growfs': self.files.growfs,
+            'sync': self.files.sync,
+            'mkdir': self.files.mkdir,
+            'rmdir': self.files.rmdir,
+            'getfattr': self.files.getfattr,
+            'setfattr': self.files.setfattr,
+            'hostname': self._hostname,
+            'getent': self._resolve,
+            'ps': self._age,
+            'sh': self._probe,
+        }
+        self.time.advance(_COST.get(argv[0], 0.05))
+        return commands[argv[0]](argv)
+
+    def _hostname(self, argv: Sequence[str]) -> shell.Answer:
+        assert list(argv[1:]) == ['--all-ip-addresses']
+        return shell.Answer(f'{self.address} \n')
+
+    def _resolve(self, argv: Sequence[str]) -> shell.Answer:
+        """Resolve a name, as far as all know it."""
+        assert list(argv[1:-1]) == ['ahosts']
+        address = self.names.get(argv[-1])
+        if address is None:
+            return shell.Answer('', '', 2)
+        return shell.Answer(f'{address:15} STREAM {argv[-1]}\n')
+
+    def _age(self, argv: Sequence[str]) -> shell.Answer:
+        assert list(argv[1:]) == ['-C', 'glusterd', '-o', 'etimes=']
+        if not self.glusterd_up:
+            return shell.Answer('', '', 1)
+        return shell.Answer(f'{self.time.now - self.glusterd_since:8.0f}\n')
+
+    def _probe(self, argv: Sequence[str]) -> shell.Answer:
+        """Answer a try of programs as the shell of the node would."""
+        (script,) = argv[2:]
+        said = []
+        for program in node_programs.PROGRAMS:
+            line = remote.command_line(
+                [program.name, *program.words],
+                sudo=program.as_root,
+                seconds=10,
+            )
+            assert line in script
+            status, text = 0, f'{program.name} 1.0'
+            if program.name in self.absent:
+                status, text = (
+                    127,
+                    (
+                        f'timeout: failed to run command {program.name!r}: No '
+                        f'such file or directory'
+                    ),
+                )
+            elif program.name == 'setfattr':
+                status, text = (
+                    1,
+                    (
+                        f'setfattr: {program.words[-1]}: No such file or '
+                        f'directory'
+                    ),
+                )
+            elif program.name == 'gluster':
+                text = f'glusterfs {self.release} Repository: …'
+            elif program.name == 'systemctl':
+                status = 0 if self.boot_unit else 1
+                text = 'enabled' if self.boot_unit else 'disabled'
+            said.append(f'@probe {program.name} {status} {text}\n')
+        return shell.Answer(''.join(said))
+
+    # -- power
+
+    def cut(self) -> None:
+        """Cut its power: what is not written back is lost."""
+        self.up = self.glusterd_up = False
+        self.restarts_at = None
+        self.missed_at = self.time.now + UNNOTICED
+        self._awaited = False
+        self.listed_until = self.time.now + TCP_USER_TIMEOUT
+        self.files.power_cut()
+
+    def shut_down(self) -> None:
+        """Shut it down in good order; the others are told."""
+        self.up = self.glusterd_up = False
+        self.restarts_at = None
+        self.missed_at = 0.0
+        self.files.sync_all()
+        self.files.power_cut()
+
+    def power_on(self) -> None:
+        """Boot it, up to where glusterd starts."""
+        self.up = True
+        self.boots += 1
+        for target, lv in self.fstab.items():
+            self.files.make(target)
+            self.files.attach(self.lvm.device(lv), target)
+        if self.boot_unit:
+            self.mount_bricks()
+
+    def mount_bricks(self) -> None:
+        """Mount every LV that is tagged as a brick where its tag says."""
+        for lv in list(self.lvm.lvs.values()):
+            if 'manila.brick' not in lv.tags:
+                continue
+            for tag in lv.tags:
+                key, _, target = tag.partition('=')
+                if key == 'manila.mount' and not self.files.is_mount_point(
+                    target
+                ):
+                    self.files.make(target)
+                    self.files.attach(self.lvm.device(lv.name), target)

@@ -20,7 +20,7 @@ LOG = log.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def undone_by(
+def undo_on_failure(
     undo: Callable[[], None], what: str, require_lock: Callable[[], None]
 ) -> Iterator[None]:
     """Undo what was begun inside if it does not come to its end.

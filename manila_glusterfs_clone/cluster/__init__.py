@@ -325,7 +325,7 @@ class Cluster:
     def forget_failures(self) -> None:
         """Ask every node again, also one that did not answer before."""
         for node in self.nodes:
-            node.remote.forget()
+            node.remote.reset()
 
     def close(self) -> None:
         for node in self.nodes:

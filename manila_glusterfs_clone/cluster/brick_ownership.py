@@ -134,7 +134,7 @@ class Users:
         sure, likely = list(self.sure(lv)), []
         for volume, path in self._paths():
             if path.startswith(
-                (f'{lv.tagged(names.TAG_MOUNT)}/', *self._inside(lv))
+                (f'{lv.tag_value(names.TAG_MOUNT)}/', *self._inside(lv))
             ):
                 likely.append(_user(volume, path))
         return tuple(dict.fromkeys([*sure, *likely]))
@@ -157,7 +157,7 @@ class Users:
         :raises errors.NotPossible: it was renamed, and the LV of a brick
             cannot be found.
         """
-        made_for = f'{names.VOLUME_PREFIX}{lv.tagged(names.TAG_SHARE)}'
+        made_for = f'{names.VOLUME_PREFIX}{lv.tag_value(names.TAG_SHARE)}'
         if lv.name == made_for or bricks.volume_hex_of(lv.name):
             return
         for volume, path in self._paths():
@@ -290,7 +290,7 @@ def adopt(
     if place is None:
         found = named
     elif place.lv in named or (
-        not named and node.mounts.volume_id(path) == volume.hex_id
+        not named and node.file_systems.read_volume_id(path) == volume.hex_id
     ):
         found = [place.lv]
     else:

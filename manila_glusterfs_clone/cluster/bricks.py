@@ -34,7 +34,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone import retry
-from manila_glusterfs_clone.tools import filesystem
+from manila_glusterfs_clone.tools import file_systems
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools import lvm
 
@@ -67,7 +67,7 @@ class Inventory:
     """The LVs and mounts of one node, read together."""
 
     lvs: tuple[lvm.LogicalVolume, ...]
-    mounts: tuple[filesystem.Mount, ...]
+    mounts: tuple[file_systems.Mount, ...]
 
     def place(self, path: str) -> Place | None:
         """Find the mount and the LV that hold a brick.
@@ -110,7 +110,7 @@ def of_volume(
 
 def inventory(node: cluster.Node) -> Inventory:
     """Read what LVs there are on a node, and what is mounted."""
-    return Inventory(lvs=node.lvm.volumes(), mounts=node.mounts.all())
+    return Inventory(lvs=node.lvm.lvs(), mounts=node.file_systems.mounts())
 
 
 def holders(
@@ -166,16 +166,16 @@ def make(
     vg, thin_pool = names.split_pool(pool)
     name = names.volume(share_id)
     target = names.mount_point(root, share_id)
-    node.lvm.create_thin(
+    node.lvm.create_thin_volume(
         vg,
         thin_pool,
         name,
         size,
         names.brick_tags(share_id, target),
     )
-    node.mounts.make_xfs(f'/dev/{vg}/{name}')
-    node.mounts.make_directory(target)
-    node.mounts.mount(f'/dev/{vg}/{name}', target)
+    node.file_systems.make_xfs(f'/dev/{vg}/{name}')
+    node.file_systems.make_directory(target)
+    node.file_systems.mount(f'/dev/{vg}/{name}', target)
     return names.brick_path(target)
 
 
@@ -218,7 +218,7 @@ def grow(node: cluster.Node, place: Place, size: int) -> None:
     """
     if place.lv.size < size:
         node.lvm.extend(place.lv.full_name, size)
-    node.mounts.grow_xfs(place.mount)
+    node.file_systems.grow_xfs(place.mount)
 
 
 def prove(node: cluster.Node, path: str, volume_hex: str) -> None:
@@ -229,7 +229,7 @@ def prove(node: cluster.Node, path: str, volume_hex: str) -> None:
 
     :raises errors.Unsettled: it is not as it must be.
     """
-    found = node.mounts.volume_id(path)
+    found = node.file_systems.read_volume_id(path)
     if found != volume_hex:
         raise errors.Unsettled(
             f'brick {path} on node {node.name}',
@@ -237,21 +237,23 @@ def prove(node: cluster.Node, path: str, volume_hex: str) -> None:
             f'belongs to {volume_hex}; see that the right file system is '
             f'mounted there',
         )
-    node.mounts.sync(path, GLUSTERD)
+    node.file_systems.sync(path, GLUSTERD)
 
 
 def unmounted(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
     """Give the bricks that are not mounted where their tags say."""
-    lvs = node.lvm.volumes(f'@{names.TAG_BRICK}')
-    targets = {mount.target for mount in node.mounts.all()}
+    lvs = node.lvm.lvs(f'@{names.TAG_BRICK}')
+    targets = {mount.target for mount in node.file_systems.mounts()}
     return tuple(
-        lv for lv in lvs if lv.tagged(names.TAG_MOUNT) not in targets | {None}
+        lv
+        for lv in lvs
+        if lv.tag_value(names.TAG_MOUNT) not in targets | {None}
     )
 
 
 def remount(node: cluster.Node, lv: lvm.LogicalVolume) -> None:
     """Mount a brick where its tag says."""
-    target = lv.tagged(names.TAG_MOUNT)
+    target = lv.tag_value(names.TAG_MOUNT)
     if target is None:
         return
     LOG.warning(
@@ -262,8 +264,8 @@ def remount(node: cluster.Node, lv: lvm.LogicalVolume) -> None:
     )
     if not lv.active:
         node.lvm.activate(lv.full_name)
-    node.mounts.make_directory(target)
-    node.mounts.mount(f'/dev/{lv.full_name}', target)
+    node.file_systems.make_directory(target)
+    node.file_systems.mount(f'/dev/{lv.full_name}', target)
 
 
 def reclaim(
@@ -292,14 +294,14 @@ def reclaim(
     require_pools(node, seen.lvs, pools)
     found = list(filter(unwanted, seen.lvs))
     if found:
-        node.mounts.sync(GLUSTERD)
+        node.file_systems.sync(GLUSTERD)
     for lv in found:
         if keep(seen, lv):
             continue
         targets = list(seen.targets(lv))
         for target in targets:
             _unmount(node, target)
-        tagged = lv.tagged(names.TAG_MOUNT)
+        tagged = lv.tag_value(names.TAG_MOUNT)
         # Before the LV: nothing else tells of them when it is gone.
         for target in sorted({*targets, *([tagged] if tagged else [])}):
             remove_mount_point(node, target)
@@ -312,9 +314,9 @@ def remove_mount_point(node: cluster.Node, target: str) -> None:
     """Remove the empty directory that a brick was mounted on."""
     parent = target.rpartition('/')[0]
     if parent.startswith(f'{SNAPS_ROOT}/'):
-        node.mounts.remove_directories(target, parent)
+        node.file_systems.remove_directories(target, parent)
     else:
-        node.mounts.remove_directories(target)
+        node.file_systems.remove_directories(target)
 
 
 def remove_snapshot_mount_points(
@@ -327,7 +329,7 @@ def remove_snapshot_mount_points(
     :param count: how many bricks the snapshot had, on all nodes.
     """
     above = f'{SNAPS_ROOT}/{volume_hex}'
-    node.mounts.remove_directories(
+    node.file_systems.remove_directories(
         *(f'{above}/brick{number}' for number in range(1, count + 1)), above
     )
 
@@ -337,10 +339,10 @@ def _unmount(node: cluster.Node, target: str) -> None:
     attempts = retry.Attempts(_RELEASE, 1.0)
     for _ in attempts:
         try:
-            node.mounts.unmount(target)
+            node.file_systems.unmount(target)
             return
         except errors.CommandFailed as error:
-            if node.mounts.at(target) is None:
+            if node.file_systems.mount_at(target) is None:
                 return
             attempts.record(error)
     raise attempts.last_failure

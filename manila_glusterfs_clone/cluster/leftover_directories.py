@@ -29,7 +29,7 @@ _RUN = '/run/gluster'
 
 def remove_of_volume(node: cluster.Node, name: str) -> None:
     """Remove what glusterd left of a volume that was deleted."""
-    node.mounts.remove_empty_directories(
+    node.file_systems.remove_empty_directories(
         f'{_RUN}/vols/{name}', f'{_RUN}/shd/{name}'
     )
 
@@ -42,6 +42,6 @@ def remove_of_snapshot(
     :param hex_ids: the ids that its LVs are, or were, named after.
     """
     above = f'{bricks.SNAPS_ROOT}/{name}'
-    node.mounts.remove_empty_directories(
+    node.file_systems.remove_empty_directories(
         *(f'{above}/{hex_id}' for hex_id in sorted(hex_ids)), above
     )

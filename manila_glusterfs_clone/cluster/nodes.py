@@ -17,7 +17,7 @@ import threading
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
-from manila_glusterfs_clone.tools import filesystem
+from manila_glusterfs_clone.tools import file_systems
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools.gluster import console
 from manila_glusterfs_clone.tools import lvm
@@ -32,15 +32,17 @@ class Node:
     """One storage node, its tools, and the thin pools it should have."""
 
     def __init__(
-        self, commands: circuit_breaker.Commands, pools: Sequence[str] = ()
+        self,
+        commands: circuit_breaker.CommandRunner,
+        pools: Sequence[str] = (),
     ) -> None:
-        self.remote = circuit_breaker.Connection(commands)
+        self.remote = circuit_breaker.CircuitBreaker(commands)
         self.pools = tuple(pools)
         self.name = commands.name
         self.console = console.Console(self.remote)
         self.gluster = gluster.Gluster(self.console)
         self.lvm = lvm.Lvm(self.remote)
-        self.mounts = filesystem.Mounts(self.remote)
+        self.file_systems = file_systems.FileSystems(self.remote)
 
     def close(self) -> None:
         self.console.close()

@@ -153,7 +153,7 @@ class Pools:
         the one with the least. A node that does not answer has none.
         """
         found, failed = self._cluster.try_everywhere(
-            lambda node: node.lvm.volumes(timeout=_PATIENCE)
+            lambda node: node.lvm.lvs(timeout=_PATIENCE)
         )
         if self._health is not None:
             mistakes, faults = thin_pools.examine(
@@ -193,6 +193,6 @@ class Pools:
         self, name: str, members: Iterable[cluster.Member]
     ) -> tuple[dict[str, ThinPool | None], dict[str, Exception]]:
         return self._cluster.try_everywhere(
-            lambda node: find(node.lvm.volumes(), name),
+            lambda node: find(node.lvm.lvs(), name),
             [member.node for member in members],
         )

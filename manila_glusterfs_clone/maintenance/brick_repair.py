@@ -61,17 +61,17 @@ def repair(
         brick_ownership.adopt(node, share_id, volume, path, ask)
     place, was_mounted = _mounted(node, share_id, path, what)
     try:
-        found = node.mounts.volume_id(path)
+        found = node.file_systems.read_volume_id(path)
     except errors.BadFileSystem as error:
         _mount_again(node, place, what, volume.name, error)
-        found = node.mounts.volume_id(path)
+        found = node.file_systems.read_volume_id(path)
     if found != volume.hex_id:
         try:
             _mark(node, place, volume, found, ask)
         except errors.Unsettled:
             if not was_mounted:
                 # glusterd starts no brick of the volume while it is.
-                node.mounts.unmount(place.mount)
+                node.file_systems.unmount(place.mount)
             raise
 
 
@@ -153,10 +153,10 @@ def _mount_again(
         volume,
     )
     # Refused by the kernel as long as the brick process runs.
-    node.mounts.unmount(place.mount)
+    node.file_systems.unmount(place.mount)
     try:
-        node.mounts.mount(f'/dev/{place.lv.full_name}', place.mount)
-        node.mounts.volume_id(place.path)
+        node.file_systems.mount(f'/dev/{place.lv.full_name}', place.mount)
+        node.file_systems.read_volume_id(place.path)
     except errors.CommandFailed as error:
         raise _not_mounted(what, place.lv.full_name, error) from error
 
@@ -188,7 +188,7 @@ def _mark(
     """
     path = place.path
     what = f'brick {path} on node {node.name}'
-    if not node.mounts.exists(f'{path}/{_AFFAIRS}'):
+    if not node.file_systems.exists(f'{path}/{_AFFAIRS}'):
         raise errors.Unsettled(
             what,
             f'it is not marked with the id of its volume, and has no '
@@ -215,5 +215,5 @@ def _mark(
         volume.name,
         f'0x{found}' if found else 'none',
     )
-    node.mounts.mark(path, volume.hex_id)
+    node.file_systems.write_volume_id(path, volume.hex_id)
     bricks.prove(node, path, volume.hex_id)

@@ -150,7 +150,7 @@ class Survey:
             value
             for lvs in self.lvs.values()
             for lv in lvs
-            if (value := lv.tagged(prefix)) is not None
+            if (value := lv.tag_value(prefix)) is not None
         }
 
 
@@ -168,7 +168,7 @@ def take(nodes: cluster.Cluster, backend: str) -> Survey:
         if any(volume.is_started for volume in volumes.values()):
             # While glusterd is busy, no brick is known to be down.
             with contextlib.suppress(errors.Busy):
-                statuses = line.bricks(gluster.EVERY)
+                statuses = line.brick_status(gluster.ALL_VOLUMES)
         return Survey(
             backend=backend,
             peers=peers,
@@ -180,13 +180,15 @@ def take(nodes: cluster.Cluster, backend: str) -> Survey:
             views=views,
         )
 
-    views, _ = nodes.try_everywhere(lambda node: node.gluster.told_volumes())
+    views, _ = nodes.try_everywhere(
+        lambda node: node.gluster.volumes_in_one_call()
+    )
     lvs, failed = nodes.try_everywhere(_logical_volumes)
     return nodes.read(look)
 
 
 def _logical_volumes(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
-    lvs = node.lvm.volumes()
+    lvs = node.lvm.lvs()
     # What is not listed may bear a mark that says to leave it alone.
     bricks.require_pools(node, lvs)
     return lvs

@@ -184,7 +184,7 @@ class Reconciler:
         online = {
             brick.node_uuid: brick.online
             for brick in self._cluster.read(
-                lambda line: line.bricks(volume.name)
+                lambda line: line.brick_status(volume.name)
             )
         }
         return [

@@ -96,7 +96,7 @@ class Sources:
             raise errors.NotPossible(
                 f'snapshot {name} does not exist on the cluster'
             )
-        seen = self._cluster.everywhere(lambda node: node.lvm.volumes())
+        seen = self._cluster.everywhere(lambda node: node.lvm.lvs())
         lvs = {
             node: bricks.of_volume(seen[node.name], snapshot.hex_id)
             for node in self._cluster.nodes
@@ -189,7 +189,7 @@ class Sources:
         bare = self._cluster.everywhere(
             lambda node: tuple(
                 lv
-                for lv in node.lvm.volumes()
+                for lv in node.lvm.lvs()
                 if _is_bare_clone(lv)
                 and bricks.volume_hex_of(lv.origin) == source
             )
@@ -217,7 +217,7 @@ class Sources:
         name, tag = names.volume(share_id), names.share_tag(share_id)
         volume = self._cluster.read(lambda line: line.volume(name))
         hex_id = volume.hex_id if volume is not None else None
-        seen, _ = self._cluster.try_everywhere(lambda node: node.lvm.volumes())
+        seen, _ = self._cluster.try_everywhere(lambda node: node.lvm.lvs())
         own = [
             lv
             for lvs in seen.values()
@@ -283,7 +283,7 @@ class Sources:
         }
         if not snapshots:
             return
-        seen, _ = self._cluster.try_everywhere(lambda node: node.lvm.volumes())
+        seen, _ = self._cluster.try_everywhere(lambda node: node.lvm.lvs())
         for snapshot_id in sorted(unsettled(snapshots, seen.values())):
             self._tidy_one(snapshot_id)
 

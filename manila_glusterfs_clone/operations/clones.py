@@ -93,7 +93,7 @@ class Cloner:
                 }
             )
             peers.require_all_connected(self._cluster)
-            with undo.undone_by(
+            with undo.undo_on_failure(
                 lambda: self._undo(share_id, snapshot_id),
                 f'share {share_id} from snapshot {snapshot_id}',
                 lock.require,

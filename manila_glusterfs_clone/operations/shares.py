@@ -81,7 +81,7 @@ class Shares:
                 return self._volumes.bring_online(share_id)
             chosen = self._pools.place(pool, layout, size)
             peers.require_all_connected(self._cluster)
-            with undo.undone_by(
+            with undo.undo_on_failure(
                 lambda: self.remove(share_id),
                 f'share {share_id}',
                 lock.require,
@@ -206,7 +206,7 @@ class Shares:
         tag = names.share_tag(share_id)
 
         def disown(node: cluster.Node) -> None:
-            lvs = node.lvm.volumes()
+            lvs = node.lvm.lvs()
             bricks.require_pools(node, lvs)
             if own := [lv.full_name for lv in lvs if tag in lv.tags]:
                 node.lvm.remove_tags(own, [tag])
@@ -327,7 +327,7 @@ class Shares:
         pools_of: dict[str, set[str]] = {}
 
         def claim(node: cluster.Node, path: str) -> None:
-            lvs = node.lvm.volumes()
+            lvs = node.lvm.lvs()
             where = names.brick_tags(share_id, path.rpartition('/')[0])
             marked = {lv for lv in lvs if tag in lv.tags}
             holding = {

@@ -82,7 +82,7 @@ class Snapshots:
                 replica_heal.make_equal(self._cluster, volume.name)
             with (
                 self._locks.snapshot(snapshot_id) as lock,
-                undo.undone_by(
+                undo.undo_on_failure(
                     lambda: self.remove(snapshot_id, share_id),
                     f'snapshot {snapshot_id}',
                     lock.require,
@@ -124,7 +124,7 @@ class Snapshots:
             raise errors.NotPossible(
                 f'volume {name} has {volume.snapshot_count} snapshots, and '
                 f'glusterd lets it have {config.hard_limit}; delete some, or '
-                f'raise the limit, up to {gluster.MOST_SNAPSHOTS}: "gluster '
+                f'raise the limit, up to {gluster.MAX_SNAPSHOTS}: "gluster '
                 f'snapshot config {name} snap-max-hard-limit NUMBER" for the '
                 f'volume, and without its name for the cluster'
             )
@@ -147,7 +147,7 @@ class Snapshots:
             )
 
         def claim(node: cluster.Node) -> int:
-            lvs = node.lvm.volumes()
+            lvs = node.lvm.lvs()
             found = bricks.of_volume(lvs, snapshot.hex_id)
             if not found and node in holders:
                 bricks.require_pools(node, lvs)
@@ -239,7 +239,7 @@ class Snapshots:
         tag = names.snapshot_tag(snapshot_id)
 
         def disown(node: cluster.Node) -> None:
-            seen = node.lvm.volumes()
+            seen = node.lvm.lvs()
             bricks.require_pools(node, seen)
             lvs = [
                 lv
@@ -264,7 +264,7 @@ class Snapshots:
         snapshot = self._cluster.read(lambda line: line.snapshot(name))
         if snapshot is None:
             return False
-        seen = self._cluster.everywhere(lambda node: node.lvm.volumes())
+        seen = self._cluster.everywhere(lambda node: node.lvm.lvs())
         return any(
             names.TAG_UNMANAGED in lv.tags
             for lvs in seen.values()
@@ -292,7 +292,8 @@ class Snapshots:
         found = self._cluster.read(lambda line: line.volume(volume))
         if found is not None and found.is_started:
             self._cluster.change(
-                lambda line: _ignore(line.bricks(volume)), lambda line: False
+                lambda line: _ignore(line.brick_status(volume)),
+                lambda line: False,
             )
 
     def _claim_leniently(
@@ -310,7 +311,7 @@ def _holders(node: cluster.Node, tag: str) -> str:
     10.3 keeps a snapshot whose LV it cannot remove, to remove it when it is
     started again, and may not start as long as it cannot.
     """
-    left = [lv.full_name for lv in node.lvm.volumes() if tag in lv.tags]
+    left = [lv.full_name for lv in node.lvm.lvs() if tag in lv.tags]
     if not left:
         return ''
     return (

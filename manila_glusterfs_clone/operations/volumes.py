@@ -212,7 +212,7 @@ class Volumes:
                 online = {
                     (brick.node_uuid, brick.path)
                     for brick in self._cluster.read(
-                        lambda line: line.bricks(name)
+                        lambda line: line.brick_status(name)
                     )
                     if brick.online
                 }

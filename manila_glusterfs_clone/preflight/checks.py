@@ -171,8 +171,8 @@ def _look(settings: options.Settings, nodes: cluster.Cluster) -> list[View]:
         except errors.Error as error:
             view.peers = error
         try:
-            view.lvs = node.lvm.volumes(timeout=_LVM_SECONDS)
-            node.mounts.all()
+            view.lvs = node.lvm.lvs(timeout=_LVM_SECONDS)
+            node.file_systems.mounts()
         except errors.Error as error:
             view.lvs = error
         return view

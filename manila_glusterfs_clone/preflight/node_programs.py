@@ -126,7 +126,7 @@ def script(*, sudo: bool) -> str:
     return '; '.join(parts)
 
 
-def ask(node: circuit_breaker.Commands, *, sudo: bool) -> Probe:
+def ask(node: circuit_breaker.CommandRunner, *, sudo: bool) -> Probe:
     """Try all programs on a node.
 
     :param sudo: whether those that need root are run through sudo.

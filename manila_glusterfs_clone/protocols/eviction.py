@@ -58,8 +58,10 @@ def require_no_stray_bricks(
         asked += [node for node in nodes.nodes if node not in known]
     for node in asked:
         # It may be back, with bricks that run by the rules of before.
-        node.remote.forget()
-    done, failed = nodes.try_everywhere(lambda node: node.mounts.all(), asked)
+        node.remote.reset()
+    done, failed = nodes.try_everywhere(
+        lambda node: node.file_systems.mounts(), asked
+    )
     alive |= set(done) | {
         name
         for name, error in failed.items()
@@ -193,7 +195,7 @@ def _ask(
     found: list[gluster.BrickStatus] = []
 
     def ask(gluster: gluster.Gluster) -> None:
-        found[:] = gluster.bricks(volume, brick=brick, clients=True)
+        found[:] = gluster.brick_status(volume, brick=brick, clients=True)
 
     nodes.change(ask, lambda _: False, among)
     return tuple(found)

@@ -33,7 +33,7 @@ REMEMBERED = 30.0
 _QUICK = 2.0
 
 
-class Commands(typing.Protocol):
+class CommandRunner(typing.Protocol):
     """What the rooms of the tools need of a node."""
 
     name: str
@@ -51,21 +51,21 @@ class Commands(typing.Protocol):
 
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> remote.Conversation:
+    ) -> remote.InteractiveProcess:
         """Start a process to talk with; see :class:`remote.Remote`."""
 
     def close(self) -> None:
         """Disconnect."""
 
 
-class Connection:
+class CircuitBreaker:
     """Forwards to a node's commands, unless the node is known to be down.
 
     Only what costs a time-out is remembered. A node that refuses at once
     (no sshd, a wrong key) is asked each time.
     """
 
-    def __init__(self, node: Commands) -> None:
+    def __init__(self, node: CommandRunner) -> None:
         self.name = node.name
         self._node = node
         self._guard = threading.Lock()
@@ -78,7 +78,7 @@ class Connection:
         with self._guard:
             return self._failure is not None and time.monotonic() < self._until
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Ask the node again, whatever it did before."""
         with self._guard:
             self._failure = None
@@ -104,14 +104,14 @@ class Connection:
 
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> remote.Conversation:
+    ) -> remote.InteractiveProcess:
         """Start a process to talk with, or refuse to."""
         with self._remembering():
             return self._node.open(argv, timeout=timeout)
 
     def close(self) -> None:
         """Disconnect, and forget."""
-        self.forget()
+        self.reset()
         self._node.close()
 
     @contextlib.contextmanager
@@ -136,6 +136,6 @@ class Connection:
                     self._until = now + REMEMBERED
             raise
         except errors.Refused:
-            self.forget()
+            self.reset()
             raise
-        self.forget()
+        self.reset()

@@ -37,7 +37,7 @@ class _Attempt:
         self.step = step
 
 
-class Links:
+class ConnectionPool:
     """The connections of one process to one node.
 
     New commands share the current one. One that is given up takes no more
@@ -57,11 +57,11 @@ class Links:
         self._credentials = credentials
         self._seconds = seconds
         self._changed = threading.Condition()
-        self._link: login.Link | None = None
+        self._link: login.Connection | None = None
         self._attempt: _Attempt | None = None
         self._queue: list[object] = []
 
-    def take(self, until: float) -> login.Link:
+    def take(self, until: float) -> login.Connection:
         """Wait for a connection and a place on it, in order of arrival.
 
         :param until: monotonic time.
@@ -99,7 +99,7 @@ class Links:
                 self._queue.remove(ticket)
                 self._changed.notify_all()
 
-    def release(self, link: login.Link, sound: bool) -> None:
+    def release(self, link: login.Connection, sound: bool) -> None:
         """Give a place back.
 
         :param sound: whether the connection may be used again.
@@ -137,12 +137,12 @@ class Links:
         if self._link is not None:
             self._link.sock.close()
 
-    def _usable(self) -> login.Link | None:
+    def _usable(self) -> login.Connection | None:
         if self._link is not None and not self._link.is_active():
             self._retire(self._link)
         return self._link
 
-    def _retire(self, link: login.Link) -> None:
+    def _retire(self, link: login.Connection) -> None:
         link.retired = True
         if self._link is link:
             self._link = None
@@ -156,7 +156,7 @@ class Links:
         return attempt
 
     def _connect(self, attempt: _Attempt) -> None:
-        link: login.Link | None = None
+        link: login.Connection | None = None
         error: errors.Unreachable | None = None
         try:
             link = login.login(

@@ -64,7 +64,7 @@ class Credentials:
     known_hosts: str
 
 
-class Link:
+class Connection:
     """A connection; who makes it counts its users."""
 
     def __init__(
@@ -97,7 +97,7 @@ def login(
     credentials: Credentials,
     seconds: float,
     at: Callable[[str], None],
-) -> Link:
+) -> Connection:
     """Connect and log in.
 
     :param seconds: for each step; the caller must not wait for more.
@@ -141,7 +141,7 @@ def login(
         if transport is None:
             raise EOFError('lost at once')
         transport.set_keepalive(KEEPALIVE)
-        link = Link(client, transport, sock)
+        link = Connection(client, transport, sock)
     except errors.Unreachable:
         raise
     except paramiko.BadHostKeyException as error:

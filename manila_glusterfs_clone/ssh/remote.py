@@ -11,8 +11,7 @@
 # under the License.
 """One node over SSH: argv in, :class:`Result` out.
 
-The only room that quotes, waits and times out (with the three below it:
-``session``, ``links``, ``login``). How a command can end:
+The rooms below: ``channels``, ``connections``, ``login``. How a command ends:
 
 * *refused*, ``Unreachable``: anything before the request to start it is
   sent, so nothing was started;
@@ -37,9 +36,9 @@ import time
 from oslo_log import log as logging
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import channels
 from manila_glusterfs_clone.ssh import connections
 from manila_glusterfs_clone.ssh import login
-from manila_glusterfs_clone.ssh import remote_process
 
 LOG = logging.getLogger(__name__)
 
@@ -106,7 +105,7 @@ class Remote:
         self._credentials = credentials
         self._sudo = sudo
         self._connect_timeout = connect_timeout
-        self._of_process: dict[int, connections.Links] = {}
+        self._of_process: dict[int, connections.ConnectionPool] = {}
 
     def run(
         self,
@@ -155,7 +154,7 @@ class Remote:
 
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> 'Conversation':
+    ) -> 'InteractiveProcess':
         """Start a process to talk with, which has no time limit itself.
 
         :param timeout: seconds to wait for its turn.
@@ -174,7 +173,7 @@ class Remote:
             channel.close(sound=False)
             raise
         self._log(argv, 'started', started)
-        return Conversation(channel)
+        return InteractiveProcess(channel)
 
     def close(self) -> None:
         """Disconnect; what is still running ends *unknown*."""
@@ -211,7 +210,7 @@ class Remote:
 
     def _session(
         self, argv: tuple[str, ...], timeout: float
-    ) -> remote_process.Session:
+    ) -> channels.Channel:
         started = time.monotonic()
         until = started + timeout
         pool = self._links()
@@ -220,20 +219,20 @@ class Remote:
         # proves dead by then is replaced, once.
         for _ in range(2):
             link = pool.take(until)
-            watch = remote_process.Watch(link, started, timeout + MARGIN)
+            watch = channels.Watch(link, started, timeout + MARGIN)
             sound = opened = False
             try:
                 watch.start()
                 left = min(self._connect_timeout, until - time.monotonic())
-                channel = remote_process.open_channel(link, left)
+                channel = channels.open_channel(link, left)
                 opened = True
-                return remote_process.Session(
+                return channels.Channel(
                     self.name, argv, pool, link, channel, watch
                 )
-            except remote_process.ChannelRefused as error:
+            except channels.ChannelRefused as error:
                 sound = True
                 raise errors.Unreachable(self.name, str(error)) from error
-            except remote_process.BROKEN as error:
+            except channels.BROKEN as error:
                 reason = f'no channel: {login.said(error)}'
             finally:
                 if not opened:
@@ -241,12 +240,12 @@ class Remote:
                     pool.release(link, sound)
         raise errors.Unreachable(self.name, reason)
 
-    def _links(self) -> connections.Links:
+    def _links(self) -> connections.ConnectionPool:
         # No lock, for a fork may have left it locked for ever.
         pid = os.getpid()
         found = self._of_process.get(pid)
         if found is None:
-            new = connections.Links(
+            new = connections.ConnectionPool(
                 self._address, self._credentials, self._connect_timeout
             )
             found = self._of_process.setdefault(pid, new)
@@ -263,7 +262,7 @@ class Remote:
         LOG.debug('%s: %s: %s, %.3f s', self.name, line, end, took)
 
 
-class Conversation:
+class InteractiveProcess:
     """A process that answers line by line; for one thread at a time.
 
     After any error it is over. ``stderr`` is the last that came there.
@@ -272,7 +271,7 @@ class Conversation:
     #: Whether nothing has come that was not asked for.
     in_step = True
 
-    def __init__(self, channel: remote_process.Session) -> None:
+    def __init__(self, channel: channels.Channel) -> None:
         self.stderr = b''
         self._heard = bytearray()
         self._channel = channel
@@ -315,7 +314,7 @@ class Conversation:
             end = f'{len(answer)} bytes'
             answered = True
             return answer
-        except remote_process.BROKEN as error:
+        except channels.BROKEN as error:
             said = b'\n'.join(filter(None, (self._heard, self.stderr)))
             failure = channel.broken(login.said(error), said, line)
             end = type(failure).__name__

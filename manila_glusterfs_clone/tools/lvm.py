@@ -92,7 +92,7 @@ class LogicalVolume:
     def is_thin_volume(self) -> bool:
         return bool(self.pool) and 'thin' in self.layout
 
-    def tagged(self, prefix: str) -> str | None:
+    def tag_value(self, prefix: str) -> str | None:
         """Give what follows ``prefix`` in the tag that begins with it."""
         for tag in sorted(self.tags):
             if tag.startswith(prefix):
@@ -140,10 +140,10 @@ def _words(text: str) -> frozenset[str]:
 class Lvm:
     """The LVM of one node."""
 
-    def __init__(self, node: circuit_breaker.Commands) -> None:
+    def __init__(self, node: circuit_breaker.CommandRunner) -> None:
         self._node = node
 
-    def volumes(
+    def lvs(
         self, *names: str, timeout: float = TIMEOUT
     ) -> tuple[LogicalVolume, ...]:
         """Give all LVs, or those of the VGs, ``vg/lv`` or ``@tag`` named.
@@ -171,7 +171,7 @@ class Lvm:
                 result.node, result.argv, result.stdout
             ) from error
 
-    def create_thin(
+    def create_thin_volume(
         self, vg: str, pool: str, name: str, size: int, tags: Iterable[str]
     ) -> None:
         """Make a thin LV of ``size`` bytes.

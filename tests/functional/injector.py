@@ -320,16 +320,16 @@ class Link(remote.Remote):
 
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> remote.Conversation:
+    ) -> remote.InteractiveProcess:
         if self.injector.dead:
             raise Killed
-        return Conversation(super().open(argv, timeout=timeout), self)
+        return InteractiveProcess(super().open(argv, timeout=timeout), self)
 
 
-class Conversation(remote.Conversation):
+class InteractiveProcess(remote.InteractiveProcess):
     """A real console of gluster."""
 
-    def __init__(self, real: remote.Conversation, link: Link) -> None:
+    def __init__(self, real: remote.InteractiveProcess, link: Link) -> None:
         self._real = real
         self._link = link
 

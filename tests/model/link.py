@@ -263,14 +263,14 @@ class Remote(remote.Remote):
 
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> remote.Conversation:
+    ) -> remote.InteractiveProcess:
         assert tuple(argv) == CONSOLE
         if self.process.dead:
             raise Killed
         if not self.node.up:
             self.process.pool.time.advance(CONNECT_TIMEOUT)
             raise errors.Down(self.name, 'no route to host')
-        return Conversation(self)
+        return InteractiveProcess(self)
 
     def close(self) -> None:
         """Nothing is kept open."""
@@ -286,7 +286,7 @@ def _in_words(volume: str, text: str) -> shell.Answer:
     return shell.Answer(text, '', int('successful' not in text))
 
 
-class Conversation(remote.Conversation):
+class InteractiveProcess(remote.InteractiveProcess):
     """A console of gluster.
 
     It ends when the node does, and after saying something that is no XML.

@@ -99,7 +99,7 @@ def test_a_time_out_for_each_share_would_be_found(
     quiet: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        circuit_breaker.Connection,
+        circuit_breaker.CircuitBreaker,
         '_remembering',
         lambda self: contextlib.nullcontext(),
     )

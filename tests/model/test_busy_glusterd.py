@@ -121,7 +121,7 @@ def test_a_volume_that_is_busy_is_not_off_line(
 
     caplog.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(gluster.Gluster, 'bricks', busy)
+        patch.setattr(gluster.Gluster, 'brick_status', busy)
         answer = cloud.manager.driver.ensure_shares(
             cloud.context, [{'id': cloud.instance(share)}]
         )

@@ -32,7 +32,7 @@ from manila_glusterfs_clone.operations import snapshots
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone.protocols import eviction
 from manila_glusterfs_clone.protocols import native
-from manila_glusterfs_clone.tools import filesystem
+from manila_glusterfs_clone.tools import file_systems
 from tests.fault_table import table
 from tests.model import fault_injection
 from tests.model import scene as scenes
@@ -193,7 +193,7 @@ PLANTS = [
     ),
     Plant(
         'nothing is written to disk',
-        filesystem.Mounts,
+        file_systems.FileSystems,
         'sync',
         _nothing,
         'create share',

@@ -595,7 +595,7 @@ def test_a_busy_glusterd_is_no_share_that_is_down(
 
     caplog.clear()
     with monkeypatch.context() as patch:
-        patch.setattr(gluster.Gluster, 'bricks', busy)
+        patch.setattr(gluster.Gluster, 'brick_status', busy)
         found = cloud.manager.driver.ensure_shares(
             cloud.context, [{'id': cloud.instance(share)}]
         )

@@ -233,7 +233,7 @@ def test_what_is_being_deleted_is_not_healed(
     manila.create(share)
     starting = another(manila)
     node = manila.backend.cluster.nodes[0]
-    room: Any = node.gluster if when == 'stop' else node.mounts
+    room: Any = node.gluster if when == 'stop' else node.file_systems
     verb = 'stop_volume' if when == 'stop' else when
     original = getattr(room, verb)
 
@@ -265,7 +265,7 @@ def test_a_node_that_was_installed_anew_is_not_believed(
         ),
     )
     new.volume = new.snapshot = lambda _name: None
-    new.volumes = new.told_volumes = new.snapshots = dict
+    new.volumes = new.volumes_in_one_call = new.snapshots = dict
     # Bricks that were started before may run there, by the rules of before.
     with pytest.raises(errors.Unsettled, match='glusterd on gl1 was not seen'):
         manila.allow(share)

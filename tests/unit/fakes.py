@@ -99,7 +99,7 @@ class Node(remote.Remote):
         self.asked: list[tuple[str, ...]] = []
         #: The commands that had a process of their own.
         self.ran: list[tuple[str, ...]] = []
-        self.opened: list[Conversation] = []
+        self.opened: list[InteractiveProcess] = []
         #: Called with each line said to a console, before the answer.
         self.during: Callable[[str], None] = lambda line: None
         self.closed = False
@@ -171,9 +171,9 @@ class Node(remote.Remote):
 
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> remote.Conversation:
+    ) -> remote.InteractiveProcess:
         assert tuple(argv) == CONSOLE
-        conversation = Conversation(self)
+        conversation = InteractiveProcess(self)
         self.opened.append(conversation)
         return conversation
 
@@ -181,7 +181,7 @@ class Node(remote.Remote):
         self.closed = True
 
 
-class Conversation(remote.Conversation):
+class InteractiveProcess(remote.InteractiveProcess):
     """A gluster console of such a node."""
 
     def __init__(self, node: Node) -> None:

@@ -37,10 +37,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         'options',
         'ssh.login',
         'ssh.connections',
-        'ssh.remote_process',
+        'ssh.channels',
         'ssh.remote',
         'ssh.circuit_breaker',
-        'tools.gluster.console tools.lvm tools.filesystem '
+        'tools.gluster.console tools.lvm tools.file_systems '
         'tools.gluster.answers preflight.node_programs',
         'tools.gluster cluster.thin_pools',
         'cluster.nodes locking.locks undo',
@@ -73,13 +73,13 @@ LEVEL = {room: n for n, layer in enumerate(LAYERS) for room in layer}
 #: What may be imported by some rooms only, whatever their line.
 RESERVED: dict[str, frozenset[str]] = {
     'paramiko': frozenset(
-        {'ssh.remote', 'ssh.remote_process', 'ssh.connections', 'ssh.login'}
+        {'ssh.remote', 'ssh.channels', 'ssh.connections', 'ssh.login'}
     ),
     f'{NAME}.ssh.login': frozenset(
-        {'ssh.remote', 'ssh.remote_process', 'ssh.connections'}
+        {'ssh.remote', 'ssh.channels', 'ssh.connections'}
     ),
-    f'{NAME}.ssh.connections': frozenset({'ssh.remote', 'ssh.remote_process'}),
-    f'{NAME}.ssh.remote_process': frozenset({'ssh.remote'}),
+    f'{NAME}.ssh.connections': frozenset({'ssh.remote', 'ssh.channels'}),
+    f'{NAME}.ssh.channels': frozenset({'ssh.remote'}),
     f'{NAME}.tools.gluster.console': frozenset(
         {'tools.gluster', 'cluster.nodes'}
     ),
@@ -87,7 +87,7 @@ RESERVED: dict[str, frozenset[str]] = {
     'xml.etree': frozenset(
         {'tools.gluster.answers', 'tools.gluster.console', 'tools.gluster'}
     ),
-    'json': frozenset({'tools.lvm', 'tools.filesystem'}),
+    'json': frozenset({'tools.lvm', 'tools.file_systems'}),
     'subprocess': frozenset(),
     'oslo_concurrency': frozenset({'locking.locks'}),
     'manila': frozenset(
@@ -168,7 +168,7 @@ def test_one_room_only_makes_lines_for_a_shell() -> None:
     for name, path in ROOMS.items():
         for call in ast.walk(ast.parse(path.read_text())):
             if isinstance(call, ast.Attribute) and call.attr == 'exec_command':
-                assert name == 'ssh.remote_process'
+                assert name == 'ssh.channels'
         if name not in ('ssh.remote', 'errors', 'node'):
             assert 'shlex' not in imports(path), name
 

@@ -28,7 +28,7 @@ def _held() -> None:
 
 def test_what_comes_to_its_end_is_not_undone() -> None:
     undone: list[str] = []
-    with undo.undone_by(lambda: undone.append('x'), 'share x', _held):
+    with undo.undo_on_failure(lambda: undone.append('x'), 'share x', _held):
         pass
     assert not undone
 
@@ -41,7 +41,9 @@ def test_what_does_not_is_and_the_error_goes_on(
 ) -> None:
     undone: list[str] = []
     with pytest.raises(type(error)) as caught:
-        with undo.undone_by(lambda: undone.append('x'), 'share x', _held):
+        with undo.undo_on_failure(
+            lambda: undone.append('x'), 'share x', _held
+        ):
             raise error
     assert caught.value is error
     assert undone == ['x']
@@ -55,7 +57,7 @@ def test_the_first_error_is_raised_and_the_second_is_logged(
 
     with caplog.at_level(logging.WARNING):
         with pytest.raises(errors.LinkLost):
-            with undo.undone_by(take_back, 'share x', _held):
+            with undo.undo_on_failure(take_back, 'share x', _held):
                 raise LOST
     (record,) = [r for r in caplog.records if r.exc_info]
     assert 'share x' in record.getMessage()
@@ -70,7 +72,7 @@ def test_an_undo_that_is_torn_off_goes_before_all() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        with undo.undone_by(take_back, 'share x', _held):
+        with undo.undo_on_failure(take_back, 'share x', _held):
             raise LOST
 
 
@@ -78,8 +80,8 @@ def test_inner_before_outer() -> None:
     undone: list[str] = []
     with pytest.raises(errors.LinkLost):
         with (
-            undo.undone_by(lambda: undone.append('volume'), 'a', _held),
-            undo.undone_by(lambda: undone.append('lv'), 'b', _held),
+            undo.undo_on_failure(lambda: undone.append('volume'), 'a', _held),
+            undo.undo_on_failure(lambda: undone.append('lv'), 'b', _held),
         ):
             raise LOST
     assert undone == ['lv', 'volume']
@@ -94,7 +96,7 @@ def test_what_was_begun_under_a_lock_that_is_lost_is_not_undone(
         raise host_locks.LockLost('share-x', '')
 
     with pytest.raises(errors.LinkLost):
-        with undo.undone_by(lambda: undone.append('x'), 'share x', lost):
+        with undo.undo_on_failure(lambda: undone.append('x'), 'share x', lost):
             raise LOST
     assert not undone
     (record,) = [r for r in caplog.records if r.exc_info]

@@ -31,7 +31,7 @@ Snapshot = answers.Snapshot
 SnapshotConfig = answers.SnapshotConfig
 BrickStatus = answers.BrickStatus
 HealState = answers.HealState
-MOST_SNAPSHOTS = answers.MOST_SNAPSHOTS
+MAX_SNAPSHOTS = answers.MAX_SNAPSHOTS
 
 #: Seconds that a read may take. A read touches this node's glusterd only
 #: and takes milliseconds, unless glusterd hangs, or is busy: half a minute of
@@ -42,7 +42,7 @@ HEAL_TIMEOUT = 615.0
 #: The state "Peer in Cluster".
 _IN_CLUSTER = '3'
 #: Every volume, where the state of the bricks of one is asked for.
-EVERY = 'all'
+ALL_VOLUMES = 'all'
 
 #: An IP address that no client has: an allow-list of it admits nobody.
 NOBODY = '0.0.0.0'  # noqa: S104
@@ -99,7 +99,7 @@ class Gluster:
                 found[name] = volume
         return found
 
-    def told_volumes(self) -> dict[str, Volume]:
+    def volumes_in_one_call(self) -> dict[str, Volume]:
         """Give volumes by name, by one question: it may leave some out."""
         return self._volumes()
 
@@ -129,14 +129,14 @@ class Gluster:
             self._read('snapshot', 'config', *words), volume
         )
 
-    def bricks(
+    def brick_status(
         self, volume: str, *, brick: str = '', clients: bool = False
     ) -> tuple[BrickStatus, ...]:
         """Give the state of the bricks of a started volume.
 
         Takes the volume's lock in glusterd, unlike the other reads, and so
         may be refused as busy, and may make another command be. Of
-        :data:`EVERY` volume what is stopped or busy is left out.
+        :data:`ALL_VOLUMES` volume what is stopped or busy is left out.
 
         A brick that has no client cannot list them. Its own node reports it
         without any; every other node ends with "Commit failed".

@@ -16,7 +16,7 @@ import dataclasses
 from xml.etree import ElementTree
 
 #: More than that glusterd lets no volume have.
-MOST_SNAPSHOTS = 256
+MAX_SNAPSHOTS = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +182,7 @@ def snapshot_config(root: ElementTree.Element, volume: str) -> SnapshotConfig:
         if text(own, 'name') == volume:
             limit = text(own, 'effectiveHardLimit')
     return SnapshotConfig(
-        hard_limit=int(limit or MOST_SNAPSHOTS),
+        hard_limit=int(limit or MAX_SNAPSHOTS),
         auto_delete=text(config, 'systemConfig/autoDelete') == 'enable',
     )
 

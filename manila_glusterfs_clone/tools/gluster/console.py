@@ -126,12 +126,12 @@ def parse_answer(text: str) -> Answer:
 class Console:
     """The gluster command line of one node."""
 
-    def __init__(self, node: circuit_breaker.Commands) -> None:
+    def __init__(self, node: circuit_breaker.CommandRunner) -> None:
         self.name = node.name
         self._node = node
         self._writing = threading.BoundedSemaphore(_WRITING)
         self._reading = threading.BoundedSemaphore(_READING)
-        self._idle: list[remote.Conversation] = []
+        self._idle: list[remote.InteractiveProcess] = []
         #: Places in use, by consoles and by processes of their own.
         self._busy = 0
         self._guard = threading.Lock()
@@ -284,7 +284,7 @@ class Console:
         if spare is not None:
             spare.close()
 
-    def _take(self, timeout: float) -> remote.Conversation:
+    def _take(self, timeout: float) -> remote.InteractiveProcess:
         while True:
             with self._guard:
                 conversation = self._idle.pop() if self._idle else None

@@ -20,7 +20,7 @@ from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import retry
-from manila_glusterfs_clone.tools import filesystem
+from manila_glusterfs_clone.tools import file_systems
 from manila_glusterfs_clone.tools import lvm
 from tests.unit import fakes
 
@@ -450,7 +450,7 @@ def test_the_mount_points_of_a_snapshot_that_is_gone() -> None:
 
 
 def test_mounts_are_data() -> None:
-    one = filesystem.Mount('/a', '/b', 'xfs', frozenset({'rw'}))
+    one = file_systems.Mount('/a', '/b', 'xfs', frozenset({'rw'}))
     assert hash(one) == hash(
-        filesystem.Mount('/a', '/b', 'xfs', frozenset({'rw'}))
+        file_systems.Mount('/a', '/b', 'xfs', frozenset({'rw'}))
     )

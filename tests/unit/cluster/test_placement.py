@@ -182,7 +182,7 @@ def test_room_that_is_required() -> None:
     def need(pool: str, size: int, count: int = 2) -> None:
         thin.require_room(
             {
-                node: placement.Need(pool, size, node.lvm.volumes())
+                node: placement.Need(pool, size, node.lvm.lvs())
                 for node in whole.nodes[:count]
             }
         )

@@ -54,7 +54,7 @@ class Node:
 
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> remote.Conversation:
+    ) -> remote.InteractiveProcess:
         self.run(argv)
         raise AssertionError('not reached in these tests')
 
@@ -82,7 +82,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Node:
 
 
 def test_a_node_that_is_down_costs_one_time_out(node: Node) -> None:
-    link = circuit_breaker.Connection(node)
+    link = circuit_breaker.CircuitBreaker(node)
     node.power_off()
     begun = node.clock.now
     for _ in range(100):
@@ -97,7 +97,7 @@ def test_a_node_that_is_down_costs_one_time_out(node: Node) -> None:
 
 
 def test_the_node_is_asked_again_later(node: Node) -> None:
-    link = circuit_breaker.Connection(node)
+    link = circuit_breaker.CircuitBreaker(node)
     node.power_off()
     with pytest.raises(errors.Down):
         link.run(['lvs'])
@@ -109,7 +109,7 @@ def test_the_node_is_asked_again_later(node: Node) -> None:
 
 
 def test_one_command_finds_out_and_the_others_do_not_wait(node: Node) -> None:
-    link = circuit_breaker.Connection(node)
+    link = circuit_breaker.CircuitBreaker(node)
     node.power_off()
     with pytest.raises(errors.Down):
         link.run(['lvs'])
@@ -129,7 +129,7 @@ def test_one_command_finds_out_and_the_others_do_not_wait(node: Node) -> None:
 
 
 def test_what_costs_nothing_is_not_remembered(node: Node) -> None:
-    link = circuit_breaker.Connection(node)
+    link = circuit_breaker.CircuitBreaker(node)
     node.failure = errors.Unreachable('gl1', 'connection refused')
     for _ in range(3):
         with pytest.raises(errors.Unreachable):
@@ -138,9 +138,9 @@ def test_what_costs_nothing_is_not_remembered(node: Node) -> None:
     assert not link.is_known_down
 
 
-@pytest.mark.parametrize('how', ['forget', 'close'])
-def test_forget(node: Node, how: str) -> None:
-    link = circuit_breaker.Connection(node)
+@pytest.mark.parametrize('how', ['reset', 'close'])
+def test_reset(node: Node, how: str) -> None:
+    link = circuit_breaker.CircuitBreaker(node)
     node.power_off()
     with pytest.raises(errors.Down):
         link.run(['lvs'])
@@ -160,7 +160,7 @@ def test_forget(node: Node, how: str) -> None:
 def test_a_command_that_fails_is_no_node_that_is_down(
     node: Node, failure: errors.Error
 ) -> None:
-    link = circuit_breaker.Connection(node)
+    link = circuit_breaker.CircuitBreaker(node)
     node.failure = failure
     node.takes = 60.0
     for _ in range(2):

@@ -30,10 +30,10 @@ from paramiko import common
 import pytest
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import channels
 from manila_glusterfs_clone.ssh import connections
 from manila_glusterfs_clone.ssh import login
 from manila_glusterfs_clone.ssh import remote
-from manila_glusterfs_clone.ssh import remote_process
 from tests.unit import sshd
 
 T = TypeVar('T')
@@ -114,7 +114,7 @@ def node(server: sshd.Sshd, connect: Connect) -> remote.Remote:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, 'MARGIN', 0.3)
-    monkeypatch.setattr(remote_process, 'GRACE', 0.5)
+    monkeypatch.setattr(channels, 'GRACE', 0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -448,17 +448,17 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def console(node: remote.Remote) -> Iterator[remote.Conversation]:
+def console(node: remote.Remote) -> Iterator[remote.InteractiveProcess]:
     console = node.open(sshd.python(CONSOLE))
     yield console
     console.close()
 
 
-def ask(console: remote.Conversation, line: str) -> bytes:
+def ask(console: remote.InteractiveProcess, line: str) -> bytes:
     return console.ask(line, until=b'>', timeout=sshd.PATIENCE)
 
 
-def test_conversation(console: remote.Conversation) -> None:
+def test_conversation(console: remote.InteractiveProcess) -> None:
     assert console.alive
     assert ask(console, 'one') == b'<one>'
     assert ask(console, 'zwölf') == '\n<zwölf>'.encode()
@@ -467,7 +467,9 @@ def test_conversation(console: remote.Conversation) -> None:
     console.close()
 
 
-def test_conversation_with_much_to_say(console: remote.Conversation) -> None:
+def test_conversation_with_much_to_say(
+    console: remote.InteractiveProcess,
+) -> None:
     assert ask(console, 'noise') == b'<noise>'
     assert len(ask(console, 'much')) == (5 << 20) + 3
     assert len(console.stderr) <= remote.TAIL
@@ -490,7 +492,7 @@ for line in sys.stdin:
 
 @pytest.mark.parametrize('line', ['a\nb', 'a\0b'])
 def test_conversation_only_lines(
-    console: remote.Conversation, line: str
+    console: remote.InteractiveProcess, line: str
 ) -> None:
     with pytest.raises(ValueError):
         ask(console, line)
@@ -500,7 +502,7 @@ def test_conversation_only_lines(
 
 
 def test_conversation_dies(
-    node: remote.Remote, console: remote.Conversation
+    node: remote.Remote, console: remote.InteractiveProcess
 ) -> None:
     mine = which_connection(node)
     with pytest.raises(errors.LinkLost) as caught:
@@ -516,7 +518,7 @@ def test_conversation_dies(
 
 
 def test_conversation_hangs(
-    node: remote.Remote, console: remote.Conversation
+    node: remote.Remote, console: remote.InteractiveProcess
 ) -> None:
     mine = which_connection(node)
     with pytest.raises(errors.TimedOut) as caught:

@@ -47,7 +47,7 @@ def report(**changes: object) -> str:
 
 def test_a_real_report(release: str) -> None:
     node = fakes.Node().replay(release, 'lvs')
-    found = {lv.full_name: lv for lv in lvm.Lvm(node).volumes()}
+    found = {lv.full_name: lv for lv in lvm.Lvm(node).lvs()}
     pool = found['gvg/pool']
     assert pool.is_thin_pool
     assert not pool.is_thin_volume
@@ -66,9 +66,9 @@ def test_a_real_report(release: str) -> None:
     assert made.origin == ''
     assert made.metadata_percent == 0
     assert made.device == '/dev/mapper/gvg-manila--golden'
-    assert made.tagged('manila.share=') == 'u1'
-    assert made.tagged('manila.mount=') == '/srv/golden/manila-golden'
-    assert made.tagged('manila.snapshot=') is None
+    assert made.tag_value('manila.share=') == 'u1'
+    assert made.tag_value('manila.mount=') == '/srv/golden/manila-golden'
+    assert made.tag_value('manila.snapshot=') is None
     (snapshot,) = [lv for lv in found.values() if lv.origin == made.name]
     (clone,) = [lv for lv in found.values() if lv.origin == snapshot.name]
     for lv in (snapshot, clone):
@@ -79,13 +79,13 @@ def test_a_real_report(release: str) -> None:
 
 def test_a_tag_that_nothing_has(release: str) -> None:
     node = fakes.Node().replay(release, 'lvs-no-such-tag')
-    assert lvm.Lvm(node).volumes('@no.such') == ()
+    assert lvm.Lvm(node).lvs('@no.such') == ()
 
 
 def test_an_lv_that_is_not_there(release: str) -> None:
     node = fakes.Node().replay(release, 'lvs-no-such-lv')
     with pytest.raises(errors.CommandFailed) as caught:
-        lvm.Lvm(node).volumes('gvg/nosuch')
+        lvm.Lvm(node).lvs('gvg/nosuch')
     assert caught.value.status == 5
 
 
@@ -98,7 +98,9 @@ def test_an_lv_that_is_there_already(release: str) -> None:
     ).split()
     node = fakes.Node().answer(argv, said)
     with pytest.raises(errors.CommandFailed, match='already exists'):
-        lvm.Lvm(node).create_thin('gvg', 'pool', 'b1', 1 << 30, ('b', 'a'))
+        lvm.Lvm(node).create_thin_volume(
+            'gvg', 'pool', 'b1', 1 << 30, ('b', 'a')
+        )
 
 
 def test_an_lv_in_use_is_not_removed(release: str) -> None:
@@ -163,7 +165,7 @@ def test_what_is_no_report_is_unknown(text: str) -> None:
     argv = fakes.golden('11.1', 'lvs').argv
     node = fakes.Node().answer(argv, fakes.Answer(text))
     with pytest.raises(errors.Garbled) as caught:
-        lvm.Lvm(node).volumes()
+        lvm.Lvm(node).lvs()
     assert errors.is_unknown(caught.value)
 
 
@@ -196,7 +198,7 @@ def test_fields_that_are_empty() -> None:
 
 def test_of_two_tags_the_answer_is_always_the_same() -> None:
     (lv,) = lvm.parse_report(report())
-    assert lv.tagged('manila.share=') == 'u0'
+    assert lv.tag_value('manila.share=') == 'u0'
 
 
 def test_a_report_of_several_parts() -> None:

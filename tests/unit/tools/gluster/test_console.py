@@ -463,10 +463,10 @@ def test_the_time_limit_is_counted_once() -> None:
         for _ in range(2):
             assert full.acquire(timeout=5)
         threading.Timer(0.6, go_on.set).start()
-        real = fakes.Conversation.ask
+        real = fakes.InteractiveProcess.ask
 
         def ask(
-            self: fakes.Conversation,
+            self: fakes.InteractiveProcess,
             text: str,
             *,
             until: bytes,
@@ -476,7 +476,7 @@ def test_the_time_limit_is_counted_once() -> None:
             return real(self, text, until=until, timeout=timeout)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fakes.Conversation, 'ask', ask)
+            patch.setattr(fakes.InteractiveProcess, 'ask', ask)
             line.ask('pool', 'list', timeout=2.0, read=True)
     assert len(limits) == 1
     assert 0 < limits[0] <= 1.5

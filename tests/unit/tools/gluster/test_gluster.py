@@ -77,7 +77,7 @@ def test_its_bricks_are_on_the_peers(release: str) -> None:
     volume = line.volume('golden')
     assert volume is not None
     assert {brick.node_uuid for brick in volume.bricks} == peers
-    assert {brick.node_uuid for brick in line.bricks('golden')} == peers
+    assert {brick.node_uuid for brick in line.brick_status('golden')} == peers
 
 
 def test_a_volume_that_is_not_started_yet(release: str) -> None:
@@ -206,7 +206,7 @@ def test_limits_of_a_volume(release: str) -> None:
 
 
 def test_bricks(release: str) -> None:
-    bricks = replaying(release, 'volume-status').bricks('golden')
+    bricks = replaying(release, 'volume-status').brick_status('golden')
     # The daemons stand in the same list and are left out.
     assert len(bricks) == 3
     assert {b.path for b in bricks} == {BRICK}
@@ -215,7 +215,7 @@ def test_bricks(release: str) -> None:
 
 
 def test_clients(release: str) -> None:
-    bricks = replaying(release, 'volume-status-clients').bricks(
+    bricks = replaying(release, 'volume-status-clients').brick_status(
         'golden', clients=True
     )
     assert len(bricks) == 3
@@ -232,7 +232,7 @@ def test_a_brick_that_is_down(release: str) -> None:
         'volume status golden',
         said.replace('<status>1</status>', '<status>0</status>', 1),
     )
-    assert [b.online for b in room(node).bricks('golden')] == [
+    assert [b.online for b in room(node).brick_status('golden')] == [
         False,
         True,
         True,
@@ -241,7 +241,7 @@ def test_a_brick_that_is_down(release: str) -> None:
 
 def test_no_state_of_a_volume_that_is_stopped(release: str) -> None:
     with pytest.raises(errors.GlusterRefused, match='is not started'):
-        replaying(release, 'volume-status-stopped').bricks('golden')
+        replaying(release, 'volume-status-stopped').brick_status('golden')
 
 
 def test_nothing_to_heal(release: str) -> None:
@@ -384,7 +384,7 @@ def test_what_takes_a_lock_does_not_take_the_place_of_a_read(
     assert line.snapshot('s') is None
     line.stop_volume('x')
     with pytest.raises(errors.NotFound):
-        line.bricks('x')
+        line.brick_status('x')
     assert asked == {
         'volume info x': True,
         'snapshot info s': True,

@@ -40,7 +40,7 @@ class ChannelRefused(Exception):
     """The node is there, but does not open a channel."""
 
 
-def open_channel(link: login.Link, seconds: float) -> paramiko.Channel:
+def open_channel(link: login.Connection, seconds: float) -> paramiko.Channel:
     """Open a channel, for which the node may have no place at first.
 
     sshd frees a place a moment after it has told that a command ended, so
@@ -78,7 +78,7 @@ class Watch(threading.Thread):
 
     def __init__(
         self,
-        link: login.Link,
+        link: login.Connection,
         since: float,
         seconds: float,
         channel: paramiko.Channel | None = None,
@@ -113,15 +113,15 @@ class Watch(threading.Thread):
                 self.channel.close()
 
 
-class Session:
+class Channel:
     """A channel in use: it has a place on its link until it is closed."""
 
     def __init__(
         self,
         node: str,
         argv: Sequence[str],
-        pool: connections.Links,
-        link: login.Link,
+        pool: connections.ConnectionPool,
+        link: login.Connection,
         channel: paramiko.Channel,
         watch: Watch,
     ) -> None:

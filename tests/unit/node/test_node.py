@@ -25,7 +25,7 @@ from manila_glusterfs_clone import names
 from manila_glusterfs_clone import node
 from manila_glusterfs_clone.preflight import node_programs
 from manila_glusterfs_clone.ssh import remote
-from manila_glusterfs_clone.tools import filesystem
+from manila_glusterfs_clone.tools import file_systems
 from tests.unit import fakes
 
 MARK = 'trusted.glusterfs.volume-id'
@@ -277,7 +277,7 @@ def test_sudo_allows_to_mark_a_brick() -> None:
     fake = fakes.Node()
     line = ['setfattr', f'--name={MARK}', f'--value=0x{"a1" * 16}', BRICK]
     fake.answer(line, fakes.Answer())
-    filesystem.Mounts(fake).mark(BRICK, 'a1' * 16)
+    file_systems.FileSystems(fake).write_volume_id(BRICK, 'a1' * 16)
     said = remote.command_line(fake.ran[0], sudo=True, seconds=60)
     assert allowed(said.removeprefix('LC_ALL=C sudo -n '))
 

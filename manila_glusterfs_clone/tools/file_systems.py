@@ -69,13 +69,13 @@ def parse_findmnt(text: str) -> tuple[Mount, ...]:
         raise ValueError(f'not from findmnt: {error!r}') from error
 
 
-class Mounts:
+class FileSystems:
     """The file systems of one node."""
 
-    def __init__(self, node: circuit_breaker.Commands) -> None:
+    def __init__(self, node: circuit_breaker.CommandRunner) -> None:
         self._node = node
 
-    def all(self) -> tuple[Mount, ...]:
+    def mounts(self) -> tuple[Mount, ...]:
         """Give every mounted XFS.
 
         :raises errors.Garbled: the answer is no JSON of ``findmnt``.
@@ -101,12 +101,12 @@ class Mounts:
                 result.node, result.argv, result.stdout + result.stderr
             ) from error
 
-    def at(self, target: str) -> Mount | None:
+    def mount_at(self, target: str) -> Mount | None:
         """Give what is mounted on exactly this mount point.
 
         Where file systems are mounted over each other, the topmost.
         """
-        found = [mount for mount in self.all() if mount.target == target]
+        found = [mount for mount in self.mounts() if mount.target == target]
         return found[-1] if found else None
 
     def mount(self, device: str, target: str) -> None:
@@ -174,7 +174,7 @@ class Mounts:
             accept=(0, 1),
         )
 
-    def volume_id(self, brick: str) -> str | None:
+    def read_volume_id(self, brick: str) -> str | None:
         """Give the volume id, in hex, that a brick is marked with.
 
         :return: None if the path, or its mark, does not exist.
@@ -197,7 +197,7 @@ class Mounts:
         """
         return 'No such ' not in self._getfattr(path).stderr
 
-    def mark(self, brick: str, volume_hex: str) -> None:
+    def write_volume_id(self, brick: str, volume_hex: str) -> None:
         """Mark a brick with the id, in hex, of the volume it is of."""
         self._run(
             'setfattr',

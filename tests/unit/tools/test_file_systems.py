@@ -16,7 +16,7 @@ from collections.abc import Callable
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.tools import filesystem
+from manila_glusterfs_clone.tools import file_systems
 from tests.unit import fakes
 
 TARGET = '/srv/golden/manila-golden'
@@ -24,7 +24,9 @@ FINDMNT = fakes.golden('11.1', 'findmnt').argv
 
 
 def test_what_is_mounted(release: str) -> None:
-    found = filesystem.Mounts(fakes.Node().replay(release, 'findmnt')).all()
+    found = file_systems.FileSystems(
+        fakes.Node().replay(release, 'findmnt')
+    ).mounts()
     assert found[0].target == TARGET
     assert found[0].source == '/dev/mapper/gvg-manila--golden'
     assert found[0].fstype == 'xfs'
@@ -35,15 +37,15 @@ def test_what_is_mounted(release: str) -> None:
 
 def test_nothing_is_mounted(release: str) -> None:
     node = fakes.Node().replay(release, 'findmnt-none')
-    assert filesystem.Mounts(node).all() == ()
-    assert filesystem.Mounts(node).at(TARGET) is None
+    assert file_systems.FileSystems(node).mounts() == ()
+    assert file_systems.FileSystems(node).mount_at(TARGET) is None
 
 
 def test_a_mount_point_is_matched_exactly(release: str) -> None:
-    room = filesystem.Mounts(fakes.Node().replay(release, 'findmnt'))
-    assert room.at(TARGET) is not None
+    room = file_systems.FileSystems(fakes.Node().replay(release, 'findmnt'))
+    assert room.mount_at(TARGET) is not None
     for near in (TARGET + '/', TARGET[:-1], TARGET + 'x', '/srv', '/'):
-        assert room.at(near) is None
+        assert room.mount_at(near) is None
 
 
 def test_of_mounts_over_each_other_the_topmost_counts() -> None:
@@ -54,7 +56,7 @@ def test_of_mounts_over_each_other_the_topmost_counts() -> None:
     node = fakes.Node().answer(
         FINDMNT, fakes.Answer(f'{{"filesystems":[{rows}]}}')
     )
-    top = filesystem.Mounts(node).at('/m')
+    top = file_systems.FileSystems(node).mount_at('/m')
     assert top is not None
     assert top.source == 'top'
 
@@ -78,12 +80,12 @@ def test_of_mounts_over_each_other_the_topmost_counts() -> None:
 def test_what_findmnt_never_says_is_unknown(said: fakes.Answer) -> None:
     node = fakes.Node().answer(FINDMNT, said)
     with pytest.raises(errors.Garbled):
-        filesystem.Mounts(node).all()
+        file_systems.FileSystems(node).mounts()
 
 
 def test_the_mark_of_a_brick(release: str) -> None:
     node = fakes.Node().replay(release, 'xattr')
-    found = filesystem.Mounts(node).volume_id(f'{TARGET}/brick')
+    found = file_systems.FileSystems(node).read_volume_id(f'{TARGET}/brick')
     info = fakes.golden(release, 'volume-info').answer.stdout
     assert found is not None
     assert len(found) == 32
@@ -95,7 +97,7 @@ def test_no_mark(release: str, name: str) -> None:
     said = fakes.golden(release, name).answer
     argv = (*fakes.golden(release, 'xattr').argv[:-1], '/b')
     node = fakes.Node().answer(argv, said)
-    assert filesystem.Mounts(node).volume_id('/b') is None
+    assert file_systems.FileSystems(node).read_volume_id('/b') is None
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,9 @@ def test_a_mark_that_cannot_be_read_is_not_taken_for_none(
 ) -> None:
     argv = (*fakes.golden('11.1', 'xattr').argv[:-1], '/b')
     with pytest.raises(errors.Garbled):
-        filesystem.Mounts(fakes.Node().answer(argv, said)).volume_id('/b')
+        file_systems.FileSystems(
+            fakes.Node().answer(argv, said)
+        ).read_volume_id('/b')
 
 
 @pytest.mark.parametrize(
@@ -122,28 +126,28 @@ def test_a_file_system_that_is_given_up(said: str) -> None:
     line = (*fakes.golden('11.1', 'xattr').argv[:-1], '/b')
     for argv in (line, ('getfattr', '--absolute-names', '/b')):
         answer = fakes.Answer('', f'getfattr: /b: {said}', 1)
-        room = filesystem.Mounts(fakes.Node().answer(argv, answer))
+        room = file_systems.FileSystems(fakes.Node().answer(argv, answer))
         with pytest.raises(errors.BadFileSystem, match=said):
-            room.volume_id('/b') if argv is line else room.exists('/b')
+            room.read_volume_id('/b') if argv is line else room.exists('/b')
 
 
 def test_what_exists(release: str) -> None:
     argv = ('getfattr', '--absolute-names', '/b')
     gone = fakes.golden(release, 'xattr-no-file').answer
     node = fakes.Node().answer(argv, fakes.Answer(), gone)
-    assert filesystem.Mounts(node).exists('/b')
-    assert not filesystem.Mounts(node).exists('/b')
+    assert file_systems.FileSystems(node).exists('/b')
+    assert not file_systems.FileSystems(node).exists('/b')
 
 
 def test_directories_that_are_gone_already(release: str) -> None:
     node = fakes.Node().replay(release, 'rmdir-missing')
-    filesystem.Mounts(node).remove_directories('/srv/golden/nosuch')
+    file_systems.FileSystems(node).remove_directories('/srv/golden/nosuch')
 
 
 def test_a_directory_that_is_not_empty(release: str) -> None:
     node = fakes.Node().replay(release, 'rmdir-full')
     with pytest.raises(errors.CommandFailed, match='not empty') as caught:
-        filesystem.Mounts(node).remove_directories('/srv/golden')
+        file_systems.FileSystems(node).remove_directories('/srv/golden')
     assert caught.value.status == 1
 
 
@@ -158,21 +162,21 @@ def test_one_that_is_gone_does_not_hide_one_that_is_full(
     )
     node = fakes.Node().answer(('rmdir', '/a', '/b'), said)
     with pytest.raises(errors.CommandFailed, match='not empty'):
-        filesystem.Mounts(node).remove_directories('/a', '/b')
+        file_systems.FileSystems(node).remove_directories('/a', '/b')
 
 
 def test_a_mount_in_use(release: str) -> None:
     said = fakes.golden(release, 'umount-busy').answer
     node = fakes.Node().answer(('umount', TARGET), said)
     with pytest.raises(errors.InUse, match=f'busy.*fuser -vm {TARGET}'):
-        filesystem.Mounts(node).unmount(TARGET)
+        file_systems.FileSystems(node).unmount(TARGET)
 
 
 def test_what_is_not_mounted_is_not_called_in_use() -> None:
     said = fakes.Answer('', f'umount: {TARGET}: not mounted.', 32)
     node = fakes.Node().answer(('umount', TARGET), said)
     with pytest.raises(errors.CommandFailed, match='not mounted') as caught:
-        filesystem.Mounts(node).unmount(TARGET)
+        file_systems.FileSystems(node).unmount(TARGET)
     assert not isinstance(caught.value, errors.InUse)
 
 
@@ -191,18 +195,18 @@ def test_what_is_not_mounted_is_not_called_in_use() -> None:
         (lambda room: room.sync('/m', '/n'), 'sync --file-system /m /n'),
         (lambda room: room.make_directory('/m'), 'mkdir --parents /m'),
         (
-            lambda room: room.mark('/m/brick', 'a' * 32),
+            lambda room: room.write_volume_id('/m/brick', 'a' * 32),
             f'setfattr --name=trusted.glusterfs.volume-id '
             f'--value=0x{"a" * 32} /m/brick',
         ),
     ],
 )
 def test_what_is_run(
-    verb: Callable[[filesystem.Mounts], None], line: str
+    verb: Callable[[file_systems.FileSystems], None], line: str
 ) -> None:
     node = fakes.Node().answer(line.split(), fakes.Answer())
-    verb(filesystem.Mounts(node))
+    verb(file_systems.FileSystems(node))
     assert node.ran == [tuple(line.split())]
     failing = fakes.Node().answer(line.split(), fakes.Answer(status=1))
     with pytest.raises(errors.CommandFailed):
-        verb(filesystem.Mounts(failing))
+        verb(file_systems.FileSystems(failing))

@@ -32,6 +32,7 @@ from oslo_log import log
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import brick_ownership
 from manila_glusterfs_clone.cluster import bricks
+from manila_glusterfs_clone.cluster import deletion
 from manila_glusterfs_clone.cluster import leftover_directories
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import placement
@@ -279,34 +280,22 @@ class Shares:
             )
         target = names.mount_point(self._brick_root, share_id)
 
-        def require_forgotten(node: cluster.Node) -> None:
-            if node.gluster.volume(name) is not None:
-                raise errors.Unsettled(
-                    f'volume {name}',
-                    f'it was deleted, and glusterd on node {node.name} still '
-                    f'has it; delete the share again in a minute, and if '
-                    f'that says the same restart glusterd there before',
-                )
-
-        # All of them first: one that still has it gives it to the others, and
-        # glusterd 11 does not start without the bricks of a clone.
-        self._cluster.everywhere(require_forgotten)
-        found, kept = brick_ownership.reclaim(
-            self._cluster,
-            # The name of a created brick is used once: an LV of that name is
-            # the share's although somebody has taken its tags off.
-            lambda node, lv: tag in lv.tags or lv.name == name,
-            pools_of,
-        )
-        brick_ownership.warn_of_kept(f'Share {share_id}', kept)
-
-        def clean(node: cluster.Node) -> None:
-            if not found[node.name]:
-                # Its mount point may be there all the same.
+        def remove_leftovers(node: cluster.Node, lv_count: int) -> None:
+            if not lv_count:
+                # Its mount point may exist all the same.
                 bricks.remove_mount_point(node, target)
             leftover_directories.remove_of_volume(node, name)
 
-        self._cluster.everywhere(clean)
+        deletion.finish(
+            self._cluster,
+            f'volume {name}',
+            is_known=lambda line: line.volume(name) is not None,
+            # The name of a created brick is used once: an LV of that name is
+            # the share's although somebody has removed its tags.
+            is_unwanted=lambda node, lv: tag in lv.tags or lv.name == name,
+            pools_of=pools_of,
+            remove_leftovers=remove_leftovers,
+        )
 
     def _forget(self, line: gluster.Gluster, name: str) -> None:
         peers.await_started(self._cluster)

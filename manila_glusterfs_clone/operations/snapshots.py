@@ -19,8 +19,8 @@ deleting the snapshot finds them by the id that glusterd named them after.
 from oslo_log import log
 
 from manila_glusterfs_clone import cluster
-from manila_glusterfs_clone.cluster import brick_ownership
 from manila_glusterfs_clone.cluster import bricks
+from manila_glusterfs_clone.cluster import deletion
 from manila_glusterfs_clone.cluster import leftover_directories
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import placement
@@ -204,17 +204,6 @@ class Snapshots:
             )
         tag = names.snapshot_tag(snapshot_id)
 
-        def require_forgotten(node: cluster.Node) -> None:
-            if node.gluster.snapshot(name) is not None:
-                raise errors.Unsettled(
-                    f'snapshot {name}',
-                    f'it was deleted, and glusterd on node {node.name} still '
-                    f'has it{_holders(node, tag)}; restart glusterd there, '
-                    f'and delete it again',
-                )
-
-        # All of them first: one that still has it gives it to the others.
-        self._cluster.everywhere(require_forgotten)
         hex_ids = {snapshot.hex_id} if snapshot is not None else set()
 
         def is_marked(node: cluster.Node, lv: lvm.LogicalVolume) -> bool:
@@ -222,13 +211,17 @@ class Snapshots:
                 hex_ids.add(hex_id)
             return tag in lv.tags
 
-        _, kept = brick_ownership.reclaim(self._cluster, is_marked, pools_of)
-        self._cluster.everywhere(
-            lambda node: leftover_directories.remove_of_snapshot(
-                node, name, hex_ids
-            )
+        deletion.finish(
+            self._cluster,
+            f'snapshot {name}',
+            is_known=lambda line: line.snapshot(name) is not None,
+            is_unwanted=is_marked,
+            pools_of=pools_of,
+            remove_leftovers=lambda node, _: (
+                leftover_directories.remove_of_snapshot(node, name, hex_ids)
+            ),
+            find_blocked=lambda node: _find_tagged(node, tag),
         )
-        brick_ownership.warn_of_kept(f'Snapshot {name}', kept)
 
     def disown(self, snapshot_id: str) -> None:
         """Leave a snapshot to whoever manages it from now on, as it is.
@@ -305,19 +298,14 @@ class Snapshots:
             LOG.warning('Deleting it all the same: %s', error)
 
 
-def _holders(node: cluster.Node, tag: str) -> str:
-    """Say how to find who keeps glusterd from removing what is tagged.
+def _find_tagged(node: cluster.Node, tag: str) -> str | None:
+    """Return the name of an LV with a tag, if the node has one.
 
     10.3 keeps a snapshot whose LV it cannot remove, to remove it when it is
     started again, and may not start as long as it cannot.
     """
-    left = [lv.full_name for lv in node.lvm.lvs() if tag in lv.tags]
-    if not left:
-        return ''
-    return (
-        f', and its logical volume {left[0]}; "fuser -vm /dev/{left[0]}" '
-        f'there tells who holds that, free it first'
-    )
+    tagged = (lv.full_name for lv in node.lvm.lvs() if tag in lv.tags)
+    return next(tagged, None)
 
 
 def _ignore(_answer: object) -> None:

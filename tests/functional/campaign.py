@@ -23,13 +23,14 @@ import contextlib
 import dataclasses
 import datetime
 import functools
-import re
 import time
 from typing import Any
 
 from manila import exception
 
+from manila_glusterfs_clone.cluster import deletion
 from manila_glusterfs_clone.cluster import nodes
+from manila_glusterfs_clone import errors
 from tests.fault_table import kinds
 from tests.fault_table import table
 from tests.functional import fault_plans
@@ -42,10 +43,19 @@ from tests.lab import writer as lab_writer
 #: Seconds that an operation and the recovery from its fault may take.
 LONGEST = 600.0
 
-#: How an error tells where glusterd has to be restarted.
-_RESTART = re.compile(
-    r'glusterd on node (\S+) still has it.*restart glusterd there'
-)
+
+def node_to_restart(error: BaseException) -> str | None:
+    """Return the node whose glusterd did not forget a deleted object."""
+    cause = error.__cause__
+    causes = (
+        cause.errors.values()
+        if isinstance(cause, errors.SeveralFailed)
+        else (cause,)
+    )
+    for failure in causes:
+        if isinstance(failure, deletion.StillKnown):
+            return failure.node
+    return None
 
 
 class Campaign:
@@ -283,10 +293,10 @@ class Campaign:
             action()
             return False
         except exception.ShareBackendException as error:
-            told = _RESTART.search(str(error))
-            if told is None:
+            address = node_to_restart(error)
+            if address is None:
                 raise
-        (node,) = (n for n in self.lab.nodes if n.address == told[1])
+        (node,) = (n for n in self.lab.nodes if n.address == address)
         node.stop_glusterd()
         node.start_glusterd()
         self.lab.wait_connected(240)

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from manila_glusterfs_clone.cluster import deletion
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone.tools import gluster
@@ -284,8 +285,9 @@ def test_what_a_node_still_has_is_not_reclaimed(
     volume = manila.pool.state.volumes[f'manila-{share}']
     late: Any = manila.backend.cluster.nodes[2].gluster
     late.volume = lambda _name: volume
-    with pytest.raises(errors.Unsettled, match='gl3 still has it'):
+    with pytest.raises(deletion.StillKnown) as caught:
         manila.backend.shares.delete(share)
+    assert caught.value.node == 'gl3'
     # Nor elsewhere: the others have it from there.
     for node in manila.pool.nodes.values():
         assert f'manila-{share}' in node.lvm.lvs

@@ -52,7 +52,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         'cluster.bricks cluster.placement protocols.export_locations '
         'protocols protocols.native',
         'cluster.brick_ownership cluster.leftover_directories',
-        'preflight.checks maintenance.brick_repair '
+        'preflight.checks maintenance.brick_repair cluster.deletion '
         'operations.clone_sources operations.volumes '
         'maintenance.manila_db maintenance.cluster_state',
         'operations.shares',

@@ -16,6 +16,7 @@ from unittest import mock
 import pytest
 
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import deletion
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import snapshots
@@ -143,6 +144,7 @@ def test_one_that_a_node_still_has_is_not_reclaimed(node: fakes.Node) -> None:
     node.gluster(STATUS, fakes.xml())
     node.gluster(f'snapshot delete {name}', fakes.xml())
     node.answer(RMDIR, fakes.Answer())
-    with pytest.raises(errors.Unsettled, match='gl1 still has it'):
+    with pytest.raises(deletion.StillKnown) as caught:
         remove(node)
+    assert caught.value.node == 'gl1'
     assert not [argv for argv in node.ran if argv[0] == 'lvremove']

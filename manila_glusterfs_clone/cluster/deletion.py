@@ -1,0 +1,90 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Finish the deletion of a volume or snapshot: reclaim its logical volumes.
+
+Called when the writer has deleted the object. Two steps follow, in this
+order, on all nodes:
+
+1. Make sure that glusterd on every node has forgotten the object. A glusterd
+   that still has it gives it back to its peers, and glusterd 11 does not
+   start while a brick of a clone is missing.
+2. Remove the logical volumes of its bricks, and what glusterd left behind.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+import dataclasses
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import brick_ownership
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.tools import gluster
+from manila_glusterfs_clone.tools import lvm
+
+
+@dataclasses.dataclass(eq=False)
+class StillKnown(errors.Unsettled):
+    """glusterd on a node still has a volume or snapshot that was deleted."""
+
+    #: ``volume NAME`` or ``snapshot NAME``.
+    what: str
+    node: str
+    #: A logical volume that glusterd should have removed, if there is one.
+    logical_volume: str | None = None
+
+    def __str__(self) -> str:
+        blocked = (
+            f' and its logical volume {self.logical_volume}: stop the '
+            f'processes there that "fuser -vm /dev/{self.logical_volume}" '
+            f'lists'
+            if self.logical_volume is not None
+            else ''
+        )
+        return (
+            f'{self.what}: it was deleted, but glusterd on node {self.node} '
+            f'still has it{blocked}; delete it again in a minute, and if '
+            f'this error is repeated, restart glusterd there first'
+        )
+
+
+def finish(
+    nodes: cluster.Cluster,
+    what: str,
+    *,
+    is_known: Callable[[gluster.Gluster], bool],
+    is_unwanted: Callable[[cluster.Node, lvm.LogicalVolume], bool],
+    pools_of: Mapping[str, Iterable[str]] | None,
+    remove_leftovers: Callable[[cluster.Node, int], None],
+    find_blocked: Callable[[cluster.Node], str | None] = lambda node: None,
+) -> None:
+    """Reclaim the logical volumes of an object that the writer has deleted.
+
+    :param what: the object, ``volume NAME`` or ``snapshot NAME``.
+    :param is_known: return whether one glusterd still has the object.
+    :param is_unwanted: return whether an LV was made for the object.
+    :param pools_of: the thin pools of its LVs, by the name of the node; None
+        for all pools.
+    :param remove_leftovers: remove what glusterd and mounting left on a node;
+        gets the number of LVs that were unwanted there.
+    :param find_blocked: return the LV of the object that glusterd could not
+        remove, if a node has one.
+    :raises StillKnown: glusterd on a node still has the object; no LV was
+        removed.
+    """
+
+    def require_forgotten(node: cluster.Node) -> None:
+        if is_known(node.gluster):
+            raise StillKnown(what, node.name, find_blocked(node))
+
+    nodes.everywhere(require_forgotten)
+    counts, users = brick_ownership.reclaim(nodes, is_unwanted, pools_of)
+    brick_ownership.warn_of_kept(what, users)
+    nodes.everywhere(lambda node: remove_leftovers(node, counts[node.name]))

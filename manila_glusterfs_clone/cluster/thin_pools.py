@@ -129,9 +129,9 @@ def _make_room(pool: ThinPool) -> str:
 
 def _cure(pool: ThinPool) -> str:
     """Say what ends a state of LVM's (lvmthin(7))."""
-    if pool.health == 'out_of_data':
+    if pool.health == lvm.Health.OUT_OF_DATA:
         return _make_room(pool)
-    if pool.health == 'metadata_read_only':
+    if pool.health == lvm.Health.METADATA_READ_ONLY:
         return (
             f'; unmount what is on it, deactivate it, and run "lvconvert '
             f'--repair {pool.name}"'

@@ -9,9 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The file systems of one node: what is mounted where, and XFS.
+"""File systems of one node: mounts, XFS, directories, and brick marks.
 
-Mounts are matched by their exact mount point, never by a part of a line.
+This room holds all that the driver knows about the output of ``findmnt``,
+``umount``, ``rmdir`` and ``getfattr``. Mounts are matched by their exact
+mount point, never by a part of a line.
 """
 
 import dataclasses
@@ -22,21 +24,29 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
 from manila_glusterfs_clone.ssh import remote
 
-#: ``nouuid``: a clone's XFS carries the UUID of its origin's.
+#: ``nouuid``: the XFS of a clone has the same UUID as that of its origin.
 OPTIONS = 'nouuid,noatime'
 
-#: Short commands answer within this many seconds.
+#: Seconds for commands that write little or nothing.
 TIMEOUT = 60.0
-#: Making, growing or syncing a file system writes to disks.
+#: Seconds for commands that write to disks: making, growing, syncing.
 DISK_TIMEOUT = 300.0
 
-_XATTR = 'trusted.glusterfs.volume-id'
-_XATTR_LINE = re.compile(
-    rf'^{re.escape(_XATTR)}=0x([0-9a-f]{{32}})$', re.MULTILINE
+#: The extended attribute in which GlusterFS keeps the volume id of a brick.
+_VOLUME_ID = 'trusted.glusterfs.volume-id'
+_VOLUME_ID_LINE = re.compile(
+    rf'^{re.escape(_VOLUME_ID)}=0x([0-9a-f]{{32}})$', re.MULTILINE
 )
-#: EIO and EUCLEAN: what an XFS that has shut itself down says to everything
-#: but ``statfs`` until it is unmounted, and what one that is damaged says.
-_GIVEN_UP = ('Input/output error', 'Structure needs cleaning')
+
+#: Refusals of the tools: exit status and text (with LC_ALL=C).
+_UMOUNT_FAILED, _TARGET_BUSY = 32, 'target is busy'
+#: ENOENT, of ``rmdir`` and ``getfattr``.
+_NO_SUCH_FILE = 'No such file or directory'
+#: ENOENT or ENODATA ("No such attribute"), of ``getfattr``.
+_NO_FILE_OR_ATTRIBUTE = 'No such '
+#: EIO: an XFS that has shut itself down fails everything but ``statfs`` with
+#: it until it is unmounted. EUCLEAN: the XFS is damaged.
+_BAD_FILE_SYSTEM = ('Input/output error', 'Structure needs cleaning')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +61,9 @@ class Mount:
 
 
 def parse_findmnt(text: str) -> tuple[Mount, ...]:
-    """Read the JSON of ``findmnt --list``.
+    """Parse the JSON of ``findmnt --list``.
 
-    :raises ValueError: it is no such thing.
+    :raises ValueError: the text is not such JSON.
     """
     try:
         return tuple(
@@ -70,15 +80,15 @@ def parse_findmnt(text: str) -> tuple[Mount, ...]:
 
 
 class FileSystems:
-    """The file systems of one node."""
+    """The file systems and mounts of one node."""
 
     def __init__(self, node: circuit_breaker.CommandRunner) -> None:
         self._node = node
 
     def mounts(self) -> tuple[Mount, ...]:
-        """Give every mounted XFS.
+        """Return every mounted XFS.
 
-        :raises errors.Garbled: the answer is no JSON of ``findmnt``.
+        :raises errors.Garbled: the answer is not JSON of ``findmnt``.
         """
         result = self._node.run(
             [
@@ -89,7 +99,7 @@ class FileSystems:
                 '--output=TARGET,SOURCE,FSTYPE,OPTIONS',
             ],
             timeout=TIMEOUT,
-            # Status 1 and no output: nothing of the kind is mounted.
+            # Status 1 and no output: no XFS is mounted.
             accept=(0, 1),
         )
         if not result.stdout.strip() and not result.stderr.strip():
@@ -102,36 +112,38 @@ class FileSystems:
             ) from error
 
     def mount_at(self, target: str) -> Mount | None:
-        """Give what is mounted on exactly this mount point.
+        """Return the mount on exactly this mount point, or None.
 
-        Where file systems are mounted over each other, the topmost.
+        The topmost, where file systems are mounted over each other.
         """
-        found = [mount for mount in self.mounts() if mount.target == target]
-        return found[-1] if found else None
+        mounts = [mount for mount in self.mounts() if mount.target == target]
+        return mounts[-1] if mounts else None
 
     def mount(self, device: str, target: str) -> None:
-        """Mount an XFS; its mount point must exist."""
+        """Mount an XFS. The mount point must exist."""
         self._run(
             'mount', '--types=xfs', f'--options={OPTIONS}', device, target
         )
 
     def unmount(self, target: str) -> None:
-        """Unmount.
+        """Unmount a file system.
 
-        :raises errors.InUse: somebody has something open there.
+        :raises errors.InUse: a process has a file or directory of it open.
         """
         try:
             self._run('umount', target)
         except errors.CommandFailed as error:
-            if 'target is busy' not in error.stderr:
+            if error.status != _UMOUNT_FAILED or (
+                _TARGET_BUSY not in error.stderr
+            ):
                 raise
             raise errors.InUse(error, target) from error
 
     def make_xfs(self, device: str) -> None:
         """Make an XFS on a device that has no file system.
 
-        Without force: ``mkfs.xfs`` itself refuses a device that has one.
-        The i-nodes have room for the extended attributes of GlusterFS.
+        Without ``-f``, ``mkfs.xfs`` refuses a device that has one. Inodes
+        of 512 bytes have room for the extended attributes of GlusterFS.
         """
         self._run('mkfs.xfs', '-q', '-K', '-i', 'size=512', device, disk=True)
 
@@ -140,23 +152,23 @@ class FileSystems:
         self._run('xfs_growfs', '-d', target, disk=True)
 
     def sync(self, *paths: str) -> None:
-        """Write the file systems that hold these paths to their disks."""
+        """Flush the file systems of these paths to their disks."""
         self._run('sync', '--file-system', *paths, disk=True)
 
     def make_directory(self, path: str) -> None:
-        """Make a directory and its parents; one that is there stays."""
+        """Make a directory and its parents; existing ones are no error."""
         self._run('mkdir', '--parents', path)
 
     def remove_directories(self, *paths: str) -> None:
-        """Remove empty directories; one that is not there is fine.
+        """Remove empty directories; missing ones are no error.
 
-        :raises errors.CommandFailed: one is not empty.
+        :raises errors.CommandFailed: a directory is not empty.
         """
         result = self._node.run(
             ['rmdir', *paths], timeout=TIMEOUT, accept=(0, 1)
         )
         for line in result.stderr.splitlines():
-            if not line.endswith('No such file or directory'):
+            if not line.endswith(_NO_SUCH_FILE):
                 raise errors.CommandFailed(
                     result.node,
                     result.argv,
@@ -166,42 +178,44 @@ class FileSystems:
                 )
 
     def remove_empty_directories(self, *paths: str) -> None:
-        """Remove those directories that exist and are empty."""
+        """Remove the directories that exist and are empty; keep the rest."""
         self._node.run(
             ['rmdir', '--ignore-fail-on-non-empty', *paths],
             timeout=TIMEOUT,
-            # Status 1: one does not exist.
+            # Status 1: a directory does not exist.
             accept=(0, 1),
         )
 
     def read_volume_id(self, brick: str) -> str | None:
-        """Give the volume id, in hex, that a brick is marked with.
+        """Return the volume id, in hex, that marks a brick directory.
 
-        :return: None if the path, or its mark, does not exist.
-        :raises errors.BadFileSystem: the kernel gives it up.
+        :return: None if the path or its mark does not exist.
+        :raises errors.BadFileSystem: a disk or the file system failed.
         """
-        result = self._getfattr('--encoding=hex', f'--name={_XATTR}', brick)
-        match = _XATTR_LINE.search(result.stdout)
+        result = self._getfattr(
+            '--encoding=hex', f'--name={_VOLUME_ID}', brick
+        )
+        match = _VOLUME_ID_LINE.search(result.stdout)
         if match is not None:
             return match[1]
-        if 'No such ' in result.stderr:  # attribute; file or directory
+        if _NO_FILE_OR_ATTRIBUTE in result.stderr:
             return None
         raise errors.Garbled(
             result.node, result.argv, result.stdout + result.stderr
         )
 
     def exists(self, path: str) -> bool:
-        """Whether there is such a file or directory.
+        """Return whether a file or directory exists.
 
-        :raises errors.BadFileSystem: the kernel gives it up.
+        :raises errors.BadFileSystem: a disk or the file system failed.
         """
-        return 'No such ' not in self._getfattr(path).stderr
+        return _NO_FILE_OR_ATTRIBUTE not in self._getfattr(path).stderr
 
     def write_volume_id(self, brick: str, volume_hex: str) -> None:
-        """Mark a brick with the id, in hex, of the volume it is of."""
+        """Mark a brick directory with the id, in hex, of its volume."""
         self._run(
             'setfattr',
-            f'--name={_XATTR}',
+            f'--name={_VOLUME_ID}',
             f'--value=0x{volume_hex}',
             brick,
         )
@@ -212,7 +226,7 @@ class FileSystems:
             timeout=TIMEOUT,
             accept=(0, 1),
         )
-        if any(said in result.stderr for said in _GIVEN_UP):
+        if any(text in result.stderr for text in _BAD_FILE_SYSTEM):
             raise errors.BadFileSystem(
                 result.node,
                 result.argv,

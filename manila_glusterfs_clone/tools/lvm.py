@@ -9,14 +9,17 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""LVM on one node, typed.
+"""LVM of one node: logical volumes, thin pools, and their states.
 
-Everything is read from JSON reports, sizes in bytes. LVM's own fields are
-read by name instead of the letters of ``lv_attr``, which change.
+This room holds all that the driver knows about LVM's output: the report
+fields, the health states (:class:`Health`) and the refusals (``_IN_USE``).
 
-What was seen on LVM 2.03.16 and 2.03.31: ``lvcreate -s`` does not pass the
-tags of the origin on; ``lvextend`` to the size that an LV has fails with
-status 5; ``lvremove`` refuses an LV that is in use, with ``-f`` too.
+All data comes from JSON reports, with sizes in bytes. Fields are read by
+name, because the letters of ``lv_attr`` change between releases.
+
+Observed on LVM 2.03.16 and 2.03.31: ``lvcreate -s`` does not copy the tags
+of the origin; ``lvextend`` to the current size of an LV fails with status 5;
+``lvremove`` refuses an LV that is in use, even with ``-f``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,16 +48,36 @@ _REPORT = (
     'lv_dm_path',
 )
 
-#: What ``lvremove`` says of an LV that is mounted, or open.
+#: Exit status of an LVM command that was refused or failed (ECMD_FAILED).
+_FAILED_STATUS = 5
+#: Message of ``lvremove`` for an LV that is mounted or open.
 _IN_USE = re.compile(r'Logical volume (\S+) (?:contains a filesystem )?in use')
 
-#: LVM answers within this many seconds unless something is very wrong.
+#: Seconds. LVM answers sooner unless a disk hangs.
 TIMEOUT = 120.0
+
+
+class Health:
+    """Values of ``lv_health_status`` of a thin pool (lvs(8), lvmthin(7)).
+
+    A value that is not listed here is kept as LVM printed it.
+    :mod:`~manila_glusterfs_clone.cluster.thin_pools` has the remedy for
+    each value. A new one gets a name here and a remedy there.
+    """
+
+    #: The pool has no problem.
+    OK = ''
+    #: The data space is full: writes fail, or wait for space.
+    OUT_OF_DATA = 'out_of_data'
+    #: The metadata is damaged or full: the pool accepts no writes.
+    METADATA_READ_ONLY = 'metadata_read_only'
+    #: The kernel cannot use the pool any more, usually for a failed disk.
+    FAILED = 'failed'
 
 
 @dataclasses.dataclass(frozen=True)
 class LogicalVolume:
-    """One LV, as one report has it. Sizes are in bytes."""
+    """One LV as reported by ``lvs``. Sizes are in bytes."""
 
     vg: str
     name: str
@@ -62,17 +85,17 @@ class LogicalVolume:
     layout: frozenset[str]
     role: frozenset[str]
     active: bool
-    #: Empty when all is well; else LVM's word, such as ``out_of_data``.
+    #: One of :class:`Health`, or another value that LVM printed.
     health: str
-    #: Whether new blocks read as zeros instead of as what was there.
+    #: Whether new blocks read as zeros instead of as their old content.
     zeroes: bool
     pool: str
     origin: str
-    #: How full, in percent; 0 where LVM does not say.
+    #: Percent of the space that is used; 0 where LVM reports none.
     data_percent: float
     metadata_percent: float
     tags: frozenset[str]
-    #: The path that mounts are known by, ``/dev/mapper/…``.
+    #: The path that ``findmnt`` lists as the source, ``/dev/mapper/…``.
     device: str
 
     @property
@@ -81,7 +104,7 @@ class LogicalVolume:
 
     @property
     def pool_name(self) -> str:
-        """The pool it draws from, as ``vg/thinpool``; empty if none."""
+        """The thin pool of this LV, as ``vg/thinpool``; empty if none."""
         return f'{self.vg}/{self.pool}' if self.pool else ''
 
     @property
@@ -93,7 +116,10 @@ class LogicalVolume:
         return bool(self.pool) and 'thin' in self.layout
 
     def tag_value(self, prefix: str) -> str | None:
-        """Give what follows ``prefix`` in the tag that begins with it."""
+        """Return the rest of the tag that begins with ``prefix``, or None.
+
+        The first in alphabetical order, where several tags begin with it.
+        """
         for tag in sorted(self.tags):
             if tag.startswith(prefix):
                 return tag[len(prefix) :]
@@ -101,9 +127,9 @@ class LogicalVolume:
 
 
 def parse_report(text: str) -> tuple[LogicalVolume, ...]:
-    """Read the JSON of ``lvs`` with the fields of :data:`_REPORT`.
+    """Parse the JSON of ``lvs`` with the fields of :data:`_REPORT`.
 
-    :raises ValueError: it is not such a report.
+    :raises ValueError: the text is not such a report.
     """
     try:
         rows = [
@@ -119,8 +145,8 @@ def _logical_volume(row: dict[str, Any]) -> LogicalVolume:
         vg=row['vg_name'],
         name=row['lv_name'],
         size=int(row['lv_size']),
-        layout=_words(row['lv_layout']),
-        role=_words(row['lv_role']),
+        layout=_split(row['lv_layout']),
+        role=_split(row['lv_role']),
         active=row['lv_active'] == 'active',
         health=row['lv_health_status'],
         zeroes=row['zero'] == 'zero',
@@ -128,12 +154,12 @@ def _logical_volume(row: dict[str, Any]) -> LogicalVolume:
         origin=row['origin'],
         data_percent=float(row['data_percent'] or 0),
         metadata_percent=float(row['metadata_percent'] or 0),
-        tags=_words(row['lv_tags']),
+        tags=_split(row['lv_tags']),
         device=row['lv_dm_path'],
     )
 
 
-def _words(text: str) -> frozenset[str]:
+def _split(text: str) -> frozenset[str]:
     return frozenset(word for word in text.split(',') if word)
 
 
@@ -146,12 +172,13 @@ class Lvm:
     def lvs(
         self, *names: str, timeout: float = TIMEOUT
     ) -> tuple[LogicalVolume, ...]:
-        """Give all LVs, or those of the VGs, ``vg/lv`` or ``@tag`` named.
+        """Return all LVs, or the LVs selected by ``names``.
 
+        :param names: VGs, LVs as ``vg/lv``, or tags as ``@tag``.
         :param timeout: seconds.
-        :raises errors.CommandFailed: one that is named does not exist
-            (not for a tag, which may be on none).
-        :raises errors.Garbled: the answer is no report.
+        :raises errors.CommandFailed: a named VG or LV does not exist. A tag
+            that no LV has is no error.
+        :raises errors.Garbled: the answer is not a report.
         """
         result = self._node.run(
             [
@@ -174,10 +201,10 @@ class Lvm:
     def create_thin_volume(
         self, vg: str, pool: str, name: str, size: int, tags: Iterable[str]
     ) -> None:
-        """Make a thin LV of ``size`` bytes.
+        """Create a thin LV of ``size`` bytes.
 
-        :raises errors.CommandFailed: LVM refuses, for one because an LV of
-            that name exists.
+        :raises errors.CommandFailed: LVM refused, for example because an
+            LV of that name exists.
         """
         self._run(
             'lvcreate',
@@ -192,34 +219,35 @@ class Lvm:
         )
 
     def add_tags(self, names: Sequence[str], tags: Iterable[str]) -> None:
-        """Tag the LVs ``vg/lv``; a tag that is there already stays."""
+        """Add tags to the LVs ``vg/lv``; existing tags are no error."""
         self._run(
             'lvchange', *(f'--addtag={tag}' for tag in sorted(tags)), *names
         )
 
     def activate(self, name: str) -> None:
-        """Activate an LV, also one that is flagged to be passed over."""
+        """Activate an LV, even one with the activation-skip flag."""
         self._run('lvchange', '--activate=y', '--ignoreactivationskip', name)
 
     def remove_tags(self, names: Sequence[str], tags: Iterable[str]) -> None:
-        """Take tags off the LVs ``vg/lv``; one that is not there is fine."""
+        """Remove tags from the LVs ``vg/lv``; missing tags are no error."""
         self._run(
             'lvchange', *(f'--deltag={tag}' for tag in sorted(tags)), *names
         )
 
     def extend(self, name: str, size: int) -> None:
-        """Grow an LV to ``size`` bytes, more than it has."""
+        """Grow an LV to ``size`` bytes, which must exceed its size."""
         self._run('lvextend', f'--size={size}b', name)
 
     def remove(self, *names: str) -> None:
         """Remove LVs.
 
-        :raises errors.InUse: one is mounted, or open.
+        :raises errors.InUse: an LV is mounted or open.
         """
         try:
             self._run('lvremove', '--force', '--yes', *names)
         except errors.CommandFailed as error:
-            if (match := _IN_USE.search(error.stderr)) is None:
+            match = _IN_USE.search(error.stderr)
+            if match is None or error.status != _FAILED_STATUS:
                 raise
             raise errors.InUse(error, f'/dev/{match[1]}') from error
 

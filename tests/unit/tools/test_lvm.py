@@ -56,7 +56,7 @@ def test_a_real_report(release: str) -> None:
     assert 0 < pool.data_percent < 100
     assert 0 < pool.metadata_percent < 100
     assert pool.zeroes
-    assert pool.health == ''
+    assert pool.health == lvm.Health.OK
     made = found['gvg/manila-golden']
     assert made.is_thin_volume
     assert not made.is_thin_pool
@@ -106,9 +106,41 @@ def test_an_lv_that_is_there_already(release: str) -> None:
 def test_an_lv_in_use_is_not_removed(release: str) -> None:
     recording = fakes.golden(release, 'lvremove-in-use')
     node = fakes.Node().answer(recording.argv, recording.answer)
-    held = 'in use.*fuser -vm /dev/gvg/manila-golden'
-    with pytest.raises(errors.InUse, match=held):
+    with pytest.raises(errors.InUse) as caught:
         lvm.Lvm(node).remove('gvg/manila-golden')
+    assert caught.value.path == '/dev/gvg/manila-golden'
+
+
+@pytest.mark.parametrize(
+    'answer',
+    [
+        fakes.Answer('', '  Failed to find logical volume "gvg/b"', 5),
+        # The words alone are not enough: LVM fails with status 5.
+        fakes.Answer('', '  Logical volume gvg/b in use.', 3),
+    ],
+)
+def test_other_failures_of_lvremove_are_not_in_use(
+    answer: fakes.Answer,
+) -> None:
+    argv = ('lvremove', '--force', '--yes', 'gvg/b')
+    with pytest.raises(errors.CommandFailed) as caught:
+        lvm.Lvm(fakes.Node().answer(argv, answer)).remove('gvg/b')
+    assert not isinstance(caught.value, errors.InUse)
+
+
+@pytest.mark.parametrize(
+    ('printed', 'health'),
+    [
+        ('', lvm.Health.OK),
+        ('out_of_data', lvm.Health.OUT_OF_DATA),
+        ('metadata_read_only', lvm.Health.METADATA_READ_ONLY),
+        ('failed', lvm.Health.FAILED),
+        ('a state of a later release', 'a state of a later release'),
+    ],
+)
+def test_health(printed: str, health: str) -> None:
+    (pool,) = lvm.parse_report(report(lv_health_status=printed))
+    assert pool.health == health
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,9 @@ As seen on GlusterFS 10.3 and 11.1: for each volume it makes a directory for
 the files of its processes, and another one for the self-heal daemon, on all
 nodes, and leaves both when the volume is deleted. For a snapshot it makes one
 on all nodes, too, and leaves it where there is no brick, and everywhere after
-``snapshot restore``. They are below ``/run`` and gone after a boot.
+``snapshot restore`` or after an attempt that failed (11.1). They are below
+``/run`` and gone after a boot.
 """
-
-from collections.abc import Iterable
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import bricks
@@ -34,14 +33,13 @@ def remove_of_volume(node: cluster.Node, name: str) -> None:
     )
 
 
-def remove_of_snapshot(
-    node: cluster.Node, name: str, hex_ids: Iterable[str]
-) -> None:
-    """Remove what glusterd left of a snapshot that was deleted.
+def remove_of_snapshot(node: cluster.Node, name: str) -> None:
+    """Remove the directories that glusterd left of a deleted snapshot.
 
-    :param hex_ids: the ids that its LVs are, or were, named after.
+    Each attempt to take the snapshot made one, under an id of its own.
     """
-    above = f'{bricks.SNAPS_ROOT}/{name}'
+    directory = f'{bricks.SNAPS_ROOT}/{name}'
+    attempts = node.file_systems.entries(directory)
     node.file_systems.remove_empty_directories(
-        *(f'{above}/{hex_id}' for hex_id in sorted(hex_ids)), above
+        *(f'{directory}/{attempt}' for attempt in attempts), directory
     )

@@ -31,7 +31,6 @@ from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import clone_sources
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone.tools import gluster
-from manila_glusterfs_clone.tools import lvm
 from manila_glusterfs_clone import undo
 
 LOG = log.getLogger(__name__)
@@ -204,21 +203,14 @@ class Snapshots:
             )
         tag = names.snapshot_tag(snapshot_id)
 
-        hex_ids = {snapshot.hex_id} if snapshot is not None else set()
-
-        def is_marked(node: cluster.Node, lv: lvm.LogicalVolume) -> bool:
-            if tag in lv.tags and (hex_id := bricks.volume_hex_of(lv.name)):
-                hex_ids.add(hex_id)
-            return tag in lv.tags
-
         deletion.finish(
             self._cluster,
             f'snapshot {name}',
             is_known=lambda line: line.snapshot(name) is not None,
-            is_unwanted=is_marked,
+            is_unwanted=lambda node, lv: tag in lv.tags,
             pools_of=pools_of,
             remove_leftovers=lambda node, _: (
-                leftover_directories.remove_of_snapshot(node, name, hex_ids)
+                leftover_directories.remove_of_snapshot(node, name)
             ),
             find_blocked=lambda node: _find_tagged(node, tag),
         )

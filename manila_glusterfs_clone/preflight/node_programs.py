@@ -79,6 +79,7 @@ PROGRAMS = (
     ),
     *(Program(name, 'coreutils') for name in ('mkdir', 'rmdir', 'sync')),
     Program('hostname', 'hostname'),
+    Program('ls', 'coreutils', as_root=False),
     Program('ps', 'procps', as_root=False),
     Program('gluster', 'glusterfs-cli'),
     Program('systemctl', 'systemd', ('is-enabled', node_files.UNIT)),

@@ -177,6 +177,17 @@ class FileSystems:
                     result.stderr,
                 )
 
+    def entries(self, directory: str) -> tuple[str, ...]:
+        """Return the names in a directory; none if it does not exist."""
+        result = self._node.run(
+            ['ls', '-1', directory],
+            timeout=TIMEOUT,
+            # Status 2: it does not exist.
+            accept=(0, 2),
+            as_root=False,
+        )
+        return tuple(result.stdout.splitlines())
+
     def remove_empty_directories(self, *paths: str) -> None:
         """Remove the directories that exist and are empty; keep the rest."""
         self._node.run(

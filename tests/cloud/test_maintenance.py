@@ -126,3 +126,6 @@ def test_upkeep(lab: lab_module.Lab, hasty: manila_module.Manila) -> None:
                 f'rmdir /srv/manila-glusterfs-clone/{volume} && '
                 f'lvremove -y gvg/{volume}'
             )
+            # glusterd leaves them to whoever deletes a volume.
+            node.succeed(f'rmdir /run/gluster/vols/{volume}')
+            node.execute(f'rmdir /run/gluster/shd/{volume}')

@@ -30,10 +30,10 @@ Variant = kinds.Variant
 AnyFault = Fault | Variant
 
 _OPTIONS = ('set', 'reset')
-_READS = {'lvs', 'findmnt', 'getfattr', 'hostname', 'ps', 'sh'}
+_READS = {'lvs', 'findmnt', 'getfattr', 'hostname', 'ls', 'ps', 'sh'}
 _GLUSTER_READS = {'list', 'info', 'config', 'status', 'heal'}
 #: What the driver listens to, beside gluster.
-_HEARD = {'lvs', 'findmnt', 'getfattr', 'hostname', 'ps', 'rmdir', 'sh'}
+_HEARD = {*_READS, 'rmdir'}
 
 #: Phases of a transaction after which it is left to itself: when it has
 #: locked what it works on, and when the first node has committed.

@@ -314,6 +314,20 @@ class Files:
                 self.remove(path)
         return Answer('', ''.join(problems), 1 if problems else 0)
 
+    def ls(self, argv: Sequence[str]) -> Answer:
+        option, path = argv[1:]
+        assert option == '-1'
+        if not self.exists(path):
+            return Answer(
+                '', f"ls: cannot access '{path}': No such file or directory", 2
+            )
+        names = {
+            each.removeprefix(f'{path}/').partition('/')[0]
+            for each in self.directories
+            if each.startswith(f'{path}/')
+        }
+        return Answer(''.join(f'{name}\n' for name in sorted(names)))
+
     def _not_removable(self, path: str) -> str:
         if self.is_mount_point(path):
             return 'Device or resource busy'

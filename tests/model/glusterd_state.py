@@ -207,9 +207,10 @@ class GlusterdState:
         #: Until when another transaction holds everything.
         self.busy_until = 0.0
         #: How many times there will be a mishap: ``clone`` (a peer's
-        #: commit fails), ``snapshot delete`` (an LV stays, and success is
-        #: reported), ``left out`` (a peer has no part in a change of
-        #: options, and nobody tells it later).
+        #: commit fails), ``snapshot create`` (the same), ``snapshot
+        #: delete`` (an LV stays, and success is reported), ``left out`` (a
+        #: peer has no part in a change of options, and nobody tells it
+        #: later).
         self.mishaps: dict[str, int] = {}
         self._random = random.Random(release)
 

@@ -167,9 +167,14 @@ def _node(
             f'{root}/{share.volume}' for root in glusterd_state.RUN
         }
     directories |= pool.state.litter
-    for snapshot in pool.state.snapshots.values():
-        above = f'{glusterd_state.SNAPS}/{snapshot.name}'
-        directories |= {above, f'{above}/{snapshot.volume.hex}'}
+    for name in pool.state.snapshots:
+        # Those of attempts to take it go when it is deleted.
+        above = f'{glusterd_state.SNAPS}/{name}'
+        directories |= {
+            path
+            for path in node.files.directories
+            if path == above or path.startswith(f'{above}/')
+        }
     kept = {BRICK_ROOT, glusterd_state.SNAPS, *glusterd_state.RUN}
     there = ours('directory', node.files.directories)
     for path in sorted(there - directories - kept):

@@ -119,6 +119,7 @@ class ModelNode:
             'setfattr': self.files.setfattr,
             'hostname': self._hostname,
             'getent': self._resolve,
+            'ls': self.files.ls,
             'ps': self._age,
             'sh': self._probe,
         }

@@ -97,6 +97,14 @@ class Snapshots:
         for there in self._state.nodes.values():
             if there.serves:
                 there.files.make(f'{glusterd_state.SNAPS}/{name}/{taken.hex}')
+        if self._state.mishap('snapshot create'):
+            # It takes everything back but the directories (11.1).
+            del self._state.snapshots[name]
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL,
+                f'Commit failed on {asked}. Please check log file for '
+                f'details.',
+            )
         for node, index, brick in self._state.on_nodes(first, volume):
             if node is not first:
                 yield 2.0
@@ -263,7 +271,10 @@ class Snapshots:
             # They stay on nodes without a brick.
             above = f'{glusterd_state.SNAPS}/{snapshot.name}'
             node.files.remove(f'{above}/{snapshot.volume.hex}')
-            node.files.remove(above)
+            if not any(
+                p.startswith(f'{above}/') for p in node.files.directories
+            ):
+                node.files.remove(above)
         del self._state.snapshots[snapshot.name]
         return answers.document(
             answers.tag(

@@ -187,6 +187,23 @@ def test_a_clone_that_a_peer_gives_up(
     manila.clone(next(ids), snapshot)
 
 
+@pytest.mark.parametrize('times', [1, 99])
+def test_a_snapshot_that_glusterd_gives_up(
+    manila: model_backend.ModelBackend, ids: Iterator[str], times: int
+) -> None:
+    """Each attempt leaves a directory on every node."""
+    origin, snapshot = next(ids), next(ids)
+    manila.create(origin)
+    manila.pool.state.mishaps['snapshot create'] = times
+    if times == 1:
+        manila.snapshot(snapshot, origin)
+        manila.delete_snapshot(snapshot)
+    else:
+        with pytest.raises(errors.CommitFailed):
+            manila.snapshot(snapshot, origin)
+    manila.check()
+
+
 def test_a_snapshot_whose_lv_stays(
     manila: model_backend.ModelBackend, ids: Iterator[str]
 ) -> None:

@@ -69,8 +69,11 @@ def node() -> fakes.Node:
         .gluster('pool list', test_cluster.peers(1))
         .answer(test_bricks.LVS, fakes.Answer('{"report": [{"lv": []}]}'))
         .answer(test_bricks.FINDMNT, fakes.Answer(status=1))
-        .answer((*LITTER, _ABOVE), fakes.Answer(status=1))
-        .answer((*LITTER, f'{_ABOVE}/5eed', _ABOVE), fakes.Answer())
+        .answer(('ls', '-1', _ABOVE), fakes.Answer('5eed\na11e\n'))
+        .answer(
+            (*LITTER, f'{_ABOVE}/5eed', f'{_ABOVE}/a11e', _ABOVE),
+            fakes.Answer(),
+        )
     )
 
 

@@ -29,11 +29,11 @@ from manila_glusterfs_clone import backend
 from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.locking import work_marks
-from manila_glusterfs_clone.maintenance import passes
 from manila_glusterfs_clone.manila_api import arguments
 from manila_glusterfs_clone.manila_api import exceptions
 from manila_glusterfs_clone.manila_api import stats
 from manila_glusterfs_clone.manila_api import user_messages
+from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone.operations import statuses
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.protocols import export_locations
@@ -60,15 +60,18 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         super().__init__(False, *args, config_opts=[options.OPTS], **kwargs)
         self._private_storage = kwargs.get('private_storage')
         self._backend: backend.Backend | None = None
-        self._upkeep: passes.Upkeep | None = None
 
     @property
-    def _ours(self) -> backend.Backend:
+    def _opened(self) -> backend.Backend:
         if self._backend is None:
             raise exception.ShareBackendException(
                 msg='the driver has not been set up yet'
             )
         return self._backend
+
+    @property
+    def _services(self) -> services.Services:
+        return self._opened.services
 
     @contextlib.contextmanager
     def _working(
@@ -81,7 +84,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         """Mark an instance during a verb, and translate its errors."""
         with (
             exceptions.translated(verb, instance_id, into),
-            self._ours.marks.during(instance_id, work),
+            self._services.marks.during(instance_id, work),
         ):
             yield
 
@@ -89,23 +92,19 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
 
     def do_setup(self, context: Any) -> None:
         """Read the configuration; may be called again."""
-        if self._upkeep:
-            self._upkeep.stop()
         if self._backend:
             self._backend.close()
-        ours = backend.open_backend(
+        self._backend = backend.Backend.open(
             options.read(self.configuration, self._backend_name()),
             self._private_storage,
+            self._host(),
         )
-        self._backend = ours
-        self._upkeep = passes.Upkeep(ours, self._host())
 
     def check_for_setup_error(self) -> None:
         """Refuse to serve, with every problem in one message."""
         with exceptions.translated('Setting up', self._backend_name()):
-            self._ours.check()
-        if self._upkeep:
-            self._upkeep.start()
+            self._opened.check()
+        self._opened.start()
 
     def _backend_name(self) -> str:
         return str(
@@ -123,7 +122,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         Manila leaves them alone, access rules that a crash left half-made
         included, when this is what it was the last time.
         """
-        settings = self._ours.settings
+        settings = self._services.settings
         return {
             'driver_version': VERSION,
             'nodes': ','.join(settings.nodes),
@@ -142,13 +141,13 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     ) -> list[dict[str, Any]]:
         """Make an empty share."""
         with self._working('Creating share', share['id'], _CREATE):
-            ours = self._ours
+            the_services = self._services
             arguments.require_protocol(share)
-            volume = ours.shares.create(
+            volume = the_services.shares.create(
                 share['id'],
-                arguments.pool(share, ours.settings),
+                arguments.pool(share, the_services.settings),
                 share['size'] * placement.GIB,
-                ours.layout(arguments.layout(share)),
+                the_services.layout(arguments.layout(share)),
             )
         return export_locations.as_manila(volume)
 
@@ -164,11 +163,11 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         with self._working(
             'Creating share from a snapshot', share['id'], _CREATE
         ):
-            ours = self._ours
+            the_services = self._services
             arguments.require_protocol(share)
-            volume = ours.cloner.create(
+            volume = the_services.cloner.create(
                 share['id'],
-                arguments.pool(share, ours.settings),
+                arguments.pool(share, the_services.settings),
                 share['size'] * placement.GIB,
                 snapshot['id'],
             )
@@ -179,10 +178,9 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     ) -> None:
         """Delete a share, to the last LV on every node."""
         with self._working('Deleting share', share['id'], _DELETE):
-            ours = self._ours
-            (
-                ours.cloner if arguments.is_cloned(share) else ours.shares
-            ).delete(share['id'])
+            self._services.delete_share(
+                share['id'], is_clone=arguments.is_cloned(share)
+            )
 
     def unmanage(self, share: Data) -> None:
         """Leave a share as it is, with no mark of ours on it."""
@@ -192,7 +190,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             _UNMANAGE,
             lambda text: exception.UnmanageInvalidShare(reason=text),
         ):
-            self._ours.shares.disown(share['id'])
+            self._services.shares.disown(share['id'])
 
     def extend_share(
         self, share: Data, new_size: int, share_server: Any = None
@@ -201,7 +199,9 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         work = work_marks.Work(work_marks.EXTEND, new_size)
         with self._working('Extending share', share['id'], work):
             with user_messages.extending(share):
-                self._ours.shares.extend(share['id'], new_size * placement.GIB)
+                self._services.shares.extend(
+                    share['id'], new_size * placement.GIB
+                )
 
     def update_access(
         self,
@@ -218,7 +218,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         Without a change Manila wants all of them verified, and others may
         have been in force. A deletion begins with taking all rules away.
         """
-        of, marks = share['id'], self._ours.marks
+        of, marks = share['id'], self._services.marks
         is_deletion = share.get('status') == 'deleting'
         added = {rule['access_id'] for rule in add_rules}
         rules = [arguments.rule(rule) for rule in access_rules]
@@ -226,13 +226,13 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             exceptions.translated('Changing the access to share', of),
             marks.begun(of, _DELETE) if is_deletion else _NOTHING,
         ):
-            refused = self._ours.shares.update_access(
+            refused = self._services.shares.update_access(
                 share['id'],
                 [rule for rule in rules if rule.access_id not in added],
                 [rule for rule in rules if rule.access_id in added],
                 revoking=bool(delete_rules or not (add_rules or update_rules)),
             )
-        tls = self._ours.settings.tls
+        tls = self._services.settings.tls
         user_messages.rules_refused(context, share, add_rules, refused, tls)
         return arguments.rule_states(rules, refused)
 
@@ -248,9 +248,10 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         found: dict[str, gluster.Volume | errors.Error] = {}
         waiting: Collection[str] = ()
         try:
-            if shares and self._upkeep:
-                waiting = self._upkeep.shares_to_synchronise()
-                found = self._upkeep.ensure([s['id'] for s in shares])
+            if shares and self._backend:
+                maintenance = self._backend.maintenance
+                waiting = maintenance.shares_to_synchronise()
+                found = maintenance.ensure([s['id'] for s in shares])
         except errors.Error as error:
             LOG.error(
                 'Back end %s: the state of the shares could not be read; they '
@@ -270,7 +271,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     ) -> dict[str, Any]:
         """Return the state of a share that Manila does not know."""
         with exceptions.translated('Reading the state of share', share['id']):
-            return statuses.Statuses(self._ours).share(
+            return statuses.Statuses(self._services).share(
                 share['id'], share['status']
             )
 
@@ -281,7 +282,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     ) -> None:
         """Take a snapshot of a share, in use."""
         with self._working('Creating snapshot', snapshot['id'], _CREATE):
-            self._ours.snapshots.create(
+            self._services.snapshots.create(
                 snapshot['id'], snapshot['share_instance_id']
             )
 
@@ -290,7 +291,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     ) -> None:
         """Delete a snapshot; clones of it live on."""
         with self._working('Deleting snapshot', snapshot['id'], _DELETE):
-            self._ours.snapshots.delete(
+            self._services.snapshots.delete(
                 snapshot['id'], snapshot['share_instance_id']
             )
 
@@ -302,7 +303,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             _UNMANAGE,
             lambda text: exception.UnmanageInvalidShareSnapshot(reason=text),
         ):
-            self._ours.snapshots.disown(snapshot['id'])
+            self._services.snapshots.disown(snapshot['id'])
 
     def get_snapshot_status(
         self, snapshot: Data, share_server: Any = None
@@ -311,7 +312,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         with exceptions.translated(
             'Reading the state of snapshot', snapshot['id']
         ):
-            return statuses.Statuses(self._ours).snapshot(
+            return statuses.Statuses(self._services).snapshot(
                 snapshot['id'], snapshot['share_instance_id']
             )
 
@@ -325,7 +326,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
                 'storage_protocol': arguments.PROTOCOL,
                 'snapshot_support': True,
                 'create_share_from_snapshot_support': True,
-                **stats.of(self._ours, self.configuration),
+                **stats.of(self._services, self.configuration),
             }
         )
 

@@ -102,14 +102,16 @@ class Locks:
         """Keep others from this snapshot."""
         return self._of('snapshot', snapshot_id, timeout)
 
-    def upkeep(self, host: str) -> contextlib.AbstractContextManager[Hold]:
+    def maintenance(
+        self, host: str
+    ) -> contextlib.AbstractContextManager[Hold]:
         """Keep others from a pass of maintenance; it is not waited for.
 
         :param host: whose it is: ``HOST@BACKEND``.
         """
         # A host's name may be too long, for a file and for a coordinator.
-        key = f'upkeep-{uuid.uuid5(uuid.NAMESPACE_DNS, host)}'
-        return self._hold(f'upkeep-{host}', key, 0)
+        key = f'pass-{uuid.uuid5(uuid.NAMESPACE_DNS, host)}'
+        return self._hold(f'maintenance-{host}', key, 0)
 
     @contextlib.contextmanager
     def _of(

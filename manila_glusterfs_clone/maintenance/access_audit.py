@@ -25,13 +25,13 @@ from collections.abc import Mapping, Sequence
 
 from oslo_log import log
 
-from manila_glusterfs_clone import backend
 from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.maintenance import backoff
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone.maintenance import manila_db
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone.protocols import native
 from manila_glusterfs_clone.tools import gluster
@@ -49,9 +49,13 @@ class AccessAudit:
     """
 
     def __init__(
-        self, ours: backend.Backend, waits: backoff.Memory, *, host: str
+        self,
+        the_services: services.Services,
+        waits: backoff.Backoff,
+        *,
+        host: str,
     ) -> None:
-        self._ours = ours
+        self._services = the_services
         self._memory = waits
         self._host = host
         #: Shares whose access lists were set, while it was not verified that
@@ -59,7 +63,9 @@ class AccessAudit:
         self._unverified: set[str] = set()
 
     def audit(
-        self, seen: cluster_state.Survey, rules: Mapping[str, native.Rules]
+        self,
+        seen: cluster_state.ClusterState,
+        rules: Mapping[str, native.Rules],
     ) -> None:
         """Set the access lists that are not those of Manila's rules.
 
@@ -96,7 +102,10 @@ class AccessAudit:
                 )
 
     def _audit(
-        self, seen: cluster_state.Survey, share_id: str, wanted: native.Rules
+        self,
+        seen: cluster_state.ClusterState,
+        share_id: str,
+        wanted: native.Rules,
     ) -> None:
         volume = seen.share(share_id)
         if volume is None:
@@ -126,28 +135,28 @@ class AccessAudit:
         wanted: native.Rules,
     ) -> bool:
         """Return whether all nodes have what Manila wants of a volume."""
-        standing = self._ours.volumes.standing_options(share_id, views[0])
+        standing = self._services.volumes.standing_options(share_id, views[0])
         return share_id not in self._unverified and all(
-            self._ours.access.holds(view, wanted.active, wanted.changing)
+            self._services.access.holds(view, wanted.active, wanted.changing)
             and volume_options.hold(view, standing)
             for view in views
         )
 
-    def _set(self, seen: cluster_state.Survey, share_id: str) -> None:
+    def _set(self, seen: cluster_state.ClusterState, share_id: str) -> None:
         """Have a volume admit exactly the clients that have a rule."""
         name = names.volume(share_id)
-        with self._ours.locks.share(share_id, timeout=_PATIENCE):
+        with self._services.locks.share(share_id, timeout=_PATIENCE):
             # An operation that was under way may have ended since.
             wanted = manila_db.rules(self._host, share_id).get(share_id)
             if wanted is None:
                 return
-            volume = self._ours.volumes.in_use(share_id)
+            volume = self._services.volumes.in_use(share_id)
             asked = [
                 node
-                for node in self._ours.cluster.nodes
+                for node in self._services.cluster.nodes
                 if name in seen.views.get(node.name, ())
             ]
-            found, _ = self._ours.cluster.try_everywhere(
+            found, _ = self._services.cluster.try_everywhere(
                 lambda node: node.gluster.volume(name), asked
             )
             views = [volume, *filter(None, found.values())]
@@ -157,18 +166,20 @@ class AccessAudit:
             rules = (
                 *wanted.active,
                 # Whoever changes these does so under the same lock.
-                *self._ours.access.admitted(volume, wanted.changing),
+                *self._services.access.admitted(volume, wanted.changing),
             )
-            options = self._ours.volumes.standing_options(share_id, volume)
-            self._ours.access.apply(
+            options = self._services.volumes.standing_options(share_id, volume)
+            self._services.access.apply(
                 name,
                 rules,
                 revoking=True,
                 more=options,
-                on=[member.uuid for member in self._ours.cluster.members()],
+                on=[
+                    member.uuid for member in self._services.cluster.members()
+                ],
             )
             self._unverified.discard(share_id)
-        options |= self._ours.access.plan(rules).options
+        options |= self._services.access.plan(rules).options
         changed = {
             f'{option} {view.options.get(option, "not set")}'
             for view in views

@@ -26,7 +26,7 @@ LOG = log.getLogger(__name__)
 _LONGEST_WAIT = 64
 
 
-class Memory:
+class Backoff:
     """Of what came up in the passes, by keys that their user makes."""
 
     def __init__(self) -> None:

@@ -39,21 +39,23 @@ LOG = log.getLogger(__name__)
 _PATIENCE = 1.0
 
 
-class Adoption:
+class BrickTags:
     """Gives the bricks of the shares of one back end their tags."""
 
     def __init__(
         self,
         nodes: cluster.Cluster,
         mutex: locks.Locks,
-        remembered: backoff.Memory,
+        remembered: backoff.Backoff,
     ) -> None:
         self._cluster = nodes
         self._locks = mutex
         self._memory = remembered
 
     def run(
-        self, seen: cluster_state.Survey, shares: Mapping[str, manila_db.Row]
+        self,
+        seen: cluster_state.ClusterState,
+        shares: Mapping[str, manila_db.Row],
     ) -> None:
         """Correct the tags of bricks; log what fails once.
 
@@ -74,7 +76,10 @@ class Adoption:
             self._name_former(seen, share_id, volume)
 
     def _untagged(
-        self, seen: cluster_state.Survey, share_id: str, volume: gluster.Volume
+        self,
+        seen: cluster_state.ClusterState,
+        share_id: str,
+        volume: gluster.Volume,
     ) -> bool:
         """Return whether the tags of a brick may be wrong."""
         for node, path in self._bricks(volume):
@@ -120,7 +125,10 @@ class Adoption:
             )
 
     def _name_former(
-        self, seen: cluster_state.Survey, share_id: str, volume: gluster.Volume
+        self,
+        seen: cluster_state.ClusterState,
+        share_id: str,
+        volume: gluster.Volume,
     ) -> None:
         tag = names.share_tag(share_id)
         paths = {node.name: path for node, path in self._bricks(volume)}

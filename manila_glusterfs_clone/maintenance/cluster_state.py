@@ -30,7 +30,7 @@ from manila_glusterfs_clone.tools import lvm
 
 
 @dataclasses.dataclass(frozen=True)
-class Survey:
+class ClusterState:
     """What was seen of a back end, all at about one time."""
 
     #: Its name, as its volumes are marked with it.
@@ -154,14 +154,14 @@ class Survey:
         }
 
 
-def take(nodes: cluster.Cluster, backend: str) -> Survey:
+def read(nodes: cluster.Cluster, backend: str) -> ClusterState:
     """Look at a cluster.
 
     :param backend: the back end whose marks are looked for.
     :raises errors.Error: glusterd answers on no node.
     """
 
-    def look(line: gluster.Gluster) -> Survey:
+    def look(line: gluster.Gluster) -> ClusterState:
         peers = line.peers()
         volumes = line.volumes()
         statuses: tuple[gluster.BrickStatus, ...] = ()
@@ -169,7 +169,7 @@ def take(nodes: cluster.Cluster, backend: str) -> Survey:
             # While glusterd is busy, no brick is known to be down.
             with contextlib.suppress(errors.Busy):
                 statuses = line.brick_status(gluster.ALL_VOLUMES)
-        return Survey(
+        return ClusterState(
             backend=backend,
             peers=peers,
             volumes=volumes,

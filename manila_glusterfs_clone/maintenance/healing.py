@@ -20,11 +20,9 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import brick_ownership
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone.maintenance import brick_repair
 from manila_glusterfs_clone import names
-from manila_glusterfs_clone.operations import clone_sources
-from manila_glusterfs_clone.operations import volumes
+from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
@@ -43,20 +41,14 @@ class Unmounted:
     failed: Mapping[str, Exception]
 
 
-class Reconciler:
+class Healer:
     """Brings what should be on line, on line."""
 
-    def __init__(
-        self,
-        nodes: cluster.Cluster,
-        the_volumes: volumes.Volumes,
-        the_sources: clone_sources.Sources,
-        mutex: locks.Locks,
-    ) -> None:
-        self._cluster = nodes
-        self._volumes = the_volumes
-        self._sources = the_sources
-        self._locks = mutex
+    def __init__(self, the_services: services.Services) -> None:
+        self._cluster = the_services.cluster
+        self._volumes = the_services.volumes
+        self._sources = the_services.sources
+        self._locks = the_services.locks
         #: What was said to be wrong, by what it is wrong with.
         self._told: dict[str, str] = {}
 

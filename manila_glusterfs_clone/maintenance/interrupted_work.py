@@ -53,12 +53,12 @@ from oslo_config import cfg
 from oslo_log import log
 from oslo_utils import timeutils
 
-from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.maintenance import backoff
 from manila_glusterfs_clone.maintenance import instances
 from manila_glusterfs_clone.maintenance import manila_db
+from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone.operations import statuses
 
 LOG = log.getLogger(__name__)
@@ -81,7 +81,7 @@ _VERBS = {
 }
 
 
-class Interrupted:
+class InterruptedWork:
     """The interrupted work of one back end.
 
     :param host: whose shares and snapshots they are: ``HOST@BACKEND``.
@@ -89,14 +89,14 @@ class Interrupted:
 
     def __init__(
         self,
-        ours: backend.Backend,
-        remembered: backoff.Memory,
+        the_services: services.Services,
+        remembered: backoff.Backoff,
         *,
         host: str,
     ) -> None:
-        self._locks = ours.locks
-        self._statuses = statuses.Statuses(ours)
-        self._marks = ours.marks
+        self._locks = the_services.locks
+        self._statuses = statuses.Statuses(the_services)
+        self._marks = the_services.marks
         self._memory = remembered
         self._host = host
 

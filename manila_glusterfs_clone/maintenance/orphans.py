@@ -121,7 +121,7 @@ class Orphans:
         the_shares: shares.Shares,
         the_snapshots: snapshots.Snapshots,
         mutex: locks.Locks,
-        remembered: backoff.Memory,
+        remembered: backoff.Backoff,
         *,
         host: str,
         grace: float,
@@ -152,7 +152,7 @@ class Orphans:
 
     def collect(
         self,
-        seen: cluster_state.Survey,
+        seen: cluster_state.ClusterState,
         live_shares: Mapping[str, manila_db.Row],
         live_snapshots: Mapping[str, manila_db.Row],
         until: datetime.datetime,

@@ -26,54 +26,59 @@ import threading
 
 from oslo_log import log
 
-from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.maintenance import access_audit
 from manila_glusterfs_clone.maintenance import backoff
 from manila_glusterfs_clone.maintenance import brick_tags
 from manila_glusterfs_clone.maintenance import cluster_state
+from manila_glusterfs_clone.maintenance import healing
 from manila_glusterfs_clone.maintenance import interrupted_work
 from manila_glusterfs_clone.maintenance import manila_db
 from manila_glusterfs_clone.maintenance import orphans
 from manila_glusterfs_clone.maintenance import periodic_thread
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import clone_sources
+from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
 
 
-class Upkeep:
+class Maintenance:
     """Passes over one back end.
 
     :param host: whose shares are seen to: ``HOST@BACKEND``.
     """
 
-    def __init__(self, ours: backend.Backend, host: str) -> None:
-        self._ours = ours
+    def __init__(self, the_services: services.Services, host: str) -> None:
+        self._services = the_services
         self._host = host
+        self._interval = the_services.settings.reconcile_interval
         self._thread: periodic_thread.Periodic | None = None
         #: Held during a pass: what is remembered is of one at a time.
         self._guard = threading.RLock()
-        self._memory = backoff.Memory()
+        self._memory = backoff.Backoff()
         #: How many parts of the current pass failed.
         self._failed_parts = 0
-        self._audit = access_audit.AccessAudit(ours, self._memory, host=host)
-        self._adoption = brick_tags.Adoption(
-            ours.cluster, ours.locks, self._memory
+        self._healer = healing.Healer(the_services)
+        self._audit = access_audit.AccessAudit(
+            the_services, self._memory, host=host
+        )
+        self._adoption = brick_tags.BrickTags(
+            the_services.cluster, the_services.locks, self._memory
         )
         self._orphans = orphans.Orphans(
-            ours.shares,
-            ours.snapshots,
-            ours.locks,
+            the_services.shares,
+            the_services.snapshots,
+            the_services.locks,
             self._memory,
             host=host,
-            grace=ours.settings.orphan_grace,
-            removes=ours.settings.orphans == options.REMOVE,
+            grace=the_services.settings.orphan_grace,
+            removes=the_services.settings.orphans == options.REMOVE,
         )
-        self._interrupted = interrupted_work.Interrupted(
-            ours, self._memory, host=host
+        self._interrupted = interrupted_work.InterruptedWork(
+            the_services, self._memory, host=host
         )
 
     def start(self) -> None:
@@ -91,10 +96,9 @@ class Upkeep:
                 'until the next pass of maintenance',
                 self._host,
             )
-        interval = self._ours.settings.reconcile_interval
-        if interval and self._thread is None:
+        if self._interval and self._thread is None:
             self._thread = periodic_thread.Periodic(
-                self.run, interval, f'upkeep of {self._host}'
+                self.run, self._interval, f'maintenance of {self._host}'
             )
             self._thread.start()
 
@@ -125,7 +129,9 @@ class Upkeep:
     def _ensure(
         self, share_ids: Collection[str]
     ) -> dict[str, gluster.Volume | errors.Error]:
-        seen = cluster_state.take(self._ours.cluster, self._ours.settings.mark)
+        seen = cluster_state.read(
+            self._services.cluster, self._services.settings.mark
+        )
         with self._part('access lists'):
             rules = manila_db.rules(self._host)
             self._audit.audit(
@@ -135,7 +141,7 @@ class Upkeep:
         with self._part('tags of bricks'):
             self._adoption.run(seen, manila_db.shares(self._host))
         unwell = [each for each in share_ids if seen.wrong_with(each)]
-        healed = self._ours.reconciler.heal(unwell) if unwell else {}
+        healed = self._healer.heal(unwell) if unwell else {}
         found: dict[str, gluster.Volume | errors.Error] = {}
         for share_id in share_ids:
             volume = seen.share(share_id)
@@ -150,7 +156,7 @@ class Upkeep:
     def run(self) -> None:
         """Make one pass; never raises, and never runs beside another."""
         try:
-            with self._guard, self._ours.locks.upkeep(self._host):
+            with self._guard, self._services.locks.maintenance(self._host):
                 self._memory.begin()
                 self._failed_parts = 0
                 self._pass()
@@ -162,14 +168,15 @@ class Upkeep:
             LOG.debug('The upkeep has ended early', exc_info=True)
             self._memory.warn(
                 'pass',
-                f'The upkeep of {self._host} could not go to its end, and is '
-                f'tried again in {self._ours.settings.reconcile_interval:g} '
-                f's: {error}',
+                f'Maintenance of {self._host} failed; next attempt in '
+                f'{self._interval:g} s: {error}',
             )
 
     def _pass(self) -> None:
         until = self._orphans.until()
-        seen = cluster_state.take(self._ours.cluster, self._ours.settings.mark)
+        seen = cluster_state.read(
+            self._services.cluster, self._services.settings.mark
+        )
         shares = manila_db.shares(self._host)
         snapshots = manila_db.snapshots(self._host)
         with self._part('access lists'):
@@ -202,7 +209,7 @@ class Upkeep:
             self._memory.warn(
                 ('part', name),
                 f'Maintenance of {self._host}, {name}: failed; next attempt '
-                f'in {self._ours.settings.reconcile_interval:g} s: {error}',
+                f'in {self._interval:g} s: {error}',
             )
 
     def _settle_interrupted(self, *, starting: bool) -> None:
@@ -213,7 +220,7 @@ class Upkeep:
         )
 
     def _tidy_snapshots(
-        self, seen: cluster_state.Survey, share_ids: Collection[str]
+        self, seen: cluster_state.ClusterState, share_ids: Collection[str]
     ) -> None:
         """Deactivate the snapshots that clones have left active."""
         # Not those of another Manila that calls its back end the same.
@@ -224,10 +231,12 @@ class Upkeep:
             if snapshot.origin in own
         }
         if clone_sources.unsettled(snapshots, seen.lvs.values()):
-            self._ours.sources.tidy(own)
+            self._services.sources.tidy(own)
 
     def _heal(
-        self, seen: cluster_state.Survey, shares: dict[str, manila_db.Row]
+        self,
+        seen: cluster_state.ClusterState,
+        shares: dict[str, manila_db.Row],
     ) -> None:
         """Have shares brought on line that are not."""
         off = [
@@ -240,4 +249,4 @@ class Upkeep:
         # Unless they were deleted while the cluster was looked at.
         still = manila_db.what_became_of_shares(off)
         if found := [i for i in off if still[i].status in manila_db.IN_USE]:
-            self._ours.reconciler.heal(found)
+            self._healer.heal(found)

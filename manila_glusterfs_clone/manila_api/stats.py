@@ -13,11 +13,11 @@
 
 from typing import Any
 
-from manila_glusterfs_clone import backend
 from manila_glusterfs_clone.cluster import placement
+from manila_glusterfs_clone.operations import services
 
 
-def of(ours: backend.Backend, configuration: Any) -> dict[str, Any]:
+def of(the_services: services.Services, configuration: Any) -> dict[str, Any]:
     """Give the pools of a back end, in Manila's words and in GiB.
 
     The scheduler fails for everybody where a pool lacks one of the sizes or
@@ -28,7 +28,7 @@ def of(ours: backend.Backend, configuration: Any) -> dict[str, Any]:
     usual = configuration.reserved_share_percentage
     from_snapshot = configuration.reserved_share_from_snapshot_percentage
     extend = configuration.reserved_share_extend_percentage
-    settings = ours.settings
+    settings = the_services.settings
     return {
         'share_backend_name': settings.backend,
         'pools': [
@@ -48,7 +48,7 @@ def of(ours: backend.Backend, configuration: Any) -> dict[str, Any]:
                 'compression': False,
                 'qos': False,
             }
-            for name, capacity in ours.capacities().items()
+            for name, capacity in the_services.capacities().items()
         ],
     }
 

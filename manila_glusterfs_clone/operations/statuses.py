@@ -17,9 +17,9 @@ after a restart of the service, as does :mod:`.interrupted`.
 
 from typing import Any
 
-from manila_glusterfs_clone import backend
 from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone.protocols import export_locations
 from manila_glusterfs_clone.tools import gluster
 
@@ -32,8 +32,8 @@ _MAKING = frozenset({'creating', 'creating_from_snapshot'})
 class Statuses:
     """Reads states from the cluster, and completes what is nearly whole."""
 
-    def __init__(self, ours: backend.Backend) -> None:
-        self._ours = ours
+    def __init__(self, the_services: services.Services) -> None:
+        self._services = the_services
 
     def share(self, share_id: str, status: str) -> dict[str, Any]:
         """Return the state of a share.
@@ -46,21 +46,21 @@ class Statuses:
             be brought on line.
         """
         if status in _MAKING:
-            if not self._ours.volumes.is_finished(share_id):
+            if not self._services.volumes.is_finished(share_id):
                 return dict(_ERROR)
-            return _available(self._ours.shares.bring_online(share_id))
+            return _available(self._services.shares.bring_online(share_id))
         try:
-            volume = self._ours.volumes.in_use(share_id)
+            volume = self._services.volumes.in_use(share_id)
         except errors.Missing:
             return dict(_ERROR)
         if status == 'extending_error':
-            self._ours.shares.complete_extension(share_id)
+            self._services.shares.complete_extension(share_id)
         elif status != 'extending':
             return _available(volume)
-        work = self._ours.marks.find(share_id)
+        work = self._services.marks.find(share_id)
         if work is not None and work.size is not None:
-            self._ours.shares.extend(share_id, work.size * placement.GIB)
-        size = self._ours.shares.size(share_id) // placement.GIB
+            self._services.shares.extend(share_id, work.size * placement.GIB)
+        size = self._services.shares.size(share_id) // placement.GIB
         return {**_available(volume), 'size': size}
 
     def snapshot(self, snapshot_id: str, share_id: str) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class Statuses:
         :param share_id: of the share instance that it was taken of.
         :raises errors.Error: the state could not be read.
         """
-        whole = self._ours.snapshots.finish(snapshot_id, share_id)
+        whole = self._services.snapshots.finish(snapshot_id, share_id)
         return dict(_AVAILABLE if whole else _ERROR)
 
 

@@ -48,7 +48,7 @@ def hasty(manila: manila_module.Manila) -> Iterator[manila_module.Manila]:
 
 
 @pytest.mark.timeout(1800)
-def test_upkeep(lab: lab_module.Lab, hasty: manila_module.Manila) -> None:
+def test_maintenance(lab: lab_module.Lab, hasty: manila_module.Manila) -> None:
     project = Project(hasty, backends.IP)
     client = lab.client('c1')
     first, away = lab.nodes[0], lab.nodes[-1]

@@ -271,7 +271,7 @@ def test_names_fit_mysql(server: Etcd, here: None) -> None:
         mutex.work(ID),
         mutex.share(ID),
         mutex.snapshot(ID),
-        mutex.upkeep('h' * 255 + '@backend'),
+        mutex.maintenance('h' * 255 + '@backend'),
     ):
         names = server.locks()
     assert len(names) == 4

@@ -104,7 +104,7 @@ class Campaign:
         client.umount('/mnt/stable')
         manila.clean()
         manila_stand_in.end_stray_self_heal(self.lab)
-        manila.driver._ours.close()
+        manila.driver._services.close()
 
     def leaks(self, settle: float = 15) -> list[str]:
         """What is on the nodes and belongs to none of what is alive."""
@@ -176,7 +176,7 @@ class Campaign:
         self, operation: str, plan: fault_plans.Plan
     ) -> tuple[str, str]:
         # One that failed before is the writer again: steps are its.
-        self.manila.driver._ours.cluster._patience = nodes.Patience()
+        self.manila.driver._services.cluster._patience = nodes.Patience()
         self.process.begin(plan)
         failure: BaseException | None = None
         try:
@@ -207,7 +207,7 @@ class Campaign:
         left = self.leaks()
         if left and operation == lifecycle.CLONE and outcome == table.DONE:
             # A snapshot that stayed active is left to the upkeep.
-            self.manila.driver._ours.sources.tidy({self.stable.volume})
+            self.manila.driver._services.sources.tidy({self.stable.volume})
             said = f'left to the upkeep: {"; ".join(left)}'
             left = self.leaks()
         found += left

@@ -76,7 +76,7 @@ def drivers(lab: lab_module.Lab) -> Iterator[list[Any]]:
     made: list[Any] = []
     yield made
     for each in made:
-        each._ours.close()
+        each._services.close()
     found = [leak for leak in lab.leaks(age=0) if leak.kind == 'process']
     assert not found, '\n'.join(map(str, found))
 

@@ -237,17 +237,17 @@ def test_access_list_that_an_operator_changed(
     }
     # Manila's database is played.
     monkeypatch.setattr(manila_db, 'rules', lambda *_: wanted)
-    ours = manila.driver._ours
-    audit = access_audit.AccessAudit(ours, backoff.Memory(), host='h@b')
+    ours = manila.driver._services
+    audit = access_audit.AccessAudit(ours, backoff.Backoff(), host='h@b')
     begun = time.monotonic()
-    audit.audit(cluster_state.take(ours.cluster, ours.settings.mark), wanted)
+    audit.audit(cluster_state.read(ours.cluster, ours.settings.mark), wanted)
     assert time.monotonic() - begun <= 20
     stranger.wait_until_succeeds(manila_stand_in.OUT, timeout=10)
     assert not stranger.can_mount(share.host, share.volume)
     time.sleep(1)
     kept.succeed('touch /tmp/writer.stop')
     kept.wait_until_succeeds('grep done /tmp/writer.log', timeout=10)
-    seen = cluster_state.take(ours.cluster, ours.settings.mark)
+    seen = cluster_state.read(ours.cluster, ours.settings.mark)
     volume = ours.volumes.finished(share.id)
     for view in (volume, *seen.views_of(share.id)):
         standing = ours.volumes.standing_options(share.id, volume)

@@ -27,15 +27,15 @@ from tests import lab as lab_module
 
 def maintain(manila: manila_stand_in.ManilaStandIn) -> None:
     """Make the part of a maintenance pass that corrects tags."""
-    ours = manila.driver._ours
-    remembered = backoff.Memory()
+    ours = manila.driver._services
+    remembered = backoff.Backoff()
     remembered.begin()
     shares: Mapping[str, manila_db.Row] = {
         share: manila_db.Row(share, 'host', 'available', None, share)
         for share in manila.shares
     }
-    brick_tags.Adoption(ours.cluster, ours.locks, remembered).run(
-        cluster_state.take(ours.cluster, ours.settings.mark), shares
+    brick_tags.BrickTags(ours.cluster, ours.locks, remembered).run(
+        cluster_state.read(ours.cluster, ours.settings.mark), shares
     )
 
 

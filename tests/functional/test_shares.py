@@ -204,7 +204,7 @@ def test_misconfiguration_is_told_whole(
         pytest.raises(exception.ShareBackendException) as caught,
     ):
         after.callback(node.succeed, f'systemctl -q enable {node_files.UNIT}')
-        after.callback(driver._ours.close)
+        after.callback(driver._services.close)
         driver.check_for_setup_error()
     found = caught.value.__cause__
     assert isinstance(found, findings.Misconfigured)

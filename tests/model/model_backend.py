@@ -25,6 +25,7 @@ from unittest import mock
 import manila_glusterfs_clone
 from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.maintenance import healing
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.protocols import native
 from manila_glusterfs_clone.ssh import remote
@@ -40,7 +41,7 @@ GIB = invariants.GIB
 THIN_POOL = 'gvg/pool'
 
 #: Their time is that of the network, which the model does without.
-_REAL_TIME = {'remote', 'remote_process', 'connections', 'login'}
+_REAL_TIME = {'remote', 'channels', 'connections', 'login'}
 
 
 def settings(
@@ -134,7 +135,9 @@ def in_turn() -> Iterator[None]:
 def open_backend(process: link.Process, **changes: object) -> backend.Backend:
     """Put a back end together whose nodes are those of a model."""
     with mock.patch.object(remote, 'Remote', process.connect):
-        return backend.open_backend(settings(process.pool, **changes))
+        return backend.Backend.open(
+            settings(process.pool, **changes), None, 'host@model'
+        )
 
 
 class ModelBackend:
@@ -144,6 +147,8 @@ class ModelBackend:
         self.process = process
         self.pool = process.pool
         self.backend = open_backend(process, **changes)
+        self.services = self.backend.services
+        self.healer = healing.Healer(self.services)
         self.shares: dict[str, invariants.Share] = {}
         self.snapshots: dict[str, tuple[str, int, str]] = {}
         #: What took how many seconds, by the names of budgets.USUAL.
@@ -167,15 +172,15 @@ class ModelBackend:
 
     def create(self, share: str, size: int = 1) -> gluster.Volume:
         with self._timed('create share'):
-            made = self.backend.shares.create(
-                share, THIN_POOL, size * GIB, self.backend.layout()
+            made = self.services.shares.create(
+                share, THIN_POOL, size * GIB, self.services.layout()
             )
         self.shares[share] = invariants.Share(share, size)
         return made
 
     def snapshot(self, snapshot: str, share: str) -> None:
         with self._timed('create snapshot'):
-            self.backend.snapshots.create(snapshot, share)
+            self.services.snapshots.create(snapshot, share)
         origin = self.shares[share]
         self.snapshots[snapshot] = (share, origin.size, origin.data)
 
@@ -183,7 +188,7 @@ class ModelBackend:
         self, share: str, snapshot: str, size: int = 1
     ) -> gluster.Volume:
         with self._timed('clone and grow'):
-            made = self.backend.cloner.create(
+            made = self.services.cloner.create(
                 share, THIN_POOL, size * GIB, snapshot
             )
         data = self.snapshots[snapshot][2]
@@ -192,20 +197,20 @@ class ModelBackend:
 
     def extend(self, share: str, size: int) -> None:
         with self._timed('extend'):
-            self.backend.shares.extend(share, size * GIB)
+            self.services.shares.extend(share, size * GIB)
         self.shares[share].size = size
 
     def delete(self, share: str) -> None:
         if share in self.shares:
             self.shares[share].kept.clear()
         with self._timed('delete a clone'):
-            self.backend.shares.delete(share)
+            self.services.shares.delete(share)
         self.shares.pop(share, None)
 
     def delete_snapshot(self, snapshot: str) -> None:
         share = self.snapshots[snapshot][0]
         with self._timed('delete snapshot'):
-            self.backend.snapshots.delete(snapshot, share)
+            self.services.snapshots.delete(snapshot, share)
         del self.snapshots[snapshot]
 
     def gluster(self, *words: str) -> None:
@@ -236,7 +241,7 @@ class ModelBackend:
         before = self.shares[share].allow.split(',')
         self.shares[share].kept &= {*addresses}
         with self._timed('deny access'):
-            refused = self.backend.shares.update_access(
+            refused = self.services.shares.update_access(
                 share,
                 [rule for rule in rules if rule.access_to in before],
                 [rule for rule in rules if rule.access_to not in before],
@@ -256,13 +261,13 @@ class ModelBackend:
 
     def heal(self) -> None:
         """Bring all shares on line, as when manila-share starts."""
-        healed = self.backend.reconciler.heal(list(self.shares))
+        healed = self.healer.heal(list(self.shares))
         for share, state in healed.items():
             assert isinstance(state, gluster.Volume), f'{share}: {state}'
 
     def heal_all(self) -> None:
         """Start as manila-share does, whatever comes of it."""
-        self.backend.reconciler.heal(list(self.shares))
+        self.healer.heal(list(self.shares))
 
     def problems(self) -> list[str]:
         return invariants.problems(

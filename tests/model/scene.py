@@ -56,7 +56,7 @@ class Operation:
 
 def _delete_new_snapshot(manila: model_backend.ModelBackend) -> None:
     manila.snapshots.pop(NEW, None)
-    manila.backend.snapshots.delete(NEW, OTHER)
+    manila.services.snapshots.delete(NEW, OTHER)
 
 
 def _delete_origin(manila: model_backend.ModelBackend) -> None:

@@ -415,9 +415,11 @@ def test_revocation_is_verified_however_many_passes_it_takes(
 def test_where_all_is_well_the_audit_costs_nothing(
     share: Share, warden: test_maintenance.Warden
 ) -> None:
-    ours = warden.backend
-    seen = cluster_state.take(ours.cluster, ours.settings.mark)
-    audit = access_audit.AccessAudit(ours, backoff.Memory(), host='host@model')
+    ours = warden.services
+    seen = cluster_state.read(ours.cluster, ours.settings.mark)
+    audit = access_audit.AccessAudit(
+        ours, backoff.Backoff(), host='host@model'
+    )
     before = len(share.cloud.process.steps)
     audit.audit(seen, manila_db.rules('host@model'))
     assert len(share.cloud.process.steps) == before
@@ -427,11 +429,11 @@ def test_where_all_is_well_the_audit_costs_nothing(
     ('owner', 'attribute'),
     [
         (access_audit.AccessAudit, 'audit'),
-        (brick_tags.Adoption, 'run'),
-        (passes.Upkeep, '_heal'),
-        (passes.Upkeep, '_settle_interrupted'),
-        (passes.Upkeep, '_tidy_snapshots'),
-        (interrupted_work.Interrupted, 'delete_again'),
+        (brick_tags.BrickTags, 'run'),
+        (passes.Maintenance, '_heal'),
+        (passes.Maintenance, '_settle_interrupted'),
+        (passes.Maintenance, '_tidy_snapshots'),
+        (interrupted_work.InterruptedWork, 'delete_again'),
     ],
 )
 def test_part_that_fails_does_not_keep_the_next_from_its_turn(

@@ -34,7 +34,7 @@ def operations(
     manila: model_backend.ModelBackend, ids: Iterator[str]
 ) -> list[Callable[[], object]]:
     """Make one of everything that is done, each on objects of its own."""
-    backend = manila.backend
+    backend = manila.services
     shares = [next(ids) for _ in range(6)]
     snapshots = [next(ids) for _ in range(3)]
     for share in shares:
@@ -54,8 +54,8 @@ def operations(
         lambda: manila.delete_snapshot(snapshots[1]),
         lambda: backend.cluster.read(lambda line: line.volumes()),
         lambda: backend.capacities(),
-        lambda: cluster_state.take(backend.cluster, backend.settings.mark),
-        lambda: backend.reconciler.heal(shares[:1]),
+        lambda: cluster_state.read(backend.cluster, backend.settings.mark),
+        lambda: manila.healer.heal(shares[:1]),
     ]
 
 
@@ -79,7 +79,7 @@ def test_each_operation_waits_for_it(
     other()
     # Threads that ask side by side take a moment more or less.
     assert manila.pool.time.now - begun <= usual + STOPPED + 5
-    assert manila.backend.cluster.writer().name == 'gl1'
+    assert manila.services.cluster.writer().name == 'gl1'
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
     manila.check()
 
@@ -105,7 +105,7 @@ def test_64_threads_wait_for_it(
         thread.join(120)
         assert not thread.is_alive()
     assert not failed
-    assert manila.backend.cluster.writer().name == 'gl1'
+    assert manila.services.cluster.writer().name == 'gl1'
     manila.check()
 
 

@@ -22,6 +22,7 @@ import pytest
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import replica_heal
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.maintenance import healing
 from tests.model import link
 from tests.model import model_backend
 from tests.model import model_cluster
@@ -146,7 +147,7 @@ def test_size_and_pool_of_a_clone(
     manila.create(origin)
     manila.snapshot(snapshot, origin)
     with pytest.raises(errors.NotPossible):
-        manila.backend.cloner.create(
+        manila.services.cloner.create(
             share, 'gvg/other', model_backend.GIB, snapshot
         )
     for pool in manila.pool.thin_pools():
@@ -296,8 +297,8 @@ def test_half_made_clone_is_not_started(
     with pytest.raises(link.Killed):
         manila.clone(half, snapshot)
 
-    again = model_backend.open_backend(link.Process(manila.pool))
-    healed = again.reconciler.heal([origin, half])
+    again = model_backend.open_backend(link.Process(manila.pool)).services
+    healed = healing.Healer(again).heal([origin, half])
     assert isinstance(healed[half], errors.Missing)
     assert not manila.pool.mount('10.0.0.5', f'manila-{half}')
     assert manila.pool.mount('10.0.0.5', f'manila-{origin}')

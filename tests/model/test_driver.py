@@ -77,8 +77,8 @@ def test_single_brick(
 def test_deleting_what_is_not_there(
     manila: model_backend.ModelBackend, ids: Iterator[str]
 ) -> None:
-    manila.backend.shares.delete(next(ids))
-    manila.backend.snapshots.delete(next(ids), next(ids))
+    manila.services.shares.delete(next(ids))
+    manila.services.snapshots.delete(next(ids), next(ids))
 
 
 @pytest.mark.parametrize('size', [1, 3])
@@ -203,7 +203,7 @@ def test_networks_admit_exactly_their_members(
 ) -> None:
     share = next(ids)
     manila.create(share)
-    backend = manila.backend.shares
+    backend = manila.services.shares
     backend.update_access(
         share,
         [],
@@ -229,7 +229,7 @@ def test_access_by_certificate(
         origin, snapshot, share = (next(ids) for _ in range(3))
         manila.create(origin)
         manila.snapshot(snapshot, origin)
-        refused = manila.backend.shares.update_access(
+        refused = manila.services.shares.update_access(
             origin,
             [],
             [

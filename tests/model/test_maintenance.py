@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The upkeep, with Manila's own share manager over the model."""
+"""Maintenance, with Manila's own share manager over the model."""
 
 from collections.abc import Callable, Sequence
 import dataclasses
@@ -26,9 +26,9 @@ from manila import exception
 from manila.share import rpcapi
 import pytest
 
-from manila_glusterfs_clone import backend
 from manila_glusterfs_clone.maintenance import backoff
 from manila_glusterfs_clone.maintenance import passes
+from manila_glusterfs_clone.operations import services
 from tests.model import link
 from tests.model import model_backend
 from tests.model import model_node
@@ -43,7 +43,7 @@ GRACE = 3600.0
 
 
 class Warden:
-    """The upkeep of the back end, and what it logs."""
+    """Runs passes of maintenance over the back end, and returns its logs."""
 
     def __init__(
         self,
@@ -78,25 +78,25 @@ class Warden:
         :param changes: settings to be had otherwise.
         """
         settings: Any = dataclasses.replace(
-            self.backend.settings,
+            self.services.settings,
             **changes,  # type: ignore[arg-type]
         )
-        self._upkeep = passes.Upkeep(
-            dataclasses.replace(self.backend, settings=settings),
+        self._maintenance = passes.Maintenance(
+            dataclasses.replace(self.services, settings=settings),
             f'host@{self.cloud.backend}',
         )
 
     @property
-    def backend(self) -> backend.Backend:
-        found = self.cloud.manager.driver._ours
-        assert isinstance(found, backend.Backend)
+    def services(self) -> services.Services:
+        found = self.cloud.manager.driver._services
+        assert isinstance(found, services.Services)
         return found
 
     def run(self) -> list[str]:
         """Make a pass; give what is logged above debug and info."""
         self._caplog.clear()
         with self._caplog.at_level(logging.INFO):
-            self._upkeep.run()
+            self._maintenance.run()
         asked, self.asked[:] = list(self.asked), []
         said = [
             record.getMessage()
@@ -256,7 +256,7 @@ def test_an_orphan_is_kept_where_the_database_is_restored(
     cloud.pool.time.advance(GRACE)
     if when == 'in the pass':
         # When all is read but the row of what is to be removed.
-        monkeypatch.setattr(backoff.Memory, 'is_due', revive)
+        monkeypatch.setattr(backoff.Backoff, 'is_due', revive)
     else:
         revive()
     assert warden.run() == []
@@ -378,7 +378,7 @@ def test_what_is_of_another_back_end_is_left_to_it(
 def test_the_volumes_of_another_back_end_are_not_even_named(
     cloud: test_share_manager.Cloud, warden: Warden
 ) -> None:
-    other = model_backend.open_backend(cloud.process, backend='other')
+    other = model_backend.open_backend(cloud.process, backend='other').services
     share, snapshot = (str(uuid.UUID(int=n)) for n in (7, 8))
     other.shares.create(
         share, model_backend.THIN_POOL, model_backend.GIB, other.layout()
@@ -485,7 +485,7 @@ def test_bricks_and_volumes_that_are_down_are_started(
     assert volume.bricks[1].path in said
     cloud.pool.time.advance(5)
     name = f'manila-{cloud.instance(other)}'
-    warden.backend.cluster.change(
+    warden.services.cluster.change(
         lambda line: line.stop_volume(name), lambda line: False
     )
     (said,) = warden.run()
@@ -513,7 +513,7 @@ def test_a_snapshot_that_was_left_active_is_put_to_rest(
     snapshot = cloud.snapshot(share)
     taken = db.share_snapshot_get(cloud.context, snapshot).instance['id']
     found = cloud.pool.state.snapshots[f'manila-snap-{taken}']
-    warden.backend.sources.activate(found.name)
+    warden.services.sources.activate(found.name)
     assert found.active
     (said,) = warden.run()
     assert found.name in said

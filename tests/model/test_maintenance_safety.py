@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The upkeep must not touch what a tenant or an operator still wants."""
+"""Maintenance must not touch what a tenant or an operator still wants."""
 
 import datetime
 from typing import Any
@@ -55,17 +55,17 @@ def test_unmanaged_while_the_cluster_is_looked_at(
         share = cloud.create(1, cloud.snapshot(share))
     instance = cloud.instance(share)
     hex_id = cloud.pool.state.volumes[f'manila-{instance}'].hex
-    look = cluster_state.take
+    look = cluster_state.read
 
-    def take(*arguments: Any) -> cluster_state.Survey:
+    def read(*arguments: Any) -> cluster_state.ClusterState:
         seen = look(*arguments)
         cloud.manager.unmanage_share(cloud.context, share)
         return seen
 
-    monkeypatch.setattr(cluster_state, 'take', take)
+    monkeypatch.setattr(cluster_state, 'read', read)
     # And this pass takes longer than the time of grace.
     monkeypatch.setattr(
-        passes.Upkeep, '_heal', lambda *_: test_maintenance.age(1.1)
+        passes.Maintenance, '_heal', lambda *_: test_maintenance.age(1.1)
     )
     warden.run()
     assert f'manila-{instance}' in cloud.pool.state.volumes
@@ -81,9 +81,9 @@ def test_unmanaged_snapshot_on_a_disk_that_was_away(
     snapshot = cloud.snapshot(cloud.create())
     cloud.manager.unmanage_snapshot(cloud.context, snapshot)
     test_maintenance.age(2)
-    look = cluster_state.take
+    look = cluster_state.read
 
-    def take(*arguments: Any) -> cluster_state.Survey:
+    def read(*arguments: Any) -> cluster_state.ClusterState:
         for node in cloud.pool.nodes.values():
             node.lvm.unreadable = True
         seen = look(*arguments)
@@ -91,7 +91,7 @@ def test_unmanaged_snapshot_on_a_disk_that_was_away(
             node.lvm.unreadable = False
         return seen
 
-    monkeypatch.setattr(cluster_state, 'take', take)
+    monkeypatch.setattr(cluster_state, 'read', read)
     warden.run()
     assert len(cloud.pool.own_snapshots()) == 1
 
@@ -192,7 +192,7 @@ def test_another_manila_clones_a_snapshot(
     cloud: test_share_manager.Cloud, warden: test_maintenance.Warden
 ) -> None:
     """Its back end has the same name, and its locks are others."""
-    other = model_backend.open_backend(cloud.process, backend='model')
+    other = model_backend.open_backend(cloud.process, backend='model').services
     share, snapshot, *_ = IDS
     other.shares.create(
         share, model_backend.THIN_POOL, model_backend.GIB, other.layout()
@@ -206,7 +206,7 @@ def test_another_manila_clones_a_snapshot(
 def test_disk_that_is_dead_where_a_share_has_no_brick(
     cloud: test_share_manager.Cloud, warden: test_maintenance.Warden
 ) -> None:
-    ours = warden.backend
+    ours = warden.services
     share, snapshot, other, clone = IDS
     ours.shares.create(
         share,
@@ -256,14 +256,14 @@ def test_share_that_cannot_be_looked_at_is_not_in_the_way(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bad, good = (cloud.instance(cloud.create()) for _ in range(2))
-    heal = healing.Reconciler._heal
+    heal = healing.Healer._heal
 
     def fail(self: Any, share_id: str, *rest: Any) -> Any:
         if share_id == bad:
             raise RuntimeError('the coordinator is away')
         return heal(self, share_id, *rest)
 
-    monkeypatch.setattr(healing.Reconciler, '_heal', fail)
+    monkeypatch.setattr(healing.Healer, '_heal', fail)
     for share in bad, good:
         volume = cloud.pool.state.volumes[f'manila-{share}']
         cloud.pool.nodes['gl2'].files.users.pop(volume.bricks[1].path)
@@ -282,8 +282,8 @@ def test_share_that_was_left_to_its_operator_is_not_to_be_deleted(
     cloud: test_share_manager.Cloud, warden: test_maintenance.Warden
 ) -> None:
     share = cloud.instance(cloud.create())
-    warden.backend.shares.disown(share)
+    warden.services.shares.disown(share)
     volume = cloud.pool.state.volumes[f'manila-{share}']
     assert volume.options[names.OPTION_SHARE] == names.UNMANAGED
     with pytest.raises(errors.Missing):
-        warden.backend.volumes.in_use(share)
+        warden.services.volumes.in_use(share)

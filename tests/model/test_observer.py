@@ -34,7 +34,7 @@ def admit(
     manila: model_backend.ModelBackend, volume: str, allowed: str
 ) -> None:
     """Set the access list as a driver that knows no better."""
-    manila.backend.cluster.nodes[0].gluster.set_options(
+    manila.services.cluster.nodes[0].gluster.set_options(
         volume, {'auth.allow': allowed}
     )
 
@@ -67,7 +67,7 @@ def test_a_stop_disturbs_and_a_delete_that_was_asked_for_does_not(
     manila.allow(other, KEPT)
     manila.delete(other)
     assert not manila.pool.observer.disturbances
-    manila.backend.cluster.nodes[0].gluster.stop_volume(volume)
+    manila.services.cluster.nodes[0].gluster.stop_volume(volume)
     assert len(manila.pool.observer.disturbances) == 2
 
 

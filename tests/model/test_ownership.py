@@ -82,7 +82,7 @@ def test_deleting_a_clone_leaves_the_snapshots_of_another_manila(
     if not snapshot_is_there:
         manila.delete_snapshot(snapshot)
     since = len(manila.process.steps)
-    manila.backend.cloner.delete(
+    manila.services.cloner.delete(
         clone, snapshot if snapshot_is_known else None
     )
     of_others = (*other.shares, *other.snapshots)
@@ -179,7 +179,7 @@ def test_deleting_a_restored_snapshot_keeps_the_share(
     if is_stopped:
         manila.gluster('volume', 'stop', f'manila-{share}')
         manila.pool.time.advance(5.0)
-    manila.backend.snapshots.delete(snapshot, share)
+    manila.services.snapshots.delete(snapshot, share)
     assert [
         record.levelname
         for record in caplog.records
@@ -202,18 +202,18 @@ class Care:
     ) -> None:
         self._manila = manila
         self._caplog = caplog
-        self._memory = backoff.Memory()
-        self._adoption = brick_tags.Adoption(
-            manila.backend.cluster, manila.backend.locks, self._memory
+        self._memory = backoff.Backoff()
+        self._adoption = brick_tags.BrickTags(
+            manila.services.cluster, manila.services.locks, self._memory
         )
 
     def run(self) -> int:
         """Make a pass; return how many warnings there were."""
         self._caplog.clear()
-        backend = self._manila.backend
+        backend = self._manila.services
         self._memory.begin()
         self._adoption.run(
-            cluster_state.take(backend.cluster, backend.settings.mark),
+            cluster_state.read(backend.cluster, backend.settings.mark),
             {
                 share: manila_db.Row(share, 'host', 'available', None, share)
                 for share in self._manila.shares
@@ -243,7 +243,7 @@ def test_maintenance_adopts_restored_bricks(
     assert care.run() == 4
     assert not changed(manila.process, since, *other.shares, *other.snapshots)
     assert care.run() == 0
-    manila.backend.snapshots.delete(snapshot, share)
+    manila.services.snapshots.delete(snapshot, share)
     everything_goes_on(manila, other, share, ids)
 
 
@@ -262,7 +262,7 @@ def test_a_restored_share_is_deleted_to_the_last_lv(
     for each in [*manila.snapshots]:
         manila.delete_snapshot(each)
     manila.delete(share)
-    manila.backend.snapshots.delete(snapshot, share)
+    manila.services.snapshots.delete(snapshot, share)
     check(manila, other)
 
 
@@ -281,7 +281,7 @@ def test_a_restored_brick_that_is_down_is_healed(
     manila.heal()
     manila.pool.time.advance(5.0)
     assert manila.pool.read(f'manila-{share}') == 'in the snapshot'
-    manila.backend.snapshots.delete(snapshot, share)
+    manila.services.snapshots.delete(snapshot, share)
     everything_goes_on(manila, other, share, ids)
 
 

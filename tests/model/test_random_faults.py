@@ -235,7 +235,7 @@ class Troubles(stateful.RuleBasedStateMachine):
 
     def forget_share(self, share: str, trouble: Trouble = None) -> bool:
         done = self.attempt(
-            'delete', lambda m: m.backend.cloner.delete(share), trouble
+            'delete', lambda m: m.services.cloner.delete(share), trouble
         )
         if done:
             self.bad_shares.discard(share)
@@ -245,7 +245,7 @@ class Troubles(stateful.RuleBasedStateMachine):
         share = self.bad_snapshots[snapshot]
         done = self.attempt(
             'delete snapshot',
-            lambda m: m.backend.snapshots.delete(snapshot, share),
+            lambda m: m.services.snapshots.delete(snapshot, share),
             trouble,
         )
         if done:

@@ -112,7 +112,7 @@ class Operators(test_random_operations.Lives):
     def delete_restored(self, pick: int) -> None:
         snapshot = [*self.consumed][pick % len(self.consumed)]
         share = self.consumed.pop(snapshot)
-        self.manila.backend.snapshots.delete(snapshot, share)
+        self.manila.services.snapshots.delete(snapshot, share)
 
     def brick(self, pick: int, node: str) -> tuple[str, list[str]]:
         """Return the LV of a brick, and its tags."""
@@ -135,10 +135,10 @@ class Operators(test_random_operations.Lives):
     @stateful.rule()
     def maintain(self) -> None:
         """Make a pass of maintenance."""
-        backend, remembered = self.manila.backend, backoff.Memory()
+        backend, remembered = self.manila.services, backoff.Backoff()
         remembered.begin()
-        brick_tags.Adoption(backend.cluster, backend.locks, remembered).run(
-            cluster_state.take(backend.cluster, backend.settings.mark),
+        brick_tags.BrickTags(backend.cluster, backend.locks, remembered).run(
+            cluster_state.read(backend.cluster, backend.settings.mark),
             {
                 share: manila_db.Row(share, 'host', 'available', None, share)
                 for share in self.manila.shares

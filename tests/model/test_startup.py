@@ -84,7 +84,7 @@ def test_a_pool_that_is_broken_on_one_node(
     cloud.start()
     assert cloud.pool.time.now - begun < ONE_TIME_OUT
     assert cloud.manager.driver.initialized
-    found = cloud.manager.driver._ours.health.faults
+    found = cloud.manager.driver._services.health.faults
     assert {(f.node, f.kind) for f in found} == {('gl2', STORAGE[broken])}
     told = [
         record
@@ -119,7 +119,7 @@ def test_a_fault_that_comes_and_goes_is_logged_by_the_statistics(
     for each in cloud.pool.nodes['gl2'].lvm.pools.values():
         each.health, each.data_percent = '', 1.0
     driver.get_share_stats(refresh=True)
-    assert driver._ours.health.faults == ()
+    assert driver._services.health.faults == ()
 
 
 def test_a_node_that_is_down(cloud: Cloud) -> None:  # noqa: F811
@@ -130,7 +130,7 @@ def test_a_node_that_is_down(cloud: Cloud) -> None:  # noqa: F811
     begun = cloud.pool.time.now
     cloud.start()
     assert cloud.pool.time.now - begun < ONE_TIME_OUT
-    (found,) = {f.node for f in cloud.manager.driver._ours.health.faults}
+    (found,) = {f.node for f in cloud.manager.driver._services.health.faults}
     assert found == 'gl3'
     cloud.deny(share, rule)
     assert cloud.rules(share) == {}
@@ -142,7 +142,7 @@ def test_glusterd_that_is_down(cloud: Cloud) -> None:  # noqa: F811
     cloud.pool.nodes['gl3'].glusterd_up = False
     cloud.start()
     assert [
-        (f.node, f.kind) for f in cloud.manager.driver._ours.health.faults
+        (f.node, f.kind) for f in cloud.manager.driver._services.health.faults
     ] == [('gl3', 'glusterd')]
     assert cloud.share(share)['status'] == 'available'
 
@@ -191,7 +191,7 @@ def test_a_back_end_of_any_name_is_served(
         mark = pool.state.volumes[names.volume(share)].options[
             names.OPTION_BACKEND
         ]
-        assert mark == made.backend.settings.mark
+        assert mark == made.services.settings.mark
 
 
 def test_a_back_end_name_that_is_too_long(

@@ -141,9 +141,9 @@ def test_one_that_was_being_deleted_when_the_disk_failed(
         del manila.pool.nodes[brick.node].files.users[brick.path]
     manila.pool.nodes['gl2'].lvm.unreadable = True
     with pytest.raises(errors.NotPossible, match=r'gl2.*see'):
-        manila.backend.shares.delete(share)
+        manila.services.shares.delete(share)
     manila.pool.nodes['gl2'].lvm.unreadable = False
-    manila.backend.shares.delete(share)
+    manila.services.shares.delete(share)
 
 
 @pytest.mark.parametrize('whose', ['volume', 'cluster'])

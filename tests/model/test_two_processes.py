@@ -70,11 +70,11 @@ def test_a_share_that_is_there_is_not_undone(
     manila.create(share)
     manila.write(share, 'precious')
     manila.allow(share, '10.0.0.5')
-    again = another(manila).backend.shares.create(
+    again = another(manila).services.shares.create(
         share,
         model_backend.THIN_POOL,
         model_backend.GIB,
-        manila.backend.layout(),
+        manila.services.layout(),
     )
     assert again.name == f'manila-{share}'
     manila.check()
@@ -87,7 +87,7 @@ def test_a_snapshot_that_is_there_is_not_undone(
     manila.create(share)
     manila.write(share, 'precious')
     manila.snapshot(snapshot, share)
-    another(manila).backend.snapshots.create(snapshot, share)
+    another(manila).services.snapshots.create(snapshot, share)
     manila.clone(clone, snapshot)
     manila.check()
 
@@ -103,7 +103,7 @@ def test_a_clone_that_is_there_is_not_undone(
     manila.allow(share, '10.0.0.5')
     second = another(manila)
     second.process.fail_when(link.Fault.REFUSED, 'profile')
-    second.backend.cloner.create(
+    second.services.cloner.create(
         share, model_backend.THIN_POOL, model_backend.GIB, snapshot
     )
     manila.check()
@@ -124,7 +124,7 @@ def test_a_clone_that_is_under_way_is_deleted(
     ask(node, ['snapshot', 'activate', name])
     ask(node, ['snapshot', 'clone', f'manila-{share}', name], phases=1)
     manila.pool.time.advance(later)
-    manila.backend.cloner.delete(share)
+    manila.services.cloner.delete(share)
     manila.pool.time.advance(300.0)
     manila.pool.glusterd.settle()
     manila.check()
@@ -139,7 +139,7 @@ def test_a_volume_that_is_being_made_is_deleted(
     with pytest.raises(link.Killed):
         manila.create(share)
     second = another(manila)
-    second.backend.shares.delete(share)
+    second.services.shares.delete(share)
     manila.pool.time.advance(300.0)
     manila.pool.glusterd.settle()
     second.check()
@@ -166,7 +166,7 @@ def test_snapshot_and_origin_of_a_half_made_clone_are_deleted(
     manila.pool.cut()
     manila.pool.boot()
     assert all(node.glusterd_up for node in manila.pool.nodes.values())
-    second.backend.cloner.delete(share)
+    second.services.cloner.delete(share)
     second.check()
 
 
@@ -186,7 +186,7 @@ def test_orphans_do_not_outlive_their_snapshot(
     if heals:
         second.heal_all()
     second.delete_snapshot(snapshot)
-    second.backend.cloner.delete(share)
+    second.services.cloner.delete(share)
     second.check()
 
 
@@ -205,7 +205,7 @@ def test_who_clones_is_not_waited_for(
     held, enough = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with manila.backend.sources._locks.snapshot(snapshot):
+        with manila.services.sources._locks.snapshot(snapshot):
             held.set()
             enough.wait(20)
 
@@ -213,7 +213,7 @@ def test_who_clones_is_not_waited_for(
     holder.start()
     assert held.wait(5)
     try:
-        manila.backend.cloner.delete(share)
+        manila.services.cloner.delete(share)
         assert f'manila-{share}' not in pool.state.volumes
     finally:
         enough.set()
@@ -233,14 +233,14 @@ def test_what_is_being_deleted_is_not_healed(
     share = next(ids)
     manila.create(share)
     starting = another(manila)
-    node = manila.backend.cluster.nodes[0]
+    node = manila.services.cluster.nodes[0]
     room: Any = node.gluster if when == 'stop' else node.file_systems
     verb = 'stop_volume' if when == 'stop' else when
     original = getattr(room, verb)
 
     def and_heal(*args: Any) -> None:
         original(*args)
-        starting.backend.reconciler.heal([share])
+        starting.healer.heal([share])
 
     setattr(room, verb, and_heal)
     manila.delete(share)
@@ -259,7 +259,7 @@ def test_a_node_that_was_installed_anew_is_not_believed(
     manila.allow(share, '10.0.0.5')
     name = f'manila-{share}'
     assert manila.pool.mount('10.0.0.5', name)
-    new: Any = manila.backend.cluster.nodes[0].gluster
+    new: Any = manila.services.cluster.nodes[0].gluster
     new.peers = lambda *_timeout: (
         gluster.Peer(
             '11111111-0000-4000-8000-000000000001', 'localhost', True
@@ -272,7 +272,7 @@ def test_a_node_that_was_installed_anew_is_not_believed(
         manila.allow(share)
     manila.pool.time.advance(5.0)
     assert not manila.pool.mounted(name)
-    healed = manila.backend.reconciler.heal([share])
+    healed = manila.healer.heal([share])
     assert isinstance(healed[share], gluster.Volume)
 
 
@@ -283,10 +283,10 @@ def test_what_a_node_still_has_is_not_reclaimed(
     share = next(ids)
     manila.create(share)
     volume = manila.pool.state.volumes[f'manila-{share}']
-    late: Any = manila.backend.cluster.nodes[2].gluster
+    late: Any = manila.services.cluster.nodes[2].gluster
     late.volume = lambda _name: volume
     with pytest.raises(deletion.StillKnown) as caught:
-        manila.backend.shares.delete(share)
+        manila.services.shares.delete(share)
     assert caught.value.node == 'gl3'
     # Nor elsewhere: the others have it from there.
     for node in manila.pool.nodes.values():

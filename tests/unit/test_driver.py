@@ -25,7 +25,6 @@ from manila.share import share_types
 from oslo_config import cfg
 import pytest
 
-from manila_glusterfs_clone import backend
 from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone import driver
 from manila_glusterfs_clone import errors
@@ -34,7 +33,9 @@ from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.maintenance import passes
+from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone import options
+from manila_glusterfs_clone.preflight import checks
 from manila_glusterfs_clone.protocols import native
 from manila_glusterfs_clone.tools import gluster
 
@@ -83,13 +84,14 @@ LOCATIONS = [
 REFUSAL = errors.NotPossible('the pool is full')
 
 
-class Backend:
-    """Answers every verb, notes it, or raises what it is told to."""
+class Services:
+    """Records every call; returns what is set, or raises ``trouble``."""
 
     def __init__(self, settings: options.Settings) -> None:
         self.settings = settings
         self.locks = locks.Locks(1)
         self.cluster = None
+        self.health = None
         self.marks = work_marks.WorkMarks(None, self.locks)
         self.calls: list[tuple[Any, ...]] = []
         self.trouble: Exception | None = None
@@ -99,14 +101,12 @@ class Backend:
         self.closed = 0
         self.shares = types.SimpleNamespace(
             create=self._verb('create', VOLUME),
-            delete=self._verb('delete'),
             extend=self._verb('extend'),
             update_access=self._update_access,
             disown=self._verb('disown'),
         )
         self.cloner = types.SimpleNamespace(
             create=self._verb('clone', VOLUME),
-            delete=self._verb('delete a clone'),
         )
         self.snapshots = types.SimpleNamespace(
             create=self._verb('snap'),
@@ -138,7 +138,8 @@ class Backend:
         self.fail()
         return self.refused
 
-    def check(self) -> None:
+    def delete_share(self, share_id: str, *, is_clone: bool) -> None:
+        self.calls.append(('delete', share_id, is_clone))
         self.fail()
 
     def layout(self, wanted: str | None = None) -> layouts.Layout:
@@ -152,11 +153,11 @@ class Backend:
         self.closed += 1
 
 
-class Upkeep:
+class Maintenance:
     """The maintenance of a back end, as the driver uses it."""
 
-    def __init__(self, ours: Backend, host: str) -> None:
-        self.ours = ours
+    def __init__(self, services: Services, host: str) -> None:
+        self.services = services
         self.host = host
         self.calls: list[str] = []
 
@@ -167,14 +168,14 @@ class Upkeep:
         self.calls.append('stop')
 
     def shares_to_synchronise(self) -> frozenset[str]:
-        return frozenset(self.ours.waiting)
+        return frozenset(self.services.waiting)
 
     def ensure(
         self, share_ids: list[str]
     ) -> dict[str, gluster.Volume | errors.Error]:
-        self.ours.calls.append(('ensure', [*share_ids]))
-        self.ours.fail()
-        return self.ours.healed
+        self.services.calls.append(('ensure', [*share_ids]))
+        self.services.fail()
+        return self.services.healed
 
 
 @pytest.fixture
@@ -201,7 +202,7 @@ def bare(
     conf: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> Iterator[driver.GlusterfsCloneShareDriver]:
     # There is no database here; see tests/model/test_share_manager.
-    monkeypatch.setattr(passes, 'Upkeep', Upkeep)
+    monkeypatch.setattr(passes, 'Maintenance', Maintenance)
     lock_path = {'name': 'lock_path', 'group': 'oslo_concurrency'}
     cfg.CONF.set_override(override=str(tmp_path), **lock_path)
     yield driver.GlusterfsCloneShareDriver(configuration=conf)
@@ -211,16 +212,17 @@ def bare(
 @pytest.fixture
 def stub(
     bare: driver.GlusterfsCloneShareDriver, monkeypatch: pytest.MonkeyPatch
-) -> Backend:
-    opened: list[Backend] = []
+) -> Services:
+    opened: list[Services] = []
 
-    def open_backend(
+    def open_services(
         settings: options.Settings, storage: object = None
-    ) -> Backend:
-        opened.append(Backend(settings))
+    ) -> Services:
+        opened.append(Services(settings))
         return opened[-1]
 
-    monkeypatch.setattr(backend, 'open_backend', open_backend)
+    monkeypatch.setattr(services, 'open_services', open_services)
+    monkeypatch.setattr(checks, 'run', lambda *args: opened[-1].fail())
     monkeypatch.setattr(
         share_types, 'get_extra_specs_from_share', lambda share: {}
     )
@@ -230,7 +232,7 @@ def stub(
 
 @pytest.fixture
 def ours(
-    bare: driver.GlusterfsCloneShareDriver, stub: Backend
+    bare: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> driver.GlusterfsCloneShareDriver:
     return bare
 
@@ -298,7 +300,7 @@ def test_making_it_opens_nothing(
     def never(*args: Any, **kwargs: Any) -> None:
         raise AssertionError('opened')
 
-    monkeypatch.setattr(backend, 'open_backend', never)
+    monkeypatch.setattr(services, 'open_services', never)
     monkeypatch.setattr('socket.socket.__init__', never)
     before = threading.active_count()
     made = driver.GlusterfsCloneShareDriver(configuration=conf)
@@ -319,13 +321,13 @@ def test_before_set_up_it_says_so(
         bare.create_share(None, SHARE)
 
 
-def test_set_up_reads_the_section(stub: Backend) -> None:
+def test_set_up_reads_the_section(stub: Services) -> None:
     assert stub.settings.backend == 'gold'
     assert stub.settings.nodes == ('gl1', 'gl2', 'gl3')
 
 
 def test_set_up_again_closes_what_was_open(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     ours.do_setup(None)
     assert stub.closed == 1
@@ -344,7 +346,7 @@ def test_set_up_for_real_connects_to_nothing(
 
 
 def test_every_problem_is_in_the_message(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     stub.trouble = findings.Misconfigured(
         'gold',
@@ -376,7 +378,7 @@ def test_ipv4_only(ours: driver.GlusterfsCloneShareDriver) -> None:
 
 
 def test_creating(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     assert ours.create_share(None, SHARE) == LOCATIONS
     assert stub.calls == [
@@ -386,7 +388,7 @@ def test_creating(
 
 def test_the_share_type_can_choose_the_layout(
     ours: driver.GlusterfsCloneShareDriver,
-    stub: Backend,
+    stub: Services,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     specs = {'glusterfs_clone:layout': 'single'}
@@ -401,7 +403,7 @@ def test_the_share_type_can_choose_the_layout(
 
 
 def test_cloning(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     found = ours.create_share_from_snapshot(None, SHARE, SNAPSHOT)
     assert found == LOCATIONS
@@ -409,14 +411,14 @@ def test_cloning(
 
 
 def test_the_other_verbs(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     ours.delete_share(None, SHARE)
     ours.extend_share(SHARE, 7)
     ours.create_snapshot(None, SNAPSHOT)
     ours.delete_snapshot(None, SNAPSHOT)
     assert stub.calls == [
-        ('delete', ID),
+        ('delete', ID, False),
         ('extend', ID, 7 * GIB),
         ('snap', OTHER, ID),
         ('unsnap', OTHER, ID),
@@ -427,22 +429,22 @@ def test_the_other_verbs(
     'key', ['snapshot_id', 'source_share_group_snapshot_member_id']
 )
 def test_what_clones_left_is_seen_to_when_a_clone_is_deleted(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend, key: str
+    ours: driver.GlusterfsCloneShareDriver, stub: Services, key: str
 ) -> None:
     ours.delete_share(None, {**SHARE, key: 'of-manila'})
-    assert stub.calls == [('delete a clone', ID)]
+    assert stub.calls == [('delete', ID, True)]
 
 
 def test_other_shares_have_no_snapshot(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     ours.delete_share(None, {**SHARE, 'snapshot_id': None})
-    assert stub.calls == [('delete', ID)]
+    assert stub.calls == [('delete', ID, False)]
 
 
 @pytest.mark.parametrize('proto', ['NFS', 'CIFS', ''])
 def test_other_protocols_are_refused(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend, proto: str
+    ours: driver.GlusterfsCloneShareDriver, stub: Services, proto: str
 ) -> None:
     share = {**SHARE, 'share_proto': proto}
     with pytest.raises(exception.ShareBackendException, match='GLUSTERFS'):
@@ -462,7 +464,7 @@ def test_the_protocol_in_small_letters(
     'host', ['host@gold', 'host@gold#', 'host@gold#gvg/other', '']
 )
 def test_other_pools_are_refused(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend, host: str
+    ours: driver.GlusterfsCloneShareDriver, stub: Services, host: str
 ) -> None:
     share = {**SHARE, 'host': host}
     with pytest.raises(exception.ShareBackendException, match='gvg/pool'):
@@ -496,7 +498,7 @@ CALLS: dict[str, Call] = {
 )
 def test_errors_go_out_as_manilas_with_their_text(
     ours: driver.GlusterfsCloneShareDriver,
-    stub: Backend,
+    stub: Services,
     name: str,
     error: errors.Error,
 ) -> None:
@@ -510,7 +512,7 @@ def test_errors_go_out_as_manilas_with_their_text(
 
 
 def test_text_with_percent_signs_and_braces_goes_through(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     stub.trouble = errors.NotPossible('95 % full {of} %(x)s %d')
     with pytest.raises(
@@ -520,7 +522,7 @@ def test_text_with_percent_signs_and_braces_goes_through(
 
 
 def test_a_mistake_of_ours_is_not_dressed_up(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     stub.trouble = KeyError('bug')
     with pytest.raises(KeyError):
@@ -542,7 +544,7 @@ def rule(access_id: str, to: str = '10.0.0.1') -> dict[str, str]:
 
 
 def test_access_is_answered_by_access_id(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     stub.refused = {'b': 'IPv6'}
     rules = [rule('a'), rule('b'), rule('c')]
@@ -554,7 +556,7 @@ def test_access_is_answered_by_access_id(
 
 
 def test_new_rules_are_told_from_old_ones(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     rules = [rule('new'), rule('old2'), rule('old1')]
     ours.update_access(None, SHARE, rules, [rules[0]], [rule('gone')], [])
@@ -577,7 +579,7 @@ def test_new_rules_are_told_from_old_ones(
 )
 def test_when_somebody_may_lose_access(
     ours: driver.GlusterfsCloneShareDriver,
-    stub: Backend,
+    stub: Services,
     add: list[dict[str, str]],
     delete: list[dict[str, str]],
     update: list[dict[str, str]],
@@ -588,7 +590,7 @@ def test_when_somebody_may_lose_access(
 
 
 def test_no_rules(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     assert ours.update_access(None, SHARE, [], [], [rule('a')], []) == {}
     assert stub.calls == [('access', ID, [], [], True)]
@@ -602,7 +604,7 @@ AS_BEFORE = {'status': 'available', 'reapply_access_rules': False}
 
 
 def test_shares_that_are_on_line_and_not(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     stub.healed = {'a': VOLUME, 'b': errors.Missing('no such volume')}
     stub.waiting = {'a'}
@@ -630,7 +632,7 @@ def test_shares_that_are_on_line_and_not(
     ],
 )
 def test_only_one_that_is_missing_is_in_error(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend, error: errors.Error
+    ours: driver.GlusterfsCloneShareDriver, stub: Services, error: errors.Error
 ) -> None:
     stub.healed = {'a': error}
     assert ours.ensure_shares(None, SHARES)['a'] == AS_BEFORE
@@ -641,7 +643,7 @@ def test_only_one_that_is_missing_is_in_error(
 )
 def test_every_share_is_answered_for_whatever_happens(
     ours: driver.GlusterfsCloneShareDriver,
-    stub: Backend,
+    stub: Services,
     trouble: Exception,
 ) -> None:
     stub.trouble = trouble
@@ -707,18 +709,23 @@ def test_reserves_fall_back_to_the_first(
 
 
 def test_nothing_is_refreshed_unless_asked(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     first = ours.get_share_stats(refresh=True)
     stub.trouble = REFUSAL
     assert ours.get_share_stats() == first
 
 
-# -- unmanaging, and the upkeep
+# -- unmanaging, and maintenance
+
+
+def maintenance_of(made: driver.GlusterfsCloneShareDriver) -> Any:
+    assert made._backend is not None
+    return made._backend.maintenance
 
 
 def test_unmanaging(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     ours.unmanage({'id': ID})
     ours.unmanage_snapshot({'id': OTHER})
@@ -726,7 +733,7 @@ def test_unmanaging(
 
 
 def test_manila_understands_that_something_cannot_be_unmanaged(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     stub.trouble = REFUSAL
     with pytest.raises(exception.InvalidShare, match='the pool is full'):
@@ -738,17 +745,17 @@ def test_manila_understands_that_something_cannot_be_unmanaged(
 
 
 def test_maintenance_starts_when_set_up_has_succeeded(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     stub.trouble = REFUSAL
     with pytest.raises(exception.ShareBackendException):
         ours.check_for_setup_error()
-    started: Any = ours._upkeep
+    started = maintenance_of(ours)
     assert started.calls == []
     stub.trouble = None
     ours.check_for_setup_error()
     assert started.calls == ['start']
-    assert started.ours is stub
+    assert started.services is stub
     assert started.host == f'{cfg.CONF.host}@{GROUP}'
 
 
@@ -756,10 +763,10 @@ def test_maintenance_stops_when_it_is_set_up_again(
     ours: driver.GlusterfsCloneShareDriver,
 ) -> None:
     ours.check_for_setup_error()
-    before: Any = ours._upkeep
+    before = maintenance_of(ours)
     ours.do_setup(None)
     assert before.calls == ['start', 'stop']
-    assert ours._upkeep is not before
+    assert maintenance_of(ours) is not before
 
 
 class Storage:
@@ -792,7 +799,7 @@ VERBS: dict[str, Callable[[driver.GlusterfsCloneShareDriver], object]] = {
 @pytest.mark.parametrize('verb', VERBS)
 def test_a_share_is_marked_as_long_as_a_verb_is_at_work_on_it(
     ours: driver.GlusterfsCloneShareDriver,
-    stub: Backend,
+    stub: Services,
     monkeypatch: pytest.MonkeyPatch,
     verb: str,
     how: str,
@@ -825,7 +832,7 @@ def test_a_share_is_marked_as_long_as_a_verb_is_at_work_on_it(
 
 
 def test_a_deletion_begins_when_its_rules_are_taken_away(
-    ours: driver.GlusterfsCloneShareDriver, stub: Backend
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     stub.marks = work_marks.WorkMarks(Storage(), stub.locks)
     ours.update_access(None, {**SHARE, 'status': 'available'}, [], [], [])

@@ -9,9 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The house is as HACKING.rst says."""
+"""The packages import in one direction, and the sources follow the rules."""
 
 import ast
+import graphlib
 import io
 import pathlib
 
@@ -26,83 +27,40 @@ PACKAGE = ROOT / 'manila_glusterfs_clone'
 NAME = PACKAGE.name
 SAMPLE = ROOT / 'etc' / NAME / f'{NAME}.conf.sample'
 
-#: The rooms, the lowest first. A room imports rooms of lower lines only.
-LAYERS: tuple[frozenset[str], ...] = tuple(
-    frozenset(line.split())
-    for line in (
-        'ssh tools locking operations maintenance manila_api preflight',
-        'errors node maintenance.instances maintenance.periodic_thread '
-        'maintenance.backoff locking.coordinator',
-        'names layouts findings retry locking.host_locks',
-        'options',
-        'ssh.login',
-        'ssh.connections',
-        'ssh.channels',
-        'ssh.remote',
-        'ssh.circuit_breaker',
-        'tools.gluster.console tools.lvm tools.file_systems '
-        'tools.gluster.answers preflight.node_programs',
-        'tools.gluster cluster.thin_pools',
-        'cluster.nodes locking.locks undo',
-        'cluster',
-        'cluster.node_addresses cluster.replica_heal cluster.peers '
-        'locking.work_marks',
-        'cluster.volume_options',
-        'protocols.eviction',
-        'cluster.bricks cluster.placement protocols.export_locations '
-        'protocols protocols.native',
-        'cluster.brick_ownership cluster.leftover_directories',
-        'preflight.checks maintenance.brick_repair cluster.deletion '
-        'operations.clone_sources operations.volumes '
-        'maintenance.manila_db maintenance.cluster_state',
-        'operations.shares',
-        'operations.snapshots operations.clones maintenance.healing',
-        'backend maintenance.orphans maintenance.brick_tags',
-        'maintenance.access_audit operations.statuses '
-        'manila_api.stats manila_api.exceptions manila_api.arguments',
-        'manila_api.user_messages',
-        'maintenance.interrupted_work',
-        'maintenance.passes',
-        'driver',
-        'cmd cmd.main',
-    )
+#: The floors, the lowest first: packages, and modules of the top package.
+#: Each imports only from lower floors and from itself; only the parts of the
+#: lowest floor import each other.
+FLOORS = (
+    'errors names options layouts findings undo retry node',
+    'locking ssh',
+    'tools',
+    'cluster',
+    'protocols',
+    'operations',
+    'maintenance preflight manila_api',
+    'backend',
+    'driver cmd',
 )
+FLOOR = {part: n for n, line in enumerate(FLOORS) for part in line.split()}
 
-LEVEL = {room: n for n, layer in enumerate(LAYERS) for room in layer}
-
-#: What may be imported by some rooms only, whatever their line.
-RESERVED: dict[str, frozenset[str]] = {
-    'paramiko': frozenset(
-        {'ssh.remote', 'ssh.channels', 'ssh.connections', 'ssh.login'}
+#: Libraries and modules that only these packages or modules import.
+RESERVED = {
+    'paramiko': 'ssh',
+    f'{NAME}.ssh.login': 'ssh',
+    f'{NAME}.ssh.connections': 'ssh',
+    f'{NAME}.ssh.channels': 'ssh',
+    f'{NAME}.tools.gluster.console': 'tools.gluster cluster.nodes',
+    'defusedxml': 'tools.gluster',
+    'xml.etree': 'tools.gluster',
+    'json': 'tools',
+    'subprocess': '',
+    'oslo_concurrency': 'locking.locks',
+    'manila': (
+        'locking.coordinator maintenance.instances '
+        'maintenance.interrupted_work maintenance.manila_db '
+        'manila_api driver'
     ),
-    f'{NAME}.ssh.login': frozenset(
-        {'ssh.remote', 'ssh.channels', 'ssh.connections'}
-    ),
-    f'{NAME}.ssh.connections': frozenset({'ssh.remote', 'ssh.channels'}),
-    f'{NAME}.ssh.channels': frozenset({'ssh.remote'}),
-    f'{NAME}.tools.gluster.console': frozenset(
-        {'tools.gluster', 'cluster.nodes'}
-    ),
-    'defusedxml': frozenset({'tools.gluster.console'}),
-    'xml.etree': frozenset(
-        {'tools.gluster.answers', 'tools.gluster.console', 'tools.gluster'}
-    ),
-    'json': frozenset({'tools.lvm', 'tools.file_systems'}),
-    'subprocess': frozenset(),
-    'oslo_concurrency': frozenset({'locking.locks'}),
-    'manila': frozenset(
-        {
-            'locking.coordinator',
-            'driver',
-            'maintenance.instances',
-            'maintenance.interrupted_work',
-            'manila_api.exceptions',
-            'manila_api.arguments',
-            'maintenance.manila_db',
-            'manila_api.user_messages',
-        }
-    ),
-    'sqlalchemy': frozenset({'maintenance.manila_db'}),
+    'sqlalchemy': 'maintenance.manila_db',
 }
 
 LICENSE = (ROOT / 'tests' / '__init__.py').read_text().partition('"""')[0]
@@ -118,7 +76,7 @@ ROOMS = {room(path): path for path in PATHS if room(path)}
 
 
 def imports(path: pathlib.Path) -> set[str]:
-    """Give all that a module imports, by full names."""
+    """Return the full names of all that a module imports."""
     found: set[str] = set()
     for statement in ast.walk(ast.parse(path.read_text())):
         if isinstance(statement, ast.Import):
@@ -131,7 +89,8 @@ def imports(path: pathlib.Path) -> set[str]:
     return found
 
 
-def ours(path: pathlib.Path) -> set[str]:
+def own_imports(path: pathlib.Path) -> set[str]:
+    """Return the modules of this package that a module imports."""
     prefix = f'{NAME}.'
     return {
         name[len(prefix) :]
@@ -140,27 +99,44 @@ def ours(path: pathlib.Path) -> set[str]:
     }
 
 
-def test_every_room_has_its_line() -> None:
-    assert set(ROOMS) == set(LEVEL)
+def part(name: str) -> str:
+    return name.partition('.')[0]
 
 
-def test_no_room_has_two_lines() -> None:
-    assert sum(map(len, LAYERS)) == len(LEVEL)
+def is_below(name: str, parents: str) -> bool:
+    """Return whether a module is one of these, or in one of them."""
+    return any(
+        name == parent or name.startswith(f'{parent}.')
+        for parent in parents.split()
+    )
+
+
+def test_every_package_has_its_floor() -> None:
+    # The module for retries comes later than the floor that it has.
+    assert {part(name) for name in ROOMS} | {'retry'} == set(FLOOR)
+    assert sum(len(line.split()) for line in FLOORS) == len(FLOOR)
 
 
 @pytest.mark.parametrize('name', ROOMS)
-def test_imports_go_one_way(name: str) -> None:
-    for other in ours(ROOMS[name]):
-        assert other in LEVEL, f'{name} imports {other}, which is no room'
-        assert LEVEL[other] < LEVEL[name], f'{name} imports {other}'
+def test_imports_go_down(name: str) -> None:
+    floor = FLOOR[part(name)]
+    for other in own_imports(ROOMS[name]):
+        assert other in ROOMS, f'{name} imports {other}, which is no module'
+        is_own = part(other) == part(name) or floor == 0
+        assert is_own or FLOOR[part(other)] < floor, f'{name} imports {other}'
+
+
+def test_no_import_cycle() -> None:
+    graph = {name: own_imports(path) for name, path in ROOMS.items()}
+    assert set(graphlib.TopologicalSorter(graph).static_order()) == set(ROOMS)
 
 
 @pytest.mark.parametrize('name', ROOMS)
-def test_what_is_reserved_for_some_rooms(name: str) -> None:
+def test_reserved_imports(name: str) -> None:
     for imported in imports(ROOMS[name]):
-        for what, rooms in RESERVED.items():
-            if imported == what or imported.startswith(f'{what}.'):
-                assert name in rooms, f'{name} imports {imported}'
+        for reserved, importers in RESERVED.items():
+            if is_below(imported, reserved):
+                assert is_below(name, importers), f'{name} imports {imported}'
 
 
 def test_one_room_only_makes_lines_for_a_shell() -> None:

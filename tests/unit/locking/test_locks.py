@@ -200,9 +200,9 @@ def test_what_is_no_id_is_no_file_name(kind: str, lock_path: str) -> None:
 def test_a_host_may_have_a_long_name(lock_path: str) -> None:
     mutex = locks.Locks(5)
     names = ['h' * 255 + '@a', 'h' * 255 + '@b']
-    with mutex.upkeep(names[0]), mutex.upkeep(names[1]):
+    with mutex.maintenance(names[0]), mutex.maintenance(names[1]):
         with pytest.raises(errors.Held):
-            with mutex.upkeep(names[0]):
+            with mutex.maintenance(names[0]):
                 pass
         assert len(list(pathlib.Path(lock_path).iterdir())) == 2
 

@@ -21,7 +21,7 @@ from manila_glusterfs_clone.maintenance import backoff
 def test_a_complaint_is_logged_until_it_changes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    found = backoff.Memory()
+    found = backoff.Backoff()
     for text in ('down', 'down', 'gone', 'gone', 'down'):
         found.begin()
         found.warn('a', text)
@@ -37,7 +37,7 @@ def test_a_complaint_is_logged_until_it_changes(
 def test_what_came_back_is_complained_of_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    found = backoff.Memory()
+    found = backoff.Backoff()
     for ill in (True, False, True):
         found.begin()
         if ill:
@@ -49,7 +49,7 @@ def test_what_came_back_is_complained_of_again(
 def test_a_pass_that_does_not_come_to_its_end_forgets_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    found = backoff.Memory()
+    found = backoff.Backoff()
     for whole in (True, False, True):
         found.begin()
         if whole:
@@ -59,7 +59,7 @@ def test_a_pass_that_does_not_come_to_its_end_forgets_nothing(
 
 
 def test_tries_become_rare() -> None:
-    found = backoff.Memory()
+    found = backoff.Backoff()
     tried = []
     for number in range(1, 260):
         found.begin()
@@ -70,7 +70,7 @@ def test_tries_become_rare() -> None:
 
 
 def test_after_a_pass_without_it_all_begins_anew() -> None:
-    found = backoff.Memory()
+    found = backoff.Backoff()
     tried = []
     for number in range(1, 9):
         found.begin()
@@ -81,7 +81,7 @@ def test_after_a_pass_without_it_all_begins_anew() -> None:
 
 
 def test_old_is_what_came_up_before() -> None:
-    found = backoff.Memory()
+    found = backoff.Backoff()
     found.begin()
     assert not found.is_old('a')
     assert not found.is_old('a')

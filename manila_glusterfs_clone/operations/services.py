@@ -1,0 +1,136 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The services of one back end, and how they are built from its settings."""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import placement
+from manila_glusterfs_clone import findings
+from manila_glusterfs_clone import layouts
+from manila_glusterfs_clone.locking import locks
+from manila_glusterfs_clone.locking import work_marks
+from manila_glusterfs_clone.operations import clone_sources
+from manila_glusterfs_clone.operations import clones
+from manila_glusterfs_clone.operations import shares
+from manila_glusterfs_clone.operations import snapshots
+from manila_glusterfs_clone.operations import volumes
+from manila_glusterfs_clone import options
+from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone.ssh import remote
+
+
+@dataclasses.dataclass(frozen=True)
+class Services:
+    """The services of one back end; they share its nodes and its locks."""
+
+    settings: options.Settings
+    health: findings.Health
+    locks: locks.Locks
+    marks: work_marks.WorkMarks
+    cluster: cluster.Cluster
+    thin_pools: placement.Pools
+    access: native.NativeAccess
+    volumes: volumes.Volumes
+    shares: shares.Shares
+    snapshots: snapshots.Snapshots
+    cloner: clones.Cloner
+    sources: clone_sources.Sources
+
+    def layout(self, name: str | None = None) -> layouts.Layout:
+        """Return the layout of a new share.
+
+        :param name: of the layout; None for the configured one.
+        """
+        return layouts.choose(
+            name or self.settings.layout, len(self.cluster.nodes)
+        )
+
+    def capacities(self) -> Mapping[str, placement.Capacity]:
+        """Return the capacity of each pool for the configured layout."""
+        return self.thin_pools.capacities(self.settings.pools, self.layout())
+
+    def delete_share(self, share_id: str, *, is_clone: bool) -> None:
+        """Delete a share and all its data.
+
+        :param is_clone: whether it was made from a snapshot: then the
+            snapshot is deactivated where its clone left it active.
+        """
+        deleter = self.cloner if is_clone else self.shares
+        deleter.delete(share_id)
+
+    def close(self) -> None:
+        """Close all connections; the next command opens one again."""
+        self.cluster.close()
+
+
+def open_services(
+    settings: options.Settings, private_storage: Any | None = None
+) -> Services:
+    """Return the services of one back end; this connects to no node.
+
+    :param private_storage: Manila's, of the driver; None without a database.
+    """
+    credentials = remote.Credentials(
+        private_key=settings.ssh_private_key,
+        known_hosts=settings.ssh_known_hosts,
+    )
+    nodes = cluster.Cluster(
+        [
+            cluster.Node(
+                remote.Remote(
+                    remote.Address(name, settings.ssh_port, settings.ssh_user),
+                    credentials,
+                    sudo=settings.ssh_user != 'root',
+                ),
+                settings.pools,
+            )
+            for name in settings.nodes
+        ],
+        settle_timeout=settings.settle_timeout,
+    )
+    health = findings.Health(settings.backend)
+    thin_pools = placement.Pools(nodes, settings.limits, health)
+    mutex = locks.Locks(settings.lock_timeout)
+    access = native.NativeAccess(
+        nodes, tls=settings.tls, server_names=settings.tls_server_names
+    )
+    the_sources = clone_sources.Sources(nodes, mutex, backend=settings.mark)
+    the_volumes = volumes.Volumes(nodes, access, backend=settings.mark)
+    the_shares = shares.Shares(
+        nodes,
+        thin_pools,
+        the_volumes,
+        access,
+        mutex,
+        brick_root=settings.brick_root,
+    )
+    return Services(
+        settings=settings,
+        health=health,
+        locks=mutex,
+        marks=work_marks.WorkMarks(private_storage, mutex),
+        cluster=nodes,
+        thin_pools=thin_pools,
+        access=access,
+        volumes=the_volumes,
+        shares=the_shares,
+        snapshots=snapshots.Snapshots(
+            nodes, thin_pools, the_volumes, the_sources, mutex
+        ),
+        cloner=clones.Cloner(
+            nodes, thin_pools, the_shares, the_volumes, the_sources, mutex
+        ),
+        sources=the_sources,
+    )

@@ -40,10 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument('--seed', default=secrets.token_hex(4))
     parser.add_argument('--users', type=int, default=4)
     parser.add_argument('--log', type=pathlib.Path, default=LOG)
-    parser.add_argument(
-        '--keep', type=pathlib.Path, help='a directory for manila-share\'s log'
-    )
     chosen = parser.parse_args(arguments)
+    service_log = chosen.log.with_suffix('.manila-share.log')
     ledger = Ledger(chosen.log)
     ledger.note(
         'soak',
@@ -62,11 +60,9 @@ def main(arguments: Sequence[str]) -> int:
                     seed=chosen.seed,
                 ).run(60 * chosen.minutes, strangers)
             finally:
-                if chosen.keep:
-                    text = manila.service().log()
-                    (chosen.keep / 'manila-share.log').write_text(text)
+                service_log.write_text(manila.service().log())
     print(ledger.summary())
-    print(f'seed {chosen.seed}; the log is {chosen.log}')
+    print(f'seed {chosen.seed}; the logs are {chosen.log} and {service_log}')
     ledger.close()
     return 1 if ledger.wrong else 0
 

@@ -35,6 +35,10 @@ SETTLED = 3 * PASS + 120
 TYPES = {'copied': 3, 'single': 1}
 
 
+#: Statuses that maintenance ends.
+_RETRIED = {'error_deleting', 'extending_error'}
+
+
 class Soak:
     """Users, clients and faults on one cluster."""
 
@@ -122,7 +126,7 @@ class Soak:
         found = []
         for kind in ('snapshots', 'shares'):
             for thing, status in self._user.all(kind).items():
-                if status in (*api.TRANSITIONS, 'error_deleting'):
+                if status in _RETRIED or status in api.TRANSITIONS:
                     found.append(f'{kind} {thing} {status}')
         for share, status in self._user.all('shares').items():
             if status == 'available':
@@ -141,26 +145,31 @@ class Soak:
 
         return look
 
-    def _wait(self, what: str, left: Callable[[], list[str]]) -> None:
-        """Wait until nothing is left; note what is."""
+    def _wait(self, what: str, left: Callable[[], list[str]]) -> bool:
+        """Return whether nothing is left in time; note what is."""
         begun = time.monotonic()
         while found := left():
             if time.monotonic() - begun > SETTLED:
                 self._ledger.violation('soak', f'{what}: {", ".join(found)}')
-                return
+                return False
             time.sleep(2)
         took = time.monotonic() - begun
         self._ledger.note('soak', f'waited for {what}', f'{took:.0f} s')
+        return True
 
     def _delete_all(self) -> None:
         for kind in ('snapshots', 'shares'):
             for thing in self._user.all(kind):
                 self._user.delete(kind, thing)
             left = functools.partial(self._all, kind)
-            self._wait(f'all {kind} to be gone', left)
+            if not self._wait(f'all {kind} to be gone', left):
+                return
 
     def _all(self, kind: str) -> list[str]:
-        return list(self._user.all(kind))
+        return [
+            f'{thing} {status}'
+            for thing, status in self._user.all(kind).items()
+        ]
 
     def _require_no_leaks(self, when: str) -> None:
         for leak in self._manila.leaks(settle=SETTLED / 2):

@@ -33,6 +33,9 @@ PACE = 1.0
 #: Seconds until a client that is denied must be disconnected.
 EVICTED = 60.0
 
+#: Seconds until a share of one brick can be read again after a fault.
+READABLE = 240.0
+
 _NUMBER = itertools.count(1)
 
 
@@ -62,6 +65,26 @@ class Snapshot:
 
 class Gone(Exception):
     """Something failed, and was noted."""
+
+
+def _lost_writes(
+    share: Share,
+    writer: Writer,
+    at: str | None = None,
+    first: int = 1 << 40,
+) -> int:
+    """Return how many confirmed writes are not in a share.
+
+    A share of one brick cannot be read while the node of the brick is away.
+    """
+    deadline = time.monotonic() + READABLE
+    while True:
+        try:
+            return writer.lost(at, first)
+        except Unexpected:
+            if share.copies > 1 or time.monotonic() > deadline:
+                raise
+        time.sleep(5)
 
 
 class Worker(threading.Thread):
@@ -184,7 +207,9 @@ class Worker(threading.Thread):
     def _require_origin(self, share: Share, at: str) -> None:
         """Verify that a clone has what was written before its snapshot."""
         if share.origin and share.origin.writer:
-            lost = share.origin.writer.lost(at, share.origin.confirmed)
+            lost = _lost_writes(
+                share, share.origin.writer, at, share.origin.confirmed
+            )
             if lost:
                 self._ledger.violation(
                     self.name, f'{share.name} lacks {lost} confirmed writes'
@@ -270,7 +295,7 @@ class Worker(threading.Thread):
         self._require_undisturbed(share)
         writer, share.writer = share.writer, None
         writer.stop()
-        lost = writer.lost()
+        lost = _lost_writes(share, writer)
         self._ledger.note(
             self.name, f'{share.name}', f'{writer.confirmed()} writes'
         )

@@ -66,7 +66,7 @@ _POOL = re.compile(
 )
 
 
-def checked_id(instance_id: str) -> str:
+def canonical_id(instance_id: str) -> str:
     """Give back an instance id in the one form that names are made of.
 
     :raises errors.NotPossible: it is not a UUID.
@@ -86,22 +86,22 @@ def is_id(text: str) -> bool:
 
 def volume(share_id: str) -> str:
     """Name of a share's volume, and of the LVs made for its bricks."""
-    return VOLUME_PREFIX + checked_id(share_id)
+    return VOLUME_PREFIX + canonical_id(share_id)
 
 
 def snapshot(snapshot_id: str) -> str:
     """Name of a snapshot on the cluster."""
-    return SNAPSHOT_PREFIX + checked_id(snapshot_id)
+    return SNAPSHOT_PREFIX + canonical_id(snapshot_id)
 
 
-def snapshot_of_name(name: str) -> str | None:
+def snapshot_id_from_name(name: str) -> str | None:
     """Give the snapshot id that a snapshot's name was made of, if ours."""
     if not name.startswith(SNAPSHOT_PREFIX):
         return None
     return _id_or_none(name[len(SNAPSHOT_PREFIX) :])
 
 
-def share_of_name(volume_name: str) -> str | None:
+def share_id_from_name(volume_name: str) -> str | None:
     """Give the share id that a volume's name was made of, if ours."""
     if not volume_name.startswith(VOLUME_PREFIX):
         return None
@@ -138,12 +138,12 @@ def brick_path(mount: str) -> str:
 
 def share_tag(share_id: str) -> str:
     """Tag of the LVs that belong to a share."""
-    return TAG_SHARE + checked_id(share_id)
+    return TAG_SHARE + canonical_id(share_id)
 
 
 def snapshot_tag(snapshot_id: str) -> str:
     """Tag of the LVs that belong to a snapshot."""
-    return TAG_SNAPSHOT + checked_id(snapshot_id)
+    return TAG_SNAPSHOT + canonical_id(snapshot_id)
 
 
 def mount_tag(mount: str) -> str:

@@ -42,7 +42,7 @@ _PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
 Node = nodes.Node
 Member = nodes.Member
-Patience = nodes.Patience
+UnresponsiveNodes = nodes.UnresponsiveNodes
 
 
 class Cluster:
@@ -59,7 +59,7 @@ class Cluster:
         self.settle_timeout = settle_timeout
         self._guard = threading.Lock()
         self._members: dict[str, Member] = {}
-        self._patience = Patience()
+        self._unresponsive = UnresponsiveNodes()
 
     # -- who is who
 
@@ -82,7 +82,7 @@ class Cluster:
             known[node.name] for node in self.nodes if node.name in known
         )
 
-    def place(self, uuids: Collection[str]) -> tuple[Member, ...]:
+    def refresh_members(self, uuids: Collection[str]) -> tuple[Member, ...]:
         """Ask the nodes for their UUIDs anew, and return the members.
 
         :param uuids: those of the trusted storage pool; a node that was
@@ -122,7 +122,7 @@ class Cluster:
         :raises errors.NotPossible: no configured node has it, or the one
             that has could not be reached since the service started.
         """
-        for members in (self.members, lambda: self.place({uuid})):
+        for members in (self.members, lambda: self.refresh_members({uuid})):
             for member in members():
                 if member.uuid == uuid:
                     return member
@@ -150,17 +150,17 @@ class Cluster:
         now = time.monotonic()
         for node in sorted(
             chosen,
-            key=lambda n: (n in avoid, self._patience.is_resting(n, now)),
+            key=lambda n: (n in avoid, self._unresponsive.is_skipped(n, now)),
         ):
             try:
-                self.require_majority(node, self._patience.seconds(node))
+                self.require_majority(node, self._unresponsive.timeout(node))
             except errors.Busy:
                 raise  # it is well, and we are asking too much at once
             except errors.Error as error:
                 failures[node.name] = error
-                self._patience.lose(node, time.monotonic())
+                self._unresponsive.mark_failed(node, time.monotonic())
             else:
-                self._patience.restore(node)
+                self._unresponsive.mark_responsive(node)
                 return node
         if not failures:
             raise errors.NotPossible('no nodes are configured')
@@ -201,7 +201,7 @@ class Cluster:
             except (errors.Unreachable, errors.Unknown) as error:
                 failure = error
                 failed.append(node)
-                self._patience.doubt(node, error)
+                self._unresponsive.mark_slow(node, error)
         raise failure or errors.SeveralFailed({})
 
     def change(
@@ -258,7 +258,7 @@ class Cluster:
             ):
                 # The next try goes elsewhere.
                 failed.append(node)
-                self._patience.doubt(node, failure)
+                self._unresponsive.mark_slow(node, failure)
             attempts.record(failure)
             if gave_up == _COMMITS:
                 break

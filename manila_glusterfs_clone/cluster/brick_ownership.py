@@ -49,7 +49,7 @@ _PREFIXES = (names.TAG_SHARE, names.TAG_SNAPSHOT, names.TAG_MOUNT)
 
 
 @dataclasses.dataclass(frozen=True)
-class User:
+class LvUser:
     """A volume or snapshot that uses an LV as a brick."""
 
     name: str
@@ -63,11 +63,11 @@ class User:
         The LV of a volume that is not ours keeps what mounts it at boot.
         """
         if self.mount is None:
-            snapshot_id = names.snapshot_of_name(self.name)
+            snapshot_id = names.snapshot_id_from_name(self.name)
             if snapshot_id is None or names.TAG_UNMANAGED in lv.tags:
                 return frozenset()
             return frozenset({names.snapshot_tag(snapshot_id)})
-        share_id = names.share_of_name(self.name)
+        share_id = names.share_id_from_name(self.name)
         if share_id is None or self.is_unmanaged:
             boot = {names.TAG_BRICK, f'{names.TAG_MOUNT}{self.mount}'}
             return lv.tags & boot
@@ -75,14 +75,14 @@ class User:
 
 
 @dataclasses.dataclass(frozen=True)
-class Catalog:
+class KnownObjects:
     """The volumes and snapshots that one glusterd or several know."""
 
     volumes: tuple[gluster.Volume, ...] = ()
     snapshots: tuple[gluster.Snapshot, ...] = ()
 
-    def __add__(self, other: 'Catalog') -> 'Catalog':
-        return Catalog(
+    def __add__(self, other: 'KnownObjects') -> 'KnownObjects':
+        return KnownObjects(
             self.volumes + other.volumes, self.snapshots + other.snapshots
         )
 
@@ -103,35 +103,35 @@ class Catalog:
         }
 
 
-def read(line: gluster.Gluster) -> Catalog:
+def read_known_objects(line: gluster.Gluster) -> KnownObjects:
     """Read the volumes and snapshots that one glusterd knows."""
-    return Catalog(
+    return KnownObjects(
         tuple(line.volumes().values()), tuple(line.snapshots().values())
     )
 
 
-def is_named(lv: lvm.LogicalVolume, path: str) -> bool:
+def is_named_in_path(lv: lvm.LogicalVolume, path: str) -> bool:
     """Return whether the path of a brick tells the name of an LV."""
     made = _MADE_BY_GLUSTERD.match(path)
     if made is not None:
-        return bricks.volume_hex_of(lv.name) == made['hex']
+        return bricks.hex_id_in_name(lv.name) == made['hex']
     return path.split('/')[-2] == lv.name
 
 
 @dataclasses.dataclass(frozen=True)
-class Users:
+class LvUsers:
     """What uses the LVs of one node.
 
     :param elsewhere: the UUIDs of the other nodes.
     """
 
-    catalog: Catalog
-    seen: bricks.Inventory
+    known: KnownObjects
+    seen: bricks.NodeStorage
     elsewhere: frozenset[str] = frozenset()
 
-    def of(self, lv: lvm.LogicalVolume) -> tuple[User, ...]:
+    def users_of(self, lv: lvm.LogicalVolume) -> tuple[LvUser, ...]:
         """Return what uses an LV, the surest first."""
-        sure, likely = list(self.sure(lv)), []
+        sure, likely = list(self.certain_users_of(lv)), []
         for volume, path in self._paths():
             if path.startswith(
                 (f'{lv.tag_value(names.TAG_MOUNT)}/', *self._inside(lv))
@@ -139,30 +139,34 @@ class Users:
                 likely.append(_user(volume, path))
         return tuple(dict.fromkeys([*sure, *likely]))
 
-    def sure(self, lv: lvm.LogicalVolume) -> Iterator[User]:
+    def certain_users_of(self, lv: lvm.LogicalVolume) -> Iterator[LvUser]:
         """Go through what uses an LV by its name and mount points."""
-        targets = self.seen.targets(lv)
+        targets = self.seen.mount_points(lv)
         for volume, path in self._paths():
-            if is_named(lv, path) or path.rpartition('/')[0] in targets:
+            if (
+                is_named_in_path(lv, path)
+                or path.rpartition('/')[0] in targets
+            ):
                 yield _user(volume, path)
-        for snapshot in self.catalog.snapshots:
-            if bricks.volume_hex_of(lv.name) == snapshot.hex_id or any(
+        for snapshot in self.known.snapshots:
+            if bricks.hex_id_in_name(lv.name) == snapshot.hex_id or any(
                 snapshot.hex_id in target.split('/') for target in targets
             ):
-                yield User(snapshot.name, None)
+                yield LvUser(snapshot.name, None)
 
-    def require_known(self, lv: lvm.LogicalVolume, node: str) -> None:
+    def require_not_renamed(self, lv: lvm.LogicalVolume, node: str) -> None:
         """Make sure that an LV that nothing uses is not a brick renamed.
 
         :raises errors.NotPossible: it was renamed, and the LV of a brick
             cannot be found.
         """
         made_for = f'{names.VOLUME_PREFIX}{lv.tag_value(names.TAG_SHARE)}'
-        if lv.name == made_for or bricks.volume_hex_of(lv.name):
+        if lv.name == made_for or bricks.hex_id_in_name(lv.name):
             return
         for volume, path in self._paths():
-            if names.share_of_name(volume.name) and not any(
-                _user(volume, path) in self.of(each) for each in self.seen.lvs
+            if names.share_id_from_name(volume.name) and not any(
+                _user(volume, path) in self.users_of(each)
+                for each in self.seen.lvs
             ):
                 raise errors.NotPossible(
                     f'{lv.full_name} on node {node} was renamed and may be '
@@ -172,25 +176,27 @@ class Users:
                 )
 
     def _inside(self, lv: lvm.LogicalVolume) -> Iterator[str]:
-        for target in self.seen.targets(lv):
+        for target in self.seen.mount_points(lv):
             yield f'{target.rstrip("/")}/'
 
     def _paths(self) -> Iterator[tuple[gluster.Volume, str]]:
-        for volume in self.catalog.volumes:
+        for volume in self.known.volumes:
             for brick in volume.bricks:
                 if brick.node_uuid not in self.elsewhere:
                     yield volume, brick.path
 
 
-def _user(volume: gluster.Volume, path: str) -> User:
+def _user(volume: gluster.Volume, path: str) -> LvUser:
     marks = (
         volume.options.get(names.OPTION_BACKEND),
         volume.options.get(names.OPTION_SHARE),
     )
-    return User(volume.name, path.rpartition('/')[0], names.UNMANAGED in marks)
+    return LvUser(
+        volume.name, path.rpartition('/')[0], names.UNMANAGED in marks
+    )
 
 
-def our_tags(lv: lvm.LogicalVolume) -> frozenset[str]:
+def ownership_tags(lv: lvm.LogicalVolume) -> frozenset[str]:
     """Return those tags of an LV that tell whose it is and mount it."""
     return frozenset(
         tag
@@ -199,14 +205,14 @@ def our_tags(lv: lvm.LogicalVolume) -> frozenset[str]:
     )
 
 
-def set_tags(
+def set_ownership_tags(
     node: cluster.Node, lv: lvm.LogicalVolume, wanted: frozenset[str]
 ) -> None:
     """Replace those tags of an LV that tell whose it is."""
     # In this order: at no moment is it nobody's.
     if missing := wanted - lv.tags:
         node.lvm.add_tags([lv.full_name], missing)
-    if wrong := our_tags(lv) - wanted:
+    if wrong := ownership_tags(lv) - wanted:
         node.lvm.remove_tags([lv.full_name], wrong)
 
 
@@ -215,7 +221,7 @@ def reclaim(
     unwanted: Callable[[cluster.Node, lvm.LogicalVolume], bool],
     pools_of: Mapping[str, Iterable[str]] | None = None,
     on: Iterable[cluster.Node] | None = None,
-) -> tuple[dict[str, int], frozenset[User]]:
+) -> tuple[dict[str, int], frozenset[LvUser]]:
     """Remove unwanted LVs with their mounts, save those that glusterd uses.
 
     Both the writer and the glusterd of each node are asked. An LV in use is
@@ -228,24 +234,24 @@ def reclaim(
         those that were kept.
     :raises errors.Error: an LV could not be removed, or glusterd not asked.
     """
-    of_writer = functools.cache(lambda: nodes.read(read))
-    kept: set[User] = set()
+    of_writer = functools.cache(lambda: nodes.read(read_known_objects))
+    kept: set[LvUser] = set()
 
     def reclaim_on(node: cluster.Node) -> int:
-        of_node = functools.cache(lambda: read(node.gluster))
+        of_node = functools.cache(lambda: read_known_objects(node.gluster))
         elsewhere = frozenset(
             member.uuid
             for member in nodes.members()
             if member.node is not node
         )
 
-        def keep(seen: bricks.Inventory, lv: lvm.LogicalVolume) -> bool:
-            users = Users(of_writer() + of_node(), seen, elsewhere)
-            found = users.of(lv)
+        def keep(seen: bricks.NodeStorage, lv: lvm.LogicalVolume) -> bool:
+            users = LvUsers(of_writer() + of_node(), seen, elsewhere)
+            found = users.users_of(lv)
             if not found:
-                users.require_known(lv, node.name)
+                users.require_not_renamed(lv, node.name)
                 return False
-            set_tags(node, lv, found[0].tags(lv))
+            set_ownership_tags(node, lv, found[0].tags(lv))
             kept.add(found[0])
             return True
 
@@ -256,7 +262,7 @@ def reclaim(
     return found, frozenset(kept)
 
 
-def warn_of_kept(what: str, kept: Iterable[User]) -> None:
+def warn_of_kept(what: str, kept: Iterable[LvUser]) -> None:
     """Log that logical volumes of something deleted stay, and why.
 
     :param what: such as ``Snapshot NAME``.
@@ -271,22 +277,22 @@ def warn_of_kept(what: str, kept: Iterable[User]) -> None:
         )
 
 
-def adopt(
+def repair_tags(
     node: cluster.Node,
     share_id: str,
     volume: gluster.Volume,
     path: str,
-    ask: Callable[[], Catalog],
+    ask: Callable[[], KnownObjects],
 ) -> bool:
     """Give the LV of a share's brick its tags; return whether it lacked any.
 
     :param ask: for all that glusterd knows; called only if a tag is wrong.
     """
-    seen = bricks.inventory(node)
+    seen = bricks.read_storage(node)
     target = path.rpartition('/')[0]
     wanted = names.brick_tags(share_id, target)
-    place = seen.place(path)
-    named = [lv for lv in seen.lvs if is_named(lv, path)]
+    place = seen.find_brick(path)
+    named = [lv for lv in seen.lvs if is_named_in_path(lv, path)]
     if place is None:
         found = named
     elif place.lv in named or (
@@ -295,10 +301,10 @@ def adopt(
         found = [place.lv]
     else:
         return False  # what is mounted there is not the brick
-    if len(found) != 1 or our_tags(found[0]) == wanted:
+    if len(found) != 1 or ownership_tags(found[0]) == wanted:
         return False
     (lv,) = found
-    users = set(Users(ask(), seen).sure(lv))
+    users = set(LvUsers(ask(), seen).certain_users_of(lv))
     if {user.name for user in users} != {volume.name}:
         return False
     LOG.warning(
@@ -309,7 +315,7 @@ def adopt(
         volume.name,
         node.name,
         lv.full_name,
-        ', '.join(sorted(our_tags(lv))) or 'not at all',
+        ', '.join(sorted(ownership_tags(lv))) or 'not at all',
     )
-    set_tags(node, lv, wanted)
+    set_ownership_tags(node, lv, wanted)
     return True

@@ -52,24 +52,24 @@ _SNAPS_LV = re.compile(r'(?P<hex>[0-9a-f]{32})_[0-9]+')
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class MountedBrick:
     """Where a brick lies on its node."""
 
     path: str
-    mount: str
+    mount_point: str
     lv: lvm.LogicalVolume
     #: All LVs of the node, as read then.
     lvs: tuple[lvm.LogicalVolume, ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class Inventory:
+class NodeStorage:
     """The LVs and mounts of one node, read together."""
 
     lvs: tuple[lvm.LogicalVolume, ...]
     mounts: tuple[file_systems.Mount, ...]
 
-    def place(self, path: str) -> Place | None:
+    def find_brick(self, path: str) -> MountedBrick | None:
         """Find the mount and the LV that hold a brick.
 
         A brick is a directory right below its mount point. Nothing farther
@@ -82,11 +82,11 @@ class Inventory:
                 continue
             for lv in self.lvs:
                 if lv.device == mount.source:
-                    return Place(path, target, lv, self.lvs)
+                    return MountedBrick(path, target, lv, self.lvs)
             return None
         return None
 
-    def targets(self, lv: lvm.LogicalVolume) -> tuple[str, ...]:
+    def mount_points(self, lv: lvm.LogicalVolume) -> tuple[str, ...]:
         """Where an LV is mounted, the mount made last first."""
         return tuple(
             mount.target
@@ -95,25 +95,25 @@ class Inventory:
         )
 
 
-def volume_hex_of(lv_name: str) -> str | None:
+def hex_id_in_name(lv_name: str) -> str | None:
     """Give the volume id that glusterd named an LV after, if it did."""
     match = _SNAPS_LV.fullmatch(lv_name)
     return match['hex'] if match else None
 
 
-def of_volume(
+def named_after(
     lvs: Iterable[lvm.LogicalVolume], hex_id: str
 ) -> tuple[lvm.LogicalVolume, ...]:
     """Pick the LVs that glusterd named after a volume id, in hex."""
-    return tuple(lv for lv in lvs if volume_hex_of(lv.name) == hex_id)
+    return tuple(lv for lv in lvs if hex_id_in_name(lv.name) == hex_id)
 
 
-def inventory(node: cluster.Node) -> Inventory:
+def read_storage(node: cluster.Node) -> NodeStorage:
     """Read what LVs there are on a node, and what is mounted."""
-    return Inventory(lvs=node.lvm.lvs(), mounts=node.file_systems.mounts())
+    return NodeStorage(lvs=node.lvm.lvs(), mounts=node.file_systems.mounts())
 
 
-def holders(
+def nodes_with_bricks(
     nodes: cluster.Cluster, volume: gluster.Volume | None
 ) -> frozenset[cluster.Node]:
     """Give the nodes with a brick of a volume; all where it is not known.
@@ -127,7 +127,7 @@ def holders(
     )
 
 
-def require_pools(
+def require_pools_visible(
     node: cluster.Node,
     lvs: Iterable[lvm.LogicalVolume],
     pools: Collection[str] | None = None,
@@ -188,15 +188,17 @@ def not_mounted(node: cluster.Node, path: str) -> errors.Unsettled:
     )
 
 
-def adopt(node: cluster.Node, share_id: str, path: str) -> Place:
+def tag_clone_brick(
+    node: cluster.Node, share_id: str, path: str
+) -> MountedBrick:
     """Find the brick that glusterd made for a clone, and tag its LV.
 
     :raises errors.Unsettled: it is not mounted, or not on a thin LV.
     """
-    seen = inventory(node)
-    place = seen.place(path)
+    seen = read_storage(node)
+    place = seen.find_brick(path)
     if place is None:
-        require_pools(node, seen.lvs)
+        require_pools_visible(node, seen.lvs)
         raise not_mounted(node, path)
     if not place.lv.is_thin_volume:
         raise errors.Unsettled(
@@ -204,13 +206,13 @@ def adopt(node: cluster.Node, share_id: str, path: str) -> Place:
             f'{place.lv.full_name} is not a thin volume, and so none that '
             f'GlusterFS made',
         )
-    wanted = names.brick_tags(share_id, place.mount)
+    wanted = names.brick_tags(share_id, place.mount_point)
     if wanted - place.lv.tags:
         node.lvm.add_tags([place.lv.full_name], wanted - place.lv.tags)
     return place
 
 
-def grow(node: cluster.Node, place: Place, size: int) -> None:
+def grow(node: cluster.Node, place: MountedBrick, size: int) -> None:
     """Grow a mounted brick to ``size`` bytes, on line.
 
     XFS is grown even where the LV has the size already: an earlier try may
@@ -218,10 +220,10 @@ def grow(node: cluster.Node, place: Place, size: int) -> None:
     """
     if place.lv.size < size:
         node.lvm.extend(place.lv.full_name, size)
-    node.file_systems.grow_xfs(place.mount)
+    node.file_systems.grow_xfs(place.mount_point)
 
 
-def prove(node: cluster.Node, path: str, volume_hex: str) -> None:
+def verify_durable(node: cluster.Node, path: str, volume_hex: str) -> None:
     """Make sure that a brick survives a power cut from now on.
 
     It must be on a mounted file system, bear the id of its volume, and be
@@ -271,7 +273,7 @@ def remount(node: cluster.Node, lv: lvm.LogicalVolume) -> None:
 def reclaim(
     node: cluster.Node,
     unwanted: Callable[[lvm.LogicalVolume], bool],
-    keep: Callable[[Inventory, lvm.LogicalVolume], bool],
+    keep: Callable[[NodeStorage, lvm.LogicalVolume], bool],
     pools: Collection[str] | None = None,
 ) -> int:
     """Unmount and remove the LVs that are unwanted, and their mount points.
@@ -290,15 +292,15 @@ def reclaim(
     :raises errors.InUse: one is.
     :raises errors.NotPossible: not all LVs can be seen.
     """
-    seen = inventory(node)
-    require_pools(node, seen.lvs, pools)
+    seen = read_storage(node)
+    require_pools_visible(node, seen.lvs, pools)
     found = list(filter(unwanted, seen.lvs))
     if found:
         node.file_systems.sync(GLUSTERD)
     for lv in found:
         if keep(seen, lv):
             continue
-        targets = list(seen.targets(lv))
+        targets = list(seen.mount_points(lv))
         for target in targets:
             _unmount(node, target)
         tagged = lv.tag_value(names.TAG_MOUNT)

@@ -33,7 +33,7 @@ from manila_glusterfs_clone.tools import gluster
 LOG = log.getLogger(__name__)
 
 
-class Addresses:
+class NodeAddresses:
     """The IP addresses of the nodes of one trusted storage pool."""
 
     def __init__(self, nodes: cluster.Cluster) -> None:
@@ -46,7 +46,7 @@ class Addresses:
         """Whether they were ever asked for."""
         return bool(self._known)
 
-    def strangers(self, clients: Iterable[str]) -> frozenset[str]:
+    def not_of_nodes(self, clients: Iterable[str]) -> frozenset[str]:
         """Return those of some addresses that no node is known to have."""
         return frozenset(
             address for address in clients if not _is_loopback(address)
@@ -62,7 +62,9 @@ class Addresses:
         members = self._cluster.members()
         if not {peer.uuid for peer in peers} <= {m.uuid for m in members}:
             # A node has joined, or has another UUID.
-            members = self._cluster.place({peer.uuid for peer in peers})
+            members = self._cluster.refresh_members(
+                {peer.uuid for peer in peers}
+            )
         placed = {member.uuid: member.node for member in members}
         reachable = [
             node for uuid, node in placed.items() if uuid in connected

@@ -23,9 +23,9 @@ from manila_glusterfs_clone.tools.gluster import console
 from manila_glusterfs_clone.tools import lvm
 
 #: Seconds for which a node that failed as the writer is passed over.
-REST = 30.0
+SKIP_TIME = 30.0
 #: Seconds that glusterd has to answer where it did not, the last time.
-PROBATION = 5.0
+SHORT_TIMEOUT = 5.0
 
 
 class Node:
@@ -59,7 +59,7 @@ class Member:
     host: str
 
 
-class Patience:
+class UnresponsiveNodes:
     """Which glusterds did not answer, and how long they are waited for now."""
 
     def __init__(self) -> None:
@@ -67,29 +67,29 @@ class Patience:
         #: Until when each is passed over, by the name of the node.
         self._until: dict[str, float] = {}
 
-    def is_resting(self, node: Node, now: float) -> bool:
+    def is_skipped(self, node: Node, now: float) -> bool:
         """Return whether a node is passed over as the writer."""
         with self._guard:
             return self._until.get(node.name, now) > now
 
-    def seconds(self, node: Node) -> float:
+    def timeout(self, node: Node) -> float:
         """Return how long its glusterd is waited for: a hang costs once."""
         with self._guard:
             late = node.name in self._until
-        return PROBATION if late else gluster.READ_TIMEOUT
+        return SHORT_TIMEOUT if late else gluster.READ_TIMEOUT
 
-    def lose(self, node: Node, now: float) -> None:
+    def mark_failed(self, node: Node, now: float) -> None:
         """Pass a node over for a while."""
         with self._guard:
-            self._until[node.name] = now + REST
+            self._until[node.name] = now + SKIP_TIME
 
-    def doubt(self, node: Node, error: errors.Error) -> None:
+    def mark_slow(self, node: Node, error: errors.Error) -> None:
         """Give a node little time the next time, if it was late now."""
         if isinstance(error, errors.TimedOut):
             with self._guard:
                 self._until.setdefault(node.name, 0.0)
 
-    def restore(self, node: Node) -> None:
+    def mark_responsive(self, node: Node) -> None:
         """Note that glusterd on a node answers."""
         with self._guard:
             self._until.pop(node.name, None)

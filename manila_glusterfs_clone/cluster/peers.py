@@ -49,7 +49,7 @@ def require_all_connected(nodes: cluster.Cluster) -> None:
     nodes.forget_failures()
 
 
-def compare(
+def compare_views(
     nodes: Sequence[str], views: Mapping[str, Sequence[gluster.Peer]]
 ) -> tuple[list[findings.Finding], list[findings.Finding]]:
     """Compare the configured nodes with the peers that glusterd knows.
@@ -165,7 +165,7 @@ def _age(node: cluster.Node) -> int | None:
     return max(map(int, ages), default=None)
 
 
-def starting(
+def seconds_until_started(
     nodes: cluster.Cluster, asked: Iterable[cluster.Node] | None = None
 ) -> dict[str, float]:
     """Give the seconds until glusterd has started to its end, by node.
@@ -199,7 +199,7 @@ def await_started(nodes: cluster.Cluster) -> None:
     (``glusterd_shdsvc_restart`` of 10.3 and 11.1; seen on 11.1, by deleting a
     volume within four seconds of a start).
     """
-    left = starting(nodes)
+    left = seconds_until_started(nodes)
     if left:
         LOG.info('Waiting, as glusterd has just started: %s', left)
         time.sleep(max(left.values()))

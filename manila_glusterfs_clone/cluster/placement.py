@@ -38,7 +38,7 @@ obstacle = thin_pools.obstacle
 _PATIENCE = 40.0
 
 
-class NoRoom(errors.NotPossible):
+class InsufficientSpace(errors.NotPossible):
     """Thin pools cannot take what is to be put on them.
 
     :param pool: its name, ``vg/thinpool``.
@@ -55,7 +55,7 @@ class NoRoom(errors.NotPossible):
 
 
 @dataclasses.dataclass(frozen=True)
-class Need:
+class RequiredSpace:
     """What is to be put on a pool of a node."""
 
     #: ``vg/thinpool``.
@@ -75,7 +75,7 @@ class Capacity:
     provisioned: int
 
 
-class Pools:
+class Placement:
     """The thin pools of the nodes."""
 
     def __init__(
@@ -88,14 +88,14 @@ class Pools:
         self._limits = limits
         self._health = state
 
-    def place(
+    def choose_nodes(
         self, name: str, layout: layouts.Layout, size: int
     ) -> tuple[cluster.Member, ...]:
         """Choose the nodes for the bricks of a share, roomiest first.
 
         Among equals the configured order decides.
 
-        :raises NoRoom: too few nodes have it.
+        :raises InsufficientSpace: too few nodes have it.
         :raises errors.NotPossible: too few nodes answer.
         """
         members = self._cluster.members()
@@ -123,21 +123,23 @@ class Pools:
                 f'room in {name} and there are {len(fit)} ({said})'
             )
             if full:
-                raise NoRoom(name, obstacles, text)
+                raise InsufficientSpace(name, obstacles, text)
             raise errors.NotPossible(text)
         fit.sort(key=lambda pair: pair[0])
         return tuple(member for _, member in fit[: layout.bricks])
 
-    def require_room(self, needs: Mapping[cluster.Node, Need]) -> None:
+    def require_room(
+        self, needs: Mapping[cluster.Node, RequiredSpace]
+    ) -> None:
         """Make sure that nodes can take more.
 
-        :raises NoRoom: one cannot, and why.
+        :raises InsufficientSpace: one cannot, and why.
         """
         for node, need in needs.items():
             pool = find(need.lvs, need.pool)
             reason = obstacle(pool, need.size, self._limits)
             if reason is not None:
-                raise NoRoom(
+                raise InsufficientSpace(
                     need.pool,
                     {node.name: reason},
                     f'thin pool {need.pool} on node {node.name} cannot be '

@@ -84,7 +84,7 @@ class CopiesDiffer(errors.NotPossible):
         )
 
 
-def make_equal(nodes: cluster.Cluster, volume: str) -> None:
+def heal(nodes: cluster.Cluster, volume: str) -> None:
     """Have the copies of a replicated volume healed, and wait for it.
 
     :raises CopiesDiffer: they are not equal in time, or cannot be made so.

@@ -9,20 +9,21 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Options of a volume, on every node.
+"""Set options of a volume, and verify that every node applies them.
 
-A node that comes back can know other ones than its peers, in two ways:
+A node that rejoins can have other options than its peers, in two ways:
 
-* glusterd leaves a peer out of a transaction that begins while it is let in
-  again, and does not tell it later (10.3, by its logs and its brick).
-* What a peer missed is told it as it is let in, but taken over only when its
-  bricks were started again, up to 17 s later where there were 21 volumes. What
-  is set meanwhile seems to be known there, and is overwritten then if the peer
-  had missed more changes than it had part in since (11.1;
+* glusterd leaves a peer out of a transaction that begins during the handshake
+  with it, and does not send it the change later (10.3, by its logs and its
+  brick).
+* A rejoining peer receives missed changes at the handshake, but applies them
+  only after it has restarted its bricks: up to 17 s later with 21 volumes. An
+  option that is set meanwhile seems to be known there. It is then overwritten
+  if the peer had missed more changes than it has taken part in since (11.1;
   ``glusterd_import_friend_volumes_synctask``).
 
-It counts as connected, and its brick goes by the options of before. So each
-node is asked, and one that was just started is asked again.
+Such a node counts as connected, and its brick uses the old options. So each
+node is asked, and a node that was just started is asked again.
 """
 
 from collections.abc import Collection, Mapping
@@ -38,54 +39,70 @@ from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
 
-#: Seconds between two tries, at first and at most; jitter halves them.
+#: Seconds between two attempts, at first and at most; jitter halves them.
 _PAUSE, _LONGEST_PAUSE = 0.5, 10.0
-#: Seconds for which a node may be about to be told by its peers.
-_TELLING = 3.0
+#: Seconds in which a lagging node may still receive a change from its peers.
+_PROPAGATION = 3.0
+
+
+@dataclasses.dataclass(eq=False)
+class NotConfirmed(errors.Unsettled):
+    """Nodes did not confirm that they know options that were set."""
+
+    volume: str
+    nodes: tuple[str, ...]
+    #: Why nodes could not be asked, or could not be updated.
+    reasons: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        reasons = f' ({"; ".join(self.reasons)})' if self.reasons else ''
+        return (
+            f'volume {self.volume}: options were set, but glusterd on '
+            f'{", ".join(self.nodes)} did not confirm them{reasons}; make '
+            f'sure that glusterd runs there, restart it if it does, and try '
+            f'again'
+        )
 
 
 @dataclasses.dataclass(frozen=True)
-class Told:
-    """Who knows of options that were set, in the end."""
+class Confirmation:
+    """Which nodes have confirmed that they know options that were set."""
 
-    #: UUIDs of those that said so.
-    known: frozenset[str]
+    #: UUIDs of the nodes that confirmed.
+    confirmed_by: frozenset[str]
     #: All nodes of the trusted storage pool.
     peers: tuple[gluster.Peer, ...]
     #: Why nodes could not be asked, by their names.
-    failed: Mapping[str, Exception]
+    failures: Mapping[str, Exception]
 
     @property
     def connected(self) -> frozenset[str]:
-        """UUIDs of the nodes that glusterd is connected to."""
+        """Return the UUIDs of the nodes that glusterd is connected to."""
         return frozenset(peer.uuid for peer in self.peers if peer.connected)
 
-    def require(self, volume: gluster.Volume) -> None:
-        """Make sure that every node with a brick knows of them.
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Return why nodes could not be asked, as sentences."""
+        return tuple(map(str, self.failures.values()))
 
-        :raises errors.Unsettled: one was not seen to.
+    def require_bricks_of(self, volume: gluster.Volume) -> None:
+        """Make sure that every node with a brick of a volume confirmed.
+
+        :raises NotConfirmed: a node did not.
         """
-        missed = {
+        hosts = {
             brick.host
             for brick in volume.bricks
-            if brick.node_uuid not in self.known
+            if brick.node_uuid not in self.confirmed_by
         }
-        if missed:
-            raise errors.Unsettled(
-                f'volume {volume.name}',
-                f'options of it were set, and glusterd on '
-                f'{", ".join(sorted(missed))} was not seen to know them'
-                f'{self.reasons()}; see that it runs there, and try again',
-            )
-
-    def reasons(self) -> str:
-        """Say why nodes could not be asked, in brackets."""
-        said = '; '.join(map(str, self.failed.values()))
-        return f' ({said})' if said else ''
+        if hosts:
+            raise NotConfirmed(volume.name, tuple(sorted(hosts)), self.reasons)
 
 
-def hold(volume: gluster.Volume | None, options: Mapping[str, str]) -> bool:
-    """Whether a volume has these options, with these values."""
+def has_options(
+    volume: gluster.Volume | None, options: Mapping[str, str]
+) -> bool:
+    """Return whether a volume exists and has options with these values."""
     return (
         volume is not None and options.items() <= dict(volume.options).items()
     )
@@ -98,96 +115,124 @@ def write(
     *,
     lasting: bool,
     on: Collection[str] = (),
-) -> Told:
-    """Set options of a volume, and see that the nodes know of it.
+) -> Confirmation:
+    """Set options of a volume, and ask the nodes whether they know them.
 
-    What a node lacks is set again, until the time for settling has passed.
-    Those that are not connected are told by their peers once they are.
+    Options that a node lacks are set again, until the settle timeout has
+    passed. Nodes that are not connected are not asked: they receive the
+    options from their peers when they rejoin.
 
-    :param volume: as the writer just told of it.
-    :param lasting: whether a node is asked again when it has started to its
-        end: what it has just taken over it may lose.
-    :param on: UUIDs of nodes; of those with a brick if none are given.
-    :raises errors.Unsettled: a node still knows nothing of it.
+    :param volume: as the writer has just reported it.
+    :param lasting: whether to ask a node that was just started again when its
+        start is complete: it may lose an option that it has just received.
+    :param on: the UUIDs of the nodes to ask; of those with a brick if empty.
+    :raises NotConfirmed: a node still lacks an option.
     """
     name = volume.name
-    asked = set(on) or {brick.node_uuid for brick in volume.bricks}
+    wanted = set(on) or {brick.node_uuid for brick in volume.bricks}
 
-    def is_written(line: gluster.Gluster) -> bool:
-        return hold(line.volume(name), options)
+    def is_written(gluster: gluster.Gluster) -> bool:
+        return has_options(gluster.volume(name), options)
 
-    def put(line: gluster.Gluster) -> None:
-        line.set_options(name, options)
+    def set_options(gluster: gluster.Gluster) -> None:
+        gluster.set_options(name, options)
 
     def is_known(node: cluster.Node) -> bool:
         if is_written(node.gluster):
             return True
-        # One that was installed anew knows nothing of any volume.
+        # A node that was reinstalled knows no volume at all.
         nodes.require_majority(node)
         return False
 
-    if not hold(volume, options):
-        nodes.change(put, is_written)
+    if not has_options(volume, options):
+        nodes.change(set_options, is_written)
     attempts = retry.Attempts(
         nodes.settle_timeout, _PAUSE, _LONGEST_PAUSE, jitter=True
     )
-    again = _TELLING
-    refusal = ''
-    told: dict[str, Exception] = {}
+    next_write = _PROPAGATION
+    write_failure: errors.Error | None = None
+    logged: set[str] = set()
     while True:
-        all_peers = nodes.read(lambda line: line.peers())
-        connected = {peer.uuid for peer in all_peers if peer.connected}
+        pool = nodes.read(lambda gluster: gluster.peers())
+        connected = {peer.uuid for peer in pool if peer.connected}
         members = {
             member.node.name: member
             for member in nodes.members()
-            if member.uuid in asked & connected
+            if member.uuid in wanted & connected
         }
-        done, failed = nodes.try_everywhere(
+        answers, failures = nodes.try_everywhere(
             is_known, [member.node for member in members.values()]
         )
-        for node, error in failed.items():
-            if not isinstance(error, errors.Error):
-                raise error
-            if node not in told:
-                LOG.warning(
-                    'Node %s does not tell of volume %s: %s', node, name, error
-                )
-        told |= failed
-        behind = ', '.join(node for node in done if not done[node])
-        elapsed, late = attempts.elapsed, attempts.is_over
-        left = {}
-        if lasting and not behind:
-            left = peers.starting(nodes, [members[node].node for node in done])
-        # One that was just started may tell its volumes in part.
-        settled = late or not any(
+        _log_failures(name, failures, logged)
+        lagging_nodes = tuple(node for node in answers if not answers[node])
+        elapsed, is_late = attempts.elapsed, attempts.is_over
+        starting_nodes: Mapping[str, float] = {}
+        if lasting and not lagging_nodes:
+            starting_nodes = peers.seconds_until_started(
+                nodes, [members[node].node for node in answers]
+            )
+        # A glusterd that was just started may report its volumes in part.
+        is_complete = is_late or not any(
             isinstance(error, errors.Busy | errors.Garbled)
-            for error in failed.values()
+            for error in failures.values()
         )
-        if settled and not behind and (late or not left):
-            return Told(
+        if (
+            is_complete
+            and not lagging_nodes
+            and (is_late or not starting_nodes)
+        ):
+            return Confirmation(
                 frozenset(
-                    members[node].uuid for node in done if node not in left
+                    members[node].uuid
+                    for node in answers
+                    if node not in starting_nodes
                 ),
-                all_peers,
-                failed,
+                pool,
+                failures,
             )
-        if late:
-            raise errors.Unsettled(
-                f'volume {name}',
-                f'options of it were set, and glusterd on {behind} still '
-                f'knows nothing of that{refusal}; restart glusterd there, and '
-                f'try again',
+        if is_late:
+            reasons = (str(write_failure),) if write_failure else ()
+            raise NotConfirmed(name, lagging_nodes, reasons)
+        if starting_nodes:
+            LOG.info(
+                'Volume %s: glusterd on %s has just started; asking it again '
+                'when its start is complete',
+                name,
+                ', '.join(starting_nodes),
             )
-        if left:
-            LOG.info('Asking %s again when it has started', ', '.join(left))
-            attempts.pause(min(max(left.values()), attempts.seconds_left))
+            seconds = max(starting_nodes.values())
+            attempts.pause(min(seconds, attempts.seconds_left))
             continue
         attempts.pause()
-        if behind and elapsed >= again:
-            LOG.info('Setting options of %s again, for %s', name, behind)
-            again = elapsed + _TELLING
+        if lagging_nodes and elapsed >= next_write:
+            LOG.info(
+                'Volume %s: %s lacks options; setting them again',
+                name,
+                ', '.join(lagging_nodes),
+            )
+            next_write = elapsed + _PROPAGATION
             try:
-                put(nodes.writer().gluster)
+                set_options(nodes.writer().gluster)
             except errors.Error as error:
-                # As long as it takes over what it missed, it refuses.
-                refusal = f' ({error})'
+                # glusterd refuses while the node applies missed changes.
+                write_failure = error
+
+
+def _log_failures(
+    volume: str, failures: Mapping[str, Exception], logged: set[str]
+) -> None:
+    """Log once for each node why it could not be asked.
+
+    :param logged: the names of the nodes logged so far; extended.
+    """
+    for node, error in failures.items():
+        if not isinstance(error, errors.Error):
+            raise error
+        if node not in logged:
+            LOG.warning(
+                'Volume %s: could not read its options on node %s: %s',
+                volume,
+                node,
+                error,
+            )
+    logged.update(failures)

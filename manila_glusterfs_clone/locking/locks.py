@@ -117,7 +117,7 @@ class Locks:
     def _of(
         self, kind: str, instance_id: str, timeout: float | None
     ) -> Iterator[Hold]:
-        name = f'{kind}-{names.checked_id(instance_id)}'
+        name = f'{kind}-{names.canonical_id(instance_id)}'
         patience = self._timeout if timeout is None else timeout
         with self._hold(name, name, patience) as hold:
             yield hold

@@ -138,7 +138,7 @@ class AccessAudit:
         standing = self._services.volumes.standing_options(share_id, views[0])
         return share_id not in self._unverified and all(
             self._services.access.holds(view, wanted.active, wanted.changing)
-            and volume_options.hold(view, standing)
+            and volume_options.has_options(view, standing)
             for view in views
         )
 

@@ -48,7 +48,7 @@ def repair(
     share_id: str,
     volume: gluster.Volume,
     path: str,
-    ask: Callable[[], brick_ownership.Catalog],
+    ask: Callable[[], brick_ownership.KnownObjects],
 ) -> None:
     """Put a brick that gluster says is down in order; it is not started.
 
@@ -58,7 +58,7 @@ def repair(
     """
     what = f'brick {path} on node {node.name}'
     if not _is_tagged(node, share_id, path):
-        brick_ownership.adopt(node, share_id, volume, path, ask)
+        brick_ownership.repair_tags(node, share_id, volume, path, ask)
     place, was_mounted = _mounted(node, share_id, path, what)
     try:
         found = node.file_systems.read_volume_id(path)
@@ -71,14 +71,14 @@ def repair(
         except errors.Unsettled:
             if not was_mounted:
                 # glusterd starts no brick of the volume while it is.
-                node.file_systems.unmount(place.mount)
+                node.file_systems.unmount(place.mount_point)
             raise
 
 
 def _is_tagged(node: cluster.Node, share_id: str, path: str) -> bool:
     """Return whether the LV of a brick has the tags of its share."""
-    seen = bricks.inventory(node)
-    place = seen.place(path)
+    seen = bricks.read_storage(node)
+    place = seen.find_brick(path)
     wanted = names.brick_tags(share_id, path.rpartition('/')[0])
     lvs = seen.lvs if place is None else [place.lv]
     return any(wanted <= lv.tags for lv in lvs)
@@ -86,14 +86,14 @@ def _is_tagged(node: cluster.Node, share_id: str, path: str) -> bool:
 
 def _mounted(
     node: cluster.Node, share_id: str, path: str, what: str
-) -> tuple[bricks.Place, bool]:
+) -> tuple[bricks.MountedBrick, bool]:
     """See that a brick is mounted, from the LV that is its share's.
 
     :return: where it is, and whether it was mounted before.
     """
     target = path.rpartition('/')[0]
-    seen = bricks.inventory(node)
-    place = seen.place(path)
+    seen = bricks.read_storage(node)
+    place = seen.find_brick(path)
     if place is not None:
         _require_own(place.lv.tags, share_id, target, what, place.lv.full_name)
         return place, True
@@ -110,8 +110,8 @@ def _mounted(
                 bricks.remount(node, lv)
             except errors.CommandFailed as error:
                 raise _not_mounted(what, lv.full_name, error) from error
-            return bricks.Place(path, target, lv, seen.lvs), False
-    bricks.require_pools(node, seen.lvs)
+            return bricks.MountedBrick(path, target, lv, seen.lvs), False
+    bricks.require_pools_visible(node, seen.lvs)
     raise errors.Unsettled(
         what,
         f'no logical volume there has the tags of it '
@@ -137,7 +137,7 @@ def _require_own(
 
 def _mount_again(
     node: cluster.Node,
-    place: bricks.Place,
+    place: bricks.MountedBrick,
     what: str,
     volume: str,
     cause: errors.BadFileSystem,
@@ -153,9 +153,11 @@ def _mount_again(
         volume,
     )
     # Refused by the kernel as long as the brick process runs.
-    node.file_systems.unmount(place.mount)
+    node.file_systems.unmount(place.mount_point)
     try:
-        node.file_systems.mount(f'/dev/{place.lv.full_name}', place.mount)
+        node.file_systems.mount(
+            f'/dev/{place.lv.full_name}', place.mount_point
+        )
         node.file_systems.read_volume_id(place.path)
     except errors.CommandFailed as error:
         raise _not_mounted(what, place.lv.full_name, error) from error
@@ -174,10 +176,10 @@ def _not_mounted(
 
 def _mark(
     node: cluster.Node,
-    place: bricks.Place,
+    place: bricks.MountedBrick,
     volume: gluster.Volume,
     found: str | None,
-    ask: Callable[[], brick_ownership.Catalog],
+    ask: Callable[[], brick_ownership.KnownObjects],
 ) -> None:
     """Have a brick bear the id of its volume again.
 
@@ -198,7 +200,7 @@ def _mark(
     if found is not None:
         catalog = ask()
         owner = catalog.names().get(found)
-        source = bricks.volume_hex_of(place.lv.origin)
+        source = bricks.hex_id_in_name(place.lv.origin)
         inherited = {source, catalog.origins().get(source or '')}
         if owner is not None and found not in inherited:
             raise errors.Unsettled(
@@ -216,4 +218,4 @@ def _mark(
         f'0x{found}' if found else 'none',
     )
     node.file_systems.write_volume_id(path, volume.hex_id)
-    bricks.prove(node, path, volume.hex_id)
+    bricks.verify_durable(node, path, volume.hex_id)

@@ -87,8 +87,10 @@ class BrickTags:
             if lvs is None:
                 continue
             wanted = _tags(share_id, path)
-            tagged = [brick_ownership.our_tags(lv) == wanted for lv in lvs]
-            named = [brick_ownership.is_named(lv, path) for lv in lvs]
+            tagged = [
+                brick_ownership.ownership_tags(lv) == wanted for lv in lvs
+            ]
+            named = [brick_ownership.is_named_in_path(lv, path) for lv in lvs]
             if not any(tagged) or any(
                 is_named and not is_tagged
                 for is_named, is_tagged in zip(named, tagged, strict=True)
@@ -106,12 +108,14 @@ class BrickTags:
                     return
                 paths = dict(self._bricks(volume))
                 self._cluster.everywhere(
-                    lambda node: brick_ownership.adopt(
+                    lambda node: brick_ownership.repair_tags(
                         node,
                         share_id,
                         volume,
                         paths[node],
-                        lambda: self._cluster.read(brick_ownership.read),
+                        lambda: self._cluster.read(
+                            brick_ownership.read_known_objects
+                        ),
                     ),
                     paths,
                 )
@@ -166,6 +170,6 @@ def _tags(share_id: str, path: str) -> frozenset[str]:
 
 def _is_brick(lv: lvm.LogicalVolume, share_id: str, path: str | None) -> bool:
     return path is not None and (
-        brick_ownership.is_named(lv, path)
-        or brick_ownership.our_tags(lv) == _tags(share_id, path)
+        brick_ownership.is_named_in_path(lv, path)
+        or brick_ownership.ownership_tags(lv) == _tags(share_id, path)
     )

@@ -107,10 +107,12 @@ class ClusterState:
         What has LVs only, or a volume that nobody marked, may be of another
         back end: nothing but Manila tells.
         """
-        found = set(filter(None, map(names.share_of_name, self.own_volumes())))
+        found = set(
+            filter(None, map(names.share_id_from_name, self.own_volumes()))
+        )
         for tagged in self._tagged(names.TAG_SHARE):
             name = names.VOLUME_PREFIX + tagged
-            share_id = names.share_of_name(name)
+            share_id = names.share_id_from_name(name)
             volume = self.volumes.get(name)
             if share_id and (
                 volume is None or names.OPTION_BACKEND not in volume.options
@@ -124,14 +126,14 @@ class ClusterState:
         Of those that Manila was told to manage no more there is nothing.
         """
         unmanaged = {
-            bricks.volume_hex_of(lv.name)
+            bricks.hex_id_in_name(lv.name)
             for lvs in self.lvs.values()
             for lv in lvs
             if names.TAG_UNMANAGED in lv.tags
         }
         found = set()
         for name, snapshot in self.snapshots.items():
-            snapshot_id = names.snapshot_of_name(name)
+            snapshot_id = names.snapshot_id_from_name(name)
             if (
                 snapshot_id
                 and snapshot.hex_id not in unmanaged
@@ -140,7 +142,7 @@ class ClusterState:
                 found.add(snapshot_id)
         for tagged in self._tagged(names.TAG_SNAPSHOT):
             name = names.SNAPSHOT_PREFIX + tagged
-            snapshot_id = names.snapshot_of_name(name)
+            snapshot_id = names.snapshot_id_from_name(name)
             if snapshot_id and name not in self.snapshots:
                 found.add(snapshot_id)
         return found
@@ -190,5 +192,5 @@ def read(nodes: cluster.Cluster, backend: str) -> ClusterState:
 def _logical_volumes(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
     lvs = node.lvm.lvs()
     # What is not listed may bear a mark that says to leave it alone.
-    bricks.require_pools(node, lvs)
+    bricks.require_pools_visible(node, lvs)
     return lvs

@@ -119,7 +119,7 @@ class Healer:
                 share_id,
                 volume,
                 bad[node],
-                lambda: self._cluster.read(brick_ownership.read),
+                lambda: self._cluster.read(brick_ownership.read_known_objects),
             ),
             [node for node in bad if node.name not in unmounted.failed],
         )

@@ -40,7 +40,7 @@ def translated(
     """
     try:
         yield
-    except placement.NoRoom as error:
+    except placement.InsufficientSpace as error:
         LOG.error('%s %s: %s', verb, of, error)
         # Of this one Manila tells the user that the capacity did not suffice.
         raise exception.NoValidHost(

@@ -66,7 +66,7 @@ def extending(share: Mapping[str, Any]) -> Iterator[None]:
     """Tell the user of a lack of room; Manila tells only that it failed."""
     try:
         yield
-    except placement.NoRoom:
+    except placement.InsufficientSpace:
         context = manila_context.get_admin_context()
         _create(context, 'EXTEND', 'FILTER_CAPACITY', share)
         raise

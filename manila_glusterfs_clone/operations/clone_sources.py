@@ -98,14 +98,14 @@ class Sources:
             )
         seen = self._cluster.everywhere(lambda node: node.lvm.lvs())
         lvs = {
-            node: bricks.of_volume(seen[node.name], snapshot.hex_id)
+            node: bricks.named_after(seen[node.name], snapshot.hex_id)
             for node in self._cluster.nodes
         }
         origin = self._cluster.read(lambda line: line.volume(snapshot.origin))
-        holders = bricks.holders(self._cluster, origin)
+        holders = bricks.nodes_with_bricks(self._cluster, origin)
         for node, found in lvs.items():
             if not found and node in holders:
-                bricks.require_pools(node, seen[node.name])
+                bricks.require_pools_visible(node, seen[node.name])
         own = [lv for found in lvs.values() for lv in found]
         if not own:
             raise errors.Unsettled(
@@ -191,7 +191,7 @@ class Sources:
                 lv
                 for lv in node.lvm.lvs()
                 if _is_bare_clone(lv)
-                and bricks.volume_hex_of(lv.origin) == source
+                and bricks.hex_id_in_name(lv.origin) == source
             )
         )
         if not any(bare.values()):
@@ -223,11 +223,11 @@ class Sources:
             for lvs in seen.values()
             for lv in lvs
             if tag in lv.tags
-            or (hex_id and bricks.volume_hex_of(lv.name) == hex_id)
+            or (hex_id and bricks.hex_id_in_name(lv.name) == hex_id)
         ]
         if not own:
             return None
-        origins = {bricks.volume_hex_of(lv.origin) for lv in own} - {None}
+        origins = {bricks.hex_id_in_name(lv.origin) for lv in own} - {None}
         if not origins:
             return set()
         return {
@@ -236,7 +236,7 @@ class Sources:
                 lambda line: line.snapshots()
             ).items()
             if snapshot.hex_id in origins
-            and (snapshot_id := names.snapshot_of_name(name))
+            and (snapshot_id := names.snapshot_id_from_name(name))
         }
 
     def tidy_own(self) -> None:
@@ -278,7 +278,7 @@ class Sources:
             for name, snapshot in self._cluster.read(
                 lambda line: line.snapshots()
             ).items()
-            if (snapshot_id := names.snapshot_of_name(name))
+            if (snapshot_id := names.snapshot_id_from_name(name))
             and is_ours(snapshot_id, snapshot)
         }
         if not snapshots:
@@ -318,17 +318,17 @@ def unsettled(
     """
     lvs = [lv for node in nodes for lv in node]
     unmanaged = {
-        bricks.volume_hex_of(lv.name)
+        bricks.hex_id_in_name(lv.name)
         for lv in lvs
         if names.TAG_UNMANAGED in lv.tags
     }
     cloned = {
-        bricks.volume_hex_of(lv.origin) for lv in lvs if _is_bare_clone(lv)
+        bricks.hex_id_in_name(lv.origin) for lv in lvs if _is_bare_clone(lv)
     }
     return {
         snapshot_id
         for name, snapshot in snapshots.items()
-        if (snapshot_id := names.snapshot_of_name(name))
+        if (snapshot_id := names.snapshot_id_from_name(name))
         and snapshot.hex_id not in unmanaged
         and (snapshot.is_active or snapshot.hex_id in cloned)
     }
@@ -341,5 +341,5 @@ def _is_active(snapshot: gluster.Snapshot | None) -> bool:
 def _is_bare_clone(lv: lvm.LogicalVolume) -> bool:
     """Whether glusterd made it of a snapshot, and nobody claimed it yet."""
     return not lv.tags and bool(
-        bricks.volume_hex_of(lv.name) and bricks.volume_hex_of(lv.origin)
+        bricks.hex_id_in_name(lv.name) and bricks.hex_id_in_name(lv.origin)
     )

@@ -52,7 +52,7 @@ class Cloner:
     def __init__(
         self,
         nodes: cluster.Cluster,
-        thin_pools: placement.Pools,
+        thin_pools: placement.Placement,
         the_shares: shares.Shares,
         the_volumes: volumes.Volumes,
         the_sources: clone_sources.Sources,
@@ -88,7 +88,9 @@ class Cloner:
                 )
             self._pools.require_room(
                 {
-                    node: placement.Need(pool, max(size, source.size), lvs)
+                    node: placement.RequiredSpace(
+                        pool, max(size, source.size), lvs
+                    )
                     for node, lvs in source.nodes.items()
                 }
             )
@@ -147,7 +149,7 @@ class Cloner:
         volume = self._volumes.get(share_id)
 
         def adopt(node: cluster.Node, path: str) -> None:
-            place = bricks.adopt(node, share_id, path)
+            place = bricks.tag_clone_brick(node, share_id, path)
             if place.lv.size < size:
                 bricks.grow(node, place, size)
 

@@ -40,7 +40,7 @@ class Services:
     locks: locks.Locks
     marks: work_marks.WorkMarks
     cluster: cluster.Cluster
-    thin_pools: placement.Pools
+    thin_pools: placement.Placement
     access: native.NativeAccess
     volumes: volumes.Volumes
     shares: shares.Shares
@@ -101,7 +101,7 @@ def open_services(
         settle_timeout=settings.settle_timeout,
     )
     health = findings.Health(settings.backend)
-    thin_pools = placement.Pools(nodes, settings.limits, health)
+    thin_pools = placement.Placement(nodes, settings.limits, health)
     mutex = locks.Locks(settings.lock_timeout)
     access = native.NativeAccess(
         nodes, tls=settings.tls, server_names=settings.tls_server_names

@@ -54,7 +54,7 @@ class Shares:
     def __init__(
         self,
         nodes: cluster.Cluster,
-        thin_pools: placement.Pools,
+        thin_pools: placement.Placement,
         the_volumes: volumes.Volumes,
         access: native.NativeAccess,
         mutex: locks.Locks,
@@ -80,7 +80,7 @@ class Shares:
             if self._volumes.is_finished(share_id):
                 LOG.info('Share %s is there already', share_id)
                 return self._volumes.bring_online(share_id)
-            chosen = self._pools.place(pool, layout, size)
+            chosen = self._pools.choose_nodes(pool, layout, size)
             peers.require_all_connected(self._cluster)
             with undo.undo_on_failure(
                 lambda: self.remove(share_id),
@@ -121,7 +121,7 @@ class Shares:
             places = self._volumes.places(volume)
             self._pools.require_room(
                 {
-                    node: placement.Need(
+                    node: placement.RequiredSpace(
                         place.lv.pool_name,
                         max(0, size - place.lv.size),
                         place.lvs,
@@ -134,7 +134,9 @@ class Shares:
             )
             self._volumes.on_bricks(
                 volume,
-                lambda node, path: bricks.prove(node, path, volume.hex_id),
+                lambda node, path: bricks.verify_durable(
+                    node, path, volume.hex_id
+                ),
             )
 
     def complete_extension(self, share_id: str) -> None:
@@ -208,7 +210,7 @@ class Shares:
 
         def disown(node: cluster.Node) -> None:
             lvs = node.lvm.lvs()
-            bricks.require_pools(node, lvs)
+            bricks.require_pools_visible(node, lvs)
             if own := [lv.full_name for lv in lvs if tag in lv.tags]:
                 node.lvm.remove_tags(own, [tag])
 
@@ -322,17 +324,18 @@ class Shares:
             holding = {
                 lv
                 for lv in lvs
-                if brick_ownership.is_named(lv, path) or where <= lv.tags
+                if brick_ownership.is_named_in_path(lv, path)
+                or where <= lv.tags
             }
             if not holding:
-                bricks.require_pools(node, lvs)
-                place = bricks.inventory(node).place(path)
+                bricks.require_pools_visible(node, lvs)
+                place = bricks.read_storage(node).find_brick(path)
                 holding = {place.lv} if place is not None else set()
             pools_of[node.name] = {
                 lv.pool_name for lv in marked | holding if lv.pool
             }
             for lv in holding:
-                brick_ownership.set_tags(node, lv, where)
+                brick_ownership.set_ownership_tags(node, lv, where)
 
         self._volumes.on_bricks(volume, claim)
         return pools_of

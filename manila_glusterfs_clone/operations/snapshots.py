@@ -42,7 +42,7 @@ class Snapshots:
     def __init__(
         self,
         nodes: cluster.Cluster,
-        thin_pools: placement.Pools,
+        thin_pools: placement.Placement,
         the_volumes: volumes.Volumes,
         the_sources: clone_sources.Sources,
         mutex: locks.Locks,
@@ -73,12 +73,14 @@ class Snapshots:
             peers.require_all_connected(self._cluster)
             self._pools.require_room(
                 {
-                    node: placement.Need(place.lv.pool_name, 0, place.lvs)
+                    node: placement.RequiredSpace(
+                        place.lv.pool_name, 0, place.lvs
+                    )
                     for node, place in self._volumes.places(volume).items()
                 }
             )
             if volume.copies > 1:
-                replica_heal.make_equal(self._cluster, volume.name)
+                replica_heal.heal(self._cluster, volume.name)
             with (
                 self._locks.snapshot(snapshot_id) as lock,
                 undo.undo_on_failure(
@@ -147,9 +149,9 @@ class Snapshots:
 
         def claim(node: cluster.Node) -> int:
             lvs = node.lvm.lvs()
-            found = bricks.of_volume(lvs, snapshot.hex_id)
+            found = bricks.named_after(lvs, snapshot.hex_id)
             if not found and node in holders:
-                bricks.require_pools(node, lvs)
+                bricks.require_pools_visible(node, lvs)
             pools_of[node.name] = {lv.pool_name for lv in found if lv.pool}
             bare = [lv.full_name for lv in found if tag not in lv.tags]
             if bare:
@@ -157,7 +159,7 @@ class Snapshots:
             return len(found)
 
         origin = self._cluster.read(lambda line: line.volume(snapshot.origin))
-        holders = bricks.holders(self._cluster, origin)
+        holders = bricks.nodes_with_bricks(self._cluster, origin)
         found = self._cluster.everywhere(claim)
         if origin is not None and sum(found.values()) != len(origin.bricks):
             raise errors.Unsettled(
@@ -225,11 +227,11 @@ class Snapshots:
 
         def disown(node: cluster.Node) -> None:
             seen = node.lvm.lvs()
-            bricks.require_pools(node, seen)
+            bricks.require_pools_visible(node, seen)
             lvs = [
                 lv
                 for lv in seen
-                if tag in lv.tags or bricks.volume_hex_of(lv.name) == hex_id
+                if tag in lv.tags or bricks.hex_id_in_name(lv.name) == hex_id
             ]
             if lvs:
                 # In this order: at no moment is it nobody's.
@@ -253,7 +255,7 @@ class Snapshots:
         return any(
             names.TAG_UNMANAGED in lv.tags
             for lvs in seen.values()
-            for lv in bricks.of_volume(lvs, snapshot.hex_id)
+            for lv in bricks.named_after(lvs, snapshot.hex_id)
         )
 
     def _remove_mount_points(self, snapshot: gluster.Snapshot) -> None:

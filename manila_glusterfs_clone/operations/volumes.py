@@ -77,7 +77,7 @@ class Volumes:
         :raises errors.Missing: there is no volume, or it is not marked.
         """
         volume = self.get(share_id)
-        if volume.options.get(names.OPTION_SHARE) != names.checked_id(
+        if volume.options.get(names.OPTION_SHARE) != names.canonical_id(
             share_id
         ):
             raise errors.Missing(
@@ -116,7 +116,7 @@ class Volumes:
     ) -> dict[str, str]:
         """Return the options that the volume of a share always has."""
         options = {
-            names.OPTION_SHARE: names.checked_id(share_id),
+            names.OPTION_SHARE: names.canonical_id(share_id),
             names.OPTION_BACKEND: self._backend,
         }
         if volume.copies > 1:
@@ -153,7 +153,7 @@ class Volumes:
         # A brick of a clone would admit the clients of its origin.
         volume_options.write(
             self._cluster, volume, options, lasting=True
-        ).require(volume)
+        ).require_bricks_of(volume)
 
     def disown(self, share_id: str) -> None:
         """Have a volume be marked as nobody's; fine if there is none.
@@ -172,8 +172,8 @@ class Volumes:
             told = volume_options.write(
                 self._cluster, volume, marks, lasting=True, on=members
             )
-            told.require(volume)
-            cluster.raise_any(told.failed)
+            told.require_bricks_of(volume)
+            cluster.raise_any(told.failures)
 
     def _drop(self, name: str, option: str) -> None:
         LOG.info('Dropping option %s of volume %s', option, name)
@@ -198,7 +198,9 @@ class Volumes:
         volume = self.get(share_id)
         self.on_bricks(
             volume,
-            lambda node, path: bricks.prove(node, path, volume.hex_id),
+            lambda node, path: bricks.verify_durable(
+                node, path, volume.hex_id
+            ),
         )
         return volume
 
@@ -244,18 +246,18 @@ class Volumes:
 
     def places(
         self, volume: gluster.Volume
-    ) -> dict[cluster.Node, bricks.Place]:
+    ) -> dict[cluster.Node, bricks.MountedBrick]:
         """Find the LV and mount of each brick, by its node.
 
         :raises errors.Unsettled: a brick is not on a mounted LV.
         """
         paths = self._paths(volume)
 
-        def locate(node: cluster.Node) -> bricks.Place:
-            seen = bricks.inventory(node)
-            place = seen.place(paths[node])
+        def locate(node: cluster.Node) -> bricks.MountedBrick:
+            seen = bricks.read_storage(node)
+            place = seen.find_brick(paths[node])
             if place is None:
-                bricks.require_pools(node, seen.lvs)
+                bricks.require_pools_visible(node, seen.lvs)
                 raise bricks.not_mounted(node, paths[node])
             return place
 
@@ -286,7 +288,7 @@ def other_owner(share_id: str, views: Iterable[gluster.Volume]) -> str | None:
     marks = {view.options.get(names.OPTION_SHARE, '') for view in views}
     if names.UNMANAGED in marks:
         return names.UNMANAGED
-    if names.checked_id(share_id) in marks:
+    if names.canonical_id(share_id) in marks:
         return None
     return next(filter(names.is_id, sorted(marks)), None)
 

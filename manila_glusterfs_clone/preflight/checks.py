@@ -200,7 +200,7 @@ def _judge(
         if isinstance(view.peers, tuple)
     }
     if answered:
-        mistakes, faults = peers.compare(settings.nodes, answered)
+        mistakes, faults = peers.compare_views(settings.nodes, answered)
         found.mistakes.extend(mistakes)
         found.services.extend(faults)
         _snapshot_policy([v for v in views if v.node.name in answered], found)

@@ -30,7 +30,7 @@ _MOMENT = 3.0
 def require_no_stray_bricks(
     nodes: cluster.Cluster,
     volume: gluster.Volume,
-    told: volume_options.Told,
+    told: volume_options.Confirmation,
 ) -> None:
     """Make sure that no brick goes on under the rules of before.
 
@@ -45,7 +45,7 @@ def require_no_stray_bricks(
     suspects = {
         brick.node_uuid: brick.host
         for brick in volume.bricks
-        if brick.node_uuid not in told.known
+        if brick.node_uuid not in told.confirmed_by
     }
     if not suspects:
         return
@@ -68,10 +68,11 @@ def require_no_stray_bricks(
         if not isinstance(error, errors.Down)
     }
     if alive:
+        reasons = f' ({"; ".join(told.reasons)})' if told.reasons else ''
         raise errors.Unsettled(
             f'volume {volume.name}',
             f'glusterd on {", ".join(sorted(alive))} was not seen to know its '
-            f'access rules{told.reasons()}, and bricks there may still admit '
+            f'access rules{reasons}, and bricks there may still admit '
             f'who has no rule any more; start glusterd there, or mend the '
             f'network, and take the rules away again',
         )
@@ -82,7 +83,7 @@ def await_eviction(
     volume: gluster.Volume,
     admits: Callable[[str], bool],
     peers: Sequence[gluster.Peer],
-    known: node_addresses.Addresses,
+    known: node_addresses.NodeAddresses,
 ) -> None:
     """Wait until no client is connected that no rule admits.
 
@@ -109,7 +110,7 @@ def await_eviction(
     while True:
         bricks = _bricks(nodes, volume, connected)
         waited = attempts.elapsed
-        strangers = known.strangers(
+        strangers = known.not_of_nodes(
             address
             for brick in bricks
             for address in brick.clients
@@ -123,7 +124,7 @@ def await_eviction(
             or waited >= _EVICTION
         ):
             refreshed = known.refresh(peers)
-            strangers = known.strangers(strangers)
+            strangers = known.not_of_nodes(strangers)
         reported = {(brick.node_uuid, brick.path) for brick in bricks}
         if waited < _CONNECTION:
             reported = {

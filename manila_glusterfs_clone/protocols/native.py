@@ -117,7 +117,7 @@ class NativeAccess:
         server_names: Sequence[str] = (),
     ) -> None:
         self._cluster = nodes
-        self._addresses = node_addresses.Addresses(nodes)
+        self._addresses = node_addresses.NodeAddresses(nodes)
         self._tls = tls
         self._server_names = tuple(server_names)
 
@@ -295,7 +295,7 @@ class NativeAccess:
         least = _split(wanted.pop(self._list))
         return (
             REJECT not in volume.options
-            and volume_options.hold(volume, wanted)
+            and volume_options.has_options(volume, wanted)
             and least <= self._listed(volume) <= _split(most[self._list])
         )
 

@@ -176,7 +176,9 @@ class Campaign:
         self, operation: str, plan: fault_plans.Plan
     ) -> tuple[str, str]:
         # One that failed before is the writer again: steps are its.
-        self.manila.driver._services.cluster._patience = nodes.Patience()
+        self.manila.driver._services.cluster._unresponsive = (
+            nodes.UnresponsiveNodes()
+        )
         self.process.begin(plan)
         failure: BaseException | None = None
         try:

@@ -250,7 +250,7 @@ def test_one_that_fails_does_not_hide_the_others(
     shares[0].check()
 
 
-@pytest.mark.parametrize('mark', ['unmanaged', names.checked_id('1' * 32)])
+@pytest.mark.parametrize('mark', ['unmanaged', names.canonical_id('1' * 32)])
 def test_volume_of_somebody_else_is_named_and_left_alone(
     share: Share, warden: test_maintenance.Warden, mark: str
 ) -> None:

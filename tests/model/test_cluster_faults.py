@@ -325,7 +325,7 @@ def test_a_node_that_takes_over_late_what_it_missed(
     manila.pool.time.advance(60.0)
     with monkeypatch.context() as patch:
         if believed:
-            patch.setattr(peers, 'starting', lambda *nodes: {})
+            patch.setattr(peers, 'seconds_until_started', lambda *nodes: {})
         manila.allow(share)
     manila.pool.time.advance(60.0)
     manila.pool.glusterd.settle()

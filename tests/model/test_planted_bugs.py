@@ -92,7 +92,9 @@ def _open_first(right: Any) -> Any:
 
 
 def _only_whole(right: Any) -> Any:
-    def grow(node: cluster.Node, place: bricks.Place, size: int) -> None:
+    def grow(
+        node: cluster.Node, place: bricks.MountedBrick, size: int
+    ) -> None:
         if place.lv.size < size:
             right(node, place, size)
 
@@ -112,14 +114,14 @@ def _gone_is_gone(right: Any) -> Any:
 def _on_the_writer(right: Any) -> Any:
     def write(
         nodes: cluster.Cluster, volume: Any, options: Any, **more: Any
-    ) -> volume_options.Told:
+    ) -> volume_options.Confirmation:
         nodes.change(
             lambda line: line.set_options(volume.name, options),
             lambda line: False,
         )
         peers = nodes.read(lambda line: line.peers())
         everyone = frozenset(peer.uuid for peer in peers)
-        return volume_options.Told(everyone, peers, {})
+        return volume_options.Confirmation(everyone, peers, {})
 
     return write
 

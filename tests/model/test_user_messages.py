@@ -59,7 +59,7 @@ def test_no_room_for_a_share_or_a_clone(
         with pytest.raises(exception.NoValidHost) as caught:
             cloud.create(1, source)
         cause = caught.value.__cause__
-        assert isinstance(cause, placement.NoRoom)
+        assert isinstance(cause, placement.InsufficientSpace)
         assert [*cause.obstacles] == ['gl2']
         assert 'gl2' in str(caught.value)
         share = failed(cloud, known)

@@ -40,12 +40,12 @@ def test_names_fit_into_what_the_tools_allow(share_id: str) -> None:
 
 @given(UUIDS)
 def test_ids_come_back_from_names(some_id: str) -> None:
-    assert names.snapshot_of_name(names.snapshot(some_id)) == some_id
+    assert names.snapshot_id_from_name(names.snapshot(some_id)) == some_id
 
 
 @given(UUIDS)
 def test_a_snapshot_is_never_taken_for_a_share(some_id: str) -> None:
-    assert names.snapshot_of_name(names.volume(some_id)) is None
+    assert names.snapshot_id_from_name(names.volume(some_id)) is None
 
 
 @given(UUIDS, UUIDS)
@@ -69,7 +69,7 @@ def test_different_ids_have_different_names(one: str, two: str) -> None:
     ],
 )
 def test_what_we_did_not_name_is_not_ours(foreign: str) -> None:
-    assert names.snapshot_of_name(foreign) is None
+    assert names.snapshot_id_from_name(foreign) is None
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_what_we_did_not_name_is_not_ours(foreign: str) -> None:
 )
 def test_what_is_no_id_is_refused(bad: str) -> None:
     for make in (
-        names.checked_id,
+        names.canonical_id,
         names.volume,
         names.snapshot,
         names.share_tag,
@@ -91,11 +91,11 @@ def test_what_is_no_id_is_refused(bad: str) -> None:
 @pytest.mark.parametrize('bad', [None, 7, b'x', uuid.UUID(ID)])
 def test_what_is_no_text_is_refused(bad: object) -> None:
     with pytest.raises(errors.NotPossible):
-        names.checked_id(bad)  # type: ignore[arg-type]
+        names.canonical_id(bad)  # type: ignore[arg-type]
 
 
 def test_one_id_has_one_form() -> None:
-    assert names.checked_id(ID.upper()) == ID
+    assert names.canonical_id(ID.upper()) == ID
     assert names.volume(ID.replace('-', '')) == names.volume(ID)
 
 

@@ -59,7 +59,7 @@ def lv(
     }
 
 
-def keep_none(seen: bricks.Inventory, lv: lvm.LogicalVolume) -> bool:
+def keep_none(seen: bricks.NodeStorage, lv: lvm.LogicalVolume) -> bool:
     """Say of each LV that nothing uses it."""
     return False
 
@@ -114,20 +114,20 @@ def allow(node: fakes.Node, *lines: str) -> None:
 
 def test_a_real_node(release: str) -> None:
     node = fakes.Node().replay(release, 'lvs', 'findmnt')
-    found = bricks.inventory(cluster.Node(node))
-    made = found.place('/srv/golden/manila-golden/brick')
+    found = bricks.read_storage(cluster.Node(node))
+    made = found.find_brick('/srv/golden/manila-golden/brick')
     assert made is not None
     assert made.lv.name == 'manila-golden'
-    assert made.mount == '/srv/golden/manila-golden'
+    assert made.mount_point == '/srv/golden/manila-golden'
     assert 'manila.share=u1' in made.lv.tags
     clone = [m for m in found.mounts if m.target.startswith('/run/gluster')]
-    place = found.place(f'{clone[0].target}/brick')
+    place = found.find_brick(f'{clone[0].target}/brick')
     assert place is not None
-    hex_id = bricks.volume_hex_of(place.lv.name)
+    hex_id = bricks.hex_id_in_name(place.lv.name)
     assert hex_id is not None
     assert hex_id in clone[0].target
-    assert bricks.of_volume(found.lvs, hex_id) == (place.lv,)
-    assert found.targets(place.lv) == (clone[0].target,)
+    assert bricks.named_after(found.lvs, hex_id) == (place.lv,)
+    assert found.mount_points(place.lv) == (clone[0].target,)
 
 
 @pytest.mark.parametrize(
@@ -150,18 +150,18 @@ def test_the_mount_right_above_holds_a_brick(
         ('a', '/srv/a'),
         ('b', '/srv/a/b'),
     )
-    place = bricks.inventory(node).place(path)
-    assert (place and place.mount) == mount
+    place = bricks.read_storage(node).find_brick(path)
+    assert (place and place.mount_point) == mount
 
 
 def test_a_brick_that_is_not_mounted_has_no_place() -> None:
     _, node = prepare([lv('a')])
-    assert bricks.inventory(node).place('/srv/a/brick') is None
+    assert bricks.read_storage(node).find_brick('/srv/a/brick') is None
 
 
 def test_nor_has_one_on_what_is_no_lv() -> None:
     _, node = prepare([lv('a')], ('sda1', '/srv/a'))
-    assert bricks.inventory(node).place('/srv/a/brick') is None
+    assert bricks.read_storage(node).find_brick('/srv/a/brick') is None
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_nor_has_one_on_what_is_no_lv() -> None:
     ],
 )
 def test_lvs_that_glusterd_named(name: str, hex_id: str | None) -> None:
-    assert bricks.volume_hex_of(name) == hex_id
+    assert bricks.hex_id_in_name(name) == hex_id
 
 
 # -- making
@@ -223,28 +223,28 @@ def test_adopting() -> None:
         f'--addtag=manila.share={ID} gvg/{HEX}_0'
     )
     allow(fake, line)
-    place = bricks.adopt(node, ID, f'{SNAP}/brick')
-    assert place.mount == SNAP
+    place = bricks.tag_clone_brick(node, ID, f'{SNAP}/brick')
+    assert place.mount_point == SNAP
     assert did(fake) == [line]
 
 
 def test_adopting_what_is_adopted_changes_nothing() -> None:
     tags = f'manila.brick,manila.mount={SNAP},manila.share={ID}'
     fake, node = prepare([lv(f'{HEX}_0', tags=tags)], (f'{HEX}_0', SNAP))
-    bricks.adopt(node, ID, f'{SNAP}/brick')
+    bricks.tag_clone_brick(node, ID, f'{SNAP}/brick')
     assert did(fake) == []
 
 
 def test_adopting_what_is_not_mounted() -> None:
     _, node = prepare([lv(f'{HEX}_0')])
     with pytest.raises(errors.Unsettled, match='not on a mounted'):
-        bricks.adopt(node, ID, f'{SNAP}/brick')
+        bricks.tag_clone_brick(node, ID, f'{SNAP}/brick')
 
 
 def test_adopting_what_is_not_thin() -> None:
     fake, node = prepare([lv('fat', layout='linear', pool='')], ('fat', SNAP))
     with pytest.raises(errors.Unsettled, match='gvg/fat is not a thin'):
-        bricks.adopt(node, ID, f'{SNAP}/brick')
+        bricks.tag_clone_brick(node, ID, f'{SNAP}/brick')
     assert did(fake) == []
 
 
@@ -255,7 +255,7 @@ def test_adopting_what_is_not_thin() -> None:
 def test_growing_xfs_alone_when_the_lv_is_large_enough(size: int) -> None:
     fake, node = prepare([lv('a')], ('a', '/m'))
     allow(fake, 'xfs_growfs -d /m')
-    place = bricks.inventory(node).place('/m/brick')
+    place = bricks.read_storage(node).find_brick('/m/brick')
     assert place is not None
     bricks.grow(node, place, size)
     assert did(fake) == ['xfs_growfs -d /m']
@@ -265,7 +265,7 @@ def test_growing() -> None:
     fake, node = prepare([lv('a')], ('a', '/m'))
     lines = ['lvextend --size=1073741825b gvg/a', 'xfs_growfs -d /m']
     allow(fake, *lines)
-    place = bricks.inventory(node).place('/m/brick')
+    place = bricks.read_storage(node).find_brick('/m/brick')
     assert place is not None
     bricks.grow(node, place, (1 << 30) + 1)
     assert did(fake) == lines
@@ -279,7 +279,7 @@ def test_proving() -> None:
     fake.answer(XATTR, fakes.Answer(f'trusted.glusterfs.volume-id=0x{HEX}\n'))
     sync = 'sync --file-system /m/brick /var/lib/glusterd'
     allow(fake, sync)
-    bricks.prove(node, '/m/brick', HEX)
+    bricks.verify_durable(node, '/m/brick', HEX)
     assert did(fake)[-1] == sync
 
 
@@ -295,7 +295,7 @@ def test_what_is_not_proven_is_not_synced(said: fakes.Answer) -> None:
     fake, node = prepare([])
     fake.answer(XATTR, said)
     with pytest.raises(errors.Unsettled, match=f'belongs to {HEX}'):
-        bricks.prove(node, '/m/brick', HEX)
+        bricks.verify_durable(node, '/m/brick', HEX)
 
 
 # -- mounting again

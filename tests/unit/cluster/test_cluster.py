@@ -173,7 +173,7 @@ def test_a_node_that_is_in_no_pool_yet_keeps_its_place(
         node.gluster('pool list', VIEWS[n], alone if n == 2 else VIEWS[n])
     whole = make(nodes)
     whole.members()
-    found = whole.place({'uuid-1', 'uuid-2', 'uuid-3'})
+    found = whole.refresh_members({'uuid-1', 'uuid-2', 'uuid-3'})
     assert {member.uuid for member in found} == {'uuid-1', 'uuid-2', 'uuid-3'}
 
 
@@ -221,7 +221,7 @@ def test_one_that_is_not_well_rests(
     assert whole.writer().name == 'gl2'
     assert whole.writer().name == 'gl2'
     assert len(nodes[0].asked) == asked
-    time.now += nodes_module.REST
+    time.now += nodes_module.SKIP_TIME
     assert whole.writer().name == 'gl1'
 
 
@@ -264,7 +264,7 @@ def test_one_that_misses_most_of_its_peers_is_passed_over(
     assert whole.writer().name == 'gl2'
     assert whole.writer().name == 'gl2'
     assert len(nodes[0].asked) == 1
-    time.now += nodes_module.REST
+    time.now += nodes_module.SKIP_TIME
     assert whole.writer().name == 'gl1'
 
 
@@ -402,9 +402,12 @@ def test_glusterd_that_hangs_is_waited_for_once(
         patch.setattr(whole.nodes[0].gluster, 'peers', hang)
         for _ in range(5):
             assert whole.writer().name == 'gl2'
-            time.now += nodes_module.REST / 2
-    assert patience == [gluster.READ_TIMEOUT, *[nodes_module.PROBATION] * 2]
-    time.now += nodes_module.REST
+            time.now += nodes_module.SKIP_TIME / 2
+    assert patience == [
+        gluster.READ_TIMEOUT,
+        *[nodes_module.SHORT_TIMEOUT] * 2,
+    ]
+    time.now += nodes_module.SKIP_TIME
     assert whole.writer().name == 'gl1'
 
 

@@ -63,7 +63,7 @@ def found(said: fakes.Answer) -> placement.ThinPool:
 
 def make(
     *replies: fakes.Reply,
-) -> tuple[cluster.Cluster, placement.Pools]:
+) -> tuple[cluster.Cluster, placement.Placement]:
     nodes = []
     for n, reply in enumerate(replies, 1):
         node = fakes.Node(f'gl{n}').answer(LVS, reply)
@@ -71,7 +71,7 @@ def make(
         node.gluster('pool list', test_cluster.peers(n, *others))
         nodes.append(cluster.Node(node))
     whole = cluster.Cluster(nodes, settle_timeout=30)
-    return whole, placement.Pools(whole, LIMITS)
+    return whole, placement.Placement(whole, LIMITS)
 
 
 # -- one pool
@@ -140,19 +140,19 @@ def test_no_pool_is_an_obstacle() -> None:
 
 def test_the_roomiest_first_and_else_as_configured() -> None:
     _, thin = make(report(data=50), report(data=10), report(data=50))
-    chosen = thin.place('gvg/pool', layouts.REPLICA_3, GIB)
+    chosen = thin.choose_nodes('gvg/pool', layouts.REPLICA_3, GIB)
     assert [m.node.name for m in chosen] == ['gl2', 'gl1', 'gl3']
 
 
 def test_only_as_many_as_needed_and_never_one_twice() -> None:
     _, thin = make(*[report()] * 5)
-    chosen = thin.place('gvg/pool', layouts.REPLICA_3, GIB)
+    chosen = thin.choose_nodes('gvg/pool', layouts.REPLICA_3, GIB)
     assert [m.node.name for m in chosen] == ['gl1', 'gl2', 'gl3']
 
 
 def test_a_full_node_is_passed_over() -> None:
     _, thin = make(report(data=99), *[report()] * 3)
-    chosen = thin.place('gvg/pool', layouts.REPLICA_3, GIB)
+    chosen = thin.choose_nodes('gvg/pool', layouts.REPLICA_3, GIB)
     assert [m.node.name for m in chosen] == ['gl2', 'gl3', 'gl4']
 
 
@@ -164,7 +164,7 @@ def test_too_few_nodes_have_the_room_and_why() -> None:
         report(name='other'),
     )
     with pytest.raises(errors.NotPossible) as caught:
-        thin.place('gvg/pool', layouts.REPLICA_3, GIB)
+        thin.choose_nodes('gvg/pool', layouts.REPLICA_3, GIB)
     text = str(caught.value)
     for part in (
         'replica-3 takes 3 nodes',
@@ -182,7 +182,7 @@ def test_room_that_is_required() -> None:
     def need(pool: str, size: int, count: int = 2) -> None:
         thin.require_room(
             {
-                node: placement.Need(pool, size, node.lvm.lvs())
+                node: placement.RequiredSpace(pool, size, node.lvm.lvs())
                 for node in whole.nodes[:count]
             }
         )
@@ -251,6 +251,6 @@ def test_what_is_told_free_can_be_placed(
     told = thin.capacities(['gvg/pool'], layout)['gvg/pool']
     assert 0 <= told.free <= 10 * GIB
     if told.free:
-        chosen = thin.place('gvg/pool', layout, told.free)
+        chosen = thin.choose_nodes('gvg/pool', layout, told.free)
         assert len({m.node.name for m in chosen}) == layout.bricks
     whole.close()

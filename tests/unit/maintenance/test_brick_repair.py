@@ -67,13 +67,13 @@ def node_with(
     return fake
 
 
-def known() -> brick_ownership.Catalog:
+def known() -> brick_ownership.KnownObjects:
     """Return a share, another volume, and a snapshot of that."""
     other = gluster.Volume(
         'other', str(uuid.UUID(OTHER)), 'Started', 1, 3, (), {}
     )
     snapshot = gluster.Snapshot('snap', SNAPSHOT, 'other', False)
-    return brick_ownership.Catalog((VOLUME, other), (snapshot,))
+    return brick_ownership.KnownObjects((VOLUME, other), (snapshot,))
 
 
 def mend(fake: fakes.Node) -> list[str]:

@@ -74,7 +74,7 @@ def test_a_real_report(release: str) -> None:
     for lv in (snapshot, clone):
         assert lv.is_thin_volume
         assert lv.tags == frozenset()
-        assert bricks.volume_hex_of(lv.name)
+        assert bricks.hex_id_in_name(lv.name)
 
 
 def test_a_tag_that_nothing_has(release: str) -> None:

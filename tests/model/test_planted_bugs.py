@@ -20,6 +20,8 @@ import dataclasses
 from typing import Any
 from unittest import mock
 
+import hypothesis
+from hypothesis import stateful
 import pytest
 
 from manila_glusterfs_clone import cluster
@@ -37,6 +39,7 @@ from tests.fault_table import table
 from tests.model import fault_injection
 from tests.model import scene as scenes
 from tests.model import test_faults
+from tests.model import test_random_operator_commands
 
 Fault = fault_injection.Fault
 Variant = fault_injection.Variant
@@ -296,3 +299,23 @@ def test_a_planted_bug_is_found(scene: scenes.Scene, plant: Plant) -> None:
         found = test_faults.cells(scene, operation, plant.fault)
     red = table.broken(found)
     assert any(plant.said in cell.detail for cell in red), found
+
+
+def test_random_operator_commands_find_a_planted_bug(quiet: None) -> None:
+    """Deleting a restored snapshot removes the bricks of a share."""
+    no_users = mock.patch.object(
+        brick_ownership.Users, 'of', lambda self, lv: ()
+    )
+    no_doubts = mock.patch.object(
+        brick_ownership.Users, 'require_known', lambda self, lv, node: None
+    )
+    settings = hypothesis.settings(
+        hypothesis.settings.get_profile('model'),
+        max_examples=200,
+        derandomize=True,
+        phases=[hypothesis.Phase.generate],
+    )
+    with no_users, no_doubts, pytest.raises(AssertionError):
+        stateful.run_state_machine_as_test(
+            test_random_operator_commands.Operators, settings=settings
+        )

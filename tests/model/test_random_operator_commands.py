@@ -64,19 +64,23 @@ class Operators(test_random_operations.Lives):
         for share in [*self.manila.shares]:
             self.manila.delete(share)
         while self.consumed:
-            self.delete_restored(0)
+            self.delete_restored(next(iter(self.consumed)))
         self.is_dirty = False
         self.everything_is_as_it_should_be()
 
     # -- what operators do
 
     @stateful.precondition(lambda self: self.has_snapshots())
-    @stateful.rule(pick=PICK)
-    def restore(self, pick: int) -> None:
+    @stateful.rule(
+        pick=PICK, is_deleted=st.booleans(), is_stopped=st.booleans()
+    )
+    def restore(self, pick: int, is_deleted: bool, is_stopped: bool) -> None:
         snapshot = self.taken(pick)
         self.consumed[snapshot] = self.manila.snapshots[snapshot][0]
         self.manila.restore(snapshot)
         self.is_dirty = True
+        if is_deleted:
+            self.stop_and_delete(snapshot, is_stopped)
 
     @stateful.precondition(lambda self: self.manila.shares)
     @stateful.rule(pick=PICK, node=NODE)
@@ -99,18 +103,20 @@ class Operators(test_random_operations.Lives):
     @stateful.rule(pick=PICK, is_stopped=st.booleans())
     def stop_and_delete_restored(self, pick: int, is_stopped: bool) -> None:
         snapshot = [*self.consumed][pick % len(self.consumed)]
+        self.stop_and_delete(snapshot, is_stopped)
+
+    def stop_and_delete(self, snapshot: str, is_stopped: bool) -> None:
         volume = f'manila-{self.consumed[snapshot]}'
         is_stopped = is_stopped and volume in self.pool.state.volumes
         if is_stopped:
             self.manila.gluster('volume', 'stop', volume)
             self.pool.time.advance(5.0)
-        self.delete_restored(pick)
+        self.delete_restored(snapshot)
         if is_stopped:
             self.manila.gluster('volume', 'start', volume)
             self.pool.time.advance(5.0)
 
-    def delete_restored(self, pick: int) -> None:
-        snapshot = [*self.consumed][pick % len(self.consumed)]
+    def delete_restored(self, snapshot: str) -> None:
         share = self.consumed.pop(snapshot)
         self.manila.services.snapshots.delete(snapshot, share)
 

@@ -49,7 +49,10 @@ class Backend:
         :raises findings.Misconfigured: with every mistake.
         """
         checks.run(
-            self.services.settings, self.services.cluster, self.services.health
+            self.services.settings,
+            self.services.cluster,
+            self.services.health,
+            type(self.services.protocol),
         )
 
     def start(self) -> None:

@@ -36,7 +36,6 @@ from manila_glusterfs_clone.manila_api import user_messages
 from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone.operations import statuses
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone.protocols import export_locations
 from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
@@ -142,14 +141,14 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         """Make an empty share."""
         with self._working('Creating share', share['id'], _CREATE):
             the_services = self._services
-            arguments.require_protocol(share)
+            arguments.require_protocol(share, the_services.protocol)
             volume = the_services.shares.create(
                 share['id'],
                 arguments.pool(share, the_services.settings),
                 share['size'] * placement.GIB,
                 the_services.layout(arguments.layout(share)),
             )
-        return export_locations.as_manila(volume)
+        return the_services.protocol.export_locations(volume)
 
     def create_share_from_snapshot(
         self,
@@ -164,14 +163,14 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             'Creating share from a snapshot', share['id'], _CREATE
         ):
             the_services = self._services
-            arguments.require_protocol(share)
+            arguments.require_protocol(share, the_services.protocol)
             volume = the_services.cloner.create(
                 share['id'],
                 arguments.pool(share, the_services.settings),
                 share['size'] * placement.GIB,
                 snapshot['id'],
             )
-        return export_locations.as_manila(volume)
+        return the_services.protocol.export_locations(volume)
 
     def delete_share(
         self, context: Any, share: Data, share_server: Any = None
@@ -262,9 +261,28 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         except Exception:
             LOG.exception('The state of the shares could not be read')
         return {
-            s['id']: _ensured(found.get(s['id']), s['id'] in waiting)
+            s['id']: self._ensured(found.get(s['id']), s['id'] in waiting)
             for s in shares
         }
+
+    def _ensured(
+        self, state: gluster.Volume | errors.Error | None, waiting: bool
+    ) -> dict[str, Any]:
+        """Return what Manila writes of a share that was looked at.
+
+        Manila never looks at a share in error again by itself. One that could
+        not be looked at, as a node is down, stays what it was.
+        """
+        gone = isinstance(state, errors.Missing)
+        found: dict[str, Any] = {
+            'status': 'error' if gone else 'available',
+            'reapply_access_rules': waiting,
+        }
+        if isinstance(state, gluster.Volume):
+            found['export_locations'] = (
+                self._services.protocol.export_locations(state)
+            )
+        return found
 
     def get_share_status(
         self, share: Data, share_server: Any = None
@@ -323,27 +341,9 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             {
                 'vendor_name': 'Gluster',
                 'driver_version': VERSION,
-                'storage_protocol': arguments.PROTOCOL,
+                'storage_protocol': self._services.protocol.share_proto,
                 'snapshot_support': True,
                 'create_share_from_snapshot_support': True,
                 **stats.of(self._services, self.configuration),
             }
         )
-
-
-def _ensured(
-    state: gluster.Volume | errors.Error | None, waiting: bool
-) -> dict[str, Any]:
-    """Return what Manila writes of a share that was looked at.
-
-    Manila never looks at a share in error again by itself. One that could
-    not be looked at, as a node is down, stays what it was.
-    """
-    gone = isinstance(state, errors.Missing)
-    found: dict[str, Any] = {
-        'status': 'error' if gone else 'available',
-        'reapply_access_rules': waiting,
-    }
-    if isinstance(state, gluster.Volume):
-        found['export_locations'] = export_locations.as_manila(state)
-    return found

@@ -33,6 +33,7 @@ from manila_glusterfs_clone.maintenance import manila_db
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone.operations import volumes
+from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.protocols import native
 from manila_glusterfs_clone.tools import gluster
 
@@ -65,7 +66,7 @@ class AccessAudit:
     def audit(
         self,
         seen: cluster_state.ClusterState,
-        rules: Mapping[str, native.Rules],
+        rules: Mapping[str, protocols.Rules],
     ) -> None:
         """Set the access lists that are not those of Manila's rules.
 
@@ -105,7 +106,7 @@ class AccessAudit:
         self,
         seen: cluster_state.ClusterState,
         share_id: str,
-        wanted: native.Rules,
+        wanted: protocols.Rules,
     ) -> None:
         volume = seen.share(share_id)
         if volume is None:
@@ -132,12 +133,12 @@ class AccessAudit:
         self,
         share_id: str,
         views: Sequence[gluster.Volume],
-        wanted: native.Rules,
+        wanted: protocols.Rules,
     ) -> bool:
         """Return whether all nodes have what Manila wants of a volume."""
         standing = self._services.volumes.standing_options(share_id, views[0])
         return share_id not in self._unverified and all(
-            self._services.access.holds(view, wanted.active, wanted.changing)
+            self._services.protocol.holds(view, wanted.active, wanted.changing)
             and volume_options.has_options(view, standing)
             for view in views
         )
@@ -166,10 +167,10 @@ class AccessAudit:
             rules = (
                 *wanted.active,
                 # Whoever changes these does so under the same lock.
-                *self._services.access.admitted(volume, wanted.changing),
+                *self._services.protocol.admitted(volume, wanted.changing),
             )
             options = self._services.volumes.standing_options(share_id, volume)
-            self._services.access.apply(
+            self._services.protocol.apply(
                 name,
                 rules,
                 revoking=True,
@@ -179,7 +180,7 @@ class AccessAudit:
                 ],
             )
             self._unverified.discard(share_id)
-        options |= self._services.access.plan(rules).options
+        options |= self._services.protocol.plan(rules).options
         changed = {
             f'{option} {view.options.get(option, "not set")}'
             for view in views

@@ -28,7 +28,7 @@ from manila.db.sqlalchemy import models
 import sqlalchemy
 
 from manila_glusterfs_clone import names
-from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone import protocols
 
 #: What stands in the column ``deleted`` of a row that is not; else its id.
 _NOT_DELETED = 'False'
@@ -99,7 +99,9 @@ def what_became_of_snapshots(ids: Collection[str]) -> dict[str, Row]:
     return _rows(_SNAPSHOTS, _SNAPSHOTS.c.id.in_(ids)) if ids else {}
 
 
-def rules(host: str, share_id: str | None = None) -> dict[str, native.Rules]:
+def rules(
+    host: str, share_id: str | None = None
+) -> dict[str, protocols.Rules]:
     """Return the access rules of the shares in use, by share instance.
 
     A rule in error, or in a state that is not known here, is in no list: the
@@ -136,12 +138,12 @@ def rules(host: str, share_id: str | None = None) -> dict[str, native.Rules]:
         .where(*which)
         .order_by(_SHARES.c.id, _MAPPINGS.c.created_at)
     )
-    found: dict[str, native.Rules] = {}
+    found: dict[str, protocols.Rules] = {}
     for of, access_id, state, kind, to, level in _fetch(statement):
-        share = found.setdefault(of, native.Rules())
+        share = found.setdefault(of, protocols.Rules())
         if kind is None:
             continue  # the share has no rules
-        rule = native.Rule(access_id, kind, to, level)
+        rule = protocols.Rule(access_id, kind, to, level)
         if state == 'active':
             share = dataclasses.replace(share, active=(*share.active, rule))
         elif state in _CHANGING:

@@ -18,23 +18,22 @@ from manila.share import share_types
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone import protocols
 
-PROTOCOL = 'GLUSTERFS'
 EXTRA_SPEC_LAYOUT = 'glusterfs_clone:layout'
 
 Data = Mapping[str, Any]
 
 
-def require_protocol(share: Data) -> None:
-    """Refuse a share of a protocol that is not served.
+def require_protocol(share: Data, protocol: protocols.Protocol) -> None:
+    """Refuse a share of another protocol than that of the back end.
 
-    :raises errors.NotPossible: it is.
+    :raises errors.NotPossible: it is of another one.
     """
-    if share['share_proto'].upper() != PROTOCOL:
+    if share['share_proto'].upper() != protocol.share_proto:
         raise errors.NotPossible(
-            f'this back end makes shares of the protocol {PROTOCOL}, '
-            f'not {share["share_proto"]}'
+            f'this back end makes shares of the protocol '
+            f'{protocol.share_proto}, not {share["share_proto"]}'
         )
 
 
@@ -69,9 +68,9 @@ def is_cloned(share: Data) -> bool:
     )
 
 
-def rule(data: Data) -> native.Rule:
+def rule(data: Data) -> protocols.Rule:
     """Return an access rule."""
-    return native.Rule(
+    return protocols.Rule(
         access_id=data['access_id'],
         access_type=data['access_type'],
         access_to=data['access_to'],
@@ -80,7 +79,7 @@ def rule(data: Data) -> native.Rule:
 
 
 def rule_states(
-    rules: Iterable[native.Rule], refused: Container[str]
+    rules: Iterable[protocols.Rule], refused: Container[str]
 ) -> dict[str, dict[str, str]]:
     """Return the states of access rules, as Manila wants them.
 

@@ -27,7 +27,8 @@ from manila_glusterfs_clone.operations import shares
 from manila_glusterfs_clone.operations import snapshots
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone import protocols
+from manila_glusterfs_clone.protocols import registry
 from manila_glusterfs_clone.ssh import remote
 
 
@@ -41,7 +42,7 @@ class Services:
     marks: work_marks.WorkMarks
     cluster: cluster.Cluster
     thin_pools: placement.Placement
-    access: native.NativeAccess
+    protocol: protocols.Protocol
     volumes: volumes.Volumes
     shares: shares.Shares
     snapshots: snapshots.Snapshots
@@ -103,16 +104,16 @@ def open_services(
     health = findings.Health(settings.backend)
     thin_pools = placement.Placement(nodes, settings.limits, health)
     mutex = locks.Locks(settings.lock_timeout)
-    access = native.NativeAccess(
-        nodes, tls=settings.tls, server_names=settings.tls_server_names
+    protocol = registry.PROTOCOLS[registry.DEFAULT].from_settings(
+        nodes, settings
     )
     the_sources = clone_sources.Sources(nodes, mutex, backend=settings.mark)
-    the_volumes = volumes.Volumes(nodes, access, backend=settings.mark)
+    the_volumes = volumes.Volumes(nodes, protocol, backend=settings.mark)
     the_shares = shares.Shares(
         nodes,
         thin_pools,
         the_volumes,
-        access,
+        protocol,
         mutex,
         brick_root=settings.brick_root,
     )
@@ -123,7 +124,7 @@ def open_services(
         marks=work_marks.WorkMarks(private_storage, mutex),
         cluster=nodes,
         thin_pools=thin_pools,
-        access=access,
+        protocol=protocol,
         volumes=the_volumes,
         shares=the_shares,
         snapshots=snapshots.Snapshots(

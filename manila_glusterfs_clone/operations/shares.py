@@ -41,7 +41,7 @@ from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import volumes
-from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone import undo
 
@@ -56,7 +56,7 @@ class Shares:
         nodes: cluster.Cluster,
         thin_pools: placement.Placement,
         the_volumes: volumes.Volumes,
-        access: native.NativeAccess,
+        protocol: protocols.Protocol,
         mutex: locks.Locks,
         *,
         brick_root: str,
@@ -64,7 +64,7 @@ class Shares:
         self._cluster = nodes
         self._pools = thin_pools
         self._volumes = the_volumes
-        self._access = access
+        self._protocol = protocol
         self._locks = mutex
         self._brick_root = brick_root
 
@@ -164,11 +164,11 @@ class Shares:
     def update_access(
         self,
         share_id: str,
-        old: Sequence[native.Rule],
-        new: Sequence[native.Rule],
+        old: Sequence[protocols.Rule],
+        new: Sequence[protocols.Rule],
         *,
         revoking: bool,
-    ) -> dict[str, str]:
+    ) -> dict[str, errors.NotPossible]:
         """Allow exactly these rules; return why, by id, one cannot hold.
 
         Nobody new is admitted before those whose rule is revoked are
@@ -185,19 +185,19 @@ class Shares:
         with self._locks.share(share_id):
             if revoking:
                 kept = [*old, *self._in_force(name, new)]
-                refused = self._access.apply(name, kept, revoking=True)
+                refused = self._protocol.apply(name, kept, revoking=True)
                 if len(kept) == len(every):
                     return dict(refused)
-            return dict(self._access.apply(name, every, revoking=False))
+            return dict(self._protocol.apply(name, every, revoking=False))
 
     def _in_force(
-        self, name: str, rules: Sequence[native.Rule]
-    ) -> Sequence[native.Rule]:
+        self, name: str, rules: Sequence[protocols.Rule]
+    ) -> Sequence[protocols.Rule]:
         """Return those of some rules that the access list has already."""
         if not rules:
             return ()
         volume = self._cluster.read(lambda line: line.volume(name))
-        return self._access.admitted(volume, rules) if volume else ()
+        return self._protocol.admitted(volume, rules) if volume else ()
 
     def disown(self, share_id: str) -> None:
         """Leave a share to whoever manages it from now on, as it is.

@@ -20,7 +20,6 @@ from typing import Any
 from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.operations import services
-from manila_glusterfs_clone.protocols import export_locations
 from manila_glusterfs_clone.tools import gluster
 
 _AVAILABLE = {'status': 'available'}
@@ -48,7 +47,9 @@ class Statuses:
         if status in _MAKING:
             if not self._services.volumes.is_finished(share_id):
                 return dict(_ERROR)
-            return _available(self._services.shares.bring_online(share_id))
+            return self._available(
+                self._services.shares.bring_online(share_id)
+            )
         try:
             volume = self._services.volumes.in_use(share_id)
         except errors.Missing:
@@ -56,12 +57,12 @@ class Statuses:
         if status == 'extending_error':
             self._services.shares.complete_extension(share_id)
         elif status != 'extending':
-            return _available(volume)
+            return self._available(volume)
         work = self._services.marks.find(share_id)
         if work is not None and work.size is not None:
             self._services.shares.extend(share_id, work.size * placement.GIB)
         size = self._services.shares.size(share_id) // placement.GIB
-        return {**_available(volume), 'size': size}
+        return {**self._available(volume), 'size': size}
 
     def snapshot(self, snapshot_id: str, share_id: str) -> dict[str, Any]:
         """Return the state of a snapshot.
@@ -72,9 +73,10 @@ class Statuses:
         whole = self._services.snapshots.finish(snapshot_id, share_id)
         return dict(_AVAILABLE if whole else _ERROR)
 
-
-def _available(volume: gluster.Volume) -> dict[str, Any]:
-    return {
-        **_AVAILABLE,
-        'export_locations': export_locations.as_manila(volume),
-    }
+    def _available(self, volume: gluster.Volume) -> dict[str, Any]:
+        return {
+            **_AVAILABLE,
+            'export_locations': self._services.protocol.export_locations(
+                volume
+            ),
+        }

@@ -26,7 +26,7 @@ from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
-from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
 
@@ -48,12 +48,12 @@ class Volumes:
     def __init__(
         self,
         nodes: cluster.Cluster,
-        access: native.NativeAccess,
+        protocol: protocols.Protocol,
         *,
         backend: str,
     ) -> None:
         self._cluster = nodes
-        self._access = access
+        self._protocol = protocol
         self._backend = backend
 
     def get(self, share_id: str) -> gluster.Volume:
@@ -145,10 +145,10 @@ class Volumes:
         name = names.volume(share_id)
         volume = self.get(share_id)
         options = {
-            **self._access.closed(),
+            **self._protocol.deny_all_options(),
             **self.standing_options(share_id, volume),
         }
-        for option in self._access.inherited(volume):
+        for option in self._protocol.options_not_inherited(volume):
             self._drop(name, option)
         # A brick of a clone would admit the clients of its origin.
         volume_options.write(

@@ -35,7 +35,7 @@ from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.preflight import node_programs
-from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools import lvm
 
@@ -80,14 +80,16 @@ def run(
     settings: options.Settings,
     nodes: cluster.Cluster,
     state: findings.Health,
+    protocol: type[protocols.Protocol],
 ) -> None:
     """Check the configuration and, where it allows, the cluster.
 
     :param state: told of the faults.
+    :param protocol: whose settings are checked.
     :raises health.Misconfigured: with every mistake; also where no node
         answers, as there is nothing to serve with.
     """
-    found = Findings(mistakes=list(_configuration(settings)))
+    found = Findings(mistakes=list(_configuration(settings, protocol)))
     # Without these there is nothing to ask, or nothing to ask it with.
     if settings.nodes and _is_readable(settings):
         views = _look(settings, nodes)
@@ -104,7 +106,9 @@ def run(
         raise findings.Misconfigured(settings.backend, found.mistakes)
 
 
-def _configuration(settings: options.Settings) -> Iterator[Finding]:
+def _configuration(
+    settings: options.Settings, protocol: type[protocols.Protocol]
+) -> Iterator[Finding]:
     for value, problem in options.problems(settings):
         yield Finding(value, 'invalid', problem)
     for option, path in (
@@ -121,21 +125,7 @@ def _configuration(settings: options.Settings) -> Iterator[Finding]:
         layouts.choose(settings.layout, len(settings.nodes))
     except errors.NotPossible as error:
         yield Finding('glusterfs_clone_layout', 'invalid', str(error))
-    if settings.tls and not settings.tls_server_names:
-        yield Finding(
-            'glusterfs_clone_tls_server_names',
-            'empty',
-            'it is empty and glusterfs_clone_tls is set: without the common '
-            'names of the nodes\' certificates the nodes lock themselves '
-            'out of every share',
-        )
-    for name in settings.tls_server_names:
-        if not native.is_common_name(name):
-            yield Finding(
-                'glusterfs_clone_tls_server_names',
-                'invalid',
-                f'{name!r} cannot be put into a GlusterFS access list',
-            )
+    yield from protocol.problems(settings)
     if not locks.have_a_path():
         yield Finding(
             '[oslo_concurrency] lock_path',

@@ -9,28 +9,16 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Who may mount a share with the GlusterFS client.
+"""The protocol ``GLUSTERFS``: mounts with the native GlusterFS client.
 
-Without TLS a client is known by its address (rules of the type ``ip``,
-option ``auth.allow``); with TLS by the common name of its certificate
-(``cert``, ``auth.ssl-allow``), and then its address does not matter.
-
-GlusterFS 10 and 11.1 understand ``/8``, ``/16`` and ``/24`` in
-``auth.allow`` and misread any other prefix: ``10.0.0.9/32`` admits
-everyone (glusterfs issue 4108, and seen). So no prefix is ever passed on: a
-network becomes the addresses and octet patterns that are exactly it, 128 at
-most.
-
-glusterd writes an option as one line and overruns its buffer when that is
-longer than 4,092 bytes (``glusterd-store.c``); rules that do not fit are
-refused.
+Without TLS a client is identified by its address (rules of the type ``ip``,
+option ``auth.allow``). With TLS it is identified by the common name of its
+certificate (``cert``, ``auth.ssl-allow``), and its address is not checked.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
-import ipaddress
-import re
 
 from oslo_log import log
 
@@ -38,6 +26,10 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import node_addresses
 from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import findings
+from manila_glusterfs_clone import options
+from manila_glusterfs_clone import protocols
+from manila_glusterfs_clone.protocols import access_lists
 from manila_glusterfs_clone.protocols import eviction
 from manila_glusterfs_clone.tools import gluster
 
@@ -48,66 +40,52 @@ REJECT = 'auth.reject'
 TLS_ALLOW = 'auth.ssl-allow'
 TLS_OPTIONS = ('client.ssl', 'server.ssl')
 
-#: Longest value, in bytes, of an access list.
-_LONGEST = 4000
 
-_COMMON_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}')
+@dataclasses.dataclass(eq=False)
+class AccessTypeNotSupported(errors.NotPossible):
+    """A rule identifies clients in a way that the back end does not use."""
 
-
-@dataclasses.dataclass(frozen=True)
-class Rule:
-    """One access rule, as Manila has it."""
-
-    access_id: str
     access_type: str
-    access_to: str
+    supported_type: str
+
+    def __str__(self) -> str:
+        return (
+            f'access type "{self.access_type}" is not supported by this back '
+            f'end, only "{self.supported_type}"'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class AccessLevelNotSupported(errors.NotPossible):
+    """A rule asks for another access level than ``rw``."""
+
     access_level: str
 
-
-@dataclasses.dataclass(frozen=True)
-class Rules:
-    """The access rules of a share, by what is certain of each."""
-
-    #: In force: the access list must admit their clients.
-    active: tuple[Rule, ...] = ()
-    #: Being applied, updated or denied: the access list may admit them.
-    changing: tuple[Rule, ...] = ()
+    def __str__(self) -> str:
+        return (
+            f'GlusterFS cannot grant "{self.access_level}" to single '
+            f'clients, only "rw"'
+        )
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What the access lists are to be, and which rules cannot be in them."""
+@dataclasses.dataclass(eq=False)
+class VolumeNotFound(errors.NotPossible):
+    """A volume that access rules were to be set on does not exist."""
 
-    options: Mapping[str, str]
-    #: Why, by the access id of each rule that is refused.
-    refused: Mapping[str, str]
+    volume: str
 
-
-def is_common_name(name: str) -> bool:
-    """Whether a common name can be put into an access list as it is."""
-    return bool(_COMMON_NAME.fullmatch(name))
+    def __str__(self) -> str:
+        return f'volume {self.volume} does not exist'
 
 
-def patterns(network: ipaddress.IPv4Network) -> tuple[str, ...]:
-    """Give the addresses and patterns that are exactly this network."""
-    octets, rest = divmod(network.prefixlen, 8)
-    if rest:
-        octets += 1
-    if octets == 0:
-        return ('*',)
-    found = []
-    for part in network.subnets(new_prefix=octets * 8):
-        head = str(part.network_address).split('.')[:octets]
-        found.append('.'.join(head) + ('' if octets == 4 else '.*'))
-    return tuple(found)
+class NativeProtocol(protocols.Protocol):
+    """Access lists and mount paths of native GlusterFS clients.
 
-
-class NativeAccess:
-    """Access rules of the GLUSTERFS protocol.
-
-    :param tls: whether clients are known by their certificates.
+    :param tls: whether clients are identified by their certificates.
     :param server_names: common names of the nodes' own certificates.
     """
+
+    share_proto = 'GLUSTERFS'
 
     def __init__(
         self,
@@ -121,137 +99,127 @@ class NativeAccess:
         self._tls = tls
         self._server_names = tuple(server_names)
 
-    def closed(self) -> dict[str, str]:
-        """Give the options of a volume that admits nobody yet."""
+    @classmethod
+    def from_settings(
+        cls, nodes: cluster.Cluster, settings: options.Settings
+    ) -> 'NativeProtocol':
+        """Return the protocol with or without TLS, as configured."""
+        return cls(
+            nodes, tls=settings.tls, server_names=settings.tls_server_names
+        )
+
+    @staticmethod
+    def problems(settings: options.Settings) -> Iterator[findings.Finding]:
+        """Return the mistakes in the TLS settings."""
+        option = 'glusterfs_clone_tls_server_names'
+        if settings.tls and not settings.tls_server_names:
+            yield findings.Finding(
+                option,
+                'empty',
+                'it is empty and glusterfs_clone_tls is set; list the common '
+                'names of the nodes\' certificates, otherwise every share '
+                'denies the nodes themselves',
+            )
+        for name in settings.tls_server_names:
+            if not access_lists.is_common_name(name):
+                yield findings.Finding(
+                    option,
+                    'invalid',
+                    f'{name!r} cannot be put into a GlusterFS access list',
+                )
+
+    def deny_all_options(self) -> dict[str, str]:
+        """Return the options of a volume that denies all clients."""
         return dict(self.plan(()).options)
 
-    def inherited(self, volume: gluster.Volume) -> tuple[str, ...]:
-        """Name the options that a clone must not have from its origin.
-
-        Those of :meth:`closed` need not be named: they are overwritten.
-        """
+    def options_not_inherited(self, volume: gluster.Volume) -> tuple[str, ...]:
+        """Return the names of options that a clone must not inherit."""
         return tuple(
             option
             for option in sorted(volume.options)
             if option == REJECT
             or (option == TLS_ALLOW and not self._tls)
-            # gNFS is not built any more, and an option of it makes every
-            # later change of an option fail.
+            # gNFS is no longer built, and a volume with an option of it
+            # refuses every later change of its options.
             or (option.startswith('nfs.') and option != 'nfs.disable')
         )
 
-    def plan(self, rules: Iterable[Rule]) -> Plan:
-        """Work out the access lists; of the rules the first have the room.
-
-        A plan has every option that says who may mount, so that it does
-        not matter what was set before.
-        """
-        names: list[str] = list(self._server_names) if self._tls else []
-        refused = {}
+    def plan(self, rules: Iterable[protocols.Rule]) -> protocols.Plan:
+        """Return the access lists that grant exactly these rules."""
+        entries: list[str] = list(self._server_names) if self._tls else []
+        refused: dict[str, errors.NotPossible] = {}
         for rule in rules:
             try:
-                wanted = self._entries(rule)
+                entries = self._with_entries_of(rule, entries)
             except errors.NotPossible as error:
-                refused[rule.access_id] = str(error)
-                continue
-            more = names + [name for name in wanted if name not in names]
-            if len(','.join(more)) > _LONGEST:
-                refused[rule.access_id] = (
-                    f'the share has more rules than fit into the '
-                    f'{_LONGEST} bytes of a GlusterFS access list'
-                )
-                continue
-            names = more
-        listed = ','.join(sorted(names))
+                refused[rule.access_id] = error
+        access_list = ','.join(sorted(entries))
         if not self._tls:
-            options = {ALLOW: listed or gluster.NOBODY}
-            options.update(dict.fromkeys(TLS_OPTIONS, 'off'))
+            plan_options = {ALLOW: access_list or gluster.NOBODY}
+            plan_options.update(dict.fromkeys(TLS_OPTIONS, 'off'))
         else:
-            # A certificate that is allowed is enough: nobody needs to be
-            # let in by the address.
-            options = {ALLOW: gluster.NOBODY, TLS_ALLOW: listed}
-            options.update(dict.fromkeys(TLS_OPTIONS, 'on'))
-        return Plan(options, refused)
+            # An allowed certificate suffices, whatever the address.
+            plan_options = {ALLOW: gluster.NOBODY, TLS_ALLOW: access_list}
+            plan_options.update(dict.fromkeys(TLS_OPTIONS, 'on'))
+        return protocols.Plan(plan_options, refused)
 
-    def _entries(self, rule: Rule) -> tuple[str, ...]:
-        """Give the entries of the access list that a rule asks for."""
-        kind = 'cert' if self._tls else 'ip'
-        if rule.access_type != kind:
-            raise errors.NotPossible(
-                f'this back end takes rules of the type {kind}, not '
-                f'{rule.access_type}'
-            )
+    def _with_entries_of(
+        self, rule: protocols.Rule, entries: list[str]
+    ) -> list[str]:
+        """Return the entries of an access list, extended by those of a rule.
+
+        :raises access_lists.AccessListFull: the list would be too long.
+        """
+        extended = entries + [
+            entry for entry in self._entries(rule) if entry not in entries
+        ]
+        if len(','.join(extended)) > access_lists.MAX_BYTES:
+            raise access_lists.AccessListFull(access_lists.MAX_BYTES)
+        return extended
+
+    def _entries(self, rule: protocols.Rule) -> tuple[str, ...]:
+        """Return the entries of the access list that grant a rule."""
+        supported_type = 'cert' if self._tls else 'ip'
+        if rule.access_type != supported_type:
+            raise AccessTypeNotSupported(rule.access_type, supported_type)
         if rule.access_level != 'rw':
-            raise errors.NotPossible(
-                f'the access level {rule.access_level} is not to be had for '
-                f'single GlusterFS clients, only rw'
+            raise AccessLevelNotSupported(rule.access_level)
+        if self._tls:
+            return access_lists.entries_of_common_name(
+                rule.access_to, self._server_names
             )
-        return self._name(rule) if self._tls else self._network(rule)
-
-    @staticmethod
-    def _network(rule: Rule) -> tuple[str, ...]:
-        try:
-            network = ipaddress.ip_network(rule.access_to)
-        except ValueError as error:
-            raise errors.NotPossible(str(error)) from error
-        if not isinstance(network, ipaddress.IPv4Network):
-            raise errors.NotPossible('GlusterFS cannot match IPv6 networks')
-        return patterns(network)
-
-    def _name(self, rule: Rule) -> tuple[str, ...]:
-        if not is_common_name(rule.access_to):
-            raise errors.NotPossible(
-                f'{rule.access_to!r} has characters that a common name in a '
-                f'GlusterFS access list cannot have'
-            )
-        if rule.access_to.casefold() in {
-            name.casefold() for name in self._server_names
-        }:
-            raise errors.NotPossible(
-                f'{rule.access_to} is the name of a storage node'
-            )
-        return (rule.access_to,)
+        return access_lists.entries_of_address(rule.access_to)
 
     def apply(
         self,
         name: str,
-        rules: Sequence[Rule],
+        rules: Sequence[protocols.Rule],
         *,
         revoking: bool,
         more: Mapping[str, str] | None = None,
         on: Collection[str] = (),
-    ) -> Mapping[str, str]:
-        """Make the access lists of a volume those of the rules; verify it.
+    ) -> Mapping[str, errors.NotPossible]:
+        """Set the access lists of a volume, and verify them.
 
-        Addresses tell whether clients without a rule are disconnected. With
-        TLS nothing does: gluster does not report the common names of its
-        clients. Bricks disconnect them all the same, within seconds.
-
-        :param revoking: whether clients lose their access by it, so that
-            success must not be reported while a brick may still admit them.
-        :param more: options to set in the same transaction.
-        :param on: UUIDs of the nodes that must know the options, beside
-            those with a brick.
-        :return: why, by access id, for each rule that cannot hold.
-        :raises errors.NotPossible: the volume does not exist, and there are
-            rules for it.
-        :raises errors.Unsettled: a node did not confirm the options, or
-            clients without a rule stay connected.
+        Without TLS, the addresses of the connected clients show whether
+        clients without a rule are disconnected. With TLS this cannot be
+        verified: gluster does not report the common names of its clients.
+        Bricks disconnect them all the same, within seconds.
         """
         plan = self.plan(rules)
-        for access_id, reason in plan.refused.items():
+        for access_id, refusal in plan.refused.items():
             LOG.warning(
-                'Access rule %s of volume %s cannot hold: %s',
+                'Access rule %s of volume %s: refused; %s',
                 access_id,
                 name,
-                reason,
+                refusal,
             )
         volume = self._cluster.read(lambda gluster: gluster.volume(name))
         if volume is None:
             if not rules:
-                # An interrupted delete: the volume admits nobody any more.
+                # After an interrupted delete no brick admits anybody.
                 return {}
-            raise errors.NotPossible(f'volume {name} does not exist')
+            raise VolumeNotFound(name)
         known = volume_options.write(
             self._cluster,
             volume,
@@ -260,7 +228,7 @@ class NativeAccess:
             on={*on, *(brick.node_uuid for brick in volume.bricks)},
         )
         if REJECT in volume.options:
-            # Last: until then it keeps out who must not come in.
+            # Last: until then this list denies clients that must not connect.
             self._cluster.change(
                 lambda gluster: gluster.reset_option(name, REJECT),
                 lambda gluster: False,
@@ -272,7 +240,7 @@ class NativeAccess:
                 eviction.await_eviction(
                     self._cluster,
                     volume,
-                    lambda address: matches(address, allowed),
+                    lambda address: access_lists.matches(address, allowed),
                     known.peers,
                     self._addresses,
                 )
@@ -281,54 +249,66 @@ class NativeAccess:
     def holds(
         self,
         volume: gluster.Volume,
-        active: Iterable[Rule],
-        changing: Iterable[Rule] = (),
+        active: Iterable[protocols.Rule],
+        changing: Iterable[protocols.Rule] = (),
     ) -> bool:
-        """Return whether a volume admits exactly the clients of some rules.
-
-        :param active: rules whose clients it must admit.
-        :param changing: rules whose clients it may admit beside them.
-        """
+        """Return whether a volume admits exactly the clients of some rules."""
         active = tuple(active)
-        wanted = dict(self.plan(active).options)
-        most = self.plan((*active, *changing)).options
-        least = _split(wanted.pop(self._list))
+        required_options = dict(self.plan(active).options)
+        permitted_options = self.plan((*active, *changing)).options
+        required = _entries_of(required_options.pop(self._list_option))
+        permitted = _entries_of(permitted_options[self._list_option])
         return (
             REJECT not in volume.options
-            and volume_options.has_options(volume, wanted)
-            and least <= self._listed(volume) <= _split(most[self._list])
+            and volume_options.has_options(volume, required_options)
+            and required <= self._admitted_entries(volume) <= permitted
         )
 
     def admitted(
-        self, volume: gluster.Volume, rules: Iterable[Rule]
-    ) -> tuple[Rule, ...]:
-        """Return those of some rules that are in the access list by name."""
-        listed = self._listed(volume)
-        found = []
+        self, volume: gluster.Volume, rules: Iterable[protocols.Rule]
+    ) -> tuple[protocols.Rule, ...]:
+        """Return the rules whose entries are all in the access list."""
+        entries = self._admitted_entries(volume)
+        admitted = []
         for rule in rules:
             with contextlib.suppress(errors.NotPossible):
-                if listed.issuperset(self._entries(rule)):
-                    found.append(rule)
-        return tuple(found)
+                if entries.issuperset(self._entries(rule)):
+                    admitted.append(rule)
+        return tuple(admitted)
+
+    def locations(
+        self, volume: gluster.Volume
+    ) -> tuple[protocols.ExportLocation, ...]:
+        """Return one location for each node with a brick.
+
+        A client fetches only the volume's description from the node in the
+        path. ``backup-volfile-servers`` lists the other nodes, for when that
+        node is down.
+        """
+        hosts = list(dict.fromkeys(brick.host for brick in volume.bricks))
+        locations = []
+        for host in hosts:
+            others = ':'.join(other for other in hosts if other != host)
+            locations.append(
+                protocols.ExportLocation(
+                    path=f'{host}:/{volume.name}',
+                    preferred=host == hosts[0],
+                    mount_options=(
+                        f'backup-volfile-servers={others}' if others else ''
+                    ),
+                )
+            )
+        return tuple(locations)
 
     @property
-    def _list(self) -> str:
-        """The option that has the entries of rules."""
+    def _list_option(self) -> str:
+        """Name of the option that holds the entries of rules."""
         return TLS_ALLOW if self._tls else ALLOW
 
-    def _listed(self, volume: gluster.Volume) -> frozenset[str]:
-        """Return the entries of a volume's access list; "*" without one."""
-        return _split(volume.options.get(self._list, '*'))
+    def _admitted_entries(self, volume: gluster.Volume) -> frozenset[str]:
+        """Return the entries of the access list; "*" if it is not set."""
+        return _entries_of(volume.options.get(self._list_option, '*'))
 
 
-def _split(listed: str) -> frozenset[str]:
-    return frozenset(listed.split(',')) - {gluster.NOBODY}
-
-
-def matches(address: str, entries: Iterable[str]) -> bool:
-    """Whether an address is admitted by entries that :func:`patterns` gave."""
-    return any(
-        entry == address
-        or (entry.endswith('*') and address.startswith(entry[:-1]))
-        for entry in entries
-    )
+def _entries_of(access_list: str) -> frozenset[str]:
+    return frozenset(access_list.split(',')) - {gluster.NOBODY}

@@ -33,7 +33,7 @@ from oslo_log import log
 from manila_glusterfs_clone import driver as driver_module
 from manila_glusterfs_clone.maintenance import interrupted_work
 from manila_glusterfs_clone.maintenance import manila_db
-from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone import protocols
 from tests import lab as lab_module
 from tests.lab.manila import backends
 from tests.lab.manila import ini
@@ -120,7 +120,7 @@ manila_db.shares = lambda host: {
 }
 manila_db.snapshots = lambda host: {}
 manila_db.rules = lambda host, share_id=None: {
-    each: native.Rules(active=_account(host).wanted(each))
+    each: protocols.Rules(active=_account(host).wanted(each))
     for each in _account(host).shares
     if share_id in (None, each)
 }
@@ -300,10 +300,10 @@ class ManilaStandIn:
         states = self._update(share, added, [])
         return {who: states[rules[who]['access_id']] for who in wanted}
 
-    def wanted(self, share_id: str) -> tuple[native.Rule, ...]:
+    def wanted(self, share_id: str) -> tuple[protocols.Rule, ...]:
         """Give the rules of a share, as the driver reads them."""
         rules = self.rules.get(share_id, {}).values()
-        return tuple(native.Rule(**rule) for rule in rules)
+        return tuple(protocols.Rule(**rule) for rule in rules)
 
     def deny(self, share: Share, *unwanted: str) -> None:
         """Take rules away."""

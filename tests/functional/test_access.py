@@ -20,7 +20,7 @@ from manila_glusterfs_clone.maintenance import access_audit
 from manila_glusterfs_clone.maintenance import backoff
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone.maintenance import manila_db
-from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone import protocols
 from tests.functional import manila_stand_in
 from tests import lab as lab_module
 
@@ -230,9 +230,9 @@ def test_access_list_that_an_operator_changed(
     stranger.mount(share.host, share.volume, '/mnt/share', share.options)
 
     wanted = {
-        share.id: native.Rules(
-            (native.Rule('a1', 'ip', kept.address, 'rw'),),
-            (native.Rule('a2', 'ip', '10.88.9.9', 'rw'),),
+        share.id: protocols.Rules(
+            (protocols.Rule('a1', 'ip', kept.address, 'rw'),),
+            (protocols.Rule('a2', 'ip', '10.88.9.9', 'rw'),),
         )
     }
     # Manila's database is played.
@@ -252,4 +252,4 @@ def test_access_list_that_an_operator_changed(
     for view in (volume, *seen.views_of(share.id)):
         standing = ours.volumes.standing_options(share.id, volume)
         assert standing.items() <= dict(view.options).items()
-        assert ours.access.holds(view, wanted[share.id].active)
+        assert ours.protocol.holds(view, wanted[share.id].active)

@@ -25,9 +25,10 @@ from unittest import mock
 import manila_glusterfs_clone
 from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.maintenance import healing
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.ssh import remote
 from manila_glusterfs_clone.tools import gluster
 from tests.model import invariants
@@ -235,9 +236,11 @@ class ModelBackend:
         share.allow = volume.options['auth.allow']
         share.kept.clear()
 
-    def allow(self, share: str, *addresses: str) -> dict[str, str]:
+    def allow(
+        self, share: str, *addresses: str
+    ) -> dict[str, errors.NotPossible]:
         """Let exactly these addresses mount; all of them do."""
-        rules = [native.Rule(a, 'ip', a, 'rw') for a in addresses]
+        rules = [protocols.Rule(a, 'ip', a, 'rw') for a in addresses]
         before = self.shares[share].allow.split(',')
         self.shares[share].kept &= {*addresses}
         with self._timed('deny access'):

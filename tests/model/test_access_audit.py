@@ -212,7 +212,7 @@ def test_reset_volume_is_not_started_open(
     share.gluster('volume', 'stop', 'V', 'force')
     share.gluster('volume', 'reset', 'V')
     with monkeypatch.context() as patch:
-        patch.setattr(native.NativeAccess, 'apply', fail)
+        patch.setattr(native.NativeProtocol, 'apply', fail)
         warden.run()
     assert share.volume.status == 'Stopped'
     for _ in range(4):
@@ -231,7 +231,7 @@ def test_one_that_fails_does_not_hide_the_others(
         [share, Share(share.cloud), Share(share.cloud)],
         key=lambda each: each.instance,
     )
-    real = native.NativeAccess.apply
+    real = native.NativeProtocol.apply
 
     def apply(self: Any, name: str, *rest: Any, **more: Any) -> Any:
         if name == shares[0].name:
@@ -241,7 +241,7 @@ def test_one_that_fails_does_not_hide_the_others(
     for each in shares:
         each.gluster('volume', 'reset', 'V')
     with monkeypatch.context() as patch:
-        patch.setattr(native.NativeAccess, 'apply', apply)
+        patch.setattr(native.NativeProtocol, 'apply', apply)
         warden.run()
     for each in shares[1:]:
         each.check()

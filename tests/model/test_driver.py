@@ -21,8 +21,7 @@ import concurrent.futures
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.protocols import export_locations
-from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone import protocols
 from tests.model import link
 from tests.model import model_backend
 from tests.model import model_cluster
@@ -47,7 +46,7 @@ def test_create_and_delete(
     share = next(ids)
     volume = manila.create(share)
     assert len(volume.bricks) == 3
-    locations = export_locations.locations(volume)
+    locations = manila.backend.protocol.locations(volume)
     assert [location.preferred for location in locations] == [
         True,
         False,
@@ -207,7 +206,7 @@ def test_networks_admit_exactly_their_members(
     backend.update_access(
         share,
         [],
-        [native.Rule('r', 'ip', '10.1.2.64/30', 'rw')],
+        [protocols.Rule('r', 'ip', '10.1.2.64/30', 'rw')],
         revoking=False,
     )
     found = {
@@ -233,10 +232,10 @@ def test_access_by_certificate(
             origin,
             [],
             [
-                native.Rule('1', 'cert', 'client', 'rw'),
-                native.Rule('2', 'cert', 'SERVER', 'rw'),
-                native.Rule('3', 'ip', '10.0.0.1', 'rw'),
-                native.Rule('4', 'cert', 'a,b', 'rw'),
+                protocols.Rule('1', 'cert', 'client', 'rw'),
+                protocols.Rule('2', 'cert', 'SERVER', 'rw'),
+                protocols.Rule('3', 'ip', '10.0.0.1', 'rw'),
+                protocols.Rule('4', 'cert', 'a,b', 'rw'),
             ],
             revoking=False,
         )

@@ -162,7 +162,7 @@ PLANTS = [
     ),
     Plant(
         'a volume is closed for a moment when a rule is revoked',
-        native.NativeAccess,
+        native.NativeProtocol,
         'apply',
         _close_first,
         'deny access',

@@ -571,7 +571,7 @@ def test_rules_that_hold_survive_a_failure_at_start(
         raise errors.TimedOut('gl1', ('gluster', 'pool', 'list'), 20)
 
     with monkeypatch.context() as patch:
-        patch.setattr(native.NativeAccess, 'apply', fail)
+        patch.setattr(native.NativeProtocol, 'apply', fail)
         cloud.start()
     assert cloud.share(share)['access_rules_status'] == 'active'
     assert set(cloud.rules(share).values()) == {'active'}

@@ -25,6 +25,7 @@ from manila.share import share_types
 from oslo_config import cfg
 import pytest
 
+from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone import driver
 from manila_glusterfs_clone import errors
@@ -36,6 +37,7 @@ from manila_glusterfs_clone.maintenance import passes
 from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.preflight import checks
+from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.protocols import native
 from manila_glusterfs_clone.tools import gluster
 
@@ -90,12 +92,13 @@ class Services:
     def __init__(self, settings: options.Settings) -> None:
         self.settings = settings
         self.locks = locks.Locks(1)
-        self.cluster = None
         self.health = None
+        self.cluster = cluster.Cluster([], settle_timeout=0)
+        self.protocol = native.NativeProtocol(self.cluster, tls=False)
         self.marks = work_marks.WorkMarks(None, self.locks)
         self.calls: list[tuple[Any, ...]] = []
         self.trouble: Exception | None = None
-        self.refused: dict[str, str] = {}
+        self.refused: dict[str, errors.NotPossible] = {}
         self.healed: dict[str, gluster.Volume | errors.Error] = {}
         self.waiting: set[str] = set()
         self.closed = 0
@@ -129,11 +132,11 @@ class Services:
     def _update_access(
         self,
         share_id: str,
-        old: list[native.Rule],
-        new: list[native.Rule],
+        old: list[protocols.Rule],
+        new: list[protocols.Rule],
         *,
         revoking: bool,
-    ) -> dict[str, str]:
+    ) -> dict[str, errors.NotPossible]:
         self.calls.append(('access', share_id, old, new, revoking))
         self.fail()
         return self.refused
@@ -546,7 +549,7 @@ def rule(access_id: str, to: str = '10.0.0.1') -> dict[str, str]:
 def test_access_is_answered_by_access_id(
     ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
-    stub.refused = {'b': 'IPv6'}
+    stub.refused = {'b': REFUSAL}
     rules = [rule('a'), rule('b'), rule('c')]
     assert ours.update_access(None, SHARE, rules, rules[1:], [], []) == {
         'a': {'state': 'active'},
@@ -563,7 +566,7 @@ def test_new_rules_are_told_from_old_ones(
     ((_, share_id, old, new, _),) = stub.calls
     assert share_id == ID
     assert [r.access_id for r in old] == ['old2', 'old1']
-    assert new == [native.Rule('new', 'ip', '10.0.0.1', 'rw')]
+    assert new == [protocols.Rule('new', 'ip', '10.0.0.1', 'rw')]
 
 
 @pytest.mark.parametrize(

@@ -128,8 +128,8 @@ def test_a_volume_is_not_closed_where_a_node_with_a_brick_cannot_say() -> None:
     whole = cluster.Cluster(
         [cluster.Node(node) for node in nodes], settle_timeout=30
     )
-    access = mock.Mock(**{'closed.return_value': {}})
-    access.inherited.return_value = ()
+    access = mock.Mock(**{'deny_all_options.return_value': {}})
+    access.options_not_inherited.return_value = ()
     room = volumes.Volumes(whole, access, backend='gold')
     room.close(ID)
     with pytest.raises(volume_options.NotConfirmed) as caught:

@@ -28,6 +28,7 @@ from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.preflight import checks
 from manila_glusterfs_clone.preflight import node_programs
+from manila_glusterfs_clone.protocols import native
 from tests.unit.cluster import test_bricks
 from tests.unit.cluster import test_cluster
 from tests.unit import fakes
@@ -145,7 +146,7 @@ def check(settings: options.Settings, *nodes: fakes.Node) -> Outcome:
     state = findings.Health(settings.backend)
     mistakes: list[findings.Finding] = []
     try:
-        checks.run(settings, whole, state)
+        checks.run(settings, whole, state, native.NativeProtocol)
     except findings.Misconfigured as error:
         assert error.backend == settings.backend
         mistakes = [*error.mistakes]

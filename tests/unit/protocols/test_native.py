@@ -12,7 +12,6 @@
 """Who may mount with the GlusterFS client."""
 
 from collections.abc import Callable
-import fnmatch
 import ipaddress
 
 from hypothesis import given
@@ -23,6 +22,8 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import protocols
+from manila_glusterfs_clone.protocols import access_lists
 from manila_glusterfs_clone.protocols import eviction
 from manila_glusterfs_clone.protocols import native
 from manila_glusterfs_clone import retry
@@ -30,137 +31,35 @@ from manila_glusterfs_clone.tools import gluster
 from tests.unit.cluster import test_bricks
 from tests.unit.cluster import test_cluster
 from tests.unit import fakes
+from tests.unit.protocols import test_access_lists
 
-ALL = 1 << 32
-ADDRESSES = st.integers(0, ALL - 1)
 NAME = 'manila-x'
 
 
 def rule(
     to: str, *, id: str = 'r1', kind: str = 'ip', level: str = 'rw'
-) -> native.Rule:
-    return native.Rule(id, kind, to, level)
+) -> protocols.Rule:
+    return protocols.Rule(id, kind, to, level)
 
 
 def make(
     *nodes: fakes.Node, tls: bool = False, servers: tuple[str, ...] = ()
-) -> native.NativeAccess:
+) -> native.NativeProtocol:
     whole = cluster.Cluster(
         [cluster.Node(node) for node in nodes], settle_timeout=30
     )
-    return native.NativeAccess(whole, tls=tls, server_names=servers)
+    return native.NativeProtocol(whole, tls=tls, server_names=servers)
 
+
+LEVEL = native.AccessLevelNotSupported
+TYPE = native.AccessTypeNotSupported
 
 IP = make()
 TLS = make(tls=True, servers=('gl1', 'GL2.example'))
 
 
-def cert(to: str, id: str = 'r1') -> native.Rule:
+def cert(to: str, id: str = 'r1') -> protocols.Rule:
     return rule(to, id=id, kind='cert')
-
-
-# -- networks
-
-NETWORKS = st.builds(
-    lambda address, length: ipaddress.IPv4Network(
-        (address, length), strict=False
-    ),
-    ADDRESSES,
-    st.integers(0, 32),
-)
-
-
-def near(network: ipaddress.IPv4Network) -> list[int]:
-    """Give the addresses at and around the ends of a network."""
-    first = int(network.network_address)
-    last = int(network.broadcast_address)
-    wanted = {0, ALL - 1}
-    for end in (first, last):
-        for step in (0, 1, 2, 255, 256, 257, 1 << 16, 1 << 24):
-            wanted |= {end - step, end + step}
-    return [number for number in wanted if 0 <= number < ALL]
-
-
-def admits(entries: tuple[str, ...], number: int) -> bool:
-    """Tell what glusterfsd does: fnmatch() with each entry."""
-    address = str(ipaddress.IPv4Address(number))
-    admitted = any(fnmatch.fnmatchcase(address, entry) for entry in entries)
-    assert native.matches(address, entries) is admitted
-    return admitted
-
-
-@pytest.mark.parametrize('length', range(33))
-@pytest.mark.parametrize('seed', [0, 0x0A000000, 0xC0A80FF7, ALL - 1])
-def test_a_network_is_what_it_admits_at_its_ends(
-    length: int, seed: int
-) -> None:
-    network = ipaddress.IPv4Network((seed, length), strict=False)
-    entries = native.patterns(network)
-    for number in near(network):
-        assert admits(entries, number) is (
-            ipaddress.IPv4Address(number) in network
-        )
-
-
-@given(NETWORKS, st.lists(ADDRESSES, max_size=20), st.integers(0, ALL - 1))
-def test_a_network_is_what_it_admits_anywhere(
-    network: ipaddress.IPv4Network, elsewhere: list[int], inside: int
-) -> None:
-    entries = native.patterns(network)
-    within = int(network.network_address) + inside % network.num_addresses
-    assert admits(entries, within)
-    for number in (*elsewhere, *near(network)):
-        assert admits(entries, number) is (
-            ipaddress.IPv4Address(number) in network
-        )
-
-
-@pytest.mark.parametrize('length', range(24, 33))
-def test_small_networks_address_by_address(length: int) -> None:
-    around = ipaddress.IPv4Network('10.1.2.0/23')
-    networks = [*around.subnets(new_prefix=length)]
-    for network in networks[:: max(1, len(networks) // 15)]:
-        entries = native.patterns(network)
-        admitted = {str(a) for a in around if admits(entries, int(a))}
-        assert admitted == {str(a) for a in network}
-
-
-@given(NETWORKS)
-def test_entries_are_few_plain_and_without_a_prefix(
-    network: ipaddress.IPv4Network,
-) -> None:
-    entries = native.patterns(network)
-    assert 1 <= len(entries) <= 128
-    assert len(set(entries)) == len(entries)
-    for entry in entries:
-        assert set(entry) <= set('0123456789.*')
-        assert entry.count('*') <= 1
-        assert '*' not in entry[:-1]
-    assert len(','.join(entries)) <= native._LONGEST
-
-
-@pytest.mark.parametrize(
-    ('network', 'entries'),
-    [
-        ('0.0.0.0/0', ('*',)),
-        ('10.0.0.0/8', ('10.*',)),
-        ('10.1.0.0/16', ('10.1.*',)),
-        ('10.1.2.0/24', ('10.1.2.*',)),
-        ('10.1.2.3/32', ('10.1.2.3',)),
-        ('10.1.2.254/31', ('10.1.2.254', '10.1.2.255')),
-        ('192.168.252.0/23', ('192.168.252.*', '192.168.253.*')),
-    ],
-)
-def test_examples(network: str, entries: tuple[str, ...]) -> None:
-    assert native.patterns(ipaddress.IPv4Network(network)) == entries
-
-
-def test_one_octet_does_not_match_the_beginning_of_another() -> None:
-    assert not native.matches('100.0.0.1', ('10.*',))
-    assert not native.matches('10.10.0.1', ('10.1.*',))
-    assert not native.matches('10.0.0.11', ('10.0.0.1',))
-    assert not native.matches('10.0.0.1', ())
-    assert not native.matches('10.0.0.1', (gluster.NOBODY,))
 
 
 # -- rules
@@ -171,8 +70,8 @@ ON = {'client.ssl': 'on', 'server.ssl': 'on'}
 
 def test_no_rules_admit_nobody() -> None:
     plan = IP.plan([])
-    assert plan == native.Plan({native.ALLOW: '0.0.0.0', **OFF}, {})
-    assert IP.closed() == plan.options
+    assert plan == protocols.Plan({native.ALLOW: '0.0.0.0', **OFF}, {})
+    assert IP.deny_all_options() == plan.options
 
 
 def test_no_rules_admit_the_nodes_alone_where_tls_is_on() -> None:
@@ -182,7 +81,7 @@ def test_no_rules_admit_the_nodes_alone_where_tls_is_on() -> None:
         native.TLS_ALLOW: 'GL2.example,gl1',
         **ON,
     }
-    assert TLS.closed() == plan.options
+    assert TLS.deny_all_options() == plan.options
 
 
 def test_rules() -> None:
@@ -237,30 +136,28 @@ def test_nothing_else_gets_into_the_list(to: str) -> None:
     assert set(plan.options[native.ALLOW]) <= set('0123456789.*,')
     plan = TLS.plan([cert(to)])
     for name in plan.options[native.TLS_ALLOW].split(','):
-        assert native.is_common_name(name)
+        assert access_lists.is_common_name(name)
 
 
 @pytest.mark.parametrize(
-    ('access', 'bad', 'why'),
+    ('access', 'bad', 'error'),
     [
-        (IP, rule('10.0.0.1', level='ro'), 'access level ro'),
-        (IP, rule('10.0.0.1', level=''), 'access level'),
-        (IP, cert('client'), 'of the type ip, not cert'),
-        (IP, rule('bob', kind='user'), 'of the type ip, not user'),
-        (TLS, rule('10.0.0.1'), 'of the type cert, not ip'),
-        (
-            TLS,
-            native.Rule('r1', 'cert', 'client', 'ro'),
-            'access level ro',
-        ),
+        (IP, rule('10.0.0.1', level='ro'), LEVEL('ro')),
+        (IP, rule('10.0.0.1', level=''), LEVEL('')),
+        (IP, cert('client'), TYPE('cert', 'ip')),
+        (IP, rule('bob', kind='user'), TYPE('user', 'ip')),
+        (TLS, rule('10.0.0.1'), TYPE('ip', 'cert')),
+        (TLS, rule('client', kind='cert', level='ro'), LEVEL('ro')),
     ],
 )
-def test_what_cannot_be_had_is_refused(
-    access: native.NativeAccess, bad: native.Rule, why: str
+def test_other_types_and_levels_are_refused(
+    access: native.NativeProtocol, bad: protocols.Rule, error: errors.Error
 ) -> None:
     plan = access.plan([bad])
-    assert why in plan.refused['r1']
-    assert plan.options == access.closed()
+    refusal = plan.refused['r1']
+    assert type(refusal) is type(error)
+    assert refusal.args == error.args
+    assert plan.options == access.deny_all_options()
 
 
 @pytest.mark.parametrize(
@@ -277,10 +174,10 @@ def test_common_names(name: str) -> None:
     ['', '*', 'a*', 'a,b', 'a b', 'a\n', '-a', '.a', 'é', 'x' * 65, 'a?'],
 )
 def test_other_common_names_are_refused(name: str) -> None:
-    assert not native.is_common_name(name)
+    assert not access_lists.is_common_name(name)
     plan = TLS.plan([cert(name)])
-    assert 'common name' in plan.refused['r1']
-    assert plan.options == TLS.closed()
+    assert isinstance(plan.refused['r1'], access_lists.CommonNameNotValid)
+    assert plan.options == TLS.deny_all_options()
 
 
 @pytest.mark.parametrize(
@@ -288,8 +185,8 @@ def test_other_common_names_are_refused(name: str) -> None:
 )
 def test_the_names_of_the_nodes_are_refused(name: str) -> None:
     plan = TLS.plan([cert(name)])
-    assert 'storage node' in plan.refused['r1']
-    assert plan.options == TLS.closed()
+    assert isinstance(plan.refused['r1'], access_lists.CommonNameOfNode)
+    assert plan.options == TLS.deny_all_options()
 
 
 def test_the_first_rules_have_the_room() -> None:
@@ -299,11 +196,13 @@ def test_the_first_rules_have_the_room() -> None:
     refused = sorted(plan.refused)
     assert refused
     assert refused == [f'r{n}' for n in range(9 - len(refused), 9)]
-    assert '4000 bytes' in plan.refused['r8']
+    assert isinstance(plan.refused['r8'], access_lists.AccessListFull)
     listed = plan.options[native.ALLOW]
-    assert len(listed) <= native._LONGEST
+    assert len(listed) <= access_lists.MAX_BYTES
     for n in range(9):
-        inside = native.matches(f'100.100.{100 + n}.200', listed.split(','))
+        inside = access_lists.matches(
+            f'100.100.{100 + n}.200', listed.split(',')
+        )
         assert inside is (f'r{n}' not in plan.refused)
 
 
@@ -314,18 +213,18 @@ def test_a_rule_that_is_small_enough_still_fits() -> None:
     assert 'r8' in plan.refused
 
 
-@given(st.lists(NETWORKS, max_size=30))
+@given(st.lists(test_access_lists.NETWORKS, max_size=30))
 def test_a_list_is_never_too_long(
     networks: list[ipaddress.IPv4Network],
 ) -> None:
     rules = [rule(str(n), id=str(i)) for i, n in enumerate(networks)]
     plan = IP.plan(rules)
-    assert len(plan.options[native.ALLOW]) <= native._LONGEST
+    assert len(plan.options[native.ALLOW]) <= access_lists.MAX_BYTES
     listed = plan.options[native.ALLOW].split(',')
     for each, network in zip(rules, networks, strict=True):
         if each.access_id not in plan.refused:
-            assert native.matches(str(network[0]), listed)
-            assert native.matches(str(network[-1]), listed)
+            assert access_lists.matches(str(network[0]), listed)
+            assert access_lists.matches(str(network[-1]), listed)
 
 
 # -- what a clone inherits
@@ -349,15 +248,15 @@ def test_what_a_clone_must_not_inherit() -> None:
         server_ssl='on',
     )
     dropped = ('auth.reject', 'auth.ssl-allow', 'nfs.rpc-auth-allow')
-    assert IP.inherited(origin) == dropped
-    assert TLS.inherited(origin) == (dropped[0], dropped[2])
+    assert IP.options_not_inherited(origin) == dropped
+    assert TLS.options_not_inherited(origin) == (dropped[0], dropped[2])
     # What is neither dropped nor overwritten admits nobody.
-    left = set(origin.options) - {*dropped, *IP.closed()}
+    left = set(origin.options) - {*dropped, *IP.deny_all_options()}
     assert left == {'nfs.disable', 'user.manila.share'}
 
 
 def test_nothing_to_drop() -> None:
-    assert IP.inherited(volume(auth_allow='0.0.0.0')) == ()
+    assert IP.options_not_inherited(volume(auth_allow='0.0.0.0')) == ()
 
 
 # -- comparing
@@ -388,7 +287,7 @@ def ip_volume(**changed: str | None) -> gluster.Volume:
     ],
 )
 def test_list_within_the_bounds_holds(
-    active: list[native.Rule], changing: list[native.Rule]
+    active: list[protocols.Rule], changing: list[protocols.Rule]
 ) -> None:
     assert IP.holds(ip_volume(), active, changing)
 
@@ -398,7 +297,7 @@ def test_list_within_the_bounds_holds(
     [([A], []), ([A, NET, B], []), ([], []), ([A, B], [NET]), ([], [A])],
 )
 def test_list_outside_the_bounds_does_not(
-    active: list[native.Rule], changing: list[native.Rule]
+    active: list[protocols.Rule], changing: list[protocols.Rule]
 ) -> None:
     assert not IP.holds(ip_volume(), active, changing)
 
@@ -488,7 +387,7 @@ def clients(*addresses: str, bricks: tuple[int, ...] = (1,)) -> str:
     )
 
 
-CLOSED = IP.closed()
+CLOSED = IP.deny_all_options()
 OPEN = dict(IP.plan([rule('10.0.0.7')]).options)
 SET_OPEN = (
     f'volume set {NAME} auth.allow 10.0.0.7 client.ssl off server.ssl off'
@@ -674,7 +573,7 @@ DOWN = errors.Down('gl3', 'no route')
 def test_bricks_that_go_on_under_the_rules_of_before_are_no_success(
     tls: bool,
 ) -> None:
-    closed = (TLS if tls else IP).closed()
+    closed = (TLS if tls else IP).deny_all_options()
     nodes = three(UP, info(closed, bricks=(1, 2, 3)))
     servers = TLS._server_names if tls else ()
     access = make(*nodes, tls=tls, servers=servers)
@@ -947,3 +846,49 @@ def test_a_mistake_of_ours_is_not_taken_for_a_node_that_cannot_be_asked() -> (
     nodes = together(ValueError('ours'))
     with pytest.raises(ValueError, match='ours'):
         make(*nodes).apply(NAME, [], revoking=False)
+
+
+# -- export locations
+
+
+def volume_on(*hosts: str) -> gluster.Volume:
+    return gluster.Volume(
+        name='manila-x',
+        id='i-d',
+        status='Started',
+        snapshot_count=0,
+        copies=len(hosts),
+        bricks=tuple(gluster.Brick(h, '/b', f'uuid-{h}') for h in hosts),
+        options={},
+    )
+
+
+def test_one_for_each_node_with_the_others_for_when_it_is_down() -> None:
+    assert IP.locations(volume_on('gl2', 'gl1', 'gl3')) == (
+        protocols.ExportLocation(
+            'gl2:/manila-x', True, 'backup-volfile-servers=gl1:gl3'
+        ),
+        protocols.ExportLocation(
+            'gl1:/manila-x', False, 'backup-volfile-servers=gl2:gl3'
+        ),
+        protocols.ExportLocation(
+            'gl3:/manila-x', False, 'backup-volfile-servers=gl2:gl1'
+        ),
+    )
+
+
+def test_a_single_node() -> None:
+    assert IP.locations(volume_on('gl1')) == (
+        protocols.ExportLocation('gl1:/manila-x', True, ''),
+    )
+
+
+def test_a_node_with_two_bricks_is_one_location() -> None:
+    found = IP.locations(volume_on('gl1', 'gl2', 'gl1'))
+    assert [e.path for e in found] == ['gl1:/manila-x', 'gl2:/manila-x']
+    assert [e.preferred for e in found] == [True, False]
+
+
+def test_paths_are_what_manila_tells_apart() -> None:
+    found = IP.locations(volume_on('gl1', 'gl2', 'gl3'))
+    assert len({e.path for e in found}) == 3

@@ -1,0 +1,154 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Entries of GlusterFS access lists: addresses, networks, common names.
+
+GlusterFS 10 and 11.1 understand ``/8``, ``/16`` and ``/24`` in
+``auth.allow`` and misread any other prefix: ``10.0.0.9/32`` admits
+everyone (glusterfs issue 4108; reproduced on real clusters). Therefore no
+prefix is passed on: a network becomes the addresses and octet patterns that
+match exactly its addresses, at most 128 of them.
+
+glusterd writes an option as one line and overruns its buffer when that line
+is longer than 4,092 bytes (``glusterd-store.c``). Rules that do not fit are
+refused.
+"""
+
+from collections.abc import Iterable
+import dataclasses
+import ipaddress
+import re
+
+from manila_glusterfs_clone import errors
+
+#: Bytes that the value of an access list may have.
+MAX_BYTES = 4000
+
+_COMMON_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}')
+
+
+@dataclasses.dataclass(eq=False)
+class AddressNotValid(errors.NotPossible):
+    """A rule of the type ``ip`` names no address or network."""
+
+    access_to: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f'{self.access_to!r} is not an address or network: {self.reason}'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class AddressNotIPv4(errors.NotPossible):
+    """A rule of the type ``ip`` names an IPv6 network."""
+
+    access_to: str
+
+    def __str__(self) -> str:
+        return f'GlusterFS cannot match the IPv6 network {self.access_to}'
+
+
+@dataclasses.dataclass(eq=False)
+class CommonNameNotValid(errors.NotPossible):
+    """A rule of the type ``cert`` names what an access list cannot hold."""
+
+    access_to: str
+
+    def __str__(self) -> str:
+        return (
+            f'common name {self.access_to!r} has characters that a GlusterFS '
+            f'access list cannot hold'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class CommonNameOfNode(errors.NotPossible):
+    """A rule of the type ``cert`` names the certificate of a storage node."""
+
+    access_to: str
+
+    def __str__(self) -> str:
+        return f'common name {self.access_to!r} belongs to a storage node'
+
+
+@dataclasses.dataclass(eq=False)
+class AccessListFull(errors.NotPossible):
+    """The rules of a share do not fit into its access list."""
+
+    max_bytes: int
+
+    def __str__(self) -> str:
+        return (
+            f'the rules of the share do not fit into the {self.max_bytes} '
+            f'bytes of a GlusterFS access list; delete other rules or merge '
+            f'them into networks'
+        )
+
+
+def is_common_name(name: str) -> bool:
+    """Return whether an access list can hold a common name unchanged."""
+    return bool(_COMMON_NAME.fullmatch(name))
+
+
+def patterns(network: ipaddress.IPv4Network) -> tuple[str, ...]:
+    """Return the addresses and patterns that match exactly a network."""
+    octets, remaining_bits = divmod(network.prefixlen, 8)
+    if remaining_bits:
+        octets += 1
+    if octets == 0:
+        return ('*',)
+    entries = []
+    for subnet in network.subnets(new_prefix=octets * 8):
+        head = str(subnet.network_address).split('.')[:octets]
+        entries.append('.'.join(head) + ('' if octets == 4 else '.*'))
+    return tuple(entries)
+
+
+def matches(address: str, entries: Iterable[str]) -> bool:
+    """Return whether entries made by :func:`patterns` match an address."""
+    return any(
+        entry == address
+        or (entry.endswith('*') and address.startswith(entry[:-1]))
+        for entry in entries
+    )
+
+
+def entries_of_address(access_to: str) -> tuple[str, ...]:
+    """Return the entries that admit an IPv4 address or network.
+
+    :raises AddressNotValid: the text is neither.
+    :raises AddressNotIPv4: it is an IPv6 network.
+    """
+    try:
+        network = ipaddress.ip_network(access_to)
+    except ValueError as error:
+        raise AddressNotValid(access_to, str(error)) from error
+    if not isinstance(network, ipaddress.IPv4Network):
+        raise AddressNotIPv4(access_to)
+    return patterns(network)
+
+
+def entries_of_common_name(
+    access_to: str, server_names: Iterable[str]
+) -> tuple[str, ...]:
+    """Return the entries that admit the certificate of a client.
+
+    :param server_names: common names of the nodes' own certificates.
+    :raises CommonNameNotValid: an access list cannot hold the name.
+    :raises CommonNameOfNode: the name belongs to a storage node.
+    """
+    if not is_common_name(access_to):
+        raise CommonNameNotValid(access_to)
+    if access_to.casefold() in {name.casefold() for name in server_names}:
+        raise CommonNameOfNode(access_to)
+    return (access_to,)

@@ -9,87 +9,89 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What can go wrong, as data.
+"""The tree of errors, by the outcome of a remote action.
 
-A remote action is *done*, *refused* or *unknown*, and the tree says which::
+A remote action is *done*, *refused* or *unknown*. The root classes are::
 
     Error
-    ├── Refused                  nothing happened, and we know why
-    │   ├── Unreachable          no session with the node was had
-    │   │   ├── Down             nothing answers at its address
-    │   │   ├── NoSuchHost       its name has no address
+    ├── Refused                  nothing was changed, for a known reason
+    │   ├── Unreachable          no SSH session could be opened
+    │   │   ├── Down             nothing answers at the node's address
+    │   │   ├── NoSuchHost       the node's name has no address
     │   │   ├── LoginRefused     sshd does not accept the user or the key
-    │   │   ├── HostKeyRejected  the node is not who it should be
-    │   │   └── CutOff           its glusterd misses most of its peers
-    │   ├── CommandFailed        the command ran and said no (exit status)
-    │   │   ├── BadFileSystem    the kernel has given the file system up
-    │   │   └── InUse            somebody on the node holds it
-    │   ├── GlusterRefused       glusterd said no (opRet, opErrno, opErrstr)
+    │   │   ├── HostKeyRejected  the host key is unknown or another one
+    │   │   └── CutOff           glusterd has lost most of its peers
+    │   ├── CommandFailed        a command failed (exit status)
+    │   │   ├── BadFileSystem    the kernel shut the file system down
+    │   │   └── InUse            a process on the node holds the object
+    │   ├── GlusterRefused       glusterd refused (opRet, opErrno, opErrstr)
     │   │   ├── Busy             another transaction holds the lock
-    │   │   │   └── Occupied     we have too much under way on the node
+    │   │   │   └── Occupied     this service runs too much on the node
     │   │   ├── AlreadyExists    the name is taken
     │   │   └── NotFound         no such volume or snapshot
-    │   └── NotPossible          our own checks said no, before any command
-    │       └── Missing          what should be worked on is not there
+    │   └── NotPossible          our own checks refused, before any command
+    │       ├── Missing          the object does not exist or is unfinished
+    │       └── Held             another operation holds the lock
     ├── Unknown                  it may have happened: read the state again
     │   ├── TimedOut             no answer within the deadline
-    │   ├── LinkLost             the session broke, or ended with no status
-    │   ├── Garbled              an answer that cannot be understood
-    │   └── CommitFailed         glusterd gave up when it had begun
+    │   ├── LinkLost             the session broke, or sent no exit status
+    │   ├── Garbled              the answer is unreadable
+    │   └── CommitFailed         glusterd failed after it had begun
     ├── Unsettled                the state contradicts what was done
-    ├── health.Misconfigured     every mistake in the set-up, at once
-    └── SeveralFailed            what failed on several nodes side by side
+    └── SeveralFailed            failures of several nodes side by side
 
-Classes carry what happened; the sentence is made in ``__str__``. No code
-above the room that raises an error looks at text.
+Classes carry the data; ``__str__`` makes the sentence for operators. Callers
+decide by class and fields, never by the sentence. A class for one situation
+is a subclass in the module that raises it.
 """
 
 from collections.abc import Mapping, Sequence
 import dataclasses
 import shlex
 
-#: How much of a command's output goes into a message, in characters.
+#: Characters of a command's output that a message includes.
 EXCERPT = 400
 
 
 class Error(Exception):
-    """The root of all errors this package raises on purpose.
+    """The root of all errors that this package raises on purpose.
 
-    A class for one situation is a dataclass: its fields are the data, and its
-    ``__str__`` makes the sentence for people. It lives in the module that
-    raises it.
+    Subclasses are dataclasses: the fields are the data, and ``__str__`` makes
+    the sentence. Fields are tuples, not lists.
     """
 
     def __post_init__(self) -> None:
         """Copy the fields of a dataclass to ``args``, as pickle needs them."""
         if dataclasses.is_dataclass(self):
+            for field in dataclasses.fields(self):
+                if isinstance(value := getattr(self, field.name), list):
+                    setattr(self, field.name, tuple(value))
             self.args = tuple(
                 getattr(self, field.name) for field in dataclasses.fields(self)
             )
 
 
 class Refused(Error):
-    """Nothing happened, and we know why."""
+    """Nothing was changed, for a known reason."""
 
 
 class Unknown(Error):
-    """It may have happened or not: read the state again."""
+    """The action may have taken effect or not: read the state again."""
 
 
+@dataclasses.dataclass(eq=False)
 class Unreachable(Refused):
-    """No session with the node was had, so nothing was started on it."""
+    """No SSH session could be opened, so nothing was run on the node."""
 
-    def __init__(self, node: str, reason: str) -> None:
-        super().__init__(node, reason)
-        self.node = node
-        self.reason = reason
+    node: str
+    reason: str
 
     def __str__(self) -> str:
         return f'node {self.node} cannot be reached over SSH: {self.reason}'
 
 
 class Down(Unreachable):
-    """Nothing answers at the address of the node, not even to say no."""
+    """Nothing answers at the node's address, not even with a refusal."""
 
 
 class NoSuchHost(Unreachable):
@@ -101,12 +103,12 @@ class LoginRefused(Unreachable):
 
 
 class HostKeyRejected(Unreachable):
-    """The node's host key is unknown, or not the one that is known."""
+    """The node's host key is unknown, or differs from the known one."""
 
     def __str__(self) -> str:
         return (
             f'the host key of node {self.node} was rejected: {self.reason}; '
-            f'if it is right, add it to the known_hosts file'
+            f'verify it, and add it to the known_hosts file if it is genuine'
         )
 
 
@@ -114,48 +116,39 @@ class CutOff(Unreachable):
     """glusterd on a node has no connection to most of its peers."""
 
     def __init__(self, node: str, missed: int, peers: int) -> None:
-        super().__init__(node, f'{missed} of {peers} peers are missed')
+        super().__init__(node, f'{missed} of {peers} peers are disconnected')
         self.args = (node, missed, peers)
 
     def __str__(self) -> str:
-        where = f'glusterd on node {self.node}'
-        return f'{where} is cut off from the cluster: {self.reason}'
+        return f'glusterd on node {self.node} is cut off: {self.reason}'
 
 
+@dataclasses.dataclass(eq=False)
 class CommandFailed(Refused):
-    """A command ran to its end on the node and said no."""
+    """A command on a node ended with an exit status that means failure."""
 
-    def __init__(
-        self,
-        node: str,
-        argv: Sequence[str],
-        status: int,
-        stdout: str,
-        stderr: str,
-    ) -> None:
-        super().__init__(node, tuple(argv), status, stdout, stderr)
-        self.node = node
-        self.argv = tuple(argv)
-        self.status = status
-        self.stdout = stdout
-        self.stderr = stderr
+    node: str
+    argv: Sequence[str]
+    status: int
+    stdout: str
+    stderr: str
 
     def __str__(self) -> str:
-        said = (self.stderr.strip() or self.stdout.strip())[-EXCERPT:]
+        output = (self.stderr.strip() or self.stdout.strip())[-EXCERPT:]
         return (
             f'on node {self.node}, {shlex.join(self.argv)!r} ended with '
-            f'status {self.status}: {said or "no output"}'
+            f'status {self.status}: {output or "no output"}'
         )
 
 
 class BadFileSystem(CommandFailed):
-    """The kernel has given a mounted file system up: a disk failed it."""
+    """The kernel shut a mounted file system down after a disk failure."""
 
 
 class InUse(CommandFailed):
-    """A mount or LV that somebody on the node has open.
+    """A process on the node holds a mount or LV open.
 
-    :param failed: what the tool said.
+    :param failed: the failed command.
     :param path: of the mount point or device.
     """
 
@@ -166,22 +159,19 @@ class InUse(CommandFailed):
 
     def __str__(self) -> str:
         return (
-            f'{super().__str__()}; "fuser -vm {self.path}" there tells who '
-            f'holds it; try again when it is free'
+            f'{super().__str__()}; "fuser -vm {self.path}" on the node lists '
+            f'the processes that hold it; end them and try again'
         )
 
 
+@dataclasses.dataclass(eq=False)
 class GlusterRefused(Refused):
-    """glusterd answered, and its answer was no."""
+    """glusterd answered that it refuses."""
 
-    def __init__(
-        self, node: str, argv: Sequence[str], errno: int, message: str
-    ) -> None:
-        super().__init__(node, tuple(argv), errno, message)
-        self.node = node
-        self.argv = tuple(argv)
-        self.errno = errno
-        self.message = message
+    node: str
+    argv: Sequence[str]
+    errno: int
+    message: str
 
     def __str__(self) -> str:
         return (
@@ -191,31 +181,31 @@ class GlusterRefused(Refused):
 
 
 class Busy(GlusterRefused):
-    """Another transaction holds the lock; the same may succeed later.
+    """Another transaction holds the lock; a retry may succeed.
 
-    glusterd gives a lock back after three minutes at the latest, but not
-    always where a node was lost meanwhile (glusterfs issues 283 and 4603).
+    glusterd releases a lock after three minutes at the latest, but not
+    always if a node was lost meanwhile (glusterfs issues 283 and 4603).
     """
 
     def __str__(self) -> str:
         return (
-            f'{super().__str__()}; if that lasts, "held by" in '
-            f'/var/log/glusterfs/glusterd.log there is followed by the UUID '
-            f'of the node that has the lock ("gluster pool list" names it): '
-            f'restart glusterd on it'
+            f'{super().__str__()}; if this persists, look for "held by" in '
+            f'/var/log/glusterfs/glusterd.log on that node: the UUID after it '
+            f'is that of the node with the lock ("gluster pool list" shows '
+            f'its name); restart glusterd on that node'
         )
 
 
 class Occupied(Busy):
-    """All places that a node has for our commands were in use."""
+    """This service already runs as many commands on a node as it may."""
 
     def __init__(self, node: str, argv: Sequence[str] = ()) -> None:
-        super().__init__(node, argv, 0, 'all places were in use')
+        super().__init__(node, argv, 0, 'too many commands are running')
         self.args = (node, tuple(argv))
 
     def __str__(self) -> str:
-        what = shlex.join(self.argv) or 'a command'
-        return f'node {self.node}: too busy with ours to start {what!r}'
+        command = shlex.join(self.argv) or 'a command'
+        return f'node {self.node} runs too many commands to start {command!r}'
 
 
 class AlreadyExists(GlusterRefused):
@@ -223,13 +213,13 @@ class AlreadyExists(GlusterRefused):
 
 
 class NotFound(GlusterRefused):
-    """There is no volume or snapshot of that name."""
+    """No volume or snapshot of that name exists."""
 
 
 class NotPossible(Refused):
-    """Our own checks said no before anything was done.
+    """Our own checks refused, before any command.
 
-    :param reason: what is in the way and, where there is one, the remedy.
+    :param reason: the obstacle and, if one is known, the remedy.
     """
 
     def __init__(self, reason: str) -> None:
@@ -241,21 +231,20 @@ class NotPossible(Refused):
 
 
 class Missing(NotPossible):
-    """What should be worked on is not there, or was never finished."""
+    """The object does not exist, or was never finished."""
 
 
 class Held(NotPossible):
-    """Another operation had the lock all the time."""
+    """Another operation held the lock for as long as this one could wait."""
 
 
+@dataclasses.dataclass(eq=False)
 class TimedOut(Unknown):
     """No answer came within the deadline."""
 
-    def __init__(self, node: str, argv: Sequence[str], seconds: float) -> None:
-        super().__init__(node, tuple(argv), seconds)
-        self.node = node
-        self.argv = tuple(argv)
-        self.seconds = seconds
+    node: str
+    argv: Sequence[str]
+    seconds: float
 
     def __str__(self) -> str:
         return (
@@ -264,24 +253,17 @@ class TimedOut(Unknown):
         )
 
 
+@dataclasses.dataclass(eq=False)
 class LinkLost(Unknown):
-    """The session broke in mid-command, or ended with no exit status.
+    """The session broke during a command, or sent no exit status.
 
-    :param partial: what had been answered until then.
+    :param partial: the part of the answer that had arrived.
     """
 
-    def __init__(
-        self,
-        node: str,
-        argv: Sequence[str],
-        reason: str,
-        partial: str = '',
-    ) -> None:
-        super().__init__(node, tuple(argv), reason, partial)
-        self.node = node
-        self.argv = tuple(argv)
-        self.reason = reason
-        self.partial = partial
+    node: str
+    argv: Sequence[str]
+    reason: str
+    partial: str = ''
 
     def __str__(self) -> str:
         return (
@@ -291,31 +273,28 @@ class LinkLost(Unknown):
         )
 
 
+@dataclasses.dataclass(eq=False)
 class Garbled(Unknown):
-    """An answer came that cannot be understood."""
+    """An answer is unreadable or incomplete."""
 
-    def __init__(self, node: str, argv: Sequence[str], answer: str) -> None:
-        super().__init__(node, tuple(argv), answer)
-        self.node = node
-        self.argv = tuple(argv)
-        self.answer = answer
+    node: str
+    argv: Sequence[str]
+    answer: str
 
     def __str__(self) -> str:
-        said = self.answer.strip()[-EXCERPT:]
         return (
-            f'node {self.node} answered {shlex.join(self.argv)!r} with '
-            f'something that cannot be understood: {said!r}'
+            f'the answer of node {self.node} to {shlex.join(self.argv)!r} is '
+            f'unreadable: {self.answer.strip()[-EXCERPT:]!r}'
         )
 
 
+@dataclasses.dataclass(eq=False)
 class CommitFailed(Unknown):
-    """glusterd began and gave up: some nodes may have done it."""
+    """glusterd failed after it had begun: some nodes may have changed."""
 
-    def __init__(self, node: str, argv: Sequence[str], message: str) -> None:
-        super().__init__(node, tuple(argv), message)
-        self.node = node
-        self.argv = tuple(argv)
-        self.message = message
+    node: str
+    argv: Sequence[str]
+    message: str
 
     def __str__(self) -> str:
         return (
@@ -328,8 +307,8 @@ class CommitFailed(Unknown):
 class Unsettled(Error):
     """The state that was read contradicts what was done.
 
-    :param what: the object concerned, in the operator's words.
-    :param found: what is wrong with it and, where known, the remedy.
+    :param what: the object, such as ``volume NAME``.
+    :param found: its state and, if one is known, the remedy.
     """
 
     def __init__(self, what: str, found: str) -> None:
@@ -342,9 +321,9 @@ class Unsettled(Error):
 
 
 class SeveralFailed(Error):
-    """What failed on several nodes side by side.
+    """Failures of several nodes side by side.
 
-    Unknown as soon as one of its parts is: see :func:`is_unknown`.
+    The outcome is unknown if one of them is: see :func:`is_unknown`.
     """
 
     def __init__(self, errors: Mapping[str, Exception]) -> None:
@@ -356,7 +335,14 @@ class SeveralFailed(Error):
 
 
 def is_unknown(error: BaseException) -> bool:
-    """Whether the action that raised this may have taken effect."""
-    if isinstance(error, SeveralFailed):
-        return any(is_unknown(part) for part in error.errors.values())
-    return isinstance(error, Unknown)
+    """Return whether the action that raised an error may have taken effect."""
+    return any(isinstance(part, Unknown) for part in parts_of(error))
+
+
+def parts_of(error: BaseException) -> tuple[BaseException, ...]:
+    """Return the failures that an error combines; else the error itself."""
+    if not isinstance(error, SeveralFailed):
+        return (error,)
+    return tuple(
+        part for failure in error.errors.values() for part in parts_of(failure)
+    )

@@ -9,11 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The error tree."""
+"""The error tree: its drawing, its sentences, and sending it elsewhere."""
 
 import copy
 import inspect
 import pickle
+import re
 
 import pytest
 
@@ -50,6 +51,26 @@ EXAMPLES: list[errors.Error] = [
 ]
 
 
+def drawn_tree() -> dict[str, str]:
+    """Return the parent of each class in the tree of the module docstring."""
+    parents: dict[str, str] = {}
+    path = ['Error']
+    for line in str(errors.__doc__).splitlines():
+        if match := re.match(r'    ([│ ]*)[├└]── (\w+)', line):
+            depth = len(match[1]) // 4 + 1
+            path[depth:] = [match[2]]
+            parents[match[2]] = path[depth - 1]
+    return parents
+
+
+def test_tree_in_the_docstring_is_that_of_the_classes() -> None:
+    assert drawn_tree() == {
+        name: kind.__bases__[0].__name__
+        for name, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, errors.Error) and kind is not errors.Error
+    }
+
+
 def test_every_class_has_an_example() -> None:
     concrete = {
         kind
@@ -69,7 +90,7 @@ def test_refused_or_unknown_or_neither_but_not_both(
 
 
 @pytest.mark.parametrize('error', EXAMPLES, ids=lambda e: type(e).__name__)
-def test_they_survive_being_sent(error: errors.Error) -> None:
+def test_errors_survive_pickle_and_copy(error: errors.Error) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is type(error)
     assert str(again) == str(error)
@@ -87,28 +108,85 @@ def test_the_text_tells_all(error: errors.Error) -> None:
         assert "lvs 'a b'" in text or 'lvs' in text
 
 
-def test_one_that_is_cut_off_is_not_called_unreachable_over_ssh() -> None:
-    text = str(errors.CutOff('gl1', 2, 3))
-    assert 'gl1' in text
-    assert '2 of 3 peers' in text
-    assert 'SSH' not in text
+SENTENCES = [
+    (
+        errors.CutOff('gl1', 2, 3),
+        'glusterd on node gl1 is cut off: 2 of 3 peers are disconnected',
+    ),
+    (
+        errors.HostKeyRejected('gl1', 'SHA256:x is not known'),
+        'the host key of node gl1 was rejected: SHA256:x is not known; verify '
+        'it, and add it to the known_hosts file if it is genuine',
+    ),
+    (
+        errors.CommandFailed('gl1', ARGV, 1, 'out', 'err'),
+        'on node gl1, "lvs \'a b\'" ended with status 1: err',
+    ),
+    (
+        errors.CommandFailed('gl1', ARGV, 1, 'out', ' \n'),
+        'on node gl1, "lvs \'a b\'" ended with status 1: out',
+    ),
+    (
+        errors.CommandFailed('gl1', ARGV, 1, '', '\n'),
+        'on node gl1, "lvs \'a b\'" ended with status 1: no output',
+    ),
+    (
+        errors.InUse(
+            errors.CommandFailed('gl1', ('umount', '/m'), 32, '', 'busy'), '/m'
+        ),
+        'on node gl1, \'umount /m\' ended with status 32: busy; "fuser -vm '
+        '/m" on the node lists the processes that hold it; end them and try '
+        'again',
+    ),
+    (
+        errors.GlusterRefused('gl1', ('volume', 'list'), 1, ''),
+        'glusterd on node gl1 refused \'volume list\': no reason given '
+        '(errno 1)',
+    ),
+    (
+        errors.Busy('gl1', ('volume', 'list'), 0, 'Another transaction'),
+        'glusterd on node gl1 refused \'volume list\': Another transaction '
+        '(errno 0); if this persists, look for "held by" in '
+        '/var/log/glusterfs/glusterd.log on that node: the UUID after it is '
+        'that of the node with the lock ("gluster pool list" shows its name); '
+        'restart glusterd on that node',
+    ),
+    (
+        errors.Occupied('gl1'),
+        'node gl1 runs too many commands to start \'a command\'',
+    ),
+    (
+        # A log with a NUL is no text any more.
+        errors.Garbled('gl1', ('lvs',), '\0<\n'),
+        'the answer of node gl1 to \'lvs\' is unreadable: \'\\x00<\'',
+    ),
+]
 
 
-def test_stderr_goes_before_stdout_and_is_cut() -> None:
-    def said(stdout: str, stderr: str) -> str:
-        return str(errors.CommandFailed('gl1', ARGV, 1, stdout, stderr))
-
-    assert said('out', 'err').endswith(': err')
-    assert said('out', ' \n').endswith(': out')
-    assert said('', '').endswith(': no output')
-    assert len(said('', 'x' * 9999)) < errors.EXCERPT + 100
+@pytest.mark.parametrize(('error', 'sentence'), SENTENCES)
+def test_sentence(error: errors.Error, sentence: str) -> None:
+    assert str(error) == sentence
 
 
-def test_what_says_nothing_is_told_so() -> None:
-    assert 'no reason given' in str(errors.GlusterRefused('gl1', ARGV, 1, ''))
-    assert str(errors.Garbled('gl1', ARGV, ' ')).endswith(": ''")
-    # A log that has a NUL in it is no text any more.
-    assert str(errors.Garbled('gl1', ARGV, '\0<\n')).endswith(r": '\x00<'")
+def test_long_output_is_cut() -> None:
+    error = errors.CommandFailed('gl1', ARGV, 1, '', 'x' * 9999)
+    assert len(str(error)) < errors.EXCERPT + 100
+
+
+def test_lists_become_tuples() -> None:
+    error = errors.TimedOut('gl1', ['lvs', '-a'], 1)
+    assert error.argv == ('lvs', '-a')
+    assert error.args == ('gl1', ('lvs', '-a'), 1)
+
+
+def test_parts_of_several_failures() -> None:
+    lost = errors.LinkLost('gl1', ARGV, 'EOF')
+    refused = errors.NotPossible('no')
+    several = errors.SeveralFailed(
+        {'a': lost, 'b': errors.SeveralFailed({'c': refused})}
+    )
+    assert errors.parts_of(several) == (lost, refused)
+    assert errors.parts_of(lost) == (lost,)
 
 
 def test_unknown() -> None:

@@ -46,7 +46,7 @@ def test_create_and_delete(
     share = next(ids)
     volume = manila.create(share)
     assert len(volume.bricks) == 3
-    locations = manila.backend.protocol.locations(volume)
+    locations = manila.services.protocol.locations(volume)
     assert [location.preferred for location in locations] == [
         True,
         False,

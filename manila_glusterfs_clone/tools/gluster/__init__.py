@@ -9,11 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The verbs of gluster, typed: one method a verb.
+"""Commands of gluster, typed: one method for each command.
 
-Reads give frozen dataclasses; writes give nothing, raise what
-:mod:`~manila_glusterfs_clone.tools.gluster.console` raises, and take "it is
-so already" for success wherever gluster says so.
+Reads return frozen dataclasses of
+:mod:`~manila_glusterfs_clone.tools.gluster.answers`. Writes return nothing.
+All raise the errors of :mod:`~manila_glusterfs_clone.tools.gluster.console`.
+A refusal because the state is already the wanted one counts as success.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,7 @@ from xml.etree import ElementTree
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.tools.gluster import answers
 from manila_glusterfs_clone.tools.gluster import console
+from manila_glusterfs_clone.tools.gluster import refusals
 
 Peer = answers.Peer
 Brick = answers.Brick
@@ -33,43 +35,45 @@ BrickStatus = answers.BrickStatus
 HealState = answers.HealState
 MAX_SNAPSHOTS = answers.MAX_SNAPSHOTS
 
-#: Seconds that a read may take. A read touches this node's glusterd only
-#: and takes milliseconds, unless glusterd hangs, or is busy: half a minute of
-#: that is no reason to fail.
+#: Seconds for a read. A read asks only the glusterd of this node and takes
+#: milliseconds, unless glusterd hangs or is busy. It may be busy for half a
+#: minute, which is no reason to fail.
 READ_TIMEOUT = 60.0
-#: ``gluster volume heal … info`` asks every brick; the CLI gives it 600 s.
+#: Seconds for ``gluster volume heal … info``, which asks every brick; the
+#: CLI waits up to 600 s.
 HEAL_TIMEOUT = 615.0
-#: The state "Peer in Cluster".
+#: The number of the peer state "Peer in Cluster".
 _IN_CLUSTER = '3'
-#: Every volume, where the state of the bricks of one is asked for.
+#: In place of a volume's name in :meth:`Gluster.brick_status`.
 ALL_VOLUMES = 'all'
 
-#: An IP address that no client has: an allow-list of it admits nobody.
+#: An IP address that no client has: an access list with only this address
+#: denies all.
 NOBODY = '0.0.0.0'  # noqa: S104
 
 
 class Gluster:
-    """glusterd, through the command line of one node."""
+    """A client of glusterd, through the command line of one node."""
 
-    def __init__(self, line: console.Console) -> None:
-        self._line = line
+    def __init__(self, commands: console.Console) -> None:
+        self._console = commands
 
     # -- reads
 
     def peers(self, timeout: float = READ_TIMEOUT) -> tuple[Peer, ...]:
-        """Give all nodes of the trusted storage pool, this one included.
+        """Return all nodes of the trusted storage pool, with this one.
 
         :param timeout: seconds.
         """
-        answer = self._line.ask(
+        answer = self._console.run(
             'pool', 'list', timeout=timeout, read=True
         ).root
         return tuple(
             Peer(
                 uuid=answers.text(peer, 'uuid'),
                 hostname=answers.text(peer, 'hostname'),
-                # glusterd leaves out who is connected and was rejected, say;
-                # of itself it tells no state.
+                # A peer may be connected and not in the cluster, for
+                # example rejected. glusterd reports no state of itself.
                 connected=answers.text(peer, 'connected') == '1'
                 and answers.text(peer, 'state') in ('', _IN_CLUSTER),
                 names=frozenset(
@@ -81,41 +85,41 @@ class Gluster:
         )
 
     def volume_names(self) -> frozenset[str]:
-        """Give the names of all volumes."""
-        listed = self._read('volume', 'list').iterfind('volList/volume')
-        return frozenset(element.text or '' for element in listed)
+        """Return the names of all volumes."""
+        elements = self._read('volume', 'list').iterfind('volList/volume')
+        return frozenset(element.text or '' for element in elements)
 
     def volumes(self) -> dict[str, Volume]:
-        """Give all volumes by name.
+        """Return all volumes by name.
 
-        ``volume info`` is one call per volume inside, and ends early, with
-        success, when the volume it is at is deleted meanwhile. So each of
-        ``volume list`` that is missing is asked for by name.
+        ``volume info`` makes one call per volume, and ends early, with
+        success, if its current volume is deleted meanwhile. So each volume
+        of ``volume list`` that is missing is read by name.
         """
-        listed = self.volume_names()
-        found = self._volumes()
-        for name in listed - found.keys():
+        existing_names = self.volume_names()
+        volumes = self._volumes()
+        for name in existing_names - volumes.keys():
             if (volume := self.volume(name)) is not None:
-                found[name] = volume
-        return found
+                volumes[name] = volume
+        return volumes
 
     def volumes_in_one_call(self) -> dict[str, Volume]:
-        """Give volumes by name, by one question: it may leave some out."""
+        """Return volumes by name; some may be missing, see :meth:`volumes`."""
         return self._volumes()
 
     def volume(self, name: str) -> Volume | None:
-        """Give one volume, or None if there is none of that name."""
+        """Return a volume, or None if no volume has that name."""
         try:
             return self._volumes(name).get(name)
         except errors.NotFound:
             return None
 
     def snapshots(self) -> dict[str, Snapshot]:
-        """Give all snapshots by name."""
+        """Return all snapshots by name."""
         return answers.snapshots(self._read('snapshot', 'info'))
 
     def snapshot(self, name: str) -> Snapshot | None:
-        """Give one snapshot, or None if there is none of that name."""
+        """Return a snapshot, or None if no snapshot has that name."""
         try:
             answer = self._read('snapshot', 'info', name)
         except errors.NotFound:
@@ -123,7 +127,7 @@ class Gluster:
         return answers.snapshots(answer).get(name)
 
     def snapshot_config(self, volume: str = '') -> SnapshotConfig:
-        """Give what holds for snapshots: of a volume, or of the cluster."""
+        """Return the snapshot options of a volume, or of the cluster."""
         words = (volume,) if volume else ()
         return answers.snapshot_config(
             self._read('snapshot', 'config', *words), volume
@@ -132,20 +136,21 @@ class Gluster:
     def brick_status(
         self, volume: str, *, brick: str = '', clients: bool = False
     ) -> tuple[BrickStatus, ...]:
-        """Give the state of the bricks of a started volume.
+        """Return the status of the bricks of a started volume.
 
-        Takes the volume's lock in glusterd, unlike the other reads, and so
-        may be refused as busy, and may make another command be. Of
-        :data:`ALL_VOLUMES` volume what is stopped or busy is left out.
+        Unlike the other reads, the command takes the volume's lock in
+        glusterd. So it may fail as busy, and so may a command at the same
+        time. With :data:`ALL_VOLUMES`, stopped or busy volumes are left out.
 
-        A brick that has no client cannot list them. Its own node reports it
-        without any; every other node ends with "Commit failed".
+        A brick without clients cannot list its clients. Its own node
+        reports no clients for it. On every other node the command fails
+        with "Commit failed".
 
-        :param brick: as ``host:/path``: this one alone.
+        :param brick: as ``host:/path``, to read this brick alone.
         :param clients: whether to list the clients of each brick.
         """
         words = (*filter(None, [brick]), *(('clients',) if clients else ()))
-        answer = self._line.ask('volume', 'status', volume, *words)
+        answer = self._console.run('volume', 'status', volume, *words)
         return tuple(
             BrickStatus(
                 node_uuid=answers.text(node, 'peerid'),
@@ -157,122 +162,129 @@ class Gluster:
                 ),
             )
             for node in answer.root.iterfind('volStatus/volumes/volume/node')
-            # The daemons of a volume stand in the same list.
+            # The same list has the daemons of the volume.
             if answers.text(node, 'path').startswith('/')
         )
 
     def heal_state(
         self, volume: str, timeout: float = HEAL_TIMEOUT
     ) -> HealState:
-        """Return what of a replicated volume is still to be healed.
+        """Return the entries of a replicated volume still to be healed.
 
         :param timeout: seconds; every brick is asked.
         """
         words = ('volume', 'heal', volume, 'info', 'summary')
-        answer = self._line.ask(*words, timeout=timeout, own_process=True)
+        answer = self._console.run(*words, timeout=timeout, own_process=True)
         return answers.heal_state(answer.root)
 
     def heal(self, volume: str, timeout: float) -> None:
-        """Have the self-heal daemons heal a started volume now.
+        """Start the self-heal daemons on a started volume now.
 
-        Returns at once; :meth:`heal_state` tells how far they are.
+        Returns at once; :meth:`heal_state` has the progress.
 
         :param timeout: seconds.
-        :raises errors.GlusterRefused: a brick is down, for one.
+        :raises errors.GlusterRefused: for example, a brick is down.
         """
-        self._line.tell('volume', 'heal', volume, timeout=timeout)
+        self._console.run_without_xml(
+            'volume', 'heal', volume, timeout=timeout
+        )
 
     # -- writes
 
     def create_volume(
         self, name: str, layout: Iterable[str], bricks: Sequence[str]
     ) -> None:
-        """Make a volume; it is not started.
+        """Create a volume, which is then not started.
 
-        :param layout: such as ``replica 3``.
-        :param bricks: each as ``host:/path``; the directory must not be.
+        :param layout: words such as ``replica 3``.
+        :param bricks: each as ``host:/path``; the directory must not exist.
         """
-        self._line.ask('volume', 'create', name, *layout, *bricks)
+        self._console.run('volume', 'create', name, *layout, *bricks)
 
     def start_volume(self, name: str, *, force: bool = False) -> None:
-        """Start a volume; ``force`` also starts bricks that are down."""
+        """Start a volume; with ``force``, also start bricks that are down."""
         words = ('force',) if force else ()
-        with console.already('already started'):
-            self._line.ask('volume', 'start', name, *words)
+        with refusals.suppress(refusals.ALREADY_STARTED):
+            self._console.run('volume', 'start', name, *words)
 
     def stop_volume(self, name: str) -> None:
-        """Stop a volume, in use or not; fine if there is none."""
+        """Stop a volume, even one in use; a missing one is no error."""
         with (
             contextlib.suppress(errors.NotFound),
-            console.already('is not in the started state'),
+            refusals.suppress(refusals.NOT_IN_STARTED_STATE),
         ):
-            self._line.ask('volume', 'stop', name, 'force')
+            self._console.run('volume', 'stop', name, 'force')
 
     def delete_volume(self, name: str) -> None:
-        """Make glusterd forget a stopped volume; its bricks stay."""
+        """Remove a stopped volume from glusterd; its bricks stay.
+
+        A missing volume is no error.
+        """
         with contextlib.suppress(errors.NotFound):
-            self._line.ask('volume', 'delete', name)
+            self._console.run('volume', 'delete', name)
 
     def write_volfiles(self, volume: str) -> None:
-        """Have glusterd write all files of a volume that describe it.
+        """Make glusterd write all volfiles of a volume.
 
-        ``snapshot clone`` leaves that of the self-heal daemon out, and then
-        no option of a replicated or dispersed clone can be changed before
-        it is started: ``Commit failed on localhost``, and in glusterd's
-        log ``stat on file: …-shd.vol failed`` (10.3 and 11.1). Of the
-        commands that write all files, turning profiling on and off again
-        is the one that neither needs the volume started nor leaves a trace.
+        ``snapshot clone`` omits the volfile of the self-heal daemon. Then no
+        option of a replicated or dispersed clone can be changed before the
+        clone is started: the command fails with ``Commit failed on
+        localhost``, and the log of glusterd has ``stat on file: …-shd.vol
+        failed`` (10.3 and 11.1). Several commands write all volfiles. Only
+        turning profiling on and off works on a volume that is not started
+        and changes nothing else.
         """
-        with console.already('already started'):
-            self._line.ask('volume', 'profile', volume, 'start')
-        with console.already('is not started'):
-            self._line.ask('volume', 'profile', volume, 'stop')
+        with refusals.suppress(refusals.ALREADY_STARTED):
+            self._console.run('volume', 'profile', volume, 'start')
+        with refusals.suppress(refusals.NOT_STARTED):
+            self._console.run('volume', 'profile', volume, 'stop')
 
     def set_options(self, volume: str, options: Mapping[str, str]) -> None:
-        """Set options in one transaction, all or none."""
+        """Set options in one transaction: all of them or none."""
         words = [word for pair in sorted(options.items()) for word in pair]
-        self._line.ask('volume', 'set', volume, *words)
+        self._console.run('volume', 'set', volume, *words)
 
     def reset_option(self, volume: str, option: str) -> None:
-        """Put an option back to its default; fine if it is not set."""
-        self._line.ask('volume', 'reset', volume, option)
+        """Reset an option to its default; an unset one is no error."""
+        self._console.run('volume', 'reset', volume, option)
 
     def create_snapshot(self, name: str, volume: str) -> None:
         """Take a snapshot of a started volume; it is not activated."""
-        self._line.ask('snapshot', 'create', name, volume, 'no-timestamp')
+        self._console.run('snapshot', 'create', name, volume, 'no-timestamp')
 
     def activate_snapshot(self, name: str, *, force: bool = False) -> None:
         """Start the bricks of a snapshot, so that it can be cloned.
 
-        :param force: also where it is active on some nodes already.
+        :param force: whether to accept that some nodes have it active.
         """
         words = ('force',) if force else ()
-        with console.already('is already activated'):
-            self._line.ask('snapshot', 'activate', name, *words)
+        with refusals.suppress(refusals.ALREADY_ACTIVATED):
+            self._console.run('snapshot', 'activate', name, *words)
 
     def deactivate_snapshot(self, name: str) -> None:
         """Stop the bricks of a snapshot.
 
-        A peer where they are stopped already keeps the others from it.
+        A peer on which they are already stopped refuses. Then they keep
+        running on the other nodes.
         """
-        with console.already('is already deactivated'):
-            self._line.ask('snapshot', 'deactivate', name)
+        with refusals.suppress(refusals.ALREADY_DEACTIVATED):
+            self._console.run('snapshot', 'deactivate', name)
 
     def clone_snapshot(self, snapshot: str, volume: str) -> None:
-        """Make a new volume of an activated snapshot; it is not started.
+        """Create a volume from an activated snapshot; it is not started.
 
-        The new volume has all options that the origin had.
+        The new volume inherits all options of the origin.
         """
-        self._line.ask('snapshot', 'clone', volume, snapshot)
+        self._console.run('snapshot', 'clone', volume, snapshot)
 
     def delete_snapshot(self, name: str) -> None:
-        """Delete a snapshot; fine if there is none.
+        """Delete a snapshot; a missing one is no error.
 
-        glusterd reports success also where it could not unmount or remove
-        an LV: look at the LVs afterwards.
+        glusterd reports success even if it could not unmount or remove an
+        LV, so the caller must check the LVs afterwards.
         """
         with contextlib.suppress(errors.NotFound):
-            self._line.ask('snapshot', 'delete', name)
+            self._console.run('snapshot', 'delete', name)
 
     def _volumes(self, *names: str) -> dict[str, Volume]:
         words = ('volume', 'info', *names)
@@ -280,11 +292,11 @@ class Gluster:
         try:
             return answers.volumes(root)
         except ValueError as error:
-            # Another node may know better, or this one soon.
+            # Another node, or this one a moment later, may have it all.
             raise errors.Garbled(
-                self._line.name, ('gluster', *words), str(error)
+                self._console.name, ('gluster', *words), str(error)
             ) from error
 
     def _read(self, *words: str) -> ElementTree.Element:
-        """Ask what changes nothing, and takes no lock."""
-        return self._line.ask(*words, timeout=READ_TIMEOUT, read=True).root
+        """Run a command that changes nothing and takes no lock."""
+        return self._console.run(*words, timeout=READ_TIMEOUT, read=True).root

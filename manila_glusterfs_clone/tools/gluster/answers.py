@@ -9,25 +9,25 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What glusterd answers, as frozen dataclasses, read from its XML."""
+"""Answers of glusterd: frozen dataclasses, parsed from its XML."""
 
 from collections.abc import Mapping
 import dataclasses
 from xml.etree import ElementTree
 
-#: More than that glusterd lets no volume have.
+#: The largest number of snapshots of a volume that glusterd allows.
 MAX_SNAPSHOTS = 256
 
 
 @dataclasses.dataclass(frozen=True)
 class Peer:
-    """A node of the trusted storage pool, as another one sees it."""
+    """A node of the trusted storage pool, as listed by one of its nodes."""
 
     uuid: str
-    #: ``localhost`` for the node that was asked.
+    #: ``localhost`` for the node that made the list.
     hostname: str
     connected: bool
-    #: All names and addresses that it is known by, if it is another node.
+    #: All its names and addresses, unless it made the list.
     names: frozenset[str] = frozenset()
 
 
@@ -42,7 +42,7 @@ class Brick:
 
 @dataclasses.dataclass(frozen=True)
 class Volume:
-    """A volume, as ``volume info`` has it."""
+    """A volume, as in ``volume info``."""
 
     name: str
     id: str
@@ -55,7 +55,7 @@ class Volume:
 
     @property
     def hex_id(self) -> str:
-        """The volume id as bricks are marked with it."""
+        """The volume id in the form in which bricks are marked with it."""
         return self.id.replace('-', '')
 
     @property
@@ -65,31 +65,31 @@ class Volume:
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-    """A snapshot, as ``snapshot info`` has it."""
+    """A snapshot, as in ``snapshot info``."""
 
     name: str
-    #: The id, in hex, of the volume that glusterd made for the snapshot:
-    #: what the names of its LVs begin with.
+    #: The id, in hex, of the volume that glusterd made for the snapshot. The
+    #: names of the snapshot's LVs begin with it.
     hex_id: str
-    #: The volume it was taken of.
+    #: The name of the volume that the snapshot was taken of.
     origin: str
     is_active: bool
 
 
 @dataclasses.dataclass(frozen=True)
 class SnapshotConfig:
-    """What glusterd is told of snapshots, as ``snapshot config`` has it."""
+    """The snapshot options, as in ``snapshot config``."""
 
-    #: How many a volume may have: the lower of its own limit and that of
-    #: the cluster.
+    #: Snapshots that a volume may have: the lower of the volume's limit and
+    #: the cluster's.
     hard_limit: int
-    #: Whether glusterd deletes the oldest when there are nearly as many.
+    #: Whether glusterd deletes the oldest snapshot near the limit.
     auto_delete: bool
 
 
 @dataclasses.dataclass(frozen=True)
 class BrickStatus:
-    """Whether the process of a brick is up, and who is connected to it."""
+    """The state of a brick process, and its clients."""
 
     node_uuid: str
     path: str
@@ -100,11 +100,11 @@ class BrickStatus:
 
 @dataclasses.dataclass(frozen=True)
 class HealState:
-    """What is still to be healed, as ``volume heal … info summary`` has it."""
+    """The pending self-heal, as in ``volume heal … info summary``."""
 
-    #: How many entries, on all bricks together.
+    #: The number of entries to be healed, of all bricks together.
     entries: int
-    #: How many of them are in split-brain.
+    #: The number of these entries that are in split-brain.
     split_brain: int
     #: Bricks that did not answer, each as ``host:/path (state)``.
     silent: tuple[str, ...]
@@ -119,15 +119,15 @@ def text(element: ElementTree.Element | None, path: str) -> str:
 
 
 def volumes(root: ElementTree.Element) -> dict[str, Volume]:
-    """Read the answer to ``volume info``.
+    """Parse the answer to ``volume info``.
 
-    A glusterd that was just started and is told by its peers of a volume
-    shows it without its bricks for a moment (11.1).
+    A glusterd that was just started receives volumes from its peers, and
+    lists such a volume without its bricks for a moment (11.1).
 
-    :raises ValueError: a volume has not all its bricks or options.
+    :raises ValueError: bricks or options of a volume are missing.
     """
-    found = map(_volume, root.iterfind('volInfo/volumes/volume'))
-    return {volume.name: volume for volume in found}
+    parsed = map(_volume, root.iterfind('volInfo/volumes/volume'))
+    return {volume.name: volume for volume in parsed}
 
 
 def _volume(element: ElementTree.Element) -> Volume:
@@ -140,12 +140,12 @@ def _volume(element: ElementTree.Element) -> Volume:
         text(option, 'name'): text(option, 'value')
         for option in element.iterfind('options/option')
     }
-    for found, count in ((bricks, 'brickCount'), (options, 'optCount')):
-        told = text(element, count)
-        if told and len(found) != int(told):
+    for items, tag in ((bricks, 'brickCount'), (options, 'optCount')):
+        count = text(element, tag)
+        if count and len(items) != int(count):
             raise ValueError(
-                f'volume {text(element, "name")}: {len(found)} in place of '
-                f'the {told} of {count}'
+                f'volume {text(element, "name")}: {tag} is {count}, but '
+                f'{len(items)} are listed'
             )
     if not bricks:
         raise ValueError(f'volume {text(element, "name")} has no bricks')
@@ -161,8 +161,8 @@ def _volume(element: ElementTree.Element) -> Volume:
 
 
 def snapshots(root: ElementTree.Element) -> dict[str, Snapshot]:
-    found = map(_snapshot, root.iterfind('snapInfo/snapshots/snapshot'))
-    return {snapshot.name: snapshot for snapshot in found}
+    parsed = map(_snapshot, root.iterfind('snapInfo/snapshots/snapshot'))
+    return {snapshot.name: snapshot for snapshot in parsed}
 
 
 def _snapshot(element: ElementTree.Element) -> Snapshot:
@@ -177,10 +177,10 @@ def _snapshot(element: ElementTree.Element) -> Snapshot:
 def snapshot_config(root: ElementTree.Element, volume: str) -> SnapshotConfig:
     config = root.find('snapConfig')
     limit = text(config, 'systemConfig/hardLimit')
-    for own in root.iterfind('snapConfig/volumeConfig/volume'):
-        # All volumes are told of if none was asked for.
-        if text(own, 'name') == volume:
-            limit = text(own, 'effectiveHardLimit')
+    for element in root.iterfind('snapConfig/volumeConfig/volume'):
+        # Without a name, ``snapshot config`` lists all volumes.
+        if text(element, 'name') == volume:
+            limit = text(element, 'effectiveHardLimit')
     return SnapshotConfig(
         hard_limit=int(limit or MAX_SNAPSHOTS),
         auto_delete=text(config, 'systemConfig/autoDelete') == 'enable',
@@ -188,10 +188,10 @@ def snapshot_config(root: ElementTree.Element, volume: str) -> SnapshotConfig:
 
 
 def heal_state(root: ElementTree.Element) -> HealState:
-    """Read the answer to ``volume heal … info summary``.
+    """Parse the answer to ``volume heal … info summary``.
 
     A brick that is down has a state, such as "Transport endpoint is not
-    connected", and no counts, or a dash for each.
+    connected", and no counts, or a dash in place of each count.
     """
     entries = split_brain = 0
     silent = []

@@ -11,32 +11,30 @@
 # under the License.
 """The gluster command line of one node: words in, one XML answer out.
 
-Starting a ``gluster`` process takes about a second, nearly all of it the
-process itself; a command given to one that runs takes milliseconds. So
-commands go to long-lived ``gluster --mode=script --xml`` processes, a few
-per node, one command at a time each.
+Starting a ``gluster`` process takes about a second, nearly all of it for the
+process itself. A command given to a running process takes milliseconds. So
+commands go to a few long-lived ``gluster --mode=script --xml`` processes per
+node, called consoles, each of which runs one command at a time.
 
-What was seen of them on GlusterFS 10.3 and 11.1, and how it is dealt with:
+Behaviour of consoles on GlusterFS 10.3 and 11.1, and what is done about it:
 
-* A line of 1,024 bytes or more is cut, and its tail run as a command. So a
-  long command gets a process of its own.
-* While glusterd is down a command waits, and is carried out when glusterd
-  is back: answers then come one behind. So a console that did not answer
-  in time is never asked again.
+* A console cuts a line of 1,024 bytes or more, and runs the rest as a
+  command. So a long command gets a process of its own.
+* While glusterd is down, a command waits, and runs when glusterd is back.
+  Each later answer then belongs to the command before. So a console that
+  did not answer in time is closed.
 * ``volume heal … info`` is printed by another program, through a buffer
-  that a console does not empty before it ends. So it gets a process too.
-* glusterd is waited for 120 s, then ``Error : Request timed out`` is
-  printed; the transaction may still be going on. That is *unknown*, and
-  our own deadline is longer, so that no command of ours is still under way
-  when it has passed.
-* The exit status says nothing. ``opRet``, ``opErrno`` and ``opErrstr`` in
-  the answer do, but one cause has several numbers, so that texts must be
-  looked at, here and nowhere else.
+  that a console does not flush before it ends. So it gets a process too.
+* The CLI waits 120 s for glusterd and then prints ``Error : Request timed
+  out``, while the transaction may still run. The result is *unknown*. The
+  driver's deadline is longer, so that no command of the driver is still
+  running when it has passed.
+* The exit status has no meaning. ``opRet``, ``opErrno`` and ``opErrstr``
+  have: see :mod:`~manila_glusterfs_clone.tools.gluster.refusals`.
 """
 
 import contextlib
 import dataclasses
-import re
 import threading
 import time
 import typing
@@ -49,6 +47,7 @@ from oslo_log import log
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
 from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.tools.gluster import refusals
 
 LOG = log.getLogger(__name__)
 
@@ -56,41 +55,39 @@ _COMMAND = ('gluster', '--mode=script', '--xml')
 _END = b'</cliOutput>'
 _LONGEST_LINE = 1000  # bytes; CMDBUFSIZ of the CLI is 1024
 
-#: Seconds; the CLI itself gives up after 120.
+#: Seconds for which the CLI itself waits for glusterd.
+_CLI_TIMEOUT = 120
+#: Seconds; longer than :data:`_CLI_TIMEOUT`.
 TIMEOUT = 135.0
 
-#: Places per node for consoles and processes, for writes and for reads: these
-#: must not have to wait for slow writes. sshd allows ten sessions for a
-#: connection, and LVM and mounts need some, also while glusterd is busy.
-_WRITING, _READING = 3, 2
+#: Commands at a time per node that write, and that read. Reads have slots of
+#: their own, so that they never wait for slow writes. sshd allows ten
+#: sessions per connection, and LVM and mounts need some of them even while
+#: glusterd is busy.
+_WRITE_SLOTS, _READ_SLOTS = 3, 2
 
-_DOWN = 'Connection failed. Please check if gluster daemon is operational.'
+#: What the CLI prints in place of XML.
+_GLUSTERD_DOWN = (
+    'Connection failed. Please check if gluster daemon is operational.'
+)
 _TIMED_OUT = 'Error : Request timed out'
 
-_BUSY = re.compile(
-    r'Another transaction (is|could be) in progress|^Locking failed on '
-)
-_EXISTS = re.compile(
-    r'^(Volume \S+ already exists$|Volume with name:\S+ already exists'
-    r'|Snapshot \S+ already exists)'
-)
-_MISSING = re.compile(
-    r'^(Volume (\S+ )?does not exist$|Snapshot \(\S+\) does not exist'
-    r'|Volume \(\S+\) does not exist|Failed to find :\S+ snap)'
-)
-#: Nothing was done where glusterd gives a reason after staging or validation;
-#: without one, a peer has left. The barrier holds the writes of clients back
-#: during a snapshot. When a node loses power then, the other bricks keep it
-#: until it is refused to the next snapshot, or for two minutes (10.3).
-_HALF_WAY = re.compile(
-    r'^(Commit|Brick ops) failed on |^Post[- ][Vv]alidation failed '
-    r'|^Failed to reconfigure barrier|^Staging failed on \S+\. Please check'
-)
-#: Stands where an answer in words has no document.
+#: Stands for the document of an answer that is not XML.
 _NO_XML = ElementTree.Element('none')
-_BUSY_ERRNO = 30802
-_EXISTS_ERRNOS = frozenset({30811, 30812})
-_MISSING_ERRNOS = frozenset({30806, 30807})
+
+
+class GlusterdNotRunning(errors.Unreachable):
+    """glusterd does not run on a node, so the command was not started."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(node, 'glusterd does not run')
+        self.args = (node,)
+
+    def __str__(self) -> str:
+        return (
+            f'glusterd does not run on node {self.node}; start it with '
+            f'"systemctl start glusterd"'
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,21 +101,21 @@ class Answer:
 
 
 def parse_answer(text: str) -> Answer:
-    """Read one XML document.
+    """Parse one XML document.
 
-    :raises ValueError: it is not one, or not one of gluster's.
+    :raises ValueError: the text is not XML, or not an answer of gluster.
     """
     try:
         root = SafeTree.fromstring(text.strip())
     except ElementTree.ParseError as error:
         raise ValueError(str(error)) from error
-    verdict = root.findtext('opRet')
-    if root.tag != 'cliOutput' or verdict is None:
+    return_code = root.findtext('opRet')
+    if root.tag != 'cliOutput' or return_code is None:
         raise ValueError('no opRet in a cliOutput')
     return Answer(
         errno=int(root.findtext('opErrno') or 0),
         message=(root.findtext('opErrstr') or '').strip(),
-        succeeded=int(verdict) == 0,
+        succeeded=int(return_code) == 0,
         root=root,
     )
 
@@ -129,175 +126,187 @@ class Console:
     def __init__(self, node: circuit_breaker.CommandRunner) -> None:
         self.name = node.name
         self._node = node
-        self._writing = threading.BoundedSemaphore(_WRITING)
-        self._reading = threading.BoundedSemaphore(_READING)
+        self._write_slots = threading.BoundedSemaphore(_WRITE_SLOTS)
+        self._read_slots = threading.BoundedSemaphore(_READ_SLOTS)
         self._idle: list[remote.InteractiveProcess] = []
-        #: Places in use, by consoles and by processes of their own.
-        self._busy = 0
+        #: Slots in use, by consoles and by processes of their own.
+        self._slots_in_use = 0
         self._guard = threading.Lock()
 
-    def ask(
+    def run(
         self,
         *words: str,
         timeout: float = TIMEOUT,
         own_process: bool = False,
         read: bool = False,
     ) -> Answer:
-        """Have one command carried out.
+        """Run one command.
 
-        :param timeout: seconds, for the wait for a free console, its start
-            and the answer together.
-        :param read: whether it changes nothing, and so is soon answered.
-        :param own_process: whether it cannot be given to a console.
+        :param timeout: seconds for the wait for a free slot, the start of a
+            console and the answer together.
+        :param own_process: whether a console cannot run the command.
+        :param read: whether the command changes nothing, and so is quick.
         :raises errors.Busy, errors.AlreadyExists, errors.NotFound,
-            errors.GlusterRefused: glusterd said no.
-        :raises errors.Unreachable: glusterd does not run on this node, or
-            the node was not reached.
-        :raises errors.Unknown: the command may have been carried out.
+            errors.GlusterRefused: glusterd refused the command.
+        :raises errors.Occupied: no slot was free in time.
+        :raises GlusterdNotRunning: glusterd does not run on this node.
+        :raises errors.Unreachable: the node cannot be reached.
+        :raises errors.Unknown: the command may have taken effect.
         """
         for word in words:
             if not word or any(c.isspace() or c == '\0' for c in word):
                 raise ValueError(f'{word!r} is not one word')
-        begun = time.monotonic()
+        start = time.monotonic()
         try:
-            until = begun + timeout
+            until = start + timeout
             if own_process or len(' '.join(words).encode()) > _LONGEST_LINE:
-                said = self._run(words, until)
-                answer = self._understand(words, said.stdout or said.stderr)
+                result = self._run_process(words, until)
+                answer = self._parse(words, result.stdout or result.stderr)
             else:
                 try:
-                    answer = self._in_a_console(words, until, read)
+                    answer = self._run_in_console(words, until, read)
                 except errors.LinkLost:
                     if not read:
                         raise
-                    # The node may have been rebooted since it was asked
-                    # last, and nobody told those who wait.
-                    answer = self._in_a_console(words, until, read)
-            return self._judge(words, answer)
+                    # The console was lost while it was idle, for example
+                    # because the node was rebooted. A read may be repeated.
+                    answer = self._run_in_console(words, until, read)
+            return self._check(words, answer)
         finally:
-            took = time.monotonic() - begun
-            LOG.debug('%s: gluster %s: %.3f s', self.name, words, took)
+            seconds = time.monotonic() - start
+            LOG.debug('%s: gluster %s: %.3f s', self.name, words, seconds)
 
-    def tell(self, *words: str, timeout: float = TIMEOUT) -> None:
-        """Have one command carried out that answers in words, never in XML.
+    def run_without_xml(self, *words: str, timeout: float = TIMEOUT) -> None:
+        """Run one command that gluster never answers in XML.
 
-        :raises errors.GlusterRefused: glusterd said no.
-        :raises errors.Unknown: the command may have been carried out.
+        :raises errors.GlusterRefused: glusterd refused the command.
+        :raises errors.Unknown: the command may have taken effect.
         """
-        result = self._run(words, time.monotonic() + timeout)
-        said = (result.stdout + result.stderr).strip()
-        if _TIMED_OUT in said:
-            raise errors.TimedOut(self.name, ('gluster', *words), 120)
+        result = self._run_process(words, time.monotonic() + timeout)
+        output = (result.stdout + result.stderr).strip()
+        if _TIMED_OUT in output:
+            raise errors.TimedOut(self.name, ('gluster', *words), _CLI_TIMEOUT)
         if result.status:
-            # The last line has the reason, in the words that XML has it in.
-            reason = said.rpartition('\n')[2]
-            self._judge(words, Answer(0, reason, False, _NO_XML))
+            # The last line has the reason, in the same words as XML has it.
+            reason = output.rpartition('\n')[2]
+            self._check(words, Answer(0, reason, False, _NO_XML))
 
     def close(self) -> None:
-        """End the processes that wait for commands."""
+        """End the idle consoles."""
         with self._guard:
             idle, self._idle = self._idle, []
-        for conversation in idle:
-            conversation.close()
+        for console in idle:
+            console.close()
 
-    def _run(self, words: typing.Sequence[str], until: float) -> remote.Result:
-        with self._place(words, until, read=False) as left:
-            self._make_room()
+    def _run_process(
+        self, words: typing.Sequence[str], until: float
+    ) -> remote.Result:
+        """Run a command in a process of its own."""
+        with self._slot(words, until, read=False) as seconds_left:
+            self._close_spare_console()
             result = self._node.run(
-                [*_COMMAND, *words], timeout=left, accept=(0, 1)
+                [*_COMMAND, *words], timeout=seconds_left, accept=(0, 1)
             )
-        said = result.stdout or result.stderr
-        if _DOWN in said:
-            # glusterd may have ended while it was at work: such a process
-            # says the same then (cli_rpc_notify in cli/src/cli.c).
+        output = result.stdout or result.stderr
+        if _GLUSTERD_DOWN in output:
+            # A process prints the same if glusterd ends while it runs the
+            # command (cli_rpc_notify in cli/src/cli.c).
             raise errors.LinkLost(
-                result.node, result.argv, 'glusterd does not run there', said
+                result.node, result.argv, 'glusterd does not run', output
             )
         return result
 
-    def _in_a_console(
+    def _run_in_console(
         self, words: typing.Sequence[str], until: float, read: bool
     ) -> Answer:
-        with self._place(words, until, read) as left:
-            conversation = self._take(left)
-            kept = False
+        with self._slot(words, until, read) as seconds_left:
+            console = self._take_console(seconds_left)
+            reusable = False
             try:
-                raw = conversation.ask(
+                output = console.ask(
                     ' '.join(words),
                     until=_END,
-                    timeout=self._left(words, until),
+                    timeout=self._seconds_left(words, until),
                 )
-                answer = self._understand(words, raw.decode(errors='replace'))
-                # Out of step, or not understood: the next answer might be
-                # that to another command, or the rest of this one.
-                kept = conversation.in_step
+                answer = self._parse(words, output.decode(errors='replace'))
+                # A console with more output, or whose output was not
+                # understood, may give the answer of another command next.
+                reusable = console.in_step
                 return answer
             except errors.LinkLost as error:
-                # A console ends after it has said what is wrong in words.
-                return self._understand(words, self._last_words(error, words))
+                # A console that prints an error in plain text then ends.
+                return self._parse(words, self._last_output(error, words))
             finally:
-                if kept:
+                if reusable:
                     with self._guard:
-                        self._idle.append(conversation)
+                        self._idle.append(console)
                 else:
-                    conversation.close()
+                    console.close()
 
     @contextlib.contextmanager
-    def _place(
+    def _slot(
         self, words: typing.Sequence[str], until: float, read: bool
     ) -> typing.Iterator[float]:
-        """Wait for a place on the node; give the seconds that are left.
+        """Wait for a free slot on the node; yield the seconds left.
 
-        :raises errors.Occupied: none is free in time.
+        :raises errors.Occupied: no slot is free in time.
         """
-        places = self._reading if read else self._writing
-        if not places.acquire(timeout=max(0.0, until - time.monotonic())):
+        slots = self._read_slots if read else self._write_slots
+        if not slots.acquire(timeout=max(0.0, until - time.monotonic())):
             raise errors.Occupied(self.name, ('gluster', *words))
         try:
             with self._guard:
-                self._busy += 1
-            yield self._left(words, until)
+                self._slots_in_use += 1
+            yield self._seconds_left(words, until)
         finally:
             with self._guard:
-                self._busy -= 1
-            places.release()
+                self._slots_in_use -= 1
+            slots.release()
 
-    def _left(self, words: typing.Sequence[str], until: float) -> float:
-        """Return the seconds that are left, enough to be answered.
+    def _seconds_left(
+        self, words: typing.Sequence[str], until: float
+    ) -> float:
+        """Return the seconds left, more than 0.
 
-        :raises errors.Occupied: there are none.
+        :raises errors.Occupied: the time is up.
         """
-        left = until - time.monotonic()
-        if left <= 0:
+        seconds = until - time.monotonic()
+        if seconds <= 0:
             raise errors.Occupied(self.name, ('gluster', *words))
-        return left
+        return seconds
 
-    def _make_room(self) -> None:
-        """End an idle console where a process would be one too many.
+    def _close_spare_console(self) -> None:
+        """End an idle console if it and a new process exceed the slots.
 
-        The other tools of the node share the connection's sessions.
+        The other tools of the node share the sessions of the connection.
         """
         with self._guard:
-            if self._busy + len(self._idle) <= _WRITING + _READING:
+            sessions = self._slots_in_use + len(self._idle)
+            if sessions <= _WRITE_SLOTS + _READ_SLOTS:
                 return
             spare = self._idle.pop() if self._idle else None
         if spare is not None:
             spare.close()
 
-    def _take(self, timeout: float) -> remote.InteractiveProcess:
+    def _take_console(self, timeout: float) -> remote.InteractiveProcess:
+        """Return an idle console, or a new one."""
         while True:
             with self._guard:
-                conversation = self._idle.pop() if self._idle else None
-            if conversation is None:
+                console = self._idle.pop() if self._idle else None
+            if console is None:
                 return self._node.open(_COMMAND, timeout=timeout)
-            if conversation.alive:
-                return conversation
-            conversation.close()
+            if console.alive:
+                return console
+            console.close()
 
-    def _last_words(
+    def _last_output(
         self, error: errors.LinkLost, words: typing.Sequence[str]
     ) -> str:
-        for known in (_DOWN, _TIMED_OUT):
+        """Return the plain text with which a console ended.
+
+        :raises errors.LinkLost: there is none that is known.
+        """
+        for known in (_GLUSTERD_DOWN, _TIMED_OUT):
             if known in error.partial:
                 return known
         raise errors.LinkLost(
@@ -307,44 +316,23 @@ class Console:
             partial=error.partial,
         ) from error
 
-    def _understand(self, words: typing.Sequence[str], text: str) -> Answer:
+    def _parse(self, words: typing.Sequence[str], text: str) -> Answer:
         argv = ('gluster', *words)
-        if _DOWN in text:
-            raise errors.Unreachable(
-                self._node.name, 'glusterd does not run there'
-            )
+        if _GLUSTERD_DOWN in text:
+            raise GlusterdNotRunning(self._node.name)
         if _TIMED_OUT in text:
-            raise errors.TimedOut(self._node.name, argv, 120)
+            raise errors.TimedOut(self._node.name, argv, _CLI_TIMEOUT)
         try:
             return parse_answer(text)
         except ValueError as error:
             raise errors.Garbled(self._node.name, argv, text) from error
 
-    def _judge(self, words: typing.Sequence[str], answer: Answer) -> Answer:
+    def _check(self, words: typing.Sequence[str], answer: Answer) -> Answer:
+        """Return a successful answer; raise the error of any other."""
         argv = ('gluster', *words)
         if answer.succeeded:
             return answer
-        if _HALF_WAY.search(answer.message):
+        if refusals.is_partially_done(answer.message):
             raise errors.CommitFailed(self._node.name, argv, answer.message)
-        kind = _kind(answer)
-        raise kind(self._node.name, argv, answer.errno, answer.message)
-
-
-def _kind(answer: Answer) -> type[errors.GlusterRefused]:
-    if answer.errno == _BUSY_ERRNO or _BUSY.search(answer.message):
-        return errors.Busy
-    if answer.errno in _EXISTS_ERRNOS or _EXISTS.search(answer.message):
-        return errors.AlreadyExists
-    if answer.errno in _MISSING_ERRNOS or _MISSING.search(answer.message):
-        return errors.NotFound
-    return errors.GlusterRefused
-
-
-@contextlib.contextmanager
-def already(*phrases: str) -> typing.Iterator[None]:
-    """Take a refusal that says that it is so already for success."""
-    try:
-        yield
-    except errors.GlusterRefused as error:
-        if not any(phrase in error.message for phrase in phrases):
-            raise
+        error_class = refusals.error_class(answer.errno, answer.message)
+        raise error_class(self._node.name, argv, answer.errno, answer.message)

@@ -199,7 +199,7 @@ def test_a_change_goes_on_with_the_next_of_some_nodes(
     names: list[str] = []
 
     def note(client: gluster.Gluster) -> None:
-        names.append(client._line.name)
+        names.append(client._console.name)
 
     whole.change(note, lambda _: False, whole.nodes[1:])
     assert names == ['gl3']

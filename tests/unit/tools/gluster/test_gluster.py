@@ -108,8 +108,10 @@ def test_volume_that_is_told_in_part(release: str, what: str) -> None:
     part = re.sub(rf'<{what}[ >].*?</{what}>', '', said, flags=re.DOTALL)
     assert part != said
     node = fakes.Node().gluster('volume info golden', part)
-    with pytest.raises(errors.Garbled, match=f'0 in place of .*{what[:3]}'):
+    with pytest.raises(errors.Garbled) as caught:
         gluster.Gluster(console.Console(node)).volume('golden')
+    count = {'brick': 'brickCount', 'option': 'optCount'}[what]
+    assert count in caught.value.answer
 
 
 def test_one_volume_is_not_taken_for_another(release: str) -> None:
@@ -370,22 +372,22 @@ def test_a_write_is_not() -> None:
 def test_what_takes_a_lock_does_not_take_the_place_of_a_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: dict[str, bool] = {}
+    commands: dict[str, bool] = {}
 
-    def ask(
+    def run(
         self: console.Console, *words: str, read: bool = False, **more: object
     ) -> None:
-        asked[' '.join(words)] = read
+        commands[' '.join(words)] = read
         raise errors.NotFound('gl1', words, 0, 'no')
 
-    monkeypatch.setattr(console.Console, 'ask', ask)
-    line = room(fakes.Node())
-    assert line.volume('x') is None
-    assert line.snapshot('s') is None
-    line.stop_volume('x')
+    monkeypatch.setattr(console.Console, 'run', run)
+    client = room(fakes.Node())
+    assert client.volume('x') is None
+    assert client.snapshot('s') is None
+    client.stop_volume('x')
     with pytest.raises(errors.NotFound):
-        line.brick_status('x')
-    assert asked == {
+        client.brick_status('x')
+    assert commands == {
         'volume info x': True,
         'snapshot info s': True,
         'volume stop x force': False,

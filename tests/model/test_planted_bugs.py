@@ -304,10 +304,12 @@ def test_a_planted_bug_is_found(scene: scenes.Scene, plant: Plant) -> None:
 def test_random_operator_commands_find_a_planted_bug(quiet: None) -> None:
     """Deleting a restored snapshot removes the bricks of a share."""
     no_users = mock.patch.object(
-        brick_ownership.Users, 'of', lambda self, lv: ()
+        brick_ownership.LvUsers, 'users_of', lambda self, lv: ()
     )
     no_doubts = mock.patch.object(
-        brick_ownership.Users, 'require_known', lambda self, lv, node: None
+        brick_ownership.LvUsers,
+        'require_not_renamed',
+        lambda self, lv, node: None,
     )
     settings = hypothesis.settings(
         hypothesis.settings.get_profile('model'),

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What tests are told on the command line."""
+"""Options of the tests on the command line."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         '--lab',
         metavar='NAME',
-        help='use the lab of that name, which is up, instead of a new one',
+        help='use the running lab of that name instead of a new one',
     )
     parser.addoption(
         '--manila',
@@ -36,19 +36,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         default=5,
         metavar='COUNT',
-        help='how often manila-share is restarted under clients that write '
+        help='how often manila-share is restarted while clients write '
         '(tests/cloud)',
     )
     parser.addoption(
         '--fault-table',
         metavar='FILE',
-        help='append to this file what came of each fault at each step',
+        help='append the outcome of each fault at each step to this file',
+    )
+    parser.addoption(
+        '--random-seeds',
+        action='store_true',
+        help='random operations with seeds that no run had before; those that '
+        'fail are kept and tried again (tests/model)',
     )
     parser.addoption(
         '--every-test',
         action='store_true',
-        help='also what is left to the other release (tests/functional), '
-        'and what takes long (tests/cloud)',
+        help='also the tests of the other release (tests/functional), and '
+        'those that take long (tests/cloud)',
     )
     parser.addoption(
         '--every-fault',
@@ -58,5 +64,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         '--fault-operation',
         metavar='NAME',
-        help='have this operation go wrong only (tests/functional)',
+        help='try the faults of this operation only (tests/functional)',
     )

@@ -11,7 +11,7 @@
 # License for the specific language governing permissions and limitations
 # under the License.
 
-# What tools/test and tools/demo have in common: to be sourced by them.
+# Functions that tools/test, tools/demo and tools/tempest share: source it.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${MANILA_GLUSTERFS_CLONE_VENV:-$root/.venv}
@@ -28,6 +28,25 @@ as_root() {
     fi
 }
 
+# Run a command with its output in a log. If it fails, name the log and print
+# its end.
+#
+#   quietly NAME COMMAND [ARG]...
+quietly() {
+    local log status=0
+    log=$(mktemp "${TMPDIR:-/tmp}/manila-glusterfs-clone-$1-XXXXXX.log")
+    "${@:2}" >>"$log" 2>&1 || status=$?
+    if [ "$status" -eq 0 ]; then
+        rm -f "$log"
+        return
+    fi
+    {
+        tail -n 20 "$log"
+        say "failed: ${*:2}; its output is in $log"
+    } >&2
+    return "$status"
+}
+
 # Run a command that installs packages; none of their services is started.
 without_starting() (
     policy=/usr/sbin/policy-rc.d
@@ -39,7 +58,7 @@ without_starting() (
     "$@"
 )
 
-# Install what is missing of the packages that bindep.txt has for a profile.
+# Install the packages of a profile of bindep.txt that are missing.
 install_packages() {
     local wanted missing=() package
     wanted=$(sed -n "s/^\([a-z0-9][a-z0-9.+-]*\) .*\b$1\b.*/\1/p" \
@@ -50,13 +69,14 @@ install_packages() {
     done
     if [ "${#missing[@]}" -gt 0 ]; then
         say "installing ${missing[*]}"
-        as_root apt-get update -q
-        DEBIAN_FRONTEND=noninteractive without_starting as_root \
-            apt-get install -q -y --no-install-recommends "${missing[@]}"
+        quietly packages as_root apt-get update -q
+        DEBIAN_FRONTEND=noninteractive quietly packages \
+            without_starting as_root apt-get install -q -y \
+            --no-install-recommends "${missing[@]}"
     fi
 }
 
-# Make the virtual environment, unless it is there and of these requirements.
+# Make the virtual environment unless one with these requirements exists.
 make_venv() {
     local stamp
     stamp=$(cat "$root"/*requirements.txt "$root/doc/requirements.txt" \
@@ -66,12 +86,12 @@ make_venv() {
     fi
     say "making the virtual environment $venv"
     rm -rf "$venv"
-    python3 -m venv "$venv" || {
+    python3 -m venv "$venv" >/dev/null 2>&1 || {
         install_packages venv
-        python3 -m venv "$venv"
+        quietly venv python3 -m venv "$venv"
     }
-    "$venv/bin/pip" install --quiet --upgrade pip
-    "$venv/bin/pip" install --quiet --editable "$root" \
+    quietly venv "$venv/bin/pip" install --upgrade pip
+    quietly venv "$venv/bin/pip" install --editable "$root" \
         -r "$root/test-requirements.txt" -r "$root/doc/requirements.txt" \
         manila
     printf '%s\n' "$stamp" >"$venv/stamp"

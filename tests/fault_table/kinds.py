@@ -15,7 +15,7 @@ import enum
 
 
 class Fault(enum.Enum):
-    """What every step is put through, in the model and on a cluster."""
+    """The faults tried at every step, in the model and on a cluster."""
 
     KILLED_BEFORE = 'the caller is killed before it'
     KILLED_AFTER = 'the caller is killed after its effect, before its answer'
@@ -23,20 +23,20 @@ class Fault(enum.Enum):
     POWER_CUT = 'its node loses power'
     GLUSTERD_KILLED = 'glusterd on the writer is killed'
     HANGS = 'it hangs past its deadline'
-    GARBLED = 'it answers garbage'
+    GARBLED = 'its answer is garbage'
     REFUSED = 'it refuses'
 
 
 class Variant(enum.Enum):
-    """Kinds of these that only a model can bring about at will."""
+    """Variants of these that only a model can produce at will."""
 
     KILLED_SLOW = 'the caller is killed, and it goes on for a minute'
-    UNREACHABLE = 'no session is had'
+    UNREACHABLE = 'no SSH session can be opened'
     LOST_BEFORE = 'the link is lost before it has an effect'
     SLOW = 'the link is lost, and it goes on for a minute'
-    POWER_CUT_MIDWAY = 'its node loses power in the midst of it'
+    POWER_CUT_MIDWAY = 'its node loses power midway'
     POWER_CUT_AFTER = 'its node loses power just after its answer'
-    GLUSTERD_KILLED_MIDWAY = 'glusterd is killed in the midst of it'
-    HANGS_IDLE = 'it hangs past its deadline, to no effect'
-    GIVEN_UP = 'gluster gives it up in the midst of it'
-    LEFT_OUT = 'a peer that is let in again is left out of it'
+    GLUSTERD_KILLED_MIDWAY = 'glusterd is killed midway'
+    HANGS_IDLE = 'it hangs past its deadline, without effect'
+    GIVEN_UP = 'gluster aborts it midway'
+    LEFT_OUT = 'a peer that rejoins is left out of it'

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import csv
 import itertools
 import pathlib
+import textwrap
 
 from tests.fault_table import kinds
 from tests.fault_table import steps
@@ -49,33 +50,33 @@ _HEAD = """\
 A fault at every step
 =======================
 
-Every operation is carried out once to see its remote steps. Then, for each
-step and each fault, it is carried out anew and that step goes wrong. What is
-left is recovered from as in life: the service is started again if it was
-killed, the node boots if it lost its power, and the user deletes what is in
-error or asks again. Then every share is whole or gone, with every byte that a
-client was told is stable; nothing is left over on any node; and the next clone
-works. ``tools/test faults`` does all that, prints these tables, and fails if
-a cell is not so.
+Each operation is run once to record its remote steps. Then it is run once
+for each step and each fault, with the fault at that step. Recovery is the
+same as in production: the service is restarted if it was killed, the node
+boots if it lost power, and the user deletes what is in ``error`` or retries.
+After that every share is complete or gone, every byte that was confirmed to a
+client as stable is there, nothing is left over on any node, and the next clone
+works. ``tools/test faults`` runs all of this, prints these tables, and fails
+if any cell is ``BROKEN``.
 
-What stands in a cell:
+The cells:
 
 {outcomes}
 
-A step that an operation has several times is one row: what became of it each
-time is told with a slash between.
+A step that an operation has several times is one row; the outcomes are
+separated by slashes.
 
-The last column counts clients that were disturbed: that were thrown out, or
-saw an error, though a rule admits them before and after the operation. In the
-model there is a client of each share; on a cluster one writes all the time.
+The last column counts disturbed clients: clients that were disconnected or saw
+an error although a rule admits them before and after the operation. In the
+model each share has one client; on a cluster one client writes all the time.
 
-On the clusters, each step of the clone and of its deletion has each of the
-first six faults on one of the releases, where that is another one than at the
-next step. Of all else a sample is tried; what is not is told apart from where
-a fault does not apply.
+On the clusters each step of the clone and of its deletion is tried with each
+of the first six faults on one of the two releases, which alternates from step
+to step. Of everything else a sample is tried. An empty cell was not tried; a
+dash means that the fault does not apply.
 
-In the model a fault has kinds that cannot be brought about at will on a
-cluster; they have tables of their own.
+In the model a fault has variants that cannot be produced at will on a cluster;
+they have tables of their own.
 """
 
 
@@ -198,17 +199,20 @@ def document(
     for old in files.glob('*.csv'):
         old.unlink()
     outcomes = [
-        f'``{word}``\n    {meaning}'
+        f'``{word}``\n{_wrapped(meaning, "    ")}'
         for word, meaning in table.OUTCOMES.items()
         if word not in (table.NOT_APPLICABLE, table.NOT_TRIED)
     ]
     outcomes.append('–\n    the fault does not apply')  # noqa: RUF001
-    outcomes.append(f'nothing\n    {table.OUTCOMES[table.NOT_TRIED]}')
+    outcomes.append(
+        f'empty\n{_wrapped(table.OUTCOMES[table.NOT_TRIED], "    ")}'
+    )
     parts = [_HEAD.format(outcomes='\n'.join(outcomes))]
     for (tier, release), found in table.groups(cells).items():
         title = _title(tier, release)
         parts.append(f'{title}\n{"=" * len(title)}\n')
-        parts.append(f'{_made(tier, release, runs)}. {_counts(found)}.\n')
+        made = f'{_made(tier, release, runs)}. {_counts(found)}.'
+        parts.append(_wrapped(made) + '\n')
         for columns in (kinds.Fault, kinds.Variant):
             chosen = _of(found, columns)
             if not chosen:
@@ -217,7 +221,7 @@ def document(
             _write(files / name, chosen, tuple(columns))
             parts.append(_csv_table(f'faults/{name}', len(columns) + 1))
         reasons = [
-            f'* {", ".join(_fault(name).value for name in faults)}: {reason}'
+            _item(f'{", ".join(_fault(n).value for n in faults)}: {reason}')
             for reason, faults in table.reasons(found).items()
         ]
         if reasons:
@@ -226,12 +230,29 @@ def document(
             )
         if lost := table.broken(found):
             told = [
-                f'* {c.operation}, {c.step}, {_fault(c.fault).value}: '
-                f'{" ".join(steps.stable(c.detail).split())}'
+                _item(
+                    f'{c.operation}, {c.step}, {_fault(c.fault).value}: '
+                    f'{" ".join(steps.stable(c.detail).split())}'
+                )
                 for c in lost
             ]
             parts.append('Broken:\n\n' + '\n'.join(told) + '\n')
     (where / 'faults.rst').write_text('\n'.join(parts), encoding='utf-8')
+
+
+def _wrapped(text: str, first: str = '', rest: str | None = None) -> str:
+    return textwrap.fill(
+        text,
+        width=79,
+        initial_indent=first,
+        subsequent_indent=first if rest is None else rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _item(text: str) -> str:
+    return _wrapped(text, '* ', '  ')
 
 
 def _csv_table(file: str, columns: int) -> str:

@@ -38,23 +38,21 @@ NOT_TRIED = 'not tried'
 
 #: What each outcome means.
 OUTCOMES = {
-    DONE: 'it succeeded in spite of it',
-    UNDONE: (
-        'it failed with an error, and had undone itself, or done nothing'
-    ),
+    DONE: 'the operation succeeded despite the fault',
+    UNDONE: ('the operation failed with an error and left nothing behind'),
     DELETED: (
-        'it failed or died, and what was left went when its user deleted it '
-        'or the service settled it'
+        'the operation failed or was killed; what it left was removed when '
+        'the user deleted it, or by maintenance'
     ),
-    REPEATED: 'it failed or died, and asking again finished it',
+    REPEATED: 'the operation failed or was killed; a retry finished it',
     REMEDIED: (
-        'asking again failed, and told the operator to restart glusterd on a '
-        'node that it named; that was done, and then it was finished'
+        'the retry failed and named a node on which to restart glusterd; '
+        'after the restart a retry finished the operation'
     ),
-    BROKEN: 'anything else; listed in full below the table',
+    BROKEN: 'any other outcome; listed in full below the table',
     NOT_APPLICABLE: 'the fault does not apply to the step; see the reasons',
     NOT_TRIED: (
-        'not in the sample of this run; the model has every step on both '
+        'not in the sample of this run; the model tries every step on both '
         'releases'
     ),
 }

@@ -9,15 +9,17 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the tests over the model share."""
+"""Fixtures of the tests over the model."""
 
 from collections.abc import Iterator
 import itertools
 import logging
+import pathlib
 import uuid
 
 import hypothesis
-from manila.common import config  # noqa: F401
+from hypothesis import database
+from manila.common import config as manila_config  # noqa: F401
 from oslo_concurrency import lockutils
 import pytest
 
@@ -25,6 +27,9 @@ from tests.model import link
 from tests.model import model_backend
 from tests.model import model_cluster
 from tests.model import neighbours
+
+#: Where the examples of --random-seeds are kept.
+EXAMPLES = pathlib.Path(__file__).parents[2] / '.hypothesis' / 'examples'
 
 hypothesis.settings.register_profile(
     'model',
@@ -35,6 +40,21 @@ hypothesis.settings.register_profile(
     stateful_step_count=25,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Use new seeds, and keep the examples that fail, if that is wanted.
+
+    The test files read the profile while they are imported, which is later.
+    """
+    if config.getoption('--random-seeds'):
+        hypothesis.settings.register_profile(
+            'model',
+            hypothesis.settings.get_profile('model'),
+            derandomize=False,
+            database=database.DirectoryBasedExampleDatabase(EXAMPLES),
+            print_blob=True,
+        )
 
 
 @pytest.fixture(scope='session', autouse=True)

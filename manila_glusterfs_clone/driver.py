@@ -249,8 +249,8 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         try:
             if shares and self._backend:
                 maintenance = self._backend.maintenance
-                waiting = maintenance.shares_to_synchronise()
-                found = maintenance.ensure([s['id'] for s in shares])
+                waiting = maintenance.shares_with_waiting_rules()
+                found = maintenance.ensure_shares([s['id'] for s in shares])
         except errors.Error as error:
             LOG.error(
                 'Back end %s: the state of the shares could not be read; they '

@@ -9,17 +9,17 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Marks in Manila's database on what this service is at work on.
+"""Marks in Manila's database for the operations that are in progress.
 
-Manila takes a request from the message queue before it works on it, and its
-database shows the same status for a request that still waits in the queue
-and for one that a killed service had picked up. A mark tells them apart: it
-is set when a verb of the driver begins, and removed when the verb ends. It
-lies in Manila's private storage of drivers, under the id of the share or
+Manila takes a request from the message queue before it works on it. Its
+database shows the same status for a request that still waits in the queue and
+for one that a killed service had begun. A mark distinguishes them: the driver
+sets it when an operation begins, and removes it when the operation ends. The
+mark is in Manila's private storage of drivers, under the id of the share or
 snapshot instance.
 
-While the verb runs, its process holds the lock of that work. So a mark
-without a holder of the lock is interrupted work, whichever host it ran on.
+The process of an operation holds the work lock of the instance. So a mark
+without a holder of the lock is interrupted work, on whichever host it ran.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ from typing import Any
 
 from manila_glusterfs_clone.locking import locks
 
-_VERB = 'glusterfs_clone_work'
+_OPERATION = 'glusterfs_clone_work'
 _SIZE = 'glusterfs_clone_work_size'
 
 CREATE, EXTEND, DELETE, UNMANAGE = 'create', 'extend', 'delete', 'unmanage'
@@ -37,18 +37,18 @@ CREATE, EXTEND, DELETE, UNMANAGE = 'create', 'extend', 'delete', 'unmanage'
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """What a service was at work on."""
+    """An operation of the driver on one instance."""
 
-    verb: str
-    #: GiB that a share is to have, where the verb changes that.
+    operation: str
+    #: The new size in GiB, if the operation extends a share.
     size: int | None = None
 
 
 class WorkMarks:
     """The marks of one back end.
 
-    :param storage: Manila's private storage of the driver; None where there
-        is none, as without a database: then nothing is marked.
+    :param storage: Manila's private storage of the driver; None without a
+        database: then nothing is marked.
     """
 
     def __init__(self, storage: Any | None, mutex: locks.Locks) -> None:
@@ -57,9 +57,9 @@ class WorkMarks:
 
     @contextlib.contextmanager
     def during(self, instance_id: str, work: Work) -> Iterator[None]:
-        """Mark an instance while a verb is at work on it.
+        """Mark and lock an instance during an operation.
 
-        The mark stays only where the process is killed, or told to exit.
+        The mark stays only if the process is killed or exits.
         """
         with self._locks.work(instance_id):
             with self.begun(instance_id, work):
@@ -68,9 +68,9 @@ class WorkMarks:
 
     @contextlib.contextmanager
     def begun(self, instance_id: str, work: Work) -> Iterator[None]:
-        """Mark an instance from the first part of a verb on.
+        """Mark an instance during the first part of an operation.
 
-        The mark stays for the other parts, unless the first fails.
+        The mark stays for the parts that follow, unless the first part fails.
         """
         self.set(instance_id, work)
         try:
@@ -83,19 +83,21 @@ class WorkMarks:
         """Mark an instance."""
         if self._storage is not None:
             size = '' if work.size is None else str(work.size)
-            self._storage.update(instance_id, {_VERB: work.verb, _SIZE: size})
+            self._storage.update(
+                instance_id, {_OPERATION: work.operation, _SIZE: size}
+            )
 
     def find(self, instance_id: str) -> Work | None:
-        """Return what an instance is marked with; None if it is not."""
-        found: Mapping[str, str] = {}
+        """Return the mark of an instance; None if it has none."""
+        values: Mapping[str, str] = {}
         if self._storage is not None:
-            found = self._storage.get(instance_id)
-        if _VERB not in found:
+            values = self._storage.get(instance_id)
+        if _OPERATION not in values:
             return None
-        size = found.get(_SIZE)
-        return Work(found[_VERB], int(size) if size else None)
+        size = values.get(_SIZE)
+        return Work(values[_OPERATION], int(size) if size else None)
 
     def remove(self, instance_id: str) -> None:
-        """Remove the mark of an instance; fine if there is none."""
+        """Remove the mark of an instance, if it has one."""
         if self._storage is not None:
-            self._storage.delete(instance_id, [_VERB, _SIZE])
+            self._storage.delete(instance_id, [_OPERATION, _SIZE])

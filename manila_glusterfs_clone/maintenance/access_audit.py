@@ -9,16 +9,15 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Access lists on the cluster against the access rules of Manila.
+"""Compare the access lists on the cluster with Manila's access rules.
 
-Manila's database says which volumes are ours and who may mount them. What
-stands on the cluster may be changed by anybody: an operator resets or sets
-options, a node misses a change, a rule fails. So the lists are compared,
-whoever changed them, and not the marks: "gluster volume reset" removes the
-marks together with the lists.
+Manila's database has the shares of this back end and their rules. The access
+lists on the cluster may differ: an operator sets or resets options, a node
+misses a change, a rule fails. The audit compares the lists, and not only the
+marks of volumes, as "gluster volume reset" removes both.
 
-What is compared comes with the survey of a pass; where all lists are as
-wanted this costs no command.
+The audit uses the cluster state of the pass. Where all lists agree with the
+rules it runs no command.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,64 +38,63 @@ from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
 
-#: Seconds to wait for a share that another operation works on.
+#: Seconds to wait for the lock of a share.
 _PATIENCE = 1.0
 
 
 class AccessAudit:
-    """Compares and sets the access lists of one back end.
+    """Compares and corrects the access lists of one back end.
 
-    :param host: whose shares are compared: ``HOST@BACKEND``.
+    :param host: the name of the service in Manila: ``HOST@BACKEND``.
     """
 
     def __init__(
         self,
         the_services: services.Services,
-        waits: backoff.Backoff,
+        the_backoff: backoff.Backoff,
         *,
         host: str,
     ) -> None:
         self._services = the_services
-        self._memory = waits
+        self._backoff = the_backoff
         self._host = host
-        #: Shares whose access lists were set, while it was not verified that
-        #: clients without a rule are disconnected.
+        #: Shares whose access lists were set, but clients without a rule
+        #: may still be connected.
         self._unverified: set[str] = set()
 
     def audit(
         self,
-        seen: cluster_state.ClusterState,
+        state: cluster_state.ClusterState,
         rules: Mapping[str, protocols.Rules],
     ) -> None:
-        """Set the access lists that are not those of Manila's rules.
+        """Correct the access lists that differ from Manila's rules.
 
-        What fails is logged and tried again in a later pass; it does not
-        keep the other shares from their turn.
+        A failure is logged, and the share is tried again in a later pass.
 
-        :param rules: by share instance, read after the survey.
+        :param rules: by share instance, read after the cluster state.
         """
-        self._unverified = set(filter(seen.share, self._unverified))
+        self._unverified = set(filter(state.volume, self._unverified))
         for share_id, wanted in rules.items():
             key = 'rules', share_id
             try:
-                self._audit(seen, share_id, wanted)
+                self._audit(state, share_id, wanted)
             except errors.Held as error:
                 LOG.info(
-                    'Share %s: another operation works on it; its access '
-                    'lists are compared in the next pass (%s)',
+                    'Share %s: in use by another operation; its access lists '
+                    'are compared in the next pass: %s',
                     share_id,
                     error,
                 )
             except errors.Error as error:
-                self._memory.warn(
+                self._backoff.warn_once(
                     key,
-                    f'Volume {names.volume(share_id)}: its options are not '
-                    f'those of Manila\'s access rules, and setting them '
-                    f'failed; they are set again in a later pass: {error}',
+                    f'Volume {names.volume(share_id)}: its options differ '
+                    f'from Manila\'s access rules and could not be set; '
+                    f'next attempt in a later pass: {error}',
                 )
             except Exception as error:
                 LOG.debug('Share %s: audit failed', share_id, exc_info=True)
-                self._memory.warn(
+                self._backoff.warn_once(
                     key,
                     f'Share {share_id}: its access lists could not be '
                     f'compared: {error}',
@@ -104,38 +102,38 @@ class AccessAudit:
 
     def _audit(
         self,
-        seen: cluster_state.ClusterState,
+        state: cluster_state.ClusterState,
         share_id: str,
         wanted: protocols.Rules,
     ) -> None:
-        volume = seen.share(share_id)
+        volume = state.volume(share_id)
         if volume is None:
             return
-        views = (volume, *seen.views_of(share_id))
+        views = (volume, *state.views_of(share_id))
         if owner := volumes.other_owner(share_id, views):
             key = 'owner', share_id
-            # A clone that was finished after the survey has its parent's
-            # mark there.
-            if not self._memory.is_old(key):
+            # A clone that was completed after the cluster was read still
+            # has the mark of its origin in this state.
+            if not self._backoff.was_seen_before(key):
                 return
-            self._memory.warn(
+            self._backoff.warn_once(
                 key,
-                f'Volume {volume.name}: Manila has share {share_id} in use, '
-                f'and the volume is marked as {owner}; its access lists are '
-                f'left as they are (unmanage the share, or run "gluster '
-                f'volume set {volume.name} {names.OPTION_SHARE} {share_id}")',
+                f'Volume {volume.name}: Manila uses it for share {share_id}, '
+                f'but it is marked as {owner}; its access lists stay as they '
+                f'are (unmanage the share, or run "gluster volume set '
+                f'{volume.name} {names.OPTION_SHARE} {share_id}")',
             )
-        elif not self._is_right(share_id, views, wanted):
-            if self._memory.is_due(('rules', share_id)):
-                self._set(seen, share_id)
+        elif not self._is_correct(share_id, views, wanted):
+            if self._backoff.is_retry_due(('rules', share_id)):
+                self._correct(state, share_id)
 
-    def _is_right(
+    def _is_correct(
         self,
         share_id: str,
         views: Sequence[gluster.Volume],
         wanted: protocols.Rules,
     ) -> bool:
-        """Return whether all nodes have what Manila wants of a volume."""
+        """Return whether a volume has the right options on all nodes."""
         standing = self._services.volumes.standing_options(share_id, views[0])
         return share_id not in self._unverified and all(
             self._services.protocol.holds(view, wanted.active, wanted.changing)
@@ -143,30 +141,32 @@ class AccessAudit:
             for view in views
         )
 
-    def _set(self, seen: cluster_state.ClusterState, share_id: str) -> None:
-        """Have a volume admit exactly the clients that have a rule."""
+    def _correct(
+        self, state: cluster_state.ClusterState, share_id: str
+    ) -> None:
+        """Make a volume allow exactly the clients that have a rule."""
         name = names.volume(share_id)
         with self._services.locks.share(share_id, timeout=_PATIENCE):
-            # An operation that was under way may have ended since.
+            # Another operation may have completed since the state was read.
             wanted = manila_db.rules(self._host, share_id).get(share_id)
             if wanted is None:
                 return
             volume = self._services.volumes.in_use(share_id)
-            asked = [
+            nodes = [
                 node
                 for node in self._services.cluster.nodes
-                if name in seen.views.get(node.name, ())
+                if name in state.views.get(node.name, ())
             ]
-            found, _ = self._services.cluster.try_everywhere(
-                lambda node: node.gluster.volume(name), asked
+            node_views, _ = self._services.cluster.try_everywhere(
+                lambda node: node.gluster.volume(name), nodes
             )
-            views = [volume, *filter(None, found.values())]
-            if self._is_right(share_id, views, wanted):
+            views = [volume, *filter(None, node_views.values())]
+            if self._is_correct(share_id, views, wanted):
                 return
             self._unverified.add(share_id)
             rules = (
                 *wanted.active,
-                # Whoever changes these does so under the same lock.
+                # Operations change these only under the same lock.
                 *self._services.protocol.admitted(volume, wanted.changing),
             )
             options = self._services.volumes.standing_options(share_id, volume)
@@ -188,8 +188,8 @@ class AccessAudit:
             if view.options.get(option) != value
         }
         LOG.warning(
-            'Volume %s: its options were not those of Manila\'s access rules '
-            '(it had %s); they are set again, and clients without a rule are '
+            'Volume %s: its options differed from Manila\'s access rules (it '
+            'had %s); they are set again, and clients without a rule were '
             'disconnected',
             name,
             ', '.join(sorted(changed)) or native.REJECT,

@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What one pass of the upkeep remembers for the next.
+"""Backoff: warn once about a lasting problem, and retry ever less often.
 
-So that what stays wrong is said once, is tried again after ever longer
-times, and what is new is told from what has been there for a while. What a
-pass does not come upon is forgotten at its end.
+One pass of maintenance leaves its notes here for the next. The notes are kept
+by keys that their user chooses. A key that does not come up in a complete
+pass is forgotten at the end of that pass.
 """
 
 from collections.abc import Hashable
@@ -22,50 +22,57 @@ from oslo_log import log
 
 LOG = log.getLogger(__name__)
 
-#: Passes, at most, from one try to the next.
-_LONGEST_WAIT = 64
+#: The longest time between two retries, in passes.
+_MAX_WAIT = 64
 
 
 class Backoff:
-    """Of what came up in the passes, by keys that their user makes."""
+    """Per key: when it last came up, what was logged, when to retry."""
 
     def __init__(self) -> None:
         self._passes = 0
+        #: The last pass in which the key came up.
         self._came_up: dict[Hashable, int] = {}
-        self._said: dict[Hashable, str] = {}
-        #: The pass from which on to try again, and the wait after that.
-        self._tries: dict[Hashable, tuple[int, int]] = {}
+        #: The last warning.
+        self._warnings: dict[Hashable, str] = {}
+        #: The pass of the next retry, and how many passes to wait after it.
+        self._retries: dict[Hashable, tuple[int, int]] = {}
 
-    def begin(self) -> None:
-        """Begin a pass."""
+    def begin_pass(self) -> None:
+        """Count a pass."""
         self._passes += 1
 
-    def end(self) -> None:
-        """End a pass that has seen everything."""
-        gone = {k for k, n in self._came_up.items() if n != self._passes}
-        for key in gone:
+    def end_pass(self) -> None:
+        """Forget the keys that did not come up in this pass.
+
+        To be called only if the pass was complete.
+        """
+        forgotten = [
+            key for key, last in self._came_up.items() if last != self._passes
+        ]
+        for key in forgotten:
             del self._came_up[key]
-            self._said.pop(key, None)
-            self._tries.pop(key, None)
+            self._warnings.pop(key, None)
+            self._retries.pop(key, None)
 
-    def warn(self, key: Hashable, text: str) -> None:
-        """Log a complaint, unless it is what was said of this before."""
+    def warn_once(self, key: Hashable, message: str) -> None:
+        """Log a warning, unless the last one of this key was the same."""
         self._came_up[key] = self._passes
-        if self._said.get(key) != text:
-            self._said[key] = text
-            LOG.warning('%s', text)
+        if self._warnings.get(key) != message:
+            self._warnings[key] = message
+            LOG.warning('%s', message)
 
-    def is_old(self, key: Hashable) -> bool:
-        """Whether it came up in an earlier pass, too."""
-        before = self._came_up.get(key, self._passes)
+    def was_seen_before(self, key: Hashable) -> bool:
+        """Return whether a key came up in an earlier pass; note this one."""
+        last = self._came_up.get(key, self._passes)
         self._came_up[key] = self._passes
-        return before < self._passes
+        return last < self._passes
 
-    def is_due(self, key: Hashable) -> bool:
-        """Whether to try something now: at 1, 2, 4, … passes from a try."""
+    def is_retry_due(self, key: Hashable) -> bool:
+        """Return whether to try now: 1, 2, 4, … passes after the last try."""
         self._came_up[key] = self._passes
-        due, wait = self._tries.get(key, (0, 1))
+        due, wait = self._retries.get(key, (0, 1))
         if self._passes < due:
             return False
-        self._tries[key] = self._passes + wait, min(wait * 2, _LONGEST_WAIT)
+        self._retries[key] = self._passes + wait, min(wait * 2, _MAX_WAIT)
         return True

@@ -9,13 +9,14 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Bricks of shares whose logical volumes are tagged otherwise.
+"""Correct the LVM tags of the bricks of shares.
 
-A snapshot that an operator restores by hand makes other LVs the bricks of a
-share, and ``lvchange`` changes tags. Nodes mount bricks by their tags at
-boot, so the tags have to be those of the share again. The LVs that were its
-bricks before are only named: GlusterFS 11 finds the LVs of older snapshots
-through them. They are removed with the share.
+Tags differ when an operator restores a snapshot by hand, which makes other
+logical volumes the bricks of a share, or runs ``lvchange``. Nodes mount bricks
+by their tags at boot, so the bricks need the tags of their share. The logical
+volumes that were its bricks before are only reported, as GlusterFS 11 finds
+the logical volumes of older snapshots through them. They are removed with the
+share.
 """
 
 from collections.abc import Iterator, Mapping
@@ -35,55 +36,55 @@ from manila_glusterfs_clone.tools import lvm
 
 LOG = log.getLogger(__name__)
 
-#: Seconds to wait for a share that somebody is at work on.
+#: Seconds to wait for the lock of a share.
 _PATIENCE = 1.0
 
 
 class BrickTags:
-    """Gives the bricks of the shares of one back end their tags."""
+    """Corrects the tags of the bricks of one back end."""
 
     def __init__(
         self,
         nodes: cluster.Cluster,
         mutex: locks.Locks,
-        remembered: backoff.Backoff,
+        the_backoff: backoff.Backoff,
     ) -> None:
         self._cluster = nodes
         self._locks = mutex
-        self._memory = remembered
+        self._backoff = the_backoff
 
-    def run(
+    def correct(
         self,
-        seen: cluster_state.ClusterState,
+        state: cluster_state.ClusterState,
         shares: Mapping[str, manila_db.Row],
     ) -> None:
-        """Correct the tags of bricks; log what fails once.
+        """Correct the tags of bricks; failures are logged once.
 
-        :param shares: what Manila has of this back end, by id.
+        :param shares: all of this back end, by id.
         """
         for share_id, row in shares.items():
-            volume = seen.share(share_id)
+            volume = state.volume(share_id)
             if (
                 volume is None
                 or row.status not in manila_db.IN_USE
                 or names.UNMANAGED in volume.options.values()
             ):
                 continue
-            if self._untagged(seen, share_id, volume) and (
-                self._memory.is_due(('tags', share_id))
+            if self._is_tag_wrong(state, share_id, volume) and (
+                self._backoff.is_retry_due(('tags', share_id))
             ):
                 self._adopt(share_id)
-            self._name_former(seen, share_id, volume)
+            self._report_former_bricks(state, share_id, volume)
 
-    def _untagged(
+    def _is_tag_wrong(
         self,
-        seen: cluster_state.ClusterState,
+        state: cluster_state.ClusterState,
         share_id: str,
         volume: gluster.Volume,
     ) -> bool:
-        """Return whether the tags of a brick may be wrong."""
+        """Return whether the tags of a brick may be wrong on some node."""
         for node, path in self._bricks(volume):
-            lvs = seen.lvs.get(node.name)
+            lvs = state.lvs.get(node.name)
             if lvs is None:
                 continue
             wanted = _tags(share_id, path)
@@ -101,9 +102,9 @@ class BrickTags:
     def _adopt(self, share_id: str) -> None:
         name = names.volume(share_id)
         try:
-            # Who has the lock may be deleting it.
+            # Another operation may be deleting the share.
             with self._locks.share(share_id, timeout=_PATIENCE):
-                volume = self._cluster.read(lambda line: line.volume(name))
+                volume = self._cluster.read(lambda client: client.volume(name))
                 if volume is None:
                     return
                 paths = dict(self._bricks(volume))
@@ -120,24 +121,30 @@ class BrickTags:
                     paths,
                 )
         except errors.Held as error:
-            LOG.info('Volume %s is being worked on: %s', name, error)
+            LOG.info(
+                'Volume %s: in use by another operation; its tags are '
+                'checked in the next pass: %s',
+                name,
+                error,
+            )
         except errors.Error as error:
-            self._memory.warn(
+            self._backoff.warn_once(
                 ('tags', share_id),
                 f'Volume {name}: the tags of its bricks could not be checked '
-                f'on all nodes; they are checked again later: {error}',
+                f'on all nodes; they are checked again in a later pass: '
+                f'{error}',
             )
 
-    def _name_former(
+    def _report_former_bricks(
         self,
-        seen: cluster_state.ClusterState,
+        state: cluster_state.ClusterState,
         share_id: str,
         volume: gluster.Volume,
     ) -> None:
         tag = names.share_tag(share_id)
         paths = {node.name: path for node, path in self._bricks(volume)}
         former: list[str] = []
-        for node, lvs in seen.lvs.items():
+        for node, lvs in state.lvs.items():
             path = paths.get(node)
             former += [
                 f'{node}:{lv.full_name}'
@@ -145,17 +152,18 @@ class BrickTags:
                 if tag in lv.tags and not _is_brick(lv, share_id, path)
             ]
         if former:
-            self._memory.warn(
+            self._backoff.warn_once(
                 ('former', share_id),
-                f'Volume {volume.name} does not use {", ".join(former)} any '
-                f'more, as a snapshot was restored or a brick was replaced; '
-                f'these logical volumes take room until the share is deleted',
+                f'Volume {volume.name}: no longer uses the logical volumes '
+                f'{", ".join(former)}, as a snapshot was restored or a brick '
+                f'was replaced; they take up space until the share is '
+                f'deleted',
             )
 
     def _bricks(
         self, volume: gluster.Volume
     ) -> Iterator[tuple[cluster.Node, str]]:
-        """Go through the bricks on nodes that are known."""
+        """Yield the node and the path of each brick on a configured node."""
         nodes = {
             member.uuid: member.node for member in self._cluster.members()
         }

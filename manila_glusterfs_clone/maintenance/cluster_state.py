@@ -9,12 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One look at the cluster: what there is of a back end, and how it is.
+"""The state of the whole cluster, read once for a pass of maintenance.
 
-Of all volumes, snapshots and nodes together, so that looking costs the same
-however many shares there are: six commands on one node, of milliseconds
-each but for the state of the bricks, and on every node one ``lvs``, and one
-``volume info`` for what its own glusterd knows.
+It covers all volumes, snapshots and nodes together, so reading it costs the
+same for any number of shares: six commands on one node, and on every node one
+``lvs``, and one ``volume info`` for what its own glusterd knows. Each takes
+milliseconds, apart from the state of the bricks.
 """
 
 from collections.abc import Mapping
@@ -31,52 +31,54 @@ from manila_glusterfs_clone.tools import lvm
 
 @dataclasses.dataclass(frozen=True)
 class ClusterState:
-    """What was seen of a back end, all at about one time."""
+    """The volumes, snapshots and logical volumes of a cluster."""
 
-    #: Its name, as its volumes are marked with it.
+    #: The name of the back end, as in the marks of its volumes.
     backend: str
     peers: tuple[gluster.Peer, ...]
     volumes: Mapping[str, gluster.Volume]
     snapshots: Mapping[str, gluster.Snapshot]
-    statuses: tuple[gluster.BrickStatus, ...]
-    #: By the node's name.
+    brick_statuses: tuple[gluster.BrickStatus, ...]
+    #: The logical volumes, by the name of the node.
     lvs: Mapping[str, tuple[lvm.LogicalVolume, ...]]
-    #: Why nodes did not tell their LVs, by name.
-    failed: Mapping[str, Exception]
-    #: The volumes as glusterd on each node knows them, by the node's name.
+    #: Why nodes did not list their logical volumes, by name.
+    unread_nodes: Mapping[str, Exception]
+    #: The volumes that glusterd on each node knows, by the node's name.
     views: Mapping[str, Mapping[str, gluster.Volume]]
 
     @property
-    def is_whole(self) -> bool:
-        """Whether every node is there, and was seen."""
-        return not self.failed and all(peer.connected for peer in self.peers)
+    def is_complete(self) -> bool:
+        """Whether every node is connected and listed its logical volumes."""
+        return not self.unread_nodes and all(
+            peer.connected for peer in self.peers
+        )
 
-    def share(self, share_id: str) -> gluster.Volume | None:
-        """Give the volume of a share."""
+    def volume(self, share_id: str) -> gluster.Volume | None:
+        """Return the volume of a share; None if it has none."""
         return self.volumes.get(names.volume(share_id))
 
     def views_of(self, share_id: str) -> tuple[gluster.Volume, ...]:
-        """Give the volume of a share as each node that has it knows it."""
+        """Return the volume of a share as each node that has it knows it."""
         name = names.volume(share_id)
-        found = (volumes.get(name) for volumes in self.views.values())
-        return tuple(volume for volume in found if volume is not None)
+        views = (volumes.get(name) for volumes in self.views.values())
+        return tuple(view for view in views if view is not None)
 
-    def wrong_with(self, share_id: str) -> frozenset[str]:
-        """Say in what a share is not on line, as far as can be mended now.
+    def offline_parts(self, share_id: str) -> frozenset[str]:
+        """Return which parts of a share are offline and can be healed now.
 
-        Bricks on nodes that are away cannot be, and of those of a volume
-        that another command was given for nothing is known.
+        Bricks on nodes that are down cannot be healed. While another command
+        for the volume runs, nothing is known about its bricks.
         """
-        volume = self.share(share_id)
+        volume = self.volume(share_id)
         if volume is None:
             return frozenset({'it has no volume'})
         if not volume.is_started:
             return frozenset({'its volume is not started'})
-        there = {peer.uuid for peer in self.peers if peer.connected}
+        connected = {peer.uuid for peer in self.peers if peer.connected}
         down = {
             (brick.node_uuid, brick.path)
-            for brick in self.statuses
-            if not brick.online and brick.node_uuid in there
+            for brick in self.brick_statuses
+            if not brick.online and brick.node_uuid in connected
         }
         return frozenset(
             f'{brick.host}:{brick.path}'
@@ -84,30 +86,30 @@ class ClusterState:
             if (brick.node_uuid, brick.path) in down
         )
 
-    def _is_ours(self, volume: gluster.Volume | None) -> bool:
+    def _is_own(self, volume: gluster.Volume | None) -> bool:
         return (
             volume is not None
             and volume.options.get(names.OPTION_BACKEND) == self.backend
         )
 
     def own_volumes(self) -> set[str]:
-        """Name the volumes that bear the mark of this back end.
+        """Return the names of the volumes with the mark of this back end.
 
-        A clone that nobody closed yet does too: it has inherited it.
+        A clone that was interrupted early has inherited the mark, too.
         """
         return {
             name
             for name, volume in self.volumes.items()
-            if self._is_ours(volume)
+            if self._is_own(volume)
         }
 
     def marked_shares(self) -> set[str]:
-        """Give the ids of shares that something on the cluster is marked of.
+        """Return the ids of the shares that marks on the cluster name.
 
-        What has LVs only, or a volume that nobody marked, may be of another
-        back end: nothing but Manila tells.
+        A share that has only LVs, or a volume without a mark, may belong to
+        another back end: only Manila's database knows.
         """
-        found = set(
+        share_ids = set(
             filter(None, map(names.share_id_from_name, self.own_volumes()))
         )
         for tagged in self._tagged(names.TAG_SHARE):
@@ -117,13 +119,13 @@ class ClusterState:
             if share_id and (
                 volume is None or names.OPTION_BACKEND not in volume.options
             ):
-                found.add(share_id)
-        return found
+                share_ids.add(share_id)
+        return share_ids
 
     def marked_snapshots(self) -> set[str]:
-        """Give the ids of snapshots that the cluster has something of.
+        """Return the ids of the snapshots that the cluster still has.
 
-        Of those that Manila was told to manage no more there is nothing.
+        Snapshots that were unmanaged are left out.
         """
         unmanaged = {
             bricks.hex_id_in_name(lv.name)
@@ -131,21 +133,21 @@ class ClusterState:
             for lv in lvs
             if names.TAG_UNMANAGED in lv.tags
         }
-        found = set()
+        snapshot_ids = set()
         for name, snapshot in self.snapshots.items():
             snapshot_id = names.snapshot_id_from_name(name)
             if (
                 snapshot_id
                 and snapshot.hex_id not in unmanaged
-                and self._is_ours(self.volumes.get(snapshot.origin))
+                and self._is_own(self.volumes.get(snapshot.origin))
             ):
-                found.add(snapshot_id)
+                snapshot_ids.add(snapshot_id)
         for tagged in self._tagged(names.TAG_SNAPSHOT):
             name = names.SNAPSHOT_PREFIX + tagged
             snapshot_id = names.snapshot_id_from_name(name)
             if snapshot_id and name not in self.snapshots:
-                found.add(snapshot_id)
-        return found
+                snapshot_ids.add(snapshot_id)
+        return snapshot_ids
 
     def _tagged(self, prefix: str) -> set[str]:
         return {
@@ -157,40 +159,40 @@ class ClusterState:
 
 
 def read(nodes: cluster.Cluster, backend: str) -> ClusterState:
-    """Look at a cluster.
+    """Return the state of a cluster.
 
-    :param backend: the back end whose marks are looked for.
+    :param backend: the name of the back end, as in the marks of its volumes.
     :raises errors.Error: glusterd answers on no node.
     """
 
-    def look(line: gluster.Gluster) -> ClusterState:
-        peers = line.peers()
-        volumes = line.volumes()
-        statuses: tuple[gluster.BrickStatus, ...] = ()
+    def read_gluster(client: gluster.Gluster) -> ClusterState:
+        peers = client.peers()
+        volumes = client.volumes()
+        brick_statuses: tuple[gluster.BrickStatus, ...] = ()
         if any(volume.is_started for volume in volumes.values()):
-            # While glusterd is busy, no brick is known to be down.
+            # A busy glusterd does not report its bricks.
             with contextlib.suppress(errors.Busy):
-                statuses = line.brick_status(gluster.ALL_VOLUMES)
+                brick_statuses = client.brick_status(gluster.ALL_VOLUMES)
         return ClusterState(
             backend=backend,
             peers=peers,
             volumes=volumes,
-            snapshots=line.snapshots(),
-            statuses=statuses,
+            snapshots=client.snapshots(),
+            brick_statuses=brick_statuses,
             lvs=lvs,
-            failed=failed,
+            unread_nodes=unread_nodes,
             views=views,
         )
 
     views, _ = nodes.try_everywhere(
         lambda node: node.gluster.volumes_in_one_call()
     )
-    lvs, failed = nodes.try_everywhere(_logical_volumes)
-    return nodes.read(look)
+    lvs, unread_nodes = nodes.try_everywhere(_logical_volumes)
+    return nodes.read(read_gluster)
 
 
 def _logical_volumes(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
     lvs = node.lvm.lvs()
-    # What is not listed may bear a mark that says to leave it alone.
+    # An LV that is not listed may have a mark to leave it alone.
     bricks.require_pools_visible(node, lvs)
     return lvs

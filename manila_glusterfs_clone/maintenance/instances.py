@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Instances of shares and snapshots in Manila's database: one table of both.
+"""Manila's functions for share and snapshot instances, behind one interface.
 
-Maintenance treats both the same; here is how Manila's functions for them
-differ.
+Maintenance handles shares and snapshots alike, but Manila has different
+functions for them.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ from manila.share import rpcapi
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """Shares or snapshots: how instances are read, written and deleted."""
+    """The functions that read, write and delete shares or snapshots."""
 
     name: str
     is_share: bool
@@ -56,7 +56,7 @@ def shares() -> Kind:
 def snapshots(host: str) -> Kind:
     """Return the kind of the snapshots.
 
-    :param host: whose requests they are: ``HOST@BACKEND``.
+    :param host: the service that deletes them: ``HOST@BACKEND``.
     """
     return Kind(
         'Snapshot',

@@ -9,36 +9,36 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Work that a killed service left behind.
+"""Resume or end the work that a killed service left behind.
 
-A request is taken from the message queue before it is worked on, so that
-what a killed service was at work on is never asked for again, and Manila
-leaves the share or snapshot in ``creating``, ``extending``, ``deleting`` or
-``unmanage_starting`` for ever (manila/share/manager.py,
-``ensure_driver_resources``, passes over it). Its user can do nothing about
-it: all requests are refused.
+Manila takes a request from the message queue before it works on it. So the
+request of a killed service is never delivered again, and Manila leaves the
+share or snapshot in ``creating``, ``extending``, ``deleting`` or
+``unmanage_starting`` for ever (``ensure_driver_resources`` in
+manila/share/manager.py skips it). Its user can do nothing, as Manila refuses
+all requests for it.
 
-Only work that a service had picked up is settled: it has a mark
-(:mod:`.work_marks`), or is finished on the cluster and was killed before
-Manila wrote that. A request that still waits in the queue is neither. Work is
-settled when the service starts, and in each pass of maintenance until that
-has succeeded:
+Work is *interrupted* if the service had begun it: the instance has a mark
+(:mod:`~manila_glusterfs_clone.locking.work_marks`), or the work is complete on
+the cluster and only the status was not written. A request that still waits in
+the message queue is neither, and is left alone. Interrupted work is handled
+when the service starts, and in each pass of maintenance until that succeeds:
 
-* What is found finished becomes available. What is not becomes ``error``:
-  its user deletes it, and with it all that was made of it, and tries again.
-* An extension is carried out to its end. It cannot be taken back where
-  clients see the new size already.
-* An extension that failed is completed where a brick has grown already. The
-  share becomes available again, with the size that it has: out of
-  ``extending_error`` no user can get it, not even to delete it.
-* A deletion is asked for again, as is one that failed before (a node was
-  away, say) once all nodes are there.
-* What was being unmanaged becomes ``unmanage_error``: it can be unmanaged
-  again.
+* Creating: the status becomes ``available`` if the share or snapshot is
+  complete, else ``error``. Its user deletes it, which removes all parts, and
+  tries again.
+* Extending: it is completed. It cannot be undone, as clients may see the new
+  size already.
+* An extension that failed (``extending_error``): it is completed where a brick
+  has grown already. The share becomes ``available`` with the size that it has.
+  A user cannot leave this status, not even by deleting the share.
+* Deleting: manila-share is asked to delete it again. The same holds for a
+  deletion that failed, say as a node was down, once all nodes are connected.
+* Unmanaging: the status becomes ``unmanage_error``. It can be unmanaged again.
 
-A later Manila does this by itself when it starts, and asks the driver for
-the states of shares and snapshots (``startup_reconciliation_enabled``). Then
-nothing is settled here.
+A later Manila handles interrupted work itself when it starts, and asks the
+driver for the states of shares and snapshots
+(``startup_reconciliation_enabled``). Then this module does nothing.
 """
 
 from collections.abc import Iterable
@@ -71,8 +71,8 @@ _ERROR_DELETING = 'error_deleting'
 _EXTENDING = 'extending'
 _EXTENDING_ERROR = 'extending_error'
 
-#: The verb that is at work on what has such a status.
-_VERBS = {
+#: The operation that sets each status.
+_OPERATIONS = {
     _CREATING: work_marks.CREATE,
     _EXTENDING: work_marks.EXTEND,
     _EXTENDING_ERROR: work_marks.EXTEND,
@@ -84,97 +84,106 @@ _VERBS = {
 class InterruptedWork:
     """The interrupted work of one back end.
 
-    :param host: whose shares and snapshots they are: ``HOST@BACKEND``.
+    :param host: the name of the service in Manila: ``HOST@BACKEND``.
     """
 
     def __init__(
         self,
         the_services: services.Services,
-        remembered: backoff.Backoff,
+        the_backoff: backoff.Backoff,
         *,
         host: str,
     ) -> None:
         self._locks = the_services.locks
         self._statuses = statuses.Statuses(the_services)
         self._marks = the_services.marks
-        self._memory = remembered
+        self._backoff = the_backoff
         self._host = host
 
-    def settle(
+    def resume(
         self,
         shares: Iterable[manila_db.Row],
         snapshots: Iterable[manila_db.Row],
         *,
         starting: bool,
     ) -> None:
-        """Settle interrupted work; what fails is logged once.
+        """Resume or end interrupted work; failures are logged once.
 
         :param shares: all of this back end, as are the snapshots.
-        :param starting: whether the service starts: then what has a mark is
-            settled at once. All else is settled only if an earlier look has
-            found the same, and no verb at work: a verb removes its mark a
-            moment before Manila writes the status, and the two verbs of a
-            deletion have a moment between them.
+        :param starting: whether the service starts: then marked instances
+            are handled at once. All others are handled only if an earlier
+            pass has seen them idle in the same status. The driver removes
+            the mark a moment before Manila writes the status, and there is
+            a moment between the two operations of a deletion.
         """
         if getattr(CONF, 'startup_reconciliation_enabled', False):
             return
         for kind, rows in self._kinds(shares, snapshots):
             for row in rows:
-                if row.status not in _VERBS:
+                if row.status not in _OPERATIONS:
                     continue
                 key = ('interrupted', row.id)
                 try:
-                    self._settle(kind, row, starting)
+                    self._resume(kind, row, starting)
                 except Exception as error:
-                    LOG.debug('Could not be settled', exc_info=True)
-                    self._memory.warn(
+                    LOG.debug(
+                        '%s %s: not resumed',
+                        kind.name,
+                        row.id,
+                        exc_info=True,
+                    )
+                    self._backoff.warn_once(
                         key,
-                        f'{kind.name} {row.id}: interrupted by a service '
-                        f'restart while {row.status}, and could not be '
-                        f'settled yet; next attempt in the next pass of '
-                        f'maintenance: {error}',
+                        f'{kind.name} {row.id}: its work was interrupted in '
+                        f'status {row.status} and could not be resumed; '
+                        f'next attempt in the next pass: {error}',
                     )
 
-    def delete_again(
+    def retry_deletions(
         self,
         shares: Iterable[manila_db.Row],
         snapshots: Iterable[manila_db.Row],
     ) -> None:
         """Ask manila-share again for deletions that failed."""
-        # A share can be deleted when its snapshots are gone.
+        # Snapshots first: a share with snapshots cannot be deleted.
         for kind, rows in reversed(self._kinds(shares, snapshots)):
             for row in rows:
-                if row.status != _ERROR_DELETING or not self._memory.is_due(
-                    ('delete', row.id)
+                if (
+                    row.status != _ERROR_DELETING
+                    or not self._backoff.is_retry_due(('delete', row.id))
                 ):
                     continue
-                with self._at_rest(kind, row.id, _ERROR_DELETING) as instance:
+                with self._idle(kind, row.id, _ERROR_DELETING) as instance:
                     if instance is not None:
                         LOG.warning(
-                            '%s %s: could not be deleted before, and all '
-                            'nodes are connected now; deleting it again',
+                            '%s %s: its deletion failed, and all nodes are '
+                            'connected now; deleting it again',
                             kind.name,
                             row.id,
                         )
                         self._delete(kind, instance)
 
-    def _settle(
+    def _resume(
         self, kind: instances.Kind, row: manila_db.Row, starting: bool
     ) -> None:
-        with self._at_rest(kind, row.id, row.status) as instance:
+        with self._idle(kind, row.id, row.status) as instance:
             if instance is None:
                 return
-            # Under the lock: another host may have ended it meanwhile.
+            # Read under the lock, as another host may have completed it.
             work = self._marks.find(row.id)
-            marked = work is not None and work.verb == _VERBS[row.status]
-            seen_before = self._memory.is_old(('at rest', row.id, marked))
+            is_marked = (
+                work is not None and work.operation == _OPERATIONS[row.status]
+            )
+            was_seen = self._backoff.was_seen_before(
+                ('idle', row.id, is_marked)
+            )
             has_failed = row.status == _EXTENDING_ERROR
-            if not (seen_before or has_failed or (starting and marked)):
+            if not (was_seen or has_failed or (starting and is_marked)):
                 return
             if row.status in (_CREATING, _EXTENDING, _EXTENDING_ERROR):
-                self._finish(kind, row, instance, marked)
-            elif not marked:
-                self._warn_of_waiting(kind, row)
+                self._complete(kind, row, instance, is_marked)
+            elif not is_marked:
+                self._warn_not_begun(kind, row)
             elif row.status == _DELETING:
                 LOG.warning(
                     '%s %s: its deletion was interrupted by a service '
@@ -182,7 +191,7 @@ class InterruptedWork:
                     kind.name,
                     row.id,
                 )
-                # The mark stays: the deletion sets it, and removes it.
+                # The mark stays until the deletion removes it.
                 self._delete(kind, instance)
                 return
             else:
@@ -193,38 +202,41 @@ class InterruptedWork:
                     row.id,
                 )
                 self._write(kind, row.id, status='unmanage_error')
-            if marked:
+            if is_marked:
                 self._marks.remove(row.id)
 
-    def _finish(
+    def _complete(
         self,
         kind: instances.Kind,
         row: manila_db.Row,
         instance: Any,
-        marked: bool,
+        is_marked: bool,
     ) -> None:
-        """Write the state of what was being made or extended.
+        """Complete a creation or extension, and write the status.
 
-        :param marked: whether it bears a mark. If not, it is written only
-            where an earlier look has found the work finished as well.
+        :param is_marked: whether it has a mark. If not, the status is written
+            only if an earlier pass has seen the work complete as well.
         """
         if kind.is_share:
-            found = self._statuses.share(row.id, row.status)
+            state = self._statuses.share(row.id, row.status)
         else:
-            found = self._statuses.snapshot(row.id, row.share_id)
-        done = found['status'] == _AVAILABLE
-        finished = (
-            found['size'] > instance['size']
+            state = self._statuses.snapshot(row.id, row.share_id)
+        is_available = state['status'] == _AVAILABLE
+        is_complete = (
+            state['size'] > instance['size']
             if row.status == _EXTENDING
-            else done
+            else is_available
         )
-        picked_up = (
-            marked
+        was_begun = (
+            is_marked
             or row.status == _EXTENDING_ERROR
-            or (finished and self._memory.is_old(('finished', row.id)))
+            or (
+                is_complete
+                and self._backoff.was_seen_before(('complete', row.id))
+            )
         )
-        if not picked_up:
-            self._warn_of_waiting(kind, row)
+        if not was_begun:
+            self._warn_not_begun(kind, row)
             return
         LOG.warning(
             '%s %s %s %s; %s',
@@ -234,51 +246,51 @@ class InterruptedWork:
             'failed'
             if row.status == _EXTENDING_ERROR
             else 'was interrupted by a service restart',
-            'it is whole, and its status is set to available'
-            if done
-            else 'its status is set to error, delete it and try again',
+            'it is complete, status set to available'
+            if is_available
+            else 'status set to error, delete it and retry',
         )
         context = manila_context.get_admin_context()
-        if 'export_locations' in found:
+        if 'export_locations' in state:
             db.export_locations_update(
-                context, row.id, found['export_locations']
+                context, row.id, state['export_locations']
             )
-        if 'size' in found:
+        if 'size' in state:
             db.share_update(
-                context, instance['share_id'], {'size': found['size']}
+                context, instance['share_id'], {'size': state['size']}
             )
-            # What was reserved for it expires by itself.
+            # Its quota reservation expires by itself.
             context.project_id = instance['project_id']
             context.user_id = instance['user_id']
             quota.QUOTAS.usage_reset(context, ['gigabytes'])
-        values = {'status': found['status']}
-        if done and row.status == _CREATING:
+        values = {'status': state['status']}
+        if is_available and row.status == _CREATING:
             values['progress'] = '100%'
             if kind.is_share:
                 values['launched_at'] = timeutils.utcnow()
         self._write(kind, row.id, **values)
 
-    def _warn_of_waiting(
+    def _warn_not_begun(
         self, kind: instances.Kind, row: manila_db.Row
     ) -> None:
-        what = 'share' if kind.is_share else 'share snapshot'
-        self._memory.warn(
+        noun = 'share' if kind.is_share else 'share snapshot'
+        self._backoff.warn_once(
             ('waiting', row.id),
-            f'{kind.name} {row.id}: still {row.status}, and no service is at '
-            f'work on it; its request waits in the message queue, or was '
-            f'lost with a service that was killed before it began (if the '
-            f'queue of {self._host} is empty, run "openstack {what} set '
-            f'--status error" on it, and delete it or try again)',
+            f'{kind.name} {row.id}: status {row.status}, but no service is '
+            f'working on it; either its request still waits in the message '
+            f'queue, or it was lost with a killed service (if the queue of '
+            f'{self._host} is empty, run "openstack {noun} set --status '
+            f'error" on it, then delete it or retry)',
         )
 
     @contextlib.contextmanager
-    def _at_rest(
+    def _idle(
         self, kind: instances.Kind, instance_id: str, status: str
     ) -> Any:
-        """Hold the work on an instance, if no verb is at work on it.
+        """Hold the lock of an instance that no operation is working on.
 
-        :return: the instance; None if somebody is at work on it, or its
-            status is another one by now.
+        :return: the instance; None if an operation is working on it, or if
+            its status has changed.
         """
         with contextlib.ExitStack() as stack:
             try:
@@ -301,7 +313,8 @@ class InterruptedWork:
             kind.ask_to_delete(context, instance)
         except Exception:
             LOG.exception(
-                '%s %s: manila-share could not be asked to delete it',
+                '%s %s: manila-share could not be asked to delete it; '
+                'status set back',
                 kind.name,
                 instance['id'],
             )

@@ -9,13 +9,13 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What Manila's database says of the shares of a back end.
+"""Read the share and snapshot instances of a back end in Manila's database.
 
-Its tables are read as they are, by statements of our own: what was deleted
-as well, which Manila's functions do not give for the instances of snapshots,
-and all shares in one statement, of whatever number. The columns are those
-of manila/db/sqlalchemy/models.py from 16.0.0 to 23.0.1. Nothing is written
-here.
+The statements here read Manila's tables directly, for two reasons: Manila's
+functions do not return deleted instances of snapshots, and one statement reads
+all shares, however many. The columns are those of
+manila/db/sqlalchemy/models.py from 16.0.0 to 23.0.1. This module writes
+nothing.
 """
 
 from collections.abc import Collection
@@ -30,10 +30,10 @@ import sqlalchemy
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import protocols
 
-#: What stands in the column ``deleted`` of a row that is not; else its id.
+#: The column ``deleted`` of a row that is not deleted; else it is the id.
 _NOT_DELETED = 'False'
 
-#: Statuses of shares that are in use, and that nothing is being done to
+#: Statuses of shares that are in use and that no operation is changing
 #: (manila/common/constants.py).
 IN_USE = frozenset(
     {
@@ -47,7 +47,7 @@ IN_USE = frozenset(
     }
 )
 
-#: States of rules whose clients an access list may admit or not.
+#: States of rules whose clients an access list may allow or deny.
 _CHANGING = frozenset(
     {
         'queued_to_apply',
@@ -67,7 +67,7 @@ _RULES = models.ShareAccessMapping.__table__
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """An instance of a share or snapshot, as the database has it."""
+    """One instance of a share or snapshot in the database."""
 
     id: str
     #: ``HOST@BACKEND``, of the share.
@@ -75,27 +75,29 @@ class Row:
     status: str
     #: When it was deleted, in UTC; None while it is not.
     deleted_at: datetime.datetime | None
-    #: The share instance: itself, or that which the snapshot is of.
+    #: The share instance: itself, or the origin of the snapshot.
     share_id: str
 
 
 def shares(host: str) -> dict[str, Row]:
-    """Give the share instances of ``HOST@BACKEND``, by id."""
-    return _rows(_SHARES, _of(host), _SHARES.c.deleted == _NOT_DELETED)
+    """Return the share instances of ``HOST@BACKEND``, by id."""
+    return _rows(_SHARES, _is_of_host(host), _SHARES.c.deleted == _NOT_DELETED)
 
 
 def snapshots(host: str) -> dict[str, Row]:
-    """Give the snapshot instances of ``HOST@BACKEND``, by id."""
-    return _rows(_SNAPSHOTS, _of(host), _SNAPSHOTS.c.deleted == _NOT_DELETED)
+    """Return the snapshot instances of ``HOST@BACKEND``, by id."""
+    return _rows(
+        _SNAPSHOTS, _is_of_host(host), _SNAPSHOTS.c.deleted == _NOT_DELETED
+    )
 
 
-def what_became_of_shares(ids: Collection[str]) -> dict[str, Row]:
-    """Give these share instances, of any host, deleted or not."""
+def shares_by_id(ids: Collection[str]) -> dict[str, Row]:
+    """Return these share instances, of any host, deleted or not."""
     return _rows(_SHARES, _SHARES.c.id.in_(ids)) if ids else {}
 
 
-def what_became_of_snapshots(ids: Collection[str]) -> dict[str, Row]:
-    """Give these snapshot instances, of any host, deleted or not."""
+def snapshots_by_id(ids: Collection[str]) -> dict[str, Row]:
+    """Return these snapshot instances, of any host, deleted or not."""
     return _rows(_SNAPSHOTS, _SNAPSHOTS.c.id.in_(ids)) if ids else {}
 
 
@@ -104,14 +106,14 @@ def rules(
 ) -> dict[str, protocols.Rules]:
     """Return the access rules of the shares in use, by share instance.
 
-    A rule in error, or in a state that is not known here, is in no list: the
-    driver could not apply it, or could not verify that it is denied.
+    Rules in error, or in a state that is not known here, are left out: the
+    driver could not apply them, or could not verify that they are denied.
 
     :param host: ``HOST@BACKEND``.
-    :param share_id: of this share instance alone.
+    :param share_id: only of this share instance.
     """
     which = [
-        _of(host),
+        _is_of_host(host),
         _SHARES.c.deleted == _NOT_DELETED,
         _SHARES.c.status.in_(IN_USE),
     ]
@@ -138,9 +140,9 @@ def rules(
         .where(*which)
         .order_by(_SHARES.c.id, _MAPPINGS.c.created_at)
     )
-    found: dict[str, protocols.Rules] = {}
-    for of, access_id, state, kind, to, level in _fetch(statement):
-        share = found.setdefault(of, protocols.Rules())
+    result: dict[str, protocols.Rules] = {}
+    for instance_id, access_id, state, kind, to, level in _fetch(statement):
+        share = result.setdefault(instance_id, protocols.Rules())
         if kind is None:
             continue  # the share has no rules
         rule = protocols.Rule(access_id, kind, to, level)
@@ -150,15 +152,16 @@ def rules(
             share = dataclasses.replace(
                 share, changing=(*share.changing, rule)
             )
-        found[of] = share
-    return {of: share for of, share in found.items() if names.is_id(of)}
+        result[instance_id] = share
+    return {key: value for key, value in result.items() if names.is_id(key)}
 
 
 def shares_with_waiting_rules(host: str) -> frozenset[str]:
-    """Return the shares whose rules Manila calls synchronised, and are not.
+    """Return the shares with rules that Manila would forget to apply.
 
-    A rule of them is still to be applied or denied, but the status of the
-    share says that all are. Manila looks at that status alone when it starts.
+    A rule of such a share still has to be applied or denied, but the
+    ``access_rules_status`` of the share is active. When Manila starts it
+    looks at this status only.
     """
     statement = (
         sqlalchemy.select(_SHARES.c.id)
@@ -168,7 +171,7 @@ def shares_with_waiting_rules(host: str) -> frozenset[str]:
             )
         )
         .where(
-            _of(host),
+            _is_of_host(host),
             _SHARES.c.deleted == _NOT_DELETED,
             _SHARES.c.access_rules_status == 'active',
             _MAPPINGS.c.deleted == _NOT_DELETED,
@@ -178,8 +181,8 @@ def shares_with_waiting_rules(host: str) -> frozenset[str]:
     return frozenset(row.id for row in _fetch(statement))
 
 
-def _of(host: str) -> Any:
-    """The condition that a share instance is of ``HOST@BACKEND``."""
+def _is_of_host(host: str) -> Any:
+    """Return the condition that a share instance is of ``HOST@BACKEND``."""
     return sqlalchemy.or_(
         _SHARES.c.host == host,
         _SHARES.c.host.startswith(f'{host}#', autoescape=True),
@@ -209,14 +212,14 @@ def _rows(table: Any, *which: Any) -> dict[str, Row]:
             row.id,
             (row.host or '').partition('#')[0],
             row.status or '',
-            # A row that is deleted and does not tell when is kept for ever.
+            # Without the time of the deletion, an orphan is never removed.
             (row.deleted_at or datetime.datetime.max)
             if row.deleted != _NOT_DELETED
             else None,
             row.of,
         )
         for row in _fetch(statement)
-        # Nothing on the cluster can be named after any other.
+        # Only such ids can be in names on the cluster.
         if names.is_id(row.id)
     }
 

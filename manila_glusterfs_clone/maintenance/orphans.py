@@ -9,22 +9,27 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Orphans: what Manila deleted and the cluster still has.
+"""Remove or report orphans: what Manila deleted and the cluster still has.
 
-A share is deleted by force while the cluster refuses it; a node that was
-away through a deletion brings a volume back; ``manila-manage share delete``
-takes a share out of the database that the driver was never asked to delete.
-Its row is afterwards like that of any deleted share.
+Three ways lead to an orphan:
 
-An orphan is removed only if Manila's database tells that it was of this back
-end and was deleted, and if the grace time has passed since then *and* since
-this service saw the orphan first, by a clock that nobody sets. So neither a
-clock that is off nor rows that appear with old times lead to a removal at
-once. All rows are read again just before. What the database does not know may
-be another Manila's, or be missed by a backup that was restored: it is named,
-and kept. What Manila was told to manage no more bears no mark of ours
-(:meth:`~manila_glusterfs_clone.operations.shares.Shares.disown`), and what is
-being made has a row that is not deleted.
+* An administrator forces the deletion of a share that the cluster refuses to
+  delete.
+* A node that was down during a deletion brings the volume back.
+* ``manila-manage share delete`` deletes a share from the database without
+  asking the driver. Its row then looks like that of any deleted share.
+
+An orphan is removed only if Manila's database has it as a deleted object of
+this back end, and if the grace time has passed since the deletion *and*, by
+the monotonic clock, since this service first saw the orphan. So a wrong clock
+or rows that reappear with old times cause no removal at once. The row is read
+again just before the removal.
+
+An object that the database does not know is reported and kept: it may belong
+to another Manila, or be missing from a restored backup. Unmanaged objects have
+no mark of this back end
+(:meth:`~manila_glusterfs_clone.operations.shares.Shares.disown`), and objects
+that are being created have a row that is not deleted.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -47,38 +52,38 @@ from manila_glusterfs_clone import options
 
 LOG = log.getLogger(__name__)
 
-#: Seconds to wait for what somebody is at work on.
+#: Seconds to wait for the lock of a share or snapshot.
 _PATIENCE = 1.0
 
-#: How to read what became of instances, deleted or not.
-_BECAME: Mapping[
+#: Reads the rows of instances, deleted or not.
+_READ_ROWS: Mapping[
     str, Callable[[Collection[str]], Mapping[str, manila_db.Row]]
 ] = {
-    'snapshot': manila_db.what_became_of_snapshots,
-    'share': manila_db.what_became_of_shares,
+    'snapshot': manila_db.snapshots_by_id,
+    'share': manila_db.shares_by_id,
 }
 
 
 @dataclasses.dataclass(frozen=True)
-class Remains:
-    """What the cluster has of a share or snapshot instance."""
+class Orphan:
+    """An instance that Manila deleted, or does not know."""
 
     #: ``share`` or ``snapshot``.
     kind: str
     id: str
-    #: When Manila deleted it; None where its database does not know it.
+    #: When Manila deleted it; None if the database does not know it.
     deleted_at: datetime.datetime | None = None
 
     @property
     def name(self) -> str:
-        """The name of its volume or snapshot."""
+        """Return the name of its volume or snapshot."""
         if self.kind == 'share':
             return names.volume(self.id)
         return names.snapshot(self.id)
 
     @property
     def remedy(self) -> str:
-        """What an operator types to remove it."""
+        """Return the commands that remove it."""
         if self.kind == 'share':
             tag = names.share_tag(self.id)
             gluster = (
@@ -87,33 +92,33 @@ class Remains:
         else:
             tag, gluster = names.snapshot_tag(self.id), 'gluster snapshot'
         return (
-            f'"{gluster} delete {self.name}" and, on each node, unmounting '
-            f'what "lvs @{tag}" lists and "lvremove @{tag}"'
+            f'run "{gluster} delete {self.name}" and, on each node, unmount '
+            f'what "lvs @{tag}" lists and run "lvremove @{tag}"'
         )
 
     def __str__(self) -> str:
         if self.deleted_at is None:
             return (
-                f'Manila does not know of a {self.kind} instance {self.id}, '
-                f'not even as deleted, and the cluster has something of it '
-                f'({self.name}); it is kept. If it is no other Manila\'s and '
-                f'of no use, {self.remedy} remove it'
+                f'{self.kind.capitalize()} {self.name}: on the cluster, but '
+                f'Manila\'s database has no {self.kind} instance {self.id}, '
+                f'not even a deleted one; it is kept. If it belongs to no '
+                f'other Manila and is not needed, {self.remedy}'
             )
         return (
-            f'Manila deleted the {self.kind} {self.name} at '
-            f'{_when(self.deleted_at)} UTC, and the cluster still has '
-            f'something of it; it is kept, as glusterfs_clone_orphans is '
-            f'"{options.REPORT}". {self.remedy} remove it'
+            f'{self.kind.capitalize()} {self.name}: Manila deleted it at '
+            f'{_to_the_second(self.deleted_at)} UTC, but the cluster still '
+            f'has it; it is kept, as glusterfs_clone_orphans is '
+            f'"{options.REPORT}". To remove it, {self.remedy}'
         )
 
 
 class Orphans:
     """The orphans of one back end.
 
-    :param host: whose shares they are: ``HOST@BACKEND``.
-    :param grace: seconds that must have passed since Manila deleted it, and
-        since it was seen first.
-    :param removes: whether orphans are removed, or only named.
+    :param host: the name of the service in Manila: ``HOST@BACKEND``.
+    :param grace: seconds since the deletion, and since the orphan was first
+        seen, before it is removed.
+    :param removes: whether orphans are removed, or only reported.
     """
 
     def __init__(
@@ -121,7 +126,7 @@ class Orphans:
         the_shares: shares.Shares,
         the_snapshots: snapshots.Snapshots,
         mutex: locks.Locks,
-        remembered: backoff.Backoff,
+        the_backoff: backoff.Backoff,
         *,
         host: str,
         grace: float,
@@ -130,140 +135,153 @@ class Orphans:
         self._shares = the_shares
         self._snapshots = the_snapshots
         self._locks = mutex
-        self._memory = remembered
+        self._backoff = the_backoff
         self._host = host
         self._grace = grace
         self._removes = removes
-        #: When each was seen first, by the monotonic clock.
+        #: When each was first seen, by the monotonic clock.
         self._first_seen: dict[tuple[str, str], float] = {}
 
-    def until(self) -> datetime.datetime:
-        """Return the time by which an orphan must have been deleted.
+    def deleted_before(self) -> datetime.datetime:
+        """Return the latest time of deletion that makes an orphan.
 
-        To be called before the cluster is read: what is deleted, or no longer
-        managed, after that may still have our marks in what was read. An
-        orphan that is only reported has no grace time.
+        To be called before the cluster is read: an object that is deleted or
+        unmanaged after that may still have a mark in the state that was
+        read. An orphan that is only reported has no grace time.
         """
-        # Manila's times are UTC and do not say so.
+        # Manila's times are UTC, without a time zone.
         now = datetime.datetime.now(datetime.timezone.utc)
         return now.replace(tzinfo=None) - datetime.timedelta(
             seconds=self._grace if self._removes else 0
         )
 
-    def collect(
+    def remove_or_report(
         self,
-        seen: cluster_state.ClusterState,
+        state: cluster_state.ClusterState,
         live_shares: Mapping[str, manila_db.Row],
         live_snapshots: Mapping[str, manila_db.Row],
-        until: datetime.datetime,
+        deleted_before: datetime.datetime,
     ) -> None:
-        """Remove or name orphans; log what fails once.
+        """Remove or report orphans; failures are logged once.
 
-        :param seen: of a cluster all nodes of which are there: a node that
-            is away would bring back what is removed.
-        :param live_shares: what Manila has of this back end, by id.
+        :param state: complete: a node that is down would bring back what is
+            removed.
+        :param live_shares: the shares of this back end that Manila has, by
+            id; as are the snapshots.
         """
-        # A share is removed only after its snapshots.
-        gone = {
-            'snapshot': seen.marked_snapshots() - live_snapshots.keys(),
-            'share': seen.marked_shares() - live_shares.keys(),
+        # Snapshots first: a share with snapshots cannot be removed.
+        candidates = {
+            'snapshot': state.marked_snapshots() - live_snapshots.keys(),
+            'share': state.marked_shares() - live_shares.keys(),
         }
-        present = {(kind, each) for kind, ids in gone.items() for each in ids}
+        keys = {(kind, key) for kind, ids in candidates.items() for key in ids}
         self._first_seen = {
-            each: self._first_seen.get(each, time.monotonic())
-            for each in present
+            key: self._first_seen.get(key, time.monotonic()) for key in keys
         }
-        for kind, ids in gone.items():
-            for row in self._deleted(kind, ids, until):
-                self._handle(kind, row, until)
+        for kind, ids in candidates.items():
+            for row in self._orphan_rows(kind, ids, deleted_before):
+                self._handle(kind, row, deleted_before)
 
-    def _deleted(
-        self, kind: str, ids: set[str], until: datetime.datetime
+    def _orphan_rows(
+        self, kind: str, ids: set[str], deleted_before: datetime.datetime
     ) -> list[manila_db.Row]:
-        """Return those that Manila deleted; name those it does not know."""
-        rows = _BECAME[kind](ids)
-        for each in sorted(ids - rows.keys()):
-            # Twice, since another Manila may be just removing it.
-            unknown = Remains(kind, each)
-            if self._memory.is_old(unknown):
-                self._memory.warn(unknown, str(unknown))
+        """Return the rows of orphans; report ids that Manila does not know."""
+        rows = _READ_ROWS[kind](ids)
+        for instance_id in sorted(ids - rows.keys()):
+            # Not in the first pass: another Manila may be deleting it.
+            unknown = Orphan(kind, instance_id)
+            if self._backoff.was_seen_before(unknown):
+                self._backoff.warn_once(unknown, str(unknown))
         return [
-            row for row in rows.values() if self._is_orphan(kind, row, until)
+            row
+            for row in rows.values()
+            if self._is_orphan(kind, row, deleted_before)
         ]
 
     def _is_orphan(
-        self, kind: str, row: manila_db.Row, until: datetime.datetime
+        self, kind: str, row: manila_db.Row, deleted_before: datetime.datetime
     ) -> bool:
         return (
             row.host == self._host
-            # Members of snapshots of share groups keep the status they had.
+            # Snapshots of share group members keep their last status.
             and (row.status == 'deleted' or kind == 'snapshot')
             and row.deleted_at is not None
-            and row.deleted_at <= until
+            and row.deleted_at <= deleted_before
         )
 
     def _handle(
-        self, kind: str, row: manila_db.Row, until: datetime.datetime
+        self, kind: str, row: manila_db.Row, deleted_before: datetime.datetime
     ) -> None:
-        remains = Remains(kind, row.id, row.deleted_at)
+        orphan = Orphan(kind, row.id, row.deleted_at)
         seen_for = time.monotonic() - self._first_seen[kind, row.id]
         if not self._removes:
-            if self._memory.is_old(remains):
-                self._memory.warn(remains, str(remains))
-        elif seen_for >= self._grace and self._memory.is_due(row):
-            self._remove(remains, row, until)
+            if self._backoff.was_seen_before(orphan):
+                self._backoff.warn_once(orphan, str(orphan))
+        elif seen_for >= self._grace and self._backoff.is_retry_due(row):
+            self._remove(orphan, row, deleted_before)
 
     def _remove(
-        self, remains: Remains, row: manila_db.Row, until: datetime.datetime
+        self,
+        orphan: Orphan,
+        row: manila_db.Row,
+        deleted_before: datetime.datetime,
     ) -> None:
-        what = f'{remains.kind} {remains.name}'
+        name = f'{orphan.kind.capitalize()} {orphan.name}'
         try:
             with contextlib.ExitStack() as stack:
-                # Who has a lock is still at work on it.
+                # Another operation may still use it.
                 stack.enter_context(
                     self._locks.share(row.share_id, timeout=_PATIENCE)
                 )
-                if remains.kind == 'snapshot':
+                if orphan.kind == 'snapshot':
                     stack.enter_context(
                         self._locks.snapshot(row.id, timeout=_PATIENCE)
                     )
                 # The database may have been restored meanwhile.
-                now = _BECAME[remains.kind]([row.id]).get(row.id)
+                now = _READ_ROWS[orphan.kind]([row.id]).get(row.id)
                 if now is None or not self._is_orphan(
-                    remains.kind, now, until
+                    orphan.kind, now, deleted_before
                 ):
-                    LOG.info('The %s is not deleted any more', what)
+                    LOG.info(
+                        '%s: no longer deleted in the database; it is kept',
+                        name,
+                    )
                     return
-                if self._is_disowned(remains):
-                    LOG.info('The %s was told to be managed no more', what)
+                if self._is_disowned(orphan):
+                    LOG.info('%s: unmanaged; it is kept', name)
                     return
-                if remains.kind == 'snapshot':
+                if orphan.kind == 'snapshot':
                     self._snapshots.remove(row.id, row.share_id)
                 else:
                     self._shares.remove(row.id)
         except errors.Held as error:
-            LOG.info('The %s is being worked on: %s', what, error)
+            LOG.info(
+                '%s: in use by another operation; it is removed in a later '
+                'pass: %s',
+                name,
+                error,
+            )
         except errors.Error as error:
-            self._memory.warn(
+            when = _to_the_second(row.deleted_at)
+            self._backoff.warn_once(
                 row,
-                f'Manila deleted the {what} at {_when(row.deleted_at)} UTC, '
-                f'and what the cluster still has of it could not be removed: '
-                f'{error}',
+                f'{name}: Manila deleted it at {when} UTC, but it could not '
+                f'be removed from the cluster; next attempt in a later '
+                f'pass: {error}',
             )
         else:
             LOG.warning(
-                'Removed what the cluster still had of the %s, which Manila '
-                'deleted at %s UTC',
-                what,
-                _when(row.deleted_at),
+                '%s: removed from the cluster, as Manila deleted it at %s UTC',
+                name,
+                _to_the_second(row.deleted_at),
             )
 
-    def _is_disowned(self, remains: Remains) -> bool:
-        if remains.kind == 'snapshot':
-            return self._snapshots.is_disowned(remains.id)
-        return self._shares.is_disowned(remains.id)
+    def _is_disowned(self, orphan: Orphan) -> bool:
+        if orphan.kind == 'snapshot':
+            return self._snapshots.is_disowned(orphan.id)
+        return self._shares.is_disowned(orphan.id)
 
 
-def _when(moment: datetime.datetime | None) -> str:
-    """Return when something was deleted, to the second."""
+def _to_the_second(moment: datetime.datetime | None) -> str:
+    """Return a time as text, without fractions of a second."""
     return str(moment).partition('.')[0]

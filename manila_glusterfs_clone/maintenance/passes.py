@@ -9,15 +9,15 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The upkeep of a back end: what is amiss is put right, again and again.
+"""Maintenance of a back end: what one pass does, and the thread of passes.
 
-One pass looks at the whole cluster once, and then at Manila's database: in
-this order, so that what was made meanwhile is known to the database, and
-what was deleted meanwhile is too young to be touched. Where all is well that
-is all, and nothing is logged.
+A pass reads the whole cluster once, and Manila's database after that. In this
+order the database has what was created meanwhile, and what was deleted
+meanwhile is too young to be removed. Where nothing is wrong, the pass ends
+here and logs nothing.
 
-What is to be changed is looked at again with its lock held. What cannot be
-helped is said once, and tried again after ever longer times.
+Before a pass changes an object it takes the object's lock and reads its state
+again. A problem that stays is logged once, and the retries become rare.
 """
 
 from collections.abc import Collection, Iterator
@@ -46,49 +46,49 @@ LOG = log.getLogger(__name__)
 
 
 class Maintenance:
-    """Passes over one back end.
+    """The maintenance of one back end.
 
-    :param host: whose shares are seen to: ``HOST@BACKEND``.
+    :param host: the name of the service in Manila: ``HOST@BACKEND``.
     """
 
     def __init__(self, the_services: services.Services, host: str) -> None:
         self._services = the_services
         self._host = host
         self._interval = the_services.settings.reconcile_interval
-        self._thread: periodic_thread.Periodic | None = None
-        #: Held during a pass: what is remembered is of one at a time.
+        self._thread: periodic_thread.PeriodicThread | None = None
+        #: Held during a pass: the backoff belongs to one pass at a time.
         self._guard = threading.RLock()
-        self._memory = backoff.Backoff()
-        #: How many parts of the current pass failed.
-        self._failed_parts = 0
+        self._backoff = backoff.Backoff()
+        #: How many steps of the current pass failed.
+        self._failed_steps = 0
         self._healer = healing.Healer(the_services)
         self._audit = access_audit.AccessAudit(
-            the_services, self._memory, host=host
+            the_services, self._backoff, host=host
         )
-        self._adoption = brick_tags.BrickTags(
-            the_services.cluster, the_services.locks, self._memory
+        self._brick_tags = brick_tags.BrickTags(
+            the_services.cluster, the_services.locks, self._backoff
         )
         self._orphans = orphans.Orphans(
             the_services.shares,
             the_services.snapshots,
             the_services.locks,
-            self._memory,
+            self._backoff,
             host=host,
             grace=the_services.settings.orphan_grace,
             removes=the_services.settings.orphans == options.REMOVE,
         )
-        self._interrupted = interrupted_work.InterruptedWork(
-            the_services, self._memory, host=host
+        self._interrupted_work = interrupted_work.InterruptedWork(
+            the_services, self._backoff, host=host
         )
 
     def start(self) -> None:
-        """Settle interrupted work, and begin the passes; never raises.
+        """Resume interrupted work, and start the thread; never raises.
 
-        The first pass comes after one interval: when the service starts,
-        Manila has all shares looked at (:meth:`ensure`).
+        The first pass comes after one interval, as Manila calls
+        :meth:`ensure_shares` for all shares when the service starts.
         """
         try:
-            self._settle_interrupted(starting=True)
+            self._resume_interrupted_work(starting=True)
         except Exception:
             LOG.exception(
                 'Back end %s: interrupted work could not be looked for; '
@@ -97,156 +97,179 @@ class Maintenance:
                 self._host,
             )
         if self._interval and self._thread is None:
-            self._thread = periodic_thread.Periodic(
-                self.run, self._interval, f'maintenance of {self._host}'
+            self._thread = periodic_thread.PeriodicThread(
+                self.run_pass,
+                self._interval,
+                f'Maintenance of {self._host}',
             )
             self._thread.start()
 
     def stop(self) -> None:
-        """Begin no further pass; one under way is not waited for."""
+        """Start no further pass; a pass in progress is not waited for."""
         if self._thread is not None:
             self._thread.stop()
             self._thread = None
 
-    def shares_to_synchronise(self) -> frozenset[str]:
-        """Return the shares whose waiting rules Manila has to be told of."""
+    def shares_with_waiting_rules(self) -> frozenset[str]:
+        """Return the shares whose access rules Manila has to apply again.
+
+        See :func:`.manila_db.shares_with_waiting_rules`.
+        """
         return manila_db.shares_with_waiting_rules(self._host)
 
-    def ensure(
+    def ensure_shares(
         self, share_ids: Collection[str]
     ) -> dict[str, gluster.Volume | errors.Error]:
-        """Bring shares on line, with the access lists of Manila's rules.
+        """Bring shares online, and correct their access lists.
 
-        One look at the cluster for all shares; more only where one differs
-        from what it should be.
+        This reads the cluster once for all shares. It reads more only where
+        a share differs from what Manila's database has.
 
-        :return: for each share its volume, or what is wrong with it.
+        :return: for each share its volume, or why it is not online.
         :raises errors.Error: the cluster could not be read.
         """
         with self._guard:
-            return self._ensure(share_ids)
+            return self._ensure_shares(share_ids)
 
-    def _ensure(
+    def _ensure_shares(
         self, share_ids: Collection[str]
     ) -> dict[str, gluster.Volume | errors.Error]:
-        seen = cluster_state.read(
-            self._services.cluster, self._services.settings.mark
-        )
-        with self._part('access lists'):
+        state = self._read_cluster()
+        with self._step('access lists'):
             rules = manila_db.rules(self._host)
             self._audit.audit(
-                seen,
-                {each: rules[each] for each in rules if each in share_ids},
+                state,
+                {key: rules[key] for key in rules if key in share_ids},
             )
-        with self._part('tags of bricks'):
-            self._adoption.run(seen, manila_db.shares(self._host))
-        unwell = [each for each in share_ids if seen.wrong_with(each)]
-        healed = self._healer.heal(unwell) if unwell else {}
-        found: dict[str, gluster.Volume | errors.Error] = {}
+        with self._step('tags of bricks'):
+            self._brick_tags.correct(state, manila_db.shares(self._host))
+        offline = [key for key in share_ids if state.offline_parts(key)]
+        healed = self._healer.heal(offline) if offline else {}
+        result: dict[str, gluster.Volume | errors.Error] = {}
         for share_id in share_ids:
-            volume = seen.share(share_id)
+            volume = state.volume(share_id)
             if share_id in healed:
-                found[share_id] = healed[share_id]
+                result[share_id] = healed[share_id]
             elif volume is not None:
-                found[share_id] = volume
-        with self._part('snapshots of clones'):
-            self._tidy_snapshots(seen, share_ids)
-        return found
+                result[share_id] = volume
+        with self._step('snapshots of clones'):
+            self._deactivate_snapshots(state, share_ids)
+        return result
 
-    def run(self) -> None:
-        """Make one pass; never raises, and never runs beside another."""
+    def run_pass(self) -> None:
+        """Run one pass; never raises, and never runs beside another."""
         try:
-            with self._guard, self._services.locks.maintenance(self._host):
-                self._memory.begin()
-                self._failed_parts = 0
-                self._pass()
-                if not self._failed_parts:
-                    self._memory.end()
+            with (
+                self._guard,
+                self._services.locks.maintenance(self._host),
+            ):
+                self._backoff.begin_pass()
+                self._failed_steps = 0
+                self._run_steps()
+                if not self._failed_steps:
+                    self._backoff.end_pass()
         except errors.Held as error:
-            LOG.debug('No upkeep of %s now: %s', self._host, error)
+            LOG.debug(
+                'Maintenance of %s: skipped, another process runs it: %s',
+                self._host,
+                error,
+            )
         except Exception as error:
-            LOG.debug('The upkeep has ended early', exc_info=True)
-            self._memory.warn(
+            LOG.debug('Maintenance of %s failed', self._host, exc_info=True)
+            self._backoff.warn_once(
                 'pass',
-                f'Maintenance of {self._host} failed; next attempt in '
+                f'Maintenance of {self._host}: failed; next attempt in '
                 f'{self._interval:g} s: {error}',
             )
 
-    def _pass(self) -> None:
-        until = self._orphans.until()
-        seen = cluster_state.read(
-            self._services.cluster, self._services.settings.mark
-        )
+    def _run_steps(self) -> None:
+        deleted_before = self._orphans.deleted_before()
+        state = self._read_cluster()
         shares = manila_db.shares(self._host)
         snapshots = manila_db.snapshots(self._host)
-        with self._part('access lists'):
-            # First: a volume that is started must not admit strangers.
-            self._audit.audit(seen, manila_db.rules(self._host))
-        with self._part('tags of bricks'):
-            # Nodes and healing find bricks by their tags.
-            self._adoption.run(seen, shares)
-        with self._part('healing'):
-            self._heal(seen, shares)
-        with self._part('interrupted work'):
-            self._settle_interrupted(starting=False)
-        if not seen.is_whole:
-            return  # nothing can be deleted now
-        with self._part('snapshots of clones'):
-            self._tidy_snapshots(seen, shares)
-        with self._part('failed deletions'):
-            self._interrupted.delete_again(shares.values(), snapshots.values())
-        with self._part('orphans'):
-            self._orphans.collect(seen, shares, snapshots, until)
+        with self._step('access lists'):
+            # Before healing: a started volume must not admit strangers.
+            self._audit.audit(state, manila_db.rules(self._host))
+        with self._step('tags of bricks'):
+            # Before healing, which finds bricks by their tags.
+            self._brick_tags.correct(state, shares)
+        with self._step('healing'):
+            self._heal(state, shares)
+        with self._step('interrupted work'):
+            self._resume_interrupted_work(starting=False)
+        if not state.is_complete:
+            return  # Deletions need all nodes.
+        with self._step('snapshots of clones'):
+            self._deactivate_snapshots(state, shares)
+        with self._step('failed deletions'):
+            self._interrupted_work.retry_deletions(
+                shares.values(), snapshots.values()
+            )
+        with self._step('orphans'):
+            self._orphans.remove_or_report(
+                state, shares, snapshots, deleted_before
+            )
 
     @contextlib.contextmanager
-    def _part(self, name: str) -> Iterator[None]:
-        """Do one part of a pass; a failure does not keep the next from it."""
+    def _step(self, name: str) -> Iterator[None]:
+        """Log what one step of a pass raises, so that the next one runs."""
         try:
             yield
         except Exception as error:
-            self._failed_parts += 1
-            LOG.debug('Maintenance failed in part', exc_info=True)
-            self._memory.warn(
-                ('part', name),
+            self._failed_steps += 1
+            LOG.debug(
+                'Maintenance of %s, %s: failed',
+                self._host,
+                name,
+                exc_info=True,
+            )
+            self._backoff.warn_once(
+                ('step', name),
                 f'Maintenance of {self._host}, {name}: failed; next attempt '
                 f'in {self._interval:g} s: {error}',
             )
 
-    def _settle_interrupted(self, *, starting: bool) -> None:
+    def _read_cluster(self) -> cluster_state.ClusterState:
+        return cluster_state.read(
+            self._services.cluster, self._services.settings.mark
+        )
+
+    def _resume_interrupted_work(self, *, starting: bool) -> None:
         shares = manila_db.shares(self._host)
         snapshots = manila_db.snapshots(self._host)
-        self._interrupted.settle(
+        self._interrupted_work.resume(
             shares.values(), snapshots.values(), starting=starting
         )
 
-    def _tidy_snapshots(
-        self, seen: cluster_state.ClusterState, share_ids: Collection[str]
+    def _deactivate_snapshots(
+        self, state: cluster_state.ClusterState, share_ids: Collection[str]
     ) -> None:
         """Deactivate the snapshots that clones have left active."""
-        # Not those of another Manila that calls its back end the same.
-        own = seen.own_volumes() & set(map(names.volume, share_ids))
+        # Another Manila may call its back end the same: not its snapshots.
+        own = state.own_volumes() & set(map(names.volume, share_ids))
         snapshots = {
             name: snapshot
-            for name, snapshot in seen.snapshots.items()
+            for name, snapshot in state.snapshots.items()
             if snapshot.origin in own
         }
-        if clone_sources.unsettled(snapshots, seen.lvs.values()):
+        if clone_sources.unsettled(snapshots, state.lvs.values()):
             self._services.sources.tidy(own)
 
     def _heal(
         self,
-        seen: cluster_state.ClusterState,
+        state: cluster_state.ClusterState,
         shares: dict[str, manila_db.Row],
     ) -> None:
-        """Have shares brought on line that are not."""
-        off = [
+        """Heal the shares that are offline, wholly or in part."""
+        offline = [
             share_id
             for share_id, row in shares.items()
             if row.status in manila_db.IN_USE
-            and (wrong := seen.wrong_with(share_id))
-            and self._memory.is_due((share_id, wrong))
+            and (parts := state.offline_parts(share_id))
+            and self._backoff.is_retry_due((share_id, parts))
         ]
-        # Unless they were deleted while the cluster was looked at.
-        still = manila_db.what_became_of_shares(off)
-        if found := [i for i in off if still[i].status in manila_db.IN_USE]:
-            self._healer.heal(found)
+        # Some may have been deleted since the cluster was read.
+        rows = manila_db.shares_by_id(offline)
+        in_use = [i for i in offline if rows[i].status in manila_db.IN_USE]
+        if in_use:
+            self._healer.heal(in_use)

@@ -9,13 +9,13 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Something that is done again and again, beside the rest.
+"""A thread that repeats one action at a fixed interval.
 
-A thread of Python's own that waits for an event: it is a real one where
-Manila runs with threads, as 23.0.1 does, and a green one where eventlet has
-patched them, as in 16.0.0, and needs nothing of either to be started or
-stopped. The looping calls of oslo.service want their kind of threads chosen
-for the whole process first, which is Manila's choice and none of a driver.
+It is a thread of Python's own that waits for an event. So it is a real thread
+where Manila runs with threads (23.0.1), and a green thread where eventlet has
+patched them (16.0.0), and it needs neither to be started or stopped. The
+looping calls of oslo.service require that the kind of threads was chosen for
+the whole process. That choice is Manila's, not a driver's.
 """
 
 from collections.abc import Callable
@@ -26,14 +26,15 @@ from oslo_log import log
 LOG = log.getLogger(__name__)
 
 
-class Periodic:
-    """Does something every so often, one time after the other.
+class PeriodicThread:
+    """Repeats an action; one run never overlaps the next.
 
-    The thread is a daemon: it does not keep a process from ending.
+    The thread is a daemon: it does not keep the process from exiting.
 
-    :param action: what raises is logged, and done again.
-    :param interval: seconds between an end and the next beginning, and
-        before the first.
+    :param action: is repeated also after it has raised; errors are logged.
+    :param interval: seconds before the first run, and from the end of one
+        run to the start of the next.
+    :param name: of the thread, and of the action in the log.
     """
 
     def __init__(
@@ -45,13 +46,13 @@ class Periodic:
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Begin; to be called once, and after the process has forked."""
+        """Start the thread; to be called once, after the process forked."""
         threading.Thread(
             target=self._run, name=self._name, daemon=True
         ).start()
 
     def stop(self) -> None:
-        """Let no further time begin; one that has is not waited for."""
+        """Start no further run; a run in progress is not waited for."""
         self._stopped.set()
 
     def _run(self) -> None:
@@ -59,4 +60,8 @@ class Periodic:
             try:
                 self._action()
             except Exception:
-                LOG.exception('%s failed and is done again later', self._name)
+                LOG.exception(
+                    '%s: failed; next attempt in %g s',
+                    self._name,
+                    self._interval,
+                )

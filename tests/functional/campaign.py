@@ -208,9 +208,9 @@ class Campaign:
         found += self._damage(operation)
         left = self.leaks()
         if left and operation == lifecycle.CLONE and outcome == table.DONE:
-            # A snapshot that stayed active is left to the upkeep.
+            # A snapshot that stayed active is left to maintenance.
             self.manila.driver._services.sources.tidy({self.stable.volume})
-            said = f'left to the upkeep: {"; ".join(left)}'
+            said = f'left to maintenance: {"; ".join(left)}'
             left = self.leaks()
         found += left
         # One that was made anew is looked into now and then.

@@ -111,7 +111,7 @@ def open_driver(path: str, backend: str, **changes: Any) -> Any:
 # its extra specs itself.
 share_types.get_extra_specs_from_share = lambda share: share['extra_specs']
 # What the driver reads of that database stands in the accounts.
-interrupted_work.InterruptedWork.settle = (  # type: ignore[method-assign]
+interrupted_work.InterruptedWork.resume = (  # type: ignore[method-assign]
     lambda *args, **kwargs: None
 )
 manila_db.shares = lambda host: {

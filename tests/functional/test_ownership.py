@@ -28,13 +28,13 @@ from tests import lab as lab_module
 def maintain(manila: manila_stand_in.ManilaStandIn) -> None:
     """Make the part of a maintenance pass that corrects tags."""
     ours = manila.driver._services
-    remembered = backoff.Backoff()
-    remembered.begin()
+    the_backoff = backoff.Backoff()
+    the_backoff.begin_pass()
     shares: Mapping[str, manila_db.Row] = {
         share: manila_db.Row(share, 'host', 'available', None, share)
         for share in manila.shares
     }
-    brick_tags.BrickTags(ours.cluster, ours.locks, remembered).run(
+    brick_tags.BrickTags(ours.cluster, ours.locks, the_backoff).correct(
         cluster_state.read(ours.cluster, ours.settings.mark), shares
     )
 

@@ -429,11 +429,11 @@ def test_where_all_is_well_the_audit_costs_nothing(
     ('owner', 'attribute'),
     [
         (access_audit.AccessAudit, 'audit'),
-        (brick_tags.BrickTags, 'run'),
+        (brick_tags.BrickTags, 'correct'),
         (passes.Maintenance, '_heal'),
-        (passes.Maintenance, '_settle_interrupted'),
-        (passes.Maintenance, '_tidy_snapshots'),
-        (interrupted_work.InterruptedWork, 'delete_again'),
+        (passes.Maintenance, '_resume_interrupted_work'),
+        (passes.Maintenance, '_deactivate_snapshots'),
+        (interrupted_work.InterruptedWork, 'retry_deletions'),
     ],
 )
 def test_part_that_fails_does_not_keep_the_next_from_its_turn(
@@ -451,7 +451,9 @@ def test_part_that_fails_does_not_keep_the_next_from_its_turn(
     reached: list[int] = []
     with monkeypatch.context() as patch:
         patch.setattr(owner, attribute, fail)
-        patch.setattr(orphans.Orphans, 'collect', lambda *_: reached.append(1))
+        patch.setattr(
+            orphans.Orphans, 'remove_or_report', lambda *_: reached.append(1)
+        )
         assert len(warden.run()) == 1
         assert warden.run() == []  # said once
     assert len(reached) == 2

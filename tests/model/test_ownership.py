@@ -202,24 +202,24 @@ class Care:
     ) -> None:
         self._manila = manila
         self._caplog = caplog
-        self._memory = backoff.Backoff()
+        self._backoff = backoff.Backoff()
         self._adoption = brick_tags.BrickTags(
-            manila.services.cluster, manila.services.locks, self._memory
+            manila.services.cluster, manila.services.locks, self._backoff
         )
 
     def run(self) -> int:
         """Make a pass; return how many warnings there were."""
         self._caplog.clear()
         backend = self._manila.services
-        self._memory.begin()
-        self._adoption.run(
+        self._backoff.begin_pass()
+        self._adoption.correct(
             cluster_state.read(backend.cluster, backend.settings.mark),
             {
                 share: manila_db.Row(share, 'host', 'available', None, share)
                 for share in self._manila.shares
             },
         )
-        self._memory.end()
+        self._backoff.end_pass()
         return sum(r.levelname == 'WARNING' for r in self._caplog.records)
 
 

@@ -141,9 +141,11 @@ class Operators(test_random_operations.Lives):
     @stateful.rule()
     def maintain(self) -> None:
         """Make a pass of maintenance."""
-        backend, remembered = self.manila.services, backoff.Backoff()
-        remembered.begin()
-        brick_tags.BrickTags(backend.cluster, backend.locks, remembered).run(
+        backend, the_backoff = self.manila.services, backoff.Backoff()
+        the_backoff.begin_pass()
+        brick_tags.BrickTags(
+            backend.cluster, backend.locks, the_backoff
+        ).correct(
             cluster_state.read(backend.cluster, backend.settings.mark),
             {
                 share: manila_db.Row(share, 'host', 'available', None, share)

@@ -346,7 +346,7 @@ def test_requests_in_the_message_queue_are_left_alone(
     begin = len(cloud.process.steps)
     caplog.clear()
     for _ in range(3):
-        cloud.manager.driver._backend.maintenance.run()
+        cloud.manager.driver._backend.maintenance.run_pass()
     assert cloud.share(share)['status'] == status
     assert all(step.is_read for step in cloud.process.steps[begin:])
     # It may have been lost, which only the queue can tell: once for each.
@@ -378,7 +378,7 @@ def test_finished_work_is_recorded_though_its_mark_is_gone(
     cloud.start()
     # Manila may be about to write it, in another process.
     assert cloud.share(share)['status'] == status
-    cloud.manager.driver._backend.maintenance.run()
+    cloud.manager.driver._backend.maintenance.run_pass()
     assert cloud.share(share)['status'] == 'available'
     assert cloud.snapshot_status(snapshot) == 'available'
     assert cloud.share(share)['size'] == (3 if status == 'extending' else 1)
@@ -419,9 +419,9 @@ def test_an_extension_goes_on_when_the_cluster_lets_it(cloud: Cloud) -> None:
     cloud.start()
     assert cloud.share(share)['status'] == 'extending'
     cloud.pool.boot()
-    upkeep = cloud.manager.driver._backend.maintenance
-    upkeep.run()
-    upkeep.run()
+    maintenance = cloud.manager.driver._backend.maintenance
+    maintenance.run_pass()
+    maintenance.run_pass()
     assert cloud.share(share)['status'] == 'available'
     assert cloud.share(share)['size'] == 3
     assert cloud.pool.size(volume) == 3 * model_backend.GIB
@@ -479,7 +479,7 @@ def test_a_failure_to_look_for_interrupted_work_keeps_nobody_from_serving(
 
     share = cloud.create()
     with monkeypatch.context() as patch:
-        patch.setattr(interrupted_work.InterruptedWork, 'settle', fail)
+        patch.setattr(interrupted_work.InterruptedWork, 'resume', fail)
         cloud.start()
     assert cloud.share(share)['status'] == 'available'
 

@@ -170,10 +170,10 @@ class Maintenance:
     def stop(self) -> None:
         self.calls.append('stop')
 
-    def shares_to_synchronise(self) -> frozenset[str]:
+    def shares_with_waiting_rules(self) -> frozenset[str]:
         return frozenset(self.services.waiting)
 
-    def ensure(
+    def ensure_shares(
         self, share_ids: list[str]
     ) -> dict[str, gluster.Volume | errors.Error]:
         self.services.calls.append(('ensure', [*share_ids]))

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What one pass of the upkeep remembers for the next."""
+"""Warn once, and retry ever less often."""
 
 import logging
 
@@ -23,9 +23,9 @@ def test_a_complaint_is_logged_until_it_changes(
 ) -> None:
     found = backoff.Backoff()
     for text in ('down', 'down', 'gone', 'gone', 'down'):
-        found.begin()
-        found.warn('a', text)
-        found.end()
+        found.begin_pass()
+        found.warn_once('a', text)
+        found.end_pass()
     with caplog.at_level(logging.WARNING):
         assert [r.getMessage() for r in caplog.records] == [
             'down',
@@ -39,10 +39,10 @@ def test_what_came_back_is_complained_of_again(
 ) -> None:
     found = backoff.Backoff()
     for ill in (True, False, True):
-        found.begin()
+        found.begin_pass()
         if ill:
-            found.warn('a', 'down')
-        found.end()
+            found.warn_once('a', 'down')
+        found.end_pass()
     assert len(caplog.records) == 2
 
 
@@ -51,10 +51,10 @@ def test_a_pass_that_does_not_come_to_its_end_forgets_nothing(
 ) -> None:
     found = backoff.Backoff()
     for whole in (True, False, True):
-        found.begin()
+        found.begin_pass()
         if whole:
-            found.warn('a', 'down')
-            found.end()
+            found.warn_once('a', 'down')
+            found.end_pass()
     assert len(caplog.records) == 1
 
 
@@ -62,10 +62,10 @@ def test_tries_become_rare() -> None:
     found = backoff.Backoff()
     tried = []
     for number in range(1, 260):
-        found.begin()
-        if found.is_due('a'):
+        found.begin_pass()
+        if found.is_retry_due('a'):
             tried.append(number)
-        found.end()
+        found.end_pass()
     assert tried == [1, 2, 4, 8, 16, 32, 64, 128, 192, 256]
 
 
@@ -73,19 +73,19 @@ def test_after_a_pass_without_it_all_begins_anew() -> None:
     found = backoff.Backoff()
     tried = []
     for number in range(1, 9):
-        found.begin()
-        if number != 5 and found.is_due('a'):
+        found.begin_pass()
+        if number != 5 and found.is_retry_due('a'):
             tried.append(number)
-        found.end()
+        found.end_pass()
     assert tried == [1, 2, 4, 6, 7]
 
 
 def test_old_is_what_came_up_before() -> None:
     found = backoff.Backoff()
-    found.begin()
-    assert not found.is_old('a')
-    assert not found.is_old('a')
-    found.end()
-    found.begin()
-    assert found.is_old('a')
-    assert not found.is_old('b')
+    found.begin_pass()
+    assert not found.was_seen_before('a')
+    assert not found.was_seen_before('a')
+    found.end_pass()
+    found.begin_pass()
+    assert found.was_seen_before('a')
+    assert not found.was_seen_before('b')

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Something that is done again and again."""
+"""A thread that repeats one action."""
 
 import threading
 
@@ -33,7 +33,7 @@ def test_it_goes_on_after_an_error_and_ends_when_told(
             thrice.set()
         raise ValueError('bad luck')
 
-    found = periodic_thread.Periodic(act, 0.001, 'the upkeep of x')
+    found = periodic_thread.PeriodicThread(act, 0.001, 'Maintenance of x')
     found.start()
     assert thrice.wait(WAIT)
     thread = done[0]
@@ -43,13 +43,15 @@ def test_it_goes_on_after_an_error_and_ends_when_told(
     assert thread is not threading.current_thread()
     # It keeps no process from ending.
     assert thread.daemon
-    assert 'the upkeep of x failed' in caplog.text
+    assert 'Maintenance of x: failed' in caplog.text
 
 
 def test_stopped_in_the_interval_it_does_nothing() -> None:
     done: list[None] = []
     before = set(threading.enumerate())
-    found = periodic_thread.Periodic(lambda: done.append(None), 3600, 'x')
+    found = periodic_thread.PeriodicThread(
+        lambda: done.append(None), 3600, 'x'
+    )
     found.start()
     (thread,) = set(threading.enumerate()) - before
     found.stop()

@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Capacity and placement.
+"""Choose nodes for shares, check free space, and report the capacity.
 
-Nothing is booked: LVM is asked, and its answer is the truth. A pool of
-Manila is one ``vg/thinpool`` on all nodes; what it can hold depends on how
-many nodes a share takes there.
+Nothing is reserved: each time the LVM of every node is asked. A pool of
+Manila is one ``vg/thinpool`` on all nodes. How much data it can hold depends
+on the layout of the shares.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,35 +32,74 @@ ThinPool = thin_pools.ThinPool
 find = thin_pools.find
 obstacle = thin_pools.obstacle
 
-#: Seconds that a node has to tell its capacity. All periodic tasks of
-#: manila-share wait for it, and with what remote.MARGIN adds it has to be
-#: shorter than their period of a minute.
-_PATIENCE = 40.0
+#: Seconds in which a node has to report its capacity. All periodic tasks of
+#: manila-share wait for it: with remote.MARGIN added it has to be shorter
+#: than their period of a minute.
+_CAPACITY_TIMEOUT = 40.0
 
 
+def _listed(obstacles: Mapping[str, str]) -> str:
+    return '; '.join(
+        f'node {node}: {reason}' for node, reason in obstacles.items()
+    )
+
+
+@dataclasses.dataclass(eq=False)
 class InsufficientSpace(errors.NotPossible):
-    """Thin pools cannot take what is to be put on them.
+    """Thin pools cannot take the bricks or the data that they should."""
 
-    :param pool: its name, ``vg/thinpool``.
-    :param obstacles: what is in the way, by the name of the node.
-    """
+    #: ``vg/thinpool``.
+    pool: str
+    #: The reason and the remedy, by node name.
+    obstacles: Mapping[str, str]
 
-    def __init__(
-        self, pool: str, obstacles: Mapping[str, str], reason: str
-    ) -> None:
-        super().__init__(reason)
-        self.args = (pool, dict(obstacles), reason)
-        self.pool = pool
-        self.obstacles = dict(obstacles)
+    def __str__(self) -> str:
+        return (
+            f'thin pool {self.pool} cannot be used: {_listed(self.obstacles)}'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class TooFewNodesWithSpace(InsufficientSpace):
+    """Fewer nodes have enough space for a brick than the layout needs."""
+
+    layout: str
+    needed: int
+    available: int
+
+    def __str__(self) -> str:
+        return (
+            f'layout {self.layout} needs {self.needed} nodes with space in '
+            f'thin pool {self.pool}, but only {self.available} have it '
+            f'({_listed(self.obstacles)})'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class TooFewNodesAnswer(errors.NotPossible):
+    """Fewer nodes can be asked for space than the layout needs."""
+
+    layout: str
+    needed: int
+    available: int
+    #: The reason, by the name of each node that cannot be asked.
+    obstacles: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return (
+            f'layout {self.layout} needs {self.needed} nodes, but only '
+            f'{self.available} answer ({_listed(self.obstacles)}); bring the '
+            f'others back and try again'
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class RequiredSpace:
-    """What is to be put on a pool of a node."""
+    """How much a thin pool of one node has to take."""
 
     #: ``vg/thinpool``.
     pool: str
-    #: How many bytes more are to be promised of it.
+    #: Bytes that are added to the sizes of its thin volumes.
     size: int
     #: The LVs of the node, as just read.
     lvs: tuple[lvm.LogicalVolume, ...]
@@ -68,7 +107,7 @@ class RequiredSpace:
 
 @dataclasses.dataclass(frozen=True)
 class Capacity:
-    """What shares can still have of a pool, copies divided out. Bytes."""
+    """The capacity of a pool for shares, in bytes of shares."""
 
     total: int
     free: int
@@ -76,102 +115,108 @@ class Capacity:
 
 
 class Placement:
-    """The thin pools of the nodes."""
+    """The placement of bricks on the thin pools of the nodes.
+
+    :param health: the faults of the pools are reported to it.
+    """
 
     def __init__(
         self,
         nodes: cluster.Cluster,
         limits: options.Limits,
-        state: findings.Health | None = None,
+        health: findings.Health | None = None,
     ) -> None:
         self._cluster = nodes
         self._limits = limits
-        self._health = state
+        self._health = health
 
     def choose_nodes(
-        self, name: str, layout: layouts.Layout, size: int
+        self, pool: str, layout: layouts.Layout, size: int
     ) -> tuple[cluster.Member, ...]:
-        """Choose the nodes for the bricks of a share, roomiest first.
+        """Return the nodes for the bricks of a share.
 
-        Among equals the configured order decides.
+        Nodes with more free space come first; among equals the configured
+        order decides.
 
-        :raises InsufficientSpace: too few nodes have it.
-        :raises errors.NotPossible: too few nodes answer.
+        :param size: of the share, in bytes.
+        :raises TooFewNodesWithSpace: too few nodes have space.
+        :raises TooFewNodesAnswer: too few nodes answer.
         """
         members = self._cluster.members()
-        states, failed = self._ask(name, members)
-        obstacles = {node: str(error) for node, error in failed.items()}
-        full = {}
+        pools, failures = self._read_pools(pool, members)
+        unreachable = {node: str(error) for node, error in failures.items()}
         for node in self._cluster.nodes:
             if node not in {member.node for member in members}:
-                obstacles[node.name] = 'it could not be reached'
-        fit = []
+                unreachable[node.name] = 'it could not be reached'
+        brick_size = layout.brick_size(size)
+        fitting: list[tuple[int, cluster.Member]] = []
+        full: dict[str, str] = {}
         for member in members:
-            if member.node.name in failed:
+            if member.node.name in failures:
                 continue
-            pool = states[member.node.name]
-            reason = obstacle(pool, size, self._limits)
-            if reason is None and pool is not None:
-                fit.append((-pool.free, member))
+            thin_pool = pools[member.node.name]
+            reason = obstacle(thin_pool, brick_size, self._limits)
+            if reason is None and thin_pool is not None:
+                fitting.append((-thin_pool.free, member))
             else:
-                full[member.node.name] = f'pool {name}: {reason}'
-        if len(fit) < layout.bricks:
-            obstacles |= full
-            said = '; '.join(f'{k}: {v}' for k, v in obstacles.items())
-            text = (
-                f'the layout {layout.name} takes {layout.bricks} nodes with '
-                f'room in {name} and there are {len(fit)} ({said})'
-            )
+                full[member.node.name] = f'pool {pool}: {reason}'
+        if len(fitting) < layout.nodes:
             if full:
-                raise InsufficientSpace(name, obstacles, text)
-            raise errors.NotPossible(text)
-        fit.sort(key=lambda pair: pair[0])
-        return tuple(member for _, member in fit[: layout.bricks])
+                raise TooFewNodesWithSpace(
+                    pool=pool,
+                    obstacles={**unreachable, **full},
+                    layout=layout.name,
+                    needed=layout.nodes,
+                    available=len(fitting),
+                )
+            raise TooFewNodesAnswer(
+                layout.name, layout.nodes, len(fitting), unreachable
+            )
+        fitting.sort(key=lambda pair: pair[0])
+        return tuple(member for _, member in fitting[: layout.nodes])
 
     def require_room(
-        self, needs: Mapping[cluster.Node, RequiredSpace]
+        self, required: Mapping[cluster.Node, RequiredSpace]
     ) -> None:
-        """Make sure that nodes can take more.
+        """Make sure that thin pools can take more.
 
-        :raises InsufficientSpace: one cannot, and why.
+        :raises InsufficientSpace: a pool cannot.
         """
-        for node, need in needs.items():
-            pool = find(need.lvs, need.pool)
-            reason = obstacle(pool, need.size, self._limits)
+        for node, space in required.items():
+            thin_pool = find(space.lvs, space.pool)
+            reason = obstacle(thin_pool, space.size, self._limits)
             if reason is not None:
-                raise InsufficientSpace(
-                    need.pool,
-                    {node.name: reason},
-                    f'thin pool {need.pool} on node {node.name} cannot be '
-                    f'used: {reason}',
-                )
+                raise InsufficientSpace(space.pool, {node.name: reason})
 
     def capacities(
-        self, names: Sequence[str], layout: layouts.Layout
+        self, pools: Sequence[str], layout: layouts.Layout
     ) -> Mapping[str, Capacity]:
-        """Give the capacity of each pool, for shares of this layout.
+        """Return the capacity of each pool for shares of a layout.
 
-        Free is what the next share can have: of the nodes it takes, that of
-        the one with the least. A node that does not answer has none.
+        The free capacity is what the next share can have: it is limited by
+        the smallest free space among the nodes that it takes. A node that
+        does not answer has no capacity.
         """
-        found, failed = self._cluster.try_everywhere(
-            lambda node: node.lvm.lvs(timeout=_PATIENCE)
+        lvs_by_node, failures = self._cluster.try_everywhere(
+            lambda node: node.lvm.lvs(timeout=_CAPACITY_TIMEOUT)
         )
         if self._health is not None:
             mistakes, faults = thin_pools.examine(
-                names, found, failed, self._limits
+                pools, lvs_by_node, failures, self._limits
             )
             self._health.report({findings.STORAGE: [*mistakes, *faults]})
         return {
             name: self._capacity(
                 [
-                    pool
-                    for pool in (find(lvs, name) for lvs in found.values())
-                    if pool is not None
+                    thin_pool
+                    for thin_pool in (
+                        find(lvs, name) for lvs in lvs_by_node.values()
+                    )
+                    if thin_pool is not None
                 ],
                 layout,
             )
-            for name in names
+            for name in pools
         }
 
     def _capacity(
@@ -185,16 +230,19 @@ class Placement:
             reverse=True,
         )
         return Capacity(
-            total=sum(pool.size for pool in pools) // layout.copies,
-            free=free[layout.bricks - 1] if len(free) >= layout.bricks else 0,
-            provisioned=sum(pool.provisioned for pool in pools)
-            // layout.copies,
+            total=layout.usable(sum(pool.size for pool in pools)),
+            free=(
+                layout.share_size(free[layout.nodes - 1])
+                if len(free) >= layout.nodes
+                else 0
+            ),
+            provisioned=layout.usable(sum(pool.provisioned for pool in pools)),
         )
 
-    def _ask(
-        self, name: str, members: Iterable[cluster.Member]
+    def _read_pools(
+        self, pool: str, members: Iterable[cluster.Member]
     ) -> tuple[dict[str, ThinPool | None], dict[str, Exception]]:
         return self._cluster.try_everywhere(
-            lambda node: find(node.lvm.lvs(), name),
+            lambda node: find(node.lvm.lvs(), pool),
             [member.node for member in members],
         )

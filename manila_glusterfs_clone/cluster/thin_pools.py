@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One thin pool on one node: its state, and what is wrong with it."""
+"""The state of one thin pool on one node, its faults and their remedies."""
 
 from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
@@ -34,6 +34,7 @@ class ThinPool:
     #: The sum of the sizes of all thin volumes in it.
     provisioned: int
     active: bool
+    #: One of :class:`~manila_glusterfs_clone.tools.lvm.Health`.
     health: str
     zeroes: bool
 
@@ -42,8 +43,18 @@ class ThinPool:
         return int(self.size * (100 - self.data_percent) / 100)
 
 
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """Why a thin pool cannot be used."""
+
+    #: One or two words, the kind of a :class:`findings.Finding`.
+    kind: str
+    #: The state of the pool and the remedy.
+    message: str
+
+
 def find(lvs: Iterable[lvm.LogicalVolume], name: str) -> ThinPool | None:
-    """Find a pool, named ``vg/thinpool``, among the LVs of a node."""
+    """Return a thin pool, named ``vg/thinpool``, among the LVs of a node."""
     lvs = tuple(lvs)
     for lv in lvs:
         if lv.is_thin_pool and lv.full_name == name:
@@ -62,43 +73,44 @@ def find(lvs: Iterable[lvm.LogicalVolume], name: str) -> ThinPool | None:
     return None
 
 
-def fault(
-    pool: ThinPool | None, limits: options.Limits
-) -> tuple[str, str] | None:
-    """Return what is broken about a pool, or None.
+def find_fault(pool: ThinPool | None, limits: options.Limits) -> Fault | None:
+    """Return why a thin pool cannot be used, or None.
 
-    :return: the kind, in one word, and the sentence with the remedy.
+    :param pool: None for a pool that LVM does not list.
     """
     if pool is None:
-        return 'unseen', (
-            'LVM does not see it; if it is there its disk may have failed: '
-            'look with "pvs" and "dmesg" on the node'
+        return Fault(
+            'not visible',
+            'LVM does not see it; if it exists, its disk may have failed: '
+            'check with "pvs" and "dmesg" on the node',
         )
     if not pool.active:
-        # As a boot leaves one whose metadata a failing disk has spoilt:
-        # "Check of pool failed (status:64). Manual repair required!"
-        return 'inactive', (
-            f'it is not active; "lvchange --activate y {pool.name}" '
-            f'activates it, or says why not; if it has to be repaired, '
-            f'"lvconvert --repair {pool.name}" does that, and then reboot '
-            f'the node'
+        # A boot leaves a pool inactive whose metadata a failing disk has
+        # damaged: "Check of pool failed (status:64). Manual repair required!"
+        return Fault(
+            'inactive',
+            f'it is not active; run "lvchange --activate y {pool.name}"; if '
+            f'LVM asks for a repair, run "lvconvert --repair {pool.name}" '
+            f'and reboot the node',
         )
-    if pool.health:
-        return (
+    if pool.health != lvm.Health.OK:
+        return Fault(
             pool.health,
-            f'LVM says of its health: {pool.health}{_cure(pool)}',
+            f'LVM reports its health as {pool.health}; {_remedy(pool)}',
         )
     if pool.data_percent >= limits.data_percent:
-        return 'full', (
+        return Fault(
+            'full',
             f'its data space is {pool.data_percent:.1f} % full, the limit is '
-            f'{limits.data_percent} %{_make_room(pool)}'
+            f'{limits.data_percent} %; {_make_room(pool)}',
         )
     if pool.metadata_percent >= limits.metadata_percent:
-        return 'metadata full', (
+        return Fault(
+            'metadata full',
             f'its metadata space is {pool.metadata_percent:.1f} % full, the '
             f'limit is {limits.metadata_percent} %; extend it with '
             f'"lvextend --poolmetadatasize +SIZE {pool.name}", or delete '
-            f'shares or snapshots'
+            f'shares or snapshots',
         )
     return None
 
@@ -106,57 +118,62 @@ def fault(
 def obstacle(
     pool: ThinPool | None, size: int, limits: options.Limits
 ) -> str | None:
-    """Say what keeps ``size`` more bytes from being put on a pool."""
-    if broken := fault(pool, limits):
-        return broken[1]
+    """Return why a pool cannot take thin volumes of ``size`` more bytes.
+
+    :return: the reason with the remedy, or None.
+    """
+    if fault := find_fault(pool, limits):
+        return fault.message
     if pool is not None and (
         pool.provisioned + size > pool.size * limits.oversubscription
     ):
         return (
-            f'{(pool.provisioned + size) / GIB:.1f} GiB would be promised of '
-            f'its {pool.size / GIB:.1f} GiB, more than '
-            f'max_over_subscription_ratio allows{_make_room(pool)}'
+            f'its thin volumes would add up to '
+            f'{(pool.provisioned + size) / GIB:.1f} GiB; its size is '
+            f'{pool.size / GIB:.1f} GiB, and max_over_subscription_ratio '
+            f'allows {limits.oversubscription:g} times that; '
+            f'{_make_room(pool)}'
         )
     return None
 
 
 def _make_room(pool: ThinPool) -> str:
     return (
-        f'; extend it with "lvextend --size +SIZE {pool.name}", or delete '
+        f'extend it with "lvextend --size +SIZE {pool.name}", or delete '
         f'shares or snapshots'
     )
 
 
-def _cure(pool: ThinPool) -> str:
-    """Say what ends a state of LVM's (lvmthin(7))."""
+def _remedy(pool: ThinPool) -> str:
+    """Return the remedy for a health state of LVM (lvmthin(7))."""
     if pool.health == lvm.Health.OUT_OF_DATA:
         return _make_room(pool)
     if pool.health == lvm.Health.METADATA_READ_ONLY:
         return (
-            f'; unmount what is on it, deactivate it, and run "lvconvert '
+            f'unmount its file systems, deactivate it, and run "lvconvert '
             f'--repair {pool.name}"'
         )
     return (
-        '; look for errors of its disk in the log of the kernel of the node, '
-        'and reboot the node when the disk is well again'
+        'check the log of the kernel on the node for errors of its disk, and '
+        'reboot the node when the disk works again'
     )
 
 
 def examine(
     wanted: Sequence[str],
     reports: Mapping[str, Sequence[lvm.LogicalVolume]],
-    failed: Mapping[str, Exception],
+    failures: Mapping[str, Exception],
     limits: options.Limits,
 ) -> tuple[list[findings.Finding], list[findings.Finding]]:
     """Return the mistakes and the faults of the thin pools.
 
-    A pool that no node has is misspelt. One that a node lacks was never made
-    there if LVM shows others of its VG; else the disk of the VG may have
-    failed, and that is a fault.
+    A pool that no node has is misspelt. A pool that one node lacks was never
+    made there if LVM lists other LVs of its VG. Otherwise the disk of the VG
+    may have failed, which is a fault.
 
     :param wanted: the names of the pools, ``vg/thinpool``.
-    :param reports: the LVs of the nodes that could be asked, by name.
-    :param failed: why the other nodes could not be asked, by name.
+    :param reports: the LVs of each node that answered, by node name.
+    :param failures: why the other nodes did not answer, by node name.
     """
     mistakes: list[findings.Finding] = []
     faults = [
@@ -166,43 +183,48 @@ def examine(
             str(error),
             node,
         )
-        for node, error in failed.items()
+        for node, error in failures.items()
     ]
     for name in wanted:
-        vg = name.partition('/')[0]
-        seen = {node: find(lvs, name) for node, lvs in reports.items()}
-        if seen and not any(seen.values()):
+        pools = {node: find(lvs, name) for node, lvs in reports.items()}
+        if pools and not any(pools.values()):
             mistakes.append(
                 findings.Finding(
                     f'thin pool {name}',
                     'missing',
-                    f'none of the nodes {", ".join(seen)} has it; correct '
-                    f'glusterfs_clone_pools, or make it on every node',
+                    f'it exists on none of the nodes {", ".join(pools)}; '
+                    f'correct glusterfs_clone_pools, or create it on every '
+                    f'node',
                 )
             )
             continue
-        for node, pool in seen.items():
+        for node, pool in pools.items():
+            is_vg_visible = any(
+                lv.vg == name.partition('/')[0] for lv in reports[node]
+            )
             subject = f'thin pool {name} on node {node}'
-            if pool is None and any(lv.vg == vg for lv in reports[node]):
+            if pool is None and is_vg_visible:
                 mistakes.append(
                     findings.Finding(
                         subject,
                         'missing',
-                        f'it does not exist, and the other LVs of {vg} do; '
-                        f'make it there too',
+                        'it does not exist, although its volume group does; '
+                        'create it there too',
                         node,
                     )
                 )
-            elif broken := fault(pool, limits):
-                faults.append(findings.Finding(subject, *broken, node))
+            elif fault := find_fault(pool, limits):
+                faults.append(
+                    findings.Finding(subject, fault.kind, fault.message, node)
+                )
             if pool is not None and not pool.zeroes:
                 mistakes.append(
                     findings.Finding(
                         subject,
-                        'zero',
-                        f'it does not zero new blocks, so that a share could '
-                        f'show the data of a deleted one; "lvchange --zero y '
-                        f'{name}" ends that',
+                        'not zeroing',
+                        f'it does not zero new blocks, so a share could '
+                        f'expose the data of a deleted one; run "lvchange '
+                        f'--zero y {name}"',
                         node,
                     )
                 )

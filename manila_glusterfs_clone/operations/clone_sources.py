@@ -44,6 +44,7 @@ from manila_glusterfs_clone.cluster import brick_ownership
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.tools import gluster
@@ -64,6 +65,8 @@ class Source:
     pool: str
     #: Size of its bricks, in bytes.
     size: int
+    #: The layout of its origin, and so of its clones.
+    layout: layouts.Layout
     #: Those that have a brick of it, and all LVs of each as read then.
     nodes: Mapping[cluster.Node, tuple[lvm.LogicalVolume, ...]]
 
@@ -117,6 +120,7 @@ class Sources:
             snapshot=snapshot,
             pool=own[0].pool_name,
             size=max(lv.size for lv in own),
+            layout=layouts.of_volume(origin) if origin else layouts.SINGLE,
             nodes={n: seen[n.name] for n, found in lvs.items() if found},
         )
 

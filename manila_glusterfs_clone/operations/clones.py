@@ -35,6 +35,7 @@ from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import clone_sources
@@ -89,7 +90,9 @@ class Cloner:
             self._pools.require_room(
                 {
                     node: placement.RequiredSpace(
-                        pool, max(size, source.size), lvs
+                        pool,
+                        max(source.layout.brick_size(size), source.size),
+                        lvs,
                     )
                     for node, lvs in source.nodes.items()
                 }
@@ -147,11 +150,12 @@ class Cloner:
 
     def _finish(self, share_id: str, size: int) -> gluster.Volume:
         volume = self._volumes.get(share_id)
+        brick_size = layouts.of_volume(volume).brick_size(size)
 
         def adopt(node: cluster.Node, path: str) -> None:
             place = bricks.tag_clone_brick(node, share_id, path)
-            if place.lv.size < size:
-                bricks.grow(node, place, size)
+            if place.lv.size < brick_size:
+                bricks.grow(node, place, brick_size)
 
         self._volumes.on_bricks(volume, adopt)
         self._cluster.change(

@@ -98,9 +98,10 @@ class Shares:
         chosen: tuple[cluster.Member, ...],
     ) -> gluster.Volume:
         name = names.volume(share_id)
+        brick_size = layout.brick_size(size)
         paths = self._cluster.everywhere(
             lambda node: bricks.make(
-                node, share_id, pool, size, self._brick_root
+                node, share_id, pool, brick_size, self._brick_root
             ),
             [member.node for member in chosen],
         )
@@ -108,7 +109,7 @@ class Shares:
             f'{member.host}:{paths[member.node.name]}' for member in chosen
         ]
         self._cluster.change(
-            lambda line: line.create_volume(name, layout.words, where),
+            lambda line: line.create_volume(name, layout.create_words, where),
             lambda line: line.volume(name) is not None,
         )
         self._volumes.close(share_id)
@@ -119,18 +120,20 @@ class Shares:
         with self._locks.share(share_id):
             volume = self._volumes.get(share_id)
             places = self._volumes.places(volume)
+            brick_size = layouts.of_volume(volume).brick_size(size)
             self._pools.require_room(
                 {
                     node: placement.RequiredSpace(
                         place.lv.pool_name,
-                        max(0, size - place.lv.size),
+                        max(0, brick_size - place.lv.size),
                         place.lvs,
                     )
                     for node, place in places.items()
                 }
             )
             self._cluster.everywhere(
-                lambda node: bricks.grow(node, places[node], size), places
+                lambda node: bricks.grow(node, places[node], brick_size),
+                places,
             )
             self._volumes.on_bricks(
                 volume,
@@ -145,13 +148,17 @@ class Shares:
         For an extension that failed on some nodes: a file system cannot be
         shrunk again.
         """
-        places = self._volumes.places(self._volumes.get(share_id))
-        self.extend(share_id, max(place.lv.size for place in places.values()))
+        volume = self._volumes.get(share_id)
+        places = self._volumes.places(volume)
+        largest = max(place.lv.size for place in places.values())
+        self.extend(share_id, layouts.of_volume(volume).share_size(largest))
 
     def size(self, share_id: str) -> int:
         """Return the bytes of the smallest brick: what clients see."""
-        places = self._volumes.places(self._volumes.get(share_id))
-        return min(place.lv.size for place in places.values())
+        volume = self._volumes.get(share_id)
+        places = self._volumes.places(volume)
+        smallest = min(place.lv.size for place in places.values())
+        return layouts.of_volume(volume).share_size(smallest)
 
     def bring_online(self, share_id: str) -> gluster.Volume:
         """Start a share that was made, and see every brick on line.

@@ -26,6 +26,7 @@ from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone.cluster import replica_heal
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import clone_sources
@@ -79,7 +80,7 @@ class Snapshots:
                     for node, place in self._volumes.places(volume).items()
                 }
             )
-            if volume.copies > 1:
+            if layouts.of_volume(volume).is_healed:
                 replica_heal.heal(self._cluster, volume.name)
             with (
                 self._locks.snapshot(snapshot_id) as lock,

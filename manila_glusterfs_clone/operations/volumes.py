@@ -25,6 +25,7 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone import retry
@@ -119,7 +120,7 @@ class Volumes:
             names.OPTION_SHARE: names.canonical_id(share_id),
             names.OPTION_BACKEND: self._backend,
         }
-        if volume.copies > 1:
+        if layouts.of_volume(volume).is_healed:
             options |= _WHOLE
         return options
 

@@ -51,7 +51,7 @@ class Shape:
 def shapes() -> Iterator[Shape]:
     for nodes in range(1, 5):
         for layout in layouts.LAYOUTS:
-            if layout.bricks > nodes:
+            if layout.nodes > nodes:
                 continue
             for roomiest in range(1, nodes + 1):
                 for writer in {1, nodes}:

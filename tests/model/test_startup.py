@@ -63,7 +63,7 @@ STORAGE: dict[Callable[[model_cluster.ModelCluster], None], str] = {
     metadata_full: 'metadata full',
     failed: 'failed',
     inactive: 'inactive',
-    unreadable: 'unseen',
+    unreadable: 'not visible',
 }
 
 

@@ -11,6 +11,8 @@
 # under the License.
 """Layouts."""
 
+import dataclasses
+
 import pytest
 
 from manila_glusterfs_clone import errors
@@ -32,24 +34,77 @@ def test_auto(nodes: int, layout: layouts.Layout) -> None:
 
 @pytest.mark.parametrize('layout', layouts.LAYOUTS)
 def test_by_name(layout: layouts.Layout) -> None:
-    assert layouts.choose(layout.name, layout.bricks) is layout
+    assert layouts.choose(layout.name, layout.nodes) is layout
 
 
 def test_too_few_nodes() -> None:
-    with pytest.raises(errors.NotPossible, match=r'takes 3 nodes .* 2'):
+    with pytest.raises(layouts.TooFewNodes) as caught:
         layouts.choose('replica-3', 2)
+    assert (caught.value.needed, caught.value.available) == (3, 2)
 
 
 @pytest.mark.parametrize('name', ['', 'Auto', 'replica', 'replica-3 force'])
-def test_what_there_is_not(name: str) -> None:
-    with pytest.raises(errors.NotPossible, match='auto, single, replica-3'):
+def test_a_name_that_is_no_layout(name: str) -> None:
+    with pytest.raises(layouts.UnknownLayout) as caught:
         layouts.choose(name, 3)
+    assert caught.value.layout == name
+
+
+@pytest.mark.parametrize(
+    ('error', 'sentence'),
+    [
+        (
+            layouts.UnknownLayout('raid'),
+            "layout 'raid' does not exist; choose one of auto, single, "
+            'replica-3',
+        ),
+        (
+            layouts.TooFewNodes('replica-3', 3, 2),
+            'layout replica-3 needs 3 nodes, but only 2 are configured; add '
+            'nodes or choose another layout',
+        ),
+    ],
+)
+def test_sentences(error: errors.Error, sentence: str) -> None:
+    assert str(error) == sentence
 
 
 @pytest.mark.parametrize('layout', layouts.LAYOUTS)
-def test_each_adds_up(layout: layouts.Layout) -> None:
-    assert layout.bricks % layout.copies == 0
-    assert layout.bricks >= 1
-    for word in layout.words:
+def test_the_numbers_of_a_layout_agree(layout: layouts.Layout) -> None:
+    assert layout.copies * layout.data_bricks == layout.nodes
+    for word in layout.create_words:
         assert word == word.strip()
         assert word
+
+
+@dataclasses.dataclass(frozen=True)
+class Volume:
+    copies: int
+    bricks: tuple[str, ...]
+
+
+@pytest.mark.parametrize('layout', layouts.LAYOUTS)
+def test_the_layout_of_a_volume(layout: layouts.Layout) -> None:
+    volume = Volume(layout.copies, ('brick',) * layout.nodes)
+    assert layouts.of_volume(volume) is layout
+
+
+@pytest.mark.parametrize(
+    ('copies', 'bricks', 'is_healed'), [(2, 2, True), (1, 2, False)]
+)
+def test_a_volume_of_another_layout(
+    copies: int, bricks: int, is_healed: bool
+) -> None:
+    layout = layouts.of_volume(Volume(copies, ('brick',) * bricks))
+    assert layout not in layouts.LAYOUTS
+    assert layout.is_healed is is_healed
+    assert layout.brick_size(7) == 7
+
+
+def test_sizes_where_data_is_divided() -> None:
+    layout = layouts.Layout(
+        'disperse-3', 'two bricks of data, one of redundancy', 3, data_bricks=2
+    )
+    assert layout.brick_size(9) == 5
+    assert layout.share_size(5) == 10
+    assert layout.usable(300) == 200

@@ -98,18 +98,18 @@ def test_a_generator_is_read_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ('said', 'size', 'obstacle'),
+    ('report', 'size', 'obstacle'),
     [
         (report(), 20, None),
         (report(), 21, 'max_over_subscription_ratio'),
         (report(promised=19), 1, None),
-        (report(promised=19), 2, '21.0 GiB would be promised of its 10.0'),
+        (report(promised=19), 2, '21.0 GiB; its size is 10.0'),
         (report(promised=20), 0, None),
         (report(data=94.99), 1, None),
         (report(data=95.0), 0, 'data space is 95.0 % full'),
         (report(metadata=84.99), 1, None),
         (report(metadata=85.0), 0, 'metadata space is 85.0 % full'),
-        (report(health='out_of_data'), 0, 'health: out_of_data'),
+        (report(health='out_of_data'), 0, 'health as out_of_data'),
         # And what can be done.
         (report(promised=20), 1, 'lvextend --size +SIZE gvg/pool'),
         (report(data=95.0), 0, 'lvextend --size +SIZE gvg/pool'),
@@ -121,9 +121,9 @@ def test_a_generator_is_read_once() -> None:
     ],
 )
 def test_obstacles(
-    said: fakes.Answer, size: int, obstacle: str | None
+    report: fakes.Answer, size: int, obstacle: str | None
 ) -> None:
-    reason = placement.obstacle(found(said), size * GIB, LIMITS)
+    reason = placement.obstacle(found(report), size * GIB, LIMITS)
     if obstacle is None:
         assert reason is None
     else:
@@ -163,17 +163,23 @@ def test_too_few_nodes_have_the_room_and_why() -> None:
         errors.Unreachable('gl3', 'no route'),
         report(name='other'),
     )
-    with pytest.raises(errors.NotPossible) as caught:
+    with pytest.raises(placement.TooFewNodesWithSpace) as caught:
         thin.choose_nodes('gvg/pool', layouts.REPLICA_3, GIB)
-    text = str(caught.value)
-    for part in (
-        'replica-3 takes 3 nodes',
-        'there are 1',
-        'gl2: pool gvg/pool: its data space',
-        'gl3: node gl3 cannot be reached',
-        'gl4: pool gvg/pool: LVM does not see it',
-    ):
-        assert part in text
+    error = caught.value
+    assert (error.layout, error.needed, error.available) == ('replica-3', 3, 1)
+    assert set(error.obstacles) == {'gl2', 'gl3', 'gl4'}
+    assert 'data space' in error.obstacles['gl2']
+    assert 'cannot be reached' in error.obstacles['gl3']
+    assert 'does not see it' in error.obstacles['gl4']
+
+
+def test_too_few_nodes_answer() -> None:
+    away = errors.Unreachable('gl3', 'no route')
+    _, thin = make(report(), report(), away)
+    with pytest.raises(placement.TooFewNodesAnswer) as caught:
+        thin.choose_nodes('gvg/pool', layouts.REPLICA_3, GIB)
+    assert caught.value.available == 2
+    assert set(caught.value.obstacles) == {'gl3'}
 
 
 def test_room_that_is_required() -> None:
@@ -189,10 +195,12 @@ def test_room_that_is_required() -> None:
 
     need('gvg/pool', 20 * GIB, 1)
     need('gvg/pool', 0)
-    with pytest.raises(errors.NotPossible, match=r'on node gl2 .* promised'):
+    with pytest.raises(placement.InsufficientSpace) as caught:
         need('gvg/pool', GIB)
-    with pytest.raises(errors.NotPossible, match='does not see it'):
+    assert set(caught.value.obstacles) == {'gl2'}
+    with pytest.raises(placement.InsufficientSpace) as caught:
         need('gvg/other', 0, 1)
+    assert caught.value.pool == 'gvg/other'
 
 
 # -- what manila is told
@@ -252,5 +260,5 @@ def test_what_is_told_free_can_be_placed(
     assert 0 <= told.free <= 10 * GIB
     if told.free:
         chosen = thin.choose_nodes('gvg/pool', layout, told.free)
-        assert len({m.node.name for m in chosen}) == layout.bricks
+        assert len({m.node.name for m in chosen}) == layout.nodes
     whole.close()

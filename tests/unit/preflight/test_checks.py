@@ -259,7 +259,7 @@ def test_configuration_and_cluster_in_one_message(
     )
     assert found.kinds == [
         ('glusterfs_clone_brick_root', 'invalid'),
-        ('thin pool gvg/pool on node gl2', 'zero'),
+        ('thin pool gvg/pool on node gl2', 'not zeroing'),
     ]
 
 
@@ -552,8 +552,8 @@ OTHER = test_bricks.lv('other')
         (thin_pool(data_percent='96.00'), 'full'),
         (thin_pool(metadata_percent='90.00'), 'metadata full'),
         # As where its disk is dead: LVM leaves out the VG.
-        (NO_LVS, 'unseen'),
-        (thin_pool(vg_name='root'), 'unseen'),
+        (NO_LVS, 'not visible'),
+        (thin_pool(vg_name='root'), 'not visible'),
     ],
 )
 def test_a_pool_that_is_broken_on_one_node_is_a_fault(
@@ -601,7 +601,7 @@ def test_a_pool_that_does_not_zero_is_a_mistake(
     settings: options.Settings,
 ) -> None:
     found = check(settings, *three(gl2=node(2, report=thin_pool(zero=''))))
-    assert found.kinds == [('thin pool gvg/pool on node gl2', 'zero')]
+    assert found.kinds == [('thin pool gvg/pool on node gl2', 'not zeroing')]
 
 
 @pytest.mark.parametrize(

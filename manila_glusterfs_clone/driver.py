@@ -164,7 +164,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         ):
             the_services = self._services
             arguments.require_protocol(share, the_services.protocol)
-            volume = the_services.cloner.create(
+            volume = the_services.clones.create(
                 share['id'],
                 arguments.pool(share, the_services.settings),
                 share['size'] * placement.GIB,
@@ -177,7 +177,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     ) -> None:
         """Delete a share, to the last LV on every node."""
         with self._working('Deleting share', share['id'], _DELETE):
-            self._services.delete_share(
+            self._services.shares.delete(
                 share['id'], is_clone=arguments.is_cloned(share)
             )
 
@@ -189,7 +189,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             _UNMANAGE,
             lambda text: exception.UnmanageInvalidShare(reason=text),
         ):
-            self._services.shares.disown(share['id'])
+            self._services.shares.unmanage(share['id'])
 
     def extend_share(
         self, share: Data, new_size: int, share_server: Any = None
@@ -321,7 +321,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             _UNMANAGE,
             lambda text: exception.UnmanageInvalidShareSnapshot(reason=text),
         ):
-            self._services.snapshots.disown(snapshot['id'])
+            self._services.snapshots.unmanage(snapshot['id'])
 
     def get_snapshot_status(
         self, snapshot: Data, share_server: Any = None

@@ -134,7 +134,7 @@ class AccessAudit:
         wanted: protocols.Rules,
     ) -> bool:
         """Return whether a volume has the right options on all nodes."""
-        standing = self._services.volumes.standing_options(share_id, views[0])
+        standing = self._services.volumes.permanent_options(share_id, views[0])
         return share_id not in self._unverified and all(
             self._services.protocol.holds(view, wanted.active, wanted.changing)
             and volume_options.has_options(view, standing)
@@ -151,7 +151,7 @@ class AccessAudit:
             wanted = manila_db.rules(self._host, share_id).get(share_id)
             if wanted is None:
                 return
-            volume = self._services.volumes.in_use(share_id)
+            volume = self._services.volumes.get_in_use(share_id)
             nodes = [
                 node
                 for node in self._services.cluster.nodes
@@ -169,7 +169,9 @@ class AccessAudit:
                 # Operations change these only under the same lock.
                 *self._services.protocol.admitted(volume, wanted.changing),
             )
-            options = self._services.volumes.standing_options(share_id, volume)
+            options = self._services.volumes.permanent_options(
+                share_id, volume
+            )
             self._services.protocol.apply(
                 name,
                 rules,

@@ -47,7 +47,7 @@ class Healer:
     def __init__(self, the_services: services.Services) -> None:
         self._cluster = the_services.cluster
         self._volumes = the_services.volumes
-        self._sources = the_services.sources
+        self._sources = the_services.clone_sources
         self._locks = the_services.locks
         #: What was said to be wrong, by what it is wrong with.
         self._told: dict[str, str] = {}
@@ -85,7 +85,9 @@ class Healer:
                 )
             else:
                 self._tell(f'share {share_id}', None)
-        self._sources.tidy({names.volume(share_id) for share_id in wanted})
+        self._sources.clean_up_volumes(
+            {names.volume(share_id) for share_id in wanted}
+        )
         return healed
 
     def _unmounted(self) -> Unmounted:
@@ -105,7 +107,7 @@ class Healer:
         A share whose node or disk is gone goes on with its other copies,
         and must not keep the next one waiting.
         """
-        volume = self._volumes.in_use(share_id)
+        volume = self._volumes.get_in_use(share_id)
         name, tag = volume.name, names.share_tag(share_id)
         down = self._down(volume)
         bad = {

@@ -28,7 +28,7 @@ again just before the removal.
 An object that the database does not know is reported and kept: it may belong
 to another Manila, or be missing from a restored backup. Unmanaged objects have
 no mark of this back end
-(:meth:`~manila_glusterfs_clone.operations.shares.Shares.disown`), and objects
+(:meth:`~manila_glusterfs_clone.operations.shares.Shares.unmanage`), and objects
 that are being created have a row that is not deleted.
 """
 
@@ -278,8 +278,8 @@ class Orphans:
 
     def _is_disowned(self, orphan: Orphan) -> bool:
         if orphan.kind == 'snapshot':
-            return self._snapshots.is_disowned(orphan.id)
-        return self._shares.is_disowned(orphan.id)
+            return self._snapshots.is_unmanaged(orphan.id)
+        return self._shares.is_unmanaged(orphan.id)
 
 
 def _to_the_second(moment: datetime.datetime | None) -> str:

@@ -252,8 +252,8 @@ class Maintenance:
             for name, snapshot in state.snapshots.items()
             if snapshot.origin in own
         }
-        if clone_sources.unsettled(snapshots, state.lvs.values()):
-            self._services.sources.tidy(own)
+        if clone_sources.snapshots_to_clean_up(snapshots, state.lvs.values()):
+            self._services.clone_sources.tidy(own)
 
     def _heal(
         self,

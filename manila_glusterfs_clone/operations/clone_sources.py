@@ -21,9 +21,8 @@ is killed, or a glusterd that gives up half-way, leaves behind
   glusterd 11 does not start while it cannot mount them;
 * LVs of no volume at all. 11.1 leaves them when a node refuses.
 
-All three are told by the snapshot, and settled here. glusterd may still be
-at work for one that was killed; it holds the snapshot's lock then, so that
-putting it to rest waits for the end of that.
+The snapshot identifies all three, and they are cleaned up here. glusterd may
+still work for a killed process; deactivating the snapshot waits for its lock.
 """
 
 from collections.abc import (
@@ -71,7 +70,7 @@ class Source:
     nodes: Mapping[cluster.Node, tuple[lvm.LogicalVolume, ...]]
 
 
-class Sources:
+class CloneSources:
     """The snapshots that clones are made from.
 
     The caller holds the lock of a snapshot that is named.
@@ -140,7 +139,7 @@ class Sources:
 
         self._cluster.change(activate, lambda line: False)
 
-    def put_to_rest(self, name: str) -> None:
+    def deactivate(self, name: str) -> None:
         """Stop the bricks of a snapshot, when no clone is under way.
 
         glusterd refuses where the snapshot is active on some nodes only, as
@@ -177,7 +176,7 @@ class Sources:
         )
         return [node for node, active in seen.items() if active]
 
-    def settle(self, name: str) -> None:
+    def clean_up_snapshot(self, name: str) -> None:
         """Put a snapshot to rest, and see to what clones of it have left.
 
         What belongs to a volume is tagged, so that it is found later on;
@@ -188,7 +187,7 @@ class Sources:
             return
         if snapshot.is_active or self._active_on(name):
             LOG.warning('Putting snapshot %s to rest', name)
-            self.put_to_rest(name)
+            self.deactivate(name)
         source = snapshot.hex_id
         bare = self._cluster.everywhere(
             lambda node: tuple(
@@ -210,7 +209,7 @@ class Sources:
             on=[node for node in self._cluster.nodes if bare[node.name]],
         )
 
-    def of_clone(self, share_id: str) -> set[str] | None:
+    def snapshots_of_clone(self, share_id: str) -> set[str] | None:
         """Return the ids of the snapshots that a share was cloned from.
 
         The origins of its LVs tell them; LVM forgets an origin when it is
@@ -243,14 +242,14 @@ class Sources:
             and (snapshot_id := names.snapshot_id_from_name(name))
         }
 
-    def tidy_own(self) -> None:
+    def clean_up_own(self) -> None:
         """Settle the snapshots of volumes that bear the mark of our back end.
 
         Only for where nothing tells which snapshot may need it.
         """
         with _logged():
             volumes = self._cluster.read(lambda line: line.volumes())
-            self.tidy(
+            self.clean_up_volumes(
                 {
                     name
                     for name, volume in volumes.items()
@@ -259,7 +258,7 @@ class Sources:
                 }
             )
 
-    def tidy(self, origins: Collection[str]) -> None:
+    def clean_up_volumes(self, origins: Collection[str]) -> None:
         """Settle snapshots that nobody is at work on; log what fails.
 
         :param origins: names of the volumes whose snapshots are ours.
@@ -269,7 +268,7 @@ class Sources:
                 lambda snapshot_id, snapshot: snapshot.origin in origins
             )
 
-    def tidy_these(self, snapshot_ids: Collection[str]) -> None:
+    def clean_up_snapshots(self, snapshot_ids: Collection[str]) -> None:
         """Settle these snapshots, unless somebody is at work on them."""
         with _logged():
             self._tidy(
@@ -288,7 +287,9 @@ class Sources:
         if not snapshots:
             return
         seen, _ = self._cluster.try_everywhere(lambda node: node.lvm.lvs())
-        for snapshot_id in sorted(unsettled(snapshots, seen.values())):
+        for snapshot_id in sorted(
+            snapshots_to_clean_up(snapshots, seen.values())
+        ):
             self._tidy_one(snapshot_id)
 
     def _tidy_one(self, snapshot_id: str) -> None:
@@ -296,7 +297,7 @@ class Sources:
             # Who is at work on it has the lock, and settles it.
             with self._locks.snapshot(snapshot_id, timeout=_PATIENCE):
                 peers.require_all_connected(self._cluster)
-                self.settle(names.snapshot(snapshot_id))
+                self.clean_up_snapshot(names.snapshot(snapshot_id))
         except errors.Held as error:
             LOG.info('Snapshot %s is being worked on: %s', snapshot_id, error)
         except errors.Error as error:
@@ -311,7 +312,7 @@ def _logged() -> Iterator[None]:
         LOG.error('Snapshots could not be read: %s', error)
 
 
-def unsettled(
+def snapshots_to_clean_up(
     snapshots: Mapping[str, gluster.Snapshot],
     nodes: Iterable[Sequence[lvm.LogicalVolume]],
 ) -> set[str]:

@@ -9,24 +9,27 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The clone: a share from a snapshot, at once, sharing its blocks.
+"""Create a share from a snapshot at once, as a clone that shares its blocks.
 
 ``gluster snapshot clone`` makes a new volume of the thin bricks of an
-activated snapshot. What it does not do is done here: the LVs are found and
-tagged, grown to the size that was asked for, closed to the clients of the
-origin *before* the volume is started, and written to disk before the share
-is reported.
+activated snapshot. The rest is done here: find and tag the LVs, grow them to
+the requested size, deny all clients *before* the volume is started (it has
+the access lists of its origin), and write all bricks to disk before the share
+is reported as available.
 
-Where a caller that is killed leaves things:
+A process that is killed during a creation leaves behind:
 
-* before ``snapshot clone`` has ended: the snapshot may still be active; the
-  next start of the service, or the next clone of it, puts it to rest.
-* during it: glusterd goes on, and may end with LVs and no volume. Deleting
-  the share, or the snapshot, or the next start of the service sees to them
+* before ``snapshot clone`` has ended: the snapshot, possibly active. The next
+  start of the service or the next clone of the snapshot deactivates it.
+* during it: glusterd continues, and may end with LVs and no volume. Deleting
+  the share or the snapshot, or the next start of the service, removes them
   (:mod:`~manila_glusterfs_clone.operations.clone_sources`).
-* after it: a volume of the share's name, closed or not yet started, whose
-  LVs may not be tagged; deleting the share removes it all.
+* after it: a volume of the share's name, which may admit its origin's
+  clients if it is started, and whose LVs may not be tagged. Deleting the
+  share removes everything.
 """
+
+import dataclasses
 
 from oslo_log import log
 
@@ -39,7 +42,7 @@ from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import clone_sources
-from manila_glusterfs_clone.operations import shares
+from manila_glusterfs_clone.operations import share_removal
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone import undo
@@ -47,46 +50,58 @@ from manila_glusterfs_clone import undo
 LOG = log.getLogger(__name__)
 
 
-class Cloner:
-    """Makes shares from snapshots."""
+@dataclasses.dataclass(eq=False)
+class SnapshotInOtherPool(errors.NotPossible):
+    """A clone cannot be in another thin pool than its snapshot."""
+
+    snapshot_id: str
+    snapshot_pool: str
+    pool: str
+
+    def __str__(self) -> str:
+        return (
+            f'snapshot {self.snapshot_id} is in the thin pool '
+            f'{self.snapshot_pool}, so a share made from it cannot be in '
+            f'{self.pool}'
+        )
+
+
+class Clones:
+    """Creates shares from snapshots."""
 
     def __init__(
         self,
         nodes: cluster.Cluster,
         thin_pools: placement.Placement,
-        the_shares: shares.Shares,
+        removal: share_removal.ShareRemoval,
         the_volumes: volumes.Volumes,
-        the_sources: clone_sources.Sources,
+        the_clone_sources: clone_sources.CloneSources,
         mutex: locks.Locks,
     ) -> None:
         self._cluster = nodes
         self._pools = thin_pools
-        self._shares = the_shares
+        self._removal = removal
         self._volumes = the_volumes
-        self._sources = the_sources
+        self._clone_sources = the_clone_sources
         self._locks = mutex
 
     def create(
         self, share_id: str, pool: str, size: int, snapshot_id: str
     ) -> gluster.Volume:
-        """Make a share from a snapshot; nobody may mount it yet.
+        """Create a share from a snapshot; it denies all clients.
 
-        :param pool: the ``vg/thinpool`` that the share is to be in.
+        :param pool: the ``vg/thinpool`` that Manila chose for the share.
         :param size: bytes, at least those of the snapshot.
-        :raises errors.NotPossible: the snapshot is not there or lies in
-            another pool, or the pool or a node is not fit for it.
+        :raises errors.NotPossible: the snapshot does not exist or is in
+            another pool, or the pool or a node cannot take the share.
         """
         with self._locks.share(share_id) as lock:
             if self._volumes.is_finished(share_id):
-                LOG.info('Share %s is there already', share_id)
+                LOG.info('Share %s: exists already', share_id)
                 return self._volumes.bring_online(share_id)
-            source = self._sources.examine(snapshot_id)
+            source = self._clone_sources.examine(snapshot_id)
             if source.pool != pool:
-                raise errors.NotPossible(
-                    f'snapshot {snapshot_id} lies in the thin pool '
-                    f'{source.pool}, and a share made from it cannot be in '
-                    f'{pool}'
-                )
+                raise SnapshotInOtherPool(snapshot_id, source.pool, pool)
             self._pools.require_room(
                 {
                     node: placement.RequiredSpace(
@@ -107,84 +122,75 @@ class Cloner:
                 return self._finish(share_id, size)
 
     def _clone(self, share_id: str, snapshot_id: str) -> None:
-        """Have the cluster clone the snapshot, active only meanwhile.
+        """Clone the snapshot, which is active only meanwhile.
 
-        glusterd refuses two clones of one snapshot at once; what comes
-        after needs the snapshot no more, and goes on beside the next.
+        glusterd refuses two clones of one snapshot at once. Later steps do
+        not need the snapshot, and run while the next clone is made.
         """
         volume = names.volume(share_id)
-        name = names.snapshot(snapshot_id)
-        tries = 0
+        snapshot = names.snapshot(snapshot_id)
+        attempts = 0
 
-        def clone(line: gluster.Gluster) -> None:
-            nonlocal tries
-            tries += 1
-            line.clone_snapshot(name, volume)
+        def clone(gluster: gluster.Gluster) -> None:
+            nonlocal attempts
+            attempts += 1
+            gluster.clone_snapshot(snapshot, volume)
 
         with self._locks.snapshot(snapshot_id):
             try:
-                self._sources.activate(name)
+                self._clone_sources.activate(snapshot)
                 self._cluster.change(
                     clone,
-                    # Not done just because the volume is there: glusterd
-                    # notes it before it makes the LVs. The next try is
-                    # refused as long as the transaction goes on, and then
-                    # because the volume exists.
-                    lambda line: False,
+                    # The existence of the volume does not prove success:
+                    # glusterd records it before it makes the LVs. The next
+                    # attempt is refused while the transaction goes on, and
+                    # afterwards because the volume exists.
+                    lambda gluster: False,
                 )
             except errors.AlreadyExists:
-                LOG.info('Volume %s is there already', volume)
+                LOG.info('Volume %s: exists already', volume)
             finally:
-                self._put_to_rest(name)
-            if tries > 1:
-                self._sources.settle(name)
+                self._deactivate(snapshot)
+            if attempts > 1:
+                self._clone_sources.clean_up_snapshot(snapshot)
 
-    def _put_to_rest(self, name: str) -> None:
+    def _deactivate(self, snapshot: str) -> None:
         try:
-            self._sources.put_to_rest(name)
-        except errors.Error:
-            # No reason to fail a clone that is made: a snapshot that is
-            # active costs a process and a mount, and the next clone of it,
-            # or start of the service, tries again.
-            LOG.exception('Snapshot %s stays active', name)
+            self._clone_sources.deactivate(snapshot)
+        except errors.Error as error:
+            # The clone is made and does not fail for this: an active snapshot
+            # costs a process and a mount per brick.
+            LOG.warning(
+                'Snapshot %s: could not be deactivated after it was cloned; '
+                'the next clone of it or the next maintenance pass tries '
+                'again: %s',
+                snapshot,
+                error,
+            )
+            LOG.debug('Snapshot %s: deactivation', snapshot, exc_info=True)
 
     def _finish(self, share_id: str, size: int) -> gluster.Volume:
         volume = self._volumes.get(share_id)
         brick_size = layouts.of_volume(volume).brick_size(size)
 
-        def adopt(node: cluster.Node, path: str) -> None:
-            place = bricks.tag_clone_brick(node, share_id, path)
-            if place.lv.size < brick_size:
-                bricks.grow(node, place, brick_size)
+        def tag_and_grow(node: cluster.Node, path: str) -> None:
+            brick = bricks.tag_clone_brick(node, share_id, path)
+            if brick.lv.size < brick_size:
+                bricks.grow(node, brick, brick_size)
 
-        self._volumes.on_bricks(volume, adopt)
+        self._volumes.for_each_brick(volume, tag_and_grow)
         self._cluster.change(
-            lambda line: line.write_volfiles(volume.name),
-            lambda line: False,
+            lambda gluster: gluster.write_volfiles(volume.name),
+            lambda gluster: False,
         )
-        self._volumes.close(share_id)
+        self._volumes.deny_all(share_id)
         return self._volumes.bring_online(share_id)
 
     def _undo(self, share_id: str, snapshot_id: str) -> None:
         try:
             with self._locks.snapshot(snapshot_id):
-                self._sources.settle(names.snapshot(snapshot_id))
+                self._clone_sources.clean_up_snapshot(
+                    names.snapshot(snapshot_id)
+                )
         finally:
-            self._shares.remove(share_id)
-
-    def delete(self, share_id: str, snapshot_id: str | None = None) -> None:
-        """Delete a share that was made from a snapshot, or was to be.
-
-        The snapshots that its LVs come from are settled afterwards, and no
-        other: one may be of another Manila, which clones it just now.
-
-        :param snapshot_id: the instance id of the snapshot, where known.
-        """
-        came_from = self._sources.of_clone(share_id)
-        if snapshot_id is not None:
-            came_from = {*(came_from or ()), snapshot_id}
-        self._shares.delete(share_id)
-        if came_from is None:
-            self._sources.tidy_own()
-        else:
-            self._sources.tidy_these(came_from)
+            self._removal.remove(share_id)

@@ -23,6 +23,7 @@ from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.operations import clone_sources
 from manila_glusterfs_clone.operations import clones
+from manila_glusterfs_clone.operations import share_removal
 from manila_glusterfs_clone.operations import shares
 from manila_glusterfs_clone.operations import snapshots
 from manila_glusterfs_clone.operations import volumes
@@ -46,8 +47,8 @@ class Services:
     volumes: volumes.Volumes
     shares: shares.Shares
     snapshots: snapshots.Snapshots
-    cloner: clones.Cloner
-    sources: clone_sources.Sources
+    clones: clones.Clones
+    clone_sources: clone_sources.CloneSources
 
     def layout(self, name: str | None = None) -> layouts.Layout:
         """Return the layout of a new share.
@@ -61,15 +62,6 @@ class Services:
     def capacities(self) -> Mapping[str, placement.Capacity]:
         """Return the capacity of each pool for the configured layout."""
         return self.thin_pools.capacities(self.settings.pools, self.layout())
-
-    def delete_share(self, share_id: str, *, is_clone: bool) -> None:
-        """Delete a share and all its data.
-
-        :param is_clone: whether it was made from a snapshot: then the
-            snapshot is deactivated where its clone left it active.
-        """
-        deleter = self.cloner if is_clone else self.shares
-        deleter.delete(share_id)
 
     def close(self) -> None:
         """Close all connections; the next command opens one again."""
@@ -107,15 +99,12 @@ def open_services(
     protocol = registry.PROTOCOLS[registry.DEFAULT].from_settings(
         nodes, settings
     )
-    the_sources = clone_sources.Sources(nodes, mutex, backend=settings.mark)
+    the_clone_sources = clone_sources.CloneSources(
+        nodes, mutex, backend=settings.mark
+    )
     the_volumes = volumes.Volumes(nodes, protocol, backend=settings.mark)
-    the_shares = shares.Shares(
-        nodes,
-        thin_pools,
-        the_volumes,
-        protocol,
-        mutex,
-        brick_root=settings.brick_root,
+    removal = share_removal.ShareRemoval(
+        nodes, the_volumes, brick_root=settings.brick_root
     )
     return Services(
         settings=settings,
@@ -126,12 +115,21 @@ def open_services(
         thin_pools=thin_pools,
         protocol=protocol,
         volumes=the_volumes,
-        shares=the_shares,
+        shares=shares.Shares(
+            nodes,
+            thin_pools,
+            the_volumes,
+            removal,
+            the_clone_sources,
+            protocol,
+            mutex,
+            brick_root=settings.brick_root,
+        ),
         snapshots=snapshots.Snapshots(
-            nodes, thin_pools, the_volumes, the_sources, mutex
+            nodes, thin_pools, the_volumes, the_clone_sources, mutex
         ),
-        cloner=clones.Cloner(
-            nodes, thin_pools, the_shares, the_volumes, the_sources, mutex
+        clones=clones.Clones(
+            nodes, thin_pools, removal, the_volumes, the_clone_sources, mutex
         ),
-        sources=the_sources,
+        clone_sources=the_clone_sources,
     )

@@ -9,20 +9,19 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The verbs on shares.
+"""Create, extend, delete and unmanage shares, and set who may mount them.
 
-What a caller that is killed leaves behind, step by step:
+A process that is killed during an operation leaves behind:
 
 create
-    thin LVs, from their first moment tagged with the share, and later a
-    volume of the share's name that admits nobody. Deleting the share finds
-    and removes them.
+    thin LVs, which have the share's tag from the start, and later a volume
+    of the share's name that denies all clients. Deleting the share finds and
+    removes them.
 delete
-    goes forward only, and may be called again: a volume that may be stopped
-    or gone, and LVs that bear the share's tag until they are removed.
+    see :mod:`~manila_glusterfs_clone.operations.share_removal`.
 extend
     bricks of different sizes; clients see the smallest. Extending again
-    grows the rest.
+    grows the others.
 """
 
 from collections.abc import Sequence
@@ -30,16 +29,15 @@ from collections.abc import Sequence
 from oslo_log import log
 
 from manila_glusterfs_clone import cluster
-from manila_glusterfs_clone.cluster import brick_ownership
 from manila_glusterfs_clone.cluster import bricks
-from manila_glusterfs_clone.cluster import deletion
-from manila_glusterfs_clone.cluster import leftover_directories
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone.operations import clone_sources
+from manila_glusterfs_clone.operations import share_removal
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.tools import gluster
@@ -56,6 +54,8 @@ class Shares:
         nodes: cluster.Cluster,
         thin_pools: placement.Placement,
         the_volumes: volumes.Volumes,
+        removal: share_removal.ShareRemoval,
+        the_clone_sources: clone_sources.CloneSources,
         protocol: protocols.Protocol,
         mutex: locks.Locks,
         *,
@@ -64,6 +64,8 @@ class Shares:
         self._cluster = nodes
         self._pools = thin_pools
         self._volumes = the_volumes
+        self._removal = removal
+        self._clone_sources = the_clone_sources
         self._protocol = protocol
         self._locks = mutex
         self._brick_root = brick_root
@@ -71,23 +73,23 @@ class Shares:
     def create(
         self, share_id: str, pool: str, size: int, layout: layouts.Layout
     ) -> gluster.Volume:
-        """Make a share that nobody may mount yet.
+        """Create an empty share that denies all clients.
 
         :param pool: ``vg/thinpool``.
         :param size: bytes.
         """
         with self._locks.share(share_id) as lock:
             if self._volumes.is_finished(share_id):
-                LOG.info('Share %s is there already', share_id)
+                LOG.info('Share %s: exists already', share_id)
                 return self._volumes.bring_online(share_id)
-            chosen = self._pools.choose_nodes(pool, layout, size)
+            members = self._pools.choose_nodes(pool, layout, size)
             peers.require_all_connected(self._cluster)
             with undo.undo_on_failure(
-                lambda: self.remove(share_id),
+                lambda: self._removal.remove(share_id),
                 f'share {share_id}',
                 lock.require,
             ):
-                return self._build(share_id, pool, size, layout, chosen)
+                return self._build(share_id, pool, size, layout, members)
 
     def _build(
         self,
@@ -95,7 +97,7 @@ class Shares:
         pool: str,
         size: int,
         layout: layouts.Layout,
-        chosen: tuple[cluster.Member, ...],
+        members: tuple[cluster.Member, ...],
     ) -> gluster.Volume:
         name = names.volume(share_id)
         brick_size = layout.brick_size(size)
@@ -103,39 +105,41 @@ class Shares:
             lambda node: bricks.make(
                 node, share_id, pool, brick_size, self._brick_root
             ),
-            [member.node for member in chosen],
+            [member.node for member in members],
         )
-        where = [
-            f'{member.host}:{paths[member.node.name]}' for member in chosen
+        brick_names = [
+            f'{member.host}:{paths[member.node.name]}' for member in members
         ]
         self._cluster.change(
-            lambda line: line.create_volume(name, layout.create_words, where),
-            lambda line: line.volume(name) is not None,
+            lambda gluster: gluster.create_volume(
+                name, layout.create_words, brick_names
+            ),
+            lambda gluster: gluster.volume(name) is not None,
         )
-        self._volumes.close(share_id)
+        self._volumes.deny_all(share_id)
         return self._volumes.bring_online(share_id)
 
     def extend(self, share_id: str, size: int) -> None:
-        """Grow a share to ``size`` bytes, on line, on every brick."""
+        """Grow a share to ``size`` bytes, on every brick, while it is online."""
         with self._locks.share(share_id):
             volume = self._volumes.get(share_id)
-            places = self._volumes.places(volume)
+            mounted = self._volumes.mounted_bricks(volume)
             brick_size = layouts.of_volume(volume).brick_size(size)
             self._pools.require_room(
                 {
                     node: placement.RequiredSpace(
-                        place.lv.pool_name,
-                        max(0, brick_size - place.lv.size),
-                        place.lvs,
+                        brick.lv.pool_name,
+                        max(0, brick_size - brick.lv.size),
+                        brick.lvs,
                     )
-                    for node, place in places.items()
+                    for node, brick in mounted.items()
                 }
             )
             self._cluster.everywhere(
-                lambda node: bricks.grow(node, places[node], brick_size),
-                places,
+                lambda node: bricks.grow(node, mounted[node], brick_size),
+                mounted,
             )
-            self._volumes.on_bricks(
+            self._volumes.for_each_brick(
                 volume,
                 lambda node, path: bricks.verify_durable(
                     node, path, volume.hex_id
@@ -149,21 +153,21 @@ class Shares:
         shrunk again.
         """
         volume = self._volumes.get(share_id)
-        places = self._volumes.places(volume)
-        largest = max(place.lv.size for place in places.values())
+        mounted = self._volumes.mounted_bricks(volume)
+        largest = max(brick.lv.size for brick in mounted.values())
         self.extend(share_id, layouts.of_volume(volume).share_size(largest))
 
     def size(self, share_id: str) -> int:
-        """Return the bytes of the smallest brick: what clients see."""
+        """Return the bytes that clients see: those of the smallest brick."""
         volume = self._volumes.get(share_id)
-        places = self._volumes.places(volume)
-        smallest = min(place.lv.size for place in places.values())
+        mounted = self._volumes.mounted_bricks(volume)
+        smallest = min(brick.lv.size for brick in mounted.values())
         return layouts.of_volume(volume).share_size(smallest)
 
     def bring_online(self, share_id: str) -> gluster.Volume:
-        """Start a share that was made, and see every brick on line.
+        """Start a share that was created, and wait for every brick.
 
-        :raises errors.Missing: it was never finished.
+        :raises errors.Missing: its creation was never finished.
         """
         with self._locks.share(share_id):
             return self._volumes.bring_online(share_id)
@@ -176,61 +180,66 @@ class Shares:
         *,
         revoking: bool,
     ) -> dict[str, errors.NotPossible]:
-        """Allow exactly these rules; return why, by id, one cannot hold.
+        """Grant exactly these rules.
 
-        Nobody new is admitted before those whose rule is revoked are
-        disconnected: where that fails, all rules of the change are in error,
-        and must not hold. What the access list has and is to keep stays in
-        it throughout, whatever Manila calls new: after a restart it calls
-        all rules new.
+        Clients whose rule is revoked are disconnected before any new client
+        is admitted: if that fails, Manila sets all rules of the change to
+        error, and none of them may be in force. Rules that the access list
+        grants already stay in it throughout, even if Manila calls them new:
+        after a restart Manila calls all rules new.
 
-        :param old: rules that held before, and are to hold on.
-        :param revoking: whether others held, and are to hold no more.
+        :param old: rules that were in force and stay in force.
+        :param new: rules that Manila calls new.
+        :param revoking: whether other rules were in force.
+        :return: why rules cannot be granted, by access id.
         """
         name = names.volume(share_id)
-        every = [*old, *new]
+        all_rules = [*old, *new]
         with self._locks.share(share_id):
             if revoking:
-                kept = [*old, *self._in_force(name, new)]
+                kept = [*old, *self._rules_in_force(name, new)]
                 refused = self._protocol.apply(name, kept, revoking=True)
-                if len(kept) == len(every):
+                if len(kept) == len(all_rules):
                     return dict(refused)
-            return dict(self._protocol.apply(name, every, revoking=False))
+            return dict(self._protocol.apply(name, all_rules, revoking=False))
 
-    def _in_force(
+    def _rules_in_force(
         self, name: str, rules: Sequence[protocols.Rule]
     ) -> Sequence[protocols.Rule]:
-        """Return those of some rules that the access list has already."""
+        """Return those of some rules that a volume grants already."""
         if not rules:
             return ()
-        volume = self._cluster.read(lambda line: line.volume(name))
+        volume = self._cluster.read(lambda gluster: gluster.volume(name))
         return self._protocol.admitted(volume, rules) if volume else ()
 
-    def disown(self, share_id: str) -> None:
-        """Leave a share to whoever manages it from now on, as it is.
+    def unmanage(self, share_id: str) -> None:
+        """Remove our marks from a share, and leave it otherwise as it is.
 
-        Of our marks the bricks keep those by which nodes mount them at boot.
+        Bricks keep the tags by which nodes mount them at boot.
 
-        :raises errors.NotPossible: a node is away, and would keep them all.
+        :raises errors.NotPossible: a node is disconnected, and would keep all
+            marks.
         """
         tag = names.share_tag(share_id)
 
-        def disown(node: cluster.Node) -> None:
+        def remove_tags(node: cluster.Node) -> None:
             lvs = node.lvm.lvs()
             bricks.require_pools_visible(node, lvs)
-            if own := [lv.full_name for lv in lvs if tag in lv.tags]:
-                node.lvm.remove_tags(own, [tag])
+            if tagged := [lv.full_name for lv in lvs if tag in lv.tags]:
+                node.lvm.remove_tags(tagged, [tag])
 
         with self._locks.share(share_id):
             peers.require_all_connected(self._cluster)
-            # In this order: while the LVs are marked, it can be deleted.
-            self._volumes.disown(share_id)
-            self._cluster.everywhere(disown)
+            # Tags last: as long as they exist, the share can be deleted.
+            self._volumes.unmanage(share_id)
+            self._cluster.everywhere(remove_tags)
 
-    def is_disowned(self, share_id: str) -> bool:
-        """Whether a share was left to somebody else, by any node's word."""
+    def is_unmanaged(self, share_id: str) -> bool:
+        """Return whether any node has a share marked as unmanaged."""
         name = names.volume(share_id)
-        seen = self._cluster.everywhere(lambda node: node.gluster.volume(name))
+        views = self._cluster.everywhere(
+            lambda node: node.gluster.volume(name)
+        )
         return any(
             volume is not None
             and names.UNMANAGED
@@ -238,111 +247,27 @@ class Shares:
                 volume.options.get(names.OPTION_BACKEND),
                 volume.options.get(names.OPTION_SHARE),
             )
-            for volume in seen.values()
+            for volume in views.values()
         )
 
-    def delete(self, share_id: str) -> None:
-        """Delete a share and all its data; fine if there is nothing."""
+    def delete(self, share_id: str, *, is_clone: bool = False) -> None:
+        """Delete a share and all its data; do nothing if it does not exist.
+
+        Afterwards the snapshots that a clone was made of are cleaned up. No
+        other snapshot is touched: another Manila may be cloning it.
+
+        :param is_clone: whether the share was made from a snapshot.
+        """
+        if not is_clone:
+            self._delete(share_id)
+            return
+        snapshot_ids = self._clone_sources.snapshots_of_clone(share_id)
+        self._delete(share_id)
+        if snapshot_ids is None:
+            self._clone_sources.clean_up_own()
+        else:
+            self._clone_sources.clean_up_snapshots(snapshot_ids)
+
+    def _delete(self, share_id: str) -> None:
         with self._locks.share(share_id):
-            self.remove(share_id)
-
-    def remove(self, share_id: str) -> None:
-        """Remove whatever there is of a share, made whole or in part.
-
-        The caller holds the share's lock. The order keeps what is left
-        recognisable and every node able to boot: LVs are tagged, the volume
-        deleted, and only then its LVs removed.
-
-        :raises errors.NotPossible: a node is away, or there are snapshots.
-        """
-        name = names.volume(share_id)
-        tag = names.share_tag(share_id)
-        # A node that missed the deletion brings the volume back when it is
-        # connected again.
-        peers.require_all_connected(self._cluster)
-        volume = self._cluster.read(lambda line: line.volume(name))
-        pools_of: dict[str, set[str]] | None = None
-        if volume is None:
-            # It may be being made, at the behest of a process that was
-            # killed. Making it holds the lock of its name in glusterd, and
-            # stopping it is refused until that has ended.
-            self._cluster.change(
-                lambda line: line.stop_volume(name), lambda line: False
-            )
-            volume = self._cluster.read(lambda line: line.volume(name))
-        if volume is not None:
-            if volume.snapshot_count:
-                raise errors.NotPossible(
-                    f'volume {name} has {volume.snapshot_count} snapshots '
-                    f'that have to be deleted first; "gluster snapshot list '
-                    f'{name}" names them'
-                )
-            pools_of = self._claim(share_id, volume)
-            LOG.info('Deleting volume %s', name)
-            self._cluster.change(
-                lambda line: line.stop_volume(name),
-                lambda line: not volumes.is_started(line.volume(name)),
-            )
-            self._cluster.change(
-                lambda line: self._forget(line, name),
-                lambda line: line.volume(name) is None,
-            )
-        target = names.mount_point(self._brick_root, share_id)
-
-        def remove_leftovers(node: cluster.Node, lv_count: int) -> None:
-            if not lv_count:
-                # Its mount point may exist all the same.
-                bricks.remove_mount_point(node, target)
-            leftover_directories.remove_of_volume(node, name)
-
-        deletion.finish(
-            self._cluster,
-            f'volume {name}',
-            is_known=lambda line: line.volume(name) is not None,
-            # The name of a created brick is used once: an LV of that name is
-            # the share's although somebody has removed its tags.
-            is_unwanted=lambda node, lv: tag in lv.tags or lv.name == name,
-            pools_of=pools_of,
-            remove_leftovers=remove_leftovers,
-        )
-
-    def _forget(self, line: gluster.Gluster, name: str) -> None:
-        peers.await_started(self._cluster)
-        line.delete_volume(name)
-
-    def _claim(
-        self, share_id: str, volume: gluster.Volume
-    ) -> dict[str, set[str]]:
-        """Tag the LVs of all bricks, as those that glusterd made.
-
-        Once the volume is deleted, nothing else tells whose they are.
-
-        :return: the thin pools they lie in, by the name of the node.
-        :raises errors.NotPossible: there may be one that LVM does not see,
-            and that would stay.
-        """
-        tag = names.share_tag(share_id)
-        pools_of: dict[str, set[str]] = {}
-
-        def claim(node: cluster.Node, path: str) -> None:
-            lvs = node.lvm.lvs()
-            where = names.brick_tags(share_id, path.rpartition('/')[0])
-            marked = {lv for lv in lvs if tag in lv.tags}
-            holding = {
-                lv
-                for lv in lvs
-                if brick_ownership.is_named_in_path(lv, path)
-                or where <= lv.tags
-            }
-            if not holding:
-                bricks.require_pools_visible(node, lvs)
-                place = bricks.read_storage(node).find_brick(path)
-                holding = {place.lv} if place is not None else set()
-            pools_of[node.name] = {
-                lv.pool_name for lv in marked | holding if lv.pool
-            }
-            for lv in holding:
-                brick_ownership.set_ownership_tags(node, lv, where)
-
-        self._volumes.on_bricks(volume, claim)
-        return pools_of
+            self._removal.remove(share_id)

@@ -45,13 +45,13 @@ class Snapshots:
         nodes: cluster.Cluster,
         thin_pools: placement.Placement,
         the_volumes: volumes.Volumes,
-        the_sources: clone_sources.Sources,
+        the_clone_sources: clone_sources.CloneSources,
         mutex: locks.Locks,
     ) -> None:
         self._cluster = nodes
         self._pools = thin_pools
         self._volumes = the_volumes
-        self._sources = the_sources
+        self._clone_sources = the_clone_sources
         self._locks = mutex
 
     def create(self, snapshot_id: str, share_id: str) -> None:
@@ -67,7 +67,7 @@ class Snapshots:
                 # It may be in use, and must not be undone.
                 LOG.info('Snapshot %s exists already', snapshot_id)
                 with self._locks.snapshot(snapshot_id):
-                    self._claim(snapshot_id, {})
+                    self._tag_lvs(snapshot_id, {})
                 return
             volume = self._volumes.get(share_id)
             self._require_permitted(volume)
@@ -77,7 +77,9 @@ class Snapshots:
                     node: placement.RequiredSpace(
                         place.lv.pool_name, 0, place.lvs
                     )
-                    for node, place in self._volumes.places(volume).items()
+                    for node, place in self._volumes.mounted_bricks(
+                        volume
+                    ).items()
                 }
             )
             if layouts.of_volume(volume).is_healed:
@@ -94,9 +96,9 @@ class Snapshots:
                     lambda line: line.create_snapshot(name, volume.name),
                     lambda line: line.snapshot(name) is not None,
                 )
-                self._claim(snapshot_id, {})
+                self._tag_lvs(snapshot_id, {})
 
-    def finish(self, snapshot_id: str, share_id: str) -> bool:
+    def complete(self, snapshot_id: str, share_id: str) -> bool:
         """Complete a snapshot whose creation was interrupted.
 
         :return: whether it is whole; if not, it is to be deleted.
@@ -106,7 +108,7 @@ class Snapshots:
             if self._cluster.read(lambda line: line.snapshot(name)) is None:
                 return False
             try:
-                self._claim(snapshot_id, {})
+                self._tag_lvs(snapshot_id, {})
             except errors.Unsettled as error:
                 LOG.warning('%s', error)
                 return False
@@ -131,7 +133,9 @@ class Snapshots:
                 f'volume, and without its name for the cluster'
             )
 
-    def _claim(self, snapshot_id: str, pools_of: dict[str, set[str]]) -> None:
+    def _tag_lvs(
+        self, snapshot_id: str, pools_of: dict[str, set[str]]
+    ) -> None:
         """Tag the LVs that glusterd made for a snapshot.
 
         :param pools_of: is given the thin pools that they lie in, by the
@@ -198,7 +202,7 @@ class Snapshots:
             pools_of = {}
             self._claim_leniently(snapshot_id, pools_of)
             # Nothing else tells of what clones have left when it is gone.
-            self._sources.settle(name)
+            self._clone_sources.clean_up_snapshot(name)
             self._remove_mount_points(snapshot)
             self._cluster.change(
                 lambda line: line.delete_snapshot(name),
@@ -218,7 +222,7 @@ class Snapshots:
             find_blocked=lambda node: _find_tagged(node, tag),
         )
 
-    def disown(self, snapshot_id: str) -> None:
+    def unmanage(self, snapshot_id: str) -> None:
         """Leave a snapshot to whoever manages it from now on, as it is.
 
         :raises errors.NotPossible: a node is away, and would keep our marks.
@@ -246,7 +250,7 @@ class Snapshots:
             hex_id = snapshot.hex_id if snapshot else '(none)'
             self._cluster.everywhere(disown)
 
-    def is_disowned(self, snapshot_id: str) -> bool:
+    def is_unmanaged(self, snapshot_id: str) -> bool:
         """Whether a snapshot was left to somebody else."""
         name = names.snapshot(snapshot_id)
         snapshot = self._cluster.read(lambda line: line.snapshot(name))
@@ -288,7 +292,7 @@ class Snapshots:
         self, snapshot_id: str, pools_of: dict[str, set[str]]
     ) -> None:
         try:
-            self._claim(snapshot_id, pools_of)
+            self._tag_lvs(snapshot_id, pools_of)
         except errors.Unsettled as error:
             LOG.warning('Deleting it all the same: %s', error)
 

@@ -51,7 +51,7 @@ class Statuses:
                 self._services.shares.bring_online(share_id)
             )
         try:
-            volume = self._services.volumes.in_use(share_id)
+            volume = self._services.volumes.get_in_use(share_id)
         except errors.Missing:
             return dict(_ERROR)
         if status == 'extending_error':
@@ -70,7 +70,7 @@ class Statuses:
         :param share_id: of the share instance that it was taken of.
         :raises errors.Error: the state could not be read.
         """
-        whole = self._services.snapshots.finish(snapshot_id, share_id)
+        whole = self._services.snapshots.complete(snapshot_id, share_id)
         return dict(_AVAILABLE if whole else _ERROR)
 
     def _available(self, volume: gluster.Volume) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Volumes:
             raise errors.Missing(f'volume {name} does not exist')
         return found
 
-    def finished(self, share_id: str) -> gluster.Volume:
+    def get_finished(self, share_id: str) -> gluster.Volume:
         """Return the volume that was made for a share and closed.
 
         For whoever makes a share: the mark of the share was set together
@@ -87,7 +87,7 @@ class Volumes:
             )
         return volume
 
-    def in_use(self, share_id: str) -> gluster.Volume:
+    def get_in_use(self, share_id: str) -> gluster.Volume:
         """Return the volume of a share that Manila had available.
 
         It was finished, with or without its mark: "gluster volume reset"
@@ -112,7 +112,7 @@ class Volumes:
             )
         return volume
 
-    def standing_options(
+    def permanent_options(
         self, share_id: str, volume: gluster.Volume
     ) -> dict[str, str]:
         """Return the options that the volume of a share always has."""
@@ -131,12 +131,12 @@ class Volumes:
         make it.
         """
         try:
-            self.finished(share_id)
+            self.get_finished(share_id)
         except errors.Missing:
             return False
         return True
 
-    def close(self, share_id: str) -> None:
+    def deny_all(self, share_id: str) -> None:
         """Let nobody mount a volume, and mark it as this share's.
 
         In one transaction, so that there is no moment at which the volume
@@ -147,7 +147,7 @@ class Volumes:
         volume = self.get(share_id)
         options = {
             **self._protocol.deny_all_options(),
-            **self.standing_options(share_id, volume),
+            **self.permanent_options(share_id, volume),
         }
         for option in self._protocol.options_not_inherited(volume):
             self._drop(name, option)
@@ -156,7 +156,7 @@ class Volumes:
             self._cluster, volume, options, lasting=True
         ).require_bricks_of(volume)
 
-    def disown(self, share_id: str) -> None:
+    def unmanage(self, share_id: str) -> None:
         """Have a volume be marked as nobody's; fine if there is none.
 
         The marks are overwritten: glusterd does not reset options that it
@@ -189,7 +189,7 @@ class Volumes:
         :raises errors.Missing: it was never closed.
         :raises errors.Unsettled: a brick stays down, or is a wrong one.
         """
-        volume = self.finished(share_id)
+        volume = self.get_finished(share_id)
         name = volume.name
         self._cluster.change(
             lambda line: line.start_volume(name),
@@ -197,7 +197,7 @@ class Volumes:
         )
         self._await_bricks(volume)
         volume = self.get(share_id)
-        self.on_bricks(
+        self.for_each_brick(
             volume,
             lambda node, path: bricks.verify_durable(
                 node, path, volume.hex_id
@@ -236,7 +236,7 @@ class Volumes:
             f'/var/log/glusterfs/bricks there',
         )
 
-    def on_bricks(
+    def for_each_brick(
         self,
         volume: gluster.Volume,
         action: Callable[[cluster.Node, str], None],
@@ -245,7 +245,7 @@ class Volumes:
         paths = self._paths(volume)
         self._cluster.everywhere(lambda node: action(node, paths[node]), paths)
 
-    def places(
+    def mounted_bricks(
         self, volume: gluster.Volume
     ) -> dict[cluster.Node, bricks.MountedBrick]:
         """Find the LV and mount of each brick, by its node.

@@ -248,8 +248,8 @@ def test_access_list_that_an_operator_changed(
     kept.succeed('touch /tmp/writer.stop')
     kept.wait_until_succeeds('grep done /tmp/writer.log', timeout=10)
     seen = cluster_state.read(ours.cluster, ours.settings.mark)
-    volume = ours.volumes.finished(share.id)
+    volume = ours.volumes.get_finished(share.id)
     for view in (volume, *seen.views_of(share.id)):
-        standing = ours.volumes.standing_options(share.id, volume)
+        standing = ours.volumes.permanent_options(share.id, volume)
         assert standing.items() <= dict(view.options).items()
         assert ours.protocol.holds(view, wanted[share.id].active)

@@ -189,7 +189,7 @@ class ModelBackend:
         self, share: str, snapshot: str, size: int = 1
     ) -> gluster.Volume:
         with self._timed('clone and grow'):
-            made = self.services.cloner.create(
+            made = self.services.clones.create(
                 share, THIN_POOL, size * GIB, snapshot
             )
         data = self.snapshots[snapshot][2]

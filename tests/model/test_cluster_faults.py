@@ -147,7 +147,7 @@ def test_size_and_pool_of_a_clone(
     manila.create(origin)
     manila.snapshot(snapshot, origin)
     with pytest.raises(errors.NotPossible):
-        manila.services.cloner.create(
+        manila.services.clones.create(
             share, 'gvg/other', model_backend.GIB, snapshot
         )
     for pool in manila.pool.thin_pools():

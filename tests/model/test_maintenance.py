@@ -518,7 +518,7 @@ def test_a_snapshot_that_was_left_active_is_put_to_rest(
     snapshot = cloud.snapshot(share)
     taken = db.share_snapshot_get(cloud.context, snapshot).instance['id']
     found = cloud.pool.state.snapshots[f'manila-snap-{taken}']
-    warden.services.sources.activate(found.name)
+    warden.services.clone_sources.activate(found.name)
     assert found.active
     (said,) = warden.run()
     assert found.name in said

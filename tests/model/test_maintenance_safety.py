@@ -128,7 +128,7 @@ def test_half_unmanaged_share_can_be_deleted(
         raise errors.NotPossible('glusterd has gone')
 
     with monkeypatch.context() as patch:
-        patch.setattr(volumes.Volumes, 'disown', refuse)
+        patch.setattr(volumes.Volumes, 'unmanage', refuse)
         cloud.manager.unmanage_share(cloud.context, share)
     assert cloud.share(share)['status'] == 'unmanage_error'
     cloud.delete(share)
@@ -198,7 +198,7 @@ def test_another_manila_clones_a_snapshot(
         share, model_backend.THIN_POOL, model_backend.GIB, other.layout()
     )
     other.snapshots.create(snapshot, share)
-    other.sources.activate(f'manila-snap-{snapshot}')
+    other.clone_sources.activate(f'manila-snap-{snapshot}')
     warden.run()
     assert cloud.pool.state.snapshots[f'manila-snap-{snapshot}'].active
 
@@ -219,7 +219,7 @@ def test_disk_that_is_dead_where_a_share_has_no_brick(
     dead = next(n for n in cloud.pool.nodes.values() if n.name != brick.node)
     dead.lvm.unreadable = True
     ours.snapshots.create(other, share)
-    ours.cloner.create(
+    ours.clones.create(
         clone, model_backend.THIN_POOL, model_backend.GIB, snapshot
     )
     ours.snapshots.delete(snapshot, share)
@@ -282,8 +282,8 @@ def test_share_that_was_left_to_its_operator_is_not_to_be_deleted(
     cloud: test_share_manager.Cloud, warden: test_maintenance.Warden
 ) -> None:
     share = cloud.instance(cloud.create())
-    warden.services.shares.disown(share)
+    warden.services.shares.unmanage(share)
     volume = cloud.pool.state.volumes[f'manila-{share}']
     assert volume.options[names.OPTION_SHARE] == names.UNMANAGED
     with pytest.raises(errors.Missing):
-        warden.services.volumes.in_use(share)
+        warden.services.volumes.get_in_use(share)

@@ -65,13 +65,11 @@ def changed(process: link.Process, since: int, *ids: str) -> list[str]:
 # -- what is of others
 
 
-@pytest.mark.parametrize('snapshot_is_known', [False, True])
 @pytest.mark.parametrize('snapshot_is_there', [False, True])
 def test_deleting_a_clone_leaves_the_snapshots_of_another_manila(
     manila: model_backend.ModelBackend,
     other: model_backend.ModelBackend,
     ids: Iterator[str],
-    snapshot_is_known: bool,
     snapshot_is_there: bool,
 ) -> None:
     share, snapshot, clone = (next(ids) for _ in range(3))
@@ -82,9 +80,7 @@ def test_deleting_a_clone_leaves_the_snapshots_of_another_manila(
     if not snapshot_is_there:
         manila.delete_snapshot(snapshot)
     since = len(manila.process.steps)
-    manila.services.cloner.delete(
-        clone, snapshot if snapshot_is_known else None
-    )
+    manila.services.shares.delete(clone, is_clone=True)
     of_others = (*other.shares, *other.snapshots)
     assert not changed(manila.process, since, *of_others)
     pool = manila.pool

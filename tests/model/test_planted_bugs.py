@@ -29,7 +29,7 @@ from manila_glusterfs_clone.cluster import brick_ownership
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone.operations import clone_sources
-from manila_glusterfs_clone.operations import shares
+from manila_glusterfs_clone.operations import share_removal
 from manila_glusterfs_clone.operations import snapshots
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone.protocols import eviction
@@ -77,10 +77,10 @@ def _nothing(right: Any) -> Any:
 
 
 def _on_two_nodes(right: Any) -> Any:
-    def on_bricks(self: Any, volume: Any, action: Any) -> None:
+    def for_each_brick(self: Any, volume: Any, action: Any) -> None:
         right(self, volume, lambda n, p: n.name == 'gl3' or action(n, p))
 
-    return on_bricks
+    return for_each_brick
 
 
 def _open_first(right: Any) -> Any:
@@ -105,7 +105,7 @@ def _only_whole(right: Any) -> Any:
 
 
 def _gone_is_gone(right: Any) -> Any:
-    def remove(self: shares.Shares, share_id: str) -> None:
+    def remove(self: share_removal.ShareRemoval, share_id: str) -> None:
         """Take a volume that is gone for a share that is."""
         name = f'manila-{share_id}'
         if self._cluster.read(lambda line: line.volume(name)):
@@ -153,8 +153,8 @@ def _settle_all(right: Any) -> Any:
 PLANTS = [
     Plant(
         'the snapshots of another Manila are deactivated',
-        clone_sources.Sources,
-        'put_to_rest',
+        clone_sources.CloneSources,
+        'deactivate',
         _settle_all,
         'clone and grow',
         Fault.REFUSED,
@@ -180,8 +180,8 @@ PLANTS = [
     ),
     Plant(
         'the snapshot stays active',
-        clone_sources.Sources,
-        'put_to_rest',
+        clone_sources.CloneSources,
+        'deactivate',
         _nothing,
         'clone and grow',
         Fault.KILLED_AFTER,
@@ -190,7 +190,7 @@ PLANTS = [
     Plant(
         'a volume is closed too late',
         volumes.Volumes,
-        'close',
+        'deny_all',
         _open_first,
         'clone and grow',
         Fault.KILLED_BEFORE,
@@ -208,7 +208,7 @@ PLANTS = [
     Plant(
         'a snapshot is not tagged',
         snapshots.Snapshots,
-        '_claim',
+        '_tag_lvs',
         _nothing,
         'create snapshot',
         Fault.HANGS,
@@ -226,7 +226,7 @@ PLANTS = [
     Plant(
         'a brick of a clone is overlooked',
         volumes.Volumes,
-        'on_bricks',
+        'for_each_brick',
         _on_two_nodes,
         'clone and grow',
         Fault.LINK_CUT,
@@ -252,7 +252,7 @@ PLANTS = [
     ),
     Plant(
         'a share is gone when its volume is',
-        shares.Shares,
+        share_removal.ShareRemoval,
         'remove',
         _gone_is_gone,
         'delete a clone',

@@ -235,7 +235,9 @@ class Troubles(stateful.RuleBasedStateMachine):
 
     def forget_share(self, share: str, trouble: Trouble = None) -> bool:
         done = self.attempt(
-            'delete', lambda m: m.services.cloner.delete(share), trouble
+            'delete',
+            lambda m: m.services.shares.delete(share, is_clone=True),
+            trouble,
         )
         if done:
             self.bad_shares.discard(share)

@@ -103,7 +103,7 @@ def test_a_clone_that_is_there_is_not_undone(
     manila.allow(share, '10.0.0.5')
     second = another(manila)
     second.process.fail_when(link.Fault.REFUSED, 'profile')
-    second.services.cloner.create(
+    second.services.clones.create(
         share, model_backend.THIN_POOL, model_backend.GIB, snapshot
     )
     manila.check()
@@ -124,7 +124,7 @@ def test_a_clone_that_is_under_way_is_deleted(
     ask(node, ['snapshot', 'activate', name])
     ask(node, ['snapshot', 'clone', f'manila-{share}', name], phases=1)
     manila.pool.time.advance(later)
-    manila.services.cloner.delete(share)
+    manila.services.shares.delete(share, is_clone=True)
     manila.pool.time.advance(300.0)
     manila.pool.glusterd.settle()
     manila.check()
@@ -166,7 +166,7 @@ def test_snapshot_and_origin_of_a_half_made_clone_are_deleted(
     manila.pool.cut()
     manila.pool.boot()
     assert all(node.glusterd_up for node in manila.pool.nodes.values())
-    second.services.cloner.delete(share)
+    second.services.shares.delete(share, is_clone=True)
     second.check()
 
 
@@ -186,7 +186,7 @@ def test_orphans_do_not_outlive_their_snapshot(
     if heals:
         second.heal_all()
     second.delete_snapshot(snapshot)
-    second.services.cloner.delete(share)
+    second.services.shares.delete(share, is_clone=True)
     second.check()
 
 
@@ -205,7 +205,7 @@ def test_who_clones_is_not_waited_for(
     held, enough = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with manila.services.sources._locks.snapshot(snapshot):
+        with manila.services.clone_sources._locks.snapshot(snapshot):
             held.set()
             enough.wait(20)
 
@@ -213,7 +213,7 @@ def test_who_clones_is_not_waited_for(
     holder.start()
     assert held.wait(5)
     try:
-        manila.services.cloner.delete(share)
+        manila.services.shares.delete(share, is_clone=True)
         assert f'manila-{share}' not in pool.state.volumes
     finally:
         enough.set()
@@ -307,14 +307,14 @@ def test_a_brick_that_was_never_started_is_not_reported(
     origin, snapshot, share = (next(ids) for _ in range(3))
     manila.create(origin)
     manila.snapshot(snapshot, origin)
-    close = volumes.Volumes.close
+    close = volumes.Volumes.deny_all
 
     def close_then_die(room: volumes.Volumes, share_id: str) -> None:
         close(room, share_id)
         manila.pool.glusterd.kill(manila.pool.nodes['gl2'])
 
     with monkeypatch.context() as patch:
-        patch.setattr(volumes.Volumes, 'close', close_then_die)
+        patch.setattr(volumes.Volumes, 'deny_all', close_then_die)
         if cloned:
             manila.clone(share, snapshot)
         else:

@@ -104,17 +104,18 @@ class Services:
         self.closed = 0
         self.shares = types.SimpleNamespace(
             create=self._verb('create', VOLUME),
+            delete=self._delete,
             extend=self._verb('extend'),
             update_access=self._update_access,
-            disown=self._verb('disown'),
+            unmanage=self._verb('unmanage'),
         )
-        self.cloner = types.SimpleNamespace(
+        self.clones = types.SimpleNamespace(
             create=self._verb('clone', VOLUME),
         )
         self.snapshots = types.SimpleNamespace(
             create=self._verb('snap'),
             delete=self._verb('unsnap'),
-            disown=self._verb('disown snap'),
+            unmanage=self._verb('unmanage snap'),
         )
 
     def _verb(self, name: str, result: Any = None) -> Callable[..., Any]:
@@ -141,7 +142,7 @@ class Services:
         self.fail()
         return self.refused
 
-    def delete_share(self, share_id: str, *, is_clone: bool) -> None:
+    def _delete(self, share_id: str, *, is_clone: bool) -> None:
         self.calls.append(('delete', share_id, is_clone))
         self.fail()
 
@@ -732,7 +733,7 @@ def test_unmanaging(
 ) -> None:
     ours.unmanage({'id': ID})
     ours.unmanage_snapshot({'id': OTHER})
-    assert stub.calls == [('disown', ID), ('disown snap', OTHER)]
+    assert stub.calls == [('unmanage', ID), ('unmanage snap', OTHER)]
 
 
 def test_manila_understands_that_something_cannot_be_unmanaged(
@@ -794,7 +795,7 @@ VERBS: dict[str, Callable[[driver.GlusterfsCloneShareDriver], object]] = {
     'clone': lambda d: d.create_share_from_snapshot(None, SHARE, SNAPSHOT),
     'extend': lambda d: d.extend_share(SHARE, 7),
     'delete': lambda d: d.delete_share(None, SHARE),
-    'disown': lambda d: d.unmanage(SHARE),
+    'unmanage': lambda d: d.unmanage(SHARE),
 }
 
 
@@ -827,7 +828,7 @@ def test_a_share_is_marked_as_long_as_a_verb_is_at_work_on_it(
         with pytest.raises((exception.ManilaException, Killed)):
             VERBS[verb](ours)
     (during,) = seen
-    kind = {'clone': 'create', 'disown': 'unmanage'}.get(verb, verb)
+    kind = {'clone': 'create'}.get(verb, verb)
     size = 7 if verb == 'extend' else None
     assert during == work_marks.Work(kind, size)
     after = stub.marks.find(ID)

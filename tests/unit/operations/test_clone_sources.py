@@ -58,7 +58,7 @@ def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
     return clock
 
 
-def make() -> tuple[clone_sources.Sources, fakes.Node, fakes.Node]:
+def make() -> tuple[clone_sources.CloneSources, fakes.Node, fakes.Node]:
     nodes = [
         fakes.Node(f'gl{n}').gluster('pool list', test_cluster.peers(n, 3 - n))
         for n in (1, 2)
@@ -67,7 +67,7 @@ def make() -> tuple[clone_sources.Sources, fakes.Node, fakes.Node]:
         [cluster.Node(node) for node in nodes], settle_timeout=30
     )
     return (
-        clone_sources.Sources(whole, mock.Mock(), backend='b'),
+        clone_sources.CloneSources(whole, mock.Mock(), backend='b'),
         nodes[0],
         nodes[1],
     )
@@ -97,7 +97,7 @@ def test_putting_to_rest() -> None:
     room, first, second = make()
     first.gluster(DEACTIVATE, OK).gluster(ASK, OFF)
     second.gluster(ASK, OFF)
-    room.put_to_rest(NAME)
+    room.deactivate(NAME)
     assert said(first) == [DEACTIVATE, ASK]
 
 
@@ -106,7 +106,7 @@ def test_putting_to_rest_what_is_active_on_some_nodes() -> None:
     first.gluster(DEACTIVATE, DIFFERS, OK).gluster(ASK, ON, OFF)
     first.gluster(f'{ACTIVATE} force', OK)
     second.gluster(ASK, OFF)
-    room.put_to_rest(NAME)
+    room.deactivate(NAME)
     assert said(first) == [
         DEACTIVATE,
         ASK,
@@ -122,6 +122,6 @@ def test_what_stays_active_is_told_of() -> None:
     first.gluster(f'{ACTIVATE} force', OK)
     second.gluster(ASK, OFF)
     with pytest.raises(errors.Unsettled) as caught:
-        room.put_to_rest(NAME)
+        room.deactivate(NAME)
     for part in (NAME, 'active on gl1', f'gluster {ACTIVATE} force'):
         assert part in str(caught.value)

@@ -54,7 +54,7 @@ def make(said: str) -> tuple[volumes.Volumes, fakes.Node]:
 
 def test_one_that_bears_the_mark_of_the_share_is_finished() -> None:
     room, _ = make(info(ID))
-    assert room.finished(ID).name == NAME
+    assert room.get_finished(ID).name == NAME
 
 
 @pytest.mark.parametrize('mark', [None, '', OTHER])
@@ -62,7 +62,7 @@ def test_one_without_it_is_not_and_is_never_started(mark: str | None) -> None:
     room, node = make(info(mark))
     assert room.get(ID).name == NAME
     with pytest.raises(errors.Missing):
-        room.finished(ID)
+        room.get_finished(ID)
     with pytest.raises(errors.Missing):
         room.bring_online(ID)
     assert not room.is_finished(ID)
@@ -75,7 +75,7 @@ def test_one_that_manila_had_available_needs_no_mark(
 ) -> None:
     """Resetting a volume takes it, and anybody can overwrite it."""
     room, _ = make(info(mark))
-    assert room.in_use(ID).name == NAME
+    assert room.get_in_use(ID).name == NAME
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_one_that_is_marked_as_somebody_elses_is_not_in_use(
 ) -> None:
     room, _ = make(info(mark))
     with pytest.raises(errors.Error) as caught:
-        room.in_use(ID)
+        room.get_in_use(ID)
     # Only what is missing ends in the status error.
     assert type(caught.value) is kind
 
@@ -97,7 +97,7 @@ def test_no_volume_at_all() -> None:
     with pytest.raises(errors.Missing, match='does not exist'):
         room.get(ID)
     with pytest.raises(errors.Missing, match='does not exist'):
-        room.finished(ID)
+        room.get_finished(ID)
 
 
 def test_a_volume_is_not_closed_where_a_node_with_a_brick_cannot_say() -> None:
@@ -131,9 +131,9 @@ def test_a_volume_is_not_closed_where_a_node_with_a_brick_cannot_say() -> None:
     access = mock.Mock(**{'deny_all_options.return_value': {}})
     access.options_not_inherited.return_value = ()
     room = volumes.Volumes(whole, access, backend='gold')
-    room.close(ID)
+    room.deny_all(ID)
     with pytest.raises(volume_options.NotConfirmed) as caught:
-        room.close(ID)
+        room.deny_all(ID)
     assert caught.value.nodes == ('gl2',)
     assert len(caught.value.reasons) == 1
     # And one that is not connected may take over what was before.
@@ -141,5 +141,5 @@ def test_a_volume_is_not_closed_where_a_node_with_a_brick_cannot_say() -> None:
         fakes.Answer(test_cluster.peers(1, 2, 3, away=(2,)))
     ]
     with pytest.raises(volume_options.NotConfirmed) as caught:
-        room.close(ID)
+        room.deny_all(ID)
     assert caught.value.nodes == ('gl2',)

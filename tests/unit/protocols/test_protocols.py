@@ -152,7 +152,7 @@ def test_a_volume_denies_all_clients_by_the_options_of_the_protocol(
     )
     node.gluster(command, fakes.xml())
     nodes = cluster.Cluster([cluster.Node(node)], settle_timeout=30)
-    volumes.Volumes(nodes, protocol, backend='gold').close(SHARE)
+    volumes.Volumes(nodes, protocol, backend='gold').deny_all(SHARE)
     assert written(node) == [command]
 
 
@@ -164,7 +164,14 @@ def test_access_rules_are_applied_by_the_protocol(
     locks = mock.Mock()
     locks.share.return_value = contextlib.nullcontext()
     service = shares.Shares(
-        mock.Mock(), mock.Mock(), mock.Mock(), protocol, locks, brick_root='/b'
+        mock.Mock(),
+        mock.Mock(),
+        mock.Mock(),
+        mock.Mock(),
+        mock.Mock(),
+        protocol,
+        locks,
+        brick_root='/b',
     )
     assert not service.update_access(SHARE, [RULE], [], revoking=False)
     assert written(node) == [command]

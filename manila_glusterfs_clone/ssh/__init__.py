@@ -9,4 +9,9 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""SSH to one node; the only package that imports paramiko."""
+"""SSH to one node; the only package that imports paramiko.
+
+From the top: ``circuit_breaker`` remembers that a node is down, ``remote``
+runs commands, ``channels`` opens a channel for each command, ``connections``
+keeps the connections, ``login`` connects and logs in.
+"""

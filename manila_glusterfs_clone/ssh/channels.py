@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One channel of an SSH connection: a process on the node and its streams.
+"""Channels: opens a channel of an SSH connection, for one remote process.
 
-Below :mod:`manila_glusterfs_clone.ssh.remote` and for it alone. paramiko waits
-without limit in places (for the answer to a request, for room in a
-socket), so all that is done on a channel is under a :class:`Watch`.
+For :mod:`manila_glusterfs_clone.ssh.remote` only. paramiko waits without a
+limit in some places: for the answer to a request, and for room in a socket.
+So a :class:`Watchdog` limits the time of all that is done on a channel.
 """
 
 from collections.abc import Sequence
@@ -27,58 +27,63 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import connections
 from manila_glusterfs_clone.ssh import login
 
-#: Seconds a link has to take the end of a channel, or else it is dead.
-GRACE = 2.0
+#: Seconds for closing a channel. A connection that takes longer is dead.
+CLOSE_TIMEOUT = 2.0
 
-#: What paramiko raises when a connection or channel cannot be used.
-BROKEN = (paramiko.SSHException, EOFError, OSError)
+#: Errors of paramiko for a connection or channel that cannot be used.
+CONNECTION_ERRORS = (paramiko.SSHException, EOFError, OSError)
 
 _CHUNK = 1 << 20
 
 
 class ChannelRefused(Exception):
-    """The node is there, but does not open a channel."""
+    """The node is connected, but does not open a channel."""
 
 
-def open_channel(link: login.Connection, seconds: float) -> paramiko.Channel:
-    """Open a channel, for which the node may have no place at first.
+def open_channel(
+    connection: login.Connection, seconds: float
+) -> paramiko.Channel:
+    """Open a channel; retry while the node has no free session.
 
-    sshd frees a place a moment after it has told that a command ended, so
-    that with many commands one after the other it can run out of them.
+    sshd frees the session of a command a moment after it reported the end
+    of the command. So many commands in a row can exhaust the sessions.
 
-    :raises ChannelRefused: all the time.
-    :raises BROKEN: the connection is dead.
+    :raises ChannelRefused: the node refused a channel until the time was up.
+    :raises CONNECTION_ERRORS: the connection is dead.
     """
     until = time.monotonic() + seconds
     pause = 0.01
     while True:
-        left = until - time.monotonic()
+        seconds_left = until - time.monotonic()
         try:
-            return link.transport.open_session(timeout=max(0.0, left))
+            return connection.transport.open_session(
+                timeout=max(0.0, seconds_left)
+            )
         except paramiko.SSHException as error:
-            # The error itself may be that of another thread's channel.
-            left = until - time.monotonic()
-            if left <= 0 or not link.is_active():
+            # paramiko may raise the error of another thread's channel here.
+            seconds_left = until - time.monotonic()
+            if seconds_left <= 0 or not connection.is_active():
                 raise
-            if left <= pause:
-                raise ChannelRefused(login.said(error)) from error
+            if seconds_left <= pause:
+                raise ChannelRefused(login.describe(error)) from error
         time.sleep(pause)
         pause = min(2 * pause, 0.5)
 
 
-class Watch(threading.Thread):
-    """Ends what its owner does on a link when the time is up.
+class Watchdog(threading.Thread):
+    """Closes a channel, and if need be its connection, when the time is up.
 
-    Closing the channel frees whoever waits for the node, but not whoever
-    waits for room in the socket. If that is so for long, nothing gets
-    through for anybody, and the link can be closed.
+    Closing the channel wakes a thread that waits for the node, but not one
+    that waits for room in the socket. If the socket has no room for
+    :data:`CLOSE_TIMEOUT`, no channel of the connection makes progress, so
+    the connection is closed.
 
     :param seconds: counted from the monotonic time ``since``.
     """
 
     def __init__(
         self,
-        link: login.Connection,
+        connection: login.Connection,
         since: float,
         seconds: float,
         channel: paramiko.Channel | None = None,
@@ -87,83 +92,88 @@ class Watch(threading.Thread):
         self.channel = channel
         self.expired = False
         self.seconds = seconds
-        self._link = link
+        self._connection = connection
         self._until = since + seconds
-        self._over = threading.Event()
+        self._stopped = threading.Event()
 
-    def done(self) -> None:
+    def stop(self) -> None:
         """Stop watching."""
-        self._over.set()
+        self._stopped.set()
 
     def run(self) -> None:
-        """Wait; called by start()."""
-        if self._over.wait(max(0.0, self._until - time.monotonic())):
+        """Wait until stopped, or until the time is up."""
+        if self._stopped.wait(max(0.0, self._until - time.monotonic())):
             return
         self.expired = True
-        threading.Thread(target=self._hang_up, daemon=True).start()
-        if not self._over.wait(GRACE):
-            self._link.close()
+        threading.Thread(target=self._close_channel, daemon=True).start()
+        if not self._stopped.wait(CLOSE_TIMEOUT):
+            self._connection.close()
             if self.channel is not None:
-                # Its waiter is not told if the link broke at a bad moment.
+                # paramiko may not wake the waiting thread of a channel that
+                # was requested while the connection broke.
                 self.channel.event.set()
 
-    def _hang_up(self) -> None:
-        with contextlib.suppress(*BROKEN):
+    def _close_channel(self) -> None:
+        with contextlib.suppress(*CONNECTION_ERRORS):
             if self.channel is not None:
                 self.channel.close()
 
 
 class Channel:
-    """A channel in use: it has a place on its link until it is closed."""
+    """An open channel; it counts on its connection until it is closed."""
 
     def __init__(
         self,
         node: str,
         argv: Sequence[str],
         pool: connections.ConnectionPool,
-        link: login.Connection,
+        connection: login.Connection,
         channel: paramiko.Channel,
-        watch: Watch,
+        watchdog: Watchdog,
     ) -> None:
         self.node = node
         self.argv = tuple(argv)
         self._pool = pool
-        self._link = link
+        self._connection = connection
         self._channel = channel
-        self._watch = watch
+        self._watchdog = watchdog
+        #: Locked when the channel is closed.
         self._closed = threading.Lock()
-        self._news = _News()
-        channel.in_buffer.set_event(self._news)
-        channel.in_stderr_buffer.set_event(self._news)
-        watch.channel = channel
+        self._data_event = _DataEvent()
+        channel.in_buffer.set_event(self._data_event)
+        channel.in_stderr_buffer.set_event(self._data_event)
+        watchdog.channel = channel
 
     def start(self, line: str) -> None:
-        """Have the node's login shell run a line.
+        """Start a command line in the node's login shell.
 
-        :raises Unreachable: too late to ask.
-        :raises LinkLost: it may run.
+        :raises Unreachable: the time was up before; nothing was started.
+        :raises LinkLost: the command may run.
         """
-        if self._watch.expired:
-            raise errors.Unreachable(self.node, 'no time left to start it')
+        if self._watchdog.expired:
+            raise errors.Unreachable(
+                self.node, 'the time was up before the command was started'
+            )
         try:
             self._channel.exec_command(line.encode())
-        except BROKEN as error:
+        except CONNECTION_ERRORS as error:
             raise errors.LinkLost(
                 self.node,
                 self.argv,
-                f'no answer to the request to start it: {login.said(error)}',
+                f'no answer to the request to start the command: '
+                f'{login.describe(error)}',
             ) from error
 
     def send(self, data: bytes) -> None:
-        """Give input, all of it."""
+        """Send all of the data to the standard input."""
         self._channel.sendall(data)
 
     def read(self) -> tuple[bytes, bytes] | None:
-        """Wait for output and error output; None at the end of both."""
+        """Wait for data; return stdout and stderr, or None at their end."""
         channel = self._channel
         while True:
-            self._news.clear_for_sure()
-            # In this order: all that came before the end is there by then.
+            self._data_event.really_clear()
+            # Checked before the buffers, which then have all of the data.
             ended = channel.closed or channel.eof_received
             out = channel.recv(_CHUNK) if channel.recv_ready() else b''
             err = (
@@ -175,13 +185,13 @@ class Channel:
                 return out, err
             if ended:
                 return None
-            self._news.wait()
+            self._data_event.wait()
 
-    def finish(self, stdin: bytes) -> tuple[bytes, bytes, int]:
-        """Give all input, take all output.
+    def communicate(self, stdin: bytes) -> tuple[bytes, bytes, int]:
+        """Send all input and read all output.
 
-        :returns: both outputs and the exit status, which is negative if
-            none came, or not all of the output.
+        :returns: stdout, stderr and the exit status. The status is negative
+            if the node sent none, or if the output is not complete.
         """
         stdout, stderr = bytearray(), bytearray()
         if stdin:
@@ -194,82 +204,90 @@ class Channel:
             while (piece := self.read()) is not None:
                 stdout += piece[0]
                 stderr += piece[1]
-        except BROKEN as error:
-            raise self.broken(login.said(error), bytes(stdout)) from error
+        except CONNECTION_ERRORS as error:
+            raise self.error_for(
+                login.describe(error), bytes(stdout)
+            ) from error
         status = self._channel.recv_exit_status()
-        # Our own hanging up makes the node say that the output has ended.
-        whole = self._channel.eof_received or self._link.is_active()
-        if self._watch.expired or not whole:
+        # After the watchdog closed the channel, the node sends an end of
+        # output too.
+        complete = self._channel.eof_received or self._connection.is_active()
+        if self._watchdog.expired or not complete:
             status = -1
         return bytes(stdout), bytes(stderr), status
 
-    def alive(self) -> bool:
-        """Tell whether the process is there, as far as is known here."""
+    def is_alive(self) -> bool:
+        """Return whether the process runs, as far as this side knows."""
         channel = self._channel
         return (
-            self._link.is_active()
+            self._connection.is_active()
             and not channel.closed
             and not channel.eof_received
         )
 
-    def sound(self) -> bool:
-        """Tell whether the connection may be used by others after this."""
-        return self._link.is_active() and not self._watch.expired
+    def is_reusable(self) -> bool:
+        """Return whether the connection may get new channels."""
+        return self._connection.is_active() and not self._watchdog.expired
 
-    def broken(
+    def error_for(
         self, reason: str, partial: bytes, *more: str
     ) -> errors.Unknown:
-        """Make the error for an end that was none.
+        """Return the error for a process whose end is unknown.
 
-        :param more: what stands behind the command in the error.
+        :param more: words to show after the command, for example its input.
         """
         argv = (*self.argv, *more)
-        if self._watch.expired:
-            return errors.TimedOut(self.node, argv, self._watch.seconds)
+        if self._watchdog.expired:
+            return errors.TimedOut(self.node, argv, self._watchdog.seconds)
         return errors.LinkLost(
             self.node, argv, reason, partial.decode(errors='replace')
         )
 
-    def limit(self, seconds: float) -> None:
-        """Allow so much time from now on."""
-        self._watch.done()
-        self._watch = Watch(
-            self._link, time.monotonic(), seconds, self._channel
+    def set_time_limit(self, seconds: float) -> None:
+        """Limit the time of the channel, counted from now."""
+        self._watchdog.stop()
+        self._watchdog = Watchdog(
+            self._connection, time.monotonic(), seconds, self._channel
         )
-        self._watch.start()
+        self._watchdog.start()
 
-    def unlimited(self) -> None:
-        """Allow all the time there is."""
-        self._watch.done()
+    def clear_time_limit(self) -> None:
+        """Remove the time limit."""
+        self._watchdog.stop()
 
-    def close(self, sound: bool) -> None:
-        """End it; a second time does nothing.
+    def close(self, reusable: bool) -> None:
+        """Close the channel; closing it again does nothing.
 
-        :param sound: whether the connection may be used again.
+        :param reusable: whether the connection may get new channels.
         """
         if not self._closed.acquire(blocking=False):
             return
         try:
             if not self._channel.closed:
-                self.limit(GRACE)
-                with contextlib.suppress(*BROKEN):
+                self.set_time_limit(CLOSE_TIMEOUT)
+                with contextlib.suppress(*CONNECTION_ERRORS):
                     self._channel.close()
         finally:
-            self._watch.done()
-            self._pool.release(self._link, sound and self.sound())
+            self._watchdog.stop()
+            self._pool.release(
+                self._connection, reusable and self.is_reusable()
+            )
 
     def _feed(self, data: bytes) -> None:
-        # A node that takes no more input says why in its status.
-        with contextlib.suppress(*BROKEN):
+        # If the process reads no more input, its exit status has the reason.
+        with contextlib.suppress(*CONNECTION_ERRORS):
             self._channel.sendall(data)
             self._channel.shutdown_write()
 
 
-class _News(threading.Event):
-    """Set by either stream of a channel, cleared by the reader only."""
+class _DataEvent(threading.Event):
+    """Set when either stream of a channel has data; cleared by the reader."""
 
     def clear(self) -> None:
-        """Not: that one stream is empty says nothing of the other."""
+        """Do nothing.
 
-    def clear_for_sure(self) -> None:
+        paramiko calls this when one stream is empty. The other may have data.
+        """
+
+    def really_clear(self) -> None:
         super().clear()

@@ -9,13 +9,13 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A node's connection that fails at once while the node is known to be down.
+"""A circuit breaker: commands to a node that is known to be down fail at once.
 
-Finding out that a node does not answer takes a connection time-out. Without
-a memory each command pays it: one share after the other, where a pass looks
-at all of them. With it, the first command pays, and those that follow within
-:data:`REMEMBERED` seconds are refused with the same error. After that one
-command finds out anew, while the others still are refused at once.
+A command to a node that does not answer takes a connection time-out. Without
+the circuit breaker each command would take one, for example once per share in
+a maintenance pass. With it, only the first command waits. Commands in the
+next :data:`RETRY_SECONDS` fail at once with the same error. After that, one
+command tries the node again, while all others still fail at once.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -25,16 +25,17 @@ import time
 import typing
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import interactive_process
 from manila_glusterfs_clone.ssh import remote
 
-#: Seconds for which a node is taken for down after it did not answer.
-REMEMBERED = 30.0
-#: A refusal that came within so many seconds is cheap: it is not remembered.
+#: Seconds until a node that did not answer is tried again.
+RETRY_SECONDS = 30.0
+#: Seconds. A failure that takes less is cheap and is not remembered.
 _QUICK = 2.0
 
 
 class CommandRunner(typing.Protocol):
-    """What the rooms of the tools need of a node."""
+    """The interface that the tools need of a node."""
 
     name: str
 
@@ -51,18 +52,18 @@ class CommandRunner(typing.Protocol):
 
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> remote.InteractiveProcess:
-        """Start a process to talk with; see :class:`remote.Remote`."""
+    ) -> interactive_process.InteractiveProcess:
+        """Start an interactive process; see :class:`remote.Remote`."""
 
     def close(self) -> None:
         """Disconnect."""
 
 
 class CircuitBreaker:
-    """Forwards to a node's commands, unless the node is known to be down.
+    """Forwards commands to a node, unless the node is known to be down.
 
-    Only what costs a time-out is remembered. A node that refuses at once
-    (no sshd, a wrong key) is asked each time.
+    Only failures that take a time-out are remembered. A node that refuses
+    at once (no sshd, a wrong key) is tried each time.
     """
 
     def __init__(self, node: CommandRunner) -> None:
@@ -70,16 +71,19 @@ class CircuitBreaker:
         self._node = node
         self._guard = threading.Lock()
         self._failure: errors.Unreachable | None = None
-        self._until = 0.0
+        #: The monotonic time of the next attempt.
+        self._retry_at = 0.0
 
     @property
     def is_known_down(self) -> bool:
-        """Whether a command would be refused without asking the node."""
+        """Whether a command would fail without an attempt to connect."""
         with self._guard:
-            return self._failure is not None and time.monotonic() < self._until
+            return (
+                self._failure is not None and time.monotonic() < self._retry_at
+            )
 
     def reset(self) -> None:
-        """Ask the node again, whatever it did before."""
+        """Forget the last failure, so that the next command is tried."""
         with self._guard:
             self._failure = None
 
@@ -92,8 +96,8 @@ class CircuitBreaker:
         stdin: bytes = b'',
         as_root: bool = True,
     ) -> remote.Result:
-        """Run one command to its end, or refuse to."""
-        with self._remembering():
+        """Run one command to its end, unless the node is known down."""
+        with self._recording():
             return self._node.run(
                 argv,
                 timeout=timeout,
@@ -104,36 +108,37 @@ class CircuitBreaker:
 
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> remote.InteractiveProcess:
-        """Start a process to talk with, or refuse to."""
-        with self._remembering():
+    ) -> interactive_process.InteractiveProcess:
+        """Start an interactive process, unless the node is known down."""
+        with self._recording():
             return self._node.open(argv, timeout=timeout)
 
     def close(self) -> None:
-        """Disconnect, and forget."""
+        """Disconnect, and forget the last failure."""
         self.reset()
         self._node.close()
 
     @contextlib.contextmanager
-    def _remembering(self) -> Iterator[None]:
-        begun = time.monotonic()
+    def _recording(self) -> Iterator[None]:
+        """Fail if the node is known to be down; record how the body ends."""
+        start = time.monotonic()
         with self._guard:
             failure = self._failure
             if failure is not None:
-                if begun < self._until:
+                if start < self._retry_at:
                     raise type(failure)(*failure.args)
-                # This caller finds out for all of them.
-                self._until = begun + REMEMBERED
+                # This command is the attempt; others still fail at once.
+                self._retry_at = start + RETRY_SECONDS
         try:
             yield
         except errors.Unreachable as error:
             now = time.monotonic()
             with self._guard:
-                if now - begun < _QUICK:
+                if now - start < _QUICK:
                     self._failure = None
                 else:
                     self._failure = error
-                    self._until = now + REMEMBERED
+                    self._retry_at = now + RETRY_SECONDS
             raise
         except errors.Refused:
             self.reset()

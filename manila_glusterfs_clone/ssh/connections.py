@@ -9,9 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The SSH connections to one node: made once, shared, and given up.
+"""The connection pool of one node: connects, shares, and retires connections.
 
-Below :mod:`manila_glusterfs_clone.ssh.remote` and for it alone.
+For :mod:`manila_glusterfs_clone.ssh.channels` and
+:mod:`manila_glusterfs_clone.ssh.remote` only.
 """
 
 import dataclasses
@@ -21,30 +22,30 @@ import time
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import login
 
-#: Commands at once on one connection; sshd allows 10 (MaxSessions).
+#: Channels at a time on one connection; sshd allows 10 (MaxSessions).
 CHANNELS = 8
 
 
 @dataclasses.dataclass
 class _Attempt:
-    """The making of a connection, for all who wait for it."""
+    """One attempt to connect, for all threads that wait for it."""
 
     until: float
     step: str = 'reading of the keys'
     error: errors.Unreachable | None = None
 
-    def at(self, step: str) -> None:
+    def enter(self, step: str) -> None:
         self.step = step
 
 
 class ConnectionPool:
     """The connections of one process to one node.
 
-    New commands share the current one. One that is given up takes no more
-    of them, and is closed when the last on it has ended. A thread of its
-    own makes it, for nothing can stop a name lookup.
+    New channels use the current connection. A retired connection gets no
+    new channels, and is closed after its last channel. A thread of its own
+    makes each connection, because nothing can interrupt a name lookup.
 
-    :param seconds: for the making of one.
+    :param seconds: the time limit for making a connection.
     """
 
     def __init__(
@@ -57,16 +58,18 @@ class ConnectionPool:
         self._credentials = credentials
         self._seconds = seconds
         self._changed = threading.Condition()
-        self._link: login.Connection | None = None
+        self._current: login.Connection | None = None
         self._attempt: _Attempt | None = None
         self._queue: list[object] = []
 
     def take(self, until: float) -> login.Connection:
-        """Wait for a connection and a place on it, in order of arrival.
+        """Wait for a connection with room for a channel, first come first.
+
+        The caller must give it back with :meth:`release`.
 
         :param until: monotonic time.
-        :raises Unreachable: no connection by then.
-        :raises Occupied: no place by then.
+        :raises Unreachable: no connection could be made in time.
+        :raises Occupied: the connection had no room in time.
         """
         ticket = object()
         attempt: _Attempt | None = None
@@ -74,80 +77,81 @@ class ConnectionPool:
             self._queue.append(ticket)
             try:
                 while True:
-                    end, kind = until, errors.Unreachable
-                    if (link := self._usable()) is not None:
-                        if link.users + self._queue.index(ticket) < CHANNELS:
-                            link.users += 1
-                            return link
+                    end, error_class = until, errors.Unreachable
+                    if (connection := self._usable()) is not None:
+                        ahead = self._queue.index(ticket)
+                        if connection.channels + ahead < CHANNELS:
+                            connection.channels += 1
+                            return connection
                         reason = ''
                     else:
                         if attempt is not None and attempt.error is not None:
                             error = attempt.error
                             raise type(error)(error.node, error.reason)
-                        attempt = self._attempt or self._begin()
+                        attempt = self._attempt or self._start_attempt()
                         end = min(until, attempt.until)
                         reason = f'{attempt.step}: no answer in time'
                         if attempt.step == login.TCP and end < until:
-                            kind = errors.Down
-                    left = end - time.monotonic()
-                    if left <= 0 and link is not None:
+                            error_class = errors.Down
+                    seconds_left = end - time.monotonic()
+                    if seconds_left <= 0 and connection is not None:
                         raise errors.Occupied(self._address.host)
-                    if left <= 0:
-                        raise kind(self._address.host, reason)
-                    self._changed.wait(left)
+                    if seconds_left <= 0:
+                        raise error_class(self._address.host, reason)
+                    self._changed.wait(seconds_left)
             finally:
                 self._queue.remove(ticket)
                 self._changed.notify_all()
 
-    def release(self, link: login.Connection, sound: bool) -> None:
-        """Give a place back.
+    def release(self, connection: login.Connection, reusable: bool) -> None:
+        """Give back the room of one channel.
 
-        :param sound: whether the connection may be used again.
+        :param reusable: whether the connection may get new channels.
         """
         with self._changed:
-            link.users -= 1
-            if not sound:
-                self._retire(link)
-            unused = link.retired and not link.users
+            connection.channels -= 1
+            if not reusable:
+                self._retire(connection)
+            unused = connection.retired and not connection.channels
             self._changed.notify_all()
         if unused:
-            link.close()
+            connection.close()
 
     def close(self) -> None:
-        """Disconnect, also from under running commands."""
+        """Disconnect, even if commands are running."""
         with self._changed:
-            link, attempt = self._link, self._attempt
-            if link is not None:
-                self._retire(link)
+            connection, attempt = self._current, self._attempt
+            if connection is not None:
+                self._retire(connection)
             if attempt is not None:
                 self._attempt = None
                 attempt.error = errors.Unreachable(
-                    self._address.host, 'disconnected meanwhile'
+                    self._address.host, 'the driver disconnected'
                 )
             self._changed.notify_all()
-        if link is not None:
-            link.close()
+        if connection is not None:
+            connection.close()
 
-    def forget(self) -> None:
-        """Leave all to the process that forked this one; takes no lock.
+    def abandon(self) -> None:
+        """Leave the connection to the parent process; take no lock.
 
-        Closing the file is no word to the node, and makes sure that no
-        word is sent from here.
+        For a forked process. Closing the file sends nothing to the node, and
+        ensures that this process sends nothing later.
         """
-        if self._link is not None:
-            self._link.sock.close()
+        if self._current is not None:
+            self._current.sock.close()
 
     def _usable(self) -> login.Connection | None:
-        if self._link is not None and not self._link.is_active():
-            self._retire(self._link)
-        return self._link
+        if self._current is not None and not self._current.is_active():
+            self._retire(self._current)
+        return self._current
 
-    def _retire(self, link: login.Connection) -> None:
-        link.retired = True
-        if self._link is link:
-            self._link = None
+    def _retire(self, connection: login.Connection) -> None:
+        connection.retired = True
+        if self._current is connection:
+            self._current = None
 
-    def _begin(self) -> _Attempt:
+    def _start_attempt(self) -> _Attempt:
         attempt = _Attempt(time.monotonic() + self._seconds)
         threading.Thread(
             target=self._connect, args=(attempt,), daemon=True
@@ -156,22 +160,24 @@ class ConnectionPool:
         return attempt
 
     def _connect(self, attempt: _Attempt) -> None:
-        link: login.Connection | None = None
+        connection: login.Connection | None = None
         error: errors.Unreachable | None = None
         try:
-            link = login.login(
-                self._address, self._credentials, self._seconds, attempt.at
+            connection = login.login(
+                self._address, self._credentials, self._seconds, attempt.enter
             )
         except errors.Unreachable as failure:
             error = failure
         except Exception as failure:
-            error = errors.Unreachable(self._address.host, login.said(failure))
+            error = errors.Unreachable(
+                self._address.host, login.describe(failure)
+            )
         with self._changed:
             wanted = self._attempt is attempt
             if wanted:
                 self._attempt = None
-                self._link = link
+                self._current = connection
                 attempt.error = error
                 self._changed.notify_all()
-        if link is not None and not wanted:
-            link.close()
+        if connection is not None and not wanted:
+            connection.close()

@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Where a node is, and how to get an SSH connection to it.
+"""Logging in: connects to a node by TCP and SSH, and verifies its host key.
 
-Below :mod:`manila_glusterfs_clone.ssh.connections` and for it alone. Host
-keys come from one file and are never learnt; the one private key is all that
-is offered.
+For :mod:`manila_glusterfs_clone.ssh.connections` only. Host keys come from
+one file and are never added to it. The one configured private key is the
+only credential that is offered.
 """
 
 import base64
@@ -32,21 +32,25 @@ from manila_glusterfs_clone import errors
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds between signs of life on an idle connection.
+#: Seconds between keepalive messages on an idle connection.
 KEEPALIVE = 15
-#: Seconds data may stay unacknowledged before the kernel ends a link:
-#: nobody waits for answers to those signs of life.
+#: Seconds that data may stay unacknowledged before the kernel closes the TCP
+#: connection. paramiko does not wait for answers to keepalive messages.
 UNACKNOWLEDGED = 30
 
 #: The first step of a login.
 TCP = 'TCP connection'
+_SSH = 'SSH handshake and login'
 
-_SILENCE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN})
+#: Errors of a TCP connection to an address at which nothing answers.
+_NO_ANSWER = frozenset(
+    {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN}
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Address:
-    """Where a node is, and as whom to log in."""
+    """The host and port of a node, and the user to log in as."""
 
     host: str
     port: int = 22
@@ -65,7 +69,7 @@ class Credentials:
 
 
 class Connection:
-    """A connection; who makes it counts its users."""
+    """An SSH connection; the pool counts the channels on it."""
 
     def __init__(
         self,
@@ -73,20 +77,20 @@ class Connection:
         transport: paramiko.Transport,
         sock: socket.socket,
     ) -> None:
-        # Older paramiko disconnects when the client object goes away.
+        # Older paramiko disconnects when the client object is collected.
         self.client = client
         self.transport = transport
         self.sock = sock
-        self.users = 0
+        self.channels = 0
         self.retired = False
 
     def is_active(self) -> bool:
-        """Tell whether it is there, as far as is known here."""
+        """Return whether the connection is up, as far as paramiko knows."""
         return self.transport.is_active()
 
     def close(self) -> None:
-        """Disconnect at once; never waits for the node."""
-        # A forked process may hold the socket too: closing is not enough.
+        """Disconnect at once; never wait for the node."""
+        # Closing is not enough: a forked process may have the socket open.
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
         self.client.close()
@@ -96,14 +100,14 @@ def login(
     address: Address,
     credentials: Credentials,
     seconds: float,
-    at: Callable[[str], None],
+    on_step: Callable[[str], None],
 ) -> Connection:
     """Connect and log in.
 
-    :param seconds: for each step; the caller must not wait for more.
-    :param at: told each step as it begins.
-    :raises Unreachable: with the step that failed.
-    :raises HostKeyRejected: it is not the node that is known.
+    :param seconds: time limit of each step. The caller must limit the sum.
+    :param on_step: called with the name of each step when it begins.
+    :raises Unreachable: with the name of the step that failed.
+    :raises HostKeyRejected: the host key is unknown, or a different one.
     """
     node = address.host
     key = _private_key(node, credentials.private_key)
@@ -113,56 +117,58 @@ def login(
     until = time.monotonic() + seconds
     sock = link = None
     step = TCP
-    at(step)
+    on_step(step)
     try:
         sock = socket.create_connection((node, address.port), seconds)
         tcp = socket.IPPROTO_TCP
-        # Else the small packets of a command wait for each other.
+        # Without this, the small packets of a command wait for each other.
         sock.setsockopt(tcp, socket.TCP_NODELAY, 1)
         sock.setsockopt(
             tcp, socket.TCP_USER_TIMEOUT, int(UNACKNOWLEDGED * 1000)
         )
-        step = 'SSH handshake and login'
-        at(step)
-        left = max(0.1, until - time.monotonic())
+        step = _SSH
+        on_step(step)
+        seconds_left = max(0.1, until - time.monotonic())
         client.connect(
             node,
             address.port,
             address.user,
             pkey=key,
             sock=sock,
-            timeout=left,
-            banner_timeout=left,
-            auth_timeout=left,
+            timeout=seconds_left,
+            banner_timeout=seconds_left,
+            auth_timeout=seconds_left,
             allow_agent=False,
             look_for_keys=False,
         )
         transport = client.get_transport()
         if transport is None:
-            raise EOFError('lost at once')
+            raise EOFError('connection lost after login')
         transport.set_keepalive(KEEPALIVE)
         link = Connection(client, transport, sock)
     except errors.Unreachable:
         raise
     except paramiko.BadHostKeyException as error:
         raise errors.HostKeyRejected(
-            node, f'{_fingerprint(error.key)} is not the one that is known'
+            node,
+            f'{_fingerprint(error.key)} differs from the one in '
+            f'{credentials.known_hosts}',
         ) from error
     except paramiko.AuthenticationException as error:
         raise errors.LoginRefused(
             node,
-            f'no login as {address.user} with the key '
-            f'{credentials.private_key}: {said(error)}',
+            f'login as {address.user} with the key '
+            f'{credentials.private_key} failed: {describe(error)}',
         ) from error
     except Exception as error:
-        kind = errors.Unreachable
-        if step == TCP and _is_silent(error):
-            kind = errors.Down
+        error_class = errors.Unreachable
+        if step == TCP and _is_no_answer(error):
+            error_class = errors.Down
         elif isinstance(error, socket.gaierror) and (
             error.errno == socket.EAI_NONAME
         ):
-            kind = errors.NoSuchHost
-        raise kind(node, f'{step}: {said(error)}') from error
+            error_class = errors.NoSuchHost
+        raise error_class(node, f'{step}: {describe(error)}') from error
     finally:
         if link is None:
             client.close()
@@ -172,22 +178,25 @@ def login(
     return link
 
 
-def _is_silent(error: Exception) -> bool:
-    """Whether nobody took the TCP connection, nor refused it."""
+def _is_no_answer(error: Exception) -> bool:
+    """Return whether nothing accepted or refused the TCP connection."""
     if isinstance(error, socket.gaierror):
-        return False  # no address, no node
+        return False  # The name was not resolved, so nothing was tried.
     return isinstance(error, TimeoutError) or (
-        isinstance(error, OSError) and error.errno in _SILENCE
+        isinstance(error, OSError) and error.errno in _NO_ANSWER
     )
 
 
-def said(error: Exception) -> str:
-    """Give what an error says, or what it is if it says nothing."""
+def describe(error: Exception) -> str:
+    """Return the text of an error, or its class if it has no text."""
     return str(error) or type(error).__name__
 
 
 class _RejectUnknown(paramiko.MissingHostKeyPolicy):
-    """paramiko's own raises something that has no type of its own."""
+    """Raise :class:`errors.HostKeyRejected` for an unknown host key.
+
+    paramiko's RejectPolicy raises a plain SSHException.
+    """
 
     def __init__(self, node: str) -> None:
         self._node = node
@@ -196,7 +205,7 @@ class _RejectUnknown(paramiko.MissingHostKeyPolicy):
         self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
     ) -> None:
         raise errors.HostKeyRejected(
-            self._node, f'{_fingerprint(key)} of {hostname} is not known'
+            self._node, f'{_fingerprint(key)} of {hostname} is unknown'
         )
 
 
@@ -221,16 +230,20 @@ def _load_known_hosts(
 
 
 def _private_key(node: str, path: str) -> paramiko.PKey:
-    # Not left to connect(), which calls any trouble a failed login.
+    # connect() would report an unreadable key as a failed login.
     try:
         open(path, 'rb').close()
     except OSError as error:
         raise errors.Unreachable(
             node, f'private key {path}: {error.strerror}'
         ) from error
-    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+    for key_class in (
+        paramiko.Ed25519Key,
+        paramiko.ECDSAKey,
+        paramiko.RSAKey,
+    ):
         with contextlib.suppress(Exception):
-            return kind.from_private_key_file(path)
+            return key_class.from_private_key_file(path)
     raise errors.Unreachable(
         node, f'private key {path} is malformed, or needs a passphrase'
     )

@@ -9,21 +9,21 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One node over SSH: argv in, :class:`Result` out.
+"""Commands on a node over SSH: argv in, :class:`Result` out.
 
-The rooms below: ``channels``, ``connections``, ``login``. How a command ends:
+Opens its channels by ``channels``, on connections of ``connections``. How a
+command can end:
 
-* *refused*, ``Unreachable``: anything before the request to start it is
-  sent, so nothing was started;
-* *unknown*, ``LinkLost``: anything from then on until its exit status and
-  the end of its output are here, and death by a signal;
-* *unknown*, ``TimedOut``: killed on the node for taking too long, or no
-  end seen here in time;
-* otherwise it ran to its end, and the exit status decides.
+* *refused*, ``Unreachable``: a failure before the request to start it was
+  sent. Nothing was started.
+* *unknown*, ``LinkLost``: a failure after that and before its exit status
+  and all of its output were received, or death by a signal.
+* *unknown*, ``TimedOut``: the node killed it for taking too long, or its end
+  was not received in time.
+* Otherwise it ran to its end, and the exit status decides.
 
-What is left of the caller's time is given to ``timeout`` on the node, so
-that what is too slow goes away there; only :data:`MARGIN` later do we stop
-listening here.
+``timeout`` on the node gets the seconds left of the caller's time limit, and
+kills a command that is too slow. This side waits :data:`MARGIN` longer.
 """
 
 from collections.abc import Collection, Sequence
@@ -38,16 +38,15 @@ from oslo_log import log as logging
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import channels
 from manila_glusterfs_clone.ssh import connections
+from manila_glusterfs_clone.ssh import interactive_process
 from manila_glusterfs_clone.ssh import login
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds by which the deadline here is later than the one on the node.
+#: Seconds by which the time limit here exceeds the one on the node.
 MARGIN = 10.0
 #: Seconds between SIGTERM and SIGKILL on the node; less than MARGIN.
 KILL_AFTER = 5
-#: Bytes of a conversation's stderr that are kept.
-TAIL = 4096
 
 Address = login.Address
 Credentials = login.Credentials
@@ -55,7 +54,7 @@ Credentials = login.Credentials
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """A command that ran to its end with an accepted status."""
+    """The result of a command that ended with an accepted status."""
 
     node: str
     argv: tuple[str, ...]
@@ -67,29 +66,29 @@ class Result:
 def command_line(
     argv: Sequence[str], *, sudo: bool, seconds: int | None = None
 ) -> str:
-    """Make the line for the node's login shell, which is a POSIX one.
+    """Return the command line for the node's login shell, a POSIX shell.
 
-    :param seconds: the limit on the node, at least 1; None for no limit.
-    :raises ValueError: no command, or a NUL in it: the node would run
-        what stands before it.
+    :param seconds: the time limit on the node, at least 1; None for none.
+    :raises ValueError: no words, or a NUL in a word. The node would run the
+        part before the NUL.
     """
     if not argv or any('\0' in word for word in argv):
         raise ValueError(f'not a command: {tuple(argv)!r}')
     words = ['sudo', '-n'] if sudo else []
     if seconds is not None:
         words += ['timeout', '-k', str(KILL_AFTER), str(seconds)]
-    # Before sudo, which keeps LC_*: sudoers lists only what comes after.
+    # Before sudo, which keeps LC_*. sudoers lists only the words after it.
     return 'LC_ALL=C ' + shlex.join([*words, *argv])
 
 
 class Remote:
-    """One node over SSH: argv in, Result out; for any number of threads.
+    """One node over SSH; for any number of threads.
 
-    Connects when first used, again when the connection was lost, and anew
-    in a forked process.
+    Connects at the first use, after a lost connection, and in a forked
+    process.
 
     :param connect_timeout: seconds for name lookup, TCP, key exchange and
-        authentication together, and for the opening of one channel.
+        authentication together, and also for opening one channel.
     """
 
     def __init__(
@@ -105,7 +104,7 @@ class Remote:
         self._credentials = credentials
         self._sudo = sudo
         self._connect_timeout = connect_timeout
-        self._of_process: dict[int, connections.ConnectionPool] = {}
+        self._pool_of_pid: dict[int, connections.ConnectionPool] = {}
 
     def run(
         self,
@@ -118,17 +117,17 @@ class Remote:
     ) -> Result:
         """Run one command to its end.
 
-        :param timeout: seconds. Waiting for a connection and for its turn
-            uses them up too: the node gets what is left.
-        :param as_root: False for what anybody may ask.
+        :param timeout: seconds, with the wait for a connection and for a
+            channel.
+        :param as_root: False for a command that needs no privilege.
         :raises Unreachable, Occupied: nothing was started.
-        :raises CommandFailed: it ended with a status not accepted.
-        :raises TimedOut, LinkLost: it may have taken effect.
+        :raises CommandFailed: the exit status is not in ``accept``.
+        :raises TimedOut, LinkLost: the command may have taken effect.
         """
         argv = tuple(argv)
         sudo = self._sudo and as_root
         command_line(argv, sudo=sudo)
-        started = time.monotonic()
+        start = time.monotonic()
         end: int | str = 'error'
         try:
             result = self._run(argv, timeout, stdin, sudo)
@@ -137,15 +136,15 @@ class Remote:
             end = type(error).__name__
             raise
         finally:
-            self._log(argv, end, started)
+            self._log(argv, end, start)
         if result.status in accept:
             return result
         if 128 < result.status <= 192:
-            # What was killed has not said no: it may be half-way.
+            # A killed command did not refuse; it may be partially done.
             raise errors.LinkLost(
                 self.name,
                 argv,
-                f'it was killed by signal {result.status - 128}',
+                f'the command was killed by signal {result.status - 128}',
                 result.stdout,
             )
         raise errors.CommandFailed(
@@ -154,52 +153,52 @@ class Remote:
 
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> 'InteractiveProcess':
-        """Start a process to talk with, which has no time limit itself.
+    ) -> interactive_process.InteractiveProcess:
+        """Start an interactive process, which has no time limit itself.
 
-        :param timeout: seconds to wait for its turn.
+        :param timeout: seconds to wait for a channel.
         :raises Unreachable, Occupied: nothing was started.
-        :raises LinkLost: it may have been started.
+        :raises LinkLost: the process may have been started.
         """
         argv = tuple(argv)
         line = command_line(argv, sudo=self._sudo)
-        started = time.monotonic()
-        channel = self._session(argv, timeout)
+        start = time.monotonic()
+        channel = self._open_channel(argv, timeout)
         try:
-            channel.limit(self._connect_timeout)
+            channel.set_time_limit(self._connect_timeout)
             channel.start(line)
-            channel.unlimited()
+            channel.clear_time_limit()
         except BaseException:
-            channel.close(sound=False)
+            channel.close(reusable=False)
             raise
-        self._log(argv, 'started', started)
-        return InteractiveProcess(channel)
+        self._log(argv, 'started', start)
+        return interactive_process.InteractiveProcess(channel)
 
     def close(self) -> None:
-        """Disconnect; what is still running ends *unknown*."""
-        self._links().close()
+        """Disconnect; the result of running commands is *unknown*."""
+        self._pool().close()
 
     def _run(
         self, argv: tuple[str, ...], timeout: float, stdin: bytes, sudo: bool
     ) -> Result:
         until = time.monotonic() + timeout
-        channel = self._session(argv, timeout)
-        sound = False
+        channel = self._open_channel(argv, timeout)
+        reusable = False
         try:
-            begun = time.monotonic()
-            left = max(1, math.ceil(until - begun))
-            channel.start(command_line(argv, sudo=sudo, seconds=left))
-            stdout, stderr, status = channel.finish(stdin)
-            sound = channel.sound()
-            late = time.monotonic() - begun >= left
-            # A shell may replace itself by the command; what then has to
-            # be killed ends by a signal, and that is no status.
-            if status in (124, 137) or (status < 0 and sound and late):
+            start = time.monotonic()
+            limit = max(1, math.ceil(until - start))
+            channel.start(command_line(argv, sudo=sudo, seconds=limit))
+            stdout, stderr, status = channel.communicate(stdin)
+            reusable = channel.is_reusable()
+            late = time.monotonic() - start >= limit
+            # ``timeout`` exits with 124 or 137. A shell may replace itself
+            # by ``timeout``; if that is killed, the node sends no status.
+            if status in (124, 137) or (status < 0 and reusable and late):
                 raise errors.TimedOut(self.name, argv, timeout)
             if status < 0:
-                raise channel.broken('no exit status came', stdout)
+                raise channel.error_for('no exit status was sent', stdout)
         finally:
-            channel.close(sound)
+            channel.close(reusable)
         return Result(
             self.name,
             argv,
@@ -208,142 +207,58 @@ class Remote:
             stderr.decode(errors='replace'),
         )
 
-    def _session(
+    def _open_channel(
         self, argv: tuple[str, ...], timeout: float
     ) -> channels.Channel:
-        started = time.monotonic()
-        until = started + timeout
-        pool = self._links()
+        start = time.monotonic()
+        until = start + timeout
+        pool = self._pool()
         reason = ''
-        # The opening of a channel starts nothing yet: a connection that
-        # proves dead by then is replaced, once.
+        # Opening a channel starts no command. So if the connection proves
+        # dead, one more attempt is made on a new connection.
         for _ in range(2):
-            link = pool.take(until)
-            watch = channels.Watch(link, started, timeout + MARGIN)
-            sound = opened = False
+            connection = pool.take(until)
+            watchdog = channels.Watchdog(connection, start, timeout + MARGIN)
+            reusable = opened = False
             try:
-                watch.start()
-                left = min(self._connect_timeout, until - time.monotonic())
-                channel = channels.open_channel(link, left)
+                watchdog.start()
+                channel = channels.open_channel(
+                    connection,
+                    min(self._connect_timeout, until - time.monotonic()),
+                )
                 opened = True
                 return channels.Channel(
-                    self.name, argv, pool, link, channel, watch
+                    self.name, argv, pool, connection, channel, watchdog
                 )
             except channels.ChannelRefused as error:
-                sound = True
+                reusable = True
                 raise errors.Unreachable(self.name, str(error)) from error
-            except channels.BROKEN as error:
-                reason = f'no channel: {login.said(error)}'
+            except channels.CONNECTION_ERRORS as error:
+                reason = f'no channel was opened: {login.describe(error)}'
             finally:
                 if not opened:
-                    watch.done()
-                    pool.release(link, sound)
+                    watchdog.stop()
+                    pool.release(connection, reusable)
         raise errors.Unreachable(self.name, reason)
 
-    def _links(self) -> connections.ConnectionPool:
-        # No lock, for a fork may have left it locked for ever.
+    def _pool(self) -> connections.ConnectionPool:
+        # No lock: a fork may have copied it while it was locked.
         pid = os.getpid()
-        found = self._of_process.get(pid)
-        if found is None:
+        pool = self._pool_of_pid.get(pid)
+        if pool is None:
             new = connections.ConnectionPool(
                 self._address, self._credentials, self._connect_timeout
             )
-            found = self._of_process.setdefault(pid, new)
-            for other in [*self._of_process]:
+            pool = self._pool_of_pid.setdefault(pid, new)
+            for other in [*self._pool_of_pid]:
                 if other != pid:
-                    parent = self._of_process.pop(other, None)
+                    parent = self._pool_of_pid.pop(other, None)
                     if parent is not None:
-                        parent.forget()
-        return found
+                        parent.abandon()
+        return pool
 
-    def _log(self, argv: Sequence[str], end: int | str, since: float) -> None:
-        took = time.monotonic() - since
-        line = shlex.join(argv)
-        LOG.debug('%s: %s: %s, %.3f s', self.name, line, end, took)
-
-
-class InteractiveProcess:
-    """A process that answers line by line; for one thread at a time.
-
-    After any error it is over. ``stderr`` is the last that came there.
-    """
-
-    #: Whether nothing has come that was not asked for.
-    in_step = True
-
-    def __init__(self, channel: channels.Channel) -> None:
-        self.stderr = b''
-        self._heard = bytearray()
-        self._channel = channel
-        self._pid = os.getpid()
-
-    @property
-    def alive(self) -> bool:
-        """Whether the process is there, as far as is known here."""
-        return self._pid == os.getpid() and self._channel.alive()
-
-    def ask(self, line: str, *, until: bytes, timeout: float) -> bytes:
-        """Say a line, and listen until the mark has come.
-
-        What follows the mark is the beginning of the next answer.
-
-        :param timeout: seconds until the mark must be here.
-        :returns: the answer with the mark.
-        :raises ValueError: not one line, or no mark; nothing was said.
-        :raises Unreachable: it was over before; nothing was said.
-        :raises LinkLost: the line may have taken effect; ``partial`` is
-            what came of the answer, and the end of stderr.
-        :raises TimedOut: the line may have taken effect.
-        """
-        if not until or '\n' in line or '\0' in line:
-            raise ValueError(f'not one line, or no mark: {line!r}')
-        data = line.encode() + b'\n'
-        channel = self._channel
-        if not self.alive:
-            self.close()
-            raise errors.Unreachable(
-                channel.node, f'{shlex.join(channel.argv)!r} has ended'
-            )
-        started = time.monotonic()
-        end = 'error'
-        answered = False
-        try:
-            channel.limit(timeout)
-            answer = self._exchange(data, until)
-            channel.unlimited()
-            end = f'{len(answer)} bytes'
-            answered = True
-            return answer
-        except channels.BROKEN as error:
-            said = b'\n'.join(filter(None, (self._heard, self.stderr)))
-            failure = channel.broken(login.said(error), said, line)
-            end = type(failure).__name__
-            raise failure from error
-        finally:
-            if not answered:
-                self.close()
-            took = time.monotonic() - started
-            what = shlex.join([*channel.argv, line])
-            LOG.debug('%s: %s: %s, %.3f s', channel.node, what, end, took)
-
-    def close(self) -> None:
-        """End the process, by the end of its input."""
-        if self._pid == os.getpid():
-            self._channel.close(self._channel.sound())
-
-    def _exchange(self, data: bytes, until: bytes) -> bytes:
-        channel = self._channel
-        channel.send(data)
-        heard = self._heard
-        seen = 0
-        while (at := heard.find(until, seen)) < 0:
-            seen = max(0, len(heard) - len(until) + 1)
-            piece = channel.read()
-            if piece is None:
-                raise EOFError('the process has ended')
-            heard += piece[0]
-            self.stderr = (self.stderr + piece[1])[-TAIL:]
-        answer = bytes(heard[: at + len(until)])
-        del heard[: len(answer)]
-        self.in_step = not heard.strip()
-        return answer
+    def _log(self, argv: Sequence[str], end: int | str, start: float) -> None:
+        seconds = time.monotonic() - start
+        LOG.debug(
+            '%s: %s: %s, %.3f s', self.name, shlex.join(argv), end, seconds
+        )

@@ -28,6 +28,7 @@ from typing import Any, TypeVar, cast
 from unittest import mock
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import interactive_process
 from manila_glusterfs_clone.ssh import remote
 from tests.fault_table import kinds
 from tests.fault_table import steps
@@ -320,16 +321,18 @@ class Link(remote.Remote):
 
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> remote.InteractiveProcess:
+    ) -> interactive_process.InteractiveProcess:
         if self.injector.dead:
             raise Killed
         return InteractiveProcess(super().open(argv, timeout=timeout), self)
 
 
-class InteractiveProcess(remote.InteractiveProcess):
+class InteractiveProcess(interactive_process.InteractiveProcess):
     """A real console of gluster."""
 
-    def __init__(self, real: remote.InteractiveProcess, link: Link) -> None:
+    def __init__(
+        self, real: interactive_process.InteractiveProcess, link: Link
+    ) -> None:
         self._real = real
         self._link = link
 

@@ -22,6 +22,7 @@ from typing import TypeVar
 from xml.sax import saxutils
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import interactive_process
 from manila_glusterfs_clone.ssh import remote
 from tests.model import answers
 from tests.model import fault_injection
@@ -263,7 +264,7 @@ class Remote(remote.Remote):
 
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> remote.InteractiveProcess:
+    ) -> interactive_process.InteractiveProcess:
         assert tuple(argv) == CONSOLE
         if self.process.dead:
             raise Killed
@@ -286,7 +287,7 @@ def _in_words(volume: str, text: str) -> shell.Answer:
     return shell.Answer(text, '', int('successful' not in text))
 
 
-class InteractiveProcess(remote.InteractiveProcess):
+class InteractiveProcess(interactive_process.InteractiveProcess):
     """A console of gluster.
 
     It ends when the node does, and after saying something that is no XML.

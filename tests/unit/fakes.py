@@ -26,6 +26,7 @@ import threading
 import typing
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import interactive_process
 from manila_glusterfs_clone.ssh import remote
 
 GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
@@ -171,7 +172,7 @@ class Node(remote.Remote):
 
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> remote.InteractiveProcess:
+    ) -> interactive_process.InteractiveProcess:
         assert tuple(argv) == CONSOLE
         conversation = InteractiveProcess(self)
         self.opened.append(conversation)
@@ -181,7 +182,7 @@ class Node(remote.Remote):
         self.closed = True
 
 
-class InteractiveProcess(remote.InteractiveProcess):
+class InteractiveProcess(interactive_process.InteractiveProcess):
     """A gluster console of such a node."""
 
     def __init__(self, node: Node) -> None:

@@ -46,6 +46,7 @@ from oslo_log import log
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
+from manila_glusterfs_clone.ssh import interactive_process
 from manila_glusterfs_clone.ssh import remote
 from manila_glusterfs_clone.tools.gluster import refusals
 
@@ -128,7 +129,7 @@ class Console:
         self._node = node
         self._write_slots = threading.BoundedSemaphore(_WRITE_SLOTS)
         self._read_slots = threading.BoundedSemaphore(_READ_SLOTS)
-        self._idle: list[remote.InteractiveProcess] = []
+        self._idle: list[interactive_process.InteractiveProcess] = []
         #: Slots in use, by consoles and by processes of their own.
         self._slots_in_use = 0
         self._guard = threading.Lock()
@@ -288,7 +289,9 @@ class Console:
         if spare is not None:
             spare.close()
 
-    def _take_console(self, timeout: float) -> remote.InteractiveProcess:
+    def _take_console(
+        self, timeout: float
+    ) -> interactive_process.InteractiveProcess:
         """Return an idle console, or a new one."""
         while True:
             with self._guard:

@@ -19,6 +19,7 @@ import pytest
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
+from manila_glusterfs_clone.ssh import interactive_process
 from manila_glusterfs_clone.ssh import remote
 
 TIMEOUT = 15.0
@@ -54,7 +55,7 @@ class Node:
 
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> remote.InteractiveProcess:
+    ) -> interactive_process.InteractiveProcess:
         self.run(argv)
         raise AssertionError('not reached in these tests')
 
@@ -102,7 +103,7 @@ def test_the_node_is_asked_again_later(node: Node) -> None:
     with pytest.raises(errors.Down):
         link.run(['lvs'])
     node.power_on()
-    node.clock.now += circuit_breaker.REMEMBERED
+    node.clock.now += circuit_breaker.RETRY_SECONDS
     assert not link.is_known_down
     assert link.run(['lvs']).stdout == 'well'
     assert node.asked == 2
@@ -113,7 +114,7 @@ def test_one_command_finds_out_and_the_others_do_not_wait(node: Node) -> None:
     node.power_off()
     with pytest.raises(errors.Down):
         link.run(['lvs'])
-    node.clock.now += circuit_breaker.REMEMBERED
+    node.clock.now += circuit_breaker.RETRY_SECONDS
     refused_meanwhile = []
 
     def run_again(argv: Sequence[str], **options: Any) -> remote.Result:

@@ -1,0 +1,120 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""An interactive process on a node: each line that is sent gets an answer.
+
+Started by :meth:`manila_glusterfs_clone.ssh.remote.Remote.open`, for example
+for a console of gluster.
+"""
+
+import os
+import shlex
+import time
+
+from oslo_log import log as logging
+
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import channels
+from manila_glusterfs_clone.ssh import login
+
+LOG = logging.getLogger(__name__)
+
+#: Bytes kept of the error output of an interactive process.
+TAIL = 4096
+
+
+class InteractiveProcess:
+    """A process that answers line by line; for one thread at a time.
+
+    It ends after any error. ``stderr`` has its last error output.
+    """
+
+    #: Whether the process has sent nothing after its last answer.
+    in_step = True
+
+    def __init__(self, channel: channels.Channel) -> None:
+        self.stderr = b''
+        self._output = bytearray()
+        self._channel = channel
+        self._pid = os.getpid()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs, as far as this side knows."""
+        return self._pid == os.getpid() and self._channel.is_alive()
+
+    def ask(self, line: str, *, until: bytes, timeout: float) -> bytes:
+        """Send a line, and return the answer up to a mark.
+
+        Output after the mark is the beginning of the next answer.
+
+        :param until: the mark.
+        :param timeout: seconds until the mark must be received.
+        :returns: the answer, with the mark.
+        :raises ValueError: not one line, or no mark. Nothing was sent.
+        :raises Unreachable: the process had ended. Nothing was sent.
+        :raises LinkLost: the line may have taken effect. ``partial`` has
+            the incomplete answer and the last error output.
+        :raises TimedOut: the line may have taken effect.
+        """
+        if not until or '\n' in line or '\0' in line:
+            raise ValueError(f'not one line, or no mark: {line!r}')
+        channel = self._channel
+        if not self.alive:
+            self.close()
+            raise errors.Unreachable(
+                channel.node, f'{shlex.join(channel.argv)!r} has ended'
+            )
+        start = time.monotonic()
+        end = 'error'
+        answered = False
+        try:
+            channel.set_time_limit(timeout)
+            answer = self._exchange(line.encode() + b'\n', until)
+            channel.clear_time_limit()
+            end = f'{len(answer)} bytes'
+            answered = True
+            return answer
+        except channels.CONNECTION_ERRORS as error:
+            partial = b'\n'.join(filter(None, (self._output, self.stderr)))
+            failure = channel.error_for(login.describe(error), partial, line)
+            end = type(failure).__name__
+            raise failure from error
+        finally:
+            if not answered:
+                self.close()
+            seconds = time.monotonic() - start
+            command = shlex.join([*channel.argv, line])
+            LOG.debug(
+                '%s: %s: %s, %.3f s', channel.node, command, end, seconds
+            )
+
+    def close(self) -> None:
+        """End the process by closing its input."""
+        if self._pid == os.getpid():
+            self._channel.close(self._channel.is_reusable())
+
+    def _exchange(self, data: bytes, until: bytes) -> bytes:
+        channel = self._channel
+        channel.send(data)
+        output = self._output
+        searched = 0
+        while (position := output.find(until, searched)) < 0:
+            searched = max(0, len(output) - len(until) + 1)
+            received = channel.read()
+            if received is None:
+                raise EOFError('the process has ended')
+            output += received[0]
+            self.stderr = (self.stderr + received[1])[-TAIL:]
+        answer = bytes(output[: position + len(until)])
+        del output[: len(answer)]
+        self.in_step = not output.strip()
+        return answer

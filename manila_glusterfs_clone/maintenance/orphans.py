@@ -28,8 +28,8 @@ again just before the removal.
 An object that the database does not know is reported and kept: it may belong
 to another Manila, or be missing from a restored backup. Unmanaged objects have
 no mark of this back end
-(:meth:`~manila_glusterfs_clone.operations.shares.Shares.unmanage`), and objects
-that are being created have a row that is not deleted.
+(:meth:`~manila_glusterfs_clone.operations.shares.Shares.unmanage`), and
+objects that are being created have a row that is not deleted.
 """
 
 from collections.abc import Callable, Collection, Mapping

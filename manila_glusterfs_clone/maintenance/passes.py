@@ -253,7 +253,7 @@ class Maintenance:
             if snapshot.origin in own
         }
         if clone_sources.snapshots_to_clean_up(snapshots, state.lvs.values()):
-            self._services.clone_sources.tidy(own)
+            self._services.clone_sources.clean_up_volumes(own)
 
     def _heal(
         self,

@@ -85,7 +85,7 @@ class Shares:
             members = self._pools.choose_nodes(pool, layout, size)
             peers.require_all_connected(self._cluster)
             with undo.undo_on_failure(
-                lambda: self._removal.remove(share_id),
+                lambda: self.remove(share_id),
                 f'share {share_id}',
                 lock.require,
             ):
@@ -120,7 +120,7 @@ class Shares:
         return self._volumes.bring_online(share_id)
 
     def extend(self, share_id: str, size: int) -> None:
-        """Grow a share to ``size`` bytes, on every brick, while it is online."""
+        """Grow a share to ``size`` bytes, on every brick, while online."""
         with self._locks.share(share_id):
             volume = self._volumes.get(share_id)
             mounted = self._volumes.mounted_bricks(volume)
@@ -270,4 +270,8 @@ class Shares:
 
     def _delete(self, share_id: str) -> None:
         with self._locks.share(share_id):
-            self._removal.remove(share_id)
+            self.remove(share_id)
+
+    def remove(self, share_id: str) -> None:
+        """Delete a share whose lock the caller holds."""
+        self._removal.remove(share_id)

@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is verified before a back end serves."""
+"""Checks before a back end starts: ``checks`` runs them all."""

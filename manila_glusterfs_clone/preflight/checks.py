@@ -9,16 +9,16 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What must be right before a back end serves, and what is broken today.
+"""The checks before a back end starts: configuration, nodes, and cluster.
 
-*Mistakes* are in the configuration, or in how nodes were set up: somebody
-has to correct them, and a back end with one does not start. All of them are
-in one message. *Faults* are broken today and well again tomorrow: a node or
-its glusterd that is down, a pool that is full, a disk that failed. The back
-end starts, serves what does not need them, and reports them to
+A *mistake* is wrong in the configuration or in the set-up of a node. Somebody
+must correct it. A back end with mistakes does not start, and one error lists
+them all. A *fault* is broken today: a node or its glusterd is down, a thin
+pool is full, a disk failed. The back end starts, serves all that does not
+need the broken part, and reports its faults to
 :mod:`~manila_glusterfs_clone.findings`.
 
-Where evidence is not clear it is taken for a fault.
+A problem that could be either is treated as a fault.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,16 +39,17 @@ from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools import lvm
 
-_OLDEST = (10, 0)
-#: glusterd of these crashes (glusterfs issues 4085 and 4192).
-_BROKEN = frozenset({(11, 0)})
-#: Seconds for LVM on one node: on a disk that hangs it waits for ever.
-_LVM_SECONDS = 30.0
-_INSTALLER = (
-    'run on it as root what "manila-glusterfs-clone node-installer" prints'
+#: The oldest release of GlusterFS that the driver supports.
+_OLDEST_RELEASE = (10, 0)
+#: Releases whose glusterd crashes (glusterfs issues 4085 and 4192).
+_BROKEN_RELEASES = frozenset({(11, 0)})
+#: Seconds for LVM on one node. With a hanging disk LVM never answers.
+_LVM_TIMEOUT = 30.0
+_INSTALLER_REMEDY = (
+    'run the output of "manila-glusterfs-clone node-installer" on it as root'
 )
-#: What does not pass by itself: the configuration names the wrong thing.
-_MISTAKES = (
+#: Errors of a connection that only a change of the configuration removes.
+_CONFIGURATION_ERRORS = (
     errors.HostKeyRejected,
     errors.LoginRefused,
     errors.NoSuchHost,
@@ -58,8 +59,8 @@ Finding = findings.Finding
 
 
 @dataclasses.dataclass
-class View:
-    """What was seen of one node; an error in place of what was not."""
+class NodeView:
+    """All that was read from one node; an error for what was not readable."""
 
     node: cluster.Node
     probe: node_programs.Probe | errors.Error
@@ -68,8 +69,8 @@ class View:
 
 
 @dataclasses.dataclass
-class Findings:
-    """What is wrong, sorted by who can end it."""
+class Results:
+    """The mistakes, and the faults of each part of the back end."""
 
     mistakes: list[Finding] = dataclasses.field(default_factory=list)
     services: list[Finding] = dataclasses.field(default_factory=list)
@@ -79,38 +80,38 @@ class Findings:
 def run(
     settings: options.Settings,
     nodes: cluster.Cluster,
-    state: findings.Health,
+    health: findings.Health,
     protocol: type[protocols.Protocol],
 ) -> None:
-    """Check the configuration and, where it allows, the cluster.
+    """Check the configuration and, if it names nodes and keys, the cluster.
 
-    :param state: told of the faults.
-    :param protocol: whose settings are checked.
-    :raises health.Misconfigured: with every mistake; also where no node
-        answers, as there is nothing to serve with.
+    :param health: gets the faults.
+    :param protocol: the protocol whose settings are checked.
+    :raises findings.Misconfigured: with every mistake. If no node answers,
+        the faults count as mistakes, because the back end cannot serve.
     """
-    found = Findings(mistakes=list(_configuration(settings, protocol)))
-    # Without these there is nothing to ask, or nothing to ask it with.
-    if settings.nodes and _is_readable(settings):
-        views = _look(settings, nodes)
-        _judge(settings, views, found)
-        state.report(
+    results = Results(mistakes=list(_check_configuration(settings, protocol)))
+    # Without nodes or a readable key no node can be checked.
+    if settings.nodes and _has_readable_keys(settings):
+        views = _read_nodes(settings, nodes)
+        _check_nodes(settings, views, results)
+        health.report(
             {
-                findings.SERVICES: found.services,
-                findings.STORAGE: found.storage,
+                findings.SERVICES: results.services,
+                findings.STORAGE: results.storage,
             }
         )
         if not any(isinstance(view.peers, tuple) for view in views):
-            found.mistakes += found.services + found.storage
-    if found.mistakes:
-        raise findings.Misconfigured(settings.backend, found.mistakes)
+            results.mistakes += results.services + results.storage
+    if results.mistakes:
+        raise findings.Misconfigured(settings.backend, results.mistakes)
 
 
-def _configuration(
+def _check_configuration(
     settings: options.Settings, protocol: type[protocols.Protocol]
 ) -> Iterator[Finding]:
-    for value, problem in options.problems(settings):
-        yield Finding(value, 'invalid', problem)
+    for option, problem in options.problems(settings):
+        yield Finding(option, 'invalid', problem)
     for option, path in (
         ('glusterfs_clone_ssh_private_key', settings.ssh_private_key),
         ('glusterfs_clone_ssh_known_hosts', settings.ssh_known_hosts),
@@ -130,206 +131,219 @@ def _configuration(
         yield Finding(
             '[oslo_concurrency] lock_path',
             'empty',
-            'it is not set: without it operations on one share cannot be '
-            'kept from each other',
+            'it is not set; set it to a directory, so that operations on '
+            'the same share can lock each other out',
         )
 
 
-def _is_readable(settings: options.Settings) -> bool:
+def _has_readable_keys(settings: options.Settings) -> bool:
     return all(
         os.access(path, os.R_OK)
         for path in (settings.ssh_private_key, settings.ssh_known_hosts)
     )
 
 
-def _look(settings: options.Settings, nodes: cluster.Cluster) -> list[View]:
-    """Look at all nodes side by side; one that is down costs one time-out."""
+def _read_nodes(
+    settings: options.Settings, nodes: cluster.Cluster
+) -> list[NodeView]:
+    """Read all nodes in parallel; nodes that are down cost one time-out."""
 
-    def look(node: cluster.Node) -> View:
+    def read(node: cluster.Node) -> NodeView:
         try:
-            found = node_programs.ask(
+            probe = node_programs.probe(
                 node.remote, sudo=settings.ssh_user != 'root'
             )
         except errors.Unreachable as error:
-            return View(node, error, error, error)
+            return NodeView(node, error, error, error)
         except errors.Error as error:
-            view = View(node, error, error, error)
+            view = NodeView(node, error, error, error)
         else:
-            view = View(node, found, (), ())
+            view = NodeView(node, probe, (), ())
         try:
             view.peers = node.gluster.peers()
         except errors.Error as error:
             view.peers = error
         try:
-            view.lvs = node.lvm.lvs(timeout=_LVM_SECONDS)
+            view.lvs = node.lvm.lvs(timeout=_LVM_TIMEOUT)
             node.file_systems.mounts()
         except errors.Error as error:
             view.lvs = error
         return view
 
-    views = nodes.everywhere(look)
+    views = nodes.everywhere(read)
     return [views[node.name] for node in nodes.nodes]
 
 
-def _judge(
-    settings: options.Settings, views: list[View], found: Findings
+def _check_nodes(
+    settings: options.Settings, views: list[NodeView], results: Results
 ) -> None:
     for view in views:
         if isinstance(view.peers, errors.Unreachable) and (
             view.peers is view.probe
         ):
             continue
-        _programs(view, found)
-        if isinstance(view.peers, errors.Error) and not _is_known(
+        _check_programs(view, results)
+        if isinstance(view.peers, errors.Error) and not _is_reported(
             view, 'gluster'
         ):
-            found.services.append(_of_node(view, 'glusterd', str(view.peers)))
-    answered = {
+            results.services.append(
+                _node_finding(view, 'glusterd', str(view.peers))
+            )
+    peers_by_node = {
         view.node.name: view.peers
         for view in views
         if isinstance(view.peers, tuple)
     }
-    if answered:
-        mistakes, faults = peers.compare_views(settings.nodes, answered)
-        found.mistakes.extend(mistakes)
-        found.services.extend(faults)
-        _snapshot_policy([v for v in views if v.node.name in answered], found)
-    _thin_pools(settings, views, found)
+    if peers_by_node:
+        mistakes, faults = peers.compare_views(settings.nodes, peers_by_node)
+        results.mistakes.extend(mistakes)
+        results.services.extend(faults)
+        _check_snapshot_options(
+            [v for v in views if v.node.name in peers_by_node], results
+        )
+    _check_thin_pools(settings, views, results)
 
 
-def _of_node(view: View, kind: str, message: str) -> Finding:
+def _node_finding(view: NodeView, kind: str, message: str) -> Finding:
     name = view.node.name
     return Finding(f'node {name}', kind, message, name)
 
 
-def _is_known(view: View, program: str) -> bool:
-    """Return whether it was found already that a program does not run."""
-    seen = view.probe
-    return isinstance(seen, node_programs.Probe) and program not in seen.ran
+def _is_reported(view: NodeView, program: str) -> bool:
+    """Return whether a finding already reports that a program cannot run."""
+    probe = view.probe
+    return isinstance(probe, node_programs.Probe) and program not in probe.ran
 
 
-def _programs(view: View, found: Findings) -> None:
-    """Judge what a node has installed."""
-    seen = view.probe
-    if isinstance(seen, errors.CommandFailed):
-        # Its login shell runs no commands at all.
-        found.mistakes.append(_of_node(view, 'shell', str(seen)))
+def _check_programs(view: NodeView, results: Results) -> None:
+    """Check the programs, the release and the boot unit of a node."""
+    probe = view.probe
+    if isinstance(probe, errors.CommandFailed):
+        # The login shell of the user runs no commands.
+        results.mistakes.append(_node_finding(view, 'shell', str(probe)))
         return
-    if isinstance(seen, errors.Error):
-        found.services.append(_of_node(view, 'programs', str(seen)))
+    if isinstance(probe, errors.Error):
+        results.services.append(_node_finding(view, 'programs', str(probe)))
         return
-    if seen.missing:
-        packages = ', '.join(node_programs.packages_of(seen.missing))
-        found.mistakes.append(
-            _of_node(
+    if probe.missing:
+        packages = ', '.join(node_programs.packages_of(probe.missing))
+        results.mistakes.append(
+            _node_finding(
                 view,
                 'missing',
-                f'it has no {", ".join(seen.missing)}; install '
-                f'{packages or "it"} there (names of Debian\'s packages)',
+                f'{", ".join(probe.missing)} missing; install '
+                f'{packages or "it"} on the node (Debian package names)',
             )
         )
-    for said, programs in _grouped(seen.refused).items():
-        found.mistakes.append(
-            _of_node(
+    for message, programs in _group_by_message(probe.refused).items():
+        results.mistakes.append(
+            _node_finding(
                 view,
                 'sudo',
-                f'sudo does not run {", ".join(programs)}: {said}; '
-                f'{_INSTALLER}',
+                f'sudo does not run {", ".join(programs)}: {message}; '
+                f'{_INSTALLER_REMEDY}',
             )
         )
-    for said, programs in _grouped(seen.failed).items():
-        found.services.append(
-            _of_node(
+    for message, programs in _group_by_message(probe.failed).items():
+        results.services.append(
+            _node_finding(
                 view,
                 'programs',
-                f'{", ".join(programs)} could not be tried: {said}',
+                f'{", ".join(programs)} could not be run: {message}',
             )
         )
-    _release(view, seen, found)
-    _boot_unit(view, seen, found)
+    _check_release(view, probe, results)
+    _check_boot_unit(view, probe, results)
 
 
-def _grouped(said: Mapping[str, str]) -> dict[str, list[str]]:
-    """Turn what programs said into who said it."""
-    found: dict[str, list[str]] = {}
-    for program, text in said.items():
-        found.setdefault(text, []).append(program)
-    return found
+def _group_by_message(messages: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the programs of each message."""
+    programs: dict[str, list[str]] = {}
+    for program, message in messages.items():
+        programs.setdefault(message, []).append(program)
+    return programs
 
 
-def _release(view: View, seen: node_programs.Probe, found: Findings) -> None:
-    if 'gluster' not in seen.ran:
+def _check_release(
+    view: NodeView, probe: node_programs.Probe, results: Results
+) -> None:
+    if 'gluster' not in probe.ran:
         return
-    if seen.release is None:
-        problem = 'it does not tell its release of GlusterFS'
-    elif seen.release in _BROKEN:
+    if probe.release is None:
+        problem = 'its release of GlusterFS is unknown'
+    elif probe.release in _BROKEN_RELEASES:
         problem = (
-            'its GlusterFS {}.{} crashes when it is asked for snapshots; '
-            'upgrade it'.format(*seen.release)
+            'glusterd of GlusterFS {}.{} crashes when it lists snapshots; '
+            'upgrade the node'.format(*probe.release)
         )
-    elif seen.release < _OLDEST:
+    elif probe.release < _OLDEST_RELEASE:
         problem = (
-            'it has GlusterFS {}.{}; 10.0 is the oldest that this driver '
-            'supports'.format(*seen.release)
+            'GlusterFS {}.{} is not supported; upgrade the node to 10.0 or '
+            'later'.format(*probe.release)
         )
     else:
         return
-    found.mistakes.append(_of_node(view, 'release', problem))
+    results.mistakes.append(_node_finding(view, 'release', problem))
 
 
-def _boot_unit(view: View, seen: node_programs.Probe, found: Findings) -> None:
-    if seen.boot_unit == 'enabled' or _is_known(view, 'systemctl'):
+def _check_boot_unit(
+    view: NodeView, probe: node_programs.Probe, results: Results
+) -> None:
+    if probe.boot_unit == 'enabled' or _is_reported(view, 'systemctl'):
         return
-    where = found.mistakes if seen.boot_unit else found.services
-    where.append(
-        _of_node(
+    # A state that systemd did not report may be the right one: a fault.
+    part = results.mistakes if probe.boot_unit else results.services
+    part.append(
+        _node_finding(
             view,
             'boot unit',
-            f'it may not mount bricks at boot, and glusterd may not start '
-            f'then: {node_files.UNIT} is '
-            f'{seen.boot_unit or "in no state that systemd can tell"}, not '
-            f'enabled; {_INSTALLER}',
+            f'{node_files.UNIT} is {probe.boot_unit or "in an unknown state"} '
+            f'instead of enabled, so that bricks may not be mounted at boot '
+            f'and glusterd may not start; {_INSTALLER_REMEDY}',
         )
     )
 
 
-def _snapshot_policy(well: list[View], found: Findings) -> None:
+def _check_snapshot_options(views: list[NodeView], results: Results) -> None:
+    """Check the snapshot options, read from the first node that answers."""
     failure: errors.Error | None = None
-    for view in well:
+    for view in views:
         try:
             config = view.node.gluster.snapshot_config()
         except errors.Error as error:
             failure = error
             continue
         if config.auto_delete:
-            found.mistakes.append(
+            results.mistakes.append(
                 Finding(
                     'snapshot option auto-delete of the cluster',
                     'enabled',
-                    'glusterd deletes old snapshots by itself; "gluster '
-                    'snapshot config auto-delete disable" ends that',
+                    'glusterd deletes the oldest snapshots by itself; run '
+                    '"gluster snapshot config auto-delete disable"',
                 )
             )
         return
-    found.services.append(
+    results.services.append(
         Finding('snapshot options of the cluster', 'unreadable', str(failure))
     )
 
 
-def _thin_pools(
-    settings: options.Settings, views: list[View], found: Findings
+def _check_thin_pools(
+    settings: options.Settings, views: list[NodeView], results: Results
 ) -> None:
     reports = {}
-    failed: dict[str, errors.Error] = {}
+    failures: dict[str, errors.Error] = {}
     for view in views:
         if isinstance(view.lvs, tuple):
             reports[view.node.name] = view.lvs
-        elif isinstance(view.lvs, _MISTAKES):
-            found.mistakes.append(_of_node(view, 'unreachable', str(view.lvs)))
-        elif not (_is_known(view, 'lvs') or _is_known(view, 'findmnt')):
-            failed[view.node.name] = view.lvs
+        elif isinstance(view.lvs, _CONFIGURATION_ERRORS):
+            results.mistakes.append(
+                _node_finding(view, 'unreachable', str(view.lvs))
+            )
+        elif not (_is_reported(view, 'lvs') or _is_reported(view, 'findmnt')):
+            failures[view.node.name] = view.lvs
     mistakes, faults = thin_pools.examine(
-        settings.pools, reports, failed, settings.limits
+        settings.pools, reports, failures, settings.limits
     )
-    found.mistakes += mistakes
-    found.storage += faults
+    results.mistakes += mistakes
+    results.storage += faults

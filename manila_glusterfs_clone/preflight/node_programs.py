@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Whether a node has, and lets the driver run, every program it needs.
+"""The programs that the driver runs on nodes, and a probe that tries them.
 
-Each program is started by the very command line that it is started by
-later, through sudo and ``timeout``, with arguments that change nothing. All
-of them go to the node as one command.
+The probe runs each program with the same command line as the driver does
+later, by sudo and ``timeout``, with arguments that change nothing. It is one
+command on the node.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,18 +26,20 @@ from manila_glusterfs_clone.ssh import circuit_breaker
 from manila_glusterfs_clone.ssh import remote
 
 #: Seconds for one program, and for all of them.
-_SECONDS, _TIMEOUT = 10, 60.0
+_PROGRAM_TIMEOUT, _TIMEOUT = 10, 60.0
 
-#: No such path can be made: setfattr runs, and fails to find it.
-_NOWHERE = '/proc/manila-glusterfs-clone'
+#: A path that cannot exist: setfattr runs, and does not find it.
+_NO_SUCH_PATH = '/proc/manila-glusterfs-clone'
 
-#: What marks the lines of our own: login shells and sudo may print more.
+#: Begins each line of the probe. Login shells and sudo may print others.
 _MARK = '@probe'
 _LINE = re.compile(
-    rf'^{_MARK} (?P<program>\S+) (?P<status>\d+) (?P<said>.*)$', re.MULTILINE
+    rf'^{_MARK} (?P<program>\S+) (?P<status>\d+) (?P<output>.*)$',
+    re.MULTILINE,
 )
 _RELEASE = re.compile(r'glusterfs (\d+)\.(\d+)')
-_STATES = re.compile(
+#: The states of a unit that ``systemctl is-enabled`` prints (systemctl(1)).
+_UNIT_STATES = re.compile(
     r'\b(enabled|enabled-runtime|linked|linked-runtime|alias|masked'
     r'|masked-runtime|static|indirect|disabled|generated|transient|bad'
     r'|not-found)$'
@@ -49,11 +51,11 @@ class Program:
     """A program that the driver runs on nodes."""
 
     name: str
-    #: The package that has it on Debian and Ubuntu.
+    #: The package of Debian and Ubuntu that has the program.
     package: str
-    #: Arguments with which it changes nothing.
+    #: Arguments with which the program changes nothing.
     words: tuple[str, ...] = ('--version',)
-    #: Whether it is run as root.
+    #: Whether the driver runs the program as root.
     as_root: bool = True
 
 
@@ -74,7 +76,7 @@ PROGRAMS = (
         (
             '--name=trusted.glusterfs.volume-id',
             f'--value=0x{"0" * 32}',
-            _NOWHERE,
+            _NO_SUCH_PATH,
         ),
     ),
     *(Program(name, 'coreutils') for name in ('mkdir', 'rmdir', 'sync')),
@@ -93,85 +95,88 @@ PACKAGES: Mapping[str, str] = {
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-    """What was found on one node."""
+    """The result of the probe of one node."""
 
     #: Programs that ran.
     ran: frozenset[str]
-    #: Programs that it does not have.
+    #: Programs that are not installed.
     missing: tuple[str, ...]
-    #: Programs that sudo does not let the driver run, and what was said.
+    #: Programs that sudo refused to run, with the output of sudo.
     refused: Mapping[str, str]
-    #: Programs that could not be tried, and what was said.
+    #: Programs that failed for another reason, with their output.
     failed: Mapping[str, str]
-    #: Of GlusterFS; None if it cannot be told.
+    #: The release of GlusterFS; None if unknown.
     release: tuple[int, int] | None
-    #: Of the unit that mounts bricks at boot, as systemd has it, such as
-    #: ``enabled``; empty if it cannot be told.
+    #: The state of the unit that mounts bricks at boot, as systemd prints
+    #: it, for example ``enabled``; empty if unknown.
     boot_unit: str
 
 
 def script(*, sudo: bool) -> str:
-    """Make the script, of constants only, that tries all programs."""
+    """Return the shell script that tries all programs.
+
+    The script consists of constants only.
+    """
     parts = []
     for program in PROGRAMS:
         line = remote.command_line(
             [program.name, *program.words],
             sudo=sudo and program.as_root,
-            seconds=_SECONDS,
+            seconds=_PROGRAM_TIMEOUT,
         )
         parts.append(
-            f'said=$({line} 2>&1 </dev/null); printf "%s %s %s %s\\n" '
+            f'output=$({line} 2>&1 </dev/null); printf "%s %s %s %s\\n" '
             f'{_MARK} {program.name} $? '
-            f'"$(printf %s "$said" | tr "\\n" " " | cut -c-300)"'
+            f'"$(printf %s "$output" | tr "\\n" " " | cut -c-300)"'
         )
     return '; '.join(parts)
 
 
-def ask(node: circuit_breaker.CommandRunner, *, sudo: bool) -> Probe:
+def probe(node: circuit_breaker.CommandRunner, *, sudo: bool) -> Probe:
     """Try all programs on a node.
 
-    :param sudo: whether those that need root are run through sudo.
+    :param sudo: whether programs that need root are run by sudo.
     :raises errors.Unreachable: the node cannot be reached.
-    :raises errors.CommandFailed, errors.Garbled: its login shell does not
-        run commands.
+    :raises errors.CommandFailed, errors.Garbled: the login shell of the user
+        does not run commands.
     :raises errors.Unknown: the node did not answer.
     """
     result = node.run(
         ['sh', '-c', script(sudo=sudo)], timeout=_TIMEOUT, as_root=False
     )
-    answers = {
-        match['program']: (int(match['status']), match['said'].strip())
+    outcomes = {
+        match['program']: (int(match['status']), match['output'].strip())
         for match in _LINE.finditer(result.stdout)
     }
-    if answers.keys() != {program.name for program in PROGRAMS}:
+    if outcomes.keys() != {program.name for program in PROGRAMS}:
         raise errors.Garbled(
             result.node,
-            ('sh', '-c', 'a try of all programs'),
+            ('sh', '-c', 'probe of all programs'),
             result.stdout + result.stderr,
         )
-    return _judge(answers)
+    return _evaluate(outcomes)
 
 
-def _judge(answers: Mapping[str, tuple[int, str]]) -> Probe:
+def _evaluate(outcomes: Mapping[str, tuple[int, str]]) -> Probe:
     ran: list[str] = []
     missing: list[str] = []
     refused, failed = {}, {}
     unit = ''
     for program in PROGRAMS:
-        status, said = answers[program.name]
+        status, output = outcomes[program.name]
         if program.name == 'systemctl':
-            unit = _state(said)
-        absent = _absent(program.name, status, said)
-        if absent:
-            missing.append(absent)
-        elif _ran(program.name, status, said, unit):
+            unit = _unit_state(output)
+        missing_program = _missing_program(program.name, status, output)
+        if missing_program:
+            missing.append(missing_program)
+        elif _has_run(program.name, status, output, unit):
             ran.append(program.name)
         elif status == 1:
-            # With such arguments none of them says no by itself.
-            refused[program.name] = said
+            # With these arguments no program itself exits with 1.
+            refused[program.name] = output
         else:
-            failed[program.name] = said or f'status {status}'
-    release = _RELEASE.search(answers['gluster'][1])
+            failed[program.name] = output or f'status {status}'
+    release = _RELEASE.search(outcomes['gluster'][1])
     return Probe(
         ran=frozenset(ran),
         missing=tuple(dict.fromkeys(missing)),
@@ -182,34 +187,37 @@ def _judge(answers: Mapping[str, tuple[int, str]]) -> Probe:
     )
 
 
-def _absent(name: str, status: int, said: str) -> str:
-    """Name the program that is not there: this one, or a wrapper of it."""
-    for each in (name, 'timeout', 'sudo'):
-        if f'{each}: command not found' in said or (
-            status == 127 and f'{each}: not found' in said
+def _missing_program(name: str, status: int, output: str) -> str:
+    """Return the program that is missing: this one, ``timeout`` or ``sudo``.
+
+    :return: empty if none is missing.
+    """
+    for program in (name, 'timeout', 'sudo'):
+        if f'{program}: command not found' in output or (
+            status == 127 and f'{program}: not found' in output
         ):
-            return each
+            return program
     return name if status == 127 else ''
 
 
-def _ran(name: str, status: int, said: str, unit: str) -> bool:
+def _has_run(name: str, status: int, output: str, unit: str) -> bool:
     if name == 'setfattr':
-        return status == 1 and f'{_NOWHERE}: No such file' in said
+        return status == 1 and f'{_NO_SUCH_PATH}: No such file' in output
     if name == 'systemctl':
-        # What it cannot tell is no reason to think that sudo refused it.
-        return bool(unit) or 'ailed to ' in said
+        # systemctl ran even if it failed to read the state of the unit.
+        return bool(unit) or 'ailed to ' in output
     return status == 0
 
 
-def _state(said: str) -> str:
-    if 'No such file or directory' in said:
+def _unit_state(output: str) -> str:
+    if 'No such file or directory' in output:
         return 'not-found'
-    found = _STATES.search(said)
-    return found[1] if found else ''
+    match = _UNIT_STATES.search(output)
+    return match[1] if match else ''
 
 
 def packages_of(programs: Sequence[str]) -> tuple[str, ...]:
-    """Name the packages that have programs; none for what we do not know."""
+    """Return the packages of programs, without those of unknown programs."""
     return tuple(
         dict.fromkeys(PACKAGES[name] for name in programs if name in PACKAGES)
     )

@@ -88,7 +88,7 @@ def tried(**changes: tuple[int, str]) -> fakes.Answer:
         **{p.name: (0, f'{p.name} 1.0') for p in node_programs.PROGRAMS},
         'setfattr': (
             1,
-            f'setfattr: {node_programs._NOWHERE}: No such file or dir',
+            f'setfattr: {node_programs._NO_SUCH_PATH}: No such file or dir',
         ),
         'gluster': (0, 'glusterfs 11.1 Repository revision: git'),
         'systemctl': (0, 'enabled'),
@@ -445,7 +445,7 @@ def test_the_programs_before_all_programs_are_missing(
     programs = tried(**{p.name: said for p in node_programs.PROGRAMS})
     found = check(settings, *three(gl2=node(2, programs=programs)))
     assert found.kinds == [('node gl2', 'missing')]
-    assert f'it has no {missing};' in found.mistakes[0].message
+    assert f'{missing} missing;' in found.mistakes[0].message
 
 
 @pytest.mark.parametrize('program', [p.name for p in node_programs.PROGRAMS])

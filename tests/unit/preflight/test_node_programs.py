@@ -72,7 +72,7 @@ def ask(home: pathlib.Path, *, sudo: bool) -> node_programs.Probe:
     node.answer(
         ('sh', '-c', node_programs.script(sudo=sudo)), run(home, sudo=sudo)
     )
-    return node_programs.ask(node, sudo=sudo)
+    return node_programs.probe(node, sudo=sudo)
 
 
 @pytest.mark.parametrize('sudo', [True, False])
@@ -97,7 +97,7 @@ def test_one_command_tries_all() -> None:
         ('sh', '-c', node_programs.script(sudo=True)), fakes.Answer('')
     )
     with pytest.raises(errors.Garbled) as caught:
-        node_programs.ask(node, sudo=True)
+        node_programs.probe(node, sudo=True)
     assert len(node.asked) == 1
     assert node_programs.script(sudo=True) not in str(caught.value)
 

@@ -9,24 +9,25 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A brick that is down is put in order on its node, so that it can start.
+"""Repair a brick that is down, so that glusterd can start it.
 
-What keeps a brick from starting, as seen on GlusterFS 10.3 and 11.1:
+These things keep a brick from starting, as seen on GlusterFS 10.3 and 11.1:
 
-* It is not mounted, or its LV is not active.
-* Its XFS has shut itself down, since a write to its disk or to its thin pool
-  failed. All that is asked of it then ends in EIO (``statfs`` does not, so
-  that ``df`` and gluster's own ``detail`` show nothing), and the brick process
-  ends itself within half a minute, at its next health check. Unmounting and
-  mounting replays the log of the file system.
-* It does not bear the id of its volume. ``start force`` writes one that is
-  missing; one that is another's it refuses, for all bricks of the volume.
+* The brick is not mounted, or its logical volume is not active.
+* Its XFS has shut itself down, as a write to its disk or thin pool failed.
+  All access then ends in EIO, apart from ``statfs``, so ``df`` and gluster's
+  own ``detail`` show nothing. The brick process exits within half a minute, at
+  its next health check. Unmounting and mounting replays the log of the file
+  system.
+* It does not have the id of its volume. ``start force`` writes a missing id;
+  where a brick has another id, it refuses to start any brick of the volume.
 
-Only what is proved to be a share's own is touched: the tags of the LV say of
-which share it is and where it is mounted, and it is mounted there.
+A repair changes only bricks that belong to the share: the tags of the logical
+volume name the share and the mount point, and it is mounted there.
 """
 
 from collections.abc import Callable
+import dataclasses
 
 from oslo_log import log
 
@@ -39,8 +40,113 @@ from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
 
-#: The hidden directory in which a brick keeps its own affairs.
-_AFFAIRS = '.glusterfs'
+#: The hidden directory in which a brick keeps its own data.
+_BRICK_METADATA = '.glusterfs'
+
+
+@dataclasses.dataclass(eq=False)
+class BrickNotRepaired(errors.Unsettled):
+    """A brick stays offline until an operator has acted."""
+
+    path: str
+    node: str
+
+    def _sentence(self, state: str) -> str:
+        return f'brick {self.path} on node {self.node}: {state}'
+
+
+@dataclasses.dataclass(eq=False)
+class ForeignMount(BrickNotRepaired):
+    """Something that is no logical volume is mounted in place of a brick."""
+
+    mount_point: str
+
+    def __str__(self) -> str:
+        return self._sentence(
+            f'{self.mount_point} is the mount point of something that is no '
+            f'logical volume; the logical volume of the share is not mounted '
+            f'over it, as either may have the newer data. Remove the one that '
+            f'is not needed'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class BrickLost(BrickNotRepaired):
+    """No logical volume on the node has the tags of a brick."""
+
+    tags: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self._sentence(
+            f'lost: no logical volume has its tags ({", ".join(self.tags)}). '
+            f'The volume works with its other copies; replace the brick with '
+            f'"gluster volume reset-brick"'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class ForeignLogicalVolume(BrickNotRepaired):
+    """A logical volume without the tags of a brick is mounted in its place."""
+
+    logical_volume: str
+    tags: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return self._sentence(
+            f'{self.logical_volume} is mounted in its place but does not have '
+            f'the tags of the share ({", ".join(self.tags)}); it is left '
+            f'alone. If it is not the brick, unmount it; if it is, add the '
+            f'tags with "lvchange --addtag"'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class NotMountable(BrickNotRepaired):
+    """The file system of a brick cannot be mounted."""
+
+    logical_volume: str
+    cause: errors.CommandFailed
+
+    def __str__(self) -> str:
+        return self._sentence(
+            f'its file system cannot be mounted: {self.cause}; look for disk '
+            f'errors in the output of "dmesg" on the node. If the disk '
+            f'failed, reboot the node when it works again; else repair the '
+            f'file system with "xfs_repair /dev/{self.logical_volume}"'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class BrickEmpty(BrickNotRepaired):
+    """A brick has neither a volume id nor the data of a brick."""
+
+    def __str__(self) -> str:
+        return self._sentence(
+            f'it has no volume id and no {_BRICK_METADATA}: it is empty, or '
+            f'is not a brick. Look at it, and if its data is lost, replace it '
+            f'with "gluster volume reset-brick"'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class ForeignVolumeId(BrickNotRepaired):
+    """A brick has the id of another object that the cluster has."""
+
+    logical_volume: str
+    #: The name and the id of the volume that the brick belongs to.
+    volume: str
+    hex_id: str
+    #: The name of the volume or snapshot whose id the brick has.
+    owner: str
+
+    def __str__(self) -> str:
+        return self._sentence(
+            f'it has the id of {self.owner} and is left alone; volume '
+            f'{self.volume} cannot start while it is mounted. If '
+            f'{self.logical_volume} has the data of {self.volume}, run '
+            f'"setfattr -n trusted.glusterfs.volume-id -v 0x{self.hex_id} '
+            f'{self.path}"'
+        )
 
 
 def repair(
@@ -48,174 +154,144 @@ def repair(
     share_id: str,
     volume: gluster.Volume,
     path: str,
-    ask: Callable[[], brick_ownership.KnownObjects],
+    read_objects: Callable[[], brick_ownership.KnownObjects],
 ) -> None:
-    """Put a brick that gluster says is down in order; it is not started.
+    """Repair a brick that glusterd reports as down, without starting it.
 
-    :param ask: for what there is; called only where the tags of a brick or
-        the id that it bears are wrong.
-    :raises errors.Unsettled: it cannot be, and what an operator can do.
+    :param read_objects: reads all volumes and snapshots of the cluster; called
+        only if the tags or the volume id of the brick are wrong.
+    :raises BrickNotRepaired: an operator has to act.
     """
-    what = f'brick {path} on node {node.name}'
     if not _is_tagged(node, share_id, path):
-        brick_ownership.repair_tags(node, share_id, volume, path, ask)
-    place, was_mounted = _mounted(node, share_id, path, what)
+        brick_ownership.repair_tags(node, share_id, volume, path, read_objects)
+    brick, was_mounted = _mount(node, share_id, path)
     try:
-        found = node.file_systems.read_volume_id(path)
+        hex_id = node.file_systems.read_volume_id(path)
     except errors.BadFileSystem as error:
-        _mount_again(node, place, what, volume.name, error)
-        found = node.file_systems.read_volume_id(path)
-    if found != volume.hex_id:
+        _remount(node, brick, volume.name, error)
+        hex_id = node.file_systems.read_volume_id(path)
+    if hex_id != volume.hex_id:
         try:
-            _mark(node, place, volume, found, ask)
+            _write_volume_id(node, brick, volume, hex_id, read_objects)
         except errors.Unsettled:
             if not was_mounted:
-                # glusterd starts no brick of the volume while it is.
-                node.file_systems.unmount(place.mount_point)
+                # glusterd starts no brick of the volume while it is mounted.
+                node.file_systems.unmount(brick.mount_point)
             raise
 
 
 def _is_tagged(node: cluster.Node, share_id: str, path: str) -> bool:
-    """Return whether the LV of a brick has the tags of its share."""
-    seen = bricks.read_storage(node)
-    place = seen.find_brick(path)
-    wanted = names.brick_tags(share_id, path.rpartition('/')[0])
-    lvs = seen.lvs if place is None else [place.lv]
-    return any(wanted <= lv.tags for lv in lvs)
+    """Return whether the logical volume of a brick has the right tags."""
+    storage = bricks.read_storage(node)
+    brick = storage.find_brick(path)
+    tags = names.brick_tags(share_id, path.rpartition('/')[0])
+    lvs = storage.lvs if brick is None else [brick.lv]
+    return any(tags <= lv.tags for lv in lvs)
 
 
-def _mounted(
-    node: cluster.Node, share_id: str, path: str, what: str
+def _mount(
+    node: cluster.Node, share_id: str, path: str
 ) -> tuple[bricks.MountedBrick, bool]:
-    """See that a brick is mounted, from the LV that is its share's.
+    """Mount a brick from the logical volume of its share.
 
-    :return: where it is, and whether it was mounted before.
+    :return: the brick, and whether it was mounted before.
     """
-    target = path.rpartition('/')[0]
-    seen = bricks.read_storage(node)
-    place = seen.find_brick(path)
-    if place is not None:
-        _require_own(place.lv.tags, share_id, target, what, place.lv.full_name)
-        return place, True
-    if any(mount.target == target for mount in seen.mounts):
-        raise errors.Unsettled(
-            what,
-            f'something that is no logical volume there is mounted on '
-            f'{target}, and the logical volume of the share is not mounted '
-            f'over it: it may be older. Remove the one that is of no use',
-        )
-    for lv in seen.lvs:
-        if {names.share_tag(share_id), names.mount_tag(target)} <= lv.tags:
+    mount_point = path.rpartition('/')[0]
+    tags = {names.share_tag(share_id), names.mount_tag(mount_point)}
+    storage = bricks.read_storage(node)
+    brick = storage.find_brick(path)
+    if brick is not None:
+        if not tags <= brick.lv.tags:
+            raise ForeignLogicalVolume(
+                path, node.name, brick.lv.full_name, tuple(sorted(tags))
+            )
+        return brick, True
+    if any(mount.target == mount_point for mount in storage.mounts):
+        raise ForeignMount(path, node.name, mount_point)
+    for lv in storage.lvs:
+        if tags <= lv.tags:
             try:
                 bricks.remount(node, lv)
             except errors.CommandFailed as error:
-                raise _not_mounted(what, lv.full_name, error) from error
-            return bricks.MountedBrick(path, target, lv, seen.lvs), False
-    bricks.require_pools_visible(node, seen.lvs)
-    raise errors.Unsettled(
-        what,
-        f'no logical volume there has the tags of it '
-        f'({names.share_tag(share_id)}, {names.mount_tag(target)}): it is '
-        f'lost, and the volume goes on with its other copies; "gluster '
-        f'volume reset-brick" puts a new one in its place',
-    )
+                raise NotMountable(
+                    path, node.name, lv.full_name, error
+                ) from error
+            brick = bricks.MountedBrick(path, mount_point, lv, storage.lvs)
+            return brick, False
+    bricks.require_pools_visible(node, storage.lvs)
+    raise BrickLost(path, node.name, tuple(sorted(tags)))
 
 
-def _require_own(
-    tags: frozenset[str], share_id: str, target: str, what: str, lv: str
-) -> None:
-    wanted = {names.share_tag(share_id), names.mount_tag(target)}
-    if not wanted <= tags:
-        raise errors.Unsettled(
-            what,
-            f'{lv} is mounted there, and its tags do not say that it is this '
-            f'share\'s ({", ".join(sorted(wanted))}); it is not touched. '
-            f'Unmount it if it is not the brick, tag it with "lvchange '
-            f'--addtag" if it is',
-        )
-
-
-def _mount_again(
+def _remount(
     node: cluster.Node,
-    place: bricks.MountedBrick,
-    what: str,
+    brick: bricks.MountedBrick,
     volume: str,
     cause: errors.BadFileSystem,
 ) -> None:
-    # What the brick took last and had not synced is lost there, and the
-    # other copies do not know that it is.
+    # The brick lost its last writes that were not synced, and the other
+    # copies do not know that.
     LOG.warning(
-        'Mounting %s again, as its file system has shut itself down: %s; '
-        'what was written last may lack there until it is looked up by a '
-        'client, or healed by "gluster volume heal %s full"',
-        what,
+        'Brick %s on node %s: its file system has shut itself down; '
+        'remounting it: %s (its last writes may be missing until a client '
+        'reads the files, or "gluster volume heal %s full" heals them)',
+        brick.path,
+        node.name,
         cause,
         volume,
     )
-    # Refused by the kernel as long as the brick process runs.
-    node.file_systems.unmount(place.mount_point)
+    # The kernel refuses to unmount it while the brick process runs.
+    node.file_systems.unmount(brick.mount_point)
     try:
         node.file_systems.mount(
-            f'/dev/{place.lv.full_name}', place.mount_point
+            f'/dev/{brick.lv.full_name}', brick.mount_point
         )
-        node.file_systems.read_volume_id(place.path)
+        node.file_systems.read_volume_id(brick.path)
     except errors.CommandFailed as error:
-        raise _not_mounted(what, place.lv.full_name, error) from error
+        raise NotMountable(
+            brick.path, node.name, brick.lv.full_name, error
+        ) from error
 
 
-def _not_mounted(
-    what: str, lv: str, error: errors.CommandFailed
-) -> errors.Unsettled:
-    return errors.Unsettled(
-        what,
-        f'its file system cannot be mounted: {error}; look for errors of its '
-        f'disk with "dmesg" there, and reboot the node when the disk is well '
-        f'again; if it is, "xfs_repair /dev/{lv}" repairs the file system',
-    )
-
-
-def _mark(
+def _write_volume_id(
     node: cluster.Node,
-    place: bricks.MountedBrick,
+    brick: bricks.MountedBrick,
     volume: gluster.Volume,
-    found: str | None,
-    ask: Callable[[], brick_ownership.KnownObjects],
+    hex_id: str | None,
+    read_objects: Callable[[], brick_ownership.KnownObjects],
 ) -> None:
-    """Have a brick bear the id of its volume again.
+    """Write the id of its volume to a brick.
 
-    An id of something else that the cluster has is not overwritten: the LV
-    may hold the data of that. A clone is the exception: it inherits the id
-    of its snapshot (10.3) or of the volume that was taken of (11.1), and
-    power may be cut before its own is on disk.
+    The id of another object of the cluster is not overwritten, as the logical
+    volume may have the data of that object. A clone is the exception: it
+    inherits the id of its snapshot (10.3) or of the origin of the snapshot
+    (11.1), and power may be cut before its own id is on disk.
+
+    :param hex_id: the id that the brick has; None if it has none.
     """
-    path = place.path
-    what = f'brick {path} on node {node.name}'
-    if not node.file_systems.exists(f'{path}/{_AFFAIRS}'):
-        raise errors.Unsettled(
-            what,
-            f'it is not marked with the id of its volume, and has no '
-            f'{_AFFAIRS}: it is empty, or no brick; look at it, and if it is '
-            f'lost, "gluster volume reset-brick" puts a new one in its place',
-        )
-    if found is not None:
-        catalog = ask()
-        owner = catalog.names().get(found)
-        source = bricks.hex_id_in_name(place.lv.origin)
-        inherited = {source, catalog.origins().get(source or '')}
-        if owner is not None and found not in inherited:
-            raise errors.Unsettled(
-                what,
-                f'it is marked with the id of {owner}, and is '
-                f'not touched; volume {volume.name} cannot be started as '
-                f'long as it is mounted. If {place.lv.full_name} does hold '
-                f'the data of {volume.name}, mark it so: "setfattr -n '
-                f'trusted.glusterfs.volume-id -v 0x{volume.hex_id} {path}"',
+    path = brick.path
+    if not node.file_systems.exists(f'{path}/{_BRICK_METADATA}'):
+        raise BrickEmpty(path, node.name)
+    if hex_id is not None:
+        objects = read_objects()
+        owner = objects.names().get(hex_id)
+        source = bricks.hex_id_in_name(brick.lv.origin)
+        inherited = {source, objects.origins().get(source or '')}
+        if owner is not None and hex_id not in inherited:
+            raise ForeignVolumeId(
+                path,
+                node.name,
+                brick.lv.full_name,
+                volume.name,
+                volume.hex_id,
+                owner,
             )
     LOG.warning(
-        'Marking %s with the id of volume %s, as it bore %s',
-        what,
+        'Brick %s on node %s: its volume id is %s; writing the id of volume '
+        '%s',
+        path,
+        node.name,
+        f'0x{hex_id}' if hex_id else 'missing',
         volume.name,
-        f'0x{found}' if found else 'none',
     )
     node.file_systems.write_volume_id(path, volume.hex_id)
     bricks.verify_durable(node, path, volume.hex_id)

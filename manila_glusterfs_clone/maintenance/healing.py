@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is there against what should be: bringing shares back on line."""
+"""Heal shares: mount their bricks, and start their volumes and bricks."""
 
 from collections.abc import Iterable, Mapping
 import dataclasses
@@ -27,90 +27,120 @@ from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
 
-#: Seconds to wait for a share that somebody is at work on.
+#: Seconds to wait for the lock of a share.
 _PATIENCE = 1.0
+
+
+@dataclasses.dataclass(eq=False)
+class HealingFailed(errors.Unsettled):
+    """Healing a share failed in a way that nobody foresaw."""
+
+    share_id: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f'share {self.share_id}: healing failed: {self.reason}'
+
+
+@dataclasses.dataclass(eq=False)
+class OptionsReset(errors.Unsettled):
+    """A volume is stopped, and its access lists were reset."""
+
+    volume: str
+
+    def __str__(self) -> str:
+        return (
+            f'volume {self.volume}: stopped, and its options were reset; it '
+            f'is started when maintenance has set its access lists'
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class Unmounted:
-    """The bricks that should be mounted and are not, by name of the node."""
+    """The bricks that should be mounted but are not, by name of the node."""
 
-    #: The tags of their LVs.
+    #: The tags of their logical volumes.
     tags: Mapping[str, frozenset[str]]
-    #: Why nodes could not be asked. They are not asked again, share by share.
+    #: Why nodes could not be read. They are not read again for each share.
     failed: Mapping[str, Exception]
 
 
 class Healer:
-    """Brings what should be on line, on line."""
+    """Brings the shares of one back end online."""
 
     def __init__(self, the_services: services.Services) -> None:
         self._cluster = the_services.cluster
         self._volumes = the_services.volumes
-        self._sources = the_services.clone_sources
+        self._clone_sources = the_services.clone_sources
         self._locks = the_services.locks
-        #: What was said to be wrong, by what it is wrong with.
-        self._told: dict[str, str] = {}
+        #: The last error that was logged of each object.
+        self._logged: dict[str, str] = {}
 
     def heal(
         self, share_ids: Iterable[str]
     ) -> dict[str, gluster.Volume | errors.Error]:
-        """Bring shares on line: repair bricks, start volumes and bricks.
+        """Bring shares online: repair bricks, start volumes and bricks.
 
-        What clones that were killed have left of their snapshots is put in
-        order. Never raises on account of the cluster.
+        It also deactivates the snapshots of these shares that interrupted
+        clones left active. An error of one share does not stop the others.
 
-        :return: for every share its volume, or what is wrong with it.
+        :return: for each share its volume, or why it is not online.
         """
-        wanted = list(share_ids)
+        to_heal = list(share_ids)
         unmounted = self._unmounted()
         healed: dict[str, gluster.Volume | errors.Error] = {}
-        for share_id in wanted:
+        for share_id in to_heal:
             try:
-                # Who has the lock may be deleting it.
+                # Another operation may be deleting the share.
                 with self._locks.share(share_id, timeout=_PATIENCE):
                     healed[share_id] = self._heal(share_id, unmounted)
             except (errors.Held, errors.Busy) as error:
-                # Nothing is known to be wrong with it.
-                LOG.info('Share %s is being worked on: %s', share_id, error)
+                LOG.info(
+                    'Share %s: in use by another operation; not healed now: '
+                    '%s',
+                    share_id,
+                    error,
+                )
                 healed[share_id] = error
             except errors.Error as error:
-                self._tell(f'share {share_id}', error)
+                self._log_once(f'share {share_id}', error)
                 healed[share_id] = error
             except Exception as error:
-                # The others are looked at all the same.
-                LOG.exception('Share %s could not be looked at', share_id)
-                healed[share_id] = errors.Unsettled(
-                    f'share {share_id}', f'it could not be looked at: {error}'
-                )
+                LOG.exception('Share %s: healing failed', share_id)
+                healed[share_id] = HealingFailed(share_id, str(error))
             else:
-                self._tell(f'share {share_id}', None)
-        self._sources.clean_up_volumes(
-            {names.volume(share_id) for share_id in wanted}
+                self._log_once(f'share {share_id}', None)
+        self._clone_sources.clean_up_volumes(
+            {names.volume(share_id) for share_id in to_heal}
         )
         return healed
 
     def _unmounted(self) -> Unmounted:
-        """Return the bricks that should be mounted and are not."""
-        seen, failed = self._cluster.try_everywhere(
+        """Return the bricks that should be mounted but are not."""
+        tags, failed = self._cluster.try_everywhere(
             lambda node: frozenset(
                 tag for lv in bricks.unmounted(node) for tag in lv.tags
             )
         )
         for node, error in failed.items():
-            LOG.error('Bricks on node %s stay as they are: %s', node, error)
-        return Unmounted(seen, failed)
+            LOG.error(
+                'Node %s: its mounts could not be read; its bricks are not '
+                'repaired now: %s',
+                node,
+                error,
+            )
+        return Unmounted(tags, failed)
 
     def _heal(self, share_id: str, unmounted: Unmounted) -> gluster.Volume:
-        """Have started what is down; it is not waited for.
+        """Start what is down; this does not wait until it is online.
 
-        A share whose node or disk is gone goes on with its other copies,
-        and must not keep the next one waiting.
+        A share whose node or disk failed works with its other copies, and
+        must not delay the healing of the next share.
         """
         volume = self._volumes.get_in_use(share_id)
         name, tag = volume.name, names.share_tag(share_id)
         down = self._down(volume)
-        bad = {
+        broken = {
             node: path
             for node, path in self._bricks(volume).items()
             if node in down or tag in unmounted.tags.get(node.name, ())
@@ -120,47 +150,43 @@ class Healer:
                 node,
                 share_id,
                 volume,
-                bad[node],
+                broken[node],
                 lambda: self._cluster.read(brick_ownership.read_known_objects),
             ),
-            [node for node in bad if node.name not in unmounted.failed],
+            [node for node in broken if node.name not in unmounted.failed],
         )
         failed |= {
             node.name: unmounted.failed[node.name]
-            for node in bad
+            for node in broken
             if node.name in unmounted.failed
         }
-        for node, path in bad.items():
-            self._tell(
+        for node, path in broken.items():
+            self._log_once(
                 f'brick {path} on node {node.name}', failed.get(node.name)
             )
         if not volume.is_started:
             if volume.options.get(names.OPTION_SHARE) != share_id:
-                raise errors.Unsettled(
-                    f'volume {name}',
-                    'it is stopped and its options were reset; it is started '
-                    'when maintenance has set its access lists',
-                )
-            LOG.warning('Volume %s is stopped; starting it', name)
-        elif well := [node for node in down if node.name not in failed]:
+                raise OptionsReset(name)
+            LOG.warning('Volume %s: stopped; starting it', name)
+        elif repaired := [node for node in down if node.name not in failed]:
             LOG.warning(
-                'Starting bricks of volume %s that are down: %s',
+                'Volume %s: bricks are down; starting them: %s',
                 name,
-                ', '.join(f'{node.name}:{bad[node]}' for node in well),
+                ', '.join(f'{node.name}:{broken[node]}' for node in repaired),
             )
         else:
             return volume
         self._cluster.change(
-            # With force also without those that cannot be started.
-            lambda line: line.start_volume(
+            # Force starts the volume although some bricks cannot start.
+            lambda client: client.start_volume(
                 name, force=volume.is_started or bool(failed)
             ),
-            lambda line: False,
+            lambda client: False,
         )
         return volume
 
     def _bricks(self, volume: gluster.Volume) -> dict[cluster.Node, str]:
-        """Give the paths of the bricks on the nodes that are known."""
+        """Return the paths of the bricks, by node; only configured nodes."""
         return {
             member.node: brick.path
             for brick in volume.bricks
@@ -169,16 +195,16 @@ class Healer:
         }
 
     def _down(self, volume: gluster.Volume) -> list[cluster.Node]:
-        """Give the nodes on which a brick is down.
+        """Return the nodes on which a brick is down.
 
-        Nodes that are down themselves are not told of by glusterd.
+        glusterd reports nothing about nodes that are down themselves.
         """
         if not volume.is_started:
             return list(self._bricks(volume))
         online = {
             brick.node_uuid: brick.online
             for brick in self._cluster.read(
-                lambda line: line.brick_status(volume.name)
+                lambda client: client.brick_status(volume.name)
             )
         }
         return [
@@ -187,14 +213,18 @@ class Healer:
             if online.get(member.uuid) is False
         ]
 
-    def _tell(self, what: str, error: Exception | None) -> None:
-        """Say what is wrong with something once, and again if it differs."""
-        text = str(error) if error else ''
-        if text and self._told.get(what) != text:
-            # The text may begin with that already.
-            said = text.removeprefix(f'{what}: ')
-            LOG.error('The %s is not on line: %s', what, said)
-        if text:
-            self._told[what] = text
+    def _log_once(self, name: str, error: Exception | None) -> None:
+        """Log an error of an object, unless it is the same as before."""
+        message = str(error) if error else ''
+        if message and self._logged.get(name) != message:
+            # The message may begin with the name already.
+            reason = message.removeprefix(f'{name}: ')
+            LOG.error('%s: not online: %s', _capitalized(name), reason)
+        if message:
+            self._logged[name] = message
         else:
-            self._told.pop(what, None)
+            self._logged.pop(name, None)
+
+
+def _capitalized(name: str) -> str:
+    return name[:1].upper() + name[1:]

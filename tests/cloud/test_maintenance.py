@@ -27,7 +27,8 @@ INTERVAL = 15
 
 #: Parts of its log lines: of an orphan, of access lists and of bricks.
 LISTS = 'its options differed from Manila'
-DONE = ('Manila deleted it', LISTS, 'Starting bricks')
+STARTING = 'bricks are down; starting them'
+DONE = ('Manila deleted it', LISTS, STARTING)
 
 
 @pytest.fixture
@@ -104,10 +105,10 @@ def test_maintenance(lab: lab_module.Lab, hasty: manila_module.Manila) -> None:
 
     assert first.wait_for_bricks() == []
     first.succeed(f'pkill -9 -f "[g]lusterfsd.*{volumes[kept]}"')
-    here = f'{volumes[kept]} that are down: {first.address}:'
-    wait_for(lambda: said('Starting bricks', here), LONG)
+    here = f'{volumes[kept]}: {STARTING}: {first.address}:'
+    wait_for(lambda: said(STARTING, here), LONG)
     # Those of the node that was away may have been down when it was back.
-    there = said('Starting bricks', f'that are down: {away.address}:')
+    there = said(STARTING, f'{STARTING}: {away.address}:')
     assert [len(said(what)) for what in DONE] == [2, 1, 1 + len(there)]
 
     # What is Manila's no more is the operator's.

@@ -469,7 +469,10 @@ def test_brick_without_the_id_of_its_volume(
         node.succeed(f'setfattr {change} {brick}')
         ensure(manila, share)
         online(lab, share)
-    assert f'Marking brick {brick} on node {node.address}' in caplog.text
+    assert (
+        f'Brick {brick} on node {node.address}: its volume id is'
+        in caplog.text
+    )
 
     # It bears the id of another volume: it may hold the data of that. What
     # else is down is told of, and left alone.
@@ -482,7 +485,7 @@ def test_brick_without_the_id_of_its_volume(
     caplog.clear()
     ensure(manila, share)
     ensure(manila, share)
-    assert caplog.text.count('is marked with the id of') == 1
+    assert caplog.text.count('it has the id of') == 1
     assert foreign in node.succeed(f'getfattr -n {name} -e hex {brick}')
     online(lab, share, 2)
     # The words name the node and the command; here it is.

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What keeps a brick down is repaired, and nobody else's thing touched."""
+"""Repair a brick that is down, and leave foreign objects alone."""
 
 from collections.abc import Mapping
 import uuid
@@ -76,28 +76,28 @@ def known() -> brick_ownership.KnownObjects:
     return brick_ownership.KnownObjects((VOLUME, other), (snapshot,))
 
 
-def mend(fake: fakes.Node) -> list[str]:
-    """Repair; give what was run apart from reading."""
+def repair(fake: fakes.Node) -> list[str]:
+    """Repair a brick; return the commands that changed something."""
     brick_repair.repair(cluster.Node(fake), ID, VOLUME, BRICK, known)
     return [line for line in lvs.did(fake) if not line.startswith('getfattr')]
 
 
-def refusal(fake: fakes.Node) -> str:
-    """Give why a brick is left as it is; it is, indeed."""
-    with pytest.raises(errors.Unsettled) as caught:
-        mend(fake)
+def refusal(fake: fakes.Node) -> brick_repair.BrickNotRepaired:
+    """Return why a brick is left alone, after checking that it is."""
+    with pytest.raises(brick_repair.BrickNotRepaired) as caught:
+        repair(fake)
     assert not {MARK, UMOUNT} & {*lvs.did(fake)}
-    assert BRICK in str(caught.value)
-    assert 'gl1' in str(caught.value)
-    return str(caught.value)
+    assert caught.value.path == BRICK
+    assert caught.value.node == 'gl1'
+    return caught.value
 
 
 def test_one_that_is_well_is_left_alone() -> None:
-    assert mend(node_with(marked(HEX))) == []
+    assert repair(node_with(marked(HEX))) == []
 
 
 def test_one_that_is_not_mounted() -> None:
-    done = mend(node_with(marked(HEX), mounted=False))
+    done = repair(node_with(marked(HEX), mounted=False))
     assert done == [f'mkdir --parents {TARGET}', MOUNT]
 
 
@@ -105,18 +105,19 @@ def test_one_whose_lv_is_not_active() -> None:
     fake = node_with(marked(HEX), row={'lv_active': ''}, mounted=False)
     activate = f'lvchange --activate=y --ignoreactivationskip gvg/{NAME}'
     lvs.allow(fake, activate)
-    assert mend(fake) == [activate, f'mkdir --parents {TARGET}', MOUNT]
+    assert repair(fake) == [activate, f'mkdir --parents {TARGET}', MOUNT]
 
 
 def test_a_file_system_that_has_shut_itself_down() -> None:
-    assert mend(node_with(DEAD, marked(HEX))) == [UMOUNT, MOUNT]
+    assert repair(node_with(DEAD, marked(HEX))) == [UMOUNT, MOUNT]
 
 
 def test_one_that_is_in_use_is_not_mounted_over() -> None:
     fake = node_with(DEAD)
     fake._script[tuple(UMOUNT.split())] = [lvs.BUSY]
-    with pytest.raises(errors.InUse, match=f'fuser -vm {TARGET}'):
-        mend(fake)
+    with pytest.raises(errors.InUse) as caught:
+        repair(fake)
+    assert caught.value.path == TARGET
     assert MOUNT not in lvs.did(fake)
 
 
@@ -125,26 +126,28 @@ def test_one_that_cannot_be_mounted(mounted: bool) -> None:
     fake = node_with(DEAD, mounted=mounted)
     said = fakes.Answer('', 'mount: can\'t read superblock on /dev/x', 32)
     fake._script[tuple(MOUNT.split())] = [said]
-    with pytest.raises(errors.Unsettled) as caught:
-        mend(fake)
-    for part in ('gl1', BRICK, 'superblock', f'xfs_repair /dev/gvg/{NAME}'):
-        assert part in str(caught.value)
+    with pytest.raises(brick_repair.NotMountable) as caught:
+        repair(fake)
+    assert caught.value.path == BRICK
+    assert caught.value.node == 'gl1'
+    assert caught.value.logical_volume == f'gvg/{NAME}'
+    assert 'superblock' in caught.value.cause.stderr
 
 
 def test_one_that_stays_dead() -> None:
-    with pytest.raises(errors.Unsettled, match='dmesg'):
-        mend(node_with(DEAD))
+    with pytest.raises(brick_repair.NotMountable):
+        repair(node_with(DEAD))
 
 
 @pytest.mark.parametrize('bears', [UNMARKED, marked('d' * 32)])
 def test_one_without_the_id_of_its_volume(bears: fakes.Answer) -> None:
-    assert mend(node_with(bears, marked(HEX))) == [MARK, SYNC]
+    assert repair(node_with(bears, marked(HEX))) == [MARK, SYNC]
 
 
 def test_one_with_the_id_of_another_volume() -> None:
-    said = refusal(node_with(marked(OTHER)))
-    assert 'the id of other' in said
-    assert f'setfattr -n trusted.glusterfs.volume-id -v 0x{HEX}' in said
+    error = refusal(node_with(marked(OTHER)))
+    assert isinstance(error, brick_repair.ForeignVolumeId)
+    assert (error.owner, error.hex_id) == ('other', HEX)
 
 
 @pytest.mark.parametrize('inherited', [SNAPSHOT, OTHER])
@@ -152,30 +155,32 @@ def test_a_clone_with_an_id_that_it_inherited(inherited: str) -> None:
     """As when the power is cut before its own is on disk."""
     row = {'origin': f'{SNAPSHOT}_0'}
     fake = node_with(marked(inherited), marked(HEX), row=row)
-    assert mend(fake) == [MARK, SYNC]
+    assert repair(fake) == [MARK, SYNC]
 
 
 def test_a_clone_with_an_id_that_it_did_not_inherit() -> None:
     row = {'origin': 'd' * 32 + '_0'}
-    assert 'other' in refusal(node_with(marked(OTHER), row=row))
+    error = refusal(node_with(marked(OTHER), row=row))
+    assert isinstance(error, brick_repair.ForeignVolumeId)
 
 
 def test_what_is_no_brick() -> None:
     fake = node_with(UNMARKED)
     fake._script[tuple(AFFAIRS.split())] = [NOWHERE]
-    assert '.glusterfs' in refusal(fake)
+    assert isinstance(refusal(fake), brick_repair.BrickEmpty)
 
 
 @pytest.mark.parametrize(
     'tags', ['', 'manila.brick', TAGS.replace(ID, ID[::-1]), 'manila.share=x']
 )
 def test_what_is_mounted_there_and_is_not_the_share_s(tags: str) -> None:
-    said = refusal(node_with(marked(OTHER), row={'lv_tags': tags}))
-    assert f'gvg/{NAME}' in said
+    error = refusal(node_with(marked(OTHER), row={'lv_tags': tags}))
+    assert isinstance(error, brick_repair.ForeignLogicalVolume)
+    assert error.logical_volume == f'gvg/{NAME}'
 
 
 def test_one_whose_lv_is_gone() -> None:
     fake, _ = lvs.prepare([lvs.lv('another', tags='manila.share=x')])
-    said = refusal(fake)
-    assert f'manila.share={ID}' in said
-    assert 'reset-brick' in said
+    error = refusal(fake)
+    assert isinstance(error, brick_repair.BrickLost)
+    assert f'manila.share={ID}' in error.tags

@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the driver does, on a real cluster, through real Manila, on screen.
+"""Show on screen what the driver does, on a real cluster with real Manila.
 
-Shares are asked for with Manila's client, as users do; the clients that
-mount them are guests; what is left in the end the hosts are asked.
+Shares are created with Manila's client, as users do. Guests mount them. At the
+end the hosts are checked for leaks.
 """
 
 import argparse

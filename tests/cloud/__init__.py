@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Tests of the driver in a cloud: real services, a real client."""
+"""Tests of the driver behind real Manila services, with the real client."""

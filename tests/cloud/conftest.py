@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One lab with one control plane for all tests of a run.
+"""Fixtures: one lab with one control plane for all tests of a run.
 
-The tests are outside of the lab's network: they speak to Manila through its
-client, and to guests through the lab.
+The tests run outside the network of the lab. They reach Manila through its
+client, and guests through the lab.
 """
 
 from collections.abc import Iterator

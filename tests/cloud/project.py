@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A user of the cloud: the client at a shell, and guests that mount."""
+"""A user of Manila: the command-line client, and guests that mount shares."""
 
 from collections.abc import Callable
 import time

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The control plane does what its words say; nothing of the driver."""
+"""Tests of the control plane of the lab itself, without the driver."""
 
 from collections.abc import Iterator
 import contextlib

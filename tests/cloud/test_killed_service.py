@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What manila-share leaves when it ends in the middle of something.
+"""A manila-share that is killed or stopped in the middle of an operation.
 
-It is killed, or stopped, at the first thing that changes on a storage node;
-then it is started again, and the user goes on as the states of things allow.
+It ends at the first change on a storage node. Then it is started again, and
+the user continues as the status of the share allows.
 """
 
 from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The scheduler sees truth."""
+"""The scheduler receives the true capacities and places shares by them."""
 
 from collections.abc import Iterator
 

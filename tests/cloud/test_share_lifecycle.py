@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The life of a share and of its clone, as a user and clients see it."""
+"""A share and its clone from creation to deletion, for users and clients."""
 
 import pytest
 

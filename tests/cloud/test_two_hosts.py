@@ -11,8 +11,8 @@
 # under the License.
 """Two hosts of manila-share serve one back end, and one of them is killed.
 
-They take requests from one queue; what keeps them apart are the locks of a
-real coordinator.
+Both take requests from one queue. The locks of a real coordinator keep their
+operations apart.
 """
 
 from collections import Counter

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Two manila-share on one cluster, at work at once."""
+"""Two manila-share services work on one cluster at the same time."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures

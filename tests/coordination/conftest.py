@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A coordinator of each kind, for as long as these tests run."""
+"""Fixtures: one coordinator of each kind, for the time of the tests."""
 
 from collections.abc import Callable, Iterator
 import contextlib

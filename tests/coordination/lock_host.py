@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A host of manila-share, as far as locks go.
+"""A program that takes locks as one host of manila-share does.
 
-A program: it starts Manila's coordinator and then forks, as manila-share
-does, and the child does what it reads from its standard input.
+It starts Manila's coordinator and then forks, as manila-share does. The child
+runs the commands that it reads from its standard input.
 """
 
 import contextlib

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Real coordinators: Debian's programs, run by an ordinary user."""
+"""Start and break real coordinators: Debian's programs, without root."""
 
 import base64
 from collections.abc import Callable

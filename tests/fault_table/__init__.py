@@ -9,9 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What goes wrong, and how it is told: shared by model and real cluster.
+"""The faults, and the table of their outcomes, for model and real cluster.
 
-:mod:`~tests.fault_table.kinds` says what can go wrong at a remote step,
-:mod:`~tests.fault_table.steps` how a step is called, and
-:mod:`~tests.fault_table.table` keeps and prints what came of it.
+* :mod:`~tests.fault_table.kinds`: the faults of a remote step
+* :mod:`~tests.fault_table.steps`: the names of remote steps
+* :mod:`~tests.fault_table.table`: the outcomes, stored and counted
+* :mod:`~tests.fault_table.render`: the table as text
 """

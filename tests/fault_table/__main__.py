@@ -11,9 +11,9 @@
 # under the License.
 """``python3 -m tests.fault_table``: print the table of faults, or document it.
 
-``show FILE...`` prints what is in the files, and ends with status 1 if a
-cell is broken or there is none. ``document FILE...`` writes the tables of the
-documentation.
+``show FILE...`` prints the content of the files. Its exit status is 1 if a
+cell is broken or the files have no cell. ``document FILE...`` writes the
+tables of the documentation.
 """
 
 import argparse

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The ways in which one remote step of an operation goes wrong."""
+"""The faults that can happen at one remote step of an operation."""
 
 import enum
 

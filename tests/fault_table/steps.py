@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""How a remote step is called in a table: short, and the same in each run."""
+"""Name remote steps: short, and the same in each run."""
 
 from collections.abc import Sequence
 import re

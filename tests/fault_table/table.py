@@ -9,9 +9,9 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What came of each fault at each step: cells, kept in a file of CSV.
+"""The outcome of each fault at each step: cells, stored in a CSV file.
 
-Several runs may append to one file, also at the same time.
+Several runs may append to one file at the same time.
 """
 
 from collections.abc import Iterable, Iterator

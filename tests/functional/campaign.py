@@ -9,13 +9,13 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Operations on a real cluster, each with one remote step that goes wrong.
+"""Run operations on a real cluster, each with a fault at one remote step.
 
-After each the cluster is recovered as in life: nodes boot, a manila-share
-that was killed starts anew, what could not be made is deleted by its user
-and asked for again, and what could not be finished is asked for again. Then
-the hosts are asked for what is left, what clients were told is on disk must
-be there, and the next operation is carried out on what came of this one.
+After each fault the cluster is recovered as in production: nodes boot, a
+killed manila-share starts again, the user deletes what could not be created
+and creates it again, and repeats what could not be finished. Then the hosts
+are checked for leaks, every write that was confirmed to a client must be
+there, and the next operation continues with the result.
 """
 
 from collections.abc import Callable, Iterator, Sequence

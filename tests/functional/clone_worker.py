@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One of several processes that clone a snapshot at once.
+"""A program that clones a snapshot, run several times at once.
 
 Arguments: the path of manila.conf, the ids of the snapshot and of its
-share, and the ids of the shares to make, each in a thread of its own. Says
-in JSON what became of each.
+share, and the ids of the shares to make, each in its own thread. Prints the
+outcome of each as JSON.
 """
 
 from concurrent import futures

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One lab for all tests of a run; each test leaves it as it was."""
+"""Fixtures: one lab for all tests of a run. Each test leaves it clean."""
 
 from collections.abc import Iterator
 import pathlib

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Which step of an operation goes wrong, and how."""
+"""Choose the step of an operation that gets a fault, and the fault."""
 
 from collections.abc import Sequence
 import dataclasses

@@ -9,14 +9,14 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Links to real nodes, of which one step goes wrong.
+"""Connections to real nodes that inject a fault at one step.
 
-An :class:`Injector` stands for one life of a manila-share process. All that
-the driver asks of a node goes through it, is counted, and is carried out on
-the node; one step, the one that is planned, goes wrong on the way.
+An :class:`Injector` stands for one manila-share process from start to end.
+Every request of the driver to a node goes through it, is counted, and is run
+on the node. The planned step gets the fault.
 
-Power cuts, deaths of glusterd, hanging commands and lost links are real.
-What answers garbage, or refuses without a reason, answers so here.
+Power cuts, deaths of glusterd, hanging commands and lost connections are real.
+Garbled answers, and refusals without a cause, are made here.
 """
 
 from collections.abc import Callable, Collection, Sequence

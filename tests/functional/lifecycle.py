@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The operations on shares that are tried, each on what came of another."""
+"""The operations that faults are tried on, each after the one before."""
 
 import uuid
 

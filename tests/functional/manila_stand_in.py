@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Manila's part: calls the driver as the share manager of Manila does.
+"""The stand-in for Manila: call the driver without Manila's services.
 
 A :class:`ManilaStandIn` calls the driver as the share manager of Manila does.
-It records what is alive, so that a test can ask the hosts for the rest.
+It records which shares and snapshots exist, so that a test can find leaks.
 """
 
 from collections.abc import Iterable, Sequence

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Create, snapshot, clone and delete on a cluster of one node.
+"""A program: create, snapshot, clone and delete on a cluster of one node.
 
 Arguments: the release of GlusterFS, and a directory for files.
 """

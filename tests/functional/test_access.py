@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Who may mount: asked of clients that try."""
+"""Access rules: which clients can mount a share."""
 
 from collections.abc import Iterator
 import time

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The clone: what a share made from a snapshot is, and what it is not."""
+"""Clones: their data, size, blocks and independence of their origin."""
 
 from collections.abc import Callable
 from concurrent import futures

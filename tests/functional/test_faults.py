@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Each remote step of each operation goes wrong on a real cluster.
+"""A fault at each remote step of each operation on a real cluster.
 
-A sample of all, in which each operation and each fault occurs; with
-``--every-fault`` the whole table.
+A sample with each operation and each fault; with ``--every-fault`` the whole
+table.
 """
 
 from collections.abc import Iterator

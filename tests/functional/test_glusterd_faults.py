@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is held, kept or brought back that should be gone, and limits."""
+"""Locks that glusterd holds, snapshots that it keeps, shares that reappear."""
 
 import re
 import threading

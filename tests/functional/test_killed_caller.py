@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a caller that was killed leaves, and a network that is cut."""
+"""A driver that was killed during an operation, and a cut network."""
 
 from concurrent import futures
 import uuid

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The lab is not blind: what is planted is found."""
+"""The leak check finds planted leaks."""
 
 from collections.abc import Callable
 import contextlib

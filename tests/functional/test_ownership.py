@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What an operator does to the objects of shares by hand."""
+"""An operator changes the objects of shares by hand."""
 
 from collections.abc import Mapping
 import time

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Small clusters: of one node, and of two without a second copy."""
+"""Clusters of one node, and of two nodes without a second copy."""
 
 import pathlib
 import subprocess

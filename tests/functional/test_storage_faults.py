@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Pools that run full, disks that fail or hang, bricks that are down.
+"""Full pools, disks that fail or hang, bricks that are down.
 
-Each fault is refused, healed, or told of in words that an operator can
-follow; the tests follow them.
+The driver refuses, heals, or reports each fault with a remedy. The tests
+follow the remedy.
 """
 
 from collections.abc import Callable, Iterator

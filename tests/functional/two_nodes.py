@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A share on a cluster of two nodes, its one brick away from the writer.
+"""A program: a share on two nodes with its one brick not on the writer.
 
 Arguments: the release of GlusterFS, and a directory for files.
 """

@@ -9,12 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Record what real tools answer, for the unit tests to be fed with.
+"""Record the output of real tools, which unit tests parse.
 
-``python3 -m tests.golden.record NAME`` walks the running lab of that name
-through the life of a volume, a snapshot and a clone, and writes what each
-command printed to ``tests/golden/<release>/<step>``. The lab should be
-fresh, of three storage nodes; it is left as it was found.
+``python3 -m tests.golden.record NAME`` runs the life of a volume, a snapshot
+and a clone on the running lab of that name. It writes the output of each
+command to ``tests/golden/<release>/<step>``. The lab should be fresh, with
+three storage nodes. It is left as it was.
 """
 
 from collections.abc import Callable

@@ -9,11 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is dear to make, made once and shared by all labs.
+"""The cache of what takes long to make, shared by all labs.
 
-Each thing in the cache is a directory that is named by its kind and by a
-hash of what it is made of. Files in its ``users`` name the labs that it has
-to be kept for.
+Each entry is a directory named by its kind and by a hash of its inputs. Files
+in its ``users`` name the labs that need it.
 """
 
 from collections.abc import Callable, Iterable

@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The lab from a shell: ``python3 -m tests.lab``.
+"""The lab on the command line: ``python3 -m tests.lab``.
 
-``up`` stays in the foreground, and takes the lab down again at Ctrl-C; with
-``--detach`` it ends when the lab is up, and ``down`` takes it down.
+``up`` stays in the foreground and takes the lab down at Ctrl-C. With
+``--detach`` it ends when the lab is up, and ``down`` takes the lab down.
 """
 
 import argparse

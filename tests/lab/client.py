@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A client: a machine that mounts volumes."""
+"""A client: a guest that mounts volumes."""
 
 import hashlib
 import shlex

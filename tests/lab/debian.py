@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Trees of Debian's packages, of any suite, from the host's own mirror."""
+"""Make file trees of Debian packages of any suite, from the host's mirror."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

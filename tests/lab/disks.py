@@ -9,9 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Scripts that spoil, and mend, the disks and pools of a storage node.
+"""Make scripts that break, fill and restore the disks of a storage node.
 
-Only text is made here; :class:`tests.lab.storage_node.StorageNode` runs it.
+This module only makes the text;
+:class:`tests.lab.storage_node.StorageNode` runs it.
 """
 
 #: The device-mapper device below VG ``gvg``, and the disk below that.

@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Two ways to fail that a reader of a test report must tell apart.
+"""The two kinds of failure of the lab.
 
-* :class:`LabError`: the lab broke. Nothing is said about the code under
+* :class:`LabError`: the lab broke. This says nothing about the code under
   test.
-* :class:`Unexpected`: the lab works, and what was expected did not happen.
+* :class:`Unexpected`: the lab works, and an expected event did not happen.
   It is an ``AssertionError``, so a test runner reports a *failure* and not
   an *error*.
 """

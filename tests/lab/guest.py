@@ -11,8 +11,8 @@
 # under the License.
 """One user-mode Linux guest: a few ordinary processes of the host.
 
-A guest is found by two words of its command line, so that a lab can be
-taken over, or swept away, by a process that did not start it.
+Two words of its command line identify a guest. So a process that did not start
+a lab can take it over or remove it.
 """
 
 from collections.abc import Mapping

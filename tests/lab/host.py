@@ -11,7 +11,7 @@
 # under the License.
 """The machine the lab runs on: commands, processes, files, locks.
 
-Everything here is about the host, never about a guest.
+Nothing here is about a guest.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

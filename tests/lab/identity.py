@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What tells the nodes of a lab apart: keys, certificates, names.
+"""The identity of each guest: keys, certificates, names.
 
-It reaches a guest as a tar archive written raw on a small disk, unpacked at
-the guest's first boot (see ``guest/seed``).
+A guest receives it as a tar archive, written raw on a small disk and unpacked
+at the first boot (see ``guest/seed``).
 """
 
 from collections.abc import Iterable

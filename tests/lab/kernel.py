@@ -11,11 +11,11 @@
 # under the License.
 """The kernel that guests run: Linux, built to be a process of its host.
 
-Since 6.16 a process of a guest can hand its system calls to the guest's
-kernel by way of seccomp; before, and where the host does not allow it, each
-is caught with ptrace. It halves what a guest takes to do anything at all.
-The Debian that guests and hosts run has no such kernel yet, so that one is
-taken from the Debian to come, with the C library that it needs.
+Since 6.16 the processes of a guest can pass their system calls to the guest's
+kernel with seccomp. Before, and where the host does not allow seccomp, ptrace
+catches each call. seccomp halves the time of everything that a guest does. The
+Debian release of guests and hosts has no such kernel yet, so the lab takes it
+from the next release, with the C library that it needs.
 """
 
 from collections.abc import Callable

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A lab: a GlusterFS cluster of guests, from nothing to nothing again."""
+"""A lab: bring a GlusterFS cluster of guests up, use it, take it down."""
 
 from collections.abc import Callable, Iterable, Iterator
 import contextlib

@@ -9,11 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a lab leaves on the host's disk, and the removal of it.
+"""The directory of a lab on the host's disk, and its removal.
 
-A lab is a directory below :func:`root`, with ``lab.json`` in it from before
-the first thing is made until after the last one is gone. A lab whose owner
-has died, and that was not detached, is swept away by whoever comes next.
+A lab is a directory below :func:`root`. It holds ``lab.json`` from before the
+first object is made until after the last one is gone. A lab whose owner has
+died, and that was not detached, is removed by the next process that makes a
+lab.
 """
 
 from dataclasses import asdict, dataclass, replace

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What can be said to any guest of a lab."""
+"""Operations on any guest of a lab: scripts, files, power, network."""
 
 from collections.abc import Callable, Iterable, Mapping
 import concurrent.futures

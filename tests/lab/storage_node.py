@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A storage node: glusterd, thin pools, and what an operator puts on it."""
+"""A storage node: glusterd, thin pools, and the operator's set-up."""
 
 from pathlib import Path
 import re

@@ -11,9 +11,9 @@
 # under the License.
 """A program on a client that writes to a share all the time.
 
-It appends a number to a file, has it put on disk, and notes it as confirmed;
-each error that it meets is noted with its time. So a test can say afterwards
-whether the client was disturbed, and whether anything confirmed is lost.
+It appends a number to a file, syncs it, and records it as confirmed. It
+records each error with its time. So a test can check whether the client was
+disturbed, and whether a confirmed write is lost.
 """
 
 import dataclasses

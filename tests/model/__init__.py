@@ -9,6 +9,6 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The driver over a model of the cluster."""
+"""The model of a cluster, and the tests of the driver over it."""
 
 """The driver over a model of a trusted storage pool."""

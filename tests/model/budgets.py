@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""How long an operation may take, in seconds of the model.
+"""How long an operation may take, in seconds of model time.
 
 A fault costs a constant: one time-out for each operation, whatever the number
-of shares, and never one for each of them.
+of shares, and never one for each share.
 """
 
 from collections.abc import Callable

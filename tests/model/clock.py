@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Time, as the model has it: it passes only when somebody waits."""
+"""The clock of the model: time passes only while a caller waits."""
 
 import threading
 import time

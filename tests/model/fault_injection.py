@@ -9,14 +9,14 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the faults of :mod:`tests.fault_table.kinds` are in the model.
+"""Produce the faults of :mod:`tests.fault_table.kinds` in the model.
 
-* What kills the caller, or its links, does so before the step, after its
-  effect, or in the midst of a transaction that goes on.
-* *Garbage* is what a tool says of which the end is cut off. From a console
-  of gluster the rest comes late, so that its answers are one behind.
-* A node or a glusterd dies before a step, or with its transaction half-way:
-  committed where it was asked, and on no other node.
+* A fault that kills the caller or its connections does so before the step,
+  after its effect, or during a transaction that continues.
+* *Garbage* is an answer whose end is cut off. A gluster console delivers the
+  rest later, so its answers are one behind.
+* A node or a glusterd dies before a step, or with its transaction half done:
+  committed on the node that was asked and on no other.
 """
 
 from collections.abc import Sequence

@@ -11,10 +11,10 @@
 # under the License.
 """Directories, mounts and XFS on one node.
 
-What the file systems on LVs hold is written back when it is synced,
-unmounted or frozen for a snapshot, and else after half a minute; a power
-cut loses the rest, which is how clones lose their mark
-``trusted.glusterfs.volume-id``. ``/run`` is in memory altogether.
+Data on an LV is written back when it is synced, unmounted or frozen for a
+snapshot, and otherwise after half a minute. A power cut loses the rest, which
+is how clones lose their mark ``trusted.glusterfs.volume-id``. ``/run`` is in
+memory.
 """
 
 from collections.abc import Sequence

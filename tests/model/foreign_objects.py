@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What in a pool belongs to others, and whether it is as it was.
+"""Record the objects of others in a cluster, and find changes to them.
 
 Everything that exists when :meth:`ForeignObjects.of` looks is foreign:
 volumes, snapshots, LVs, mounts, directories and brick processes. None of it

@@ -11,10 +11,10 @@
 # under the License.
 """The glusterds of a trusted storage pool: transactions, and starting up.
 
-A command that changes something locks what it works on, cluster-wide, and
-is refused at once while another one has it; reads lock nothing. While a
-node has lost its power and the others have not noticed, what needs all
-peers ends after 120 s without an answer, and its locks stay for 180 s.
+A command that changes something locks its object in the whole cluster. It is
+refused at once while another command has the lock. Reads take no lock. While a
+node has lost power and the others have not noticed, commands that need all
+peers end after 120 s without an answer, and their locks stay for 180 s.
 """
 
 from collections.abc import Callable, Iterable, Sequence

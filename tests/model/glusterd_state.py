@@ -9,11 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What glusterd keeps: volumes, snapshots, and who holds which lock.
+"""The state that glusterd stores: volumes, snapshots, and locks.
 
-One state stands for that of all nodes; what the nodes have of their own
-are LVs, mounts and brick processes, and options of volumes where they were
-left out of a change.
+One state stands for that of all nodes. Nodes differ only in LVs, mounts and
+brick processes, and in the options of volumes if a node missed a change.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

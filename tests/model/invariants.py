@@ -9,9 +9,9 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What there is, against what should be; asked of the model itself.
+"""Compare the objects in the model with what should exist.
 
-Nothing here asks the driver: names and tags are written out again.
+The driver is never asked: names and tags are written here a second time.
 """
 
 from collections.abc import Collection, Iterable, Iterator

@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A manila-share process and its links to the nodes of a model.
+"""A manila-share process and its connections to the nodes of a model.
 
-:class:`Process` stands for one life of manila-share: it can be killed, and
-any of its remote steps can go wrong in one of the ways of
+A :class:`Process` stands for one manila-share from start to end. It can be
+killed, and any of its remote steps can get one of the faults of
 :mod:`tests.model.fault_injection`.
 """
 

@@ -11,10 +11,10 @@
 # under the License.
 """LVM thin provisioning on one node.
 
-As seen on LVM 2.03.16 (with GlusterFS 10.3) and 2.03.31 (with 11.1): tags
-are not passed on by ``lvcreate -s``; an LV that is mounted is not removed,
-with ``--force`` neither; extending to the size that is there fails; the
-status of a refusal is 5.
+As observed on LVM 2.03.16 (with GlusterFS 10.3) and 2.03.31 (with 11.1):
+``lvcreate -s`` does not copy tags; a mounted LV is not removed, even with
+``--force``; extending an LV to its current size fails; a refusal has the exit
+status 5.
 """
 
 from collections.abc import Sequence

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A back end of the driver, put together over the model."""
+"""The driver's back end on top of the model, and the expected shares."""
 
 from collections.abc import Callable, Iterator
 import concurrent.futures

@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A trusted storage pool: its nodes, its glusterds, its clients, its time.
+"""A model of a trusted storage pool: nodes, glusterds, clients, time.
 
-This is state: what commands do depends on what others did before, not on
-what a test expects to be called.
+The model has state: the result of a command depends on the commands before it,
+not on the calls that a test expects.
 """
 
 from collections.abc import Iterable

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One storage node: power, LVM, file systems, and its glusterd."""
+"""A model of one storage node: power, LVM, file systems, glusterd."""
 
 from collections.abc import Callable, Sequence
 import math

@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Pools in which others live: another Manila, and an operator.
+"""Clusters that also hold objects of another Manila and of an operator.
 
 The other Manila has a share with a client, an active and an inactive
-snapshot of it, a clone, and a share that is half made. The operator has a
-volume with a client, its snapshot, and an LV of no use.
+snapshot of it, a clone, and an incomplete share. The operator has a volume
+with a client, its snapshot, and an LV that nothing uses.
 """
 
 import contextlib

@@ -9,13 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Who is disturbed: clients that lose what they may go on using.
+"""Record disturbed clients: clients that lose a mount they may keep.
 
-The observer of a pool looks at all clients before and after each remote
+The observer of a cluster checks all clients before and after each remote
 command of a driver. A client that was served before and is not served after
-it was disturbed by that command, if a rule of its share still admits it. What
-else happens to clients, a power cut or an operator's own command, is not the
-driver's doing and is not recorded.
+was disturbed by that command, if a rule of its share still admits it. Losses
+that a power cut or an operator's command causes are not recorded.
 """
 
 from collections.abc import Callable, Iterator

@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A scene with an origin, a snapshot and a clone, and what is done in it.
+"""An origin, a snapshot and a clone, and the operations on them.
 
-:meth:`Scene.attempt` has one step of one operation go wrong, recovers as in
-life, and tells what came of it.
+:meth:`Scene.attempt` runs one operation with a fault at one step, recovers as
+in production, and returns the outcome.
 """
 
 from collections.abc import Callable, Iterator

@@ -11,9 +11,9 @@
 # under the License.
 """Manila's own share manager, in this process.
 
-The real ``ShareManager`` with its database, on sqlite in memory, and an
-in-memory message bus, and with what a user and an administrator can do of
-it. What Manila then has in its database is what a user would see.
+The real ``ShareManager`` with its database, in sqlite in memory, with an
+in-memory message bus, and with the requests of users and administrators. The
+content of the database is what a user would see.
 """
 
 from collections.abc import Callable, Mapping

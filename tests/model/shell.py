@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What all commands of a node have in common."""
+"""Parse the command lines of the model's nodes, and hold their answers."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses

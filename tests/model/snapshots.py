@@ -9,15 +9,15 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The verbs on snapshots, as glusterd 10.3 and 11.1 carry them out.
+"""The snapshot commands as glusterd 10.3 and 11.1 run them.
 
-See :mod:`tests.model.volumes` for what a verb is here.
+Each command is a generator: see :mod:`tests.model.volumes`.
 
-A snapshot is a volume of its own, of thin snapshots of the bricks' LVs; a
-clone is a volume of thin snapshots of those. Both are named after the id of
+A snapshot is a volume of its own, on thin snapshots of the bricks' LVs. A
+clone is a volume on thin snapshots of those. Both are named after the id of
 that volume in hex, with a number that counts the bricks of a node in 10.3
-and those of the volume in 11.1. LVM tags are not passed on. The commit on
-the node that was asked comes first; what it writes is not synced.
+and those of the volume in 11.1. LVM tags are not copied. The node that was
+asked commits first, and does not sync what it writes.
 """
 
 from collections.abc import Sequence

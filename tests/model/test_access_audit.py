@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Access lists that somebody changed, with Manila's own share manager."""
+"""Maintenance corrects access lists that were changed by hand."""
 
 from collections.abc import Callable
 from typing import Any

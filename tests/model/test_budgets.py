@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Operations end in time, whatever is wrong with the cluster."""
+"""Operations end within their time, whatever fault the cluster has."""
 
 import contextlib
 import uuid

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""glusterd that is busy is waited for, and nobody takes it for down."""
+"""The driver waits for a busy glusterd and does not take it as down."""
 
 from collections.abc import Callable, Iterator
 import logging

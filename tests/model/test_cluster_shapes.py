@@ -9,11 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The life of shares in clusters of each shape.
+"""The same operations on clusters of each shape.
 
-One to four nodes, each layout that fits, the brick of a single copy on each
-of the nodes, and each node as the one that changes go through: the same life
-in all, with others in the pool.
+One to four nodes, each layout that fits, the brick of a single copy on each of
+the nodes, and each node as the writer; with foreign objects in the cluster.
 """
 
 from collections.abc import Iterator

@@ -9,14 +9,13 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Each remote step of each operation goes wrong, in each way.
+"""Each fault at each remote step of each operation.
 
-An operation is carried out once to see its steps. Then, for each step and
-each fault, it is carried out on a fresh pool where that step goes wrong;
-what is half-made is recovered from as in life: Manila deletes what could not
-be created, tries again what could not be deleted or extended, and after a
-kill starts anew. In the end nothing may be left over, other shares must be
-whole, and the next clone must work.
+An operation is run once to record its steps. Then, for each step and each
+fault, it is run on a fresh cluster with the fault at that step. Recovery is as
+in production: Manila deletes what could not be created, retries what could not
+be deleted or extended, and starts again after a kill. At the end nothing may
+be left over, other shares must be complete, and the next clone must work.
 """
 
 import datetime

@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The model answers what real clusters answered.
+"""The model prints what real clusters printed.
 
-The steps of the recordings of both releases are taken on the model too, and
-what it says is compared: all of an XML answer but what differs from run to
+The steps of the recordings of both releases are run on the model too, and the
+output is compared: an XML answer except for values that differ from run to
 run, and the status and messages of other tools.
 """
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Maintenance must not touch what a tenant or an operator still wants."""
+"""Maintenance does not touch what a tenant or an operator still wants."""
 
 import datetime
 from typing import Any

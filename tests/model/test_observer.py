@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Who counts as disturbed, and who does not."""
+"""Which clients the observer counts as disturbed."""
 
 from collections.abc import Iterator
 

@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What others do to our objects by hand, and what we do to those of others.
+"""Others change our objects by hand; we never change theirs.
 
-Each test has a second back end and a stranger's volume beside its own, and
-ends with a look at what is left and who was touched.
+Each test has a second back end and a foreign volume next to its own. It ends
+with a check of what is left and of which clients were disturbed.
 """
 
 from collections.abc import Iterator

@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A bug that is planted turns cells of the table red.
+"""A planted bug makes cells of the fault table BROKEN.
 
-Each plant breaks one promise of the driver in one place. Those of the cells
-that are made here are sound without it (:mod:`tests.model.test_faults`).
+Each plant breaks one property of the driver in one place. The same cells are
+not broken without it (:mod:`tests.model.test_faults`).
 """
 
 from collections.abc import Callable, Iterator

@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Requests that wait in the message queue while manila-share does not run.
+"""Requests that wait in the message queue while manila-share is down.
 
-Whatever waits, and whatever is wrong with a node meanwhile: the start leaves
-it as it is, it is carried out afterwards, and no client that keeps its rule is
-disturbed by either.
+Whatever the request, and whatever is wrong with a node meanwhile: the start
+of the service does not touch it, it is carried out afterwards, and neither
+disturbs a client that keeps its rule.
 """
 
 from collections.abc import Callable

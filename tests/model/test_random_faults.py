@@ -9,13 +9,13 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Random lives of shares, snapshots and clones, in which much goes wrong.
+"""Random operations on shares, snapshots and clones, with many faults.
 
-Any step of what users do may fail in any way, nodes lose their power and
-boot, glusterd and manila-share are killed, and users go on meanwhile. Now and
-then, and in the end, all is recovered from as in life: nodes boot, the
-service starts, and users delete what is in error and ask again for what was
-refused. Then there is exactly what there should be.
+Any step may fail in any way, nodes lose power and boot, glusterd and
+manila-share are killed, and users continue meanwhile. From time to time, and
+at the end, everything is recovered as in production: nodes boot, the service
+starts, and users delete what is in ``error`` and repeat what was refused. Then
+exactly the expected objects exist.
 """
 
 from collections.abc import Callable, Iterator

@@ -9,11 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Random lives of shares, snapshots and clones.
+"""Random operations on shares, snapshots and clones.
 
-After each step there is exactly what there should be, every share has the
-data that was written to it or inherited by it, and nothing that was written
-to another.
+After each step exactly the expected objects exist, and every share has the
+data that was written to it or inherited by it, and no data of another share.
 """
 
 from collections.abc import Iterator

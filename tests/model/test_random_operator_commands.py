@@ -9,12 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Random lives of shares, with an operator's own commands between ours.
+"""Random operations on shares, mixed with commands of an operator.
 
-The operator restores snapshots, takes tags off bricks and puts wrong ones
-on, and stops volumes. What clients wrote is there after each step, and after
-a pass of maintenance all is as it should be. In the end everything is
-deleted, to the last LV, but what another Manila has.
+The operator restores snapshots, removes tags of bricks or sets wrong ones, and
+stops volumes. What clients wrote is there after each step, and a pass of
+maintenance corrects everything. At the end everything is deleted, to the last
+LV, except for the objects of another Manila.
 """
 
 import hypothesis

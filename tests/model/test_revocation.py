@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Revoking access, wherever bricks, daemons and addresses are."""
+"""Revoke access, with bricks, daemons and addresses in all places."""
 
 from collections.abc import Iterator
 import itertools

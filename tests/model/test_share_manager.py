@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Manila's own share manager over the model: its nodes are the model's."""
+"""Manila's own share manager with the driver over the model."""
 
 from collections.abc import Callable, Iterator
 import dataclasses

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What manila-share starts with, and what keeps it from starting."""
+"""The faults manila-share starts with, and the mistakes that prevent it."""
 
 from collections.abc import Callable, Iterator
 import logging

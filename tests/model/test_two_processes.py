@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What one process leaves behind, or does, and another one meets.
+"""One process meets the work that another one does or has left.
 
-Each test ends with a look at what is there: nothing left over, nothing
-missing, every share whole.
+Each test ends with a check of the model: nothing is left over, nothing is
+missing, every share is complete.
 """
 
 from collections.abc import Callable, Iterator

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a user reads where the share alone says "error"."""
+"""The user messages of Manila for refused requests."""
 
 from manila import db
 from manila import exception

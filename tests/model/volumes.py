@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The verbs on volumes, as glusterd 10.3 and 11.1 carry them out.
+"""The volume commands as glusterd 10.3 and 11.1 run them.
 
-Each verb is a generator: it yields how many seconds go by between its
-phases (checks, commit here, commit on the peers), during which its locks
-are held and others may act. What it returns is the answer.
+Each command is a generator. It yields the seconds between its phases (checks,
+commit here, commit on the peers); meanwhile its locks are held and others may
+act. It returns the answer.
 """
 
 from collections.abc import Callable, Generator, Sequence

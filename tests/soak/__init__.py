@@ -9,12 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A soak: users, clients and faults at random on one cluster for long.
+"""A soak: users, clients and faults at random on one cluster, for long.
 
-* :mod:`~tests.soak.ledger`: the log, the faults, and what is wrong
-* :mod:`~tests.soak.api`: what a user asks Manila for
-* :mod:`~tests.soak.work`: users who do this and that, and clients who write
-* :mod:`~tests.soak.storm`: faults, one at a time, each mended after a while
-* :mod:`~tests.soak.strangers`: what belongs to somebody else
-* :mod:`~tests.soak.run`: all of them together, and the end
+* :mod:`~tests.soak.ledger`: the log of operations, faults and violations
+* :mod:`~tests.soak.api`: the requests of users to Manila
+* :mod:`~tests.soak.work`: users and writing clients
+* :mod:`~tests.soak.storm`: faults, one at a time, each ended after a while
+* :mod:`~tests.soak.strangers`: foreign objects on the cluster
+* :mod:`~tests.soak.run`: all of them together, and the checks at the end
 """

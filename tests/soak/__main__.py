@@ -11,9 +11,9 @@
 # under the License.
 """``python3 -m tests.soak MINUTES``: soak a cluster of four nodes.
 
-It brings up a lab with Manila, and takes it down. The exit status is 1 if
-anything is wrong. With the same seed users choose the same and faults come in
-the same order; what meets what depends on the machine.
+It brings a lab with Manila up and takes it down. The exit status is 1 if a
+check failed. With the same seed users make the same choices and faults come in
+the same order; their timing depends on the machine.
 """
 
 import argparse

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What users ask of Manila, by its API."""
+"""The requests of users to Manila, through its API."""
 
 from collections.abc import Callable, Collection
 import threading

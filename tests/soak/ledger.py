@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The log of a soak: operations, faults, and what is wrong."""
+"""The log of a soak: operations, faults, and violations."""
 
 import collections
 from collections.abc import Iterator

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A soak from its beginning to its end."""
+"""Run a soak from start to end."""
 
 from collections.abc import Callable
 import functools

@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Faults, one at a time, each mended after a while.
+"""Faults, one at a time, each ended after a while.
 
-After the fault of a node all bricks are on line and all copies healed before
-the next one comes: a second node that fails may take the last good copy.
+After the fault of a node all bricks must be online and all copies healed
+before the next fault: a second node that fails could take the last good copy.
 """
 
 from collections.abc import Callable

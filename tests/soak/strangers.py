@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What belongs to somebody else on the cluster, and how it was.
+"""Foreign objects on the cluster, and whether they changed.
 
 An operator's volume, to which a client writes all the time, and LVs in the
-thin pool of the shares: none of it may change.
+thin pool of the shares. None of it may change.
 """
 
 from tests import lab as lab_module

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Users who do this and that, and clients who write all the time."""
+"""Users with random operations, and clients that write all the time."""
 
 from collections.abc import Callable, Iterator
 import contextlib

@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""manila-tempest-plugin, run against Manila in front of a lab."""
+"""Run manila-tempest-plugin against Manila on a lab."""

@@ -11,8 +11,8 @@
 # under the License.
 """Run manila-tempest-plugin against the driver, on a lab.
 
-It ends with 0 when no test has failed, each one that was skipped has been
-for a known reason, and nothing is left on the nodes.
+The exit status is 0 if no test has failed, each skipped test has a known
+reason, and nothing is left on the nodes.
 """
 
 import argparse

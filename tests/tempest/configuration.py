@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What tempest is told of the cloud: what the driver says it can do.
+"""Make the configuration of tempest from the features of the driver.
 
-Nothing of it is written down here that can be asked for: what pools report
-is read from the scheduler, and a verb that the driver has not taken over
-from Manila's base class is one that it cannot do.
+Nothing that can be queried is written down here: the capabilities of pools are
+read from the scheduler, and an operation that the driver did not override in
+Manila's base class is one that it lacks.
 """
 
 from collections.abc import Mapping

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a run of tempest came to.
+"""The results of a run of tempest.
 
 Run as a script, by the Python of tempest's environment, it reads a subunit
 stream and prints a line of JSON for each test.

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Runs tempest in the network of a lab."""
+"""Run tempest in the network of a lab."""
 
 import os
 from pathlib import Path

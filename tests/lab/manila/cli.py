@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The control plane from a shell: the verbs of ``python3 -m tests.lab``."""
+"""The commands of ``python3 -m tests.lab`` for the control plane."""
 
 import argparse
 from collections.abc import Callable

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What Manila has in its database, and how to be rid of it."""
+"""List and delete all shares and snapshots in Manila's database."""
 
 import time
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A control plane in a lab, from nothing to nothing again."""
+"""The control plane of a lab: bring it up, use it, take it down."""
 
 from collections.abc import Callable, Mapping
 import contextlib

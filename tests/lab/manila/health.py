@@ -9,13 +9,13 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What it takes for a service of Manila to do its work.
+"""Check whether a service of Manila works.
 
-That it says so itself, in its heartbeat, which is in the database also
-after its death: so a heartbeat counts only if it is younger than the
-process. And that the scheduler has heard from a back end what pools it has:
-until then it puts no share there. Its log tells; the API that lists pools
-does not, since it shows what was known when it was first asked.
+A service reports a heartbeat, which stays in the database after its death. So
+a heartbeat counts only if it is younger than the process. The scheduler must
+also know the pools of each back end: before that it places no share there. The
+log of the scheduler shows this. The API that lists pools does not: it returns
+what was known when it was first asked.
 """
 
 from collections.abc import Iterable, Mapping

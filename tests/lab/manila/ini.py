@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Files of settings, as oslo.config reads them."""
+"""Write settings files in the format of oslo.config."""
 
 from collections.abc import Mapping
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Keystone: who is who in a control plane, and where Manila is."""
+"""Keystone: the users of a control plane, and the address of Manila."""
 
 import base64
 import os

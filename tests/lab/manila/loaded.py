@@ -11,13 +11,14 @@
 # under the License.
 """The ``openstack`` client, loaded once; each command is a fork of it.
 
-To load it takes a second and more of a CPU, which is most of what a short
-command takes. What is loaded is what its program loads, and a command begins
-where its program does.
+Loading it takes a second or more of a CPU, most of the time of a short
+command. It loads what its program loads, and a command starts where its
+program starts.
 
-This file is run by the Python that the client is installed for, and so it
-imports nothing of the tests. Over a socket that it inherits it is sent other
-sockets, one for each command, and ends when there is nobody left to send any.
+The Python that the client is installed for runs this file, so it imports
+nothing of the tests. It inherits a socket over which it receives other
+sockets, one for each command. It ends when no process is left that could send
+one.
 """
 
 import contextlib

@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""All that is made of a record: settings, and services that are not started.
+"""Make the settings and the services of a control plane from its record.
 
-Two processes that have the same record make the same plan, so that one can
-restart, or take down, what the other has started.
+No service is started here. Two processes with the same record make the same
+plan, so one can restart, or take down, what the other has started.
 """
 
 from collections.abc import Callable, Iterator

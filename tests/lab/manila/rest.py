@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""JSON over HTTP to the services of a lab, without any client library.
+"""JSON over HTTP to the services of a lab, without a client library.
 
-For what the lab itself has to know and do. Tests speak through the real
-client: see :mod:`tests.lab.manila.openstack`.
+For the lab itself. Tests use the real client: see
+:mod:`tests.lab.manila.openstack`.
 """
 
 from collections.abc import Mapping

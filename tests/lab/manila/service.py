@@ -11,9 +11,9 @@
 # under the License.
 """One service of a control plane: its processes, its log, its health.
 
-All processes of a service bear its mark (see host.processes_marked). So a
-service can be taken over, killed or swept away by a process that did not
-start it, workers and all, and whatever its processes call themselves.
+All processes of a service have its mark (see host.processes_marked). So a
+process that did not start the service can take it over, kill it or remove it,
+with its workers, whatever the processes call themselves.
 """
 
 from collections.abc import Callable, Mapping

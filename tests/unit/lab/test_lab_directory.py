@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A lab is swept when, and only when, no one can take it down any more."""
+"""A lab is removed if, and only if, no process can take it down any more."""
 
 import dataclasses
 import os

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What belongs to the living is no leak; all else is, once and by kind."""
+"""Objects of existing shares are no leaks; all others are leaks, by kind."""
 
 import copy
 from typing import Any

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The control plane's files say what they should, and who is whose."""
+"""The files of the control plane, and the owners of its processes."""
 
 from collections.abc import Iterator
 import configparser

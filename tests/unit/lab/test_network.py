@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Addresses are what the manual of the lab says, and MACs are unique."""
+"""The addresses are as documented, and MAC addresses are unique."""
 
 from tests.lab import network
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The client that is loaded once: each command is one of its own."""
+"""The client that is loaded once: each command is independent."""
 
 from collections.abc import Iterator
 from concurrent import futures

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""apt's sources are read as apt reads them, and only Debian's are taken."""
+"""Read apt sources as apt does, and use only those of Debian."""
 
 from pathlib import Path
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What was started just now runs, whatever /proc says of it as yet."""
+"""A process that was just started counts as running, whatever /proc shows."""
 
 from collections.abc import Iterator
 import os

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A node tells which bricks are down, and waits for them."""
+"""A node lists its bricks that are down, and waits for them."""
 
 from collections.abc import Iterator
 import itertools

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a client that writes all the time notes of it."""
+"""The record of a client that writes all the time."""
 
 from collections.abc import Iterator
 import contextlib

@@ -71,7 +71,7 @@ class Healer:
     def __init__(self, the_services: services.Services) -> None:
         self._cluster = the_services.cluster
         self._volumes = the_services.volumes
-        self._clone_sources = the_services.clone_sources
+        self._clone_cleanup = the_services.clone_cleanup
         self._locks = the_services.locks
         #: The last error that was logged of each object.
         self._logged: dict[str, str] = {}
@@ -110,7 +110,7 @@ class Healer:
                 healed[share_id] = HealingFailed(share_id, str(error))
             else:
                 self._log_once(f'share {share_id}', None)
-        self._clone_sources.clean_up_volumes(
+        self._clone_cleanup.clean_up_volumes(
             {names.volume(share_id) for share_id in to_heal}
         )
         return healed

@@ -37,7 +37,7 @@ from manila_glusterfs_clone.maintenance import manila_db
 from manila_glusterfs_clone.maintenance import orphans
 from manila_glusterfs_clone.maintenance import periodic_thread
 from manila_glusterfs_clone import names
-from manila_glusterfs_clone.operations import clone_sources
+from manila_glusterfs_clone.operations import clone_cleanup
 from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.tools import gluster
@@ -252,8 +252,8 @@ class Maintenance:
             for name, snapshot in state.snapshots.items()
             if snapshot.origin in own
         }
-        if clone_sources.snapshots_to_clean_up(snapshots, state.lvs.values()):
-            self._services.clone_sources.clean_up_volumes(own)
+        if clone_cleanup.snapshots_to_clean_up(snapshots, state.lvs.values()):
+            self._services.clone_cleanup.clean_up_volumes(own)
 
     def _heal(
         self,

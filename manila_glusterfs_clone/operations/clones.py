@@ -23,7 +23,7 @@ A process that is killed during a creation leaves behind:
   start of the service or the next clone of the snapshot deactivates it.
 * during it: glusterd continues, and may end with LVs and no volume. Deleting
   the share or the snapshot, or the next start of the service, removes them
-  (:mod:`~manila_glusterfs_clone.operations.clone_sources`).
+  (:mod:`~manila_glusterfs_clone.operations.clone_cleanup`).
 * after it: a volume of the share's name, which may admit its origin's
   clients if it is started, and whose LVs may not be tagged. Deleting the
   share removes everything.
@@ -41,6 +41,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone.operations import clone_cleanup
 from manila_glusterfs_clone.operations import clone_sources
 from manila_glusterfs_clone.operations import share_removal
 from manila_glusterfs_clone.operations import volumes
@@ -75,14 +76,16 @@ class Clones:
         thin_pools: placement.Placement,
         removal: share_removal.ShareRemoval,
         the_volumes: volumes.Volumes,
-        the_clone_sources: clone_sources.CloneSources,
+        sources: clone_sources.CloneSources,
+        cleanup: clone_cleanup.CloneCleanup,
         mutex: locks.Locks,
     ) -> None:
         self._cluster = nodes
         self._pools = thin_pools
         self._removal = removal
         self._volumes = the_volumes
-        self._clone_sources = the_clone_sources
+        self._sources = sources
+        self._cleanup = cleanup
         self._locks = mutex
 
     def create(
@@ -99,7 +102,7 @@ class Clones:
             if self._volumes.is_finished(share_id):
                 LOG.info('Share %s: exists already', share_id)
                 return self._volumes.bring_online(share_id)
-            source = self._clone_sources.examine(snapshot_id)
+            source = self._sources.examine(snapshot_id)
             if source.pool != pool:
                 raise SnapshotInOtherPool(snapshot_id, source.pool, pool)
             self._pools.require_room(
@@ -138,7 +141,7 @@ class Clones:
 
         with self._locks.snapshot(snapshot_id):
             try:
-                self._clone_sources.activate(snapshot)
+                self._sources.activate(snapshot)
                 self._cluster.change(
                     clone,
                     # The existence of the volume does not prove success:
@@ -152,11 +155,11 @@ class Clones:
             finally:
                 self._deactivate(snapshot)
             if attempts > 1:
-                self._clone_sources.clean_up_snapshot(snapshot)
+                self._cleanup.clean_up(snapshot)
 
     def _deactivate(self, snapshot: str) -> None:
         try:
-            self._clone_sources.deactivate(snapshot)
+            self._sources.deactivate(snapshot)
         except errors.Error as error:
             # The clone is made and does not fail for this: an active snapshot
             # costs a process and a mount per brick.
@@ -189,8 +192,6 @@ class Clones:
     def _undo(self, share_id: str, snapshot_id: str) -> None:
         try:
             with self._locks.snapshot(snapshot_id):
-                self._clone_sources.clean_up_snapshot(
-                    names.snapshot(snapshot_id)
-                )
+                self._cleanup.clean_up(names.snapshot(snapshot_id))
         finally:
             self._removal.remove(share_id)

@@ -21,6 +21,7 @@ from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone.locking import work_marks
+from manila_glusterfs_clone.operations import clone_cleanup
 from manila_glusterfs_clone.operations import clone_sources
 from manila_glusterfs_clone.operations import clones
 from manila_glusterfs_clone.operations import share_removal
@@ -49,6 +50,7 @@ class Services:
     snapshots: snapshots.Snapshots
     clones: clones.Clones
     clone_sources: clone_sources.CloneSources
+    clone_cleanup: clone_cleanup.CloneCleanup
 
     def layout(self, name: str | None = None) -> layouts.Layout:
         """Return the layout of a new share.
@@ -99,8 +101,9 @@ def open_services(
     protocol = registry.PROTOCOLS[registry.DEFAULT].from_settings(
         nodes, settings
     )
-    the_clone_sources = clone_sources.CloneSources(
-        nodes, mutex, backend=settings.mark
+    sources = clone_sources.CloneSources(nodes)
+    cleanup = clone_cleanup.CloneCleanup(
+        nodes, sources, mutex, backend=settings.mark
     )
     the_volumes = volumes.Volumes(nodes, protocol, backend=settings.mark)
     removal = share_removal.ShareRemoval(
@@ -120,16 +123,24 @@ def open_services(
             thin_pools,
             the_volumes,
             removal,
-            the_clone_sources,
+            sources,
+            cleanup,
             protocol,
             mutex,
             brick_root=settings.brick_root,
         ),
         snapshots=snapshots.Snapshots(
-            nodes, thin_pools, the_volumes, the_clone_sources, mutex
+            nodes, thin_pools, the_volumes, cleanup, mutex
         ),
         clones=clones.Clones(
-            nodes, thin_pools, removal, the_volumes, the_clone_sources, mutex
+            nodes,
+            thin_pools,
+            removal,
+            the_volumes,
+            sources,
+            cleanup,
+            mutex,
         ),
-        clone_sources=the_clone_sources,
+        clone_sources=sources,
+        clone_cleanup=cleanup,
     )

@@ -36,6 +36,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone.operations import clone_cleanup
 from manila_glusterfs_clone.operations import clone_sources
 from manila_glusterfs_clone.operations import share_removal
 from manila_glusterfs_clone.operations import volumes
@@ -55,7 +56,8 @@ class Shares:
         thin_pools: placement.Placement,
         the_volumes: volumes.Volumes,
         removal: share_removal.ShareRemoval,
-        the_clone_sources: clone_sources.CloneSources,
+        sources: clone_sources.CloneSources,
+        cleanup: clone_cleanup.CloneCleanup,
         protocol: protocols.Protocol,
         mutex: locks.Locks,
         *,
@@ -65,7 +67,8 @@ class Shares:
         self._pools = thin_pools
         self._volumes = the_volumes
         self._removal = removal
-        self._clone_sources = the_clone_sources
+        self._sources = sources
+        self._cleanup = cleanup
         self._protocol = protocol
         self._locks = mutex
         self._brick_root = brick_root
@@ -261,12 +264,12 @@ class Shares:
         if not is_clone:
             self._delete(share_id)
             return
-        snapshot_ids = self._clone_sources.snapshots_of_clone(share_id)
+        snapshot_ids = self._sources.snapshots_of_clone(share_id)
         self._delete(share_id)
         if snapshot_ids is None:
-            self._clone_sources.clean_up_own()
+            self._cleanup.clean_up_own()
         else:
-            self._clone_sources.clean_up_snapshots(snapshot_ids)
+            self._cleanup.clean_up_snapshots(snapshot_ids)
 
     def _delete(self, share_id: str) -> None:
         with self._locks.share(share_id):

@@ -29,7 +29,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone import names
-from manila_glusterfs_clone.operations import clone_sources
+from manila_glusterfs_clone.operations import clone_cleanup
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone import undo
@@ -45,13 +45,13 @@ class Snapshots:
         nodes: cluster.Cluster,
         thin_pools: placement.Placement,
         the_volumes: volumes.Volumes,
-        the_clone_sources: clone_sources.CloneSources,
+        cleanup: clone_cleanup.CloneCleanup,
         mutex: locks.Locks,
     ) -> None:
         self._cluster = nodes
         self._pools = thin_pools
         self._volumes = the_volumes
-        self._clone_sources = the_clone_sources
+        self._cleanup = cleanup
         self._locks = mutex
 
     def create(self, snapshot_id: str, share_id: str) -> None:
@@ -202,7 +202,7 @@ class Snapshots:
             pools_of = {}
             self._claim_leniently(snapshot_id, pools_of)
             # Nothing else tells of what clones have left when it is gone.
-            self._clone_sources.clean_up_snapshot(name)
+            self._cleanup.clean_up(name)
             self._remove_mount_points(snapshot)
             self._cluster.change(
                 lambda line: line.delete_snapshot(name),

@@ -209,7 +209,9 @@ class Campaign:
         left = self.leaks()
         if left and operation == lifecycle.CLONE and outcome == table.DONE:
             # A snapshot that stayed active is left to maintenance.
-            self.manila.driver._services.sources.tidy({self.stable.volume})
+            self.manila.driver._services.clone_cleanup.clean_up_volumes(
+                {self.stable.volume}
+            )
             said = f'left to maintenance: {"; ".join(left)}'
             left = self.leaks()
         found += left

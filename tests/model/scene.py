@@ -224,7 +224,7 @@ def _recover(
             outcome = table.UNDONE
         operation.recover(manila)
     if SNAPSHOT in manila.snapshots:
-        # It also puts to rest a snapshot that was left active.
+        # It also deactivates a snapshot that was left active.
         manila.clone(NEXT, SNAPSHOT, 3)
         manila.delete(NEXT)
     pool.time.advance(SETTLED)

@@ -205,7 +205,7 @@ def test_who_clones_is_not_waited_for(
     held, enough = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with manila.services.clone_sources._locks.snapshot(snapshot):
+        with manila.services.clone_cleanup._locks.snapshot(snapshot):
             held.set()
             enough.wait(20)
 

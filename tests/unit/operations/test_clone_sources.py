@@ -11,8 +11,6 @@
 # under the License.
 """A snapshot is active on all nodes or on none, whatever failed."""
 
-from unittest import mock
-
 import pytest
 
 from manila_glusterfs_clone import cluster
@@ -67,18 +65,18 @@ def make() -> tuple[clone_sources.CloneSources, fakes.Node, fakes.Node]:
         [cluster.Node(node) for node in nodes], settle_timeout=30
     )
     return (
-        clone_sources.CloneSources(whole, mock.Mock(), backend='b'),
+        clone_sources.CloneSources(whole),
         nodes[0],
         nodes[1],
     )
 
 
-def said(node: fakes.Node) -> list[str]:
-    return [line for line in node.said() if line.split()[1] != 'list']
+def commands(node: fakes.Node) -> list[str]:
+    return [command for command in node.said() if command.split()[1] != 'list']
 
 
-def test_one_that_a_node_cannot_activate_is_not_active() -> None:
-    """The node that is asked has it active, and that is not enough."""
+def test_activating_fails_where_one_node_cannot() -> None:
+    """The writer reports it as active, but gl2 does not have it active."""
     room, first, _ = make()
     first.gluster(ACTIVATE, GAVE_UP).gluster(ASK, ON)
     first.gluster(f'{ACTIVATE} force', GAVE_UP)
@@ -86,28 +84,28 @@ def test_one_that_a_node_cannot_activate_is_not_active() -> None:
         room.activate(NAME)
 
 
-def test_one_that_is_activated_in_the_end() -> None:
+def test_activating_with_force_after_a_failed_commit() -> None:
     room, first, _ = make()
     first.gluster(ACTIVATE, GAVE_UP).gluster(f'{ACTIVATE} force', OK)
     room.activate(NAME)
-    assert said(first) == [ACTIVATE, f'{ACTIVATE} force']
+    assert commands(first) == [ACTIVATE, f'{ACTIVATE} force']
 
 
-def test_putting_to_rest() -> None:
+def test_deactivating() -> None:
     room, first, second = make()
     first.gluster(DEACTIVATE, OK).gluster(ASK, OFF)
     second.gluster(ASK, OFF)
     room.deactivate(NAME)
-    assert said(first) == [DEACTIVATE, ASK]
+    assert commands(first) == [DEACTIVATE, ASK]
 
 
-def test_putting_to_rest_what_is_active_on_some_nodes() -> None:
+def test_deactivating_a_snapshot_that_is_active_on_some_nodes() -> None:
     room, first, second = make()
     first.gluster(DEACTIVATE, DIFFERS, OK).gluster(ASK, ON, OFF)
     first.gluster(f'{ACTIVATE} force', OK)
     second.gluster(ASK, OFF)
     room.deactivate(NAME)
-    assert said(first) == [
+    assert commands(first) == [
         DEACTIVATE,
         ASK,
         f'{ACTIVATE} force',
@@ -116,12 +114,12 @@ def test_putting_to_rest_what_is_active_on_some_nodes() -> None:
     ]
 
 
-def test_what_stays_active_is_told_of() -> None:
+def test_snapshot_that_stays_active_names_its_nodes() -> None:
     room, first, second = make()
     first.gluster(DEACTIVATE, DIFFERS).gluster(ASK, ON)
     first.gluster(f'{ACTIVATE} force', OK)
     second.gluster(ASK, OFF)
-    with pytest.raises(errors.Unsettled) as caught:
+    with pytest.raises(clone_sources.SnapshotPartlyActive) as caught:
         room.deactivate(NAME)
-    for part in (NAME, 'active on gl1', f'gluster {ACTIVATE} force'):
-        assert part in str(caught.value)
+    assert caught.value.snapshot == NAME
+    assert caught.value.active_on == ('gl1',)

@@ -169,6 +169,7 @@ def test_access_rules_are_applied_by_the_protocol(
         mock.Mock(),
         mock.Mock(),
         mock.Mock(),
+        mock.Mock(),
         protocol,
         locks,
         brick_root='/b',

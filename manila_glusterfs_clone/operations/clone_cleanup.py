@@ -1,0 +1,231 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Clean up snapshots after interrupted clones: deactivate, tag, remove.
+
+A process that is killed while it clones, or a glusterd that fails meanwhile,
+leaves behind
+
+* an active snapshot, so that all who could mount the origin when it was taken
+  can mount the snapshot;
+* LVs of a volume without any tag. If the snapshot were deleted, nothing would
+  show what they are, and if the origin is deleted too, glusterd 11 does not
+  start while it cannot mount them;
+* LVs of no volume at all. 11.1 leaves them when a node refuses.
+
+The snapshot identifies all three, and they are cleaned up here. glusterd may
+still be cloning for a killed process. It holds the snapshot's lock meanwhile,
+so deactivating the snapshot waits for the end of that.
+"""
+
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+import contextlib
+
+from oslo_log import log
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import brick_ownership
+from manila_glusterfs_clone.cluster import bricks
+from manila_glusterfs_clone.cluster import peers
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.locking import locks
+from manila_glusterfs_clone import names
+from manila_glusterfs_clone.operations import clone_sources
+from manila_glusterfs_clone.tools import gluster
+from manila_glusterfs_clone.tools import lvm
+
+LOG = log.getLogger(__name__)
+
+#: Seconds to wait for the lock of a snapshot that is being cloned.
+_LOCK_TIMEOUT = 1.0
+
+
+class CloneCleanup:
+    """Cleans up the snapshots of one back end after interrupted clones.
+
+    :param backend: the mark of the back end, which the volumes of its shares
+        have.
+    """
+
+    def __init__(
+        self,
+        nodes: cluster.Cluster,
+        sources: clone_sources.CloneSources,
+        mutex: locks.Locks,
+        *,
+        backend: str,
+    ) -> None:
+        self._cluster = nodes
+        self._sources = sources
+        self._locks = mutex
+        self._backend = backend
+
+    def clean_up(self, name: str) -> None:
+        """Deactivate a snapshot, and clean up the LVs of its clones.
+
+        The caller holds the snapshot's lock. LVs that belong to a volume are
+        tagged, so that they are found later. LVs of no volume are removed.
+        """
+        snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
+        if snapshot is None:
+            return
+        if snapshot.is_active or self._sources.active_on(name):
+            LOG.warning(
+                'Snapshot %s: left active by an interrupted clone; '
+                'deactivating it',
+                name,
+            )
+            self._sources.deactivate(name)
+        source = snapshot.hex_id
+        untagged = self._cluster.everywhere(
+            lambda node: {
+                lv.full_name
+                for lv in node.lvm.lvs()
+                if _is_untagged_clone(lv)
+                and bricks.hex_id_in_name(lv.origin) == source
+            }
+        )
+        if not any(untagged.values()):
+            return
+        brick_ownership.reclaim(
+            self._cluster,
+            lambda node, lv: lv.full_name in untagged[node.name],
+            on=[node for node in self._cluster.nodes if untagged[node.name]],
+        )
+
+    def clean_up_own(self) -> None:
+        """Clean up the snapshots of all volumes with our back end's mark.
+
+        Only for a deleted clone of which no LV shows its snapshot.
+        """
+        with _errors_logged():
+            volumes = self._cluster.read(lambda gluster: gluster.volumes())
+            self.clean_up_volumes(
+                {
+                    name
+                    for name, volume in volumes.items()
+                    if volume.options.get(names.OPTION_BACKEND)
+                    == self._backend
+                }
+            )
+
+    def clean_up_volumes(self, origins: Collection[str]) -> None:
+        """Clean up the snapshots of some volumes; log failures.
+
+        Snapshots in use by another operation are skipped.
+
+        :param origins: names of volumes whose snapshots are ours.
+        """
+        with _errors_logged():
+            self._clean_up_all(
+                lambda snapshot_id, snapshot: snapshot.origin in origins
+            )
+
+    def clean_up_snapshots(self, snapshot_ids: Collection[str]) -> None:
+        """Clean up some snapshots, except those in use; log failures."""
+        with _errors_logged():
+            self._clean_up_all(
+                lambda snapshot_id, snapshot: snapshot_id in snapshot_ids
+            )
+
+    def _clean_up_all(
+        self, is_chosen: Callable[[str, gluster.Snapshot], bool]
+    ) -> None:
+        snapshots = {
+            name: snapshot
+            for name, snapshot in self._cluster.read(
+                lambda gluster: gluster.snapshots()
+            ).items()
+            if (snapshot_id := names.snapshot_id_from_name(name))
+            and is_chosen(snapshot_id, snapshot)
+        }
+        if not snapshots:
+            return
+        node_lvs, _ = self._cluster.try_everywhere(lambda node: node.lvm.lvs())
+        for snapshot_id in sorted(
+            snapshots_to_clean_up(snapshots, node_lvs.values())
+        ):
+            self._try_clean_up(snapshot_id)
+
+    def _try_clean_up(self, snapshot_id: str) -> None:
+        try:
+            # The operation that holds the lock cleans up by itself.
+            with self._locks.snapshot(snapshot_id, timeout=_LOCK_TIMEOUT):
+                peers.require_all_connected(self._cluster)
+                self.clean_up(names.snapshot(snapshot_id))
+        except errors.Held as error:
+            LOG.info(
+                'Snapshot %s: in use by another operation; not cleaned up: %s',
+                snapshot_id,
+                error,
+            )
+        except errors.Error as error:
+            LOG.warning(
+                'Snapshot %s: could not be cleaned up after a clone; the next '
+                'maintenance pass tries again: %s',
+                snapshot_id,
+                error,
+            )
+
+
+@contextlib.contextmanager
+def _errors_logged() -> Iterator[None]:
+    try:
+        yield
+    except errors.Error as error:
+        LOG.error(
+            'Snapshots could not be listed, so none was cleaned up; the next '
+            'maintenance pass tries again: %s',
+            error,
+        )
+
+
+def snapshots_to_clean_up(
+    snapshots: Mapping[str, gluster.Snapshot],
+    node_lvs: Iterable[Sequence[lvm.LogicalVolume]],
+) -> set[str]:
+    """Return the ids of snapshots that an interrupted clone may have left.
+
+    :param snapshots: those of our shares, by name.
+    :param node_lvs: the LVs of each node.
+    """
+    all_lvs = [lv for lvs in node_lvs for lv in lvs]
+    unmanaged = {
+        bricks.hex_id_in_name(lv.name)
+        for lv in all_lvs
+        if names.TAG_UNMANAGED in lv.tags
+    }
+    cloned = {
+        bricks.hex_id_in_name(lv.origin)
+        for lv in all_lvs
+        if _is_untagged_clone(lv)
+    }
+    return {
+        snapshot_id
+        for name, snapshot in snapshots.items()
+        if (snapshot_id := names.snapshot_id_from_name(name))
+        and snapshot.hex_id not in unmanaged
+        and (snapshot.is_active or snapshot.hex_id in cloned)
+    }
+
+
+def _is_untagged_clone(lv: lvm.LogicalVolume) -> bool:
+    """Return whether an LV was cloned from a snapshot and has no tag."""
+    return not lv.tags and bool(
+        bricks.hex_id_in_name(lv.name) and bricks.hex_id_in_name(lv.origin)
+    )

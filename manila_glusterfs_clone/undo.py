@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""All or nothing."""
+"""Undo on failure: an operation is done completely or undone."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -21,30 +21,30 @@ LOG = log.getLogger(__name__)
 
 @contextlib.contextmanager
 def undo_on_failure(
-    undo: Callable[[], None], what: str, require_lock: Callable[[], None]
+    undo: Callable[[], None], subject: str, require_lock: Callable[[], None]
 ) -> Iterator[None]:
-    """Undo what was begun inside if it does not come to its end.
+    """Call ``undo`` if the body fails, and raise the error of the body.
 
-    ``require_lock`` raises if the lock under which it was begun is lost.
-    Nothing is undone then: another host may have taken the thing over.
+    If ``undo`` fails too, its error is logged, with the error of the body as
+    its context. Manila then sets the object to an error status, and deleting
+    the object retries the undo.
 
-    ``undo`` is the one way to undo the thing concerned, used to delete it
-    in life too: it succeeds on what was never made, and finds out by itself
-    what there is. If it fails, that is logged, with the error that led to
-    it as its context, and the first error is the one that is raised; the
-    user then sees the thing in error, and deleting it tries again.
+    :param undo: deletes the object. The same function deletes it later, on
+        a request of the user. It must find out which parts exist, and must
+        succeed if there are none.
+    :param subject: the object, for the log.
+    :param require_lock: raises if the lock of the operation was lost. Then
+        nothing is undone, because another host may work on the object.
     """
     try:
         yield
     except BaseException as error:
-        LOG.warning('Undoing %s: %s', what, error)
+        LOG.warning('Creating %s failed; undoing it: %s', subject, error)
         try:
             require_lock()
             undo()
         except Exception:
             LOG.exception(
-                'What is left of %s could not be undone. Deleting it tries '
-                'again',
-                what,
+                'Undoing %s failed; delete it to remove the rest', subject
             )
         raise

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""``manila-glusterfs-clone``: the command for operators."""
+"""The operators' command ``manila-glusterfs-clone``: prints the installer."""
 
 import argparse
 from collections.abc import Sequence
@@ -23,20 +23,20 @@ _USER = re.compile(r'[a-z_][a-z0-9_-]{0,31}')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; give its exit status."""
+    """Run the command, and return its exit status."""
     parser = argparse.ArgumentParser(
         prog='manila-glusterfs-clone',
-        description='Help for operators of the Manila driver for GlusterFS.',
+        description='Tools for operators of the Manila driver for GlusterFS.',
     )
     commands = parser.add_subparsers(metavar='COMMAND', required=True)
     installer = commands.add_parser(
         'node-installer',
-        help='print a shell script that makes a storage node ready',
-        description='Print a shell script that makes a storage node ready '
-        'for the driver: the service that mounts bricks before glusterd, the '
-        'user that the driver logs in as, and its sudo rules. Run it on '
-        'each node as root: "manila-glusterfs-clone node-installer | ssh '
-        'root@NODE sh". It may be run again.',
+        help='print a shell script that prepares a storage node',
+        description='Print a shell script that prepares a storage node. The '
+        'script installs the service that mounts bricks before glusterd '
+        'starts, the user that the driver logs in as, and the sudo rules of '
+        'that user. Run it on each node as root: "manila-glusterfs-clone '
+        'node-installer | ssh root@NODE sh". It may be run again.',
     )
     installer.add_argument(
         '--user',
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         '--public-key',
         metavar='FILE',
         type=pathlib.Path,
-        help='a public key that this user may log in with',
+        help='a file with the public key that the driver logs in with',
     )
     installer.set_defaults(run=_node_installer)
     arguments = parser.parse_args(argv)
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _node_installer(arguments: argparse.Namespace) -> int:
     if not _USER.fullmatch(arguments.user):
-        sys.stderr.write(f'{arguments.user!r} is not the name of a user\n')
+        sys.stderr.write(f'{arguments.user!r} is not a valid user name\n')
         return 2
     key = ''
     if arguments.public_key is not None:
@@ -68,7 +68,8 @@ def _node_installer(arguments: argparse.Namespace) -> int:
             return 1
         if '\n' in key or 'PRIVATE' in key:
             sys.stderr.write(
-                f'{arguments.public_key} is not a file with one public key\n'
+                f'{arguments.public_key} does not have exactly one public '
+                f'key\n'
             )
             return 1
     sys.stdout.write(node.installer(arguments.user, key))

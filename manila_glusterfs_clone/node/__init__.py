@@ -9,7 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What a storage node needs, and the script that puts it in place."""
+"""The files that are installed on storage nodes, and their installer script.
+
+``mount-bricks`` mounts bricks at boot. A unit and a drop-in file of systemd
+run it before glusterd. The sudo rules allow the commands of the driver.
+"""
 
 from importlib import resources
 import re
@@ -28,28 +32,28 @@ DROP_IN_PATH = (
 SUDOERS_PATH = '/etc/sudoers.d/manila-glusterfs-clone'
 
 _END = 'END-OF-FILE'
-#: Whom a line of the sudo rules is for.
-_OWNER = re.compile(r'^(Defaults:)?manila([ !])', re.MULTILINE)
+#: The user's name at the beginning of a line of the sudo rules.
+_SUDO_USER = re.compile(r'^(Defaults:)?manila([ !])', re.MULTILINE)
 
 
 def text(name: str) -> str:
-    """Give one of the files that a node needs."""
+    """Return the content of one of the files."""
     return resources.files(__name__).joinpath(name).read_text()
 
 
 def sudoers(user: str) -> str:
-    """Give the sudo rules for a user."""
-    return _OWNER.sub(rf'\g<1>{user}\g<2>', text(SUDOERS))
+    """Return the sudo rules for a user."""
+    return _SUDO_USER.sub(rf'\g<1>{user}\g<2>', text(SUDOERS))
 
 
 def installer(user: str, public_key: str) -> str:
-    """Give a POSIX shell script that makes a node ready.
+    """Return a POSIX shell script that prepares a storage node.
 
-    It may be run again. The sudo rules are checked before they are put in
-    place: a broken file there would lock everybody out of sudo.
+    The script may be run again. It checks the sudo rules before it installs
+    them, because a broken file would disable sudo for all users.
 
     :param user: the user that the driver logs in as.
-    :param public_key: a key to let in, as one line; may be empty.
+    :param public_key: a key to authorize, as one line; may be empty.
     """
     lines = [
         '#!/bin/sh',
@@ -61,13 +65,14 @@ def installer(user: str, public_key: str) -> str:
         *_file(f'{SUDOERS_PATH}.new', '0440', sudoers(user)),
         f'if ! visudo -c -q -f {SUDOERS_PATH}.new; then',
         f'    rm -f {SUDOERS_PATH}.new',
-        '    echo "sudo on this node does not understand the rules;" \\',
-        '        "it must be 1.9.10 or later" >&2',
+        '    echo "sudo on this node rejects the rules; install sudo" \\',
+        '        "1.9.10 or later, and run this again" >&2',
         '    exit 1',
         'fi',
         f'mv -f {SUDOERS_PATH}.new {SUDOERS_PATH}',
         f'if ! id {user} >/dev/null 2>&1; then',
-        # Locked, as it would be else, an sshd without PAM lets nobody in.
+        # Without a password the account is locked, and an sshd without PAM
+        # refuses a locked account. '*' is no lock, and matches no password.
         f"    useradd --system --create-home --shell /bin/sh --password '*' "
         f'{user}',
         'fi',
@@ -79,7 +84,7 @@ def installer(user: str, public_key: str) -> str:
             f'install -d -m 0700 -o {user} "$home/.ssh"',
             f'if ! grep -qxF {key} "$home/.ssh/authorized_keys" '
             f'2>/dev/null; then',
-            # On a line of its own, whatever the file ends with.
+            # The leading newline: the file may not end with one.
             f'    printf "\\n%s\\n" {key} >>"$home/.ssh/authorized_keys"',
             f'    chown {user} "$home/.ssh/authorized_keys"',
             '    chmod 0600 "$home/.ssh/authorized_keys"',
@@ -88,7 +93,7 @@ def installer(user: str, public_key: str) -> str:
     lines += [
         'systemctl daemon-reload',
         f'systemctl enable {UNIT}',
-        'echo "this node is ready for the Manila driver for GlusterFS"',
+        'echo "The node is prepared for the Manila driver for GlusterFS."',
     ]
     return '\n'.join(lines) + '\n'
 

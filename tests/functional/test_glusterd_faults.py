@@ -111,7 +111,7 @@ def test_clone_that_power_cut_short_before_its_lv(
     node.crash()
     node.boot()
     said = node.succeed('journalctl -b -u manila-glusterfs-clone-bricks')
-    assert f'forgot the clone {half.volume}' in said
+    assert f'removed the clone {half.volume} ' in said
     lab.wait_connected(120)
     # The others have it, and tell; when that is killed, systemd starts it.
     known = f'gluster volume list | grep {half.volume}'

@@ -45,7 +45,7 @@ def test_what_is_no_user(
     assert main.main(['node-installer', f'--user={user}']) == 2
     said = capsys.readouterr()
     assert said.out == ''
-    assert 'is not the name of a user' in said.err
+    assert 'is not a valid user name' in said.err
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_what_is_no_public_key(
     assert main.main(['node-installer', f'--public-key={path}']) == 1
     said = capsys.readouterr()
     assert said.out == ''
-    assert 'is not a file with one public key' in said.err
+    assert 'does not have exactly one public key' in said.err
 
 
 def test_a_key_that_is_not_there(

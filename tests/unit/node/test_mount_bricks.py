@@ -249,7 +249,7 @@ def test_what_is_of_no_volume_may_be_half_made(boot: Boot, dead: str) -> None:
     boot.dead(dead)
     done = boot.run()
     assert done.returncode == 0
-    assert 'gvg/a is of no volume' in done.stderr
+    assert 'gvg/a belongs to no volume' in done.stderr
     assert done.stdout == 'mounted gvg/b on /srv/b\n'
 
 
@@ -272,7 +272,7 @@ def test_a_brick_without_a_place_is_reported(boot: Boot, bare: str) -> None:
     boot.report(f'gvg/a {bare}', f'gvg/b {tags("/srv/b")}')
     done = boot.run()
     assert done.returncode == 1
-    assert 'gvg/a is tagged manila.brick, but no tag says' in done.stderr
+    assert 'gvg/a has the tag manila.brick, but no' in done.stderr
     assert done.stdout == 'mounted gvg/b on /srv/b\n'
 
 
@@ -329,7 +329,7 @@ def test_a_pool_that_is_left_off_is_checked_again(boot: Boot) -> None:
     done = boot.run()
     assert done.returncode == 0
     assert done.stderr == (
-        'giving back blocks of the pool gvg/pool that belong to no LV\n'
+        'pool gvg/pool has blocks that belong to no LV; freeing them\n'
     )
     first, repair, again, other = boot.calls('lvchange')
     assert first == again == 'lvchange -K -a y gvg/a'
@@ -352,7 +352,7 @@ def test_lvm_strikes_out_what_it_had_to_tell_a_pool(
     boot.notes(what=MESSAGE)
     done = boot.run()
     assert done.returncode == 0, done.stderr
-    assert 'making an LV in the pool gvg/pool' in done.stderr
+    assert 'pool gvg/pool has a pending message' in done.stderr
     made, removed, dead = boot.calls('lvcreate', 'lvremove')
     assert made.startswith('lvcreate -qq --yes --virtualsize 4m')
     assert made.endswith(' --addtag manila.told gvg')
@@ -415,7 +415,7 @@ def test_a_clone_without_its_lv_is_forgotten(
     done = boot.run()
     assert done.returncode == 0
     assert done.stdout == (
-        'forgot the clone manila-c1, which has no LV here\n'
+        'removed the clone manila-c1 from glusterd: it has no LV\n'
     )
     assert not halved.exists()
     assert not (boot.glusterd / 'forgotten').exists()
@@ -522,7 +522,7 @@ def test_no_directory_stays_where_nothing_could_be_mounted(
     boot.report(f'gvg/a {tags(str(target))}')
     (boot.script.parent / 'bin' / 'mkdir').unlink()
     boot.dead(str(target))
-    assert 'cannot be mounted' in boot.run().stderr
+    assert 'could not be mounted' in boot.run().stderr
     assert not target.exists()
 
 

@@ -51,11 +51,11 @@ python3 -m tests.lab down takes everything down."""
 
 
 class Wrong(Exception):
-    """Something is not as it was promised."""
+    """A check of the demonstration failed."""
 
 
 class Screen:
-    """Progress as it goes, and a table of what was found."""
+    """Print progress, and a table of results at the end."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
@@ -66,7 +66,7 @@ class Screen:
 
     @contextlib.contextmanager
     def step(self, what: str, row: str | None = None) -> Iterator[None]:
-        """Tell what is done, and how long it took."""
+        """Print a step and its duration."""
         self.say(what)
         begun = time.monotonic()
         yield
@@ -79,7 +79,7 @@ class Screen:
         self._rows.append((what, found))
 
     def check(self, what: str, holds: bool, found: str = 'yes') -> None:
-        """Tell that a promise is kept, or end here."""
+        """Print that a check passed, or end with Wrong."""
         if not holds:
             raise Wrong(f'{what}: no ({found})')
         self.say(f'    {what}: {found}')
@@ -95,7 +95,7 @@ class Screen:
 
 
 class User:
-    """One who types commands; each is seen, with what came of it."""
+    """A user who types commands, which are shown with their results."""
 
     def __init__(
         self, client: manila_module.OpenStack, screen: Screen
@@ -106,7 +106,7 @@ class User:
     def type(
         self, *argv: str, shows: tuple[str, ...] = (), row: str | None = None
     ) -> Any:
-        """Have a command done; give what it shows.
+        """Run a command; return its result.
 
         :param shows: the fields of it that are put on the screen.
         :param row: what the time is called in the closing table.
@@ -121,7 +121,7 @@ class User:
 
 
 def used(lab: lab_module.Lab) -> float:
-    """Give what is used of the thin pool of the first node, in MiB."""
+    """Return the used space of the first node's thin pool, in MiB."""
     said = lab.nodes[0].succeed(
         f'lvs --noheadings --nosuffix --units m -o data_percent,lv_size {POOL}'
     )
@@ -130,7 +130,7 @@ def used(lab: lab_module.Lab) -> float:
 
 
 class Story:
-    """The life of a share and of its clone."""
+    """The demonstration: a share and its clone from creation to deletion."""
 
     def __init__(
         self, lab: lab_module.Lab, manila: manila_module.Manila, screen: Screen
@@ -141,7 +141,7 @@ class Story:
         self.user = User(manila.demo, screen)
 
     def create(self, name: str, size: int, row: str, *more: str) -> str:
-        """A new share; give its id."""
+        """Create a share; return its id."""
         shown = self.user.type(
             *('share', 'create', backends.PROTOCOL, str(size)),
             *('--name', name, *more, '--wait'),
@@ -153,7 +153,7 @@ class Story:
         return str(shown['id'])
 
     def mount(self, share: str, client: lab_module.Client) -> str:
-        """Let a client in, and mount what Manila says the share's place is.
+        """Allow a client, and mount the export location from Manila.
 
         :return: the name of the volume behind it.
         """
@@ -261,7 +261,7 @@ class Story:
             f'grep -c "^Online *: Y")" = 3',
             timeout=120,
         )
-        screen.note('bricks of the clone on line', '3 of 3')
+        screen.note('bricks of the clone online', '3 of 3')
 
         second.umount('/mnt/clone')
         user.type(
@@ -284,7 +284,7 @@ class Story:
 
 
 def main() -> int:
-    """Bring the lab up, tell the story, take the lab down."""
+    """Bring the lab up, run the demonstration, take the lab down."""
     parser = argparse.ArgumentParser(prog='tools/demo', description=__doc__)
     parser.add_argument('--release', choices=['10.3', '11.1'], default='11.1')
     parser.add_argument(

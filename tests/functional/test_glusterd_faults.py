@@ -78,7 +78,7 @@ def test_half_made_clone_that_a_peer_brings_back(
     node.gluster(f'snapshot clone {half.volume} {name}')
     node.gluster(f'snapshot deactivate {name}')
     bring_back(lab, half.volume)
-    # It is marked as its origin's: it is not brought on line.
+    # It has the marks of its origin: maintenance does not bring it online.
     assert faults.ensure(manila, half) == {half.id: 'error'}
     assert 'Status: Created' in node.gluster(f'volume info {half.volume}')
     manila.delete(half)

@@ -26,7 +26,7 @@ from tests.lab import host
 
 
 def directory() -> Path:
-    """Where everything is."""
+    """Return the directory of the cache."""
     return Path(
         os.environ.get(
             'MANILA_GLUSTERFS_CLONE_LAB_CACHE',
@@ -36,7 +36,7 @@ def directory() -> Path:
 
 
 def place(kind: str, parts: Iterable[str]) -> Path:
-    """Where a thing is, or would be, that is made of these *parts*."""
+    """Return the path of the cache entry with these *parts*."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode())
@@ -45,7 +45,7 @@ def place(kind: str, parts: Iterable[str]) -> Path:
 
 
 def lock(kind: str) -> Path:
-    """The file to hold while something of a kind is made."""
+    """Return the lock file to hold while an entry of a kind is made."""
     return directory() / f'{kind}.lock'
 
 
@@ -55,7 +55,7 @@ def ensure(
     build: Callable[[Path, Path], None],
     say: Callable[[str], None],
 ) -> Path:
-    """The directory of a thing, which is built if it is not there yet.
+    """Return the directory of an entry, and build it if it is missing.
 
     It appears in one rename: whoever finds it finds it whole. A build that
     is killed leaves a directory whose name starts with a dot, which the
@@ -88,7 +88,7 @@ def ensure(
 
 
 def remove(tree: Path) -> None:
-    """Remove a tree in which a build may have left something mounted.
+    """Remove a tree in which a build may have left mounts.
 
     :raises LabError: when that cannot be unmounted: what is mounted may
         well be the host's own /dev.
@@ -102,7 +102,7 @@ def remove(tree: Path) -> None:
 
 
 def prune(kind: str, newest: Path) -> None:
-    """Remove what is of a kind and is used by no lab any more.
+    """Remove the entries of a kind that no lab uses any more.
 
     A guest that is down for the moment keeps what it uses too.
     """
@@ -115,7 +115,7 @@ def prune(kind: str, newest: Path) -> None:
             for user in other.glob('users/*')
         ):
             continue
-        # Renamed first, so that no one finds half of it.
+        # Renamed first, so that no process finds a part of it.
         dead = other.with_name(f'.{other.name}')
         other.rename(dead)
         shutil.rmtree(dead)

@@ -32,7 +32,7 @@ from tests.lab.manila import cli as plane
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Do what the command line says; the exit status is 2 for a LabError."""
+    """Run the command line; the exit status is 2 for a LabError."""
     args = _parser().parse_args(argv)
     act: Callable[[argparse.Namespace], int] = args.act
     try:
@@ -170,7 +170,7 @@ def _leaks(args: argparse.Namespace) -> int:
 
 
 def _keep(args: argparse.Namespace) -> int:
-    """Wait until the owner lets go of our stdin, however that happens."""
+    """Wait until stdin is closed, which happens when the owner ends."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     record = lab_directory.load(args.which)

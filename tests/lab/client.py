@@ -34,7 +34,7 @@ for number in range(files):
             os.fsync(file.fileno())
 """
 
-#: One hash over the names, kinds and bytes of all that is in a tree.
+#: Prints one hash of the names, kinds and bytes of all files in a tree.
 _CHECKSUM = r"""
 import hashlib, os, sys
 root, whole = sys.argv[1], hashlib.sha256()
@@ -59,14 +59,14 @@ def _python(program: str, *arguments: object) -> str:
 
 
 class Client(Machine):
-    """A machine that is no storage node, and trusted by none."""
+    """A guest that is no storage node, and that no node trusts."""
 
     def add_address(self, address: str) -> None:
-        """Give it one more address of the lab's network."""
+        """Add an address of the lab's network to the client."""
         self.succeed(f'ip address add {address}/16 dev vec0')
 
     def prefer_address(self, address: str | None = None) -> None:
-        """Have its new connections come from an address it has.
+        """Use one of the client's addresses for new connections.
 
         None: its first one, again. Connections that exist stay as they are.
         """
@@ -85,7 +85,7 @@ class Client(Machine):
         src: str | None = None,
         timeout: float = 60,
     ) -> None:
-        """Mount a volume, and prove that it answers.
+        """Mount a volume and verify that it answers.
 
         :param at: where; ``/mnt/VOLUME`` unless told.
         :param options: of ``mount -o``.
@@ -102,7 +102,7 @@ class Client(Machine):
         done = self.execute(
             f'mkdir -p {where}; '
             f'mount -t glusterfs {more} {host}:/{volume} {where}; '
-            # A client that was refused only after the mount ends soon.
+            # A client that is refused after the mount ends soon.
             f'ls {where} >/dev/null; sleep 0.5; '
             f'findmnt -t fuse.glusterfs {where} >/dev/null; '
             f'stat -f {where} >/dev/null',
@@ -124,7 +124,7 @@ class Client(Machine):
         src: str | None = None,
         timeout: float = 60,
     ) -> bool:
-        """Whether a volume lets itself be mounted; it is unmounted again.
+        """Return whether the client can mount a volume; unmount it again.
 
         After it, new connections come from the first address again if
         *src* was given.
@@ -143,7 +143,7 @@ class Client(Machine):
                 self.prefer_address()
 
     def umount(self, at: str) -> None:
-        """Unmount; what is not mounted is fine. Its own directory goes."""
+        """Unmount a path if it is mounted, and remove its directory."""
         where = shlex.quote(at)
         self.succeed(
             # A mount whose process has ended is still a mount, and busy for
@@ -156,7 +156,7 @@ class Client(Machine):
     def write_tree(
         self, path: str, mib: int, files: int = 1, seed: object = 0
     ) -> None:
-        """Write *files* files of *mib* MiB in all; the same for a seed."""
+        """Write *files* files of *mib* MiB in all; *seed* sets the content."""
         self.succeed(
             f'mkdir -p {shlex.quote(path)}; '
             + _python(_WRITE, path, mib, files, seed),
@@ -164,11 +164,11 @@ class Client(Machine):
         )
 
     def checksum_tree(self, path: str, timeout: float = 600) -> str:
-        """One hash over the names and bytes of all below a directory."""
+        """Return one hash of the names and bytes of all files in a tree."""
         return self.succeed(_python(_CHECKSUM, path), timeout).strip()
 
     def df(self, path: str) -> tuple[int, int]:
-        """Size of, and used space on, a file system, in bytes."""
+        """Return the size and the used space of a file system, in bytes."""
         said = self.succeed(
             f'df -B1 --output=size,used {shlex.quote(path)} | tail -n 1'
         )

@@ -19,7 +19,7 @@ from tests.lab import sources
 
 
 def archive(suite: str) -> str:
-    """Where packages of a suite come from, as text for apt.
+    """Return the sources of a suite's packages, as text for apt.
 
     :raises LabError: when the host has no Debian sources.
     """
@@ -29,7 +29,7 @@ def archive(suite: str) -> str:
 def tree(
     suite: str, work: Path, packages: Iterable[str], options: Iterable[str]
 ) -> Path:
-    """A new tree, in the directory *work*, of packages of a suite.
+    """Make a tree of packages of a suite in the directory *work*.
 
     :param options: more of mmdebstrap's.
     :raises LabError: when it cannot be made; with the end of the log.
@@ -50,7 +50,7 @@ def tree(
 
 
 def _proxies() -> Iterator[str]:
-    """The host's apt settings for proxies, as options of mmdebstrap."""
+    """Return the host's apt proxy settings as options of mmdebstrap."""
     for line in host.run(['apt-config', 'dump']).splitlines():
         if line.startswith(('Acquire::http::', 'Acquire::https::')):
             yield f'--aptopt={line}'

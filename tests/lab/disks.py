@@ -18,12 +18,12 @@ This module only makes the text;
 #: The device-mapper device below VG ``gvg``, and the disk below that.
 LABDISK = ('labdisk', '/dev/ubdb')
 
-#: The LV that stands for somebody else's data in a pool.
+#: The LV that stands for the data of another tenant in a pool.
 FILLER = 'lab-filler'
 
 
 def table(kind: str, *arguments: object) -> str:
-    """A script that gives labdisk another device-mapper table.
+    """Return a script that gives labdisk another device-mapper table.
 
     What is in flight is let through first, under the old table; nothing is
     frozen above it, since a file system cannot be on a disk that fails.
@@ -40,7 +40,7 @@ def table(kind: str, *arguments: object) -> str:
 
 
 def linear() -> str:
-    """All is well."""
+    """Return the table of a disk without a fault."""
     return table('linear')
 
 
@@ -77,7 +77,7 @@ os.close(fd)
 
 
 def fill(pool: str, percent: float) -> str:
-    """A script that fills the data of a pool, given as ``vg/pool``."""
+    """Return a script that fills the data of a pool, given as ``vg/pool``."""
     vg, _, name = pool.partition('/')
     return (
         f'size=$(lvs --noheadings --nosuffix --units b -o lv_size {pool}); '
@@ -88,7 +88,7 @@ def fill(pool: str, percent: float) -> str:
 
 
 def drain(pool: str) -> str:
-    """A script that undoes :func:`fill`; nothing to undo is fine."""
+    """Return a script that undoes :func:`fill`, if there was one."""
     vg, _, _name = pool.partition('/')
     return (
         f'if lvs {vg}/{FILLER} >/dev/null 2>&1; '
@@ -96,7 +96,7 @@ def drain(pool: str) -> str:
     )
 
 
-#: Makes thin devices that LVM knows nothing of, counting down from the
+#: Makes thin devices that LVM does not know, counting down from the
 #: highest number a pool can give, or deletes them again. Each takes a block
 #: of the pool's metadata. One ioctl is one device: no process, no LVM.
 _METADATA = r"""
@@ -142,6 +142,6 @@ while used * 100 < total * percent:
 
 
 def fill_metadata(pool: str, percent: float) -> str:
-    """A script that fills the metadata of a pool; undone by -1."""
+    """Return a script that fills the metadata of a pool; -1 undoes it."""
     vg, _, name = pool.partition('/')
     return f'python3 - {vg} {name} {percent} <<"PYTHON"\n{_METADATA}\nPYTHON\n'

@@ -23,15 +23,15 @@ EXCERPT = 2000
 
 
 class LabError(Exception):
-    """The lab itself could not do what it was asked to."""
+    """The lab itself failed."""
 
 
 class Unexpected(AssertionError):
-    """Something went otherwise than the caller expected."""
+    """The lab works, and an expected event did not happen."""
 
 
 class CommandFailed(Unexpected):
-    """A script on a node ended otherwise than the caller expected.
+    """A script on a guest ended with an unexpected status.
 
     :param status: the script's exit status.
     :param in_time: whether it has ended by itself.

@@ -28,14 +28,14 @@ from tests.lab import host
 from tests.lab.kernel import Kernel
 from tests.lab.network import NETWORK, Network, Port
 
-#: Whose the processes of a lab are, and of which node.
+#: The words of a command line that name the lab and the node.
 _OF_LAB = 'uml_dir={}'
 _OF_NODE = 'umid={}'
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What a guest is made of.
+    """The description of a guest.
 
     :param role: 'storage' or 'client'.
     :param memory: MiB.
@@ -56,7 +56,7 @@ class Spec:
 
 
 class Guest:
-    """The processes of one guest, and what they leave in *directory*."""
+    """The processes of one guest, and its files in *directory*."""
 
     def __init__(self, spec: Spec, network: Network, directory: Path) -> None:
         self.spec = spec
@@ -72,7 +72,7 @@ class Guest:
         self._process: subprocess.Popen[bytes] | None = None
 
     def argv(self) -> list[str]:
-        """The command line that boots the guest."""
+        """Return the command line that boots the guest."""
         spec = self.spec
         return [
             *(*spec.kernel.argv, f'mem={spec.memory}M', *self._words),
@@ -88,10 +88,10 @@ class Guest:
         ]
 
     def start(self) -> None:
-        """Switch the guest on; it goes on booting after this returns."""
+        """Switch the guest on; it is still booting when this returns."""
         if self.running():
             raise LabError(f'{self.name} runs already')
-        # What a guest that was killed has left of itself.
+        # The files of a guest that was killed.
         shutil.rmtree(self._uml / self.name, ignore_errors=True)
         with self.console.open('ab') as console:
             self._process = subprocess.Popen(
@@ -102,25 +102,25 @@ class Guest:
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
-                # A session of its own: Ctrl-C is for the lab, not for it.
+                # A session of its own, which Ctrl-C does not reach.
                 start_new_session=True,
             )
 
     def running(self) -> bool:
-        """Whether the guest is switched on, whoever has started it."""
+        """Return whether the guest is on, whichever process started it."""
         return host.alive(self._process) or bool(
             host.processes_with(*self._words)
         )
 
     def kill(self) -> None:
-        """Cut the guest's power: nothing is synced, no one is told."""
+        """Cut the guest's power, without a sync or a message."""
         if host.alive(self._process):
             self._process.kill()
         host.kill_all_with(*self._words)
         self._reap()
 
     def wait_off(self, timeout: float) -> bool:
-        """Wait, at most *timeout* seconds, until it has switched off."""
+        """Wait at most *timeout* seconds until the guest is off."""
         deadline = time.monotonic() + timeout
         while self.running():
             if time.monotonic() > deadline:
@@ -130,7 +130,7 @@ class Guest:
         return True
 
     def last_words(self, lines: int = 15) -> str:
-        """The end of what the guest wrote to its console."""
+        """Return the end of the guest's console output."""
         try:
             text = self.console.read_text(errors='replace')
         except OSError:

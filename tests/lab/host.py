@@ -27,7 +27,7 @@ from typing import TypeGuard
 
 from tests.lab.errors import EXCERPT, LabError
 
-#: What the lab runs on the host, and the Debian package that brings it.
+#: The programs that the lab runs on the host, and their Debian packages.
 PROGRAMS = {
     'mmdebstrap': 'mmdebstrap',
     'patchelf': 'patchelf',
@@ -41,7 +41,7 @@ PROGRAMS = {
     'openssl': 'openssl',
 }
 
-#: The environment variable that says whose a process is.
+#: The environment variable that names the owner of a process.
 MARK = 'MANILA_GLUSTERFS_CLONE_LAB_MARK'
 
 #: Debian keeps some of those where only root's path leads.
@@ -49,7 +49,7 @@ _PATH = f'{os.environ.get("PATH", "")}:/usr/local/sbin:/usr/sbin:/sbin'
 
 
 def check() -> None:
-    """Raise a LabError that lists everything this host lacks."""
+    """Raise a LabError that lists all programs this host lacks."""
     problems = []
     if os.geteuid() != 0:
         problems.append('it needs root (network namespace, taps, images)')
@@ -75,7 +75,7 @@ def run(
     stdin: bytes | None = None,
     check: bool = True,
 ) -> str:
-    """Run a command on the host and return what it wrote to stdout.
+    """Run a command on the host and return its stdout.
 
     :param timeout: seconds.
     :param check: whether an exit status other than 0 is a LabError.
@@ -105,7 +105,7 @@ def run(
 
 
 def started(pid: int) -> int | None:
-    """When a process was started, in clock ticks since boot.
+    """Return when a process was started, in clock ticks since boot.
 
     A pid together with this names one process for ever. None: there is no
     such process, or only its zombie.
@@ -122,7 +122,7 @@ def started(pid: int) -> int | None:
 def alive(
     process: subprocess.Popen[bytes] | None,
 ) -> TypeGuard[subprocess.Popen[bytes]]:
-    """Whether a process that was started here runs; else it is reaped.
+    """Return whether a process started here runs; reap it otherwise.
 
     Who asks :func:`processes` alone may take it for dead: in the midst of an
     exec, and it may have several, a process has neither a command line nor an
@@ -132,16 +132,16 @@ def alive(
 
 
 def processes(file: str) -> Iterator[tuple[int, bytes]]:
-    """What a file of /proc says of each process; the dead are left out."""
+    """Return the content of a /proc file of each running process."""
     for name in os.listdir('/proc'):
         if name.isdigit():
-            # They come and go; a pattern of pathlib stumbles over that.
+            # Processes come and go; glob of pathlib fails on that.
             with contextlib.suppress(OSError):
                 yield int(name), Path('/proc', name, file).read_bytes()
 
 
 def processes_with(*arguments: str) -> list[int]:
-    """Pids of the processes whose command line has all these words."""
+    """Return the pids of processes with all these words in their command."""
     wanted = {argument.encode() for argument in arguments}
     return [
         pid
@@ -151,7 +151,7 @@ def processes_with(*arguments: str) -> list[int]:
 
 
 def kill_all_with(*arguments: str, timeout: float = 20) -> None:
-    """SIGKILL the processes whose command line has all these words.
+    """SIGKILL the processes with all these words in their command.
 
     :raises LabError: when some are still there after *timeout* seconds.
     """
@@ -166,7 +166,7 @@ def kill_all_with(*arguments: str, timeout: float = 20) -> None:
 
 
 def processes_marked(mark: str) -> dict[int, int]:
-    """Pids of the processes that bear a mark, each with its parent's.
+    """Return the pids of processes with a mark, each with its parent's.
 
     A mark is the value of :data:`MARK` in the environment that a process
     was started with; ``a/b`` is also found by ``a``. What it starts in turn
@@ -188,7 +188,7 @@ def processes_marked(mark: str) -> dict[int, int]:
 
 
 def kill_all_marked(mark: str, timeout: float = 20) -> None:
-    """SIGKILL the processes that bear a mark.
+    """SIGKILL the processes that have a mark.
 
     :raises LabError: when some are still there after *timeout* seconds.
     """
@@ -208,7 +208,7 @@ def run_logged(
     timeout: float,
     env: Mapping[str, str] | None = None,
 ) -> None:
-    """Run a long command with its output in a file, for a good LabError.
+    """Run a long command with its output in a file, and name the file.
 
     :param env: the whole environment; that of this process unless given.
     """
@@ -239,7 +239,7 @@ def run_logged(
 
 
 def tail(log: Path, lines: int = 25) -> str:
-    """The end of a file of text; nothing, where there is no file."""
+    """Return the end of a text file, or nothing if it does not exist."""
     try:
         text = log.read_text(errors='replace')
     except OSError:
@@ -249,7 +249,7 @@ def tail(log: Path, lines: int = 25) -> str:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a file, waiting for it if need be.
+    """Wait for and hold an exclusive lock on a file.
 
     The kernel gives it back when the holder dies, however it dies.
     """
@@ -260,14 +260,14 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old or the new one, whole."""
+    """Write a file so that readers see the old or the new content."""
     beside = path.with_name(f'.{path.name}.{os.getpid()}')
     beside.write_text(text)
     beside.replace(path)
 
 
 def copy_sparse(source: Path, target: Path) -> None:
-    """Copy a disk image without its holes."""
+    """Copy a disk image and keep its holes."""
     run(
         ['cp', '--sparse=always', '--reflink=auto', str(source), str(target)],
         timeout=300,

@@ -76,7 +76,7 @@ def _tls_authority(directory: Path) -> None:
 
 
 def _tls_certificate(directory: Path, name: str) -> None:
-    """A key and a certificate of the lab's authority, with CN *name*."""
+    """Make a key and a certificate of the lab's authority, with CN *name*."""
     base = directory / 'keys' / name
     host.run(
         [
@@ -96,7 +96,7 @@ def _tls_certificate(directory: Path, name: str) -> None:
 
 
 def hosts(ports: Iterable[Port]) -> str:
-    """The text of /etc/hosts."""
+    """Return the text of /etc/hosts."""
     lines = ['127.0.0.1 localhost', f'{HOST.address} {HOST.name}']
     lines += [f'{port.address} {port.name}' for port in ports]
     return '\n'.join(lines) + '\n'

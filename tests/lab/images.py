@@ -33,7 +33,7 @@ from tests.lab import recipe
 
 @dataclass(frozen=True)
 class Image:
-    """A cached image; see the module's text for what it holds."""
+    """A cached image; the docstring of the module lists its files."""
 
     directory: Path
 
@@ -55,7 +55,7 @@ class Image:
 
 
 def ensure(release: str, say: Callable[[str], None]) -> Image:
-    """The image of a GlusterFS release, built if it is not there yet.
+    """Return the image of a GlusterFS release, and build it if missing.
 
     :param release: '10.3' or '11.1'.
     :raises LabError: when it cannot be built; with the end of the log.
@@ -81,7 +81,7 @@ def ensure(release: str, say: Callable[[str], None]) -> Image:
 
 
 def _build(release: str, suite: str, image: Image) -> None:
-    """Make an image in its directory, where nothing but a kernel is."""
+    """Build an image in its directory, which holds only a kernel."""
     options = [
         '--variant=minbase',
         *(f'--dpkgopt=path-exclude={path}' for path in recipe.EXCLUDED),
@@ -107,7 +107,7 @@ def _build(release: str, suite: str, image: Image) -> None:
 
 
 def _assert_release(root: Path, release: str) -> None:
-    """Make sure that the packages are of the GlusterFS release wanted."""
+    """Verify that the packages are of the expected GlusterFS release."""
     said = host.run(
         [
             *('dpkg-query', f'--admindir={root}/var/lib/dpkg'),

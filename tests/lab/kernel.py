@@ -29,7 +29,7 @@ from tests.lab import host
 #: The Debian suite to take it from.
 SUITE = 'forky'
 
-#: Raise it when something changes in how it is made.
+#: Raise it when the way to make the kernel changes.
 VERSION = '1'
 
 
@@ -41,17 +41,17 @@ class Kernel:
 
     @property
     def argv(self) -> list[str]:
-        """How a command line begins that boots it."""
+        """Return the beginning of the command line that boots it."""
         return [str(self.directory / 'linux.uml'), 'seccomp=auto']
 
     @property
     def modules(self) -> Path:
-        """The directory of its modules, which has its version's name."""
+        """Return the directory of its modules, named after its version."""
         return next((self.directory / 'modules').iterdir())
 
 
 def ensure(say: Callable[[str], None]) -> Kernel:
-    """The kernel, fetched if it is not there yet.
+    """Return the kernel, and fetch it if it is missing.
 
     :raises LabError: when it cannot be fetched; with the end of the log.
     """

@@ -99,7 +99,7 @@ class Lab:
         self.down()
 
     def up(self) -> None:
-        """Make everything, and return when the cluster is ready.
+        """Make the cluster, and return when it is ready.
 
         :raises LabError: when that fails; nothing is left then.
         """
@@ -126,12 +126,12 @@ class Lab:
         self._say(f'lab {self.name} is up: {time.monotonic() - begun:.0f} s')
 
     def down(self) -> None:
-        """Remove everything; down already is fine."""
+        """Remove everything; do nothing if the lab is down."""
         if self._record is not None:
             lab_directory.destroy(self._record)
             self._record = None
         if self._keeper is not None:
-            # It finds that nothing is left to do.
+            # It then finds nothing to do.
             if self._keeper.stdin is not None:
                 self._keeper.stdin.close()
             self._keeper.wait()
@@ -139,7 +139,7 @@ class Lab:
 
     @classmethod
     def attach(cls, name: str) -> 'Lab':
-        """A lab that another process has brought up.
+        """Return a lab that another process has brought up.
 
         :raises LabError: when there is none of that name.
         """
@@ -154,7 +154,7 @@ class Lab:
         return lab
 
     def detach(self) -> None:
-        """Let it live on when this process ends."""
+        """Keep the lab running when this process ends."""
         if self._record is None:
             raise LabError(f'lab {self.name} is not up')
         self._record = dataclasses.replace(self._record, detached=True)
@@ -170,18 +170,18 @@ class Lab:
 
     @property
     def machines(self) -> list[Machine]:
-        """All guests."""
+        """Return all guests."""
         return [*self.nodes, *self.clients]
 
     def node(self, name: str) -> StorageNode:
-        """A storage node, by its name."""
+        """Return a storage node by its name."""
         machine = self[name]
         if not isinstance(machine, StorageNode):
             raise LabError(f'{name} is no storage node')
         return machine
 
     def client(self, name: str) -> Client:
-        """A client, by its name."""
+        """Return a client by its name."""
         machine = self[name]
         if not isinstance(machine, Client):
             raise LabError(f'{name} is no client')
@@ -200,18 +200,18 @@ class Lab:
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """The same for the time of a ``with``, for the calling thread."""
+        """Move the calling thread into the lab's network for a ``with``."""
         with self.network.inside_here():
             yield
 
     def heal_network(self) -> None:
-        """Heal all cuts there may be."""
+        """Undo all network cuts."""
         self.network.heal_all([machine.port for machine in self.machines])
         for machine in self.machines:
             machine.link.close()
 
     def wait_connected(self, timeout: float = 60) -> None:
-        """Wait until every node sees every other one."""
+        """Wait until every node lists every other one as connected."""
         wanted = len(self.nodes)
         script = (
             f'test "$(gluster --mode=script pool list | '
@@ -223,7 +223,7 @@ class Lab:
         )
 
     def record_baseline(self) -> None:
-        """Take what is on the nodes now for what belongs there."""
+        """Record the objects on the nodes as no leaks."""
         leaks.record_baseline(self.nodes, self._baseline)
 
     def leaks(
@@ -235,7 +235,7 @@ class Lab:
         settle: float = 15,
         age: float = 60,
     ) -> list[leaks.Leak]:
-        """What is on the nodes and belongs to no one; see leaks.py.
+        """Return what on the nodes belongs to no share; see leaks.py.
 
         :param shares: instance ids of the shares that live.
         :param snapshots: instance ids of the snapshots that live.
@@ -303,7 +303,7 @@ class Lab:
     def _furnish(
         self, record: lab_directory.Record, image: images.Image
     ) -> None:
-        """Everything a guest needs before it is switched on."""
+        """Make everything that a guest needs before it is switched on."""
         self._machines(record, image)
         ports = [machine.port for machine in self.machines]
         self.network.create(ports)
@@ -317,7 +317,7 @@ class Lab:
             host.copy_sparse(image.tightdisk, disks[2])
 
     def _boot(self) -> None:
-        """Boot all, and do what the manual asks operators of nodes to."""
+        """Boot all guests, and set the nodes up as the manual asks."""
         begun = time.monotonic()
         self._say(f'switching on {len(self.machines)} guests')
 

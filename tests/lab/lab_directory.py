@@ -31,13 +31,13 @@ from tests.lab import host
 from tests.lab.network import Network, client_port, storage_port
 from tests.lab.ssh import Link
 
-#: What becomes part of the name of a namespace and of paths of sockets.
+#: Allowed names: they become part of namespace names and socket paths.
 _NAME = re.compile(r'[a-z0-9][a-z0-9-]{0,23}')
 
 
 @dataclass(frozen=True)
 class Record:
-    """What there is to know of a lab.
+    """The stored description of a lab.
 
     :param owner: pid of the process that ends with the lab, or the lab
         with it.
@@ -69,11 +69,11 @@ class Record:
         return f'mgc-{self.name}'
 
     def abandoned(self) -> bool:
-        """Whether no one will ever take it down."""
+        """Return whether no process can take the lab down any more."""
         return not self.detached and host.started(self.owner) != self.born
 
     def users(self) -> tuple[Path, ...]:
-        """Where what the lab uses is told of it; see tests/lab/cache."""
+        """Return the file that marks cache entries as used; see cache.py."""
         image = Path(self.image)
         return image / 'users', image / 'kernel' / 'users'
 
@@ -84,7 +84,7 @@ class Record:
 
 
 def root() -> Path:
-    """The directory of the directories of all labs."""
+    """Return the directory of the directories of all labs."""
     return Path(
         os.environ.get(
             'MANILA_GLUSTERFS_CLONE_LAB_STATE',
@@ -94,7 +94,7 @@ def root() -> Path:
 
 
 def load(name: str) -> Record:
-    """The record of a lab.
+    """Return the record of a lab.
 
     :raises LabError: when there is no such lab.
     """
@@ -108,14 +108,14 @@ def load(name: str) -> Record:
 
 
 def every() -> list[Record]:
-    """The records of all labs, in order of their names."""
+    """Return the records of all labs, sorted by name."""
     return [
         load(path.parent.name) for path in sorted(root().glob('*/lab.json'))
     ]
 
 
 def claim(record: Record) -> Record:
-    """Make a lab's directory and record, sweeping what is abandoned.
+    """Make a lab's directory and record; remove abandoned labs first.
 
     :return: the record, with the lab's turn.
     :raises LabError: when the name is not allowed, or taken.
@@ -142,7 +142,7 @@ def claim(record: Record) -> Record:
 
 
 def destroy(record: Record) -> None:
-    """Remove all there is of a lab; what is gone already is fine."""
+    """Remove everything of a lab that still exists."""
     directory = record.directory
     # The services of a control plane: see tests/lab/manila.
     host.kill_all_marked(str(directory))
@@ -155,7 +155,7 @@ def destroy(record: Record) -> None:
     network.delete()
     for users in record.users():
         (users / record.name).unlink(missing_ok=True)
-    # The record goes last: until then the lab can be found and swept.
+    # The record last: until then the lab can be found and removed.
     for path in directory.iterdir() if directory.exists() else ():
         if path.name == 'lab.json':
             continue

@@ -31,7 +31,7 @@ from tests.lab.errors import LabError
 from tests.lab import host
 from tests.lab.storage_node import StorageNode
 
-#: What one node says there is; see node_inventory.py for what is in it.
+#: The inventory of one node; node_inventory.py describes it.
 Inventory = Mapping[str, Any]
 
 INVENTORY_PROGRAM = Path(__file__).with_name('node_inventory.py')
@@ -53,7 +53,7 @@ _LITTER = re.compile(
 
 @dataclass(frozen=True, order=True)
 class Leak:
-    """One thing on one node that should not be there.
+    """One object on one node that should not exist.
 
     :param kind: volume, snapshot, activated, lv, thin device, tag, mount,
         directory, process, unit, file, untagged for a brick that lacks a
@@ -72,7 +72,7 @@ class Leak:
 
 @dataclass(frozen=True)
 class Alive:
-    """What the living shares and snapshots own, on any node.
+    """The objects that existing shares and snapshots own, on any node.
 
     :param hexes: ids that LVs and mount points of clones are named by.
     :param owners: for each of them that is a volume's, the share; the others
@@ -95,13 +95,13 @@ class Alive:
         return self.volume(name) or name.partition('_')[0] in self.hexes
 
     def owner(self, name: str) -> str | None:
-        """The living share of which an LV of that name is a brick."""
+        """Return the existing share of which the LV is a brick."""
         if self.volume(name):
             return name.removeprefix('manila-')
         return self.owners.get(name.partition('_')[0])
 
     def path(self, path: str) -> bool:
-        """Whether a mount point or directory belongs to something alive."""
+        """Return whether a path belongs to an existing share or snapshot."""
         for part in path.split('/'):
             if part in self.hexes:
                 return True
@@ -118,7 +118,7 @@ def alive(
     snapshots: Iterable[str],
     activated: Iterable[str] = (),
 ) -> Alive:
-    """What belongs to the living, by what all nodes together know."""
+    """Return what existing shares and snapshots own, from all nodes."""
     names = Alive(
         shares=frozenset(shares),
         snapshots=frozenset(snapshots),
@@ -141,7 +141,7 @@ def alive(
 def compare(
     node: str, before: Inventory, now: Inventory, living: Alive, age: float
 ) -> Iterator[Leak]:
-    """The leaks of one node.
+    """Return the leaks of one node.
 
     :param age: seconds after which a command of the driver's is left over.
     """
@@ -232,7 +232,7 @@ def _lvm(
 
 
 def _lacking(tags: Sequence[str], share: str | None) -> list[str]:
-    """The tags that an LV should have as a brick of a share, and has not.
+    """Return the tags that the LV of a brick should have and lacks.
 
     Without them the node does not mount it when it boots, and whoever looks
     for what was left behind does not know whose it is.
@@ -252,7 +252,7 @@ def _lacking(tags: Sequence[str], share: str | None) -> list[str]:
 def _processes(
     node: str, before: Inventory, now: Inventory, living: Alive, age: float
 ) -> Iterator[Leak]:
-    """Bricks of the dead, self-heal daemons of no one, stuck commands."""
+    """Return bricks of deleted volumes, stray daemons, stuck commands."""
     any_volume = bool(now['volumes'])
     for process in now['processes']:
         volfile = str(process['volfile'])
@@ -275,7 +275,7 @@ def _processes(
 
 
 def _serves_living(volfile: str, living: Alive) -> bool:
-    """Whether a brick's volfile id is that of a living share or snapshot.
+    """Return whether a volfile id is of an existing share or snapshot.
 
     ``VOLUME.HOST.PATH``, and for snapshots ``/snaps/NAME/HEX.HOST.PATH``.
     """
@@ -285,7 +285,7 @@ def _serves_living(volfile: str, living: Alive) -> bool:
 
 
 def _take(nodes: Sequence[StorageNode]) -> dict[str, Inventory]:
-    """The inventory of every node, taken side by side."""
+    """Return the inventory of every node, taken side by side."""
     if dark := [node.name for node in nodes if not node.guest.running()]:
         raise LabError(f'leaks cannot be looked for: {dark} are off')
     program = INVENTORY_PROGRAM.read_bytes()
@@ -303,7 +303,7 @@ def _take(nodes: Sequence[StorageNode]) -> dict[str, Inventory]:
 
 
 def record_baseline(nodes: Sequence[StorageNode], path: Path) -> None:
-    """Take what is there now for what belongs there."""
+    """Return the inventory of the nodes as the baseline without leaks."""
     host.write_atomically(path, json.dumps(_take(nodes)))
 
 
@@ -317,7 +317,7 @@ def find(
     settle: float,
     age: float,
 ) -> list[Leak]:
-    """The leaks on all nodes, after what is about to go has gone."""
+    """Return the leaks on all nodes, once pending removals have ended."""
     before: dict[str, Inventory] = json.loads(baseline.read_text())
     shares, snapshots = list(shares), list(snapshots)
     activated = list(activated)

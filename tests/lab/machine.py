@@ -28,13 +28,13 @@ T = TypeVar('T')
 
 
 class Machine:
-    """A guest and the words to drive it with.
+    """A guest, and the operations on it.
 
     Scripts are for ``bash -euo pipefail`` and run as root. All times are
     in seconds.
     """
 
-    #: What one boot may take, on a busy machine.
+    #: Seconds that one boot may take on a busy machine.
     boot_timeout = 240.0
 
     def __init__(self, guest: Guest, link: Link, network: Network) -> None:
@@ -59,7 +59,7 @@ class Machine:
     def execute(
         self, script: str, timeout: float = 60, stdin: bytes = b''
     ) -> Output:
-        """Run a script; its status is no one's business but the caller's."""
+        """Run a script and return its result, whatever its status."""
         if not self.guest.running():
             raise LabError(f'{self.name} is switched off')
         return self.link.run(script, timeout=timeout, stdin=stdin)
@@ -74,7 +74,7 @@ class Machine:
         return done.out
 
     def fail(self, script: str, timeout: float = 60) -> str:
-        """Run a script that must *not* succeed; return all it said."""
+        """Run a script that must *not* succeed; return all its output."""
         done = self.execute(script, timeout)
         if done.status == 0 or not done.in_time:
             raise self._failed(script, done)
@@ -101,11 +101,11 @@ class Machine:
         )
 
     def put(self, data: str | bytes, path: str, mode: int = 0o644) -> None:
-        """Write a file; root owns it, and its directory is made."""
+        """Write a file as root, and make its directory."""
         self.put_files({path: (data, mode)})
 
     def put_files(self, files: Mapping[str, tuple[str | bytes, int]]) -> None:
-        """Write files, given by path as content and mode, in one go."""
+        """Write files, given by path as content and mode, in one request."""
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode='w') as tar:
             for path, (data, mode) in files.items():
@@ -119,16 +119,16 @@ class Machine:
     # -- power
 
     def switch_on(self) -> None:
-        """Give it power and return at once; see :meth:`wait_ready`."""
+        """Switch the guest on and return at once; see :meth:`wait_ready`."""
         self.guest.start()
 
     def boot(self) -> None:
-        """Switch it on, and wait until it is ready."""
+        """Switch the guest on, and wait until it is ready."""
         self.switch_on()
         self.wait_ready()
 
     def wait_ready(self) -> None:
-        """Wait until the boot is over, whatever it has come to.
+        """Wait until the boot has ended, even with failed units.
 
         :raises LabError: when it is not in :attr:`boot_timeout`.
         """
@@ -151,7 +151,7 @@ class Machine:
                     ) from error
                 time.sleep(0.5)
         left = max(10.0, deadline - time.monotonic())
-        # 'degraded' (a unit has failed) is a way to be up, too.
+        # 'degraded' (a unit has failed) counts as up.
         done = self.execute('systemctl is-system-running --wait', left)
         if not done.in_time:
             raise LabError(
@@ -160,17 +160,17 @@ class Machine:
             )
 
     def crash(self) -> None:
-        """Cut its power: nothing is synced, no peer is told."""
+        """Cut the power of the guest, without a sync or a message."""
         self.guest.kill()
         self.link.close()
 
     def shutdown(self) -> None:
-        """Stop it in good order; off already is fine."""
+        """Shut the guest down; do nothing if it is off."""
         if self.guest.running():
             try:
                 self.link.run('systemctl poweroff', timeout=20)
             except LabError:
-                # The link may well end before the answer has come.
+                # The connection may end before the answer arrives.
                 pass
             if not self.guest.wait_off(120):
                 raise LabError(
@@ -180,7 +180,7 @@ class Machine:
         self.link.close()
 
     def reboot(self) -> None:
-        """Stop it in good order and boot it again."""
+        """Shut the guest down and boot it again."""
         before = self.boot_id()
         self.shutdown()
         self.boot()
@@ -188,13 +188,13 @@ class Machine:
             raise LabError(f'{self.name} has not been rebooted')
 
     def boot_id(self) -> str:
-        """What is another one after each boot."""
+        """Return the id of the current boot."""
         return self.succeed('cat /proc/sys/kernel/random/boot_id').strip()
 
     # -- network
 
     def cut(self, other: 'Machine') -> None:
-        """Let nothing pass between this guest and another, silently.
+        """Drop all packets between this guest and another.
 
         It holds, through reboots, until it is healed.
         """
@@ -205,7 +205,7 @@ class Machine:
         self._network.heal(self.port, other.port)
 
     def cut_from_host(self) -> None:
-        """Let nothing pass between this guest and the tests.
+        """Drop all packets between this guest and the tests.
 
         The lab's own words to it end in a LabError until it is healed.
         """
@@ -220,7 +220,7 @@ class Machine:
     # -- systemd
 
     def unit_is(self, unit: str, state: str = 'active') -> None:
-        """Expect a unit to be in a state, or raise Unexpected."""
+        """Raise Unexpected unless a unit is in a state."""
         found = self.execute(f'systemctl is-active {unit}').out.strip()
         if found != state:
             log = self.execute(f'journalctl -n 30 --no-pager -u {unit}').out
@@ -230,7 +230,7 @@ class Machine:
 
 
 def side_by_side(do: Callable[[T], object], things: Iterable[T]) -> None:
-    """Do something with all of them at once, and wait for all.
+    """Run an action on all of them at once, and wait for all.
 
     :raises: the first error there was, after all have ended.
     """
@@ -239,7 +239,7 @@ def side_by_side(do: Callable[[T], object], things: Iterable[T]) -> None:
         futures = [pool.submit(do, thing) for thing in things]
         concurrent.futures.wait(futures)
     finally:
-        # At a Ctrl-C no one waits for guests that are about to be killed.
+        # At Ctrl-C do not wait for guests that are about to be killed.
         pool.shutdown(wait=False, cancel_futures=True)
     for future in futures:
         future.result()

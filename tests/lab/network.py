@@ -34,7 +34,7 @@ _CLONE_NEWNET = 0x40000000
 
 @dataclass(frozen=True)
 class Port:
-    """Where something is plugged into the lab's bridge.
+    """A guest's port on the lab's bridge.
 
     :param number: unique in a lab; 1 is the host itself.
     """
@@ -53,12 +53,12 @@ HOST = Port('host', '10.88.0.1', 1)
 
 
 def storage_port(index: int) -> Port:
-    """The place of the storage node gl*index*, counted from 1."""
+    """Return the port of the storage node gl*index*, counted from 1."""
     return Port(f'gl{index}', f'10.88.0.{10 + index}', 10 + index)
 
 
 def client_port(index: int) -> Port:
-    """The place of the client c*index*; each is in a /24 of its own."""
+    """Return the port of the client c*index*, each in its own /24."""
     return Port(f'c{index}', f'10.88.{index}.1', 100 + index)
 
 
@@ -70,7 +70,7 @@ class Network:
         self.path = Path('/run/netns') / namespace
 
     def inside(self, *argv: str) -> list[str]:
-        """A command line that runs another one in this network."""
+        """Return a command line that runs a command in this network."""
         return ['nsenter', f'--net={self.path}', '--', *argv]
 
     def create(self, ports: list[Port]) -> None:
@@ -80,7 +80,7 @@ class Network:
             f'link add br0 address {HOST.mac} type bridge',
             f'address add {HOST.address}/{NETWORK.prefixlen} dev br0',
             'link set br0 up',
-            # Where the frames of a cut go: up, and read by no one.
+            # The device that drops the frames of a cut: nothing reads it.
             'tuntap add dev hole mode tap',
             'link set hole up',
         ]
@@ -94,12 +94,12 @@ class Network:
             self._run('tc', 'qdisc', 'add', 'dev', port.name, 'clsact')
 
     def delete(self) -> None:
-        """Remove the namespace with all that is in it; done is done."""
+        """Remove the namespace with all its content, if it exists."""
         if self.path.exists():
             host.run(['ip', 'netns', 'delete', self.namespace])
 
     def cut(self, one: Port, other: Port) -> None:
-        """Let no IP packet pass between the two, in either direction."""
+        """Drop all IP packets between the two, in both directions."""
         self.heal(one, other)
         for port, hook, pref, match in self._filters(one, other):
             self._run(
@@ -109,7 +109,7 @@ class Network:
             )
 
     def heal(self, one: Port, other: Port) -> None:
-        """Undo :meth:`cut`; what is whole stays whole."""
+        """Undo :meth:`cut`; do nothing if there is no cut."""
         for port, hook, pref, _match in self._filters(one, other):
             self._run(
                 *('tc', 'filter', 'del', 'dev', port, hook, 'pref', pref),
@@ -128,7 +128,7 @@ class Network:
 
     @contextlib.contextmanager
     def inside_here(self) -> Iterator[None]:
-        """Have the calling thread in here, and then where it was."""
+        """Move the calling thread in here, and back at the end."""
         before = os.open('/proc/thread-self/ns/net', os.O_RDONLY)
         try:
             _enter(self.path)
@@ -142,7 +142,7 @@ class Network:
     def _filters(
         self, one: Port, other: Port
     ) -> list[tuple[str, str, str, list[str]]]:
-        """Tap, hook, preference and match of each filter of a cut."""
+        """Yield tap, hook, preference and match of each filter of a cut."""
         if HOST in (one, other):
             guest = other if one == HOST else one
             return [

@@ -46,7 +46,7 @@ SCRATCH = {
 
 
 def said(*argv: str, stdin: str = '') -> str | None:
-    """A command's stdout; None if it fails or has no answer in a minute."""
+    """Return a command's stdout, or None if it fails or takes a minute."""
     try:
         done = subprocess.run(
             argv, input=stdin, capture_output=True, text=True, timeout=60
@@ -57,7 +57,7 @@ def said(*argv: str, stdin: str = '') -> str | None:
 
 
 def hexes(info: Path) -> list[str]:
-    """The hex ids that brick LVs of a volume are named by.
+    """Return the hex ids that name the brick LVs of a volume.
 
     Its own id, and those in the paths of its bricks: the two differ once a
     snapshot was restored.
@@ -74,7 +74,7 @@ def hexes(info: Path) -> list[str]:
 
 
 def volumes() -> dict[str, list[str]]:
-    """Volumes on glusterd's disk, with their hex ids."""
+    """Return the volumes on glusterd's disk, with their hex ids."""
     return {
         path.name: hexes(path / 'info')
         for path in (GLUSTERD / 'vols').glob('*')
@@ -83,7 +83,7 @@ def volumes() -> dict[str, list[str]]:
 
 
 def snapshots() -> dict[str, dict[str, Any]]:
-    """Snapshots on glusterd's disk: hex ids, and whether one is active."""
+    """Return the snapshots on glusterd's disk: hex ids, and if active."""
     found: dict[str, dict[str, Any]] = {}
     for path in (GLUSTERD / 'snaps').glob('*'):
         if not path.is_dir() or path.name == 'missed_snaps_list':
@@ -112,7 +112,7 @@ def logical_volumes() -> list[dict[str, str]] | None:
 def thin_devices(
     lvs: list[dict[str, str]] | None,
 ) -> dict[str, list[str] | None]:
-    """For each thin pool the devices that no LV is; None if it is silent."""
+    """Return the devices without an LV of each thin pool, or None."""
     found: dict[str, list[str] | None] = {}
     for lv in lvs or []:
         if lv['lv_layout'] != 'thin,pool':
@@ -146,7 +146,7 @@ def thin_devices(
 
 
 def mounts() -> dict[str, str]:
-    """Mount points of file systems on devices, with the devices."""
+    """Return the mount points of file systems on devices, with these."""
     found = {}
     for line in Path('/proc/self/mounts').read_text().splitlines():
         source, target, kind = line.split()[:3]
@@ -156,7 +156,7 @@ def mounts() -> dict[str, str]:
 
 
 def directories() -> list[str]:
-    """Directories for bricks and processes; not what is in the bricks."""
+    """Return directories for bricks and processes, without their content."""
     found = [str(path) for path in BRICKS.glob('*') if path.is_dir()]
     for root in PROCESSES:
         found += [str(path) for path in root.glob('*')]
@@ -182,7 +182,7 @@ def files() -> list[str]:
 
 
 def processes() -> list[dict[str, Any]]:
-    """Gluster's processes, and those of the user manila, with their age."""
+    """Return gluster's processes and those of the user manila, with age."""
     found = []
     uptime = float(Path('/proc/uptime').read_text().split()[0])
     hertz = os.sysconf('SC_CLK_TCK')
@@ -216,7 +216,7 @@ def processes() -> list[dict[str, Any]]:
 
 
 def units() -> list[str]:
-    """Units that have failed, and mounts that systemd does not find."""
+    """Return failed units, and mounts that systemd does not find."""
     text = said(
         *('systemctl', 'list-units', '--failed', '--plain', '--no-legend')
     )
@@ -224,7 +224,7 @@ def units() -> list[str]:
 
 
 def cli() -> dict[str, list[str]] | None:
-    """Volumes and snapshots that glusterd names; None if it is silent."""
+    """Return the volumes and snapshots that glusterd lists, or None."""
     text = said(
         *('gluster', '--mode=script', '--xml'),
         stdin='volume list\nsnapshot list\n',

@@ -64,8 +64,8 @@ LIBRARY = Path('usr/local/lib/lab')
 
 ENABLED = ('lab-seed', 'lab-disks', 'glusterd', 'ssh')
 
-#: Starting a process is the dear thing in these guests, so that what a test
-#: cluster has no use for is not started.
+#: Starting a process is slow in these guests, so units that a test cluster
+#: does not need are not started.
 MASKED = (
     'apt-daily-upgrade.timer',
     'apt-daily.timer',
@@ -137,7 +137,7 @@ ConditionKernelCommandLine=lab.role=storage
 
 
 def identity() -> Iterator[str]:
-    """The texts that, together, say what this recipe makes."""
+    """Return the texts that define the result of this recipe."""
     yield VERSION
     yield ' '.join(PACKAGES + EXCLUDED)
     yield ' '.join(ENABLED + MASKED)
@@ -149,7 +149,7 @@ def identity() -> Iterator[str]:
 
 
 def customise(root: Path) -> None:
-    """Turn a fresh Debian tree into that of a guest."""
+    """Turn a fresh Debian tree into the tree of a guest."""
     library = root / LIBRARY
     library.mkdir(parents=True)
     for path in GUEST.iterdir():

@@ -15,10 +15,11 @@ from tests import lab as lab_module
 
 
 def end_stray(lab: lab_module.Lab) -> None:
-    """End what no volume is left for, after a node or network was away.
+    """End self-heal daemons that serve no volume.
 
-    glusterd loses sight of its self-heal daemon then, and leaves it when the
-    last volume goes. It is no share's, and ended by a restart.
+    After a node or the network was down, glusterd may leave its self-heal
+    daemon running when the last volume is deleted. A restart of glusterd ends
+    it.
     """
     for node in lab.nodes:
         if node.execute('pgrep -f "[g]lusterfs.*shd/manila-"').status == 0:

@@ -39,7 +39,7 @@ _ONE_LINE = re.compile(
 
 @dataclass(frozen=True)
 class Entry:
-    """One place to take Debian packages from.
+    """One source of Debian packages.
 
     :param options: fields other than the four, as deb822 text, or ''.
     """
@@ -49,7 +49,7 @@ class Entry:
     options: str
 
     def deb822(self) -> str:
-        """The entry as a stanza of a ``.sources`` file."""
+        """Return the entry as a stanza of a ``.sources`` file."""
         return (
             f'Types: deb\nURIs: {self.uri}\nSuites: {self.suite}\n'
             f'Components: main\n{self.options}'
@@ -57,7 +57,7 @@ class Entry:
 
 
 def _exchanged(suite: str, wanted: str) -> str | None:
-    """What stands for a suite of the host in a guest; None for nothing."""
+    """Return the suite of a guest for a suite of the host, or None."""
     base, _, part = suite.rstrip('/').partition('-')
     if base not in SUITES or part not in ('', 'security'):
         return None
@@ -65,7 +65,7 @@ def _exchanged(suite: str, wanted: str) -> str | None:
 
 
 def _stanzas(text: str) -> Iterator[dict[str, str]]:
-    """The stanzas of deb822 text; a value keeps its continuation lines."""
+    """Return the stanzas of deb822 text, with continuation lines."""
     for block in re.split(r'\n[ \t]*\n', text):
         fields: dict[str, str] = {}
         name = ''
@@ -83,7 +83,7 @@ def _stanzas(text: str) -> Iterator[dict[str, str]]:
 
 
 def from_deb822(text: str, wanted: str) -> Iterator[Entry]:
-    """The entries of a ``.sources`` file, for the suite *wanted*."""
+    """Return the entries of a ``.sources`` file for the suite *wanted*."""
     for fields in _stanzas(text):
         if (
             'deb' not in fields.get('types', '').split()
@@ -103,7 +103,7 @@ def from_deb822(text: str, wanted: str) -> Iterator[Entry]:
 
 
 def from_one_line(text: str, wanted: str) -> Iterator[Entry]:
-    """The entries of a ``.list`` file, for the suite *wanted*."""
+    """Return the entries of a ``.list`` file for the suite *wanted*."""
     for line in text.splitlines():
         match = _ONE_LINE.match(line.strip())
         if not match or 'main' not in match['components'].split():
@@ -121,7 +121,7 @@ def from_one_line(text: str, wanted: str) -> Iterator[Entry]:
 
 
 def directory() -> Path:
-    """Where the sources are: those of the host, unless it is told others.
+    """Return the directory of the sources: the host's, or the one that is set.
 
     A host that is no Debian needs a directory with Debian's.
     """
@@ -129,7 +129,7 @@ def directory() -> Path:
 
 
 def of_host(wanted: str, root: Path) -> str:
-    """The text of a ``.sources`` file for the suite *wanted*.
+    """Return the text of a ``.sources`` file for the suite *wanted*.
 
     :param root: laid out as ``/etc/apt``.
     :raises LabError: when the host has no Debian sources.

@@ -32,7 +32,7 @@ from tests.lab.errors import LabError
 from tests.lab import host
 from tests.lab.network import Network
 
-#: Seconds that the link may take on top of what a script may.
+#: Seconds for the connection, in addition to those of the script.
 _GRACE = 25
 
 _TRAILER = re.compile(rb'\d+ \d+')
@@ -40,7 +40,7 @@ _TRAILER = re.compile(rb'\d+ \d+')
 
 @dataclass(frozen=True)
 class Output:
-    """What a script ended with.
+    """The result of a script.
 
     :param in_time: False: it was killed when its time was up.
     """
@@ -52,7 +52,7 @@ class Output:
 
 
 class Link:
-    """A way to be root on a node.
+    """Access to a node as root.
 
     :param directory: where the key, known_hosts and sockets are.
     """
@@ -76,7 +76,7 @@ class Link:
         ]
 
     def argv(self, *command: str) -> list[str]:
-        """The command line that runs a command, or a shell, on the node."""
+        """Return the command line of a command, or a shell, on the node."""
         return self._network.inside(
             'ssh', *self._options, self._target, *command
         )

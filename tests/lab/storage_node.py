@@ -28,8 +28,8 @@ DROP_IN = '/etc/systemd/system/glusterd.service.d/manila-glusterfs-clone.conf'
 SUDOERS = '/etc/sudoers.d/manila-glusterfs-clone'
 
 
-def off_line(said: str) -> list[str]:
-    """Bricks that ``gluster volume status all detail`` has as not on line.
+def offline_bricks(said: str) -> list[str]:
+    """Return the bricks that are not online in ``volume status all detail``.
 
     It says ``Brick : Brick NODE:PATH``, and later ``Online : Y`` or ``N``,
     with spaces before the colon.
@@ -41,17 +41,17 @@ def off_line(said: str) -> list[str]:
         if key == 'Brick':
             brick = value
         elif key == 'Online' and value != 'Y':
-            found.append(f'{brick} is not on line')
+            found.append(f'{brick} is not online')
     return found
 
 
 class StorageNode(Machine):
-    """A machine that holds bricks."""
+    """A guest that holds bricks."""
 
     # -- power
 
     def boot(self, *, expect_glusterd: bool = True) -> None:
-        """Switch it on and wait until it is ready.
+        """Switch the node on and wait until it is ready.
 
         :param expect_glusterd: whether it is Unexpected that glusterd does
             not run in the end.
@@ -63,10 +63,9 @@ class StorageNode(Machine):
     # -- glusterd
 
     def start_glusterd(self) -> None:
-        """Start it, also for the seventh time within an hour.
+        """Start glusterd, even for the seventh time within an hour.
 
-        Its unit is not started more often than that before somebody says
-        so.
+        systemd does not start the unit more often without a reset.
         """
         self.succeed(
             'systemctl reset-failed glusterd || :; systemctl start glusterd',
@@ -74,11 +73,11 @@ class StorageNode(Machine):
         )
 
     def stop_glusterd(self) -> None:
-        """Stop it as Debian's unit does: its bricks end with it."""
+        """Stop glusterd as Debian's unit does: its bricks end with it."""
         self.succeed('systemctl stop glusterd', timeout=120)
 
     def kill_glusterd(self) -> None:
-        """Kill the daemon at once, in the middle of whatever it does.
+        """Kill glusterd at once, in the middle of its work.
 
         systemd then ends what is left in its control group, bricks too, and
         starts it again after a minute, if :meth:`start_glusterd` does not.
@@ -90,12 +89,12 @@ class StorageNode(Machine):
         return self.succeed(f'gluster --mode=script {command}', timeout)
 
     def connected_peers(self) -> int:
-        """How many nodes this one sees in its trusted pool, itself too."""
+        """Return how many nodes this one lists as connected, with itself."""
         said = self.succeed('gluster --mode=script pool list')
         return len(re.findall(r'\bConnected\b', said))
 
     def wait_for_bricks(self, timeout: float = 120) -> list[str]:
-        """Wait until gluster has every brick of started volumes on line.
+        """Wait until gluster lists every brick of started volumes as online.
 
         :param timeout: seconds.
         :return: in the end: the bricks that are not, and why gluster does
@@ -107,7 +106,7 @@ class StorageNode(Machine):
                 'gluster --mode=script volume status all detail',
                 max(5.0, deadline - time.monotonic()),
             )
-            down = off_line(done.out)
+            down = offline_bricks(done.out)
             if done.status != 0:
                 why = ' '.join((done.err or done.out).split()) or 'no answer'
                 down.append(f'{self.name}: gluster volume status: {why}')
@@ -115,10 +114,10 @@ class StorageNode(Machine):
                 return down
             time.sleep(1)
 
-    # -- what an operator installs
+    # -- the operator's set-up
 
     def install_sudoers(self) -> None:
-        """Let the user manila run what the driver runs, and no more."""
+        """Allow the user manila to run what the driver runs, and no more."""
         path = SHIPPED / 'sudoers'
         text = (
             path.read_text()
@@ -131,7 +130,7 @@ class StorageNode(Machine):
             raise LabError(f'sudo does not take {path}: {done.err}')
 
     def install_boot_unit(self) -> None:
-        """Install what mounts bricks before glusterd, if it is there."""
+        """Install the service that mounts bricks before glusterd starts."""
         script, unit = SHIPPED / 'mount-bricks', SHIPPED / BOOT_UNIT
         drop_in = SHIPPED / 'glusterd.conf'
         if not (script.exists() and unit.exists() and drop_in.exists()):
@@ -150,7 +149,7 @@ class StorageNode(Machine):
         )
 
     def remove_boot_unit(self) -> None:
-        """Undo :meth:`install_boot_unit`; nothing to undo is fine."""
+        """Undo :meth:`install_boot_unit`, if it was installed."""
         self.succeed(
             f'systemctl -q disable {BOOT_UNIT} 2>/dev/null || :; '
             f'rm -f {BOOT_SCRIPT} /etc/systemd/system/{BOOT_UNIT} {DROP_IN}; '
@@ -160,22 +159,22 @@ class StorageNode(Machine):
     # -- the disk below VG gvg
 
     def slow_disk(self, milliseconds: int) -> None:
-        """Have every request to the disk take so much longer."""
+        """Delay every request to the disk."""
         self.succeed(disks.table('delay', milliseconds))
 
     def fail_disk(self) -> None:
-        """Have every request to the disk end in an I/O error.
+        """Make every request to the disk end in an I/O error.
 
         File systems and pools on it may need a reboot after the healing.
         """
         self.succeed(disks.table('error'))
 
     def flaky_disk(self, up: int, down: int) -> None:
-        """Have the disk work for *up* and fail for *down* seconds."""
+        """Make the disk work for *up* and fail for *down* seconds, in turn."""
         self.succeed(disks.table('flakey', up, down))
 
     def heal_disk(self) -> None:
-        """Undo the three above."""
+        """Undo slow_disk, fail_disk and flaky_disk."""
         self.succeed(disks.linear())
 
     # -- thin pools
@@ -211,7 +210,7 @@ class StorageNode(Machine):
         self.succeed(disks.fill_metadata(pool, -1), timeout=120)
 
     def pool_usage(self, pool: str) -> tuple[float, float]:
-        """How full a pool's data and metadata are, in percent."""
+        """Return how full a pool's data and metadata are, in percent."""
         said = self.succeed(
             f'lvs --noheadings -o data_percent,metadata_percent {pool}'
         )

@@ -73,7 +73,7 @@ class Failure:
 
 
 class Writer:
-    """One such program; it writes to a file of its own.
+    """One such program; it writes to its own file.
 
     :param at: where the share is mounted.
     :param name: unique on the client and in the share.
@@ -90,7 +90,7 @@ class Writer:
         self._state = f'/run/{self._name}'
 
     def start(self) -> None:
-        """Begin to write, and wait until something is confirmed."""
+        """Start to write, and wait until a write is confirmed."""
         state, at = shlex.quote(self._state), shlex.quote(self.at)
         self.client.put(_PROGRAM, f'{self._state}/program')
         self.client.succeed(
@@ -103,11 +103,11 @@ class Writer:
         )
 
     def confirmed(self) -> int:
-        """Return how many writes were confirmed by now."""
+        """Return the number of confirmed writes."""
         return int(self._ask(f'wc -l < {shlex.quote(self._state)}/confirmed'))
 
     def failures(self) -> list[Failure]:
-        """Return the writes that ended with an error by now."""
+        """Return the writes that ended with an error."""
         found = []
         text = self._ask(f'cat {shlex.quote(self._state)}/failed')
         for line in text.splitlines():
@@ -116,7 +116,7 @@ class Writer:
         return found
 
     def stop(self) -> None:
-        """End it; ended already is fine. What it noted stays."""
+        """Stop the program if it runs. Its record stays."""
         self.client.succeed(
             f'touch {shlex.quote(self._state)}/enough; '
             f'for n in $(seq 300); do '
@@ -128,7 +128,7 @@ class Writer:
         )
 
     def lost(self, at: str | None = None, first: int = 1 << 40) -> int:
-        """Return how many confirmed writes are not in the share.
+        """Return the number of confirmed writes that are not in the share.
 
         :param at: where the share, or a clone of it, is mounted, if not
             where it was.

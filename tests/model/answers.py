@@ -253,7 +253,7 @@ def connected(
     volume: glusterd_state.Volume,
     brick: glusterd_state.Brick,
 ) -> list[str]:
-    """Give the addresses of the clients of a brick that is on line.
+    """Give the addresses of the clients of a brick that is online.
 
     The self-heal daemons of all nodes are clients of what has copies; that
     of its own node by a loopback address if the node finds its name there.

@@ -34,7 +34,7 @@ RUN = ('/run/gluster/vols', '/run/gluster/shd')
 MAX_SNAPSHOTS = 256
 #: Seconds after which glusterd takes a lock away.
 LOCK_TIMER = 180.0
-#: Seconds between the start of a brick process and its being on line, and
+#: Seconds between the start of a brick process and its being online, and
 #: between the order to stop and its end.
 STARTING, STOPPING = 1.0, 2.0
 

@@ -263,7 +263,7 @@ class ModelBackend:
         self.shares[share].data = data
 
     def heal(self) -> None:
-        """Bring all shares on line, as when manila-share starts."""
+        """Bring all shares online, as when manila-share starts."""
         healed = self.healer.heal(list(self.shares))
         for share, state in healed.items():
             assert isinstance(state, gluster.Volume), f'{share}: {state}'

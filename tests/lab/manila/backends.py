@@ -25,7 +25,7 @@ PROTOCOL = 'GLUSTERFS'
 def sections(
     addresses: Sequence[str], names: Sequence[str], key: Path, hosts: Path
 ) -> dict[str, dict[str, object]]:
-    """The two sections.
+    """Return the two sections.
 
     :param addresses: of the storage nodes; *names* are what the nodes are
         called in their certificates.

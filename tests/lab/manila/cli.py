@@ -34,7 +34,7 @@ _ACTIONS: dict[str, Callable[[Service], None]] = {
 
 
 class AddVerb(Protocol):
-    """How the lab's command line gets one more verb."""
+    """Adds a command to the command line of the lab."""
 
     def __call__(
         self,
@@ -46,7 +46,7 @@ class AddVerb(Protocol):
 
 
 def offer(up: argparse.ArgumentParser) -> None:
-    """Give the verb that brings a lab up its option."""
+    """Add the option to the command that brings a lab up."""
     up.add_argument(
         '--manila',
         nargs='?',
@@ -60,7 +60,7 @@ def offer(up: argparse.ArgumentParser) -> None:
 def add_verbs(
     verb: AddVerb, named: Callable[[argparse.ArgumentParser], None]
 ) -> None:
-    """Add what can be said to a lab's control plane."""
+    """Add the commands for the control plane of a lab."""
 
     def person(made: argparse.ArgumentParser) -> None:
         named(made)
@@ -85,7 +85,7 @@ def add_verbs(
 
 
 def prepare(args: argparse.Namespace, say: Say) -> None:
-    """Install what is missing before anything is started."""
+    """Install missing packages before anything is started."""
     if args.manila:
         stores.check()
         environment.of_keystone(say)
@@ -93,7 +93,7 @@ def prepare(args: argparse.Namespace, say: Say) -> None:
 
 
 def up(lab: Lab, args: argparse.Namespace, say: Say) -> None:
-    """Bring it up, if it is asked for, and say how to use it."""
+    """Bring the control plane up if it is requested, and explain its use."""
     if args.manila:
         manila = Manila(lab, args.manila, say=say)
         manila.up()
@@ -102,7 +102,7 @@ def up(lab: Lab, args: argparse.Namespace, say: Say) -> None:
 
 
 def status(lab: Lab) -> None:
-    """Say what runs, if there is a control plane."""
+    """Print the running services, if the lab has a control plane."""
     if not Manila.there(lab):
         return
     manila = Manila.attach(lab)

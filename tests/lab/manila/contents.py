@@ -24,7 +24,7 @@ class Contents:
         self._admin = admin
 
     def instances(self) -> tuple[list[str], list[str]]:
-        """Ids of all instances of shares, and of snapshots."""
+        """Return the ids of all instances of shares, and of snapshots."""
         shares = self._admin.get(f'{rest.MANILA}/share_instances')
         snapshots = self._admin.get(f'{rest.MANILA}/snapshot-instances')
         return (
@@ -33,12 +33,12 @@ class Contents:
         )
 
     def delete(self, timeout: float) -> None:
-        """Delete all, by force, in whatever state it is.
+        """Delete all shares and snapshots by force, in whatever status.
 
-        What cannot be deleted is tried again: on a busy machine a driver may
+        A deletion that fails is repeated: on a busy machine a driver may
         not have reached a node in time.
 
-        :raises Unexpected: when some are still there after so many seconds.
+        :raises Unexpected: when some still exist after so many seconds.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -61,7 +61,7 @@ class Contents:
             time.sleep(1)
 
     def _all(self, kind: str) -> dict[str, str]:
-        """Ids and states."""
+        """Return ids and statuses."""
         url = f'{rest.MANILA}/{kind}/detail?all_tenants=1'
         found = self._admin.get(url)
         return {each['id']: each['status'] for each in found[kind]}

@@ -99,7 +99,7 @@ class Manila:
         )
 
     def up(self) -> None:
-        """Bring it up, and return when every service does its work.
+        """Bring the services up, and return when all of them work.
 
         :raises LabError: when that fails; nothing is left then.
         """
@@ -120,9 +120,9 @@ class Manila:
         )
 
     def down(self) -> None:
-        """Remove everything but the environments; down already is fine.
+        """Remove everything but the environments; do nothing if it is down.
 
-        What runs on the nodes at the driver's behest ends, too.
+        Processes of the driver on the nodes end too.
         """
         if self._plan is None:
             return
@@ -138,12 +138,12 @@ class Manila:
 
     @classmethod
     def there(cls, lab: Lab) -> bool:
-        """Whether a lab has a control plane."""
+        """Return whether a lab has a control plane."""
         return cls(lab)._path.exists()
 
     @classmethod
     def attach(cls, lab: Lab) -> 'Manila':
-        """The control plane of a lab that another process has brought up.
+        """Return the control plane of a lab that another process brought up.
 
         :raises LabError: when there is none.
         """
@@ -157,21 +157,21 @@ class Manila:
 
     @property
     def series(self) -> int:
-        """The number of Manila's series, which is also that of a release."""
+        """Return the number of Manila's series, also that of a release."""
         return int(self.version.partition('.')[0])
 
     @property
     def services(self) -> list[Service]:
-        """All services, those that are needed by others first."""
+        """Return all services, in the order in which they need each other."""
         return list(self._services.values())
 
     @property
     def share_services(self) -> list[Service]:
-        """Those that are manila-share."""
+        """Return the manila-share services."""
         return [self._services[name] for name in self._known.record.shares]
 
     def service(self, name: str = settings.SHARE) -> Service:
-        """A service, by its name."""
+        """Return a service by its name."""
         try:
             return self._services[name]
         except KeyError:
@@ -182,25 +182,25 @@ class Manila:
 
     @property
     def admin(self) -> OpenStack:
-        """The client of an administrator."""
+        """Return the client of an administrator."""
         return self._known.client(users.ADMIN)
 
     @property
     def demo(self) -> OpenStack:
-        """The client of one who may make shares in a project."""
+        """Return the client of a user who may make shares in a project."""
         return self._known.client(users.DEMO)
 
     @property
     def other(self) -> OpenStack:
-        """The client of one of another project."""
+        """Return the client of a user of another project."""
         return self._known.client(users.OTHER)
 
     def openrc(self, name: str = users.DEMO.name) -> Path:
-        """What to source, in a shell in the lab's network, to be a user."""
+        """Return the file to source in a shell in the lab's network."""
         return self.directory / f'{name}.rc'
 
     def shell(self, name: str = users.DEMO.name) -> list[str]:
-        """The command line of a shell in which one is a user."""
+        """Return the command line of a shell of a user."""
         return self.lab.network.inside(
             'bash', '--rcfile', str(self.openrc(name))
         )
@@ -208,7 +208,7 @@ class Manila:
     # -- words
 
     def share_out(self, shares: Mapping[str, tuple[str, ...]]) -> None:
-        """Have other services be manila-share, each with its back ends.
+        """Replace the manila-share services; give each its back ends.
 
         ::
 
@@ -223,13 +223,13 @@ class Manila:
         self.start_share_services()
 
     def start_share_services(self) -> None:
-        """Start every manila-share, and wait until they do their work."""
+        """Start every manila-share, and wait until it works."""
         for service in self.share_services:
             service.start()
         side_by_side(Service.wait_ready, self.share_services)
 
     def set_option(self, section: str, option: str, value: object) -> None:
-        """Have an option of manila.conf be otherwise, from a restart on.
+        """Set an option of manila.conf, from the next restart on.
 
         :param value: None: what it was in the beginning.
         """
@@ -241,7 +241,7 @@ class Manila:
         self._follow(dataclasses.replace(record, changes=changes))
 
     def coordinate_by(self, kind: str | None) -> None:
-        """Have locks reach over hosts, from a restart on.
+        """Use a coordinator for locks between hosts, from a restart on.
 
         :param kind: ``etcd``, which is started, or ``mysql``; None: they
             reach over this host, as in the beginning.
@@ -255,15 +255,15 @@ class Manila:
         self.set_option('coordination', 'backend_url', url)
 
     def sql(self, statement: str) -> str:
-        """Run SQL as the administrator of the database; what it prints."""
+        """Run SQL as the administrator of the database; return its output."""
         return self._known.database.run(statement)
 
     def living(self) -> tuple[list[str], list[str]]:
-        """Ids of all instances of shares and of snapshots that Manila has."""
+        """Return the ids of all share and snapshot instances in Manila."""
         return self._known.contents.instances()
 
     def leaks(self, **how: Any) -> list[Leak]:
-        """What is on the nodes and belongs to nothing that Manila has.
+        """Return the objects on the nodes that belong to nothing in Manila.
 
         A driver that is in use has gluster consoles open on the nodes, so
         these are no leaks here, unless an *age* is given; see Lab.leaks.
@@ -290,7 +290,7 @@ class Manila:
         return self._plan
 
     def _follow(self, record: settings.Record) -> None:
-        """Make a record the one that holds."""
+        """Use a new record from now on."""
         record.save(self._path)
         self._furnish(record).write()
 

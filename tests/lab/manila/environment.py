@@ -42,21 +42,21 @@ VERSIONS = ('23.0.1', '16.0.0')
 KEYSTONE = 'keystone'
 TEMPEST = 'tempest'
 
-#: What is installed, by the names of environments.
+#: The requirements of each environment, by its name.
 CONSTRAINTS = Path(__file__).parent / 'constraints'
 _SERVED_BY = ('gunicorn', 'PyMySQL')
-#: What tooz reaches a coordinator with, besides MariaDB.
+#: The packages with which tooz reaches coordinators other than MariaDB.
 _COORDINATED_BY = ('etcd3gw',)
 
 
 @dataclass(frozen=True)
 class Environment:
-    """An environment that is whole."""
+    """A complete environment."""
 
     directory: Path
 
     def program(self, name: str) -> str:
-        """The path of one of its programs."""
+        """Return the path of one of its programs."""
         return str(self.directory / 'bin' / name)
 
     def run(self, log: Path, program: str, *argv: str) -> None:
@@ -68,14 +68,14 @@ class Environment:
         host.run_logged([self.program(program), *argv], log, 300, env)
 
     def use(self, lab: str, directory: Path) -> None:
-        """Have it kept for as long as a lab is there; see cache.prune."""
+        """Keep the environment as long as a lab exists; see cache.prune."""
         users = self.directory / 'users'
         users.mkdir(exist_ok=True)
         (users / lab).write_text(str(directory))
 
 
 def of_keystone(say: Callable[[str], None]) -> Environment:
-    """The environment of keystone and of the client."""
+    """Return the environment of keystone and of the client."""
     return _ensure(
         KEYSTONE,
         [
@@ -87,12 +87,12 @@ def of_keystone(say: Callable[[str], None]) -> Environment:
 
 
 def of_tempest(say: Callable[[str], None]) -> Environment:
-    """The environment of tempest and of Manila's plugin for it."""
+    """Return the environment of tempest and of Manila's plugin for it."""
     return _ensure(TEMPEST, [TEMPEST, 'manila-tempest-plugin'], say)
 
 
 def of_manila(version: str, say: Callable[[str], None]) -> Environment:
-    """The environment of a release of Manila, and of the driver.
+    """Return the environment of a release of Manila, and of the driver.
 
     :raises LabError: when the release is not known, or cannot be installed.
     """
@@ -147,7 +147,7 @@ def _install(
 ) -> None:
     log = cache.directory() / f'.{made.directory.name}.log'
     log.unlink(missing_ok=True)
-    # Not what the environment that we run in has of its own.
+    # Without the settings of the environment that this process runs in.
     env = {k: v for k, v in os.environ.items() if not k.startswith('PYTHON')}
     host.run_logged(
         [sys.executable, '-m', 'venv', str(made.directory)], log, 120, env

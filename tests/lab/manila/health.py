@@ -28,8 +28,8 @@ from tests.lab.manila import rest
 from tests.lab.manila.service import Service
 from tests.lab.manila import settings
 
-#: What the scheduler logs when it hears from a back end.
-#: Two hosts of one name give signs of life for each other.
+#: The scheduler's log line on a report of a back end.
+#: Two hosts of one name report heartbeats for each other.
 _BEGUN = 'Finished initialization of driver'
 
 _HEARD = 'Received share service update from {}:'
@@ -42,7 +42,7 @@ class Health:
         self._admin = admin
 
     def api(self, _service: Service) -> str:
-        """The whole way: the API, keystone's word for us, the database."""
+        """Check the API, its access to keystone, and the database."""
         try:
             self._services()
         except rest.Refused as error:
@@ -50,7 +50,7 @@ class Health:
         return ''
 
     def scheduler(self, scheduler: Service, backends: Iterable[str]) -> str:
-        """What is missing of the scheduler.
+        """Return what the scheduler still lacks, or an empty string.
 
         :param backends: those whose manila-share runs by now.
         """
@@ -63,7 +63,7 @@ class Health:
         backends: Iterable[str],
         scheduler: Service,
     ) -> str:
-        """What is missing of a manila-share that has these back ends."""
+        """Return what a manila-share with these back ends still lacks."""
         for backend in backends:
             where = settings.place(backend)
             if missing := self._beats('manila-share', where, share):
@@ -99,7 +99,7 @@ def beats(
     host: str,
     since: float,
 ) -> str:
-    """What is missing of a heartbeat after a moment; '' when it is there.
+    """Return what a recent heartbeat lacks, or an empty string.
 
     :param services: as Manila's API lists them.
     :param since: seconds since the epoch.
@@ -117,7 +117,7 @@ def beats(
 
 
 def _seconds(stamp: str | None) -> float:
-    """Seconds since the epoch of one of Manila's times, which are UTC."""
+    """Return one of Manila's UTC times in seconds since the epoch."""
     if not stamp:
         return 0
     moment = datetime.datetime.fromisoformat(stamp)

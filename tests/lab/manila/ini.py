@@ -17,7 +17,7 @@ Sections = Mapping[str, Mapping[str, object]]
 
 
 def text(sections: Sections) -> str:
-    """The text of a file with these sections, options and values."""
+    """Return the text of a file with these sections, options and values."""
     lines = []
     for section, options in sections.items():
         lines.append(f'[{section}]')

@@ -29,7 +29,7 @@ WSGI = Path(__file__).parent / 'wsgi'
 
 
 def gunicorn(environment: Environment, port: int, what: str) -> list[str]:
-    """The command line that serves a WSGI application.
+    """Return the command line that serves a WSGI application.
 
     :param what: the call of a function of lab_wsgi.
     """
@@ -69,7 +69,7 @@ class Keystone:
         )
 
     def prepare(self, log: Path) -> None:
-        """Write what it reads, and fill its database."""
+        """Write the configuration, and fill the database."""
         self._conf.write_text(ini.text(settings(self._database, self._keys)))
         self._keys.mkdir(mode=0o700)
         for number in range(2):
@@ -99,7 +99,7 @@ class Keystone:
 
 
 def settings(database: str, keys: Path) -> ini.Sections:
-    """What is in keystone.conf."""
+    """Return the content of keystone.conf."""
     return {
         'DEFAULT': {'use_stderr': True},
         'database': {'connection': database},
@@ -113,7 +113,7 @@ def settings(database: str, keys: Path) -> ini.Sections:
 
 
 def register(admin: rest.Rest) -> None:
-    """Make the lab's users, and say where Manila is."""
+    """Create the lab's users, and register the address of Manila."""
     found = admin.get(f'{rest.KEYSTONE}/roles')['roles']
     roles = {role['name']: role['id'] for role in found}
     for user in (users.SERVICE, users.DEMO, users.OTHER):

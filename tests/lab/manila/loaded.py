@@ -37,7 +37,7 @@ _LOADS = ('share', 'create', '--help')
 
 
 def run(*argv: str) -> int:
-    """Run a command in this process; its exit status."""
+    """Run a command in this process; return its exit status."""
     sys.argv = ['openstack', *argv]
     try:
         return int(importlib.import_module('openstackclient.shell').main())
@@ -52,7 +52,7 @@ def run(*argv: str) -> int:
 
 
 def answer(link: socket.socket) -> None:
-    """Read a command, tell which process runs it, and what came of it."""
+    """Read a command, send the pid that runs it, and send its result."""
     with link, link.makefile('rwb') as talk:
         asked = json.loads(talk.readline())
         talk.write(b'%d\n' % os.getpid())

@@ -36,7 +36,7 @@ API, SCHEDULER = 'manila-api', 'manila-scheduler'
 
 
 class Plan:
-    """What is to run in a lab, and what each reads.
+    """The services of a lab, and the files that each reads.
 
     :param openstack: the client of all users.
     :param service: finds the service of a name.
@@ -69,11 +69,11 @@ class Plan:
         self._conf = directory / 'manila.conf'
 
     def client(self, user: users.User) -> OpenStack:
-        """The client of one of the lab's users."""
+        """Return the client of one of the lab's users."""
         return OpenStack(user, self._openstack)
 
     def specs(self) -> Iterator[Spec]:
-        """The services, those that are needed by others first."""
+        """Return the services, in the order in which they need each other."""
         python = self.for_manila.program('python')
         yield self.database.spec
         yield stores.queue(self.directory, self.lab.network, python)
@@ -91,7 +91,7 @@ class Plan:
             yield Spec(name, (program, *conf, *own), self._share_is, env)
 
     def write(self) -> None:
-        """Write what the services of Manila and a person's shell read."""
+        """Write the settings of Manila and of a user's shell."""
         lab, record = self.lab, self.record
         sections = backends.sections(
             [node.address for node in lab.nodes],
@@ -112,7 +112,7 @@ class Plan:
             path.write_text(self.client(user).openrc())
 
     def coordinator(self, kind: str) -> str:
-        """What manila.conf calls the coordinator of a kind."""
+        """Return the URL of a kind of coordinator for manila.conf."""
         urls = {
             'etcd': f'etcd3+{stores.ETCD}?api_version=v3',
             'mysql': self.database.coordinator('manila'),
@@ -127,7 +127,7 @@ class Plan:
         )
 
     def make_types(self) -> None:
-        """Make a share type for each back end, of the back end's name."""
+        """Make a share type for each back end, with the back end's name."""
         for backend in backends.BACKENDS:
             body = {
                 'name': backend,

@@ -34,7 +34,7 @@ _MICROVERSION = '2.24'
 
 
 class Refused(LabError):
-    """An answer of a service that is no success, or none at all."""
+    """An unsuccessful answer of a service, or no answer."""
 
     def __init__(self, method: str, url: str, status: int, said: str) -> None:
         super().__init__(method, url, status, said)
@@ -47,7 +47,7 @@ class Refused(LabError):
 
 
 class Rest:
-    """A user who speaks HTTP by hand, in the lab's network."""
+    """A user who sends HTTP requests in the lab's network."""
 
     def __init__(self, network: Network, user: users.User) -> None:
         self._network = network

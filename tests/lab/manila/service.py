@@ -30,16 +30,16 @@ from tests.lab.errors import LabError, Unexpected
 from tests.lab import host
 from tests.lab.network import Network
 
-#: What of the host's environment a service is to have.
+#: The variables of the host's environment that a service gets.
 _KEPT = ('PATH', 'TZ')
 
-#: Seconds between two looks at whether something is so by now.
+#: Seconds between two checks of a condition.
 _PAUSE = 0.2
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What a service is.
+    """The description of a service.
 
     :param probe: says what is still missing until the service does its
         work, and '' when it does. What it said of itself in an earlier life
@@ -81,7 +81,7 @@ class Service:
     # -- on and off
 
     def start(self) -> None:
-        """Start it; see :meth:`wait_ready` for when it does its work."""
+        """Start the service; :meth:`wait_ready` waits until it works."""
         if self.pids():
             raise LabError(f'{self.name} runs already')
         self._home.mkdir(exist_ok=True)
@@ -101,7 +101,7 @@ class Service:
             )
 
     def wait_ready(self, timeout: float | None = None) -> None:
-        """Wait until it does its work.
+        """Wait until the service works.
 
         :param timeout: seconds; what the service may take unless given.
         :raises LabError: when it has died, or does not in time.
@@ -123,7 +123,7 @@ class Service:
             time.sleep(_PAUSE)
 
     def stop(self) -> None:
-        """End it in good order; stopped already is fine.
+        """Stop the service; do nothing if it is stopped.
 
         :raises Unexpected: when it does not end in time. It is killed then.
         """
@@ -145,40 +145,40 @@ class Service:
         self._reap()
 
     def kill(self) -> None:
-        """SIGKILL all its processes; dead already is fine."""
+        """SIGKILL all processes of the service."""
         if host.alive(self._process):
             self._process.kill()
         host.kill_all_marked(self._mark)
         self._reap()
 
     def restart(self) -> None:
-        """Stop it, start it, and wait until it does its work."""
+        """Stop the service, start it, and wait until it works."""
         self.stop()
         self.start()
         self.wait_ready()
 
     def running(self) -> bool:
-        """Whether any process of it is there, whoever has started it."""
+        """Return whether any process of the service runs."""
         return bool(self.pids())
 
     @property
     def begun(self) -> float:
-        """When it was started the last time, in seconds since the epoch."""
+        """Return the time of the last start, in seconds since the epoch."""
         return float(json.loads(self._life.read_text())[0])
 
     def said(self) -> str:
-        """What it has logged since."""
+        """Return the log since the last start."""
         return self.log(int(json.loads(self._life.read_text())[1]))
 
     def pids(self) -> dict[int, int]:
-        """Its processes, each with its parent."""
+        """Return its processes, each with its parent."""
         found = host.processes_marked(self._mark)
         if host.alive(self._process):
             found.setdefault(self._process.pid, os.getpid())
         return found
 
     def memory(self) -> int:
-        """Bytes that its processes hold, each page counted once."""
+        """Return the bytes that its processes use, each page counted once."""
         found = 0
         for pid in self.pids():
             with contextlib.suppress(OSError):
@@ -188,10 +188,10 @@ class Service:
                         found += int(line.split()[1]) * 1024
         return found
 
-    # -- what it says
+    # -- its log
 
     def log(self, since: int = 0) -> str:
-        """What it has logged, from a place that :meth:`bookmark` gave."""
+        """Return the log from a place that :meth:`bookmark` returned."""
         with contextlib.suppress(FileNotFoundError):
             with self.log_path.open('rb') as file:
                 file.seek(since)
@@ -199,13 +199,13 @@ class Service:
         return ''
 
     def bookmark(self) -> int:
-        """The place in the log where it will go on."""
+        """Return the current end of the log."""
         with contextlib.suppress(FileNotFoundError):
             return self.log_path.stat().st_size
         return 0
 
     def last_words(self, lines: int = 25) -> str:
-        """The end of the log."""
+        """Return the end of the log as text."""
         return host.tail(self.log_path, lines)
 
     def _environment(self) -> dict[str, str]:

@@ -29,7 +29,7 @@ from tests.lab.manila import rest
 from tests.lab.manila import stores
 from tests.lab.manila import users
 
-#: Seconds between two signs of life of a service.
+#: Seconds between two heartbeats of a service.
 REPORT = 2
 
 #: The manila-share that serves all back ends, unless it is told otherwise.
@@ -51,13 +51,13 @@ _LEVELS = (
 
 
 def place(backend: str) -> str:
-    """What Manila calls the manila-share of a back end."""
+    """Return Manila's name for the manila-share of a back end."""
     return f'{HOST}@{backend}'
 
 
 @dataclass(frozen=True)
 class Record:
-    """What there is to know of a control plane.
+    """The stored description of a control plane.
 
     :param shares: the back ends of each manila-share, by its name.
     :param changes: options that were set otherwise, by section.
@@ -101,7 +101,7 @@ def manila(
     database: str,
     backends: ini.Sections,
 ) -> ini.Sections:
-    """What is in manila.conf.
+    """Return the content of manila.conf.
 
     :param backends: the back end sections.
     """
@@ -153,7 +153,7 @@ def manila(
 def of_share(
     name: str, directory: Path, backends: tuple[str, ...]
 ) -> ini.Sections:
-    """What one manila-share reads on top.
+    """Return the additional settings of one manila-share.
 
     The back ends that are its own, and what no other host could see.
     """
@@ -167,5 +167,5 @@ def of_share(
 
 
 def locks(name: str, directory: Path) -> Path:
-    """Where the files of a manila-share's locks are."""
+    """Return the directory of the lock files of a manila-share."""
     return directory / f'{name}-locks'

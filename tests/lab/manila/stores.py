@@ -31,7 +31,7 @@ _PASSWORD = 'in-the-lab'
 _RABBIT = Path('/usr/lib/rabbitmq/bin/rabbitmq-server')
 _MYSQL = 'mysql'
 
-#: What is run of Debian's, and the package that brings it.
+#: The programs from Debian, and their packages.
 PROGRAMS = {
     'etcd': 'etcd-server',
     'etcdctl': 'etcd-client',
@@ -51,13 +51,13 @@ with amqp.Connection('127.0.0.1:5672', 'lab', '{_PASSWORD}',
 """
 
 
-#: What tooz reaches etcd by, and etcdctl does.
+#: The address of etcd for tooz and etcdctl.
 ETCD = 'http://127.0.0.1:2379'
 ETCDCTL = {'PATH': os.defpath, 'ETCDCTL_API': '3'}
 
 
 def check() -> None:
-    """Raise a LabError that lists what this host lacks."""
+    """Raise a LabError that lists all programs this host lacks."""
     missing = {
         package
         for program, package in PROGRAMS.items()
@@ -70,7 +70,7 @@ def check() -> None:
 
 
 class Database:
-    """MariaDB, with a database for each of those who keep something."""
+    """MariaDB, with a database for each service that needs one."""
 
     def __init__(self, directory: Path) -> None:
         self._data = directory / 'mariadb'
@@ -92,7 +92,7 @@ class Database:
         )
 
     def prepare(self, log: Path) -> None:
-        """Make its directory, empty."""
+        """Make an empty directory for it."""
         self._data.mkdir(mode=0o755)
         entry = pwd.getpwnam(_MYSQL)
         os.chown(self._data, entry.pw_uid, entry.pw_gid)
@@ -107,7 +107,7 @@ class Database:
         )
 
     def add(self, name: str) -> None:
-        """Make a database, and a user of the same name whose it is."""
+        """Make a database, and a user of the same name who owns it."""
         self.run(
             f'CREATE DATABASE {name} CHARACTER SET utf8mb3;'
             f'CREATE USER {name}@localhost IDENTIFIED BY "{_PASSWORD}";'
@@ -115,21 +115,21 @@ class Database:
         )
 
     def url(self, name: str) -> str:
-        """What SQLAlchemy reaches a database by."""
+        """Return the URL of a database for SQLAlchemy."""
         return (
             f'mysql+pymysql://{name}:{_PASSWORD}@localhost/{name}'
             f'?charset=utf8&unix_socket={self._socket}'
         )
 
     def coordinator(self, name: str) -> str:
-        """What tooz reaches a database by."""
+        """Return the URL of a database for tooz."""
         return (
             f'mysql://{name}:{_PASSWORD}@localhost/{name}'
             f'?unix_socket={self._socket}'
         )
 
     def run(self, statements: str) -> str:
-        """Run SQL as its administrator; what it prints."""
+        """Run SQL as the administrator; return its output."""
         return host.run(
             [
                 *('mariadb', '--no-defaults', f'--socket={self._socket}'),
@@ -186,7 +186,7 @@ def queue(directory: Path, network: Network, python: str) -> Spec:
 
 
 def prepare_queue(directory: Path) -> None:
-    """Write what RabbitMQ reads."""
+    """Write the configuration of RabbitMQ."""
     home = directory / 'rabbitmq'
     home.mkdir(mode=0o700)
     (home / 'enabled_plugins').write_text('[].\n')
@@ -206,7 +206,7 @@ disk_free_limit.absolute = 50MB
 
 
 def etcd(directory: Path, network: Network) -> Spec:
-    """etcd, for locks between hosts; it is started by who wants it."""
+    """Return etcd, for locks between hosts; it is started on demand."""
     peer = 'http://127.0.0.1:2380'
     argv = network.inside('etcdctl', f'--endpoints={ETCD}', 'get', 'x')
 

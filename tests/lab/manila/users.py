@@ -34,7 +34,7 @@ class User:
         return f'{self.name}-of-the-lab'
 
     def credentials(self) -> dict[str, Any]:
-        """What keystone's API wants to see for a token."""
+        """Return the credentials that keystone's API needs for a token."""
         domain = {'name': DOMAIN}
         return {
             'auth': {
@@ -53,7 +53,7 @@ class User:
         }
 
     def variables(self, auth_url: str) -> dict[str, str]:
-        """What the client wants to see in its environment."""
+        """Return the environment variables that the client needs."""
         return {
             'OS_AUTH_TYPE': 'password',
             'OS_AUTH_URL': auth_url,

@@ -40,7 +40,7 @@ DOWN = ssh.Output(0, STATUS.format(second='N               '), '')
 BUSY = ssh.Output(
     1, '', 'Another transaction is in progress for manila-1.\nTry again.\n'
 )
-BRICK = 'Brick gl2:/srv/manila-1/brick is not on line'
+BRICK = 'Brick gl2:/srv/manila-1/brick is not online'
 
 
 class Node(node_module.StorageNode):

@@ -9,19 +9,18 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Which logical volumes glusterd uses, whatever their tags say.
+"""Find out which logical volumes glusterd uses, and remove only others.
 
-An operator can turn the bricks of one object into those of another:
-``snapshot restore`` makes the LVs of a snapshot the only bricks of a volume
-and leaves their tags; ``lvchange`` and ``lvrename`` change tags and names.
-The tags of an LV tell what it was made for. glusterd tells what it is used
-for, and what glusterd uses is never removed.
+The tags of an LV tell what it was created for. glusterd tells what it is used
+for, and an LV that glusterd uses is never removed. The two can differ, since
+an operator can turn the bricks of one object into those of another:
+``snapshot restore`` makes the LVs of a snapshot the bricks of a volume and
+leaves their tags, ``lvchange`` and ``lvrename`` change tags and names.
 
-An LV is used by a brick that is mounted from it, whose path tells the name
-of the LV, or whose mount point is in the tags of the LV. All bricks that
-glusterd knows count, those of stopped volumes as well. glusterd does not
-tell the paths of a snapshot's bricks; these are found by name and mount
-point.
+An LV is used by a brick that is mounted from it, whose path contains the name
+of the LV, or whose mount point is in the tags of the LV. The bricks of stopped
+volumes count too. glusterd does not report the paths of a snapshot's bricks:
+these are found by the names and the mount points of LVs.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -32,6 +31,7 @@ import re
 from oslo_log import log
 
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import brick_removal
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
@@ -40,27 +40,44 @@ from manila_glusterfs_clone.tools import lvm
 
 LOG = log.getLogger(__name__)
 
-#: The path of a brick that glusterd made, with the id that its LV is named
-#: after.
 _MADE_BY_GLUSTERD = re.compile(
     rf'{re.escape(bricks.SNAPS_ROOT)}/(?:[^/]+/)?(?P<hex>[0-9a-f]{{32}})/'
 )
 _PREFIXES = (names.TAG_SHARE, names.TAG_SNAPSHOT, names.TAG_MOUNT)
 
 
+@dataclasses.dataclass(eq=False)
+class RenamedBrick(errors.NotPossible):
+    """An LV was renamed, and may be the brick of a volume without an LV."""
+
+    node: str
+    logical_volume: str
+    volume: str
+    path: str
+
+    def __str__(self) -> str:
+        return (
+            f'logical volume {self.logical_volume} on node {self.node} was '
+            f'renamed and may be brick {self.path} of volume {self.volume}, '
+            f'whose logical volume was not found; mount that brick, or '
+            f'give {self.logical_volume} its old name, and try again'
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class LvUser:
-    """A volume or snapshot that uses an LV as a brick."""
+    """A volume or snapshot that uses an LV for a brick."""
 
     name: str
-    #: Where the brick is to be mounted; None for a snapshot.
+    #: The mount point of the brick; None for a snapshot.
     mount: str | None
     is_unmanaged: bool = False
 
     def tags(self, lv: lvm.LogicalVolume) -> frozenset[str]:
-        """Return those of our tags that the LV should have.
+        """Return the tags of this driver that the LV should have.
 
-        The LV of a volume that is not ours keeps what mounts it at boot.
+        The LV of a volume that is not a share of ours keeps the tags by which
+        it is mounted at boot.
         """
         if self.mount is None:
             snapshot_id = names.snapshot_id_from_name(self.name)
@@ -76,7 +93,7 @@ class LvUser:
 
 @dataclasses.dataclass(frozen=True)
 class KnownObjects:
-    """The volumes and snapshots that one glusterd or several know."""
+    """The volumes and snapshots that one or several glusterds know."""
 
     volumes: tuple[gluster.Volume, ...] = ()
     snapshots: tuple[gluster.Snapshot, ...] = ()
@@ -87,14 +104,14 @@ class KnownObjects:
         )
 
     def names(self) -> dict[str, str]:
-        """Return the names of volumes and snapshots by their ids in hex."""
+        """Return the names of volumes and snapshots, by their hex ids."""
         return {
             **{volume.hex_id: volume.name for volume in self.volumes},
             **{snapshot.hex_id: snapshot.name for snapshot in self.snapshots},
         }
 
     def origins(self) -> dict[str, str]:
-        """Return the ids in hex of the volumes, by those of snapshots."""
+        """Return the hex ids of the origin volumes, by those of snapshots."""
         ids = {volume.name: volume.hex_id for volume in self.volumes}
         return {
             snapshot.hex_id: ids[snapshot.origin]
@@ -103,86 +120,82 @@ class KnownObjects:
         }
 
 
-def read_known_objects(line: gluster.Gluster) -> KnownObjects:
+def read_known_objects(gluster: gluster.Gluster) -> KnownObjects:
     """Read the volumes and snapshots that one glusterd knows."""
     return KnownObjects(
-        tuple(line.volumes().values()), tuple(line.snapshots().values())
+        tuple(gluster.volumes().values()), tuple(gluster.snapshots().values())
     )
 
 
 def is_named_in_path(lv: lvm.LogicalVolume, path: str) -> bool:
-    """Return whether the path of a brick tells the name of an LV."""
-    made = _MADE_BY_GLUSTERD.match(path)
-    if made is not None:
-        return bricks.hex_id_in_name(lv.name) == made['hex']
+    """Return whether the path of a brick contains the name of an LV."""
+    match = _MADE_BY_GLUSTERD.match(path)
+    if match is not None:
+        return bricks.hex_id_in_name(lv.name) == match['hex']
     return path.split('/')[-2] == lv.name
 
 
 @dataclasses.dataclass(frozen=True)
 class LvUsers:
-    """What uses the LVs of one node.
+    """The volumes and snapshots that use the LVs of one node.
 
-    :param elsewhere: the UUIDs of the other nodes.
+    :param other_nodes: the UUIDs of the other nodes, whose bricks are left
+        out.
     """
 
     known: KnownObjects
-    seen: bricks.NodeStorage
-    elsewhere: frozenset[str] = frozenset()
+    storage: bricks.NodeStorage
+    other_nodes: frozenset[str] = frozenset()
 
     def users_of(self, lv: lvm.LogicalVolume) -> tuple[LvUser, ...]:
-        """Return what uses an LV, the surest first."""
-        sure, likely = list(self.certain_users_of(lv)), []
-        for volume, path in self._paths():
-            if path.startswith(
-                (f'{lv.tag_value(names.TAG_MOUNT)}/', *self._inside(lv))
-            ):
+        """Return the users of an LV, the most certain first."""
+        certain = list(self.certain_users_of(lv))
+        likely: list[LvUser] = []
+        prefixes = (
+            f'{lv.tag_value(names.TAG_MOUNT)}/',
+            *(f'{m.rstrip("/")}/' for m in self.storage.mount_points(lv)),
+        )
+        for volume, path in self._brick_paths():
+            if path.startswith(prefixes):
                 likely.append(_user(volume, path))
-        return tuple(dict.fromkeys([*sure, *likely]))
+        return tuple(dict.fromkeys([*certain, *likely]))
 
     def certain_users_of(self, lv: lvm.LogicalVolume) -> Iterator[LvUser]:
-        """Go through what uses an LV by its name and mount points."""
-        targets = self.seen.mount_points(lv)
-        for volume, path in self._paths():
+        """Yield the users of an LV by its name and its mount points."""
+        mount_points = self.storage.mount_points(lv)
+        for volume, path in self._brick_paths():
             if (
                 is_named_in_path(lv, path)
-                or path.rpartition('/')[0] in targets
+                or path.rpartition('/')[0] in mount_points
             ):
                 yield _user(volume, path)
         for snapshot in self.known.snapshots:
             if bricks.hex_id_in_name(lv.name) == snapshot.hex_id or any(
-                snapshot.hex_id in target.split('/') for target in targets
+                snapshot.hex_id in mount_point.split('/')
+                for mount_point in mount_points
             ):
                 yield LvUser(snapshot.name, None)
 
     def require_not_renamed(self, lv: lvm.LogicalVolume, node: str) -> None:
-        """Make sure that an LV that nothing uses is not a brick renamed.
+        """Make sure that an LV without a user is not a renamed brick.
 
-        :raises errors.NotPossible: it was renamed, and the LV of a brick
-            cannot be found.
+        :raises RenamedBrick: the LV was renamed, and a brick on the node has
+            no LV.
         """
-        made_for = f'{names.VOLUME_PREFIX}{lv.tag_value(names.TAG_SHARE)}'
-        if lv.name == made_for or bricks.hex_id_in_name(lv.name):
+        original_name = f'{names.VOLUME_PREFIX}{lv.tag_value(names.TAG_SHARE)}'
+        if lv.name == original_name or bricks.hex_id_in_name(lv.name):
             return
-        for volume, path in self._paths():
+        for volume, path in self._brick_paths():
             if names.share_id_from_name(volume.name) and not any(
-                _user(volume, path) in self.users_of(each)
-                for each in self.seen.lvs
+                _user(volume, path) in self.users_of(other)
+                for other in self.storage.lvs
             ):
-                raise errors.NotPossible(
-                    f'{lv.full_name} on node {node} was renamed and may be '
-                    f'the brick {path} of volume {volume.name}, whose logical '
-                    f'volume cannot be found there; mount that brick or give '
-                    f'{lv.full_name} its name back, and try again'
-                )
+                raise RenamedBrick(node, lv.full_name, volume.name, path)
 
-    def _inside(self, lv: lvm.LogicalVolume) -> Iterator[str]:
-        for target in self.seen.mount_points(lv):
-            yield f'{target.rstrip("/")}/'
-
-    def _paths(self) -> Iterator[tuple[gluster.Volume, str]]:
+    def _brick_paths(self) -> Iterator[tuple[gluster.Volume, str]]:
         for volume in self.known.volumes:
             for brick in volume.bricks:
-                if brick.node_uuid not in self.elsewhere:
+                if brick.node_uuid not in self.other_nodes:
                     yield volume, brick.path
 
 
@@ -197,7 +210,7 @@ def _user(volume: gluster.Volume, path: str) -> LvUser:
 
 
 def ownership_tags(lv: lvm.LogicalVolume) -> frozenset[str]:
-    """Return those tags of an LV that tell whose it is and mount it."""
+    """Return the tags of an LV that name its owner and its mount point."""
     return frozenset(
         tag
         for tag in lv.tags
@@ -208,70 +221,75 @@ def ownership_tags(lv: lvm.LogicalVolume) -> frozenset[str]:
 def set_ownership_tags(
     node: cluster.Node, lv: lvm.LogicalVolume, wanted: frozenset[str]
 ) -> None:
-    """Replace those tags of an LV that tell whose it is."""
-    # In this order: at no moment is it nobody's.
+    """Replace the tags of an LV that name its owner and its mount point."""
+    # Add first, so that the LV has an owner at every moment.
     if missing := wanted - lv.tags:
         node.lvm.add_tags([lv.full_name], missing)
-    if wrong := ownership_tags(lv) - wanted:
-        node.lvm.remove_tags([lv.full_name], wrong)
+    if unwanted := ownership_tags(lv) - wanted:
+        node.lvm.remove_tags([lv.full_name], unwanted)
 
 
 def reclaim(
     nodes: cluster.Cluster,
-    unwanted: Callable[[cluster.Node, lvm.LogicalVolume], bool],
+    is_unwanted: Callable[[cluster.Node, lvm.LogicalVolume], bool],
     pools_of: Mapping[str, Iterable[str]] | None = None,
     on: Iterable[cluster.Node] | None = None,
 ) -> tuple[dict[str, int], frozenset[LvUser]]:
-    """Remove unwanted LVs with their mounts, save those that glusterd uses.
+    """Remove unwanted LVs with their mounts, except those that are in use.
 
     Both the writer and the glusterd of each node are asked. An LV in use is
     kept, and gets the tags of its user.
 
-    :param pools_of: the pools that the LVs may lie in, by the name of the
-        node; None for all.
+    :param pools_of: the thin pools of the LVs, by node name; None for all.
     :param on: the nodes; None for all.
-    :return: how many there were, by the name of the node; and the users of
-        those that were kept.
-    :raises errors.Error: an LV could not be removed, or glusterd not asked.
+    :return: how many LVs were unwanted, by node name; and the users of those
+        that were kept.
+    :raises errors.Error: an LV could not be removed, or glusterd did not
+        answer.
     """
-    of_writer = functools.cache(lambda: nodes.read(read_known_objects))
-    kept: set[LvUser] = set()
+    known_by_writer = functools.cache(lambda: nodes.read(read_known_objects))
+    kept_for: set[LvUser] = set()
 
     def reclaim_on(node: cluster.Node) -> int:
-        of_node = functools.cache(lambda: read_known_objects(node.gluster))
-        elsewhere = frozenset(
+        known_by_node = functools.cache(
+            lambda: read_known_objects(node.gluster)
+        )
+        other_nodes = frozenset(
             member.uuid
             for member in nodes.members()
             if member.node is not node
         )
 
-        def keep(seen: bricks.NodeStorage, lv: lvm.LogicalVolume) -> bool:
-            users = LvUsers(of_writer() + of_node(), seen, elsewhere)
-            found = users.users_of(lv)
-            if not found:
-                users.require_not_renamed(lv, node.name)
+        def keep(storage: bricks.NodeStorage, lv: lvm.LogicalVolume) -> bool:
+            known = known_by_writer() + known_by_node()
+            lv_users = LvUsers(known, storage, other_nodes)
+            users = lv_users.users_of(lv)
+            if not users:
+                lv_users.require_not_renamed(lv, node.name)
                 return False
-            set_ownership_tags(node, lv, found[0].tags(lv))
-            kept.add(found[0])
+            set_ownership_tags(node, lv, users[0].tags(lv))
+            kept_for.add(users[0])
             return True
 
         pools = None if pools_of is None else [*pools_of.get(node.name, ())]
-        return bricks.reclaim(node, lambda lv: unwanted(node, lv), keep, pools)
+        return brick_removal.reclaim(
+            node, lambda lv: is_unwanted(node, lv), keep, pools
+        )
 
-    found = nodes.everywhere(reclaim_on, on)
-    return found, frozenset(kept)
+    counts = nodes.everywhere(reclaim_on, on)
+    return counts, frozenset(kept_for)
 
 
-def warn_of_kept(what: str, kept: Iterable[LvUser]) -> None:
-    """Log that logical volumes of something deleted stay, and why.
+def warn_of_kept(what: str, users: Iterable[LvUser]) -> None:
+    """Log that logical volumes of a deleted object are kept, and why.
 
-    :param what: such as ``Snapshot NAME``.
+    :param what: the object, such as ``snapshot NAME``.
     """
-    for user in sorted({user.name for user in kept}):
+    for user in sorted({user.name for user in users}):
         LOG.warning(
-            '%s: %s uses its logical volumes, as a snapshot was restored by '
-            'hand or tags were changed; they stay, and get the tags of their '
-            'user (nothing to do)',
+            '%s: its logical volumes are used by %s (a snapshot was restored '
+            'by hand, or tags were changed); keeping them with the tags of '
+            'their user (nothing to do)',
             what,
             user,
         )
@@ -282,40 +300,42 @@ def repair_tags(
     share_id: str,
     volume: gluster.Volume,
     path: str,
-    ask: Callable[[], KnownObjects],
+    read_known: Callable[[], KnownObjects],
 ) -> bool:
-    """Give the LV of a share's brick its tags; return whether it lacked any.
+    """Correct the tags of the LV of a share's brick.
 
-    :param ask: for all that glusterd knows; called only if a tag is wrong.
+    :param read_known: read all that glusterd knows; called only if a tag is
+        wrong.
+    :return: whether a tag was wrong.
     """
-    seen = bricks.read_storage(node)
-    target = path.rpartition('/')[0]
-    wanted = names.brick_tags(share_id, target)
-    place = seen.find_brick(path)
-    named = [lv for lv in seen.lvs if is_named_in_path(lv, path)]
-    if place is None:
-        found = named
-    elif place.lv in named or (
+    storage = bricks.read_storage(node)
+    mount_point = path.rpartition('/')[0]
+    wanted = names.brick_tags(share_id, mount_point)
+    brick = storage.find_brick(path)
+    named = [lv for lv in storage.lvs if is_named_in_path(lv, path)]
+    if brick is None:
+        candidates = named
+    elif brick.lv in named or (
         not named and node.file_systems.read_volume_id(path) == volume.hex_id
     ):
-        found = [place.lv]
+        candidates = [brick.lv]
     else:
-        return False  # what is mounted there is not the brick
-    if len(found) != 1 or ownership_tags(found[0]) == wanted:
+        return False  # another file system is mounted in place of the brick
+    if len(candidates) != 1 or ownership_tags(candidates[0]) == wanted:
         return False
-    (lv,) = found
-    users = set(LvUsers(ask(), seen).certain_users_of(lv))
+    (lv,) = candidates
+    users = set(LvUsers(read_known(), storage).certain_users_of(lv))
     if {user.name for user in users} != {volume.name}:
         return False
     LOG.warning(
-        'Brick %s of volume %s on node %s is the logical volume %s, which '
-        'was tagged otherwise (%s): a snapshot was restored, or tags were '
-        'changed by hand; its tags are set to those of the share',
+        'Brick %s of volume %s on node %s: its logical volume %s has the '
+        'tags of another object (%s), as a snapshot was restored or tags '
+        'were changed by hand; setting the tags of the share',
         path,
         volume.name,
         node.name,
         lv.full_name,
-        ', '.join(sorted(ownership_tags(lv))) or 'not at all',
+        ', '.join(sorted(ownership_tags(lv))) or 'none',
     )
     set_ownership_tags(node, lv, wanted)
     return True

@@ -9,21 +9,21 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The bricks of shares and snapshots, on their nodes.
+"""Create, find, tag, grow and mount the bricks of volumes on their nodes.
 
-A brick is a thin LV with XFS on it, mounted, and a directory in that. Its
-LV carries what a node must know of it: that it is a brick, of which share,
-and where it is mounted (:mod:`~manila_glusterfs_clone.names`).
+A brick is a directory in an XFS file system on a thin LV. The tags of the LV
+hold what a node must know of the brick: that it is one, of which share, and
+where to mount it (:mod:`~manila_glusterfs_clone.names`).
 
-The bricks of a created share are made here. Those of a clone or snapshot
-are made by glusterd, under names of its own: they are found through the
-mount that holds the brick, or by the volume id that the names of their LVs
-begin with, and then tagged.
+:func:`make` creates the bricks of a new share. glusterd creates the bricks
+of clones and snapshots, with names of its own. They are found by the mount
+that holds the brick, or by the volume id that their LV names begin with, and
+are tagged then.
 
-Every verb may be repeated: what is so already stays so.
+All functions are idempotent.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 import dataclasses
 import re
 
@@ -33,7 +33,6 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import node as node_files
-from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import file_systems
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools import lvm
@@ -42,23 +41,91 @@ LOG = log.getLogger(__name__)
 
 #: Where glusterd mounts the bricks of snapshots and clones.
 SNAPS_ROOT = '/run/gluster/snaps'
-#: Where glusterd keeps what it knows.
+#: Where glusterd stores its configuration.
 GLUSTERD = '/var/lib/glusterd'
-
-#: How long, in seconds, a brick process may take to let go of its mount.
-_RELEASE = 30.0
 
 _SNAPS_LV = re.compile(r'(?P<hex>[0-9a-f]{32})_[0-9]+')
 
 
+@dataclasses.dataclass(eq=False)
+class PoolsNotVisible(errors.NotPossible):
+    """LVM on a node does not list thin pools that it should have."""
+
+    node: str
+    #: ``vg/thinpool``.
+    pools: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f'LVM on node {self.node} does not list the thin pool '
+            f'{", ".join(self.pools)}; its disk may have failed: check with '
+            f'"pvs" and "dmesg" there, and try again when "lvs" lists the '
+            f'pool (a reboot may be needed)'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class BrickNotMounted(errors.Unsettled):
+    """A brick is not on a mounted logical volume."""
+
+    node: str
+    path: str
+
+    def __str__(self) -> str:
+        return (
+            f'brick {self.path} on node {self.node}: it is not on a mounted '
+            f'logical volume; run "{node_files.SCRIPT_PATH}" there, which '
+            f'mounts it or prints why it cannot'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class NotThin(errors.Unsettled):
+    """The brick of a clone is on an LV that glusterd did not create."""
+
+    node: str
+    path: str
+    logical_volume: str
+
+    def __str__(self) -> str:
+        return (
+            f'brick {self.path} on node {self.node}: {self.logical_volume} '
+            f'is not a thin volume, so GlusterFS did not create it; check '
+            f'what is mounted there'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class WrongVolumeId(errors.Unsettled):
+    """A brick does not have the id of its volume."""
+
+    node: str
+    path: str
+    #: In hex; None if the brick has no id or does not exist.
+    actual: str | None
+    expected: str
+
+    def __str__(self) -> str:
+        actual = (
+            f'the volume id {self.actual}'
+            if self.actual is not None
+            else 'no volume id'
+        )
+        return (
+            f'brick {self.path} on node {self.node}: it has {actual} instead '
+            f'of {self.expected}; make sure that the right file system is '
+            f'mounted there'
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class MountedBrick:
-    """Where a brick lies on its node."""
+    """A brick, its mount point and its LV."""
 
     path: str
     mount_point: str
     lv: lvm.LogicalVolume
-    #: All LVs of the node, as read then.
+    #: All LVs of the node, read at the same time.
     lvs: tuple[lvm.LogicalVolume, ...]
 
 
@@ -70,24 +137,26 @@ class NodeStorage:
     mounts: tuple[file_systems.Mount, ...]
 
     def find_brick(self, path: str) -> MountedBrick | None:
-        """Find the mount and the LV that hold a brick.
+        """Return the mount and the LV that hold a brick.
 
-        A brick is a directory right below its mount point. Nothing farther
-        up is looked at: where a brick is not mounted, that would be the
-        root file system, which may be a thin volume too.
+        A brick is a directory right below its mount point. Mount points
+        farther up do not count: where a brick is not mounted, that would be
+        the root file system, which may be on a thin volume too.
+
+        :return: None if the brick is not mounted, or not from an LV.
         """
-        target = path.rpartition('/')[0]
+        mount_point = path.rpartition('/')[0]
         for mount in reversed(self.mounts):
-            if mount.target != target:
+            if mount.target != mount_point:
                 continue
             for lv in self.lvs:
                 if lv.device == mount.source:
-                    return MountedBrick(path, target, lv, self.lvs)
+                    return MountedBrick(path, mount_point, lv, self.lvs)
             return None
         return None
 
     def mount_points(self, lv: lvm.LogicalVolume) -> tuple[str, ...]:
-        """Where an LV is mounted, the mount made last first."""
+        """Return where an LV is mounted, the latest mount first."""
         return tuple(
             mount.target
             for mount in reversed(self.mounts)
@@ -96,7 +165,10 @@ class NodeStorage:
 
 
 def hex_id_in_name(lv_name: str) -> str | None:
-    """Give the volume id that glusterd named an LV after, if it did."""
+    """Return the volume id in the name of an LV that glusterd created.
+
+    :return: in hex; None for an LV with another name.
+    """
     match = _SNAPS_LV.fullmatch(lv_name)
     return match['hex'] if match else None
 
@@ -104,21 +176,24 @@ def hex_id_in_name(lv_name: str) -> str | None:
 def named_after(
     lvs: Iterable[lvm.LogicalVolume], hex_id: str
 ) -> tuple[lvm.LogicalVolume, ...]:
-    """Pick the LVs that glusterd named after a volume id, in hex."""
+    """Return the LVs that glusterd named after a volume id, in hex."""
     return tuple(lv for lv in lvs if hex_id_in_name(lv.name) == hex_id)
 
 
 def read_storage(node: cluster.Node) -> NodeStorage:
-    """Read what LVs there are on a node, and what is mounted."""
+    """Read the LVs and the mounts of a node."""
     return NodeStorage(lvs=node.lvm.lvs(), mounts=node.file_systems.mounts())
 
 
 def nodes_with_bricks(
     nodes: cluster.Cluster, volume: gluster.Volume | None
 ) -> frozenset[cluster.Node]:
-    """Give the nodes with a brick of a volume; all where it is not known.
+    """Return the nodes with a brick of a volume.
 
-    :raises errors.NotPossible: one of them is not known.
+    :param volume: None for an unknown one, which may have bricks on all
+        nodes.
+    :raises cluster.UnknownMember: a brick is on a node that is not
+        configured or cannot be reached.
     """
     if volume is None:
         return frozenset(nodes.nodes)
@@ -132,118 +207,97 @@ def require_pools_visible(
     lvs: Iterable[lvm.LogicalVolume],
     pools: Collection[str] | None = None,
 ) -> None:
-    """Make sure that LVM on a node sees the thin pools it should.
+    """Make sure that LVM on a node lists the thin pools that it should have.
 
-    Where it cannot read a disk it leaves out the VGs on it, reports the
-    rest, and ends with status 0 (2.03.16 and 2.03.31): what it does not
-    list may be there all the same, and must not be taken for removed.
+    If LVM cannot read a disk, it omits the VGs on it, lists the others, and
+    ends with status 0 (2.03.16 and 2.03.31). So an LV that is not listed may
+    still exist, and must not be treated as removed.
 
     :param pools: those that matter, as ``vg/thinpool``; None for all.
-    :raises errors.NotPossible: it does not.
+    :raises PoolsNotVisible: LVM does not list one of them.
     """
-    seen = {lv.full_name for lv in lvs if lv.is_thin_pool}
+    visible = {lv.full_name for lv in lvs if lv.is_thin_pool}
     wanted = node.pools if pools is None else pools
-    if unseen := sorted({*wanted} - seen):
-        raise errors.NotPossible(
-            f'LVM on node {node.name} does not see the thin pool '
-            f'{", ".join(unseen)}; its disk may have failed: look with '
-            f'"pvs" and "dmesg" there, see that "lvs" lists it, if need be '
-            f'by a reboot, and try again'
-        )
+    if missing := sorted({*wanted} - visible):
+        raise PoolsNotVisible(node.name, tuple(missing))
 
 
 def make(
     node: cluster.Node, share_id: str, pool: str, size: int, root: str
 ) -> str:
-    """Make the brick of a share.
+    """Create the LV and the file system of a brick, and mount it.
 
     :param pool: ``vg/thinpool``.
     :param size: bytes.
     :param root: the directory below which it is mounted.
-    :return: the path of the brick, whose directory is not there yet:
-        glusterd makes it, and refuses to make it on the root file system.
+    :return: the path of the brick. Its directory does not exist yet: glusterd
+        creates it, and refuses to do so on the root file system.
     """
     vg, thin_pool = names.split_pool(pool)
     name = names.volume(share_id)
-    target = names.mount_point(root, share_id)
+    mount_point = names.mount_point(root, share_id)
     node.lvm.create_thin_volume(
         vg,
         thin_pool,
         name,
         size,
-        names.brick_tags(share_id, target),
+        names.brick_tags(share_id, mount_point),
     )
     node.file_systems.make_xfs(f'/dev/{vg}/{name}')
-    node.file_systems.make_directory(target)
-    node.file_systems.mount(f'/dev/{vg}/{name}', target)
-    return names.brick_path(target)
-
-
-def not_mounted(node: cluster.Node, path: str) -> errors.Unsettled:
-    """Say that a brick is not where it has to be."""
-    return errors.Unsettled(
-        f'brick {path} on node {node.name}',
-        f'it is not on a mounted logical volume; "{node_files.SCRIPT_PATH}" '
-        f'there mounts it, or tells why it cannot',
-    )
+    node.file_systems.make_directory(mount_point)
+    node.file_systems.mount(f'/dev/{vg}/{name}', mount_point)
+    return names.brick_path(mount_point)
 
 
 def tag_clone_brick(
     node: cluster.Node, share_id: str, path: str
 ) -> MountedBrick:
-    """Find the brick that glusterd made for a clone, and tag its LV.
+    """Find the brick that glusterd created for a clone, and tag its LV.
 
-    :raises errors.Unsettled: it is not mounted, or not on a thin LV.
+    :raises BrickNotMounted: the brick is not on a mounted LV.
+    :raises NotThin: its LV is not a thin volume.
     """
-    seen = read_storage(node)
-    place = seen.find_brick(path)
-    if place is None:
-        require_pools_visible(node, seen.lvs)
-        raise not_mounted(node, path)
-    if not place.lv.is_thin_volume:
-        raise errors.Unsettled(
-            f'brick {path} on node {node.name}',
-            f'{place.lv.full_name} is not a thin volume, and so none that '
-            f'GlusterFS made',
-        )
-    wanted = names.brick_tags(share_id, place.mount_point)
-    if wanted - place.lv.tags:
-        node.lvm.add_tags([place.lv.full_name], wanted - place.lv.tags)
-    return place
+    storage = read_storage(node)
+    brick = storage.find_brick(path)
+    if brick is None:
+        require_pools_visible(node, storage.lvs)
+        raise BrickNotMounted(node.name, path)
+    if not brick.lv.is_thin_volume:
+        raise NotThin(node.name, path, brick.lv.full_name)
+    wanted = names.brick_tags(share_id, brick.mount_point)
+    if wanted - brick.lv.tags:
+        node.lvm.add_tags([brick.lv.full_name], wanted - brick.lv.tags)
+    return brick
 
 
-def grow(node: cluster.Node, place: MountedBrick, size: int) -> None:
-    """Grow a mounted brick to ``size`` bytes, on line.
+def grow(node: cluster.Node, brick: MountedBrick, size: int) -> None:
+    """Grow a mounted brick to ``size`` bytes while it is in use.
 
-    XFS is grown even where the LV has the size already: an earlier try may
-    have ended between the two.
+    XFS is grown even if the LV has the size already: an earlier attempt may
+    have been interrupted between the two steps.
     """
-    if place.lv.size < size:
-        node.lvm.extend(place.lv.full_name, size)
-    node.file_systems.grow_xfs(place.mount_point)
+    if brick.lv.size < size:
+        node.lvm.extend(brick.lv.full_name, size)
+    node.file_systems.grow_xfs(brick.mount_point)
 
 
 def verify_durable(node: cluster.Node, path: str, volume_hex: str) -> None:
-    """Make sure that a brick survives a power cut from now on.
+    """Make sure that a brick survives a power cut.
 
-    It must be on a mounted file system, bear the id of its volume, and be
-    on disk, together with what glusterd noted of the volume.
+    Verify that the brick has the id of its volume, and so is on the mounted
+    file system. Then write the file system and the configuration of glusterd
+    to disk.
 
-    :raises errors.Unsettled: it is not as it must be.
+    :raises WrongVolumeId: the brick has another id, or none.
     """
-    found = node.file_systems.read_volume_id(path)
-    if found != volume_hex:
-        raise errors.Unsettled(
-            f'brick {path} on node {node.name}',
-            f'it is marked with the volume id {found or "of none"} and '
-            f'belongs to {volume_hex}; see that the right file system is '
-            f'mounted there',
-        )
+    actual = node.file_systems.read_volume_id(path)
+    if actual != volume_hex:
+        raise WrongVolumeId(node.name, path, actual, volume_hex)
     node.file_systems.sync(path, GLUSTERD)
 
 
 def unmounted(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
-    """Give the bricks that are not mounted where their tags say."""
+    """Return the LVs of bricks that are not mounted as their tags demand."""
     lvs = node.lvm.lvs(f'@{names.TAG_BRICK}')
     targets = {mount.target for mount in node.file_systems.mounts()}
     return tuple(
@@ -254,97 +308,17 @@ def unmounted(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
 
 
 def remount(node: cluster.Node, lv: lvm.LogicalVolume) -> None:
-    """Mount a brick where its tag says."""
-    target = lv.tag_value(names.TAG_MOUNT)
-    if target is None:
+    """Mount a brick at the mount point in the tags of its LV."""
+    mount_point = lv.tag_value(names.TAG_MOUNT)
+    if mount_point is None:
         return
     LOG.warning(
-        'Mounting brick %s on %s of node %s, as it was not',
+        'Brick %s was not mounted on node %s; mounting it at %s',
         lv.full_name,
-        target,
         node.name,
+        mount_point,
     )
     if not lv.active:
         node.lvm.activate(lv.full_name)
-    node.file_systems.make_directory(target)
-    node.file_systems.mount(f'/dev/{lv.full_name}', target)
-
-
-def reclaim(
-    node: cluster.Node,
-    unwanted: Callable[[lvm.LogicalVolume], bool],
-    keep: Callable[[NodeStorage, lvm.LogicalVolume], bool],
-    pools: Collection[str] | None = None,
-) -> int:
-    """Unmount and remove the LVs that are unwanted, and their mount points.
-
-    Called by
-    :func:`~manila_glusterfs_clone.cluster.brick_ownership.reclaim` alone,
-    which asks glusterd what is in use.
-
-    Only to be called when glusterd no longer knows the volume: glusterd 11
-    does not start while a volume's brick is missing. So that it is forgotten
-    also after a power cut, that is first written to disk.
-
-    :param keep: asked before each is removed; whether it is to stay.
-    :param pools: those they may lie in, as ``vg/thinpool``; None for all.
-    :return: how many there were.
-    :raises errors.InUse: one is.
-    :raises errors.NotPossible: not all LVs can be seen.
-    """
-    seen = read_storage(node)
-    require_pools_visible(node, seen.lvs, pools)
-    found = list(filter(unwanted, seen.lvs))
-    if found:
-        node.file_systems.sync(GLUSTERD)
-    for lv in found:
-        if keep(seen, lv):
-            continue
-        targets = list(seen.mount_points(lv))
-        for target in targets:
-            _unmount(node, target)
-        tagged = lv.tag_value(names.TAG_MOUNT)
-        # Before the LV: nothing else tells of them when it is gone.
-        for target in sorted({*targets, *([tagged] if tagged else [])}):
-            remove_mount_point(node, target)
-        LOG.info('Removing %s on node %s', lv.full_name, node.name)
-        node.lvm.remove(lv.full_name)
-    return len(found)
-
-
-def remove_mount_point(node: cluster.Node, target: str) -> None:
-    """Remove the empty directory that a brick was mounted on."""
-    parent = target.rpartition('/')[0]
-    if parent.startswith(f'{SNAPS_ROOT}/'):
-        node.file_systems.remove_directories(target, parent)
-    else:
-        node.file_systems.remove_directories(target)
-
-
-def remove_snapshot_mount_points(
-    node: cluster.Node, volume_hex: str, count: int
-) -> None:
-    """Remove the directories that a snapshot's bricks were mounted on.
-
-    GlusterFS 11.1 leaves them when it deletes a snapshot that was active.
-
-    :param count: how many bricks the snapshot had, on all nodes.
-    """
-    above = f'{SNAPS_ROOT}/{volume_hex}'
-    node.file_systems.remove_directories(
-        *(f'{above}/brick{number}' for number in range(1, count + 1)), above
-    )
-
-
-def _unmount(node: cluster.Node, target: str) -> None:
-    """Unmount a file system, once no brick process holds it open."""
-    attempts = retry.Attempts(_RELEASE, 1.0)
-    for _ in attempts:
-        try:
-            node.file_systems.unmount(target)
-            return
-        except errors.CommandFailed as error:
-            if node.file_systems.mount_at(target) is None:
-                return
-            attempts.record(error)
-    raise attempts.last_failure
+    node.file_systems.make_directory(mount_point)
+    node.file_systems.mount(f'/dev/{lv.full_name}', mount_point)

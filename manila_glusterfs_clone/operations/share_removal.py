@@ -22,6 +22,7 @@ from oslo_log import log
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import brick_ownership
+from manila_glusterfs_clone.cluster import brick_removal
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone.cluster import deletion
 from manila_glusterfs_clone.cluster import leftover_directories
@@ -100,7 +101,7 @@ class ShareRemoval:
         def remove_leftovers(node: cluster.Node, lv_count: int) -> None:
             if not lv_count:
                 # The mount point may exist without an LV.
-                bricks.remove_mount_point(node, mount_point)
+                brick_removal.remove_mount_point(node, mount_point)
             leftover_directories.remove_of_volume(node, name)
 
         deletion.finish(

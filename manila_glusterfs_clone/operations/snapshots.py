@@ -19,6 +19,7 @@ deleting the snapshot finds them by the id that glusterd named them after.
 from oslo_log import log
 
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import brick_removal
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone.cluster import deletion
 from manila_glusterfs_clone.cluster import leftover_directories
@@ -268,7 +269,7 @@ class Snapshots:
         volume = self._cluster.read(lambda line: line.volume(snapshot.origin))
         count = len(volume.bricks) if volume is not None else 0
         self._cluster.everywhere(
-            lambda node: bricks.remove_snapshot_mount_points(
+            lambda node: brick_removal.remove_snapshot_mount_points(
                 node, snapshot.hex_id, count
             )
         )

@@ -259,7 +259,7 @@ class Volumes:
             place = seen.find_brick(paths[node])
             if place is None:
                 bricks.require_pools_visible(node, seen.lvs)
-                raise bricks.not_mounted(node, paths[node])
+                raise bricks.BrickNotMounted(node.name, paths[node])
             return place
 
         found = self._cluster.everywhere(locate, paths)

@@ -18,8 +18,6 @@ import pytest
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import names
-from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import file_systems
 from manila_glusterfs_clone.tools import lvm
 from tests.unit import fakes
@@ -237,14 +235,16 @@ def test_adopting_what_is_adopted_changes_nothing() -> None:
 
 def test_adopting_what_is_not_mounted() -> None:
     _, node = prepare([lv(f'{HEX}_0')])
-    with pytest.raises(errors.Unsettled, match='not on a mounted'):
+    with pytest.raises(bricks.BrickNotMounted) as caught:
         bricks.tag_clone_brick(node, ID, f'{SNAP}/brick')
+    assert caught.value.path == f'{SNAP}/brick'
 
 
 def test_adopting_what_is_not_thin() -> None:
     fake, node = prepare([lv('fat', layout='linear', pool='')], ('fat', SNAP))
-    with pytest.raises(errors.Unsettled, match='gvg/fat is not a thin'):
+    with pytest.raises(bricks.NotThin) as caught:
         bricks.tag_clone_brick(node, ID, f'{SNAP}/brick')
+    assert caught.value.logical_volume == 'gvg/fat'
     assert did(fake) == []
 
 
@@ -294,8 +294,9 @@ def test_proving() -> None:
 def test_what_is_not_proven_is_not_synced(said: fakes.Answer) -> None:
     fake, node = prepare([])
     fake.answer(XATTR, said)
-    with pytest.raises(errors.Unsettled, match=f'belongs to {HEX}'):
+    with pytest.raises(bricks.WrongVolumeId) as caught:
         bricks.verify_durable(node, '/m/brick', HEX)
+    assert caught.value.expected == HEX
 
 
 # -- mounting again
@@ -318,135 +319,6 @@ def test_remounting_what_is_not_mounted() -> None:
     assert [each.name for each in found] == ['b']
     bricks.remount(node, *found)
     assert did(fake) == lines
-
-
-# -- reclaiming
-
-
-@pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
-    monkeypatch.setattr(retry, 'time', clock)
-    return clock
-
-
-def test_reclaiming() -> None:
-    rows = [lv('a', tags='manila.mount=/a')]
-    fake, node = prepare(rows, ('a', '/a'))
-    # The LV last: nothing else tells of the mount points when it is gone.
-    lines = [
-        SYNC,
-        'umount /a',
-        'rmdir /a',
-        'lvremove --force --yes gvg/a',
-    ]
-    allow(fake, *lines)
-    bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
-    assert did(fake) == lines
-
-
-@pytest.mark.parametrize('pools', [None, ('gvg/pool',), ('gvg/gone',)])
-def test_nothing_is_taken_for_removed_that_lvm_does_not_see(
-    pools: tuple[str, ...] | None,
-) -> None:
-    rows = [lv('pool', layout='thin,pool', pool='')]
-    fake, _ = prepare(rows)
-    node = cluster.Node(fake, ('gvg/pool', 'gvg/gone'))
-    if pools == ('gvg/pool',):
-        assert bricks.reclaim(node, lambda lv: False, keep_none, pools) == 0
-        return
-    with pytest.raises(errors.NotPossible, match=r'gl1 .* gvg/gone;'):
-        bricks.reclaim(node, lambda lv: False, keep_none, pools)
-
-
-def test_reclaiming_nothing() -> None:
-    fake, node = prepare([lv('other')], ('other', '/o'))
-    bricks.reclaim(node, lambda lv: False, keep_none)
-    assert did(fake) == []
-
-
-def test_reclaiming_what_is_mounted_twice_and_elsewhere() -> None:
-    rows = [lv(f'{HEX}_0', tags='manila.mount=/tagged')]
-    fake, node = prepare(rows, (f'{HEX}_0', SNAP), (f'{HEX}_0', '/late'))
-    allow(
-        fake,
-        'umount /late',
-        f'umount {SNAP}',
-        f'lvremove --force --yes gvg/{HEX}_0',
-        'rmdir /late',
-        f'rmdir {SNAP} {SNAP.rpartition("/")[0]}',
-        'rmdir /tagged',
-    )
-    bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
-    done = did(fake)[1:]
-    assert done[:2] == ['umount /late', f'umount {SNAP}']
-    assert done[-1].startswith('lvremove')
-    assert len(done) == 6
-
-
-def test_a_brick_process_that_lets_go_late(time: fakes.Clock) -> None:
-    rows = [lv('a')]
-    fake, node = prepare(rows, ('a', '/a'))
-    fake.answer(('umount', '/a'), BUSY, BUSY, OK)
-    allow(fake, 'lvremove --force --yes gvg/a', 'rmdir /a')
-    bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
-    assert len(time.slept) == 2
-
-
-def test_one_that_does_not_let_go(time: fakes.Clock) -> None:
-    rows = [lv('a')]
-    fake, node = prepare(rows, ('a', '/a'))
-    fake.answer(('umount', '/a'), BUSY)
-    with pytest.raises(errors.CommandFailed, match='busy'):
-        bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
-    assert not any(line.startswith('lvremove') for line in did(fake))
-    assert sum(time.slept) >= bricks._RELEASE
-
-
-def test_one_that_is_unmounted_by_somebody_else(time: fakes.Clock) -> None:
-    rows = [lv('a')]
-    fake, node = prepare(rows, ('a', '/a'))
-    fake.answer(FINDMNT, mounted())
-    fake.answer(('umount', '/a'), fakes.Answer('', 'not mounted', 32))
-    allow(fake, 'lvremove --force --yes gvg/a', 'rmdir /a')
-    bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
-    assert not time.slept
-
-
-def test_unknown_is_not_tried_again_here(time: fakes.Clock) -> None:
-    rows = [lv('a')]
-    fake, node = prepare(rows, ('a', '/a'))
-    fake.answer(('umount', '/a'), errors.LinkLost('gl1', ('umount',), 'EOF'))
-    with pytest.raises(errors.LinkLost):
-        bricks.reclaim(node, lvs_of(*rows).__contains__, keep_none)
-    assert not time.slept
-
-
-def test_no_lv_is_removed_that_was_not_named() -> None:
-    named = [lv('a', tags='manila.share=x')]
-    fake, node = prepare([*named, lv('b', tags='manila.share=x')])
-    allow(fake, 'lvremove --force --yes gvg/a')
-    bricks.reclaim(node, lvs_of(*named).__contains__, keep_none)
-    assert did(fake) == [SYNC, 'lvremove --force --yes gvg/a']
-
-
-def test_mount_points_of_snapshots_lie_in_a_directory_of_their_own() -> None:
-    fake, node = prepare([])
-    allow(
-        fake,
-        f'rmdir {SNAP} {bricks.SNAPS_ROOT}/{HEX}',
-        '/'.join(['rmdir /srv/x', names.volume(ID)]),
-    )
-    bricks.remove_mount_point(node, SNAP)
-    bricks.remove_mount_point(node, names.mount_point('/srv/x', ID))
-    assert len(did(fake)) == 2
-
-
-def test_the_mount_points_of_a_snapshot_that_is_gone() -> None:
-    fake, node = prepare([])
-    above = f'{bricks.SNAPS_ROOT}/{HEX}'
-    allow(fake, f'rmdir {above}/brick1 {above}/brick2 {above}')
-    bricks.remove_snapshot_mount_points(node, HEX, 2)
-    assert len(did(fake)) == 1
 
 
 def test_mounts_are_data() -> None:

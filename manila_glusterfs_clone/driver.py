@@ -9,14 +9,15 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Manila's contract, and nothing else.
+"""The driver class that Manila loads: Manila's interface, and nothing else.
 
-Manila's dictionaries come in, one service is called, and our errors go out
-as Manila's.
+Each method reads Manila's dictionaries, calls one service of the back end, and
+raises errors as exceptions of Manila.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import contextlib
+from importlib import metadata
 import time
 from typing import Any
 
@@ -32,6 +33,7 @@ from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.manila_api import arguments
 from manila_glusterfs_clone.manila_api import exceptions
 from manila_glusterfs_clone.manila_api import stats
+from manila_glusterfs_clone.manila_api import updates
 from manila_glusterfs_clone.manila_api import user_messages
 from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone.operations import statuses
@@ -41,7 +43,16 @@ from manila_glusterfs_clone.tools import gluster
 LOG = log.getLogger(__name__)
 CONF = cfg.CONF
 
-VERSION = '0.1.0'
+
+def _version() -> str:
+    """Return the version of the installed package."""
+    try:
+        return metadata.version('manila-glusterfs-clone')
+    except metadata.PackageNotFoundError:
+        return 'unknown'  # a source tree that was never installed
+
+
+VERSION = _version()
 
 Data = Mapping[str, Any]
 
@@ -52,10 +63,10 @@ _NOTHING = contextlib.nullcontext()
 
 
 class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
-    """Shares on a GlusterFS cluster whose bricks are LVM thin volumes."""
+    """Shares on a GlusterFS cluster with bricks on LVM thin pools."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Runs before the fork: nothing here may open, start or lock anything.
+        # Called before the fork: this must not connect, lock or start threads.
         super().__init__(False, *args, config_opts=[options.OPTS], **kwargs)
         self._private_storage = kwargs.get('private_storage')
         self._backend: backend.Backend | None = None
@@ -72,17 +83,22 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def _services(self) -> services.Services:
         return self._opened.services
 
+    def _export_locations(
+        self, volume: gluster.Volume
+    ) -> list[dict[str, Any]]:
+        return self._services.protocol.export_locations(volume)
+
     @contextlib.contextmanager
-    def _working(
+    def _operation(
         self,
-        verb: str,
+        name: str,
         instance_id: str,
         work: work_marks.Work,
-        into: Callable[[str], Exception] = exceptions.failure,
+        make_error: Callable[[str], Exception] = exceptions.backend_failure,
     ) -> Iterator[None]:
-        """Mark an instance during a verb, and translate its errors."""
+        """Mark and lock an instance, and translate the errors."""
         with (
-            exceptions.translated(verb, instance_id, into),
+            exceptions.translated(name, instance_id, make_error),
             self._services.marks.during(instance_id, work),
         ):
             yield
@@ -90,7 +106,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     # -- set-up
 
     def do_setup(self, context: Any) -> None:
-        """Read the configuration; may be called again."""
+        """Read the configuration; Manila may call this again."""
         if self._backend:
             self._backend.close()
         self._backend = backend.Backend.open(
@@ -100,7 +116,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         )
 
     def check_for_setup_error(self) -> None:
-        """Refuse to serve, with every problem in one message."""
+        """Start a back end, or raise all its mistakes in one exception."""
         with exceptions.translated('Setting up', self._backend_name()):
             self._opened.check()
         self._opened.start()
@@ -112,14 +128,14 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         )
 
     def _host(self) -> str:
-        """What Manila calls this service (manila/cmd/share.py)."""
+        """Return the name of this service in Manila (manila/cmd/share.py)."""
         return f'{CONF.host}@{self.configuration.config_group}'
 
     def get_backend_info(self, context: Any) -> dict[str, Any]:
-        """Differ at each start, so that Manila has the shares looked at.
+        """Return information that differs at each start.
 
-        Manila leaves them alone, access rules that a crash left half-made
-        included, when this is what it was the last time.
+        If it is unchanged, Manila does not call :meth:`ensure_shares`, not
+        even where a crash interrupted a change of access rules.
         """
         settings = self._services.settings
         return {
@@ -130,7 +146,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         }
 
     def get_configured_ip_versions(self) -> list[int]:
-        """IPv4: GlusterFS matches IPv6 addresses by their letters only."""
+        """Return IPv4 only: GlusterFS compares IPv6 addresses as text."""
         return [4]
 
     # -- shares
@@ -138,8 +154,8 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def create_share(
         self, context: Any, share: Data, share_server: Any = None
     ) -> list[dict[str, Any]]:
-        """Make an empty share."""
-        with self._working('Creating share', share['id'], _CREATE):
+        """Create an empty share."""
+        with self._operation('Creating share', share['id'], _CREATE):
             the_services = self._services
             arguments.require_protocol(share, the_services.protocol)
             volume = the_services.shares.create(
@@ -148,7 +164,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
                 share['size'] * placement.GIB,
                 the_services.layout(arguments.layout(share)),
             )
-        return the_services.protocol.export_locations(volume)
+        return self._export_locations(volume)
 
     def create_share_from_snapshot(
         self,
@@ -158,8 +174,8 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         share_server: Any = None,
         parent_share: Any = None,
     ) -> list[dict[str, Any]]:
-        """Make a share that is a clone of a snapshot."""
-        with self._working(
+        """Create a share as a clone of a snapshot."""
+        with self._operation(
             'Creating share from a snapshot', share['id'], _CREATE
         ):
             the_services = self._services
@@ -170,33 +186,33 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
                 share['size'] * placement.GIB,
                 snapshot['id'],
             )
-        return the_services.protocol.export_locations(volume)
+        return self._export_locations(volume)
 
     def delete_share(
         self, context: Any, share: Data, share_server: Any = None
     ) -> None:
-        """Delete a share, to the last LV on every node."""
-        with self._working('Deleting share', share['id'], _DELETE):
+        """Delete a share and its logical volumes on every node."""
+        with self._operation('Deleting share', share['id'], _DELETE):
             self._services.shares.delete(
                 share['id'], is_clone=arguments.is_cloned(share)
             )
 
     def unmanage(self, share: Data) -> None:
-        """Leave a share as it is, with no mark of ours on it."""
-        with self._working(
+        """Remove the marks of the driver from a share; keep its data."""
+        with self._operation(
             'Unmanaging share',
             share['id'],
             _UNMANAGE,
-            lambda text: exception.UnmanageInvalidShare(reason=text),
+            lambda message: exception.UnmanageInvalidShare(reason=message),
         ):
             self._services.shares.unmanage(share['id'])
 
     def extend_share(
         self, share: Data, new_size: int, share_server: Any = None
     ) -> None:
-        """Grow a share, in use."""
+        """Extend a share while clients use it."""
         work = work_marks.Work(work_marks.EXTEND, new_size)
-        with self._working('Extending share', share['id'], work):
+        with self._operation('Extending share', share['id'], work):
             with user_messages.extending(share):
                 self._services.shares.extend(
                     share['id'], new_size * placement.GIB
@@ -212,45 +228,45 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         update_rules: Sequence[Data] = (),
         share_server: Any = None,
     ) -> dict[str, dict[str, str]]:
-        """Allow exactly these rules; return the state of each.
+        """Allow exactly the clients of these rules; return the rules' states.
 
-        Without a change Manila wants all of them verified, and others may
-        have been in force. A deletion begins with taking all rules away.
+        If no rule changed, Manila wants all rules verified, and the volume
+        may allow other clients. A deletion begins with revoking all rules.
         """
-        of, marks = share['id'], self._services.marks
+        share_id, marks = share['id'], self._services.marks
         is_deletion = share.get('status') == 'deleting'
         added = {rule['access_id'] for rule in add_rules}
         rules = [arguments.rule(rule) for rule in access_rules]
         with (
-            exceptions.translated('Changing the access to share', of),
-            marks.begun(of, _DELETE) if is_deletion else _NOTHING,
+            exceptions.translated('Changing the access to share', share_id),
+            marks.begun(share_id, _DELETE) if is_deletion else _NOTHING,
         ):
             refused = self._services.shares.update_access(
-                share['id'],
+                share_id,
                 [rule for rule in rules if rule.access_id not in added],
                 [rule for rule in rules if rule.access_id in added],
                 revoking=bool(delete_rules or not (add_rules or update_rules)),
             )
         tls = self._services.settings.tls
         user_messages.rules_refused(context, share, add_rules, refused, tls)
-        return arguments.rule_states(rules, refused)
+        return updates.of_rules(rules, refused)
 
     def ensure_shares(
         self, context: Any, shares: Sequence[Data]
     ) -> dict[str, dict[str, Any]]:
-        """Bring shares back on line; answers for each and never raises.
+        """Bring shares online; return the state of each, and never raise.
 
-        Access lists that differ from Manila's rules are set here. Were
-        Manila asked to apply the rules again, it would call all of them new,
-        and a failure would put rules into error that hold.
+        This also corrects access lists that differ from Manila's rules. If
+        Manila were asked to apply the rules again, it would report all of
+        them as new, and a failure would set rules to error that are active.
         """
-        found: dict[str, gluster.Volume | errors.Error] = {}
-        waiting: Collection[str] = ()
+        states: dict[str, gluster.Volume | errors.Error] = {}
+        with_waiting_rules: Collection[str] = ()
         try:
             if shares and self._backend:
                 maintenance = self._backend.maintenance
-                waiting = maintenance.shares_with_waiting_rules()
-                found = maintenance.ensure_shares([s['id'] for s in shares])
+                with_waiting_rules = maintenance.shares_with_waiting_rules()
+                states = maintenance.ensure_shares([s['id'] for s in shares])
         except errors.Error as error:
             LOG.error(
                 'Back end %s: the state of the shares could not be read; they '
@@ -259,35 +275,24 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
                 error,
             )
         except Exception:
-            LOG.exception('The state of the shares could not be read')
+            LOG.exception(
+                'Back end %s: the state of the shares could not be read; they '
+                'stay as they are',
+                self._backend_name(),
+            )
         return {
-            s['id']: self._ensured(found.get(s['id']), s['id'] in waiting)
+            s['id']: updates.of_share(
+                states.get(s['id']),
+                self._export_locations,
+                reapply_rules=s['id'] in with_waiting_rules,
+            )
             for s in shares
         }
-
-    def _ensured(
-        self, state: gluster.Volume | errors.Error | None, waiting: bool
-    ) -> dict[str, Any]:
-        """Return what Manila writes of a share that was looked at.
-
-        Manila never looks at a share in error again by itself. One that could
-        not be looked at, as a node is down, stays what it was.
-        """
-        gone = isinstance(state, errors.Missing)
-        found: dict[str, Any] = {
-            'status': 'error' if gone else 'available',
-            'reapply_access_rules': waiting,
-        }
-        if isinstance(state, gluster.Volume):
-            found['export_locations'] = (
-                self._services.protocol.export_locations(state)
-            )
-        return found
 
     def get_share_status(
         self, share: Data, share_server: Any = None
     ) -> dict[str, Any]:
-        """Return the state of a share that Manila does not know."""
+        """Return the state of a share whose work was interrupted."""
         with exceptions.translated('Reading the state of share', share['id']):
             return statuses.Statuses(self._services).share(
                 share['id'], share['status']
@@ -298,8 +303,8 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def create_snapshot(
         self, context: Any, snapshot: Data, share_server: Any = None
     ) -> None:
-        """Take a snapshot of a share, in use."""
-        with self._working('Creating snapshot', snapshot['id'], _CREATE):
+        """Take a snapshot of a share while clients use it."""
+        with self._operation('Creating snapshot', snapshot['id'], _CREATE):
             self._services.snapshots.create(
                 snapshot['id'], snapshot['share_instance_id']
             )
@@ -307,26 +312,28 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def delete_snapshot(
         self, context: Any, snapshot: Data, share_server: Any = None
     ) -> None:
-        """Delete a snapshot; clones of it live on."""
-        with self._working('Deleting snapshot', snapshot['id'], _DELETE):
+        """Delete a snapshot; its clones are independent of it."""
+        with self._operation('Deleting snapshot', snapshot['id'], _DELETE):
             self._services.snapshots.delete(
                 snapshot['id'], snapshot['share_instance_id']
             )
 
     def unmanage_snapshot(self, snapshot: Data) -> None:
-        """Leave a snapshot as it is, with no mark of ours on it."""
-        with self._working(
+        """Remove the marks of the driver from a snapshot; keep its data."""
+        with self._operation(
             'Unmanaging snapshot',
             snapshot['id'],
             _UNMANAGE,
-            lambda text: exception.UnmanageInvalidShareSnapshot(reason=text),
+            lambda message: exception.UnmanageInvalidShareSnapshot(
+                reason=message
+            ),
         ):
             self._services.snapshots.unmanage(snapshot['id'])
 
     def get_snapshot_status(
         self, snapshot: Data, share_server: Any = None
     ) -> dict[str, Any]:
-        """Return the state of a snapshot that Manila does not know."""
+        """Return the state of a snapshot whose work was interrupted."""
         with exceptions.translated(
             'Reading the state of snapshot', snapshot['id']
         ):
@@ -337,13 +344,5 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     # -- statistics
 
     def _update_share_stats(self, data: Any = None) -> None:
-        super()._update_share_stats(
-            {
-                'vendor_name': 'Gluster',
-                'driver_version': VERSION,
-                'storage_protocol': self._services.protocol.share_proto,
-                'snapshot_support': True,
-                'create_share_from_snapshot_support': True,
-                **stats.of(self._services, self.configuration),
-            }
-        )
+        values = stats.read(self._services, self.configuration)
+        super()._update_share_stats({'driver_version': VERSION, **values})

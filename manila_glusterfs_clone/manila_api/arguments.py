@@ -9,9 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Manila's dictionaries, checked, and read as the services want them."""
+"""Read and check the dictionaries that Manila passes to the driver."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Mapping
+import dataclasses
 from typing import Any
 
 from manila.share import share_types
@@ -25,39 +26,64 @@ EXTRA_SPEC_LAYOUT = 'glusterfs_clone:layout'
 Data = Mapping[str, Any]
 
 
-def require_protocol(share: Data, protocol: protocols.Protocol) -> None:
-    """Refuse a share of another protocol than that of the back end.
+@dataclasses.dataclass(eq=False)
+class WrongProtocol(errors.NotPossible):
+    """A share of a protocol that the back end does not serve."""
 
-    :raises errors.NotPossible: it is of another one.
+    share_proto: str
+    #: The protocol of the back end.
+    supported: str
+
+    def __str__(self) -> str:
+        return (
+            f'this back end serves shares of the protocol {self.supported}, '
+            f'not {self.share_proto}'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class UnknownPool(errors.NotPossible):
+    """A share on a pool that the back end does not have."""
+
+    #: ``HOST@BACKEND#POOL``.
+    host: str
+    pools: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f'{self.host} names none of the pools {", ".join(self.pools)}; '
+            f'check glusterfs_clone_pools'
+        )
+
+
+def require_protocol(share: Data, protocol: protocols.Protocol) -> None:
+    """Check that the back end serves the protocol of a share.
+
+    :raises WrongProtocol: it does not.
     """
     if share['share_proto'].upper() != protocol.share_proto:
-        raise errors.NotPossible(
-            f'this back end makes shares of the protocol '
-            f'{protocol.share_proto}, not {share["share_proto"]}'
-        )
+        raise WrongProtocol(share['share_proto'], protocol.share_proto)
 
 
 def pool(share: Data, settings: options.Settings) -> str:
     """Return the pool that Manila chose for a share, ``vg/thinpool``.
 
-    :raises errors.NotPossible: it is none of the back end's.
+    :raises UnknownPool: the back end does not have it.
     """
-    found = str(share['host']).partition('#')[2]
-    if found not in settings.pools:
-        raise errors.NotPossible(
-            f'{share["host"]} names none of the pools '
-            f'{", ".join(settings.pools)}'
-        )
-    return found
+    host = str(share['host'])
+    name = host.partition('#')[2]
+    if name not in settings.pools:
+        raise UnknownPool(host, settings.pools)
+    return name
 
 
 def layout(share: Data) -> str | None:
-    """Return the layout that the share type asks for, if it does."""
+    """Return the layout in the share type; None if it has none."""
     if not share.get('share_type_id'):
         return None
     specs = share_types.get_extra_specs_from_share(share)
-    found = specs.get(EXTRA_SPEC_LAYOUT)
-    return None if found is None else str(found)
+    value = specs.get(EXTRA_SPEC_LAYOUT)
+    return None if value is None else str(value)
 
 
 def is_cloned(share: Data) -> bool:
@@ -69,25 +95,10 @@ def is_cloned(share: Data) -> bool:
 
 
 def rule(data: Data) -> protocols.Rule:
-    """Return an access rule."""
+    """Return an access rule of Manila as a rule of the protocol."""
     return protocols.Rule(
         access_id=data['access_id'],
         access_type=data['access_type'],
         access_to=data['access_to'],
         access_level=data['access_level'],
     )
-
-
-def rule_states(
-    rules: Iterable[protocols.Rule], refused: Container[str]
-) -> dict[str, dict[str, str]]:
-    """Return the states of access rules, as Manila wants them.
-
-    :param refused: the ids of those that cannot hold.
-    """
-    return {
-        rule.access_id: {
-            'state': 'error' if rule.access_id in refused else 'active'
-        }
-        for rule in rules
-    }

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Our errors, as Manila's."""
+"""Translate the errors of the driver to exceptions of Manila."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -23,30 +23,32 @@ from manila_glusterfs_clone import errors
 LOG = log.getLogger(__name__)
 
 
-def failure(text: str) -> Exception:
-    """Return the error of Manila that says that a back end failed."""
-    return exception.ShareBackendException(msg=text)  # type: ignore[no-any-return]
+def backend_failure(message: str) -> Exception:
+    """Return Manila's exception for the failure of a back end."""
+    return exception.ShareBackendException(msg=message)  # type: ignore[no-any-return]
 
 
 @contextlib.contextmanager
 def translated(
-    verb: str, of: str, into: Callable[[str], Exception] = failure
+    operation: str,
+    name: str,
+    make_error: Callable[[str], Exception] = backend_failure,
 ) -> Iterator[None]:
-    """Raise an error of ours as one of Manila's, and log it.
+    """Log an error of the driver, and raise it as an exception of Manila.
 
-    :param verb: what is being done, such as ``Creating share``.
-    :param of: the id of the share or snapshot, or the name of the back end.
-    :param into: makes Manila's error from the sentence.
+    :param operation: such as ``Creating share``.
+    :param name: the id of the share or snapshot, or the name of the back end.
+    :param make_error: returns Manila's exception for a message.
     """
     try:
         yield
     except placement.InsufficientSpace as error:
-        LOG.error('%s %s: %s', verb, of, error)
-        # Of this one Manila tells the user that the capacity did not suffice.
+        LOG.error('%s %s: %s', operation, name, error)
+        # Manila reports to the user that the capacity did not suffice.
         raise exception.NoValidHost(
-            f'{verb} {of}: {error}',
+            f'{operation} {name}: {error}',
             detail_data={'last_filter': 'CapacityFilter'},
         ) from error
     except errors.Error as error:
-        LOG.error('%s %s: %s', verb, of, error)
-        raise into(f'{verb} {of}: {error}') from error
+        LOG.error('%s %s: %s', operation, name, error)
+        raise make_error(f'{operation} {name}: {error}') from error

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What Manila's scheduler is told of a back end."""
+"""The statistics of a back end for Manila's scheduler."""
 
 from typing import Any
 
@@ -17,11 +17,13 @@ from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone.operations import services
 
 
-def of(the_services: services.Services, configuration: Any) -> dict[str, Any]:
-    """Give the pools of a back end, in Manila's words and in GiB.
+def read(
+    the_services: services.Services, configuration: Any
+) -> dict[str, Any]:
+    """Return the statistics in Manila's format; sizes are in GiB.
 
-    The scheduler fails for everybody where a pool lacks one of the sizes or
-    of the reserves.
+    The scheduler fails for all back ends if a pool lacks one of the sizes or
+    reserves.
 
     :param configuration: the back end section, for Manila's own options.
     """
@@ -30,6 +32,10 @@ def of(the_services: services.Services, configuration: Any) -> dict[str, Any]:
     extend = configuration.reserved_share_extend_percentage
     settings = the_services.settings
     return {
+        'vendor_name': 'Gluster',
+        'storage_protocol': the_services.protocol.share_proto,
+        'snapshot_support': True,
+        'create_share_from_snapshot_support': True,
         'share_backend_name': settings.backend,
         'pools': [
             {

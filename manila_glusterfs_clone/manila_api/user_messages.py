@@ -9,13 +9,13 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What users read of a refusal: Manila's own user messages.
+"""Create Manila's user messages for requests that the driver refuses.
 
-A user sees neither the log nor the text of an exception, only the status of
-the share and messages with sentences that Manila fixes. Where an operation
-fails as a whole Manila itself makes one, of the exception that it gets
-(:mod:`~manila_glusterfs_clone.manila_api.exceptions`); the others are made
-here.
+A user sees neither the log nor the text of an exception, but only the status
+of the share and user messages, whose sentences Manila defines. If an operation
+fails as a whole, Manila creates a message for the exception
+(:mod:`~manila_glusterfs_clone.manila_api.exceptions`). The other messages are
+created here.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -39,12 +39,12 @@ def rules_refused(
     refused: Container[str],
     tls: bool,
 ) -> None:
-    """Tell the user that access rules cannot hold.
+    """Report to the user that access rules could not be applied.
 
-    :param added: the rules that were asked for now.
-    :param refused: the ids of those that cannot hold.
-    :param tls: whether rules name certificates instead of addresses. Rules
-        of the type and level that there are, are refused for their client.
+    :param added: the new rules.
+    :param refused: the ids of the rules that could not be applied.
+    :param tls: whether rules name certificates instead of addresses. A rule
+        of a supported type and level was refused for its client.
     """
     supported = ('cert' if tls else 'ip', 'rw')
     kinds = {
@@ -63,7 +63,10 @@ def rules_refused(
 
 @contextlib.contextmanager
 def extending(share: Mapping[str, Any]) -> Iterator[None]:
-    """Tell the user of a lack of room; Manila tells only that it failed."""
+    """Report to the user that a share cannot be extended for lack of space.
+
+    Manila's own message reports only that extending it failed.
+    """
     try:
         yield
     except placement.InsufficientSpace:
@@ -75,7 +78,7 @@ def extending(share: Mapping[str, Any]) -> Iterator[None]:
 def _create(
     context: Any, action: str, detail: str, share: Mapping[str, Any]
 ) -> None:
-    """Make a message; an operation never fails on its account."""
+    """Create a user message; errors are logged and not raised."""
     try:
         api.API().create(
             context,
@@ -83,10 +86,12 @@ def _create(
             share['project_id'],
             resource_type=message_field.Resource.SHARE,
             resource_id=share['share_id'],
-            # An older Manila may not have it, and says "unknown" then.
+            # An older Manila may lack it, and reports an unknown reason.
             detail=getattr(message_field.Detail, detail, None),
         )
     except Exception:
         LOG.exception(
-            'Share %s: the user could not be told: %s', share['id'], detail
+            'Share %s: the user message %s could not be created',
+            share['id'],
+            detail,
         )

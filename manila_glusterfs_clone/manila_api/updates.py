@@ -1,0 +1,60 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The values that the driver returns for Manila to write to its database."""
+
+from collections.abc import Callable, Container, Iterable
+from typing import Any
+
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import protocols
+from manila_glusterfs_clone.tools import gluster
+
+
+def of_share(
+    state: gluster.Volume | errors.Error | None,
+    export_locations: Callable[[gluster.Volume], list[dict[str, Any]]],
+    *,
+    reapply_rules: bool,
+) -> dict[str, Any]:
+    """Return the values of a share after maintenance has read and healed it.
+
+    Only a share without a volume is set to error, as Manila never calls
+    ``ensure_shares`` for shares in error. A share that could not be read, say
+    as a node is down, stays available.
+
+    :param state: its volume, or why it is not online; None if the cluster
+        could not be read.
+    :param reapply_rules: whether Manila has to apply its access rules again.
+    """
+    is_missing = isinstance(state, errors.Missing)
+    values: dict[str, Any] = {
+        'status': 'error' if is_missing else 'available',
+        'reapply_access_rules': reapply_rules,
+    }
+    if isinstance(state, gluster.Volume):
+        values['export_locations'] = export_locations(state)
+    return values
+
+
+def of_rules(
+    rules: Iterable[protocols.Rule], refused: Container[str]
+) -> dict[str, dict[str, str]]:
+    """Return the states of access rules, by id.
+
+    :param refused: the ids of the rules that could not be applied.
+    """
+    return {
+        rule.access_id: {
+            'state': 'error' if rule.access_id in refused else 'active'
+        }
+        for rule in rules
+    }

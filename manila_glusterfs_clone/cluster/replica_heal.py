@@ -98,11 +98,11 @@ def heal(nodes: cluster.Cluster, volume: str) -> None:
         if state.is_healed:
             return
         elapsed = attempts.elapsed
-        limit = _COMING_UP if state.silent else _LIMIT
+        limit = _COMING_UP if state.silent_bricks else _LIMIT
         if state.split_brain or elapsed + attempts.next_pause > limit:
             raise CopiesDiffer(
                 volume,
-                state.silent,
+                state.silent_bricks,
                 state.entries,
                 state.split_brain,
                 reason,

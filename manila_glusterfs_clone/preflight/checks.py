@@ -131,8 +131,8 @@ def _check_configuration(
         yield Finding(
             '[oslo_concurrency] lock_path',
             'empty',
-            'it is not set; set it to a directory, so that operations on '
-            'the same share can lock each other out',
+            'it is not set; set it to a directory for lock files, because '
+            'operations on one share must not run at the same time',
         )
 
 

@@ -104,7 +104,7 @@ class ConnectionPool:
                 self._changed.notify_all()
 
     def release(self, connection: login.Connection, reusable: bool) -> None:
-        """Give back the room of one channel.
+        """Release the room of one channel.
 
         :param reusable: whether the connection may get new channels.
         """

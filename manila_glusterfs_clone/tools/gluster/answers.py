@@ -107,11 +107,11 @@ class HealState:
     #: The number of these entries that are in split-brain.
     split_brain: int
     #: Bricks that did not answer, each as ``host:/path (state)``.
-    silent: tuple[str, ...]
+    silent_bricks: tuple[str, ...]
 
     @property
     def is_healed(self) -> bool:
-        return not self.entries and not self.silent
+        return not self.entries and not self.silent_bricks
 
 
 def text(element: ElementTree.Element | None, path: str) -> str:

@@ -67,7 +67,7 @@ TIMEOUT = 135.0
 #: glusterd is busy.
 _WRITE_SLOTS, _READ_SLOTS = 3, 2
 
-#: What the CLI prints in place of XML.
+#: Texts that the CLI prints in place of XML.
 _GLUSTERD_DOWN = (
     'Connection failed. Please check if gluster daemon is operational.'
 )
@@ -307,7 +307,7 @@ class Console:
     ) -> str:
         """Return the plain text with which a console ended.
 
-        :raises errors.LinkLost: there is none that is known.
+        :raises errors.LinkLost: the output has no known text.
         """
         for known in (_GLUSTERD_DOWN, _TIMED_OUT):
             if known in error.partial:

@@ -29,6 +29,7 @@ from manila_glusterfs_clone import options
 from manila_glusterfs_clone.preflight import checks
 from manila_glusterfs_clone.preflight import node_programs
 from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone.tools.gluster import console
 from tests.unit.cluster import test_bricks
 from tests.unit.cluster import test_cluster
 from tests.unit import fakes
@@ -306,7 +307,7 @@ def test_no_node_answers(settings: options.Settings) -> None:
 
 @pytest.mark.parametrize(
     'trouble',
-    [LATE, errors.Unreachable('gl3', 'glusterd does not run there')],
+    [LATE, console.GlusterdNotRunning('gl3')],
 )
 def test_glusterd_that_hangs_or_is_down_is_a_fault(
     settings: options.Settings, trouble: errors.Error

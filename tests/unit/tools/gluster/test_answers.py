@@ -73,7 +73,7 @@ def test_heal_state_with_a_brick_that_is_down(release: str) -> None:
     recording = 'volume-heal-summary-brick-down'
     state = answers.heal_state(root(release, recording))
     assert not state.is_healed
-    (brick,) = state.silent
+    (brick,) = state.silent_bricks
     assert 'Transport endpoint is not connected' in brick
 
 

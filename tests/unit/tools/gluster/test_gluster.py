@@ -280,7 +280,7 @@ def test_a_brick_that_does_not_tell_is_not_taken_for_healed(
     total = '<totalNumberOfEntries>{}</totalNumberOfEntries>'
     node = heal_node(release, total.format(0), total.format(count))
     state = room(node).heal_state('golden')
-    (silent,) = state.silent
+    (silent,) = state.silent_bricks
     assert silent.startswith('gl1:/srv/golden')
     assert not state.is_healed
 
@@ -288,7 +288,7 @@ def test_a_brick_that_does_not_tell_is_not_taken_for_healed(
 def test_a_brick_that_is_down_is_not_taken_for_healed(release: str) -> None:
     line = replaying(release, 'volume-heal-summary-brick-down')
     state = line.heal_state('golden')
-    (silent,) = state.silent
+    (silent,) = state.silent_bricks
     assert silent.startswith('gl1:/srv/golden')
 
 

@@ -42,7 +42,7 @@ def lab(pytestconfig: pytest.Config) -> Iterator[lab_module.Lab]:
 def plane(
     pytestconfig: pytest.Config, lab: lab_module.Lab
 ) -> Iterator[manila_module.Manila]:
-    """The control plane; that of the lab, if it has one."""
+    """Return the control plane; that of the lab, if it has one."""
     version = pytestconfig.getoption('--manila')
     if manila_module.Manila.there(lab):
         running = manila_module.Manila.attach(lab)
@@ -58,7 +58,7 @@ def plane(
 def manila(
     lab: lab_module.Lab, plane: manila_module.Manila
 ) -> Iterator[manila_module.Manila]:
-    """The control plane; after the test nothing is left of what it made."""
+    """Return the control plane; remove everything in it after the test."""
     yield plane
     for client in lab.clients:
         client.succeed('umount -a -l -t fuse.glusterfs || true')

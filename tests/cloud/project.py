@@ -28,7 +28,7 @@ LONG = 300
 
 
 class Project:
-    """A user of one kind of share, who mounts what Manila says.
+    """A user of one kind of share, who mounts its export location.
 
     :param kind: of access rules.
     :param share_type: that of the back end with these, unless given.
@@ -46,14 +46,14 @@ class Project:
         self._type = share_type or kind
 
     def share(self, name: str, size: int, *more: str) -> str:
-        """A new share that is available; its id."""
+        """Create a share, wait until it is available, and return its id."""
         made = self.ask_share(name, size, *more, '--wait')
         assert made['status'] == 'available'
         assert made['size'] == size
         return str(made['id'])
 
     def ask_share(self, name: str, size: int, *more: str) -> dict[str, Any]:
-        """Ask for a share."""
+        """Request a share."""
         asked: dict[str, Any] = self.demo(
             *('share', 'create', backends.PROTOCOL, str(size)),
             *('--name', name, '--share-type', self._type, *more),
@@ -62,7 +62,7 @@ class Project:
         return asked
 
     def snapshot(self, share: str, name: str = 's') -> str:
-        """A new snapshot that is available; its id."""
+        """Create a snapshot, wait until it is available, and return its id."""
         made = self.demo(
             *('share', 'snapshot', 'create', share, '--name', name, '--wait'),
             timeout=LONG,
@@ -71,11 +71,11 @@ class Project:
         return str(made['id'])
 
     def who(self, client: lab_module.Client) -> str:
-        """What a client is called in rules."""
+        """Return the name of a client in access rules."""
         return client.address if self.kind == backends.IP else str(client.name)
 
     def admit(self, share: str, client: lab_module.Client) -> str:
-        """Make a rule, and wait until it holds; give its id."""
+        """Make a rule, and wait until it is active; return its id."""
         rule = self.demo(
             *('share', 'access', 'create', share, self.kind),
             *(self.who(client), '--wait'),
@@ -84,11 +84,11 @@ class Project:
         return str(rule['id'])
 
     def revoke(self, share: str, rule: str) -> None:
-        """Take a rule away, and wait until it is gone."""
+        """Remove a rule, and wait until it is gone."""
         self.demo.run('share', 'access', 'delete', share, rule, '--wait')
 
     def export(self, share: str) -> dict[str, Any]:
-        """The preferred export location."""
+        """Return the preferred export location."""
         listed = self.demo('share', 'export', 'location', 'list', share)
         assert len(listed) == len(self.manila.lab.nodes)
         (preferred,) = (each for each in listed if each['Preferred'])
@@ -98,12 +98,12 @@ class Project:
         return shown
 
     def place(self, share: str) -> tuple[str, str]:
-        """Host and volume of the preferred export location."""
+        """Return the host and volume of the preferred export location."""
         host, _, volume = self.export(share)['path'].partition(':/')
         return host, volume
 
     def mount(self, share: str, client: lab_module.Client, at: str) -> None:
-        """Mount as one who knows only what the API says."""
+        """Mount a share with only what the API returns."""
         export = self.export(share)
         host, _, volume = export['path'].partition(':/')
         options = ''
@@ -126,7 +126,7 @@ class Project:
 def wait_for(
     what: Callable[[], object], timeout: float = 180, every: float = 2
 ) -> None:
-    """Wait until something is so.
+    """Wait until a condition holds.
 
     :raises AssertionError: when it is not in time.
     """

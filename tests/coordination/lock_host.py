@@ -48,15 +48,15 @@ class Host:
         self.pid = int(self._read())
 
     def take(self, instance: str = ID, timeout: float = 0) -> str:
-        """Try to take the lock of a share; the error, if there is one."""
+        """Try to take the lock of a share; return the error, if any."""
         return str(self._ask('take', instance, timeout))
 
     def require(self) -> str:
-        """Check the lock; the error, if there is one."""
+        """Check the lock; return the error, if any."""
         return str(self._ask('require'))
 
     def release(self) -> str:
-        """Release the lock; the error, if there is one."""
+        """Release the lock; return the error, if any."""
         return str(self._ask('release'))
 
     def stop_coordinator(self) -> str:
@@ -64,7 +64,7 @@ class Host:
         return str(self._ask('stop_coordinator'))
 
     def close(self) -> None:
-        """End the process; ended already is fine."""
+        """End the process, if it runs."""
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
@@ -82,7 +82,7 @@ class Host:
 
 
 class _Child:
-    """What the child can do."""
+    """The commands of the child."""
 
     def __init__(self) -> None:
         self._mutex = locks.Locks(0)

@@ -34,7 +34,7 @@ _PATH = f'{os.environ["PATH"]}:/usr/sbin:/sbin'
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that nobody listens on."""
+    """Return an unused port of the loopback address."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         return int(probe.getsockname()[1])
@@ -54,11 +54,11 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Return what manila.conf calls it."""
+        """Return its URL for manila.conf."""
         raise NotImplementedError
 
     def break_lock(self, instance: str) -> None:
-        """End the lock of a share behind its holder's back."""
+        """End the lock of a share without its holder."""
         raise NotImplementedError
 
     def start(self) -> None:
@@ -87,14 +87,14 @@ class Server:
         self._process.send_signal(number)
 
     def kill(self) -> None:
-        """Kill it; dead already is fine."""
+        """Kill it, if it runs."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(30)
             self._process = None
 
     def key(self, instance: str) -> str:
-        """Return what the lock of a share is called."""
+        """Return the name of the lock of a share."""
         return f'manila-gfs-clone-share-{instance}'
 
     def _argv(self) -> list[str]:

@@ -81,7 +81,7 @@ they have tables of their own.
 
 
 def show(cells: Sequence[table.Cell], runs: Sequence[table.Run]) -> str:
-    """Give it all as text: tables, reasons, counts, and what is broken."""
+    """Return tables, reasons, counts, and broken cells as text."""
     parts = []
     for (tier, release), found in table.groups(cells).items():
         parts.append(f'{_title(tier, release)} ({_made(tier, release, runs)})')
@@ -152,7 +152,7 @@ def _words(
     row: Mapping[str, Iterable[table.Cell]],
     columns: Iterable[kinds.Fault | kinds.Variant],
 ) -> Iterator[str]:
-    """Return what stands in a row: an outcome per fault, and the count."""
+    """Return the words of a row: an outcome per fault, and the count."""
     for fault in columns:
         yield table.word(row.get(fault.name, ()))
     yield table.disturbed(itertools.chain(*row.values()))

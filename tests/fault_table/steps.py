@@ -29,14 +29,14 @@ _WORDS = frozenset({'start', 'stop', 'force', 'info', 'clients'})
 
 
 def stable(text: str) -> str:
-    """Put words for what is another one in each run."""
+    """Replace what differs in each run with fixed words."""
     for pattern, word in _STABLE:
         text = pattern.sub(word, text)
     return text
 
 
 def name(node: str, argv: Sequence[str], writer: str = 'gl1') -> str:
-    """Call a step by its command in few words, and by its node.
+    """Return the name of a step: its command in a few words, and its node.
 
     :param argv: as given to the node, without sudo; a command that was
         given to a console of gluster as ``gluster VERB …``.

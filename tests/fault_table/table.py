@@ -68,7 +68,7 @@ _RUN = 'run'
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """What came of one fault at one step of an operation."""
+    """The outcome of one fault at one step of an operation."""
 
     #: ``model`` or ``cluster``.
     tier: str
@@ -94,13 +94,13 @@ class Cell:
 
     @property
     def tried(self) -> bool:
-        """Whether the fault was brought about at the step."""
+        """Return whether the fault was tried at the step."""
         return self.outcome not in (NOT_APPLICABLE, NOT_TRIED)
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """When cells were made, and with which versions."""
+    """The date and the versions of a run."""
 
     tier: str
     release: str
@@ -111,12 +111,12 @@ class Run:
 
 
 def append(path: str | pathlib.Path, cells: Iterable[Cell]) -> None:
-    """Append cells to a file, which is made if it is not there."""
+    """Append cells to a file, and make the file if it is missing."""
     _append(path, map(dataclasses.astuple, cells))
 
 
 def note_run(path: str | pathlib.Path, run: Run) -> None:
-    """Append what the cells of a tier and release were made with."""
+    """Append the date and the versions of the cells of a tier and release."""
     _append(path, [(run.tier, run.release, _RUN, run.date, run.versions)])
 
 
@@ -140,7 +140,7 @@ def _cell(*row: str) -> Cell:
 
 
 def read_runs(*paths: str | pathlib.Path) -> list[Run]:
-    """Read what the cells of files were made with, each once."""
+    """Return the runs that made the cells of files, each once."""
     found = [
         Run(row[0], row[1], *row[3:]) for row in _rows(paths) if row[2] == _RUN
     ]
@@ -154,7 +154,7 @@ def _rows(paths: Iterable[str | pathlib.Path]) -> Iterator[list[str]]:
 
 
 def groups(cells: Iterable[Cell]) -> dict[tuple[str, str], list[Cell]]:
-    """Part cells by tier and release."""
+    """Group cells by tier and release."""
     found: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         found.setdefault((cell.tier, cell.release), []).append(cell)
@@ -164,7 +164,7 @@ def groups(cells: Iterable[Cell]) -> dict[tuple[str, str], list[Cell]]:
 def rows(
     cells: Iterable[Cell],
 ) -> dict[tuple[str, str], dict[str, list[Cell]]]:
-    """Part cells by operation and step, and these by fault.
+    """Group cells by operation and step, and these by fault.
 
     A step that is there several times in an operation is one row.
     """
@@ -176,7 +176,7 @@ def rows(
 
 
 def word(cells: Iterable[Cell]) -> str:
-    """Put the outcomes of one row and fault into a word or a few.
+    """Return the outcomes of one row and fault in a word or a few.
 
     What is broken hides all else, and what was tried hides what was not,
     which has no word; no cell at all is a question mark.
@@ -194,7 +194,7 @@ def word(cells: Iterable[Cell]) -> str:
 
 
 def counts(cells: Iterable[Cell]) -> dict[str, int]:
-    """Count the outcomes, of all kinds."""
+    """Return the counts of all outcomes."""
     found = dict.fromkeys(OUTCOMES, 0)
     for cell in cells:
         found[cell.outcome] += 1
@@ -213,7 +213,7 @@ def disturbed(cells: Iterable[Cell]) -> str:
 
 
 def reasons(cells: Iterable[Cell]) -> dict[str, list[str]]:
-    """Give why faults do not apply: for each reason the faults, sorted.
+    """Return the reasons why faults do not apply, each with its faults.
 
     The order of the cells is another in each run.
     """

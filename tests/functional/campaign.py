@@ -59,7 +59,7 @@ def node_to_restart(error: BaseException) -> str | None:
 
 
 class Campaign:
-    """One scene on one lab, and operations that go wrong there.
+    """One scene on one lab, and the operations with faults there.
 
     A share with a client that writes all the time, and a snapshot of it,
     live through it all.
@@ -79,7 +79,7 @@ class Campaign:
 
     @contextlib.contextmanager
     def scene(self) -> Iterator[None]:
-        """Set the scene, and leave nothing of it."""
+        """Make the scene, and remove all of it at the end."""
         manila, client = self.manila, self.client
         self.stable = manila.create(1)
         manila.allow(self.stable, client.address)
@@ -107,7 +107,7 @@ class Campaign:
         manila.driver._services.close()
 
     def leaks(self, settle: float = 15) -> list[str]:
-        """What is on the nodes and belongs to none of what is alive."""
+        """Return the objects on the nodes that no share or snapshot owns."""
         return [
             str(leak)
             for leak in self.lab.leaks(
@@ -121,7 +121,7 @@ class Campaign:
     # -- operations
 
     def record(self, operation: str) -> list[fault_plans.Plan]:
-        """Carry an operation out, and give its steps."""
+        """Run an operation, and return its steps."""
         self.process.begin()
         self.life.act(operation)
         return [
@@ -132,7 +132,7 @@ class Campaign:
     # -- faults
 
     def attempt(self, operation: str, plan: fault_plans.Plan) -> table.Cell:
-        """Carry out an operation with a fault, and recover."""
+        """Run an operation with a fault, and recover."""
         begun = time.monotonic()
         before = len(self._writer.failures())
         try:
@@ -228,7 +228,7 @@ class Campaign:
         return outcome, said
 
     def ends_by_itself(self, operation: str, plan: fault_plans.Plan) -> bool:
-        """Carry out an operation with a fault, and do nothing about it.
+        """Run an operation with a fault, without any recovery.
 
         :return: whether it succeeded; if not, nothing is left of it.
         """
@@ -248,7 +248,7 @@ class Campaign:
         return made
 
     def _start_anew(self, operation: str) -> None:
-        """Start manila-share, which has all shares looked at.
+        """Start manila-share, which checks the state of all shares.
 
         But none that was being deleted: Manila leaves those out. All nodes
         are up, and so each share can be looked at.
@@ -274,7 +274,7 @@ class Campaign:
         ), states
 
     def _make_again(self, operation: str, failure: BaseException) -> str:
-        """Delete what could not be made, and make another one."""
+        """Delete what could not be made, and make it again."""
         undone = isinstance(failure, Exception) and not self.leaks(settle=3)
         half = self.life.concerned(operation)
         assert half is not None
@@ -285,7 +285,7 @@ class Campaign:
         return table.UNDONE if undone else table.DELETED
 
     def _as_told(self, action: Callable[[], object]) -> bool:
-        """Do something, after what its error says has to be done before.
+        """Run an action again after the remedy that its error names.
 
         glusterd 11 that comes back when peers still have a snapshot, and it
         has not, takes it from each of them: it has it twice, and keeps one
@@ -308,7 +308,7 @@ class Campaign:
         return True
 
     def _damage(self, operation: str) -> list[str]:
-        """What clients find wrong, and bricks that stay down."""
+        """Return what clients find wrong, and bricks that stay down."""
         client, life = self.client, self.life
         found = self.lab.nodes[0].wait_for_bricks()
         if client.checksum_tree('/mnt/stable/tree') != self.written:
@@ -353,7 +353,7 @@ class Campaign:
         recorded: Sequence[fault_plans.Plan],
         planned: Sequence[fault_plans.Plan],
     ) -> Iterator[table.Cell]:
-        """Give the cells of faults that do not apply, or are not tried."""
+        """Yield the cells of faults that do not apply or are not tried."""
         tried = {(plan.step, plan.fault) for plan in planned}
         for plan in recorded:
             for fault in kinds.Fault:
@@ -368,7 +368,7 @@ class Campaign:
                     )
 
     def run(self) -> table.Run:
-        """Say when this was, and with which versions."""
+        """Return the date and the versions of this run."""
         versions = self.lab.nodes[0].succeed(
             'gluster --version | head -n 1; '
             "lvs --version | sed -n 's/ *LVM version: */LVM /p'; "
@@ -382,7 +382,7 @@ class Campaign:
         )
 
     def mend(self) -> None:
-        """Have nothing but the scene, after something was broken."""
+        """Remove everything but the scene, after something was broken."""
         self.process.settle()
         self.process = injector.Injector(self.lab)
         self.manila.driver = self.process.open_driver(self.conf)

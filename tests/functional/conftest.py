@@ -29,7 +29,7 @@ def release(pytestconfig: pytest.Config) -> str:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Leave out what runs on the other release alone."""
+    """Leave out the tests that run on the other release only."""
     if config.getoption('--every-test'):
         return
     release = config.getoption('--release')
@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(
 
 @pytest.fixture(scope='session')
 def lab(pytestconfig: pytest.Config, release: str) -> Iterator[lab_module.Lab]:
-    """Three storage nodes and three clients; one is enough for the faults.
+    """Return three storage nodes and three clients; one for the faults.
 
     From here on the test process lives in the network of the lab.
     """
@@ -65,14 +65,14 @@ def lab(pytestconfig: pytest.Config, release: str) -> Iterator[lab_module.Lab]:
 
 @pytest.fixture(scope='session')
 def conf(lab: lab_module.Lab, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The path of a manila.conf for the lab."""
+    """Return the path of a manila.conf for the lab."""
     directory: pathlib.Path = tmp_path_factory.mktemp('manila')
     return manila_stand_in.write_configuration(lab, directory)
 
 
 @pytest.fixture(scope='session')
 def drivers(lab: lab_module.Lab) -> Iterator[list[Any]]:
-    """All drivers of the run; closed, they leave no console behind either."""
+    """All drivers of the run; closing them leaves no console open."""
     made: list[Any] = []
     yield made
     for each in made:
@@ -102,7 +102,7 @@ def _driver(drivers: list[Any], conf: str, backend: str) -> Any:
 def manila(
     lab: lab_module.Lab, ip_driver: Any
 ) -> Iterator[manila_stand_in.ManilaStandIn]:
-    """Manila with the back end whose rules are addresses."""
+    """Manila with the back end for address rules."""
     yield from _manila(lab, ip_driver, manila_stand_in.IP)
 
 
@@ -110,7 +110,7 @@ def manila(
 def tls_manila(
     lab: lab_module.Lab, tls_driver: Any
 ) -> Iterator[manila_stand_in.ManilaStandIn]:
-    """Manila with the back end whose rules are certificates."""
+    """Manila with the back end for certificate rules."""
     yield from _manila(lab, tls_driver, manila_stand_in.TLS)
 
 

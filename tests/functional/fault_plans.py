@@ -42,7 +42,7 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is to go wrong, and where."""
+    """A fault, and the step that gets it."""
 
     step: Step
     fault: kinds.Fault
@@ -51,7 +51,7 @@ class Plan:
 
 
 def is_read(argv: Sequence[str]) -> bool:
-    """Whether a command changes nothing."""
+    """Return whether a command changes nothing."""
     words = [word for word in argv if word not in ('--mode=script', '--xml')]
     if words[0] == 'gluster':
         return words[1].startswith('-') or words[2] in _GLUSTER_READS
@@ -59,7 +59,7 @@ def is_read(argv: Sequence[str]) -> bool:
 
 
 def reason(step: Step, fault: kinds.Fault) -> str | None:
-    """Say why a fault at a step is none, or the same as another one is."""
+    """Return why a fault does not apply to a step."""
     if step.node == 'gl3':
         return 'gl3 does what gl2 does, beside it'
     if step.node == 'gl2' and not step.is_gluster:
@@ -97,7 +97,7 @@ def reason(step: Step, fault: kinds.Fault) -> str | None:
 
 
 def chosen(plans: Sequence[Plan], fault: kinds.Fault) -> list[Plan]:
-    """The steps at which a fault is another one than at the next step."""
+    """Return the steps at which a fault differs from that at the next step."""
     return [
         dataclasses.replace(plan, fault=fault)
         for plan in plans
@@ -106,7 +106,7 @@ def chosen(plans: Sequence[Plan], fault: kinds.Fault) -> list[Plan]:
 
 
 def spread(plans: Sequence[Plan], count: int, *, odd: bool) -> list[Plan]:
-    """Take some from all over; others on each release."""
+    """Return a sample from all parts; a different one on each release."""
     pace = len(plans) / count
     offset = 0.75 if odd else 0.25
     return [

@@ -58,11 +58,11 @@ _FIRST = '/usr/local/sbin'
 
 
 class Killed(BaseException):
-    """The process of the caller is no more."""
+    """The calling process was killed."""
 
 
 class Injector:
-    """One life of a manila-share process, with its links to the nodes."""
+    """One manila-share process, with its connections to the nodes."""
 
     def __init__(self, lab: lab_module.Lab) -> None:
         self.lab = lab
@@ -80,7 +80,7 @@ class Injector:
         self._repairs: list[threading.Thread] = []
 
     def open_driver(self, conf: str) -> Any:
-        """Make a driver that lives in this process."""
+        """Make a driver that runs in this process."""
         with mock.patch.object(remote, 'Remote', self._connect):
             return manila_stand_in.open_driver(conf, manila_stand_in.IP)
 
@@ -98,7 +98,7 @@ class Injector:
         return link
 
     def begin(self, plan: fault_plans.Plan | None = None) -> None:
-        """Count anew, and have something go wrong."""
+        """Reset the counters, and plan a fault."""
         with self._guard:
             self.seen = {}
             self._counts.clear()
@@ -106,7 +106,7 @@ class Injector:
             self.struck = False
 
     def settle(self) -> None:
-        """Wait until what went wrong with the nodes is mended."""
+        """Wait until the faults of the nodes have ended."""
         self.begin()
         for repair in self._repairs:
             repair.join()
@@ -115,7 +115,7 @@ class Injector:
             self.lab.wait_connected(240)
 
     def die(self) -> None:
-        """End as a process that is killed: the kernel closes its sockets."""
+        """End as a killed process does: the kernel closes its sockets."""
         self.dead = True
         for link in self._links:
             link.close()
@@ -127,7 +127,7 @@ class Injector:
         timeout: float,
         action: Callable[[float], T],
     ) -> T:
-        """Carry out one step, or have it go wrong."""
+        """Run one step, or inject the fault."""
         argv = tuple(argv)
         name = steps.name(link.node.name, argv, self.lab.nodes[0].name)
         with self._guard:
@@ -199,7 +199,7 @@ class Injector:
         action: Callable[[float], T],
         timeout: float,
     ) -> T:
-        """Disturb in the midst of a long step, and after a short one."""
+        """Inject the fault during a long step, or after a short one."""
         once = _Once(disturb)
         if plan.took < _NOTICEABLE:
             answer = action(timeout)
@@ -279,7 +279,7 @@ class Injector:
 
 
 class _Once:
-    """Does a thing when called first, for whichever thread that is."""
+    """Runs an action on the first call, from whichever thread."""
 
     def __init__(self, action: Callable[[], object]) -> None:
         self._action = action
@@ -294,7 +294,7 @@ class _Once:
 
 
 class Link(remote.Remote):
-    """A real link to a real node."""
+    """A real connection to a real node."""
 
     injector: Injector
     node: lab_module.StorageNode

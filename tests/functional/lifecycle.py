@@ -62,7 +62,7 @@ class Life:
         self.clone: manila_stand_in.Share | None = None
 
     def act(self, operation: str) -> None:
-        """Carry out an operation, on what came of those before it."""
+        """Run an operation on the result of those before it."""
         manila = self.manila
         match operation:
             case 'create':
@@ -101,7 +101,7 @@ class Life:
                 self.share = None
 
     def prepare(self, operation: str) -> None:
-        """Have what an operation needs, if it is not there."""
+        """Make what an operation needs, if it does not exist."""
         if operation == CREATE and self.share:
             if self.snapshot:
                 self.act(DELETE_SNAPSHOT)
@@ -138,7 +138,7 @@ class Life:
     def concerned(
         self, operation: str
     ) -> manila_stand_in.Share | manila_stand_in.Snapshot | None:
-        """What an operation makes or deletes, made whole or not."""
+        """Return what an operation makes or deletes, complete or not."""
         return {
             CREATE: self.share,
             DELETE: self.share,

@@ -58,7 +58,7 @@ IP, TLS = backends.IP, backends.CERT
 
 
 def write_configuration(lab: lab_module.Lab, directory: pathlib.Path) -> str:
-    """Write a manila.conf for a lab; give its path."""
+    """Write a manila.conf for a lab; return its path."""
     path = directory / 'manila.conf'
     sections: dict[str, dict[str, object]] = {
         'DEFAULT': {
@@ -150,12 +150,12 @@ class Share:
 
     @property
     def host(self) -> str:
-        """The node of the preferred export location."""
+        """Return the node of the preferred export location."""
         return self.export(0).partition(':')[0]
 
     @property
     def options(self) -> str:
-        """The mount options of the preferred export location."""
+        """Return the mount options of the preferred export location."""
         return str(self.locations[0]['metadata'].get('mount_options', ''))
 
     def export(self, number: int) -> str:
@@ -171,7 +171,7 @@ class Snapshot:
 
 
 class ManilaStandIn:
-    """The share manager of one back end."""
+    """Calls the driver of one back end, and records shares and snapshots."""
 
     def __init__(self, driver: Any, backend: str) -> None:
         self.driver = driver
@@ -254,7 +254,7 @@ class ManilaStandIn:
         return share
 
     def adopt(self, share: Share) -> None:
-        """Take a share that another process made for one of ours."""
+        """Record a share that another process made."""
         with self._guard:
             self.shares[share.id] = share
 
@@ -285,7 +285,7 @@ class ManilaStandIn:
         return share
 
     def allow(self, share: Share, *wanted: str, **how: str) -> dict[str, str]:
-        """Add rules for these clients; give the state of each."""
+        """Add rules for these clients; return the state of each."""
         rules = self.rules.setdefault(share.id, {})
         added = []
         for who in wanted:
@@ -301,17 +301,17 @@ class ManilaStandIn:
         return {who: states[rules[who]['access_id']] for who in wanted}
 
     def wanted(self, share_id: str) -> tuple[protocols.Rule, ...]:
-        """Give the rules of a share, as the driver reads them."""
+        """Return the rules of a share, as the driver reads them."""
         rules = self.rules.get(share_id, {}).values()
         return tuple(protocols.Rule(**rule) for rule in rules)
 
     def deny(self, share: Share, *unwanted: str) -> None:
-        """Take rules away."""
+        """Remove rules."""
         rules = self.rules[share.id]
         self._update(share, [], [rules.pop(who) for who in unwanted])
 
     def deny_all(self, share: Share) -> None:
-        """Have the rules be none, as a recovery of Manila does."""
+        """Set no rules at all, as a recovery of Manila does."""
         self.rules[share.id] = {}
         self._update(share, [], [])
 
@@ -334,7 +334,7 @@ class ManilaStandIn:
     # -- at the end
 
     def clean(self) -> None:
-        """Delete all that is alive, side by side."""
+        """Delete everything that exists, side by side."""
         self.delete_side_by_side(*self.snapshots.values())
         self.delete_side_by_side(*self.shares.values())
 

@@ -9,12 +9,14 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The verbs on snapshots.
+"""Take, complete, delete and unmanage snapshots of shares.
 
-A snapshot of ours is inactive, except while it is cloned. What a caller
-that is killed leaves behind is a snapshot whose LVs may not be tagged yet;
+A snapshot of ours is inactive, except while it is cloned. A process that is
+killed while it takes one leaves a snapshot whose LVs may not be tagged yet;
 deleting the snapshot finds them by the id that glusterd named them after.
 """
+
+import dataclasses
 
 from oslo_log import log
 
@@ -31,11 +33,44 @@ from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import clone_cleanup
+from manila_glusterfs_clone.operations import snapshot_limits
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone import undo
 
 LOG = log.getLogger(__name__)
+
+
+@dataclasses.dataclass(eq=False)
+class SnapshotVanished(errors.Unsettled):
+    """A snapshot does not exist just after it was taken."""
+
+    snapshot: str
+
+    def __str__(self) -> str:
+        return (
+            f'snapshot {self.snapshot}: it does not exist just after it was '
+            f'taken; take another one'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class SnapshotIncomplete(errors.Unsettled):
+    """A snapshot does not have one LV for each brick of its volume."""
+
+    snapshot: str
+    brick_count: int
+    #: The number of LVs on each node, by its name.
+    lv_counts: tuple[tuple[str, int], ...]
+
+    def __str__(self) -> str:
+        total = sum(count for _, count in self.lv_counts)
+        by_node = ', '.join(f'{node}: {n}' for node, n in self.lv_counts)
+        return (
+            f'snapshot {self.snapshot}: it has {total} logical volumes for '
+            f'the {self.brick_count} bricks of its volume ({by_node}); delete '
+            f'it and take another one'
+        )
 
 
 class Snapshots:
@@ -56,22 +91,22 @@ class Snapshots:
         self._locks = mutex
 
     def create(self, snapshot_id: str, share_id: str) -> None:
-        """Take a snapshot of a share, all bricks at one moment.
+        """Take a snapshot of all bricks of a share at one moment.
 
-        :raises errors.NotPossible: there are as many as there may be,
-            glusterd would delete older ones, a pool has no room, or a copy
-            of some data is not up to date.
+        :raises errors.NotPossible: glusterd would refuse it or delete older
+            snapshots for it, a pool lacks space, or a copy of some data is
+            not up to date.
         """
         name = names.snapshot(snapshot_id)
         with self._locks.share(share_id):
-            if self._cluster.read(lambda line: line.snapshot(name)):
-                # It may be in use, and must not be undone.
-                LOG.info('Snapshot %s exists already', snapshot_id)
+            if self._cluster.read(lambda gluster: gluster.snapshot(name)):
+                # It may be in use, so a failure must not remove it.
+                LOG.info('Snapshot %s: exists already', snapshot_id)
                 with self._locks.snapshot(snapshot_id):
                     self._tag_lvs(snapshot_id, {})
                 return
             volume = self._volumes.get(share_id)
-            self._require_permitted(volume)
+            snapshot_limits.require_permitted(self._cluster, volume)
             peers.require_all_connected(self._cluster)
             self._pools.require_room(
                 {
@@ -94,90 +129,74 @@ class Snapshots:
                 ),
             ):
                 self._cluster.change(
-                    lambda line: line.create_snapshot(name, volume.name),
-                    lambda line: line.snapshot(name) is not None,
+                    lambda gluster: gluster.create_snapshot(name, volume.name),
+                    lambda gluster: gluster.snapshot(name) is not None,
                 )
                 self._tag_lvs(snapshot_id, {})
 
     def complete(self, snapshot_id: str, share_id: str) -> bool:
         """Complete a snapshot whose creation was interrupted.
 
-        :return: whether it is whole; if not, it is to be deleted.
+        :return: whether it is complete; otherwise it has to be deleted.
         """
         name = names.snapshot(snapshot_id)
         with self._locks.share(share_id), self._locks.snapshot(snapshot_id):
-            if self._cluster.read(lambda line: line.snapshot(name)) is None:
+            if (
+                self._cluster.read(lambda gluster: gluster.snapshot(name))
+                is None
+            ):
                 return False
             try:
                 self._tag_lvs(snapshot_id, {})
             except errors.Unsettled as error:
-                LOG.warning('%s', error)
+                LOG.warning(
+                    'Snapshot %s: incomplete after an interrupted creation: '
+                    '%s',
+                    snapshot_id,
+                    error,
+                )
                 return False
         return True
-
-    def _require_permitted(self, volume: gluster.Volume) -> None:
-        name = volume.name
-        config = self._cluster.read(lambda line: line.snapshot_config(name))
-        if config.auto_delete:
-            raise errors.NotPossible(
-                'the snapshot option auto-delete of the cluster is '
-                'enabled: glusterd would delete the oldest snapshots of '
-                'a share by itself; "gluster snapshot config '
-                'auto-delete disable" ends that'
-            )
-        if volume.snapshot_count >= config.hard_limit:
-            raise errors.NotPossible(
-                f'volume {name} has {volume.snapshot_count} snapshots, and '
-                f'glusterd lets it have {config.hard_limit}; delete some, or '
-                f'raise the limit, up to {gluster.MAX_SNAPSHOTS}: "gluster '
-                f'snapshot config {name} snap-max-hard-limit NUMBER" for the '
-                f'volume, and without its name for the cluster'
-            )
 
     def _tag_lvs(
         self, snapshot_id: str, pools_of: dict[str, set[str]]
     ) -> None:
         """Tag the LVs that glusterd made for a snapshot.
 
-        :param pools_of: is given the thin pools that they lie in, by the
+        :param pools_of: is filled with the thin pools of the LVs, by the
             name of the node.
-        :raises errors.NotPossible: there may be one that LVM does not see,
-            and that would stay.
+        :raises errors.NotPossible: LVM may not see an LV, so that it would
+            not be removed.
         """
         name = names.snapshot(snapshot_id)
         tag = names.snapshot_tag(snapshot_id)
-        snapshot = self._cluster.read(lambda line: line.snapshot(name))
+        snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
         if snapshot is None:
-            raise errors.Unsettled(
-                f'snapshot {name}',
-                'it is gone just after it was taken; take another one',
-            )
+            raise SnapshotVanished(name)
 
-        def claim(node: cluster.Node) -> int:
+        def tag_lvs(node: cluster.Node) -> int:
             lvs = node.lvm.lvs()
-            found = bricks.named_after(lvs, snapshot.hex_id)
-            if not found and node in holders:
+            own = bricks.named_after(lvs, snapshot.hex_id)
+            if not own and node in holders:
                 bricks.require_pools_visible(node, lvs)
-            pools_of[node.name] = {lv.pool_name for lv in found if lv.pool}
-            bare = [lv.full_name for lv in found if tag not in lv.tags]
-            if bare:
-                node.lvm.add_tags(bare, [tag])
-            return len(found)
+            pools_of[node.name] = {lv.pool_name for lv in own if lv.pool}
+            untagged = [lv.full_name for lv in own if tag not in lv.tags]
+            if untagged:
+                node.lvm.add_tags(untagged, [tag])
+            return len(own)
 
-        origin = self._cluster.read(lambda line: line.volume(snapshot.origin))
+        origin = self._cluster.read(
+            lambda gluster: gluster.volume(snapshot.origin)
+        )
         holders = bricks.nodes_with_bricks(self._cluster, origin)
-        found = self._cluster.everywhere(claim)
-        if origin is not None and sum(found.values()) != len(origin.bricks):
-            raise errors.Unsettled(
-                f'snapshot {name}',
-                f'it has {sum(found.values())} logical volumes for the '
-                f'{len(origin.bricks)} bricks of its volume ('
-                + ', '.join(f'{node}: {n}' for node, n in found.items())
-                + '); delete it and take another one',
+        lv_counts = self._cluster.everywhere(tag_lvs)
+        if origin and sum(lv_counts.values()) != len(origin.bricks):
+            raise SnapshotIncomplete(
+                name, len(origin.bricks), tuple(lv_counts.items())
             )
 
     def delete(self, snapshot_id: str, share_id: str) -> None:
-        """Delete a snapshot; fine if there is none."""
+        """Delete a snapshot; do nothing if it does not exist."""
         with (
             self._locks.share(share_id),
             self._locks.snapshot(snapshot_id),
@@ -185,36 +204,38 @@ class Snapshots:
             self.remove(snapshot_id, share_id)
 
     def remove(self, snapshot_id: str, share_id: str) -> None:
-        """Remove whatever there is of a snapshot.
+        """Remove everything that the cluster has of a snapshot.
 
         The caller holds the snapshot's lock. glusterd may report success
-        and leave an LV behind, so the nodes are asked.
+        and leave an LV behind, so LVM is read on every node.
         """
         name = names.snapshot(snapshot_id)
-        # A node that missed the deletion brings it back when it is
-        # connected again.
+        # A node that missed the deletion restores the snapshot on its peers
+        # when it is connected again.
         peers.require_all_connected(self._cluster)
-        snapshot = self._cluster.read(lambda line: line.snapshot(name))
+        snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
         if snapshot is None:
             self._await_transactions(names.volume(share_id))
-            snapshot = self._cluster.read(lambda line: line.snapshot(name))
+            snapshot = self._cluster.read(
+                lambda gluster: gluster.snapshot(name)
+            )
         pools_of: dict[str, set[str]] | None = None
         if snapshot is not None:
             pools_of = {}
-            self._claim_leniently(snapshot_id, pools_of)
-            # Nothing else tells of what clones have left when it is gone.
+            self._try_to_tag_lvs(snapshot_id, pools_of)
+            # Only the snapshot identifies what interrupted clones left.
             self._cleanup.clean_up(name)
             self._remove_mount_points(snapshot)
             self._cluster.change(
-                lambda line: line.delete_snapshot(name),
-                lambda line: line.snapshot(name) is None,
+                lambda gluster: gluster.delete_snapshot(name),
+                lambda gluster: gluster.snapshot(name) is None,
             )
         tag = names.snapshot_tag(snapshot_id)
 
         deletion.finish(
             self._cluster,
             f'snapshot {name}',
-            is_known=lambda line: line.snapshot(name) is not None,
+            is_known=lambda gluster: gluster.snapshot(name) is not None,
             is_unwanted=lambda node, lv: tag in lv.tags,
             pools_of=pools_of,
             remove_leftovers=lambda node, _: (
@@ -224,49 +245,54 @@ class Snapshots:
         )
 
     def unmanage(self, snapshot_id: str) -> None:
-        """Leave a snapshot to whoever manages it from now on, as it is.
+        """Remove our marks from a snapshot, and leave it otherwise as it is.
 
-        :raises errors.NotPossible: a node is away, and would keep our marks.
+        :raises errors.NotPossible: a node is disconnected, and would keep our
+            marks.
         """
         name = names.snapshot(snapshot_id)
         tag = names.snapshot_tag(snapshot_id)
 
-        def disown(node: cluster.Node) -> None:
-            seen = node.lvm.lvs()
-            bricks.require_pools_visible(node, seen)
-            lvs = [
+        def replace_tags(node: cluster.Node) -> None:
+            lvs = node.lvm.lvs()
+            bricks.require_pools_visible(node, lvs)
+            own = [
                 lv
-                for lv in seen
+                for lv in lvs
                 if tag in lv.tags or bricks.hex_id_in_name(lv.name) == hex_id
             ]
-            if lvs:
-                # In this order: at no moment is it nobody's.
-                full_names = [lv.full_name for lv in lvs]
+            if own:
+                # First the new tag: the LVs are never without one.
+                full_names = [lv.full_name for lv in own]
                 node.lvm.add_tags(full_names, [names.TAG_UNMANAGED])
                 node.lvm.remove_tags(full_names, [tag])
 
         with self._locks.snapshot(snapshot_id):
             peers.require_all_connected(self._cluster)
-            snapshot = self._cluster.read(lambda line: line.snapshot(name))
+            snapshot = self._cluster.read(
+                lambda gluster: gluster.snapshot(name)
+            )
             hex_id = snapshot.hex_id if snapshot else '(none)'
-            self._cluster.everywhere(disown)
+            self._cluster.everywhere(replace_tags)
 
     def is_unmanaged(self, snapshot_id: str) -> bool:
-        """Whether a snapshot was left to somebody else."""
+        """Return whether a snapshot exists and was unmanaged."""
         name = names.snapshot(snapshot_id)
-        snapshot = self._cluster.read(lambda line: line.snapshot(name))
+        snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
         if snapshot is None:
             return False
-        seen = self._cluster.everywhere(lambda node: node.lvm.lvs())
+        node_lvs = self._cluster.everywhere(lambda node: node.lvm.lvs())
         return any(
             names.TAG_UNMANAGED in lv.tags
-            for lvs in seen.values()
+            for lvs in node_lvs.values()
             for lv in bricks.named_after(lvs, snapshot.hex_id)
         )
 
     def _remove_mount_points(self, snapshot: gluster.Snapshot) -> None:
-        """Remove what it was mounted on, while it tells what that was."""
-        volume = self._cluster.read(lambda line: line.volume(snapshot.origin))
+        """Remove the mount points of a snapshot while its id is known."""
+        volume = self._cluster.read(
+            lambda gluster: gluster.volume(snapshot.origin)
+        )
         count = len(volume.bricks) if volume is not None else 0
         self._cluster.everywhere(
             lambda node: brick_removal.remove_snapshot_mount_points(
@@ -275,38 +301,34 @@ class Snapshots:
         )
 
     def _await_transactions(self, volume: str) -> None:
-        """Wait until nothing is being done to a volume.
+        """Wait until glusterd has ended its transactions on a volume.
 
-        A snapshot that is not there yet may be being taken, at the behest
-        of a process that was killed. Taking one holds the volume's lock in
-        glusterd, and so asking for the state of the bricks is refused until
-        that has ended.
+        glusterd may still be taking a snapshot for a process that was killed.
+        It holds the volume's lock meanwhile, so reading the state of the
+        bricks is refused until that has ended.
         """
-        found = self._cluster.read(lambda line: line.volume(volume))
-        if found is not None and found.is_started:
-            self._cluster.change(
-                lambda line: _ignore(line.brick_status(volume)),
-                lambda line: False,
-            )
+        origin = self._cluster.read(lambda gluster: gluster.volume(volume))
+        if origin is not None and origin.is_started:
 
-    def _claim_leniently(
+            def read_status(gluster: gluster.Gluster) -> None:
+                gluster.brick_status(volume)
+
+            self._cluster.change(read_status, lambda gluster: False)
+
+    def _try_to_tag_lvs(
         self, snapshot_id: str, pools_of: dict[str, set[str]]
     ) -> None:
         try:
             self._tag_lvs(snapshot_id, pools_of)
         except errors.Unsettled as error:
-            LOG.warning('Deleting it all the same: %s', error)
+            LOG.info('Snapshot %s: deleting it, though %s', snapshot_id, error)
 
 
 def _find_tagged(node: cluster.Node, tag: str) -> str | None:
     """Return the name of an LV with a tag, if the node has one.
 
-    10.3 keeps a snapshot whose LV it cannot remove, to remove it when it is
-    started again, and may not start as long as it cannot.
+    glusterd 10.3 keeps a snapshot whose LV it cannot remove. It removes the
+    snapshot when it is started again, but may not start while it cannot.
     """
     tagged = (lv.full_name for lv in node.lvm.lvs() if tag in lv.tags)
     return next(tagged, None)
-
-
-def _ignore(_answer: object) -> None:
-    """Take an answer that was asked for its lock's sake."""

@@ -9,12 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The nodes of one trusted storage pool, and who does what.
+"""The trusted storage pool: run commands on one node or on all of them.
 
-Reads and writes of gluster go through one node, the *writer*: the first of
-the configured nodes that is well, so that every manila-share takes the same
-one and no two originators block each other's transactions. LVM and mounts
-are asked of each node, side by side.
+Gluster commands go through one node, the *writer*: the first configured node
+whose glusterd answers. So every manila-share uses the same one, and no two
+originators block each other's transactions. Commands of LVM and for mounts
+run on all nodes side by side.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -34,22 +34,25 @@ LOG = log.getLogger(__name__)
 
 T = TypeVar('T')
 
-#: How often glusterd may begin something and give up.
-_COMMITS = 3
-#: Seconds between two tries, at first and at most; jitter halves them.
+#: How often glusterd may fail after it has begun, before a change fails.
+_COMMIT_ATTEMPTS = 3
+#: Seconds between two attempts, at first and at most; jitter halves them.
 _PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
 
 Node = nodes.Node
 Member = nodes.Member
 UnresponsiveNodes = nodes.UnresponsiveNodes
+UnknownMember = nodes.UnknownMember
+NoNodes = nodes.NoNodes
+GlusterdHangs = nodes.GlusterdHangs
 
 
 class Cluster:
     """The nodes of one trusted storage pool, in the configured order.
 
-    :param settle_timeout: seconds to go on after a command whose outcome is
-        not known, or that is refused because another one is under way.
+    :param settle_timeout: seconds to retry a command whose outcome is
+        unknown, or that glusterd refuses during another transaction.
     """
 
     def __init__(
@@ -61,12 +64,13 @@ class Cluster:
         self._members: dict[str, Member] = {}
         self._unresponsive = UnresponsiveNodes()
 
-    # -- who is who
+    # -- members and the writer
 
     def members(self) -> tuple[Member, ...]:
-        """Give the nodes that could be placed in the pool, in order.
+        """Return the nodes whose UUID is known, in the configured order.
 
-        A node that cannot be reached and was never seen is left out.
+        A node that could not be reached since the service started is left
+        out.
         """
         with self._guard:
             known = dict(self._members)
@@ -74,79 +78,78 @@ class Cluster:
             node.name not in known and not node.remote.is_known_down
             for node in self.nodes
         ):
-            found = self._discover()
+            discovered = self._discover()
             with self._guard:
-                self._members.update(found)
+                self._members.update(discovered)
                 known = dict(self._members)
         return tuple(
             known[node.name] for node in self.nodes if node.name in known
         )
 
     def refresh_members(self, uuids: Collection[str]) -> tuple[Member, ...]:
-        """Ask the nodes for their UUIDs anew, and return the members.
+        """Read the UUIDs of all nodes again, and return the members.
 
-        :param uuids: those of the trusted storage pool; a node that was
-            installed anew has another one until it is in the pool.
+        :param uuids: of the trusted storage pool. A node that was reinstalled
+            has a UUID that is not in the pool until it is probed.
         """
-        found = self._discover()
+        discovered = self._discover()
         with self._guard:
             self._members |= {
                 name: member
-                for name, member in found.items()
+                for name, member in discovered.items()
                 if member.uuid in uuids
             }
         return self.members()
 
     def _discover(self) -> dict[str, Member]:
-        views, failed = self.try_everywhere(lambda node: node.gluster.peers())
-        for name, error in failed.items():
-            LOG.warning('Node %s: could not list its peers: %s', name, error)
+        views, failures = self.try_everywhere(
+            lambda node: node.gluster.peers()
+        )
+        for name, error in failures.items():
+            LOG.warning('Could not list peers on node %s: %s', name, error)
         hosts = {
             peer.uuid: peer.hostname
             for peers in views.values()
             for peer in peers
             if peer.hostname != 'localhost'
         }
-        found = {}
+        members = {}
         for node in self.nodes:
             for peer in views.get(node.name, ()):
                 if peer.hostname == 'localhost':
-                    found[node.name] = Member(
+                    members[node.name] = Member(
                         node, peer.uuid, hosts.get(peer.uuid, node.name)
                     )
-        return found
+        return members
 
     def member(self, uuid: str) -> Member:
-        """Give the node with this UUID in the trusted storage pool.
+        """Return the node with a UUID in the trusted storage pool.
 
-        :raises errors.NotPossible: no configured node has it, or the one
-            that has could not be reached since the service started.
+        :raises UnknownMember: no configured node has that UUID, or it could
+            not be reached since the service started.
         """
         for members in (self.members, lambda: self.refresh_members({uuid})):
             for member in members():
                 if member.uuid == uuid:
                     return member
-        raise errors.NotPossible(
-            f'no configured node that can be reached has the UUID {uuid} in '
-            f'the trusted storage pool; check glusterfs_clone_nodes and the '
-            f'nodes'
-        )
+        raise UnknownMember(uuid)
 
     def writer(
         self, among: Collection[Node] = (), avoid: Collection[Node] = ()
     ) -> Node:
         """Return the first node whose glusterd answers.
 
-        This alone decides who is passed over. A glusterd that answers is the
-        writer also after a command of its own has failed, or took too long.
+        Only this question decides which nodes are skipped. A glusterd that
+        answers stays the writer after one of its commands failed or was late.
 
-        :param among: these nodes only, in the configured order.
-        :param avoid: nodes to take only if no other one answers.
-        :raises errors.SeveralFailed: none does.
+        :param among: choose only among these nodes; among all if empty.
+        :param avoid: choose these nodes only if no other one answers.
+        :raises errors.SeveralFailed: no glusterd answers.
+        :raises NoNodes: no nodes are configured.
         """
         failures: dict[str, Exception] = {}
         chosen = [n for n in self.nodes if not among or n in among]
-        # One that rests is asked last instead of never.
+        # Skipped nodes are asked last instead of never.
         now = time.monotonic()
         for node in sorted(
             chosen,
@@ -155,7 +158,7 @@ class Cluster:
             try:
                 self.require_majority(node, self._unresponsive.timeout(node))
             except errors.Busy:
-                raise  # it is well, and we are asking too much at once
+                raise  # glusterd works, but this service has too many requests
             except errors.Error as error:
                 failures[node.name] = error
                 self._unresponsive.mark_failed(node, time.monotonic())
@@ -163,19 +166,20 @@ class Cluster:
                 self._unresponsive.mark_responsive(node)
                 return node
         if not failures:
-            raise errors.NotPossible('no nodes are configured')
+            raise NoNodes()
         raise errors.SeveralFailed(failures)
 
     def require_majority(
         self, node: Node, timeout: float = gluster.READ_TIMEOUT
     ) -> None:
-        """Make sure that glusterd runs on a node and sees most of its peers.
+        """Make sure that glusterd on a node is connected to most peers.
 
-        One that is cut off from most would take a change for done that most
-        of the cluster knows nothing of. One that was detached, or installed
-        anew, would take all volumes for gone.
+        A glusterd that is cut off would confirm a change that most of the
+        cluster does not know. A glusterd that was detached or reinstalled
+        would report that no volume exists.
 
-        :raises errors.Unreachable: it does not, or is cut off.
+        :raises errors.CutOff: glusterd has lost half of the peers or more.
+        :raises errors.Unreachable: the node does not answer.
         """
         with self._guard:
             known = {member.uuid for member in self._members.values()}
@@ -187,13 +191,13 @@ class Cluster:
         if len(peers) > 2 and 2 * connected <= len(peers):
             raise errors.CutOff(node.name, len(peers) - connected, len(peers))
 
-    # -- what is done
+    # -- commands
 
     def read(self, question: Callable[[gluster.Gluster], T]) -> T:
-        """Ask glusterd on the writer, or on the next one if it fails."""
+        """Ask the glusterd of the writer, or of the next node if it fails."""
         failure: errors.Error | None = None
         failed: list[Node] = []
-        # Twice at least: a link that was idle for long may be lost.
+        # At least twice: a connection that was idle for long may be lost.
         for _ in range(max(2, len(self.nodes))):
             node = self.writer(avoid=failed)
             try:
@@ -210,87 +214,86 @@ class Cluster:
         is_done: Callable[[gluster.Gluster], bool],
         among: Collection[Node] = (),
     ) -> None:
-        """Change gluster's state, and know that it is changed.
+        """Run a gluster command until its outcome is known.
 
-        While another transaction is in progress, and after an outcome that
-        is not known, the action is tried again until it succeeds, is
-        refused, or is found done: a transaction that still goes on holds
-        the lock that the next try asks for.
+        The command is retried during another transaction, and after an
+        unknown outcome, until it succeeds, is refused, or turns out to be
+        done. A transaction that is still running holds the lock that the
+        next attempt needs.
 
-        :param action: a write that may be carried out twice.
-        :param is_done: whether the state is as the action would have it;
-            asked only after an outcome that is not known.
-        :param among: the nodes that may carry it out; any if none is given.
-        :raises errors.Refused: it was not done.
-        :raises errors.Unknown: the time for settling has passed, or glusterd
-            gives up each time.
+        :param action: an idempotent command.
+        :param is_done: return whether the command has taken effect; called
+            only after an unknown outcome.
+        :param among: the nodes that may run the command; any if empty.
+        :raises errors.Refused: the command did not take effect.
+        :raises errors.Unknown: the settle timeout has passed, or glusterd
+            failed several times after it had begun.
         """
         attempts = retry.Attempts(
             self.settle_timeout, _PAUSE, _LONGEST_PAUSE, jitter=True
         )
-        doubt: errors.Unknown | None = None
+        unknown: errors.Unknown | None = None
         failed: list[Node] = []
-        gave_up = 0
+        failed_commits = 0
         for _ in attempts:
             failure: errors.Error
             node: Node | None = None
             try:
                 node = self.writer(among, failed)
-                if doubt and is_done(node.gluster):
+                if unknown and is_done(node.gluster):
                     return
                 action(node.gluster)
                 return
             except errors.Busy as error:
                 failure = error
             except errors.AlreadyExists:
-                if doubt and self.read(is_done):
+                if unknown and self.read(is_done):
                     return
                 raise
             except (errors.Unreachable, errors.SeveralFailed) as error:
                 failure = error
             except errors.CommitFailed as error:
-                failure = doubt = error
-                gave_up += 1
+                failure = unknown = error
+                failed_commits += 1
             except errors.Unknown as error:
-                failure = doubt = error
+                failure = unknown = error
             if node is not None and not isinstance(
                 failure, (errors.Busy, errors.CommitFailed)
             ):
-                # The next try goes elsewhere.
+                # The next attempt uses another node.
                 failed.append(node)
                 self._unresponsive.mark_slow(node, failure)
             attempts.record(failure)
-            if gave_up == _COMMITS:
+            if failed_commits == _COMMIT_ATTEMPTS:
                 break
-            LOG.info('A change failed and may be tried again: %s', failure)
-        # A refusal of a later attempt does not tell what the first one did.
-        raise self._with_silent(doubt or attempts.last_failure)
+            LOG.info('A gluster command failed; retrying it: %s', failure)
+        # A later refusal does not prove that the first attempt did nothing.
+        raise self._with_hanging_nodes(unknown or attempts.last_failure)
 
-    def _with_silent(self, failure: errors.Error) -> errors.Error:
-        """Name those that the cluster may have been waiting for, if any."""
-        _, failed = self.try_everywhere(lambda node: node.gluster.peers())
-        silent = {
-            f'glusterd on {name}': errors.Unsettled(
-                f'glusterd on node {name}',
-                'it answers nothing, and all others wait for it; kill it '
-                '(systemctl kill -s KILL glusterd), restart glusterd there, '
-                'and try again',
-            )
-            for name, error in failed.items()
+    def _with_hanging_nodes(self, failure: errors.Error) -> errors.Error:
+        """Return a failure together with the nodes whose glusterd hangs.
+
+        The transactions of all other nodes wait for such a glusterd.
+        """
+        _, failures = self.try_everywhere(lambda node: node.gluster.peers())
+        hanging = {
+            f'glusterd on {name}': GlusterdHangs(name)
+            for name, error in failures.items()
             if isinstance(error, errors.TimedOut)
         }
-        if not silent:
+        if not hanging:
             return failure
-        return errors.SeveralFailed({'the change': failure, **silent})
+        return errors.SeveralFailed({'the change': failure, **hanging})
 
     def try_everywhere(
         self,
         action: Callable[[Node], T],
         nodes: Iterable[Node] | None = None,
     ) -> tuple[dict[str, T], dict[str, Exception]]:
-        """Do something on all nodes, or those given, side by side.
+        """Run an action on nodes side by side, and collect the failures.
 
-        :return: what came back, and what failed, by the node's name.
+        :param nodes: the nodes; None for all.
+        :return: the results, and the exceptions, both by node name.
         """
         chosen = tuple(self.nodes if nodes is None else nodes)
         done: dict[str, T] = {}
@@ -313,17 +316,19 @@ class Cluster:
         action: Callable[[Node], T],
         nodes: Iterable[Node] | None = None,
     ) -> dict[str, T]:
-        """Do something on all nodes, or those given, side by side.
+        """Run an action on nodes side by side.
 
-        :raises errors.SeveralFailed: it failed on some; on a single one,
-            what was raised there.
+        :param nodes: the nodes; None for all.
+        :return: the results, by node name.
+        :raises errors.SeveralFailed: it failed on several nodes. If it failed
+            on one node only, the exception of that node is raised.
         """
         done, failed = self.try_everywhere(action, nodes)
         raise_any(failed)
         return done
 
     def forget_failures(self) -> None:
-        """Ask every node again, also one that did not answer before."""
+        """Forget which nodes did not answer, so that all are asked again."""
         for node in self.nodes:
             node.remote.reset()
 
@@ -333,7 +338,7 @@ class Cluster:
 
 
 def raise_any(failed: Mapping[str, Exception]) -> None:
-    """Raise what failed on the nodes, if anything did."""
+    """Raise the failures of nodes, if there are any."""
     if len(failed) == 1:
         raise next(iter(failed.values()))
     if failed:

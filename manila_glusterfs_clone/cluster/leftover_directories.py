@@ -9,25 +9,25 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Directories that glusterd leaves on every node, with or without a brick.
+"""Remove the directories that glusterd leaves behind after a deletion.
 
-As seen on GlusterFS 10.3 and 11.1: for each volume it makes a directory for
-the files of its processes, and another one for the self-heal daemon, on all
-nodes, and leaves both when the volume is deleted. For a snapshot it makes one
-on all nodes, too, and leaves it where there is no brick, and everywhere after
-``snapshot restore`` or after an attempt that failed (11.1). They are below
-``/run`` and gone after a boot.
+Observed on GlusterFS 10.3 and 11.1: for each volume, glusterd creates a
+directory for the files of its processes and another one for the self-heal
+daemon, on all nodes, and leaves both when the volume is deleted. For a
+snapshot it creates one on all nodes, and leaves it on nodes without a brick,
+and on all nodes after ``snapshot restore`` or after an attempt that failed
+(11.1). The directories are below ``/run``, and so are gone after a boot.
 """
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import bricks
 
-#: Where glusterd keeps the files of running processes.
+#: Where glusterd stores the files of running processes.
 _RUN = '/run/gluster'
 
 
 def remove_of_volume(node: cluster.Node, name: str) -> None:
-    """Remove what glusterd left of a volume that was deleted."""
+    """Remove the directories that glusterd left of a deleted volume."""
     node.file_systems.remove_empty_directories(
         f'{_RUN}/vols/{name}', f'{_RUN}/shd/{name}'
     )
@@ -36,7 +36,7 @@ def remove_of_volume(node: cluster.Node, name: str) -> None:
 def remove_of_snapshot(node: cluster.Node, name: str) -> None:
     """Remove the directories that glusterd left of a deleted snapshot.
 
-    Each attempt to take the snapshot made one, under an id of its own.
+    Each attempt to take the snapshot created one, named after an own id.
     """
     directory = f'{bricks.SNAPS_ROOT}/{name}'
     attempts = node.file_systems.entries(directory)

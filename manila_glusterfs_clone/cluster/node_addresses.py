@@ -9,16 +9,16 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Which IP addresses are those of the storage nodes.
+"""The IP addresses of the nodes, which are no addresses of clients.
 
-The bricks of a volume list the daemons of the nodes among their clients. They
-connect from any address that a node has, and from a loopback address where a
-node finds its own name at one ("127.0.1.1 NAME" in /etc/hosts, as Debian's
-installer writes it).
+The daemons of the nodes are among the clients that the bricks of a volume
+list. They connect from any address of a node, and from a loopback address if
+a node resolves its own name to one ("127.0.1.1 NAME" in /etc/hosts, as
+Debian's installer writes it).
 
-Addresses change, and so does who belongs to the trusted storage pool. So they
-are asked for anew when an address is not known; of a node that does not
-answer the last known ones count.
+Addresses change, and so do the members of the trusted storage pool. So all
+nodes are asked again when an address is unknown. For a node that does not
+answer, the last known addresses are used.
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,20 +43,20 @@ class NodeAddresses:
 
     @property
     def are_known(self) -> bool:
-        """Whether they were ever asked for."""
+        """Return whether the addresses were read at least once."""
         return bool(self._known)
 
-    def not_of_nodes(self, clients: Iterable[str]) -> frozenset[str]:
-        """Return those of some addresses that no node is known to have."""
+    def not_of_nodes(self, addresses: Iterable[str]) -> frozenset[str]:
+        """Return the addresses that do not belong to a node."""
         return frozenset(
-            address for address in clients if not _is_loopback(address)
+            address for address in addresses if not _is_loopback(address)
         ).difference(*self._known.values())
 
     def refresh(self, peers: Sequence[gluster.Peer]) -> bool:
-        """Ask for the addresses of all nodes that can be asked.
+        """Read the addresses of all connected nodes.
 
-        :param peers: the trusted storage pool, as glusterd has it now.
-        :return: whether all of them answered.
+        :param peers: the trusted storage pool, as glusterd reports it now.
+        :return: whether all connected nodes answered.
         """
         connected = {peer.uuid for peer in peers if peer.connected}
         members = self._cluster.members()
@@ -65,29 +65,29 @@ class NodeAddresses:
             members = self._cluster.refresh_members(
                 {peer.uuid for peer in peers}
             )
-        placed = {member.uuid: member.node for member in members}
-        reachable = [
-            node for uuid, node in placed.items() if uuid in connected
-        ]
-        found, failed = self._cluster.try_everywhere(_addresses_of, reachable)
-        self._known |= found
-        for name, error in failed.items():
-            LOG.info('Node %s: could not list its addresses: %s', name, error)
+        nodes = {member.uuid: member.node for member in members}
+        reachable = [node for uuid, node in nodes.items() if uuid in connected]
+        addresses, failures = self._cluster.try_everywhere(
+            _addresses_of, reachable
+        )
+        self._known |= addresses
+        for name, error in failures.items():
+            LOG.info('Could not list addresses on node %s: %s', name, error)
         for peer in peers:
-            if peer.uuid not in placed and peer.hostname != 'localhost':
+            if peer.uuid not in nodes and peer.hostname != 'localhost':
                 self._known[peer.uuid] = self._resolved(
                     {peer.hostname, *peer.names}, reachable
                 )
-        return not failed
+        return not failures
 
     def _resolved(
         self, names: Iterable[str], nodes: Sequence[cluster.Node]
     ) -> frozenset[str]:
         """Return the addresses of a peer that is not configured."""
-        found = set()
+        addresses = set()
         for name in names:
             if _is_address(name):
-                found.add(name)
+                addresses.add(name)
                 continue
             for node in nodes:
                 try:
@@ -98,18 +98,23 @@ class NodeAddresses:
                         as_root=False,
                     )
                 except errors.Error as error:
-                    LOG.info('Could not resolve %s: %s', name, error)
+                    LOG.info(
+                        'Could not resolve %s on node %s: %s',
+                        name,
+                        node.name,
+                        error,
+                    )
                     continue
                 words = result.stdout.split()
-                found.update(filter(_is_address, words))
+                addresses.update(filter(_is_address, words))
                 break
-        return frozenset(found)
+        return frozenset(addresses)
 
 
 def _addresses_of(node: cluster.Node) -> frozenset[str]:
-    """Return the IP addresses that a node has, without loopback.
+    """Return the IP addresses of a node, without loopback addresses.
 
-    :raises errors.Garbled: the answer is cut off, perhaps within an address.
+    :raises errors.Garbled: the answer is truncated, maybe within an address.
     """
     result = node.remote.run(['hostname', '--all-ip-addresses'])
     if not result.stdout.endswith('\n'):

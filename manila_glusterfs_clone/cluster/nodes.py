@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One storage node with its tools, and as a member of the cluster."""
+"""One storage node with its tools, and its place in the storage pool."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -22,14 +22,52 @@ from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools.gluster import console
 from manila_glusterfs_clone.tools import lvm
 
-#: Seconds for which a node that failed as the writer is passed over.
+#: Seconds for which a node that failed as the writer is skipped.
 SKIP_TIME = 30.0
-#: Seconds that glusterd has to answer where it did not, the last time.
+#: Seconds in which glusterd has to answer if it was late the last time.
 SHORT_TIMEOUT = 5.0
 
 
+@dataclasses.dataclass(eq=False)
+class UnknownMember(errors.NotPossible):
+    """No configured and reachable node has a UUID of the storage pool."""
+
+    uuid: str
+
+    def __str__(self) -> str:
+        return (
+            f'no configured node that can be reached has the UUID {self.uuid} '
+            f'in the trusted storage pool; check glusterfs_clone_nodes and '
+            f'the nodes'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class NoNodes(errors.NotPossible):
+    """The back end has no nodes."""
+
+    option: str = 'glusterfs_clone_nodes'
+
+    def __str__(self) -> str:
+        return f'no nodes are configured; set {self.option}'
+
+
+@dataclasses.dataclass(eq=False)
+class GlusterdHangs(errors.Unsettled):
+    """A glusterd does not answer, and blocks the transactions of others."""
+
+    node: str
+
+    def __str__(self) -> str:
+        return (
+            f'glusterd on node {self.node}: it does not answer, and the other '
+            f'nodes wait for it; kill it (systemctl kill -s KILL glusterd), '
+            f'restart glusterd there, and try again'
+        )
+
+
 class Node:
-    """One storage node, its tools, and the thin pools it should have."""
+    """One storage node: its tools, and the thin pools it should have."""
 
     def __init__(
         self,
@@ -55,36 +93,39 @@ class Member:
 
     node: Node
     uuid: str
-    #: The name that the pool knows it by, and so that bricks are made with.
+    #: Its host name in the pool, which the names of its bricks start with.
     host: str
 
 
 class UnresponsiveNodes:
-    """Which glusterds did not answer, and how long they are waited for now."""
+    """The nodes whose glusterd did not answer, and their next timeouts."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        #: Until when each is passed over, by the name of the node.
+        #: Until when each node is skipped, by its name.
         self._until: dict[str, float] = {}
 
     def is_skipped(self, node: Node, now: float) -> bool:
-        """Return whether a node is passed over as the writer."""
+        """Return whether a node is skipped as the writer."""
         with self._guard:
             return self._until.get(node.name, now) > now
 
     def timeout(self, node: Node) -> float:
-        """Return how long its glusterd is waited for: a hang costs once."""
+        """Return the seconds in which its glusterd has to answer.
+
+        A glusterd that hangs costs the full timeout only once.
+        """
         with self._guard:
-            late = node.name in self._until
-        return SHORT_TIMEOUT if late else gluster.READ_TIMEOUT
+            was_late = node.name in self._until
+        return SHORT_TIMEOUT if was_late else gluster.READ_TIMEOUT
 
     def mark_failed(self, node: Node, now: float) -> None:
-        """Pass a node over for a while."""
+        """Skip a node for a while."""
         with self._guard:
             self._until[node.name] = now + SKIP_TIME
 
     def mark_slow(self, node: Node, error: errors.Error) -> None:
-        """Give a node little time the next time, if it was late now."""
+        """Shorten the next timeout of a node if it was late this time."""
         if isinstance(error, errors.TimedOut):
             with self._guard:
                 self._until.setdefault(node.name, 0.0)

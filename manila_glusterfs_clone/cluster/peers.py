@@ -9,10 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The peers of the trusted storage pool, before they are all needed."""
+"""Check the peers: all connected, all configured, and glusterd started."""
 
 import collections
 from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
 import time
 
 from oslo_log import log
@@ -24,38 +25,48 @@ from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
 
-#: Seconds that glusterd takes to start, amply, and those for each volume: on a
-#: slow machine 7 were too few with 2 volumes, and 17 with 21.
-_STARTING, _EACH = 15.0, 0.5
+#: Upper limits for the start of glusterd, in seconds: in general, and for each
+#: volume. On a slow machine 7 s were too few with 2 volumes, 17 s with 21.
+_START_TIME, _START_TIME_PER_VOLUME = 15.0, 0.5
+
+
+@dataclasses.dataclass(eq=False)
+class PeersDisconnected(errors.NotPossible):
+    """glusterd has no connection to some of its peers."""
+
+    hosts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f'glusterd has no connection to {", ".join(self.hosts)}; start '
+            f'glusterd there or repair the network, until "gluster peer '
+            f'status" reports all peers as connected, and try again'
+        )
 
 
 def require_all_connected(nodes: cluster.Cluster) -> None:
-    """Make sure that every peer is there, as most writes need it.
+    """Make sure that every peer is connected, as most changes need it.
 
-    :raises errors.NotPossible: one is not, and which.
+    :raises PeersDisconnected: glusterd has lost some of them.
     """
-    away = [
+    disconnected = [
         peer.hostname
-        for peer in nodes.read(lambda line: line.peers())
+        for peer in nodes.read(lambda gluster: gluster.peers())
         if not peer.connected
     ]
-    if away:
-        raise errors.NotPossible(
-            f'glusterd has no connection to {", ".join(sorted(away))}; '
-            f'bring the node back ("gluster peer status" tells what it is '
-            f'taken for) and try again'
-        )
-    # A node that was down may be back: its peers see it.
+    if disconnected:
+        raise PeersDisconnected(tuple(sorted(disconnected)))
+    # A node that was down has come back: its peers are connected to it.
     nodes.forget_failures()
 
 
 def compare_views(
     nodes: Sequence[str], views: Mapping[str, Sequence[gluster.Peer]]
 ) -> tuple[list[findings.Finding], list[findings.Finding]]:
-    """Compare the configured nodes with the peers that glusterd knows.
+    """Compare the configured nodes with the peers that glusterd reports.
 
     :param nodes: the names of all configured nodes.
-    :param views: the peers as each node that answered knows them.
+    :param views: the peers that each node reported, by node name.
     :return: the mistakes and the faults.
     """
     mistakes: list[findings.Finding] = []
@@ -70,7 +81,7 @@ def compare_views(
         name: frozenset(peer.uuid for peer in peers)
         for name, peers in views.items()
     }
-    # What most of them know, and among equals the larger one.
+    # The set that most nodes report; of two equally frequent, the larger.
     count = collections.Counter(sets.values())
     common = max(count, key=lambda uuids: (count[uuids], len(uuids)))
     known = {
@@ -80,21 +91,21 @@ def compare_views(
         for peer in peers
         if peer.hostname != 'localhost'
     }
-    #: Peers that no node that answered is: they may be nodes that are down.
+    #: Peers that did not answer themselves: they may be nodes that are down.
     absent = {uuid: known[uuid] for uuid in known.keys() - {*own.values()}}
     outside = [name for name in views if own.get(name) not in common]
     lost = [peer for peer in absent.values() if not peer.connected]
     for name in outside:
         finding = findings.Finding(
             f'node {name}',
-            'no peer',
-            f'it is no peer of {", ".join(n for n in views if n != name)} in '
-            f'one trusted storage pool; "gluster peer probe {name}" on one '
-            f'of them makes it one, or, if it was installed anew, restore '
-            f'its /var/lib/glusterd/glusterd.info',
+            'not a peer',
+            f'it is not in the trusted storage pool of '
+            f'{", ".join(n for n in views if n != name)}; run "gluster peer '
+            f'probe {name}" on one of them, or, if it was reinstalled, '
+            f'restore its /var/lib/glusterd/glusterd.info',
             name,
         )
-        # A node that was installed anew has another UUID than it had.
+        # A node that was reinstalled has a new UUID.
         (faults if len(outside) <= len(lost) else mistakes).append(finding)
     for name in views:
         if name not in outside and sets[name] != common:
@@ -102,8 +113,8 @@ def compare_views(
                 findings.Finding(
                     f'node {name}',
                     'other peers',
-                    'glusterd there knows other peers than on most nodes; '
-                    'see "gluster peer status" on each',
+                    'its glusterd has other peers than that of most nodes; '
+                    'compare "gluster peer status" on all nodes',
                     name,
                 )
             )
@@ -117,40 +128,42 @@ def compare_views(
             )
         )
     silent = {*nodes} - views.keys()
-    strangers = sorted(
+    not_configured = sorted(
         peer.hostname
         for peer in absent.values()
         if peer.connected and peer.hostname not in silent
     )
-    # Nodes may be configured by other names than the peers have.
-    if len(strangers) > len(silent - {p.hostname for p in absent.values()}):
+    # Peers may have other names than the configured nodes.
+    absent_hosts = {peer.hostname for peer in absent.values()}
+    if len(not_configured) > len(silent - absent_hosts):
         mistakes.append(
             findings.Finding(
                 'glusterfs_clone_nodes',
-                'strangers',
-                f'it does not name {", ".join(strangers)}, connected peers '
-                f'of the trusted storage pool',
+                'unknown peers',
+                f'it lacks {", ".join(not_configured)}, which are connected '
+                f'peers in the trusted storage pool; add them',
             )
         )
-    if numeric := sorted(
+    if ipv6 := sorted(
         {p.hostname for ps in views.values() for p in ps if ':' in p.hostname}
     ):
         mistakes.append(
             findings.Finding(
                 'trusted storage pool',
                 'ipv6',
-                f'peers are known by IPv6 addresses: {", ".join(numeric)}; '
-                f'this driver does not support them, probe the peers by '
-                f'names or IPv4 addresses',
+                f'peers have IPv6 addresses: {", ".join(ipv6)}; this '
+                f'driver does not support them: probe the peers by names or '
+                f'IPv4 addresses',
             )
         )
     return mistakes, faults
 
 
 def _age(node: cluster.Node) -> int | None:
-    """Give the seconds for which glusterd has run; None if it does not.
+    """Return for how many seconds glusterd has been running.
 
-    :raises errors.Garbled: the answer is no number.
+    :return: None if it is not running.
+    :raises errors.Garbled: the answer is not a number.
     """
     result = node.remote.run(
         ['ps', '-C', 'glusterd', '-o', 'etimes='],
@@ -161,45 +174,53 @@ def _age(node: cluster.Node) -> int | None:
     ages = result.stdout.split()
     if not all(age.isdecimal() for age in ages):
         raise errors.Garbled(node.name, result.argv, result.stdout)
-    # A child that is about to become something else is younger.
+    # A child process, forked to run another program, is younger.
     return max(map(int, ages), default=None)
 
 
 def seconds_until_started(
-    nodes: cluster.Cluster, asked: Iterable[cluster.Node] | None = None
+    nodes: cluster.Cluster, on: Iterable[cluster.Node] | None = None
 ) -> dict[str, float]:
-    """Give the seconds until glusterd has started to its end, by node.
+    """Return the seconds until the start of glusterd is complete, by node.
 
-    Nodes that it runs on for longer are left out, and those that cannot be
-    asked.
+    Left out are nodes whose start is complete, and nodes that do not answer.
 
-    :param asked: some of the nodes; all if None.
+    :param on: the nodes; None for all.
     """
-    volumes = nodes.read(lambda line: line.volume_names())
-    needed = _STARTING + _EACH * len(volumes)
-    ages, failed = nodes.try_everywhere(_age, asked)
-    for node, error in failed.items():
+    volumes = nodes.read(lambda gluster: gluster.volume_names())
+    start_time = _START_TIME + _START_TIME_PER_VOLUME * len(volumes)
+    ages, failures = nodes.try_everywhere(_age, on)
+    for node, error in failures.items():
         if not isinstance(error, errors.Error):
             raise error
-        LOG.warning('How long glusterd has run on %s: %s', node, error)
+        LOG.warning(
+            'Could not read on node %s when glusterd was started: %s',
+            node,
+            error,
+        )
     return {
-        node: needed - age
+        node: start_time - age
         for node, age in ages.items()
-        if age is not None and age < needed
+        if age is not None and age < start_time
     }
 
 
 def await_started(nodes: cluster.Cluster) -> None:
-    """Wait until glusterd has not just started on any node.
+    """Wait until glusterd has been running long enough on every node.
 
-    As it starts, it goes through all volumes to have them healed, and lets
-    others work meanwhile. If they delete the volume that is next, it crashes,
-    or goes round and round it for ever: it answers nothing any more, its peers
-    take it for connected, and each transaction waits for it in vain
-    (``glusterd_shdsvc_restart`` of 10.3 and 11.1; seen on 11.1, by deleting a
-    volume within four seconds of a start).
+    During its start, glusterd goes through all volumes to start their healing,
+    and lets other transactions run meanwhile. If one deletes the volume that
+    is next, glusterd crashes or loops over it for ever. A glusterd that loops
+    answers nothing, its peers take it for connected, and all transactions
+    wait for it (``glusterd_shdsvc_restart`` of 10.3 and 11.1; observed on
+    11.1 when a volume was deleted within four seconds of a start).
     """
-    left = seconds_until_started(nodes)
-    if left:
-        LOG.info('Waiting, as glusterd has just started: %s', left)
-        time.sleep(max(left.values()))
+    starting_nodes = seconds_until_started(nodes)
+    if starting_nodes:
+        seconds = max(starting_nodes.values())
+        LOG.info(
+            'glusterd on %s has just started; waiting %.0f s',
+            ', '.join(starting_nodes),
+            seconds,
+        )
+        time.sleep(seconds)

@@ -9,14 +9,17 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The copies of a replicated volume, made equal before a snapshot.
+"""Heal the copies of a replicated volume before a snapshot is taken.
 
-A clone forgets which copy is the right one, since the marks on the bricks
-bear the name of the origin's clients. So no entry may be marked when a
-snapshot is taken. A client that unmounts right after it has written leaves
-marks although all copies are equal. The self-heal daemon removes them within
-a second when it is asked, and by itself within ten minutes.
+GlusterFS marks files whose copies may differ. The marks are extended
+attributes of the bricks, with the name of the origin's clients, so a clone
+cannot use them and does not know which copy is right. So no file may be
+marked when a snapshot is taken. A client that unmounts right after a write
+leaves marks although all copies are equal. The self-heal daemon removes these
+within a second when it is asked, and by itself within ten minutes.
 """
+
+import dataclasses
 
 from oslo_log import log
 
@@ -26,99 +29,91 @@ from manila_glusterfs_clone import retry
 
 LOG = log.getLogger(__name__)
 
-#: Seconds to wait for the copies to be equal; and for bricks that are down,
-#: which may have just been started.
-_LIMIT, _COMING_UP = 60.0, 15.0
-#: Seconds between two looks, at first and at most. A look is a process of a
+#: Seconds to wait for the copies to be equal, and for bricks that do not
+#: answer: they may have just been started.
+_HEAL_TIMEOUT, _BRICK_START_TIME = 60.0, 15.0
+#: Seconds between two checks, at first and at most. A check is a process of a
 #: second on a slow machine.
 _PAUSE, _LONGEST_PAUSE = 0.5, 5.0
-#: Seconds that asking the daemon may take, and after which it is asked again.
-_ASKING, _AGAIN = 40.0, 15.0
+#: Seconds that a request to the daemon may take, and until the next request.
+_REQUEST_TIMEOUT, _REQUEST_INTERVAL = 40.0, 15.0
 
 
+@dataclasses.dataclass(eq=False)
 class CopiesDiffer(errors.NotPossible):
-    """The copies of a volume could not be made equal in time.
+    """The copies of a volume could not be made equal in time."""
 
-    :param bricks: those that do not answer, with their states.
-    :param entries: how many entries are marked.
-    :param split_brain: how many of them nobody but the operator can heal.
-    """
-
-    def __init__(
-        self,
-        volume: str,
-        bricks: tuple[str, ...],
-        entries: int,
-        split_brain: int,
-        reason: str,
-    ) -> None:
-        super().__init__(reason)
-        self.args = (volume, bricks, entries, split_brain, reason)
-        self.volume = volume
-        self.bricks = bricks
-        self.entries = entries
-        self.split_brain = split_brain
+    volume: str
+    #: The bricks that do not answer, with their states.
+    bricks: tuple[str, ...]
+    #: How many entries are marked.
+    entries: int
+    #: How many of them only the operator can heal.
+    split_brain: int
+    #: Why the self-heal daemon could not be asked; None if it could.
+    request_failure: str | None = None
 
     def __str__(self) -> str:
-        said = f' ({self.reason})' if self.reason else ''
         if self.bricks:
-            found, remedy = (
-                f'bricks do not answer: {", ".join(self.bricks)}',
-                f'start them with "gluster volume start {self.volume} force"',
+            state = f'bricks do not answer: {", ".join(self.bricks)}'
+            remedy = (
+                f'start them with "gluster volume start {self.volume} force"'
             )
         elif self.split_brain:
-            found, remedy = (
-                f'{self.split_brain} entries are in split-brain',
-                f'choose their right copies, "gluster volume heal '
-                f'{self.volume} info split-brain" lists them',
+            state = f'{self.split_brain} entries are in split-brain'
+            remedy = (
+                f'choose their right copies ("gluster volume heal '
+                f'{self.volume} info split-brain" lists them)'
             )
         else:
-            found, remedy = (
-                f'{self.entries} entries are still to be healed{said}',
+            state = f'{self.entries} entries are not healed yet'
+            if self.request_failure is not None:
+                state = f'{state} ({self.request_failure})'
+            remedy = (
                 f'wait until "gluster volume heal {self.volume} info '
-                f'summary" counts none',
+                f'summary" counts none'
             )
         return (
             f'volume {self.volume}: no snapshot can be taken while its '
-            f'copies differ: {found}; {remedy}, and try again'
+            f'copies differ: {state}; {remedy}, and try again'
         )
 
 
 def heal(nodes: cluster.Cluster, volume: str) -> None:
-    """Have the copies of a replicated volume healed, and wait for it.
+    """Heal the copies of a replicated volume, and wait until they are equal.
 
-    :raises CopiesDiffer: they are not equal in time, or cannot be made so.
+    :raises CopiesDiffer: they are not equal in time, or cannot be healed.
     """
-    attempts = retry.Attempts(_LIMIT, _PAUSE, _LONGEST_PAUSE)
-    asked_at: float | None = None
-    reason = ''
+    attempts = retry.Attempts(_HEAL_TIMEOUT, _PAUSE, _LONGEST_PAUSE)
+    requested_at: float | None = None
+    request_failure: str | None = None
     while True:
-        seconds = max(_COMING_UP, attempts.seconds_left)
-        state = nodes.read(lambda line: line.heal_state(volume, seconds))
+        timeout = max(_BRICK_START_TIME, attempts.seconds_left)
+        state = nodes.read(lambda gluster: gluster.heal_state(volume, timeout))
         if state.is_healed:
             return
         elapsed = attempts.elapsed
-        limit = _COMING_UP if state.silent_bricks else _LIMIT
+        limit = _BRICK_START_TIME if state.silent_bricks else _HEAL_TIMEOUT
         if state.split_brain or elapsed + attempts.next_pause > limit:
             raise CopiesDiffer(
                 volume,
                 state.silent_bricks,
                 state.entries,
                 state.split_brain,
-                reason,
+                request_failure,
             )
-        if asked_at is None or elapsed - asked_at >= _AGAIN:
-            asked_at = elapsed
+        if requested_at is None or elapsed - requested_at >= _REQUEST_INTERVAL:
+            requested_at = elapsed
             LOG.info(
-                'Volume %s: %d entries are to be healed; asking the self-heal '
-                'daemon to do it now',
+                'Volume %s: %d entries are not healed yet; asking the '
+                'self-heal daemon to heal them now',
                 volume,
                 state.entries,
             )
             try:
-                nodes.writer().gluster.heal(volume, _ASKING)
+                nodes.writer().gluster.heal(volume, _REQUEST_TIMEOUT)
             except errors.Busy:
-                asked_at = None  # the next look asks again
+                requested_at = None  # request again after the next check
             except (errors.GlusterRefused, errors.Unknown) as error:
-                reason = str(error)
+                request_failure = str(error)
         attempts.pause()

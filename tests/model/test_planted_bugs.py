@@ -26,6 +26,7 @@ import pytest
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import brick_ownership
+from manila_glusterfs_clone.cluster import brick_removal
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone.operations import clone_sources
@@ -216,7 +217,7 @@ PLANTS = [
     ),
     Plant(
         'mount points are left',
-        bricks,
+        brick_removal,
         'remove_mount_point',
         _nothing,
         'delete an origin',

@@ -330,7 +330,7 @@ def test_nodes_of_different_pools(settings: options.Settings) -> None:
         node(2, view=test_cluster.peers(2, 1)),
         node(3, view=test_cluster.peers(3)),
     )
-    assert found.kinds == [('node gl3', 'no peer')]
+    assert found.kinds == [('node gl3', 'not a peer')]
     found = check(
         settings, *[node(n, view=test_cluster.peers(n)) for n in (1, 2, 3)]
     )
@@ -344,7 +344,7 @@ def test_a_node_that_was_installed_anew_is_a_fault(
     nodes[2] = node(3, view=test_cluster.peers(9))
     found = check(settings, *nodes)
     assert found.mistakes == []
-    assert found.fault_kinds == [('node gl3', 'no peer')]
+    assert found.fault_kinds == [('node gl3', 'not a peer')]
 
 
 def test_a_node_that_knows_too_few_peers_is_a_fault(
@@ -368,7 +368,7 @@ def test_a_peer_that_is_not_configured(settings: options.Settings) -> None:
         node(3, view=test_cluster.peers(3, 1, 2, 4)),
     ]
     found = check(settings, *nodes)
-    assert found.kinds == [('glusterfs_clone_nodes', 'strangers')]
+    assert found.kinds == [('glusterfs_clone_nodes', 'unknown peers')]
     assert 'gl4' in found.mistakes[0].message
 
 

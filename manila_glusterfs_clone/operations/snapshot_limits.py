@@ -22,11 +22,14 @@ from manila_glusterfs_clone.tools import gluster
 class AutoDeleteEnabled(errors.NotPossible):
     """glusterd is configured to delete old snapshots by itself."""
 
+    volume: str
+
     def __str__(self) -> str:
         return (
-            'the snapshot option auto-delete of the cluster is enabled, so '
-            'glusterd would delete the oldest snapshots of a share by itself; '
-            'run "gluster snapshot config auto-delete disable"'
+            f'the snapshot option auto-delete of the cluster is enabled, so '
+            f'glusterd would delete the oldest snapshots of volume '
+            f'{self.volume} by itself; run "gluster snapshot config '
+            f'auto-delete disable"'
         )
 
 
@@ -56,7 +59,7 @@ def require_permitted(nodes: cluster.Cluster, volume: gluster.Volume) -> None:
     """
     config = nodes.read(lambda gluster: gluster.snapshot_config(volume.name))
     if config.auto_delete:
-        raise AutoDeleteEnabled
+        raise AutoDeleteEnabled(volume.name)
     if volume.snapshot_count >= config.hard_limit:
         raise SnapshotLimitReached(
             volume.name, volume.snapshot_count, config.hard_limit

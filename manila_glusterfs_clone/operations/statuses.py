@@ -9,10 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The state of a share or snapshot, for a Manila that does not know it.
+"""Read the state of a share or snapshot in which Manila's work was cut short.
 
-In the form of ``get_share_status`` and ``get_snapshot_status``: Manila asks
-after a restart of the service, as does :mod:`.interrupted`.
+The answers have the form of ``get_share_status`` and ``get_snapshot_status``.
+Manila asks after a restart of the service, and so does
+:mod:`~manila_glusterfs_clone.maintenance.interrupted_work`.
 """
 
 from typing import Any
@@ -24,12 +25,12 @@ from manila_glusterfs_clone.tools import gluster
 
 _AVAILABLE = {'status': 'available'}
 _ERROR = {'status': 'error'}
-#: Statuses of a share that is being made: a volume may be there in part.
-_MAKING = frozenset({'creating', 'creating_from_snapshot'})
+#: Statuses of a share that is being created: its volume may be unfinished.
+_CREATING = frozenset({'creating', 'creating_from_snapshot'})
 
 
 class Statuses:
-    """Reads states from the cluster, and completes what is nearly whole."""
+    """Reads states from the cluster, and completes nearly finished work."""
 
     def __init__(self, the_services: services.Services) -> None:
         self._services = the_services
@@ -39,12 +40,12 @@ class Statuses:
 
         :param status: the one that Manila's database has. An extension that
             was interrupted, or failed on some nodes, is completed first.
-        :return: ``status``, of a whole share ``export_locations``, and
-            ``size``, in GiB, if it was being extended.
-        :raises errors.Error: the state could not be read, or the share not
-            be brought on line.
+        :return: ``status``; ``export_locations`` if the share is complete;
+            ``size`` in GiB if it was being extended.
+        :raises errors.Error: the state could not be read, or the share could
+            not be brought online.
         """
-        if status in _MAKING:
+        if status in _CREATING:
             if not self._services.volumes.is_finished(share_id):
                 return dict(_ERROR)
             return self._available(
@@ -70,8 +71,8 @@ class Statuses:
         :param share_id: of the share instance that it was taken of.
         :raises errors.Error: the state could not be read.
         """
-        whole = self._services.snapshots.complete(snapshot_id, share_id)
-        return dict(_AVAILABLE if whole else _ERROR)
+        is_complete = self._services.snapshots.complete(snapshot_id, share_id)
+        return dict(_AVAILABLE if is_complete else _ERROR)
 
     def _available(self, volume: gluster.Volume) -> dict[str, Any]:
         return {

@@ -9,15 +9,16 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The volumes of shares: found, closed, brought on line.
+"""Find the volumes of shares, deny all clients, and bring bricks online.
 
-A volume is marked with its share in the one transaction that closes it to
-everybody. So a marked volume was closed. One without the mark is a clone that
-still has the access lists of its origin, or somebody else's, or one that an
-operator has reset: Manila knows which.
+A volume gets the mark of its share in the transaction that denies all
+clients. So a marked volume has denied all clients once. A volume without the
+mark is a clone that still has the access lists of its origin, or belongs to
+somebody else, or was reset by an operator: only Manila knows which.
 """
 
 from collections.abc import Callable, Iterable
+import dataclasses
 
 from oslo_log import log
 
@@ -33,14 +34,80 @@ from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
 
-#: Seconds within which the bricks of a started volume come on line.
+#: Seconds within which the bricks of a started volume come online.
 _ONLINE = 120.0
 
-#: A copy that is healed is written whole. Else what differs only is: both
-#: sides read their copies and compare sums, and a brick whose thin pool was
-#: full reads from memory what never reached its disk. Its copy was taken for
-#: healed, and was another one after a reboot (seen on 10.3 and 11.1).
-_WHOLE = {'cluster.data-self-heal-algorithm': 'full'}
+#: Self-heal copies whole files. By default it copies only the blocks that
+#: differ: both sides read their copies and compare sums. A brick whose thin
+#: pool was full reads data from memory that never reached its disk, so its
+#: copy counted as healed and differed after a reboot (seen on 10.3 and 11.1).
+_HEAL_WHOLE_FILES = {'cluster.data-self-heal-algorithm': 'full'}
+
+
+@dataclasses.dataclass(eq=False)
+class VolumeNotFound(errors.Missing):
+    """The volume of a share does not exist."""
+
+    volume: str
+
+    def __str__(self) -> str:
+        return f'volume {self.volume} does not exist'
+
+
+@dataclasses.dataclass(eq=False)
+class VolumeUnfinished(errors.Missing):
+    """The creation of a share has not reached the mark of its volume."""
+
+    volume: str
+
+    def __str__(self) -> str:
+        return (
+            f'volume {self.volume} is not marked as finished, and may admit '
+            f'the clients of its origin'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class VolumeUnmanaged(errors.Missing):
+    """An operator manages the volume without Manila."""
+
+    volume: str
+
+    def __str__(self) -> str:
+        return f'volume {self.volume} was unmanaged, and is not Manila\'s'
+
+
+@dataclasses.dataclass(eq=False)
+class VolumeOfOtherShare(errors.Missing):
+    """A volume has the mark of another share than its name says."""
+
+    volume: str
+    share_id: str
+    owner: str
+
+    def __str__(self) -> str:
+        return (
+            f'volume {self.volume} is marked as the volume of share '
+            f'{self.owner}; if that is wrong, run "gluster volume set '
+            f'{self.volume} {names.OPTION_SHARE} {self.share_id}"'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class BricksOffline(errors.Unsettled):
+    """Bricks of a volume are offline some time after it was started."""
+
+    volume: str
+    bricks: tuple[str, ...]
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f'volume {self.volume}: bricks are offline {self.seconds:g} s '
+            f'after it was started: {", ".join(self.bricks)}; check that '
+            f'glusterd runs on their nodes, and read the logs in '
+            f'/var/log/glusterfs/bricks there'
+        )
 
 
 class Volumes:
@@ -58,58 +125,46 @@ class Volumes:
         self._backend = backend
 
     def get(self, share_id: str) -> gluster.Volume:
-        """Give the volume of a share.
+        """Return the volume of a share.
 
-        :raises errors.Missing: there is none.
+        :raises VolumeNotFound: it does not exist.
         """
         name = names.volume(share_id)
-        found = self._cluster.read(lambda line: line.volume(name))
-        if found is None:
-            raise errors.Missing(f'volume {name} does not exist')
-        return found
+        volume = self._cluster.read(lambda gluster: gluster.volume(name))
+        if volume is None:
+            raise VolumeNotFound(name)
+        return volume
 
     def get_finished(self, share_id: str) -> gluster.Volume:
-        """Return the volume that was made for a share and closed.
+        """Return the volume of a share whose creation reached its mark.
 
-        For whoever makes a share: the mark of the share was set together
-        with closing it. A clone without the mark has the access lists of
-        its origin, and is not to be started.
+        Only such a volume may be started: an unmarked clone has the access
+        lists of its origin.
 
-        :raises errors.Missing: there is no volume, or it is not marked.
+        :raises errors.Missing: the volume does not exist or has no mark.
         """
         volume = self.get(share_id)
         if volume.options.get(names.OPTION_SHARE) != names.canonical_id(
             share_id
         ):
-            raise errors.Missing(
-                f'volume {volume.name} is not marked as finished, and may '
-                f'admit the clients of its origin'
-            )
+            raise VolumeUnfinished(volume.name)
         return volume
 
     def get_in_use(self, share_id: str) -> gluster.Volume:
         """Return the volume of a share that Manila had available.
 
-        It was finished, with or without its mark: "gluster volume reset"
-        removes the mark.
+        Its creation was finished, with or without its mark: "gluster volume
+        reset" removes the mark.
 
-        :raises errors.Missing: there is no volume, its operator manages it
-            without Manila, or it bears the mark of another share, as a clone
-            does that was never finished.
+        :raises errors.Missing: the volume does not exist, is unmanaged, or
+            has the mark of another share, as an unfinished clone has.
         """
         volume = self.get(share_id)
         owner = other_owner(share_id, [volume])
         if owner == names.UNMANAGED:
-            raise errors.Missing(
-                f'volume {volume.name} was left to be managed by somebody '
-                f'else than Manila'
-            )
+            raise VolumeUnmanaged(volume.name)
         if owner is not None:
-            raise errors.Missing(
-                f'volume {volume.name} is marked as the volume of share '
-                f'{owner}; if that is wrong, run "gluster volume set '
-                f'{volume.name} {names.OPTION_SHARE} {share_id}"'
-            )
+            raise VolumeOfOtherShare(volume.name, share_id, owner)
         return volume
 
     def permanent_options(
@@ -121,14 +176,13 @@ class Volumes:
             names.OPTION_BACKEND: self._backend,
         }
         if layouts.of_volume(volume).is_healed:
-            options |= _WHOLE
+            options |= _HEAL_WHOLE_FILES
         return options
 
     def is_finished(self, share_id: str) -> bool:
-        """Whether there is a volume of a share that was closed once.
+        """Return whether the volume of a share exists and has its mark.
 
-        Such a one may be in use, and must not be undone by who wanted to
-        make it.
+        Such a volume may be in use, so a repeated creation must not remove it.
         """
         try:
             self.get_finished(share_id)
@@ -137,11 +191,11 @@ class Volumes:
         return True
 
     def deny_all(self, share_id: str) -> None:
-        """Let nobody mount a volume, and mark it as this share's.
+        """Make a volume deny all clients, and mark it as this share's.
 
-        In one transaction, so that there is no moment at which the volume
-        is this share's and open to the clients of another. It has to be
-        known to all nodes that have a brick.
+        One transaction does both, so that the volume is never this share's
+        while it admits the clients of another. Every node with a brick must
+        confirm it.
         """
         name = names.volume(share_id)
         volume = self.get(share_id)
@@ -150,14 +204,14 @@ class Volumes:
             **self.permanent_options(share_id, volume),
         }
         for option in self._protocol.options_not_inherited(volume):
-            self._drop(name, option)
+            self._reset(name, option)
         # A brick of a clone would admit the clients of its origin.
         volume_options.write(
             self._cluster, volume, options, lasting=True
         ).require_bricks_of(volume)
 
     def unmanage(self, share_id: str) -> None:
-        """Have a volume be marked as nobody's; fine if there is none.
+        """Mark a volume as unmanaged; do nothing if it does not exist.
 
         The marks are overwritten: glusterd does not reset options that it
         does not know, ``Option user.… does not exist`` (11.1).
@@ -166,34 +220,34 @@ class Volumes:
         marks = dict.fromkeys(
             (names.OPTION_BACKEND, names.OPTION_SHARE), names.UNMANAGED
         )
-        volume = self._cluster.read(lambda line: line.volume(name))
+        volume = self._cluster.read(lambda gluster: gluster.volume(name))
         if volume is not None:
-            # All of them: any may be the one that is asked whose it is.
+            # All nodes: the owner may be read from any of them.
             members = [member.uuid for member in self._cluster.members()]
-            told = volume_options.write(
+            confirmation = volume_options.write(
                 self._cluster, volume, marks, lasting=True, on=members
             )
-            told.require_bricks_of(volume)
-            cluster.raise_any(told.failures)
+            confirmation.require_bricks_of(volume)
+            cluster.raise_any(confirmation.failures)
 
-    def _drop(self, name: str, option: str) -> None:
-        LOG.info('Dropping option %s of volume %s', option, name)
+    def _reset(self, name: str, option: str) -> None:
+        LOG.info('Volume %s: resetting its option %s', name, option)
         self._cluster.change(
-            lambda line: line.reset_option(name, option),
-            lambda line: option not in _options(line.volume(name)),
+            lambda gluster: gluster.reset_option(name, option),
+            lambda gluster: option not in _options(gluster.volume(name)),
         )
 
     def bring_online(self, share_id: str) -> gluster.Volume:
-        """Start a volume, see every brick on line and safely on disk.
+        """Start a volume, wait for every brick, and write them to disk.
 
-        :raises errors.Missing: it was never closed.
-        :raises errors.Unsettled: a brick stays down, or is a wrong one.
+        :raises errors.Missing: the creation of the share was not finished.
+        :raises errors.Unsettled: a brick stays offline, or is on the wrong LV.
         """
         volume = self.get_finished(share_id)
         name = volume.name
         self._cluster.change(
-            lambda line: line.start_volume(name),
-            lambda line: is_started(line.volume(name)),
+            lambda gluster: gluster.start_volume(name),
+            lambda gluster: is_started(gluster.volume(name)),
         )
         self._await_bricks(volume)
         volume = self.get(share_id)
@@ -211,11 +265,11 @@ class Volumes:
         online: set[tuple[str, str]] = set()
         for _ in retry.Attempts(_ONLINE, 0.5):
             try:
-                # Those of a node without glusterd are not in the list.
+                # Bricks of a node without glusterd are not listed.
                 online = {
                     (brick.node_uuid, brick.path)
                     for brick in self._cluster.read(
-                        lambda line: line.brick_status(name)
+                        lambda gluster: gluster.brick_status(name)
                     )
                     if brick.online
                 }
@@ -223,50 +277,44 @@ class Volumes:
                     return
             except errors.Busy:
                 online = set()
-        down = sorted(
+        offline = sorted(
             f'{brick.host}:{brick.path}'
             for brick in volume.bricks
             if (brick.node_uuid, brick.path) not in online
         )
-        raise errors.Unsettled(
-            f'volume {name}',
-            f'bricks are not on line {_ONLINE:g} s after it was '
-            f'started: {", ".join(down)}; see that glusterd runs on '
-            f'their nodes, and the logs below '
-            f'/var/log/glusterfs/bricks there',
-        )
+        raise BricksOffline(name, tuple(offline), _ONLINE)
 
     def for_each_brick(
         self,
         volume: gluster.Volume,
         action: Callable[[cluster.Node, str], None],
     ) -> None:
-        """Do something with every brick of a volume, side by side."""
+        """Run an action on every brick of a volume, all nodes side by side."""
         paths = self._paths(volume)
         self._cluster.everywhere(lambda node: action(node, paths[node]), paths)
 
     def mounted_bricks(
         self, volume: gluster.Volume
     ) -> dict[cluster.Node, bricks.MountedBrick]:
-        """Find the LV and mount of each brick, by its node.
+        """Return the LV and mount of each brick, by its node.
 
         :raises errors.Unsettled: a brick is not on a mounted LV.
         """
         paths = self._paths(volume)
 
         def locate(node: cluster.Node) -> bricks.MountedBrick:
-            seen = bricks.read_storage(node)
-            place = seen.find_brick(paths[node])
-            if place is None:
-                bricks.require_pools_visible(node, seen.lvs)
+            storage = bricks.read_storage(node)
+            brick = storage.find_brick(paths[node])
+            if brick is None:
+                bricks.require_pools_visible(node, storage.lvs)
                 raise bricks.BrickNotMounted(node.name, paths[node])
-            return place
+            return brick
 
-        found = self._cluster.everywhere(locate, paths)
-        return {node: found[node.name] for node in paths}
+        mounted = self._cluster.everywhere(locate, paths)
+        return {node: mounted[node.name] for node in paths}
 
     def _paths(self, volume: gluster.Volume) -> dict[cluster.Node, str]:
-        """Give the path of each brick, by its node."""
+        """Return the path of each brick, by its node."""
         return {
             self._cluster.member(brick.node_uuid).node: brick.path
             for brick in volume.bricks
@@ -278,12 +326,12 @@ def _options(volume: gluster.Volume | None) -> dict[str, str]:
 
 
 def other_owner(share_id: str, views: Iterable[gluster.Volume]) -> str | None:
-    """Return the mark by which a volume is not this share's, if it has one.
+    """Return the mark that shows that a volume is not this share's, if any.
 
-    A mark that is absent, or names no share, tells nothing: whoever resets
-    or sets options may have removed it.
+    A mark that is absent, or that is no share id, does not count: an operator
+    may have reset or overwritten it.
 
-    :param views: the volume, as one or several nodes know it.
+    :param views: the volume, as one or several nodes have it.
     :return: :data:`names.UNMANAGED`, or the id of another share.
     """
     marks = {view.options.get(names.OPTION_SHARE, '') for view in views}
@@ -295,5 +343,5 @@ def other_owner(share_id: str, views: Iterable[gluster.Volume]) -> str | None:
 
 
 def is_started(volume: gluster.Volume | None) -> bool:
-    """Whether there is a volume, and it is started."""
+    """Return whether a volume exists and is started."""
     return volume is not None and volume.is_started

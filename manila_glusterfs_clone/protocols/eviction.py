@@ -12,6 +12,7 @@
 """Verify that clients whose access was revoked are disconnected."""
 
 from collections.abc import Callable, Collection, Sequence
+import dataclasses
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import node_addresses
@@ -20,61 +21,112 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
 
-#: Seconds within which bricks disconnect the clients of a revoked rule, and
-#: within which glusterd has a connection to each brick that is up.
-_EVICTION, _CONNECTION = 60.0, 10.0
-#: Seconds within which a client that is not admitted usually has gone.
-_MOMENT = 3.0
+#: Seconds within which bricks disconnect the clients of a revoked rule.
+_EVICTION = 60.0
+#: Seconds within which glusterd connects to each brick that runs.
+_CONNECTION = 10.0
+#: Seconds within which a denied client is usually disconnected.
+_USUAL_EVICTION = 3.0
 
 
-def require_no_stray_bricks(
+@dataclasses.dataclass(eq=False)
+class RevocationNotConfirmed(errors.Unsettled):
+    """Bricks of some nodes may still use the access rules of before."""
+
+    volume: str
+    nodes: tuple[str, ...]
+    #: Why nodes could not be asked.
+    reasons: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        reasons = f' ({"; ".join(self.reasons)})' if self.reasons else ''
+        return (
+            f'volume {self.volume}: glusterd on {", ".join(self.nodes)} did '
+            f'not confirm the access rules{reasons}, and bricks there may '
+            f'still admit clients whose rule was revoked; start glusterd '
+            f'there, or repair the network, and revoke the rules again'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class ClientsStillConnected(errors.Unsettled):
+    """Clients whose rule was revoked are still connected."""
+
+    volume: str
+    clients: tuple[str, ...]
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f'volume {self.volume}: clients without an access rule are still '
+            f'connected after {self.seconds:g} s: {", ".join(self.clients)}; '
+            f'unmount the share there, and revoke the rules again'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class ClientsNotReported(errors.Unsettled):
+    """glusterd does not report the clients of some bricks."""
+
+    volume: str
+    nodes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return (
+            f'volume {self.volume}: glusterd does not report the clients of '
+            f'the bricks on {", ".join(self.nodes)}; check that glusterd runs '
+            f'there, and revoke the rules again'
+        )
+
+
+def require_no_outdated_bricks(
     nodes: cluster.Cluster,
     volume: gluster.Volume,
-    told: volume_options.Confirmation,
+    confirmation: volume_options.Confirmation,
 ) -> None:
-    """Make sure that no brick goes on under the rules of before.
+    """Make sure that no running brick uses the access rules of before.
 
-    A node is down if nothing at its address answers and glusterd has no
-    connection to it. One that is there and lets nobody in, say, has bricks
-    that run.
+    A node counts as down if nothing answers at its address and glusterd has
+    no connection to it. A node that answers in any way, even by refusing the
+    login, may have running bricks.
 
-    :param told: who knows the rules of now.
-    :raises errors.Unsettled: a node with a brick was not seen to know them,
+    :param confirmation: the nodes that confirmed the new rules.
+    :raises RevocationNotConfirmed: a node with a brick did not confirm them,
         and is not down.
     """
-    suspects = {
+    unconfirmed = {
         brick.node_uuid: brick.host
         for brick in volume.bricks
-        if brick.node_uuid not in told.confirmed_by
+        if brick.node_uuid not in confirmation.confirmed_by
     }
-    if not suspects:
+    if not unconfirmed:
         return
-    alive = {host for uuid, host in suspects.items() if uuid in told.connected}
+    alive = {
+        host
+        for uuid, host in unconfirmed.items()
+        if uuid in confirmation.connected
+    }
     members = nodes.members()
-    asked = [member.node for member in members if member.uuid in suspects]
-    if not suspects.keys() <= {member.uuid for member in members}:
-        # One that was away ever since the service started may be any.
+    to_ask = [member.node for member in members if member.uuid in unconfirmed]
+    if not unconfirmed.keys() <= {member.uuid for member in members}:
+        # The UUID of a node that was never reached is not known: it may be
+        # any of these.
         known = {member.node for member in members}
-        asked += [node for node in nodes.nodes if node not in known]
-    for node in asked:
-        # It may be back, with bricks that run by the rules of before.
+        to_ask += [node for node in nodes.nodes if node not in known]
+    for node in to_ask:
+        # Ask even if it was down lately: it may run outdated bricks again.
         node.remote.reset()
-    done, failed = nodes.try_everywhere(
-        lambda node: node.file_systems.mounts(), asked
+    answers, failures = nodes.try_everywhere(
+        lambda node: node.file_systems.mounts(), to_ask
     )
-    alive |= set(done) | {
+    alive |= set(answers) | {
         name
-        for name, error in failed.items()
+        for name, error in failures.items()
         if not isinstance(error, errors.Down)
     }
     if alive:
-        reasons = f' ({"; ".join(told.reasons)})' if told.reasons else ''
-        raise errors.Unsettled(
-            f'volume {volume.name}',
-            f'glusterd on {", ".join(sorted(alive))} was not seen to know its '
-            f'access rules{reasons}, and bricks there may still admit '
-            f'who has no rule any more; start glusterd there, or mend the '
-            f'network, and take the rules away again',
+        raise RevocationNotConfirmed(
+            volume.name, tuple(sorted(alive)), confirmation.reasons
         )
 
 
@@ -83,73 +135,66 @@ def await_eviction(
     volume: gluster.Volume,
     admits: Callable[[str], bool],
     peers: Sequence[gluster.Peer],
-    known: node_addresses.NodeAddresses,
+    addresses: node_addresses.NodeAddresses,
 ) -> None:
-    """Wait until no client is connected that no rule admits.
+    """Wait until every connected client has an access rule.
 
     A brick that glusterd has no connection to yet, as after a start, reports
-    no clients. It is waited for, and then taken to be down. Bricks on nodes
-    that are not connected are not asked for.
+    no clients. It is waited for; a brick that stays offline counts as down.
+    Bricks on disconnected nodes are not read.
 
-    :param admits: whether a rule admits an address.
+    :param admits: return whether a rule admits an address.
     :param peers: all nodes of the trusted storage pool.
-    :param known: the addresses of the nodes: their own daemons are clients.
-    :raises errors.Unsettled: clients stay connected, or a brick that may have
-        some did not report them.
+    :param addresses: those of the nodes, whose daemons are clients as well.
+    :raises ClientsStillConnected: clients without a rule stay connected.
+    :raises ClientsNotReported: a brick that may have clients reports none.
     """
     connected = {peer.uuid for peer in peers if peer.connected}
-    wanted = {
+    expected = {
         (brick.node_uuid, brick.path): brick.host
         for brick in volume.bricks
         if brick.node_uuid in connected
     }
-    if not wanted:
-        return  # whoever could report a client is down, and its bricks too
+    if not expected:
+        return  # all nodes with bricks are down
     attempts = retry.Attempts(_EVICTION, 0.5)
     refreshed = False
     while True:
         bricks = _bricks(nodes, volume, connected)
-        waited = attempts.elapsed
-        strangers = known.not_of_nodes(
+        elapsed = attempts.elapsed
+        denied_clients = addresses.not_of_nodes(
             address
             for brick in bricks
             for address in brick.clients
             if not admits(address)
         )
-        # A client takes a moment to be disconnected; only one that stays may
-        # be a node with an address that is new.
-        if strangers and (
-            not known.are_known
-            or (waited >= _MOMENT and not refreshed)
-            or waited >= _EVICTION
+        # Bricks need a moment to disconnect a client. One that stays longer
+        # may be a node with a new address.
+        if denied_clients and (
+            not addresses.are_known
+            or (elapsed >= _USUAL_EVICTION and not refreshed)
+            or elapsed >= _EVICTION
         ):
-            refreshed = known.refresh(peers)
-            strangers = known.not_of_nodes(strangers)
+            refreshed = addresses.refresh(peers)
+            denied_clients = addresses.not_of_nodes(denied_clients)
         reported = {(brick.node_uuid, brick.path) for brick in bricks}
-        if waited < _CONNECTION:
+        if elapsed < _CONNECTION:
             reported = {
                 (brick.node_uuid, brick.path)
                 for brick in bricks
                 if brick.online
             }
-        if not strangers and wanted.keys() <= reported:
+        if not denied_clients and expected.keys() <= reported:
             return
-        if waited >= _EVICTION:
+        if elapsed >= _EVICTION:
             break
         attempts.pause()
-    if strangers:
-        raise errors.Unsettled(
-            f'volume {volume.name}',
-            f'clients that no rule admits are still connected after '
-            f'{_EVICTION:g} s: {", ".join(sorted(strangers))}',
+    if denied_clients:
+        raise ClientsStillConnected(
+            volume.name, tuple(sorted(denied_clients)), _EVICTION
         )
-    silent = sorted({wanted[brick] for brick in wanted.keys() - reported})
-    raise errors.Unsettled(
-        f'volume {volume.name}',
-        f'glusterd does not report the clients of the bricks on '
-        f'{", ".join(silent)}; see that it runs there, and take the rules '
-        f'away again',
-    )
+    silent = {expected[brick] for brick in expected.keys() - reported}
+    raise ClientsNotReported(volume.name, tuple(sorted(silent)))
 
 
 def _bricks(
@@ -159,30 +204,35 @@ def _bricks(
 ) -> tuple[gluster.BrickStatus, ...]:
     """Return the bricks with their clients.
 
-    Only a node with a brick can report it when it has no client. With
-    several bricks, one without a client on another node fails the whole
-    command, and each node is asked for its own brick.
+    Only a node with a brick can report a brick that has no client. If a brick
+    on another node has no client, the command fails for all bricks; each node
+    is then asked for its own brick.
     """
-    holders = {
+    nodes_by_uuid = {
         member.uuid: member.node
         for member in nodes.members()
         if member.uuid in connected
     }
-    local = [
-        (holders[brick.node_uuid], f'{brick.host}:{brick.path}')
+    node_bricks = [
+        (nodes_by_uuid[brick.node_uuid], f'{brick.host}:{brick.path}')
         for brick in volume.bricks
-        if brick.node_uuid in holders
+        if brick.node_uuid in nodes_by_uuid
     ]
     try:
-        return _ask(nodes, volume.name, '', [node for node, _ in local])
+        return _brick_status(
+            nodes, volume.name, '', [node for node, _ in node_bricks]
+        )
     except errors.CommitFailed:
-        if len(volume.bricks) == 1 or not local:
+        if len(volume.bricks) == 1 or not node_bricks:
             raise
-    found = [_ask(nodes, volume.name, brick, [node]) for node, brick in local]
-    return tuple(brick for bricks in found for brick in bricks)
+    statuses = [
+        _brick_status(nodes, volume.name, brick, [node])
+        for node, brick in node_bricks
+    ]
+    return tuple(status for group in statuses for status in group)
 
 
-def _ask(
+def _brick_status(
     nodes: cluster.Cluster,
     volume: str,
     brick: str,
@@ -190,13 +240,13 @@ def _ask(
 ) -> tuple[gluster.BrickStatus, ...]:
     """Return bricks with their clients, as one of some nodes reports them.
 
-    This takes the volume's lock in glusterd, and so is asked for as a change
-    is: as long as another transaction is in progress.
+    The command takes the volume's lock in glusterd. It is therefore repeated,
+    like a change, while another transaction is in progress.
     """
-    found: list[gluster.BrickStatus] = []
+    statuses: list[gluster.BrickStatus] = []
 
-    def ask(gluster: gluster.Gluster) -> None:
-        found[:] = gluster.brick_status(volume, brick=brick, clients=True)
+    def read(gluster: gluster.Gluster) -> None:
+        statuses[:] = gluster.brick_status(volume, brick=brick, clients=True)
 
-    nodes.change(ask, lambda _: False, among)
-    return tuple(found)
+    nodes.change(read, lambda _: False, among)
+    return tuple(statuses)

@@ -220,7 +220,7 @@ class NativeProtocol(protocols.Protocol):
                 # After an interrupted delete no brick admits anybody.
                 return {}
             raise VolumeNotFound(name)
-        known = volume_options.write(
+        confirmation = volume_options.write(
             self._cluster,
             volume,
             {**plan.options, **(more or {})},
@@ -234,14 +234,16 @@ class NativeProtocol(protocols.Protocol):
                 lambda gluster: False,
             )
         if revoking:
-            eviction.require_no_stray_bricks(self._cluster, volume, known)
+            eviction.require_no_outdated_bricks(
+                self._cluster, volume, confirmation
+            )
             if volume.is_started and not self._tls:
                 allowed = plan.options[ALLOW].split(',')
                 eviction.await_eviction(
                     self._cluster,
                     volume,
                     lambda address: access_lists.matches(address, allowed),
-                    known.peers,
+                    confirmation.peers,
                     self._addresses,
                 )
         return plan.refused

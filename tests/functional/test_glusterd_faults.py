@@ -230,7 +230,7 @@ def test_as_many_snapshots_as_there_may_be(
         node.gluster(f'snapshot config {of}snap-max-hard-limit 1')
         said = faults.refused(manila.snapshot, share)
         assert f'{share.volume} has 1 snapshots' in said
-        assert 'lets it have 1;' in said
+        assert 'allows 1;' in said
         remedy = re.search('"gluster (snapshot config [^"]*)"', said)
         assert remedy is not None
         command = remedy[1].replace('NUMBER', '2')

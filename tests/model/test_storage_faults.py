@@ -20,6 +20,7 @@ from collections.abc import Iterator
 import pytest
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.operations import snapshot_limits
 from tests.model import files
 from tests.model import glusterd_state
 from tests.model import model_backend
@@ -159,8 +160,9 @@ def test_as_many_snapshots_as_there_may_be(
     else:
         state.snapshot_limit = 1
     steps = len(manila.process.steps)
-    with pytest.raises(errors.NotPossible, match=r'1 snapshots.*have 1;'):
+    with pytest.raises(snapshot_limits.SnapshotLimitReached) as caught:
         manila.snapshot(second, origin)
+    assert (caught.value.count, caught.value.limit) == (1, 1)
     # Before anything was waited for.
     assert len(manila.process.steps) - steps < 7
     manila.delete_snapshot(first)
@@ -173,6 +175,6 @@ def test_snapshots_that_the_cluster_would_delete(
     origin = next(ids)
     manila.create(origin)
     manila.pool.state.auto_delete = 'enable'
-    with pytest.raises(errors.NotPossible, match='auto-delete disable'):
+    with pytest.raises(snapshot_limits.AutoDeleteEnabled):
         manila.snapshot(next(ids), origin)
     manila.pool.state.auto_delete = 'disable'

@@ -22,8 +22,8 @@ from typing import Any
 import pytest
 
 from manila_glusterfs_clone.cluster import deletion
-from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.operations import volumes
+from manila_glusterfs_clone.protocols import eviction
 from manila_glusterfs_clone.tools import gluster
 from tests.model import link
 from tests.model import model_backend
@@ -268,8 +268,9 @@ def test_a_node_that_was_installed_anew_is_not_believed(
     new.volume = new.snapshot = lambda _name: None
     new.volumes = new.volumes_in_one_call = new.snapshots = dict
     # Bricks that were started before may run there, by the rules of before.
-    with pytest.raises(errors.Unsettled, match='glusterd on gl1 was not seen'):
+    with pytest.raises(eviction.RevocationNotConfirmed) as caught:
         manila.allow(share)
+    assert caught.value.nodes == ('gl1',)
     manila.pool.time.advance(5.0)
     assert not manila.pool.mounted(name)
     healed = manila.healer.heal([share])

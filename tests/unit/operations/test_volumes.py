@@ -80,7 +80,10 @@ def test_one_that_manila_had_available_needs_no_mark(
 
 @pytest.mark.parametrize(
     ('mark', 'kind'),
-    [(OTHER, errors.Missing), (names.UNMANAGED, errors.Missing)],
+    [
+        (OTHER, volumes.VolumeOfOtherShare),
+        (names.UNMANAGED, volumes.VolumeUnmanaged),
+    ],
 )
 def test_one_that_is_marked_as_somebody_elses_is_not_in_use(
     mark: str, kind: type[errors.Error]
@@ -88,16 +91,17 @@ def test_one_that_is_marked_as_somebody_elses_is_not_in_use(
     room, _ = make(info(mark))
     with pytest.raises(errors.Error) as caught:
         room.get_in_use(ID)
-    # Only what is missing ends in the status error.
     assert type(caught.value) is kind
+    # Only this base class sets the share to the status error.
+    assert isinstance(caught.value, errors.Missing)
 
 
 def test_no_volume_at_all() -> None:
     room, _ = make(fakes.xml(ret=-1, errno=30806, message='does not exist'))
-    with pytest.raises(errors.Missing, match='does not exist'):
-        room.get(ID)
-    with pytest.raises(errors.Missing, match='does not exist'):
-        room.get_finished(ID)
+    for get in (room.get, room.get_finished, room.get_in_use):
+        with pytest.raises(volumes.VolumeNotFound) as caught:
+            get(ID)
+        assert caught.value.volume == NAME
 
 
 def test_a_volume_is_not_closed_where_a_node_with_a_brick_cannot_say() -> None:

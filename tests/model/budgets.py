@@ -90,7 +90,7 @@ _HANG = {
 def with_fault(
     operation: str, fault: fault_injection.AnyFault, timeout: float
 ) -> float:
-    """Return how long an operation may take of which one step goes wrong.
+    """Return the time budget of an operation with a fault at one step.
 
     :param timeout: of that step.
     """
@@ -105,7 +105,7 @@ def with_fault(
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
-    """Something that is wrong before an operation begins, and goes on."""
+    """A fault that exists before an operation begins, and stays."""
 
     name: str
     #: Brings it about.
@@ -116,7 +116,7 @@ class Condition:
     twice: frozenset[str] = frozenset()
 
     def budget(self, operation: str) -> float:
-        """Return how long an operation may take."""
+        """Return the time budget of an operation."""
         times = 2 if operation in self.twice else 1
         return USUAL[operation] + times * self.more
 

@@ -16,13 +16,13 @@ import time
 
 
 def let_others_run() -> None:
-    """Give way to other threads, if there are any."""
+    """Yield to other threads, if any."""
     if threading.active_count() > 1:
         time.sleep(0)
 
 
 class Clock:
-    """Stands in for the module ``time`` in the rooms of the driver.
+    """Replaces the module ``time`` in the modules of the driver.
 
     Commands on nodes take time too; they call :meth:`advance`.
     """

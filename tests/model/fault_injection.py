@@ -69,7 +69,7 @@ class Step:
 
     @property
     def is_of_options(self) -> bool:
-        """Whether it changes options of a volume."""
+        """Return whether the command changes options of a volume."""
         return (
             self.is_gluster
             and self.argv[1] == 'volume'
@@ -107,7 +107,7 @@ _OF_TRANSACTIONS = frozenset(
 
 
 def why_not(fault: AnyFault, step: Step) -> str | None:
-    """Why a fault at a step is none of its own; None if it is."""
+    """Return why a fault does not apply to a step, or None if it does."""
     if fault is Variant.LEFT_OUT and not step.is_of_options:
         return 'the model leaves a peer out of changes of options only'
     if step.is_read and fault in _REASONS:
@@ -124,13 +124,13 @@ def why_not(fault: AnyFault, step: Step) -> str | None:
 
 
 def garbled(text: str) -> str:
-    """Cut an answer of gluster off, within a tag if it has any."""
+    """Cut off an answer of gluster, inside a tag if it has one."""
     tag = text.find('<', len(text) // 2)
     return text[: tag + 2] if tag >= 0 else text[: len(text) // 2]
 
 
 def garbled_answer(argv: Sequence[str], answer: shell.Answer) -> shell.Answer:
-    """Cut an answer of another tool off."""
+    """Cut off an answer of another tool."""
     if argv[0] == 'rmdir':
         return shell.Answer('', 'rmdir: fai', 1)
     if argv[0] == 'hostname':

@@ -30,17 +30,17 @@ Picture = dict[tuple[str, str], object]
 
 @dataclasses.dataclass(frozen=True)
 class ForeignObjects:
-    """The belongings of others; by default there are none."""
+    """The foreign objects of a cluster; none by default."""
 
     picture: Picture = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(cls, pool: 'model_cluster.ModelCluster') -> 'ForeignObjects':
-        """Take all that is in a pool for theirs."""
+        """Record all objects in a cluster as foreign."""
         return cls(_picture(pool))
 
     def has(self, kind: str, name: str) -> bool:
-        """Return whether something is theirs.
+        """Return whether an object is foreign.
 
         :param kind: volume or snapshot; LV, mount, directory or process,
             after the name of the node and a blank.
@@ -48,7 +48,7 @@ class ForeignObjects:
         return (kind, name) in self.picture
 
     def problems(self, pool: 'model_cluster.ModelCluster') -> Iterator[str]:
-        """Say what is not as it was; a node that is off has only LVs."""
+        """Yield changes to foreign objects; a node that is off has only LVs."""
         now, hidden = _picture(pool), _hidden(pool)
         for (kind, name), before in self.picture.items():
             after = now.get((kind, name))
@@ -60,7 +60,7 @@ class ForeignObjects:
 
 
 def _hidden(pool: 'model_cluster.ModelCluster') -> set[str]:
-    """Return the kinds that are not there while a node is off."""
+    """Return the kinds that cannot be seen while a node is off."""
     return {
         f'{node.name} {kind}'
         for node in pool.nodes.values()

@@ -42,12 +42,12 @@ Verb = Callable[[str, Sequence[str]], volumes.Phases]
 
 
 class Stopped(Exception):
-    """glusterd does not answer in time."""
+    """glusterd did not answer in time."""
 
 
 @dataclasses.dataclass
 class Transaction:
-    """A transaction under way."""
+    """A running transaction."""
 
     asked: str
     keys: tuple[str, ...]
@@ -58,7 +58,7 @@ class Transaction:
 
 
 class Glusterd:
-    """All glusterds of a pool."""
+    """All glusterds of a cluster."""
 
     def __init__(
         self, state: glusterd_state.GlusterdState, time: clock.Clock
@@ -107,7 +107,7 @@ class Glusterd:
         phases: int | None = None,
         timeout: float = CLI_TIMEOUT,
     ) -> str:
-        """Carry out one command; give what the command line prints.
+        """Run one command; return what the command line prints.
 
         :param phases: leave it under way after so many; the answer is then
             of no use.
@@ -155,7 +155,7 @@ class Glusterd:
     def _wait_for(
         self, nodes: Iterable[model_node.ModelNode], timeout: float
     ) -> None:
-        """Wait until all glusterds go on.
+        """Wait until all glusterds run again.
 
         :raises Stopped: that is later than the caller waits.
         """
@@ -168,7 +168,7 @@ class Glusterd:
         self.time.advance(until - self.time.now)
 
     def _proceed(self, transaction: Transaction) -> str | None:
-        """Go through one phase; give the answer if it was the last."""
+        """Run one phase; return the answer if it was the last."""
         if not all(
             self.state.nodes[name].serves for name in transaction.nodes
         ):
@@ -205,7 +205,7 @@ class Glusterd:
         return ''
 
     def settle(self) -> None:
-        """Let all go on by itself as far as time has."""
+        """Run all pending background changes up to the current time."""
         with self._guard:
             for node in self.state.nodes.values():
                 if node.restarts_at is not None and (
@@ -250,7 +250,7 @@ class Glusterd:
     def _report(
         self, node: model_node.ModelNode, words: Sequence[str]
     ) -> str | None:
-        """Answer a read; None if the command is no such thing."""
+        """Answer a read; return None if the command is not a read."""
         state = self.state
         match tuple(words):
             case ('pool', 'list'):

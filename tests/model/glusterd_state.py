@@ -53,7 +53,7 @@ NOT_COMMITTED = (
 
 
 class Refusal(Exception):
-    """glusterd says no."""
+    """glusterd refuses a command."""
 
     def __init__(self, errno: int, message: str, more: str = '') -> None:
         super().__init__(message)
@@ -111,7 +111,7 @@ class Volume:
     def change(
         self, change: Callable[[Options], Options], absent: Iterable[str]
     ) -> None:
-        """Change options, on all nodes but those that have no part in it."""
+        """Change options, on all nodes but those that are left out."""
         absent = set(absent)
         for node in absent:
             self.behind.setdefault(node, self.options)
@@ -123,12 +123,12 @@ class Volume:
         self._compare()
 
     def tell(self, node: str) -> None:
-        """Tell a node what it missed; it takes that over later."""
+        """Send a node what it missed; it applies that later."""
         if node in self.behind:
             self.news[node] = self.options
 
     def take_over(self, node: str) -> None:
-        """Have a node take over what it was told.
+        """Make a node apply what it was sent.
 
         Its own counts if it is as new, by the number of changes.
         """
@@ -146,7 +146,7 @@ class Volume:
                 self.missed.pop(node, None)
 
     def as_on(self, node: str) -> 'Volume':
-        """Give the volume as glusterd on a node has it."""
+        """Return the volume as glusterd on a node has it."""
         options = self.behind.get(node, self.options)
         return dataclasses.replace(self, options=options)
 
@@ -173,7 +173,7 @@ class Client:
 
 
 class GlusterdState:
-    """What all glusterds of a trusted storage pool agree on."""
+    """The state that all glusterds of a trusted storage pool share."""
 
     def __init__(
         self,
@@ -219,14 +219,14 @@ class GlusterdState:
     # -- who is there
 
     def first(self, node: model_node.ModelNode) -> list[model_node.ModelNode]:
-        """Give all nodes, the one that was asked first, as it commits."""
+        """Return all nodes in commit order, the one that was asked first."""
         others = [other for other in self.nodes.values() if other is not node]
         return [node, *others]
 
     def on_nodes(
         self, node: model_node.ModelNode, volume: Volume
     ) -> Iterator[tuple[model_node.ModelNode, int, Brick]]:
-        """Go through the bricks with their index, local ones first.
+        """Yield the bricks with their index, local ones first.
 
         Those on nodes that are away are passed over.
         """
@@ -240,7 +240,7 @@ class GlusterdState:
     # -- copies
 
     def heal(self, name: str) -> None:
-        """Have the self-heal daemons go through the marked entries."""
+        """Heal the marked entries, as the self-heal daemons do."""
         self._healed_at.setdefault(name, self.time.now + self.heal_seconds)
 
     def pending(self, name: str) -> int:
@@ -263,7 +263,7 @@ class GlusterdState:
             self.locks[key] = self.time.now + seconds
 
     def hold_all(self, seconds: float) -> None:
-        """Have another transaction hold what there is, or may be made."""
+        """Make another transaction lock all objects."""
         self.busy_until = self.time.now + seconds
 
     def release_locks(self, keys: Iterable[str]) -> None:
@@ -271,7 +271,7 @@ class GlusterdState:
             self.locks.pop(key, None)
 
     def note_opening(self, volume: Volume) -> None:
-        """Note whether a volume that is started has been closed before."""
+        """Note whether a started volume denied all before."""
         owner = volume.options.get('user.manila.share')
         if volume.name != f'manila-{owner}':
             self.opened_early.append(volume.name)
@@ -279,7 +279,7 @@ class GlusterdState:
     # -- bricks
 
     def online(self, volume: Volume, brick: Brick) -> bool:
-        """Whether the process of a brick runs."""
+        """Return whether the process of a brick runs."""
         there = self.nodes[brick.node]
         begun = there.files.begun.get(brick.path, 0.0)
         return (
@@ -289,7 +289,7 @@ class GlusterdState:
         )
 
     def start_brick(self, volume: Volume, brick: Brick) -> None:
-        """Start a process, if the brick is there and bears the mark."""
+        """Start a process, if the brick exists and has the volume id."""
         there = self.nodes[brick.node]
         if not there.serves or not there.files.exists(brick.path):
             return
@@ -310,7 +310,7 @@ class GlusterdState:
     def drop_snap_directories(
         self, there: model_node.ModelNode, volume: Volume
     ) -> None:
-        """Remove what is left below the directory of glusterd's mounts."""
+        """Remove the remains below the directory of glusterd's mounts."""
         root = f'{SNAPS}/{volume.hex}'
         for path in list(there.files.directories):
             if path == root or path.startswith(f'{root}/'):
@@ -341,7 +341,7 @@ class GlusterdState:
         return serving > volume.copies // 2
 
     def settle_clients(self) -> None:
-        """Throw out those whose time has come."""
+        """Disconnect the clients whose time has come."""
         self.clients = [
             client
             for client in self.clients
@@ -359,7 +359,7 @@ class GlusterdState:
         return found
 
     def mishap(self, name: str) -> bool:
-        """Tell whether something is to go wrong now."""
+        """Return whether a planned error happens now."""
         left = self.mishaps.get(name, 0)
         self.mishaps[name] = max(0, left - 1)
         return left > 0
@@ -386,7 +386,7 @@ def admits(volume: Volume, address: str) -> bool:
 
 
 def inherited(options: Mapping[str, str]) -> dict[str, str]:
-    """Give the options that a snapshot keeps of its volume.
+    """Return the options that a snapshot copies from its volume.
 
     All of them but the barrier; quota is noted as off where it is not on.
     """

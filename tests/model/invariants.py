@@ -28,7 +28,7 @@ BRICK_ROOT = '/srv/manila-glusterfs-clone'
 
 @dataclasses.dataclass
 class Share:
-    """A share that should be there, and how."""
+    """A share that should exist, and its expected properties."""
 
     id: str
     #: GiB.
@@ -53,7 +53,7 @@ def problems(
     shares: Collection[Share],
     snapshots: Collection[str],
 ) -> list[str]:
-    """Give what is left over, and what is not whole."""
+    """Return the objects that are left over or incomplete."""
     pool.glusterd.settle()
     return [
         *map(str, pool.observer.disturbances),
@@ -194,7 +194,7 @@ def _compare(what: str, found: set[str], wanted: set[str]) -> Iterator[str]:
 
 
 def _share(pool: model_cluster.ModelCluster, share: Share) -> Iterator[str]:
-    """See whether a share is whole, and stays so after a power cut."""
+    """Check that a share is complete, even after a power cut."""
     volume = pool.state.volumes.get(share.volume)
     if volume is None:
         return

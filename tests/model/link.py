@@ -46,7 +46,7 @@ CONNECT_TIMEOUT = 15.0
 
 
 class Killed(BaseException):
-    """The process of the caller is no more."""
+    """The calling process was killed."""
 
 
 _REFUSALS: dict[fault_injection.AnyFault | None, str] = {
@@ -81,18 +81,18 @@ class Process:
         self._guard = threading.Lock()
 
     def fail_at(self, step: int, fault: fault_injection.AnyFault) -> None:
-        """Have something go wrong at a step, counted from the first."""
+        """Plan a fault at a step, counted from the first."""
         self._fault = step, fault
 
     def fail_when(self, fault: fault_injection.AnyFault, *words: str) -> None:
-        """Have something go wrong at each step that has these words.
+        """Plan a fault at each step whose command has these words.
 
         The name of the node is one of the words of a step.
         """
         self._words = frozenset(words), fault
 
     def fail_no_more(self) -> None:
-        """Have nothing go wrong that has not yet."""
+        """Cancel the planned faults."""
         self._fault = self._words = None
 
     def connect(
@@ -102,11 +102,11 @@ class Process:
         *,
         sudo: bool = True,
     ) -> 'Remote':
-        """Stand in for :class:`manila_glusterfs_clone.ssh.remote.Remote`."""
+        """Replace :class:`manila_glusterfs_clone.ssh.remote.Remote`."""
         return self.connect_to(address.host)
 
     def connect_to(self, name: str) -> 'Remote':
-        """Give a link to one node."""
+        """Return a connection to one node."""
         return Remote(self, self.pool.nodes[name])
 
     def step(
@@ -116,7 +116,7 @@ class Process:
         timeout: float,
         action: Callable[[int | None], T],
     ) -> T:
-        """Carry out one step, or have it go wrong.
+        """Run one step, or inject the fault.
 
         :param action: the step; told after how many phases it is to be left
             to itself, if it is.
@@ -158,7 +158,7 @@ class Process:
     def _due(
         self, index: int, step: Step, timeout: float
     ) -> fault_injection.AnyFault | None:
-        """Give what goes wrong after this step; raise what does before."""
+        """Return the fault after this step; raise a fault before it."""
         if self._fault is None or self._fault[0] != index:
             return None
         fault, self.timeout = self._fault[1], timeout
@@ -187,7 +187,7 @@ class Process:
 
     @property
     def fault(self) -> fault_injection.AnyFault | None:
-        """What goes wrong with the step that was counted last."""
+        """Return the fault of the step that was counted last."""
         if self._fault is None or self._fault[0] != len(self.steps) - 1:
             return None
         return self._fault[1]
@@ -242,7 +242,7 @@ class Remote(remote.Remote):
         return answer
 
     def gluster(self, argv: Sequence[str], timeout: float) -> str:
-        """Carry out one command of gluster."""
+        """Run one command of gluster."""
 
         def ask(left: int | None) -> str:
             fault = self.process.fault
@@ -274,11 +274,11 @@ class Remote(remote.Remote):
         return InteractiveProcess(self)
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: the model keeps no connection open."""
 
 
 def _in_words(volume: str, text: str) -> shell.Answer:
-    """Make the end of a command that answers in words."""
+    """Return the end of a command that answers in plain text."""
     if '<opErrstr>' in text:
         message = text.partition('<opErrstr>')[2].partition('</')[0]
         return shell.Answer(

@@ -48,7 +48,7 @@ _REAL_TIME = {'remote', 'channels', 'connections', 'login'}
 def settings(
     pool: model_cluster.ModelCluster, **changes: object
 ) -> options.Settings:
-    """Give the settings of a back end on all nodes of a pool."""
+    """Return the settings of a back end on all nodes of a cluster."""
     usual = options.Settings(
         backend='model',
         nodes=tuple(pool.nodes),
@@ -74,7 +74,7 @@ def settings(
 
 
 def rooms() -> Iterator[types.ModuleType]:
-    """Give the modules of the driver that look at the clock."""
+    """Yield the modules of the driver that read the clock."""
     for info in pkgutil.walk_packages(
         manila_glusterfs_clone.__path__, 'manila_glusterfs_clone.'
     ):
@@ -116,7 +116,7 @@ class InTurn:
 
 @contextlib.contextmanager
 def in_time_of(pool: model_cluster.ModelCluster) -> Iterator[None]:
-    """Let the driver live in the time of a pool."""
+    """Run the driver in the time of a cluster."""
     with contextlib.ExitStack() as stack:
         for room in _ROOMS:
             stack.enter_context(mock.patch.object(room, 'time', pool.time))
@@ -125,7 +125,7 @@ def in_time_of(pool: model_cluster.ModelCluster) -> Iterator[None]:
 
 @contextlib.contextmanager
 def in_turn() -> Iterator[None]:
-    """Let the driver ask one node after the other."""
+    """Make the driver ask one node after the other."""
     futures = types.SimpleNamespace(ThreadPoolExecutor=InTurn)
     with mock.patch.object(
         cluster, 'concurrent', types.SimpleNamespace(futures=futures)
@@ -134,7 +134,7 @@ def in_turn() -> Iterator[None]:
 
 
 def open_backend(process: link.Process, **changes: object) -> backend.Backend:
-    """Put a back end together whose nodes are those of a model."""
+    """Make a back end whose nodes are those of a model."""
     with mock.patch.object(remote, 'Remote', process.connect):
         return backend.Backend.open(
             settings(process.pool, **changes), None, 'host@model'
@@ -142,7 +142,7 @@ def open_backend(process: link.Process, **changes: object) -> backend.Backend:
 
 
 class ModelBackend:
-    """The verbs of a back end, and what there should be after each."""
+    """The operations of a back end, and the expected result of each."""
 
     def __init__(self, process: link.Process, **changes: object) -> None:
         self.process = process
@@ -215,12 +215,12 @@ class ModelBackend:
         del self.snapshots[snapshot]
 
     def gluster(self, *words: str) -> None:
-        """Have an operator give a command to glusterd, and see it done."""
+        """Run a gluster command of an operator, which must succeed."""
         answer = self.pool.glusterd.ask(self.pool.nodes['gl1'], words)
         assert '<opRet>0</opRet>' in answer, answer
 
     def restore(self, snapshot: str) -> None:
-        """Have an operator restore a snapshot by hand, which consumes it."""
+        """Restore a snapshot by hand, as an operator; this consumes it."""
         share_id, size, data = self.snapshots.pop(snapshot)
         share = self.shares[share_id]
         volume = self.pool.state.volumes[share.volume]
@@ -239,7 +239,7 @@ class ModelBackend:
     def allow(
         self, share: str, *addresses: str
     ) -> dict[str, errors.NotPossible]:
-        """Let exactly these addresses mount; all of them do."""
+        """Admit exactly these addresses; all of them mount the share."""
         rules = [protocols.Rule(a, 'ip', a, 'rw') for a in addresses]
         before = self.shares[share].allow.split(',')
         self.shares[share].kept &= {*addresses}
@@ -258,18 +258,18 @@ class ModelBackend:
         return refused
 
     def write(self, share: str, data: str) -> None:
-        """Have a client write into a share."""
+        """Write into a share, as a client."""
         self.pool.write(self.shares[share].volume, data)
         self.shares[share].data = data
 
     def heal(self) -> None:
-        """Bring all shares online, as when manila-share starts."""
+        """Heal all shares, as when manila-share starts; all must succeed."""
         healed = self.healer.heal(list(self.shares))
         for share, state in healed.items():
             assert isinstance(state, gluster.Volume), f'{share}: {state}'
 
     def heal_all(self) -> None:
-        """Start as manila-share does, whatever comes of it."""
+        """Heal all shares, as when manila-share starts."""
         self.healer.heal(list(self.shares))
 
     def problems(self) -> list[str]:
@@ -278,7 +278,7 @@ class ModelBackend:
         )
 
     def check(self) -> None:
-        """Fail if anything is left over, missing or not whole."""
+        """Fail if anything is left over, missing or incomplete."""
         # What has been told to stop gets the time for it.
         self.pool.time.advance(5.0)
         found = self.problems()

@@ -71,12 +71,12 @@ class ModelCluster:
     # -- what is not of others
 
     def own_volumes(self) -> set[str]:
-        """Return the names of the volumes of those under test."""
+        """Return the names of the volumes without a foreign owner."""
         volumes = self.state.volumes
         return {n for n in volumes if not self.others.has('volume', n)}
 
     def own_snapshots(self) -> set[str]:
-        """Return the names of the snapshots of those under test."""
+        """Return the names of the snapshots without a foreign owner."""
         snapshots = self.state.snapshots
         return {n for n in snapshots if not self.others.has('snapshot', n)}
 
@@ -93,7 +93,7 @@ class ModelCluster:
             self.nodes[name].shut_down()
 
     def boot(self, *names: str) -> None:
-        """Boot the nodes that are off; wait until all is up."""
+        """Boot the nodes that are off; wait until all are up."""
         for name in names or self.nodes:
             node = self.nodes[name]
             if not node.up:
@@ -119,20 +119,20 @@ class ModelCluster:
                 node.files.attach(node.lvm.device(lv.name), brick.mount)
 
     def kill_glusterd(self, name: str | None = None) -> None:
-        """Kill glusterd on a node, or the one that takes what changes it."""
+        """Kill glusterd on a node, by default on the writer."""
         writer = next((n for n in self.nodes.values() if n.serves), None)
         node = self.nodes[name] if name else writer
         if node is not None:
             self.glusterd.kill(node)
 
     def stop_glusterd(self, name: str, seconds: float) -> None:
-        """Stop glusterd on a node for a while (SIGSTOP), it is not told."""
+        """Stop glusterd on a node for a while (SIGSTOP)."""
         self.nodes[name].stopped_until = self.time.now + seconds
 
     # -- clients
 
     def mount(self, address: str, volume: str) -> bool:
-        """Have a client mount a volume; tell whether it is let in."""
+        """Mount a volume from an address; return whether it is admitted."""
         found = self.state.volumes[volume]
         if found.status != 'Started' or not all(
             glusterd_state.admits(found.as_on(brick.node), address)
@@ -146,7 +146,7 @@ class ModelCluster:
         return True
 
     def mounted(self, volume: str) -> set[str]:
-        """Give the addresses of the clients of a volume."""
+        """Return the addresses of the clients of a volume."""
         self.glusterd.settle()
         return {
             client.address
@@ -163,7 +163,7 @@ class ModelCluster:
             self.state.pending_heals[volume] = 3
 
     def read(self, volume: str) -> str:
-        """Have a client read what is in a volume."""
+        """Return the content of a volume as a client reads it."""
         found = {
             node.files.read(brick.path) for node, brick in self._bricks(volume)
         }
@@ -171,7 +171,7 @@ class ModelCluster:
         return found.pop()
 
     def size(self, volume: str) -> int:
-        """Give the size that clients see: that of the smallest brick."""
+        """Return the size that clients see: that of the smallest brick."""
         sizes = []
         for node, brick in self._bricks(volume):
             lv, _ = node.files.where(brick.path)
@@ -191,5 +191,5 @@ class ModelCluster:
     # -- pools
 
     def thin_pools(self, name: str = 'pool') -> list[lvm.ThinPool]:
-        """Give one thin pool on all nodes."""
+        """Return one thin pool on all nodes."""
         return [node.lvm.pools[name] for node in self.nodes.values()]

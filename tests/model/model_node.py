@@ -90,17 +90,17 @@ class ModelNode:
 
     @property
     def seems_connected(self) -> bool:
-        """What the glusterds of the others think of it."""
+        """Return whether the glusterds of the others take it as connected."""
         return self.serves or self.time.now < self.missed_at
 
     def await_answer(self) -> None:
-        """Note that another one has sent it something it cannot answer."""
+        """Note that another node waits for an answer it cannot give."""
         if not self._awaited:
             self._awaited = True
             self.missed_at = self.time.now + RETRANSMISSION
 
     def execute(self, argv: Sequence[str]) -> shell.Answer:
-        """Run a command that is not gluster's."""
+        """Run a command other than gluster."""
         commands: dict[str, Callable[[Sequence[str]], shell.Answer]] = {
             'lvs': self.lvm.lvs_command,
             'lvcreate': self.lvm.lvcreate,
@@ -131,7 +131,7 @@ class ModelNode:
         return shell.Answer(f'{self.address} \n')
 
     def _resolve(self, argv: Sequence[str]) -> shell.Answer:
-        """Resolve a name, as far as all know it."""
+        """Resolve a name from the addresses that this node has."""
         assert list(argv[1:-1]) == ['ahosts']
         address = self.names.get(argv[-1])
         if address is None:
@@ -145,7 +145,7 @@ class ModelNode:
         return shell.Answer(f'{self.time.now - self.glusterd_since:8.0f}\n')
 
     def _probe(self, argv: Sequence[str]) -> shell.Answer:
-        """Answer a try of programs as the shell of the node would."""
+        """Answer the check of programs as the shell of the node would."""
         (script,) = argv[2:]
         said = []
         for program in node_programs.PROGRAMS:
@@ -192,7 +192,7 @@ class ModelNode:
         self.files.power_cut()
 
     def shut_down(self) -> None:
-        """Shut it down in good order; the others are told."""
+        """Shut it down in good order; the others notice at once."""
         self.up = self.glusterd_up = False
         self.restarts_at = None
         self.missed_at = 0.0
@@ -200,7 +200,7 @@ class ModelNode:
         self.files.power_cut()
 
     def power_on(self) -> None:
-        """Boot it, up to where glusterd starts."""
+        """Boot it, up to the start of glusterd."""
         self.up = True
         self.boots += 1
         for target, lv in self.fstab.items():

@@ -41,7 +41,7 @@ BRICK_LV, SPARE_LV = 'archive', 'backup'
 
 
 def pool(release: str = '11.1', count: int = 3) -> model_cluster.ModelCluster:
-    """Return a new pool of so many nodes in which others live."""
+    """Return a new cluster of so many nodes with foreign objects."""
     made: model_cluster.ModelCluster = pickle.loads(_pickled(release, count))
     return made
 

@@ -30,7 +30,7 @@ Entitled = Callable[[str, str], bool]
 
 @dataclasses.dataclass(frozen=True)
 class Disturbance:
-    """A client that lost access though its rule stays."""
+    """A client that lost access although its rule stays."""
 
     address: str
     volume: str
@@ -42,7 +42,7 @@ class Disturbance:
 
 
 class Observer:
-    """Watches the clients of a pool."""
+    """Watches the clients of a cluster."""
 
     def __init__(self, state: glusterd_state.GlusterdState) -> None:
         self.disturbances: list[Disturbance] = []
@@ -56,7 +56,7 @@ class Observer:
 
     @contextlib.contextmanager
     def command(self, step: str, *, is_read: bool) -> Iterator[None]:
-        """Carry out a remote command; record whom it disturbs.
+        """Run a remote command, and record the clients that it disturbs.
 
         :param is_read: the command changes nothing; nobody is looked at.
         """

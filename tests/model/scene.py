@@ -45,7 +45,7 @@ SETTLED = 300.0
 
 @dataclasses.dataclass(frozen=True)
 class Operation:
-    """What is done, and what is done about it when it has failed."""
+    """An operation, and the recovery from its failure."""
 
     name: str
     act: Callable[[model_backend.ModelBackend], object]
@@ -105,7 +105,7 @@ def restart(
     pool: model_cluster.ModelCluster,
     fault: tuple[int, fault_injection.AnyFault] | None = None,
 ) -> model_backend.ModelBackend:
-    """Start manila-share anew; what should be there is remembered."""
+    """Start manila-share again; the expected objects are kept."""
     new = model_backend.ModelBackend(link.Process(pool, fault))
     new.shares = copy.deepcopy(manila.shares)
     new.snapshots = dict(manila.snapshots)
@@ -113,7 +113,7 @@ def restart(
 
 
 class Scene:
-    """A pool with an origin, its snapshot, and a clone; each has a client."""
+    """A cluster with an origin, a snapshot and a clone, with clients."""
 
     def __init__(self, release: str) -> None:
         pool = neighbours.pool(release)
@@ -135,11 +135,11 @@ class Scene:
     def again(
         self, fault: tuple[int, fault_injection.AnyFault] | None = None
     ) -> model_backend.ModelBackend:
-        """Give the scene untouched, with a fault to come."""
+        """Return the unchanged scene, with a fault planned."""
         return restart(self._manila, pickle.loads(self._pool), fault)
 
     def steps(self, operation: Operation) -> list[fault_injection.Step]:
-        """Give the remote steps that an operation really has."""
+        """Return the remote steps of an operation, recorded from a run."""
         if operation.name not in self._steps:
             manila = self.again()
             with (
@@ -154,7 +154,7 @@ class Scene:
     def attempt(
         self, operation: Operation, index: int, fault: fault_injection.AnyFault
     ) -> tuple[str, str, int]:
-        """Have a step go wrong, and recover as in life.
+        """Run an operation with a fault at a step, and recover.
 
         :return: the outcome, what is wrong if it is broken, and how many
             clients were disturbed.
@@ -240,7 +240,7 @@ def _problems(manila: model_backend.ModelBackend) -> Iterator[str]:
 
 
 def _strangers(manila: model_backend.ModelBackend) -> Iterator[str]:
-    """Name who is connected and may not be."""
+    """Return the clients that are connected and may not be."""
     for share in manila.shares.values():
         for address in manila.pool.mounted(share.volume):
             if address not in share.allow.split(','):

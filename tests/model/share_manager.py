@@ -41,7 +41,7 @@ PROJECT = 'a-project'
 def configure(
     directory: pathlib.Path, backend: str, options: Mapping[str, object]
 ) -> str:
-    """Configure Manila, make its database, and in that a share type.
+    """Configure Manila, make its database, and in it a share type.
 
     :param directory: where its files go.
     :param backend: the one back end section.
@@ -85,18 +85,18 @@ driver_handles_share_servers = False
 
 
 def forget() -> None:
-    """Take back what :func:`configure` did to this process."""
+    """Undo what :func:`configure` did to this process."""
     rpc.cleanup()
     CONF.reset()
 
 
 def _once(**how: object) -> Callable[[Callable[[], None]], object]:
-    """Stand in for Manila's retry, which would try set-up for ever."""
+    """Replace Manila's retry, which would repeat set-up for ever."""
     return lambda set_up: set_up
 
 
 class Manila:
-    """manila-share of one back end; the verbs are those of its RPC API.
+    """manila-share of one back end, called as through its RPC API.
 
     :param pool: the pool that shares are scheduled to, ``vg/thinpool``.
     """
@@ -133,13 +133,13 @@ class Manila:
         self.queue = []
 
     def deliver(self) -> None:
-        """Have the service serve its queue, once it is started."""
+        """Make the service process its queue, once it is started."""
         queue, self.queue = self.queue or [], None
         for each in queue:
             each()
 
     def _send(self, verb: str, *words: Any, **more: Any) -> None:
-        """Send a request to the service, or have it wait in the queue."""
+        """Send a request to the service, or put it in the queue."""
 
         def carry_out() -> None:
             getattr(self.manager, verb)(self.context, *words, **more)
@@ -150,7 +150,7 @@ class Manila:
             self.queue.append(carry_out)
 
     def create(self, size: int = 1, snapshot: str | None = None) -> str:
-        """Make a share of so many GiB; give its id."""
+        """Create a share of so many GiB; return its id."""
         share = db.share_create(
             self.context,
             {
@@ -174,7 +174,7 @@ class Manila:
         return str(share['id'])
 
     def snapshot(self, share: str) -> str:
-        """Take a snapshot; give its id."""
+        """Take a snapshot; return its id."""
         found = self.share(share)
         snapshot = db.share_snapshot_create(
             self.context,
@@ -197,7 +197,7 @@ class Manila:
         self._send('extend_share', share, size, [])
 
     def allow(self, share: str, kind: str, to: str) -> str:
-        """Add an access rule; give its id."""
+        """Add an access rule; return its id."""
         rule = db.share_access_create(
             self.context,
             {
@@ -261,17 +261,17 @@ class Manila:
         return str(db.share_snapshot_get(self.context, snapshot)['status'])
 
     def instance(self, share: str) -> str:
-        """Give the instance id that the driver knows a share by."""
+        """Return the instance id of a share, which the driver knows."""
         return str(self.share(share).instance['id'])
 
     def locations(self, share: str) -> list[Any]:
-        """Give the export locations of a share."""
+        """Return the export locations of a share."""
         return list(
             db.export_location_get_all_by_share_id(self.context, share)
         )
 
     def rules(self, share: str) -> dict[str, str]:
-        """Give the states of the access rules of a share."""
+        """Return the states of the access rules of a share."""
         return {m['access_id']: m['state'] for m in self._mappings(share)}
 
     def _mappings(self, share: str) -> Any:

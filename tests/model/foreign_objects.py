@@ -48,7 +48,7 @@ class ForeignObjects:
         return (kind, name) in self.picture
 
     def problems(self, pool: 'model_cluster.ModelCluster') -> Iterator[str]:
-        """Yield changes to foreign objects; a node that is off has only LVs."""
+        """Yield changes of foreign objects; only LVs of a node that is off."""
         now, hidden = _picture(pool), _hidden(pool)
         for (kind, name), before in self.picture.items():
             after = now.get((kind, name))

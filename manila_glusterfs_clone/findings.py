@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is wrong with a back end: findings, and the faults known now.
+"""Problems of a back end as data: mistakes, faults, and a log of changes.
 
-A *mistake* is in the configuration, and stays until somebody corrects it. A
-*fault* is something that is broken today. The finding is the same data; who
-looks decides which of the two it is.
+A *mistake* is in the configuration and stays until somebody corrects it. A
+*fault* is something that is broken today. Both are a :class:`Finding`; the
+code that finds the problem decides which of the two it is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,28 +26,28 @@ from manila_glusterfs_clone import errors
 
 LOG = log.getLogger(__name__)
 
-#: Parts of a back end; who reports one has looked at all of it. *Storage* is
-#: nodes by SSH and their thin pools, looked at each time that Manila asks
-#: for the capacity. *Services* are glusterd and what is installed, looked at
-#: when manila-share starts.
+#: The parts of a back end that are checked as a whole. *Storage* is the access
+#: to nodes by SSH and their thin pools, checked each time that Manila asks for
+#: the capacity. *Services* are glusterd and installed programs, checked when
+#: manila-share starts.
 SERVICES, STORAGE = 'services', 'storage'
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, with its remedy.
+    """One problem, with its remedy.
 
-    Two findings are equal when they are of the same kind on the same
-    object, whatever numbers their messages have.
+    Two findings are equal if they are of the same kind on the same object,
+    even if the numbers in their messages differ.
     """
 
     #: The option, or the object on the cluster.
     subject: str
-    #: What is wrong, in one word for the program.
+    #: The kind of problem, in one or two words.
     kind: str
-    #: What is wrong and what ends it, for people.
+    #: The problem and its remedy, for operators.
     message: str = dataclasses.field(compare=False)
-    #: The node that it was found on, if it was on one.
+    #: The node that it was found on; empty if it is not about one node.
     node: str = ''
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class Finding:
 
 
 class Misconfigured(errors.Error):
-    """Every mistake in the configuration or on the nodes, at once."""
+    """All mistakes in the configuration and on the nodes together."""
 
     def __init__(self, backend: str, mistakes: Sequence[Finding]) -> None:
         super().__init__(backend, tuple(mistakes))
@@ -68,46 +68,46 @@ class Misconfigured(errors.Error):
 
 
 class Health:
-    """The faults of one back end, logged when they come and when they go.
+    """The current faults of one back end; logs each when it comes and goes.
 
-    :param backend: its name, for the log.
+    :param backend: the name of the back end, for the log.
     """
 
     def __init__(self, backend: str) -> None:
         self._backend = backend
-        self._known: dict[str, tuple[Finding, ...]] = {}
+        self._faults: dict[str, tuple[Finding, ...]] = {}
         self._guard = threading.Lock()
 
     @property
     def faults(self) -> tuple[Finding, ...]:
-        """All faults that the last looks found."""
+        """Return all faults that the latest checks found."""
         with self._guard:
             return tuple(
-                each for part in self._known.values() for each in part
+                fault for part in self._faults.values() for fault in part
             )
 
-    def report(self, found: Mapping[str, Sequence[Finding]]) -> None:
-        """Replace what is known, and log what is new or over.
+    def report(self, faults: Mapping[str, Sequence[Finding]]) -> None:
+        """Replace the faults of parts, and log which are new or gone.
 
-        :param found: all faults of :data:`SERVICES`, :data:`STORAGE` or
-            both; what is known of a part that is not in it stays.
+        :param faults: all faults of :data:`SERVICES`, :data:`STORAGE` or
+            both. The faults of a part that is not given stay.
         """
         before = {*self.faults}
         with self._guard:
-            self._known.update({k: tuple(v) for k, v in found.items()})
+            self._faults.update({k: tuple(v) for k, v in faults.items()})
         now = self.faults
         new = [fault for fault in now if fault not in before]
         if new:
             LOG.warning(
-                'Back end %s: %d new faults; it serves what does not need '
-                'the parts that are broken:\n%s',
+                'Back end %s: %d new faults; operations that do not need the '
+                'faulty parts go on:\n%s',
                 self._backend,
                 len(new),
                 '\n'.join(f'  * {fault}' for fault in new),
             )
         for fault in before - {*now}:
             LOG.info(
-                'Back end %s: %s: no longer %s',
+                'Back end %s: fault is gone: %s (%s)',
                 self._backend,
                 fault.subject,
                 fault.kind,

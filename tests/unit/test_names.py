@@ -84,13 +84,13 @@ def test_what_is_no_id_is_refused(bad: str) -> None:
         names.share_tag,
         names.snapshot_tag,
     ):
-        with pytest.raises(errors.NotPossible, match='is not the id'):
+        with pytest.raises(names.NotAnId):
             make(bad)
 
 
 @pytest.mark.parametrize('bad', [None, 7, b'x', uuid.UUID(ID)])
 def test_what_is_no_text_is_refused(bad: object) -> None:
-    with pytest.raises(errors.NotPossible):
+    with pytest.raises(names.NotAnId):
         names.canonical_id(bad)  # type: ignore[arg-type]
 
 
@@ -107,7 +107,7 @@ def test_a_brick_is_inside_its_mount() -> None:
 
 @pytest.mark.parametrize('bad', ['', '/a b', '/a,b', '/a@b', '/a\n', '/é'])
 def test_what_lvm_takes_for_no_tag_is_refused(bad: str) -> None:
-    with pytest.raises(errors.NotPossible, match='LVM tag'):
+    with pytest.raises(names.NotATagValue):
         names.mount_tag(bad)
 
 
@@ -178,5 +178,26 @@ def test_pools(name: str, parts: tuple[str, str]) -> None:
     ],
 )
 def test_what_names_no_pool_is_refused(name: str) -> None:
-    with pytest.raises(errors.NotPossible, match='vg/thinpool'):
+    with pytest.raises(names.NotAPoolName):
         names.split_pool(name)
+
+
+@pytest.mark.parametrize(
+    ('error', 'sentence'),
+    [
+        (
+            names.NotAnId('x'),
+            "'x' is not the id of a share or snapshot instance",
+        ),
+        (
+            names.NotATagValue('/a b'),
+            "mount point '/a b' cannot be stored in an LVM tag",
+        ),
+        (
+            names.NotAPoolName('pool'),
+            "'pool' does not name a thin pool as vg/thinpool",
+        ),
+    ],
+)
+def test_sentences(error: errors.Error, sentence: str) -> None:
+    assert str(error) == sentence

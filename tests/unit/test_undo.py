@@ -26,7 +26,7 @@ def _held() -> None:
     """The lock under which it was begun is held."""
 
 
-def test_what_comes_to_its_end_is_not_undone() -> None:
+def test_success_is_not_undone() -> None:
     undone: list[str] = []
     with undo.undo_on_failure(lambda: undone.append('x'), 'share x', _held):
         pass
@@ -36,7 +36,7 @@ def test_what_comes_to_its_end_is_not_undone() -> None:
 @pytest.mark.parametrize(
     'error', [LOST, ValueError(), KeyboardInterrupt(), SystemExit(1)]
 )
-def test_what_does_not_is_and_the_error_goes_on(
+def test_a_failure_is_undone_and_raised(
     error: BaseException,
 ) -> None:
     undone: list[str] = []
@@ -49,7 +49,7 @@ def test_what_does_not_is_and_the_error_goes_on(
     assert undone == ['x']
 
 
-def test_the_first_error_is_raised_and_the_second_is_logged(
+def test_the_error_of_the_undo_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def take_back() -> None:
@@ -67,7 +67,7 @@ def test_the_first_error_is_raised_and_the_second_is_logged(
     assert logged.__context__ is LOST
 
 
-def test_an_undo_that_is_torn_off_goes_before_all() -> None:
+def test_an_interrupted_undo_is_raised() -> None:
     def take_back() -> None:
         raise KeyboardInterrupt
 
@@ -76,7 +76,7 @@ def test_an_undo_that_is_torn_off_goes_before_all() -> None:
             raise LOST
 
 
-def test_inner_before_outer() -> None:
+def test_nested_undo_runs_the_inner_first() -> None:
     undone: list[str] = []
     with pytest.raises(errors.LinkLost):
         with (
@@ -87,7 +87,7 @@ def test_inner_before_outer() -> None:
     assert undone == ['lv', 'volume']
 
 
-def test_what_was_begun_under_a_lock_that_is_lost_is_not_undone(
+def test_nothing_is_undone_after_the_lock_was_lost(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     undone: list[str] = []

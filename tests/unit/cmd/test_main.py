@@ -39,7 +39,7 @@ def test_for_another_user_with_a_key(
 @pytest.mark.parametrize(
     'user', ['', 'a b', '$(id)', 'a;b', '-x', 'Manila', 'a\n', 'x' * 33]
 )
-def test_what_is_no_user(
+def test_an_invalid_user_name(
     capsys: pytest.CaptureFixture[str], user: str
 ) -> None:
     assert main.main(['node-installer', f'--user={user}']) == 2
@@ -51,7 +51,7 @@ def test_what_is_no_user(
 @pytest.mark.parametrize(
     'content', ['one\ntwo\n', '-----BEGIN OPENSSH PRIVATE KEY-----']
 )
-def test_what_is_no_public_key(
+def test_an_invalid_public_key(
     capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path, content: str
 ) -> None:
     path = tmp_path / 'key'
@@ -62,7 +62,7 @@ def test_what_is_no_public_key(
     assert 'does not have exactly one public key' in said.err
 
 
-def test_a_key_that_is_not_there(
+def test_a_missing_key_file(
     capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path
 ) -> None:
     path = tmp_path / 'none'

@@ -210,7 +210,7 @@ def test_bricks_are_activated_and_mounted(boot: Boot) -> None:
     ]
 
 
-def test_what_is_mounted_stays_as_it_is(boot: Boot) -> None:
+def test_mounted_bricks_stay_mounted(boot: Boot) -> None:
     boot.report(f'gvg/a {tags("/srv/a")}', f'gvg/b {tags("/srv/b")}')
     boot.mounted('/srv/a')
     assert boot.run().returncode == 0
@@ -219,7 +219,7 @@ def test_what_is_mounted_stays_as_it_is(boot: Boot) -> None:
     ]
 
 
-def test_a_second_time_nothing_happens(boot: Boot) -> None:
+def test_a_second_run_changes_nothing(boot: Boot) -> None:
     boot.report(f'gvg/a {tags("/srv/a")}')
     boot.run()
     done = boot.run()
@@ -229,7 +229,7 @@ def test_a_second_time_nothing_happens(boot: Boot) -> None:
 
 
 @pytest.mark.parametrize('dead', ['gvg/a', '/srv/a'])
-def test_one_that_fails_does_not_keep_the_others_from_it(
+def test_a_failed_brick_does_not_stop_the_others(
     boot: Boot, dead: str
 ) -> None:
     boot.report(f'gvg/a {tags("/srv/a")}', f'gvg/b {tags("/srv/b")}')
@@ -242,7 +242,7 @@ def test_one_that_fails_does_not_keep_the_others_from_it(
 
 
 @pytest.mark.parametrize('dead', ['gvg/a', '/srv/a'])
-def test_what_is_of_no_volume_may_be_half_made(boot: Boot, dead: str) -> None:
+def test_a_brick_of_no_volume_is_no_failure(boot: Boot, dead: str) -> None:
     """Power was lost before it had a file system, or its pool knew it."""
     boot.report(f'gvg/a {tags("/srv/a")}', f'gvg/b {tags("/srv/b")}')
     boot.origin('/srv/a2')
@@ -253,7 +253,7 @@ def test_what_is_of_no_volume_may_be_half_made(boot: Boot, dead: str) -> None:
     assert done.stdout == 'mounted gvg/b on /srv/b\n'
 
 
-def test_what_cannot_be_activated_is_not_mounted(boot: Boot) -> None:
+def test_an_inactive_lv_is_not_mounted(boot: Boot) -> None:
     boot.report(f'gvg/a {tags("/srv/a")}')
     boot.dead('gvg/a')
     boot.run()
@@ -268,7 +268,9 @@ def test_what_cannot_be_activated_is_not_mounted(boot: Boot) -> None:
         'manila.brick,manila.mount=srv/x',
     ],
 )
-def test_a_brick_without_a_place_is_reported(boot: Boot, bare: str) -> None:
+def test_a_brick_without_a_mount_point_is_reported(
+    boot: Boot, bare: str
+) -> None:
     boot.report(f'gvg/a {bare}', f'gvg/b {tags("/srv/b")}')
     done = boot.run()
     assert done.returncode == 1
@@ -276,7 +278,7 @@ def test_a_brick_without_a_place_is_reported(boot: Boot, bare: str) -> None:
     assert done.stdout == 'mounted gvg/b on /srv/b\n'
 
 
-def test_the_tag_is_found_wherever_it_stands(boot: Boot) -> None:
+def test_the_order_of_tags_does_not_matter(boot: Boot) -> None:
     boot.report('gvg/a manila.mount=/srv/a,manila.brick')
     assert boot.run().stdout == 'mounted gvg/a on /srv/a\n'
 
@@ -284,18 +286,18 @@ def test_the_tag_is_found_wherever_it_stands(boot: Boot) -> None:
 @pytest.mark.parametrize(
     'other', ['xmanila.mount=/x', 'manilaxmount=/x', 'manila.mountx=/x']
 )
-def test_other_tags_are_not_taken_for_it(boot: Boot, other: str) -> None:
+def test_similar_tags_are_ignored(boot: Boot, other: str) -> None:
     boot.report(f'gvg/a {other},manila.brick,manila.mount=/srv/a')
     assert boot.run().stdout == 'mounted gvg/a on /srv/a\n'
 
 
-def test_all_that_a_tag_may_hold_is_kept(boot: Boot) -> None:
+def test_mount_points_with_special_characters(boot: Boot) -> None:
     target = '/srv/a_b+c.d-e/=!:&#/x'
     boot.report(f'gvg/a {tags(target)}')
     assert boot.run().stdout == f'mounted gvg/a on {target}\n'
 
 
-def test_lvm_that_fails_is_no_success(boot: Boot) -> None:
+def test_a_failure_of_lvm_is_a_failure(boot: Boot) -> None:
     boot.report(status=5)
     assert boot.run().returncode == 1
     assert boot.calls('mount') == []
@@ -304,7 +306,7 @@ def test_lvm_that_fails_is_no_success(boot: Boot) -> None:
 @pytest.mark.parametrize(
     'other', ['', 'manila.mount=/x', 'manila.bricks', 'xmanila.snapshot=s1']
 )
-def test_what_is_not_ours_is_not_touched(boot: Boot, other: str) -> None:
+def test_lvs_without_our_tags_are_ignored(boot: Boot, other: str) -> None:
     boot.report(f'gvg/x {other}', f'gvg/a {tags("/srv/a")}')
     assert boot.run().returncode == 0
     assert boot.calls('lvchange') == ['lvchange -K -a y gvg/a']
@@ -323,7 +325,7 @@ def test_snapshots_are_activated_after_the_bricks(boot: Boot) -> None:
     ]
 
 
-def test_a_pool_that_is_left_off_is_checked_again(boot: Boot) -> None:
+def test_lost_blocks_of_a_pool_are_freed(boot: Boot) -> None:
     boot.report(f'gvg/a {tags("/srv/a")}', f'gvg/b {tags("/srv/b")}')
     boot.off('gvg/a', 'gvg/b')
     done = boot.run()
@@ -343,7 +345,7 @@ MESSAGE = '\t\t\t\tmessage1 {\n\t\t\t\t\tdelete = 4\n\t\t\t\t}\n'
 
 
 @pytest.mark.parametrize('tag', [tags('/srv/a'), 'manila.snapshot=s1'])
-def test_lvm_strikes_out_what_it_had_to_tell_a_pool(
+def test_a_pending_message_is_completed(
     boot: Boot, halved: pathlib.Path, tag: str
 ) -> None:
     """Before anything is removed, be it here."""
@@ -362,7 +364,7 @@ def test_lvm_strikes_out_what_it_had_to_tell_a_pool(
     assert dead == 'lvremove --yes gvg/c2a819_1'
 
 
-def test_what_was_made_for_that_does_not_stay(boot: Boot) -> None:
+def test_the_lv_of_an_interrupted_run_is_removed(boot: Boot) -> None:
     boot.report(f'gvg/a {tags("/srv/a")}', 'gvg/manila-told-7 manila.told')
     assert boot.run().returncode == 0
     assert boot.calls('lvcreate', 'lvremove') == [
@@ -374,7 +376,7 @@ def test_what_was_made_for_that_does_not_stay(boot: Boot) -> None:
     ('of', 'what'),
     [('pool', ''), ('pool2', MESSAGE), ('pool', '\t\t\t\tmessages = 1\n')],
 )
-def test_nothing_is_made_where_lvm_has_told_all(
+def test_no_lv_is_made_without_a_pending_message(
     boot: Boot, of: str, what: str
 ) -> None:
     boot.report(f'gvg/a {tags("/srv/a")}')
@@ -385,7 +387,7 @@ def test_nothing_is_made_where_lvm_has_told_all(
     assert boot.calls('lvcreate', 'lvremove') == []
 
 
-def test_what_lvm_has_to_tell_cannot_be_read(boot: Boot) -> None:
+def test_unreadable_metadata_is_a_failure(boot: Boot) -> None:
     boot.report(f'gvg/a {tags("/srv/a")}')
     (boot.state / 'notes').unlink()
     assert boot.run().returncode == 1
@@ -406,7 +408,7 @@ def halved(boot: Boot) -> pathlib.Path:
     return volume
 
 
-def test_a_clone_without_its_lv_is_forgotten(
+def test_a_clone_without_its_lv_is_removed(
     boot: Boot, halved: pathlib.Path
 ) -> None:
     boot.report(ORIGIN, 'gvg/c2a819_0 ', 'gvg/xc2a819_1 ', 'gvg/c2a819_11 ')
@@ -421,7 +423,7 @@ def test_a_clone_without_its_lv_is_forgotten(
     assert not (boot.glusterd / 'forgotten').exists()
 
 
-def test_a_clone_without_its_lv_is_forgotten_after_its_origin(
+def test_a_clone_without_its_lv_is_removed_after_its_origin(
     boot: Boot,
 ) -> None:
     volume = boot.clone()
@@ -441,9 +443,7 @@ def test_a_clone_without_its_lv_is_forgotten_after_its_origin(
     ],
     ids=str,
 )
-def test_no_other_volume_is_forgotten(
-    boot: Boot, other: dict[str, Any]
-) -> None:
+def test_no_other_volume_is_removed(boot: Boot, other: dict[str, Any]) -> None:
     volume = boot.clone(**other)
     boot.report('gvg/c2a819_0 ')
     assert boot.run().stdout == ''
@@ -457,7 +457,7 @@ def test_a_clone_with_its_lv_is_kept(boot: Boot, halved: pathlib.Path) -> None:
     assert boot.calls('lvremove') == []
 
 
-def test_an_lv_that_its_pool_does_not_know_is_none(
+def test_an_lv_without_a_device_in_the_pool_counts_as_missing(
     boot: Boot, halved: pathlib.Path
 ) -> None:
     boot.report(ORIGIN, 'gvg/c2a819_0 ', 'gvg/c2a819_1 ')
@@ -480,7 +480,7 @@ def test_an_lv_that_cannot_be_activated_is_kept(
 
 
 @pytest.mark.parametrize('status', [0, 2, 127])
-def test_nothing_is_forgotten_while_glusterd_may_be_at_it(
+def test_no_clone_is_removed_while_glusterd_runs(
     boot: Boot, halved: pathlib.Path, status: int
 ) -> None:
     boot.report(ORIGIN)
@@ -489,7 +489,7 @@ def test_nothing_is_forgotten_while_glusterd_may_be_at_it(
     assert (halved / 'info').exists()
 
 
-def test_nothing_is_forgotten_when_the_pool_may_be_away(
+def test_no_clone_is_removed_if_its_volume_group_may_be_missing(
     boot: Boot, halved: pathlib.Path
 ) -> None:
     """Its disk may have died while the brick of the origin was mounted."""
@@ -498,7 +498,7 @@ def test_nothing_is_forgotten_when_the_pool_may_be_away(
     assert (halved / 'info').exists()
 
 
-def test_nothing_is_forgotten_that_tells_of_no_origin(boot: Boot) -> None:
+def test_no_clone_without_an_origin_path_is_removed(boot: Boot) -> None:
     volume = boot.clone()
     for brick in (volume / 'bricks').iterdir():
         brick.write_text(brick.read_text().partition('origin_path')[0])
@@ -506,7 +506,7 @@ def test_nothing_is_forgotten_that_tells_of_no_origin(boot: Boot) -> None:
     assert (volume / 'info').exists()
 
 
-def test_nothing_is_forgotten_when_lvm_fails(
+def test_no_clone_is_removed_if_lvm_fails(
     boot: Boot, halved: pathlib.Path
 ) -> None:
     boot.report(ORIGIN, status=5)
@@ -514,7 +514,7 @@ def test_nothing_is_forgotten_when_lvm_fails(
     assert (halved / 'info').exists()
 
 
-def test_no_directory_stays_where_nothing_could_be_mounted(
+def test_the_mount_point_of_a_removed_lv_is_removed(
     boot: Boot, tmp_path: pathlib.Path
 ) -> None:
     """The LV was removed meanwhile, and its mount point before it."""
@@ -550,7 +550,7 @@ def restored(boot: Boot) -> Boot:
     return boot
 
 
-def test_a_restored_snapshot_is_mounted_as_the_brick_that_it_is(
+def test_the_brick_of_a_restored_snapshot_is_mounted(
     restored: Boot,
 ) -> None:
     """glusterd 11 mounts it only where the brick before it is mounted."""
@@ -567,7 +567,7 @@ def test_a_restored_snapshot_is_mounted_as_the_brick_that_it_is(
     assert not restored.calls('lvremove')
 
 
-def test_no_lv_is_removed_for_a_tag_alone(restored: Boot) -> None:
+def test_no_lv_is_removed_because_of_its_tag(restored: Boot) -> None:
     restored.report(
         f'gvg/{HEX}_1 manila.told', 'gvg/a manila.told', 'gvg/b manila.told'
     )
@@ -575,7 +575,7 @@ def test_no_lv_is_removed_for_a_tag_alone(restored: Boot) -> None:
     assert not restored.calls('lvremove')
 
 
-def test_the_dead_lv_of_a_clone_stays_where_another_volume_has_it(
+def test_an_lv_that_another_volume_uses_is_kept(
     boot: Boot, halved: pathlib.Path
 ) -> None:
     boot.report(f'gvg/a {tags("/srv/a")}', ORIGIN, 'gvg/c2a819_1 ')

@@ -51,7 +51,7 @@ def test_scripts_are_shell(name: str) -> None:
 
 
 @pytest.mark.parametrize('name', SCRIPTS)
-def test_scripts_please_shellcheck(name: str) -> None:
+def test_shellcheck_has_no_complaints(name: str) -> None:
     done = subprocess.run(
         # SC2016: a key that is quoted is not to be expanded, indeed.
         ['shellcheck', '--shell=sh', '--exclude=SC2016', '-'],
@@ -166,7 +166,7 @@ def test_installing(host: Host) -> None:
     ]
 
 
-def test_installing_again_changes_nothing(host: Host) -> None:
+def test_a_second_installation_changes_nothing(host: Host) -> None:
     assert host.install().returncode == 0
     first = host.files()
     assert host.install().returncode == 0
@@ -175,7 +175,7 @@ def test_installing_again_changes_nothing(host: Host) -> None:
 
 
 @pytest.mark.parametrize('end', ['', '\n'])
-def test_other_keys_stay(host: Host, end: str) -> None:
+def test_other_keys_are_kept(host: Host, end: str) -> None:
     keys = host.state / 'home/.ssh/authorized_keys'
     keys.parent.mkdir(parents=True)
     keys.write_text(f'{KEY} of another{end}')
@@ -184,12 +184,12 @@ def test_other_keys_stay(host: Host, end: str) -> None:
     assert lines == [f'{KEY} of another', KEY]
 
 
-def test_without_a_key_none_is_put(host: Host) -> None:
+def test_without_a_key_no_key_is_installed(host: Host) -> None:
     assert host.install(key='').returncode == 0
     assert not (host.state / 'home').exists()
 
 
-def test_sudo_rules_that_sudo_does_not_take_are_not_left(host: Host) -> None:
+def test_rejected_sudo_rules_are_removed(host: Host) -> None:
     done = host.install(BAD_SUDOERS='1')
     assert done.returncode == 1
     assert '1.9.10' in done.stderr
@@ -198,14 +198,14 @@ def test_sudo_rules_that_sudo_does_not_take_are_not_left(host: Host) -> None:
     assert not (host.state / 'systemctl').exists()
 
 
-def test_old_sudo_rules_survive_bad_new_ones(host: Host) -> None:
+def test_rejected_sudo_rules_do_not_replace_old_ones(host: Host) -> None:
     host.install()
     host.install(user='stack', BAD_SUDOERS='1')
     text = host.path(node.SUDOERS_PATH).read_text()
     assert text == node.text(node.SUDOERS)
 
 
-def test_no_file_ends_the_quoting_of_another() -> None:
+def test_no_file_contains_the_end_of_a_here_document() -> None:
     for name in (node.SCRIPT, node.UNIT, node.DROP_IN, node.SUDOERS):
         assert node._END not in node.text(name).splitlines()
 
@@ -214,7 +214,7 @@ def test_no_file_ends_the_quoting_of_another() -> None:
 
 
 @pytest.mark.parametrize('user', ['manila', 'stack-1', '_x'])
-def test_visudo_takes_the_rules(tmp_path: pathlib.Path, user: str) -> None:
+def test_visudo_accepts_the_rules(tmp_path: pathlib.Path, user: str) -> None:
     path = tmp_path / 'sudoers'
     path.write_text(node.sudoers(user))
     path.chmod(0o440)
@@ -225,7 +225,7 @@ def test_visudo_takes_the_rules(tmp_path: pathlib.Path, user: str) -> None:
     )
 
 
-def test_the_rules_are_of_the_user_alone() -> None:
+def test_the_rules_name_only_the_user() -> None:
     for line in node.sudoers('stack-1').splitlines():
         if not line.startswith('#'):
             assert re.match(r'(Defaults:)?stack-1 ', line) or not line
@@ -266,14 +266,14 @@ def _first_words() -> set[str]:
     return found - {'systemctl', 'setfattr'}
 
 
-def test_sudo_allows_to_ask_for_the_boot_unit() -> None:
+def test_sudo_allows_reading_the_state_of_the_boot_unit() -> None:
     line = remote.command_line(
         ['systemctl', 'is-enabled', node.UNIT], sudo=True, seconds=60
     )
     assert allowed(line.removeprefix('LC_ALL=C sudo -n '))
 
 
-def test_sudo_allows_to_mark_a_brick() -> None:
+def test_sudo_allows_writing_a_volume_id() -> None:
     fake = fakes.Node()
     line = ['setfattr', f'--name={MARK}', f'--value=0x{"a1" * 16}', BRICK]
     fake.answer(line, fakes.Answer())
@@ -282,14 +282,14 @@ def test_sudo_allows_to_mark_a_brick() -> None:
     assert allowed(said.removeprefix('LC_ALL=C sudo -n '))
 
 
-def test_all_that_the_rooms_run_is_found() -> None:
+def test_the_commands_of_the_driver_are_found() -> None:
     assert {'lvs', 'lvremove', 'mount', 'getfattr', 'hostname'} <= (
         _first_words()
     )
 
 
 @pytest.mark.parametrize('program', sorted({*_first_words(), 'gluster'}))
-def test_sudo_allows_what_the_rooms_run(program: str) -> None:
+def test_sudo_allows_the_commands_of_the_driver(program: str) -> None:
     line = remote.command_line(
         [program, '--some', 'a b'], sudo=True, seconds=60
     )
@@ -299,7 +299,7 @@ def test_sudo_allows_what_the_rooms_run(program: str) -> None:
     assert allowed(line[len(prefix) :])
 
 
-def test_all_that_the_rooms_run_is_tried_at_set_up() -> None:
+def test_the_probe_tries_all_commands_of_the_driver() -> None:
     tried = {
         program.name for program in node_programs.PROGRAMS if program.as_root
     }
@@ -311,7 +311,7 @@ def test_all_that_the_rooms_run_is_tried_at_set_up() -> None:
     [p for p in node_programs.PROGRAMS if p.as_root],
     ids=lambda p: p.name,
 )
-def test_sudo_allows_to_try_what_it_allows_to_run(
+def test_sudo_allows_the_commands_of_the_probe(
     program: node_programs.Program,
 ) -> None:
     line = remote.command_line(
@@ -370,7 +370,7 @@ def test_the_unit() -> None:
     assert 'RequiredBy' not in unit['Install']
 
 
-def test_each_start_of_glusterd_runs_it_and_does_not_depend_on_it() -> None:
+def test_each_start_of_glusterd_runs_the_script() -> None:
     drop_in = configparser.ConfigParser(interpolation=None)
     drop_in.optionxform = str  # type: ignore[assignment,method-assign]
     drop_in.read_string(node.text(node.DROP_IN))
@@ -378,7 +378,7 @@ def test_each_start_of_glusterd_runs_it_and_does_not_depend_on_it() -> None:
     assert re.fullmatch(rf'-/usr/bin/timeout \d+ {node.SCRIPT_PATH}', before)
 
 
-def test_the_script_looks_for_the_tags_that_the_driver_puts() -> None:
+def test_the_script_uses_the_tags_of_the_driver() -> None:
     script = node.text(node.SCRIPT)
     assert f'*,{names.TAG_BRICK},*)' in script
     assert f'*,{names.TAG_SNAPSHOT}*)' in script

@@ -173,7 +173,7 @@ def away(*numbers: int, view: fakes.Reply = AWAY) -> list[fakes.Node]:
     return found
 
 
-def test_nothing_is_wrong(settings: options.Settings) -> None:
+def test_no_findings(settings: options.Settings) -> None:
     nodes = three()
     assert check(settings, *nodes) == Outcome([], [])
     # A probe, the LVs, the mounts.
@@ -183,7 +183,7 @@ def test_nothing_is_wrong(settings: options.Settings) -> None:
 # -- the configuration
 
 
-def test_every_mistake_is_found_at_once(settings: options.Settings) -> None:
+def test_all_mistakes_are_reported_at_once(settings: options.Settings) -> None:
     cfg.CONF.set_override('lock_path', None, group='oslo_concurrency')
     found = check(
         dataclasses.replace(
@@ -215,7 +215,7 @@ def test_every_mistake_is_found_at_once(settings: options.Settings) -> None:
     ]
 
 
-def test_nothing_at_all_is_configured(settings: options.Settings) -> None:
+def test_an_empty_configuration(settings: options.Settings) -> None:
     found = check(dataclasses.replace(settings, nodes=(), pools=()))
     assert {subject for subject, _ in found.kinds} >= {
         'glusterfs_clone_nodes',
@@ -223,7 +223,7 @@ def test_nothing_at_all_is_configured(settings: options.Settings) -> None:
     }
 
 
-def test_a_layout_that_takes_more_nodes(settings: options.Settings) -> None:
+def test_a_layout_that_needs_more_nodes(settings: options.Settings) -> None:
     found = check(
         dataclasses.replace(
             settings, layout='replica-3', nodes=('gl1', 'gl2')
@@ -233,7 +233,7 @@ def test_a_layout_that_takes_more_nodes(settings: options.Settings) -> None:
     assert ('glusterfs_clone_layout', 'invalid') in found.kinds
 
 
-def test_names_of_nodes_that_no_list_can_hold(
+def test_tls_names_that_no_access_list_can_hold(
     settings: options.Settings,
 ) -> None:
     found = check(
@@ -245,7 +245,7 @@ def test_names_of_nodes_that_no_list_can_hold(
     assert found.kinds == [('glusterfs_clone_tls_server_names', 'invalid')] * 2
 
 
-def test_without_a_key_no_node_is_asked(settings: options.Settings) -> None:
+def test_without_a_key_no_node_is_read(settings: options.Settings) -> None:
     nodes = three()
     check(dataclasses.replace(settings, ssh_private_key='/no'), *nodes)
     assert not any(each.asked for each in nodes)
@@ -292,7 +292,7 @@ def test_a_node_that_is_unreachable_is_a_fault(
         errors.NoSuchHost('gl3', 'Name or service not known'),
     ],
 )
-def test_what_the_configuration_names_wrongly_is_a_mistake(
+def test_a_wrong_host_user_or_key_is_a_mistake(
     settings: options.Settings, trouble: errors.Error
 ) -> None:
     found = check(settings, *away(3, view=trouble))
@@ -337,7 +337,7 @@ def test_nodes_of_different_pools(settings: options.Settings) -> None:
     assert len(found.kinds) == 2
 
 
-def test_a_node_that_was_installed_anew_is_a_fault(
+def test_a_reinstalled_node_is_a_fault(
     settings: options.Settings,
 ) -> None:
     nodes = away(3)
@@ -355,7 +355,7 @@ def test_a_node_that_knows_too_few_peers_is_a_fault(
     assert found.fault_kinds == [('node gl3', 'other peers')]
 
 
-def test_one_node_by_two_names(settings: options.Settings) -> None:
+def test_one_node_configured_by_two_names(settings: options.Settings) -> None:
     view = test_cluster.peers(1, 2, 3)
     found = check(settings, node(1), node(2, view=view), node(3))
     assert ('glusterfs_clone_nodes', 'same node') in found.kinds
@@ -410,9 +410,7 @@ def test_releases(settings: options.Settings, said: str, bad: bool) -> None:
 
 
 @pytest.mark.parametrize('release', fakes.RELEASES)
-def test_what_real_releases_say(
-    settings: options.Settings, release: str
-) -> None:
+def test_recorded_releases(settings: options.Settings, release: str) -> None:
     said = fakes.golden(release, 'version').answer.stdout.replace('\n', ' ')
     programs = tried(gluster=(0, said))
     assert check(settings, *three(gl2=node(2, programs=programs))) == Outcome(
@@ -439,7 +437,7 @@ def test_a_program_that_is_missing_is_named_with_its_package(
 
 
 @pytest.mark.parametrize('missing', ['sudo', 'timeout'])
-def test_the_programs_before_all_programs_are_missing(
+def test_sudo_or_timeout_is_missing(
     settings: options.Settings, missing: str
 ) -> None:
     said = (127, f'sh: 1: {missing}: not found')
@@ -482,7 +480,7 @@ def test_no_sudo_rules_at_all_is_one_mistake(
 
 
 @pytest.mark.parametrize('status', [124, 126, 137])
-def test_a_program_that_cannot_be_tried_is_a_fault(
+def test_a_program_that_cannot_be_run_is_a_fault(
     settings: options.Settings, status: int
 ) -> None:
     programs = tried(**{'mkfs.xfs': (status, '')})
@@ -492,7 +490,7 @@ def test_a_program_that_cannot_be_tried_is_a_fault(
 
 
 @pytest.mark.parametrize('trouble', [LATE, fakes.Answer('{"x": ')])
-def test_programs_that_cannot_be_asked_for_are_a_fault(
+def test_a_failed_probe_is_a_fault(
     settings: options.Settings, trouble: fakes.Reply
 ) -> None:
     found = check(settings, *three(gl3=node(3, programs=trouble)))
@@ -500,7 +498,9 @@ def test_programs_that_cannot_be_asked_for_are_a_fault(
     assert found.fault_kinds == [('node gl3', 'programs')]
 
 
-def test_a_login_shell_that_runs_nothing(settings: options.Settings) -> None:
+def test_a_login_shell_that_runs_no_commands(
+    settings: options.Settings,
+) -> None:
     said = fakes.Answer('This account is currently not available.\n', '', 1)
     found = check(
         settings, *three(gl3=node(3, programs=said, view=LATE, report=LATE))
@@ -589,7 +589,7 @@ def test_a_pool_that_was_never_made_on_one_node_is_a_mistake(
     assert found.kinds == [('thin pool gvg/pool on node gl2', 'missing')]
 
 
-def test_a_pool_that_no_node_has_is_misspelt(
+def test_a_pool_that_no_node_has_is_a_mistake(
     settings: options.Settings,
 ) -> None:
     pools = ('gvg/pool', 'gvgg/pool')
@@ -633,7 +633,7 @@ def test_mounts_that_cannot_be_read_are_a_fault(
 # -- snapshots
 
 
-def test_snapshots_that_delete_themselves(
+def test_auto_delete_of_snapshots_is_a_mistake(
     settings: options.Settings,
 ) -> None:
     found = check(
@@ -669,7 +669,7 @@ def test_faults_are_logged_once_and_together(
     assert 'lvextend' in text
 
 
-def test_health_logs_what_comes_and_what_goes(
+def test_health_logs_new_and_past_faults(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)

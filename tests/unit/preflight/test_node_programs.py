@@ -76,7 +76,7 @@ def ask(home: pathlib.Path, *, sudo: bool) -> node_programs.Probe:
 
 
 @pytest.mark.parametrize('sudo', [True, False])
-def test_each_program_is_judged(home: pathlib.Path, sudo: bool) -> None:
+def test_the_result_for_each_program(home: pathlib.Path, sudo: bool) -> None:
     found = ask(home, sudo=sudo)
     assert found.missing == ('xfs_growfs',)
     assert [*found.refused] == (['lvremove'] if sudo else [])
@@ -91,7 +91,7 @@ def test_each_program_is_judged(home: pathlib.Path, sudo: bool) -> None:
     )
 
 
-def test_one_command_tries_all() -> None:
+def test_the_probe_is_one_command() -> None:
     node = fakes.Node()
     node.answer(
         ('sh', '-c', node_programs.script(sudo=True)), fakes.Answer('')

@@ -97,7 +97,7 @@ def test_a_node_that_is_down_costs_one_time_out(node: Node) -> None:
     assert link.is_known_down
 
 
-def test_the_node_is_asked_again_later(node: Node) -> None:
+def test_the_node_is_tried_again_later(node: Node) -> None:
     link = circuit_breaker.CircuitBreaker(node)
     node.power_off()
     with pytest.raises(errors.Down):
@@ -109,7 +109,7 @@ def test_the_node_is_asked_again_later(node: Node) -> None:
     assert node.asked == 2
 
 
-def test_one_command_finds_out_and_the_others_do_not_wait(node: Node) -> None:
+def test_one_command_tries_and_the_others_fail_at_once(node: Node) -> None:
     link = circuit_breaker.CircuitBreaker(node)
     node.power_off()
     with pytest.raises(errors.Down):
@@ -129,7 +129,7 @@ def test_one_command_finds_out_and_the_others_do_not_wait(node: Node) -> None:
     assert not link.is_known_down
 
 
-def test_what_costs_nothing_is_not_remembered(node: Node) -> None:
+def test_a_quick_failure_is_not_remembered(node: Node) -> None:
     link = circuit_breaker.CircuitBreaker(node)
     node.failure = errors.Unreachable('gl1', 'connection refused')
     for _ in range(3):
@@ -158,7 +158,7 @@ def test_reset(node: Node, how: str) -> None:
         errors.CommandFailed('gl1', ['lvs'], 5, '', 'no such LV'),
     ],
 )
-def test_a_command_that_fails_is_no_node_that_is_down(
+def test_a_failed_command_does_not_mean_that_the_node_is_down(
     node: Node, failure: errors.Error
 ) -> None:
     link = circuit_breaker.CircuitBreaker(node)

@@ -30,7 +30,7 @@ from tests.unit.ssh import ssh_helpers
 from tests.unit import sshd
 
 
-def test_64_threads_at_once(node: remote.Remote) -> None:
+def test_64_threads_share_a_connection(node: remote.Remote) -> None:
     barrier = threading.Barrier(64)
 
     def work(number: int) -> str:
@@ -60,7 +60,7 @@ def test_busy(node: remote.Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     node.run(['true'])
 
 
-def test_waiting_for_its_turn_uses_the_time_limit_up(
+def test_waiting_for_a_channel_counts_against_the_time_limit(
     node: remote.Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What waited has what is left, on the node too."""
@@ -75,7 +75,9 @@ def test_waiting_for_its_turn_uses_the_time_limit_up(
     timer.join()
 
 
-def test_opens_nothing_by_itself(tmp_path: pathlib.Path) -> None:
+def test_nothing_is_opened_before_the_first_command(
+    tmp_path: pathlib.Path,
+) -> None:
     before = threading.active_count()
     remote.Remote(
         remote.Address('nowhere.invalid'),
@@ -151,7 +153,7 @@ def test_many_wait_for_one_connection(
     assert one.connections == 1
 
 
-def test_time_out_spares_the_others(
+def test_a_time_out_does_not_end_other_commands(
     crooked: ssh_helpers.MakeCrooked,
     connect: ssh_helpers.Connect,
     impatient: None,
@@ -188,7 +190,7 @@ def test_time_out_spares_the_others(
     assert ssh_helpers.patiently(attempt, 0.5) == 2
 
 
-def test_closed_under_a_running_command(
+def test_closed_during_a_command(
     server: sshd.Sshd, connect: ssh_helpers.Connect, tmp_path: pathlib.Path
 ) -> None:
     node = connect(server)

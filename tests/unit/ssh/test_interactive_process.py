@@ -61,7 +61,7 @@ def test_answers(console: interactive_process.InteractiveProcess) -> None:
     console.close()
 
 
-def test_with_much_to_say(
+def test_much_output_of_a_process(
     console: interactive_process.InteractiveProcess,
 ) -> None:
     assert ask(console, 'noise') == b'<noise>'
@@ -85,7 +85,7 @@ for line in sys.stdin:
 
 
 @pytest.mark.parametrize('line', ['a\nb', 'a\0b'])
-def test_only_lines(
+def test_input_that_is_not_one_line(
     console: interactive_process.InteractiveProcess, line: str
 ) -> None:
     with pytest.raises(ValueError):
@@ -95,7 +95,7 @@ def test_only_lines(
     assert ask(console, 'fine') == b'<fine>'
 
 
-def test_dies(
+def test_the_process_dies(
     node: remote.Remote, console: interactive_process.InteractiveProcess
 ) -> None:
     mine = ssh_helpers.which_connection(node)
@@ -111,7 +111,7 @@ def test_dies(
     assert ssh_helpers.which_connection(node) == mine
 
 
-def test_hangs(
+def test_the_process_hangs(
     node: remote.Remote, console: interactive_process.InteractiveProcess
 ) -> None:
     mine = ssh_helpers.which_connection(node)
@@ -124,7 +124,7 @@ def test_hangs(
     assert ssh_helpers.which_connection(node) != mine
 
 
-def test_processes_give_their_places_back(
+def test_ended_processes_release_their_channels(
     node: remote.Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, 'CHANNELS', 2)
@@ -140,7 +140,7 @@ def test_processes_give_their_places_back(
     assert ssh_helpers.which_connection(node) == mine
 
 
-def test_flood_does_not_extend_the_deadline(
+def test_endless_output_does_not_extend_the_deadline(
     node: remote.Remote, impatient: None
 ) -> None:
     with pytest.raises(errors.TimedOut):

@@ -104,7 +104,7 @@ def test_unreadable_key(
     assert 'Permission denied' in error.reason
 
 
-def test_nobody_listens(
+def test_connection_refused(
     server: sshd.Sshd, connect: ssh_helpers.Connect
 ) -> None:
     node = connect(home=server.home, port=sshd.free_port())
@@ -181,12 +181,13 @@ def test_login_never_answered(
     assert 'login' in ssh_helpers.patiently(attempt, 0.5).reason
 
 
-def test_own_time_is_shorter_than_connecting(
+def test_time_limit_shorter_than_the_connect_timeout(
     server: sshd.Sshd, connect: ssh_helpers.Connect
 ) -> None:
     with sshd.raw(lambda sock: None) as port:
         node = connect(home=server.home, port=port, connect_timeout=10)
         started = time.monotonic()
-        with pytest.raises(errors.Unreachable, match='in time'):
+        with pytest.raises(errors.Unreachable) as caught:
             node.run(['true'], timeout=0.3)
+        assert 'no answer in time' in caught.value.reason
         assert time.monotonic() - started < 5

@@ -77,30 +77,31 @@ def test_a_real_report(release: str) -> None:
         assert bricks.hex_id_in_name(lv.name)
 
 
-def test_a_tag_that_nothing_has(release: str) -> None:
+def test_a_tag_that_no_lv_has(release: str) -> None:
     node = fakes.Node().replay(release, 'lvs-no-such-tag')
     assert lvm.Lvm(node).lvs('@no.such') == ()
 
 
-def test_an_lv_that_is_not_there(release: str) -> None:
+def test_a_missing_lv(release: str) -> None:
     node = fakes.Node().replay(release, 'lvs-no-such-lv')
     with pytest.raises(errors.CommandFailed) as caught:
         lvm.Lvm(node).lvs('gvg/nosuch')
     assert caught.value.status == 5
 
 
-def test_an_lv_that_is_there_already(release: str) -> None:
-    said = fakes.golden(release, 'lvcreate-exists').answer
+def test_creating_an_existing_lv(release: str) -> None:
+    answer = fakes.golden(release, 'lvcreate-exists').answer
     argv = (
         'lvcreate --yes --wipesignatures=y --type=thin '
         '--virtualsize=1073741824b --thinpool=pool --name=b1 '
         '--addtag=a --addtag=b gvg'
     ).split()
-    node = fakes.Node().answer(argv, said)
-    with pytest.raises(errors.CommandFailed, match='already exists'):
+    node = fakes.Node().answer(argv, answer)
+    with pytest.raises(errors.CommandFailed) as caught:
         lvm.Lvm(node).create_thin_volume(
             'gvg', 'pool', 'b1', 1 << 30, ('b', 'a')
         )
+    assert 'already exists' in caught.value.stderr
 
 
 def test_an_lv_in_use_is_not_removed(release: str) -> None:
@@ -144,31 +145,31 @@ def test_health(printed: str, health: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ('verb', 'line'),
+    ('action', 'command'),
     [
-        (lambda room: room.extend('gvg/b', 5), 'lvextend --size=5b gvg/b'),
+        (lambda tool: tool.extend('gvg/b', 5), 'lvextend --size=5b gvg/b'),
         (
-            lambda room: room.activate('gvg/b'),
+            lambda tool: tool.activate('gvg/b'),
             'lvchange --activate=y --ignoreactivationskip gvg/b',
         ),
         (
-            lambda room: room.remove('gvg/b', 'gvg/c'),
+            lambda tool: tool.remove('gvg/b', 'gvg/c'),
             'lvremove --force --yes gvg/b gvg/c',
         ),
         (
-            lambda room: room.add_tags(['gvg/b'], {'y', 'x'}),
+            lambda tool: tool.add_tags(['gvg/b'], {'y', 'x'}),
             'lvchange --addtag=x --addtag=y gvg/b',
         ),
         (
-            lambda room: room.remove_tags(['gvg/b', 'gvg/c'], {'y', 'x'}),
+            lambda tool: tool.remove_tags(['gvg/b', 'gvg/c'], {'y', 'x'}),
             'lvchange --deltag=x --deltag=y gvg/b gvg/c',
         ),
     ],
 )
-def test_what_is_run(verb: Callable[[lvm.Lvm], None], line: str) -> None:
-    node = fakes.Node().answer(line.split(), fakes.Answer())
-    verb(lvm.Lvm(node))
-    assert node.ran == [tuple(line.split())]
+def test_commands(action: Callable[[lvm.Lvm], None], command: str) -> None:
+    node = fakes.Node().answer(command.split(), fakes.Answer())
+    action(lvm.Lvm(node))
+    assert node.ran == [tuple(command.split())]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +192,7 @@ def test_what_is_run(verb: Callable[[lvm.Lvm], None], line: str) -> None:
         report()[:-4],
     ],
 )
-def test_what_is_no_report_is_unknown(text: str) -> None:
+def test_an_unreadable_report_is_unknown(text: str) -> None:
     with pytest.raises(ValueError):
         lvm.parse_report(text)
     argv = fakes.golden('11.1', 'lvs').argv
@@ -211,7 +212,7 @@ def test_what_is_no_report_is_unknown(text: str) -> None:
         max_leaves=6,
     )
 )
-def test_any_other_json_is_no_report(value: object) -> None:
+def test_other_json_is_not_a_report(value: object) -> None:
     try:
         assert lvm.parse_report(json.dumps(value)) == ()
     except ValueError:
@@ -228,7 +229,7 @@ def test_fields_that_are_empty() -> None:
     assert lv.tags == frozenset()
 
 
-def test_of_two_tags_the_answer_is_always_the_same() -> None:
+def test_the_first_of_two_tags_counts() -> None:
     (lv,) = lvm.parse_report(report())
     assert lv.tag_value('manila.share=') == 'u0'
 

@@ -24,12 +24,12 @@ from tests.unit import fakes
 BRICK = '/srv/golden/manila-golden/brick'
 
 
-def room(node: fakes.Node) -> gluster.Gluster:
+def make_client(node: fakes.Node) -> gluster.Gluster:
     return gluster.Gluster(console.Console(node))
 
 
 def replaying(release: str, *names: str) -> gluster.Gluster:
-    return room(fakes.Node().replay(release, *names))
+    return make_client(fakes.Node().replay(release, *names))
 
 
 # -- reads
@@ -51,12 +51,12 @@ def test_a_peer_that_is_away() -> None:
             '<connected>0</connected></peer></peerStatus>'
         ),
     )
-    assert room(node).peers() == (gluster.Peer('u', 'gl2', False),)
+    assert make_client(node).peers() == (gluster.Peer('u', 'gl2', False),)
 
 
 def test_a_volume(release: str) -> None:
     node = fakes.Node().replay(release, 'volume-info')
-    volume = room(node).volume('golden')
+    volume = make_client(node).volume('golden')
     assert volume is not None
     assert volume.name == 'golden'
     assert volume.is_started
@@ -72,12 +72,14 @@ def test_a_volume(release: str) -> None:
 
 
 def test_its_bricks_are_on_the_peers(release: str) -> None:
-    line = replaying(release, 'pool-list', 'volume-info', 'volume-status')
-    peers = {peer.uuid for peer in line.peers()}
-    volume = line.volume('golden')
+    client = replaying(release, 'pool-list', 'volume-info', 'volume-status')
+    peers = {peer.uuid for peer in client.peers()}
+    volume = client.volume('golden')
     assert volume is not None
     assert {brick.node_uuid for brick in volume.bricks} == peers
-    assert {brick.node_uuid for brick in line.brick_status('golden')} == peers
+    assert {
+        brick.node_uuid for brick in client.brick_status('golden')
+    } == peers
 
 
 def test_a_volume_that_is_not_started_yet(release: str) -> None:
@@ -102,11 +104,13 @@ def test_no_such_volume(release: str) -> None:
 
 
 @pytest.mark.parametrize('what', ['brick', 'option'])
-def test_volume_that_is_told_in_part(release: str, what: str) -> None:
+def test_a_volume_with_missing_parts_is_unknown(
+    release: str, what: str
+) -> None:
     """As by a glusterd that is just being told of it by its peers."""
-    said = fakes.golden(release, 'volume-info').answer.stdout
-    part = re.sub(rf'<{what}[ >].*?</{what}>', '', said, flags=re.DOTALL)
-    assert part != said
+    answer = fakes.golden(release, 'volume-info').answer.stdout
+    part = re.sub(rf'<{what}[ >].*?</{what}>', '', answer, flags=re.DOTALL)
+    assert part != answer
     node = fakes.Node().gluster('volume info golden', part)
     with pytest.raises(errors.Garbled) as caught:
         gluster.Gluster(console.Console(node)).volume('golden')
@@ -115,42 +119,42 @@ def test_volume_that_is_told_in_part(release: str, what: str) -> None:
 
 
 def test_one_volume_is_not_taken_for_another(release: str) -> None:
-    said = fakes.golden(release, 'volume-info').answer
-    node = fakes.Node().gluster('volume info other', said)
-    assert room(node).volume('other') is None
+    answer = fakes.golden(release, 'volume-info').answer
+    node = fakes.Node().gluster('volume info other', answer)
+    assert make_client(node).volume('other') is None
 
 
 def test_all_volumes(release: str) -> None:
     node = fakes.Node().replay(release, 'volume-list', 'volume-info-all')
-    found = room(node).volumes()
+    found = make_client(node).volumes()
     assert set(found) == {'golden', 'golden-clone'}
     assert found['golden'].snapshot_count == 1
     assert node.said() == ['volume list', 'volume info']
 
 
 def test_no_volumes(release: str) -> None:
-    line = replaying(release, 'volume-list-none', 'volume-info-none')
-    assert line.volumes() == {}
-    assert line.volume_names() == frozenset()
+    client = replaying(release, 'volume-list-none', 'volume-info-none')
+    assert client.volumes() == {}
+    assert client.volume_names() == frozenset()
 
 
 def test_a_list_of_volumes_that_ended_early_is_completed(
     release: str,
 ) -> None:
-    said = fakes.golden(release, 'volume-info').answer
+    answer = fakes.golden(release, 'volume-info').answer
     node = fakes.Node().replay(release, 'volume-list', 'volume-info-clone')
-    node.gluster('volume info', said)
-    assert set(room(node).volumes()) == {'golden', 'golden-clone'}
+    node.gluster('volume info', answer)
+    assert set(make_client(node).volumes()) == {'golden', 'golden-clone'}
     assert node.said()[-1] == 'volume info golden-clone'
 
 
 def test_a_volume_deleted_while_all_are_listed(release: str) -> None:
     gone = fakes.golden(release, 'volume-info-missing').answer
-    said = fakes.golden(release, 'volume-info').answer
+    answer = fakes.golden(release, 'volume-info').answer
     node = fakes.Node().replay(release, 'volume-list')
-    node.gluster('volume info', said)
+    node.gluster('volume info', answer)
     node.gluster('volume info golden-clone', gone)
-    assert set(room(node).volumes()) == {'golden'}
+    assert set(make_client(node).volumes()) == {'golden'}
 
 
 def test_snapshots(release: str) -> None:
@@ -163,11 +167,11 @@ def test_snapshots(release: str) -> None:
 
 
 def test_a_snapshot(release: str) -> None:
-    line = replaying(
+    client = replaying(
         release, 'snapshot-info-one', 'snapshot-info-active', 'lvs'
     )
-    still = line.snapshot('golden-snap')
-    active = line.snapshot('golden-snap')
+    still = client.snapshot('golden-snap')
+    active = client.snapshot('golden-snap')
     assert still is not None
     assert active is not None
     assert not still.is_active
@@ -179,32 +183,32 @@ def test_a_snapshot(release: str) -> None:
 
 
 def test_no_such_snapshot(release: str) -> None:
-    line = replaying(release, 'snapshot-info-missing')
-    assert line.snapshot('nosuch') is None
+    client = replaying(release, 'snapshot-info-missing')
+    assert client.snapshot('nosuch') is None
 
 
 def test_one_snapshot_is_not_taken_for_another(release: str) -> None:
-    said = fakes.golden(release, 'snapshot-info-one').answer
-    node = fakes.Node().gluster('snapshot info other', said)
-    assert room(node).snapshot('other') is None
+    answer = fakes.golden(release, 'snapshot-info-one').answer
+    node = fakes.Node().gluster('snapshot info other', answer)
+    assert make_client(node).snapshot('other') is None
 
 
 def test_policy(release: str) -> None:
     config = replaying(release, 'snapshot-config').snapshot_config()
     assert config == gluster.SnapshotConfig(256, auto_delete=False)
-    said = fakes.golden(release, 'snapshot-config').answer.stdout
+    answer = fakes.golden(release, 'snapshot-config').answer.stdout
     node = fakes.Node().gluster(
-        'snapshot config', said.replace('disable', 'enable')
+        'snapshot config', answer.replace('disable', 'enable')
     )
-    assert room(node).snapshot_config().auto_delete
+    assert make_client(node).snapshot_config().auto_delete
 
 
 def test_limits_of_a_volume(release: str) -> None:
-    line = replaying(release, 'snapshot-config-volume')
-    assert line.snapshot_config('golden').hard_limit == 2
-    said = fakes.golden(release, 'snapshot-config-volume').answer.stdout
-    node = fakes.Node().gluster('snapshot config', said)
-    assert room(node).snapshot_config().hard_limit == 256
+    client = replaying(release, 'snapshot-config-volume')
+    assert client.snapshot_config('golden').hard_limit == 2
+    answer = fakes.golden(release, 'snapshot-config-volume').answer.stdout
+    node = fakes.Node().gluster('snapshot config', answer)
+    assert make_client(node).snapshot_config().hard_limit == 256
 
 
 def test_bricks(release: str) -> None:
@@ -229,12 +233,12 @@ def test_clients(release: str) -> None:
 
 
 def test_a_brick_that_is_down(release: str) -> None:
-    said = fakes.golden(release, 'volume-status').answer.stdout
+    answer = fakes.golden(release, 'volume-status').answer.stdout
     node = fakes.Node().gluster(
         'volume status golden',
-        said.replace('<status>1</status>', '<status>0</status>', 1),
+        answer.replace('<status>1</status>', '<status>0</status>', 1),
     )
-    assert [b.online for b in room(node).brick_status('golden')] == [
+    assert [b.online for b in make_client(node).brick_status('golden')] == [
         False,
         True,
         True,
@@ -242,8 +246,9 @@ def test_a_brick_that_is_down(release: str) -> None:
 
 
 def test_no_state_of_a_volume_that_is_stopped(release: str) -> None:
-    with pytest.raises(errors.GlusterRefused, match='is not started'):
+    with pytest.raises(errors.GlusterRefused) as caught:
         replaying(release, 'volume-status-stopped').brick_status('golden')
+    assert 'is not started' in caught.value.message
 
 
 def test_nothing_to_heal(release: str) -> None:
@@ -253,46 +258,46 @@ def test_nothing_to_heal(release: str) -> None:
 
 
 def heal_node(release: str, old: str, new: str) -> fakes.Node:
-    said = fakes.golden(release, 'volume-heal-summary').answer.stdout
-    assert old in said
+    answer = fakes.golden(release, 'volume-heal-summary').answer.stdout
+    assert old in answer
     return fakes.Node().gluster(
-        'volume heal golden info summary', said.replace(old, new, 1)
+        'volume heal golden info summary', answer.replace(old, new, 1)
     )
 
 
 def test_something_to_heal(release: str) -> None:
     total = '<totalNumberOfEntries>{}</totalNumberOfEntries>'
     node = heal_node(release, total.format(0), total.format(7))
-    state = room(node).heal_state('golden')
+    state = make_client(node).heal_state('golden')
     assert (state.entries, state.is_healed) == (7, False)
 
 
 def test_split_brain(release: str) -> None:
     split = '<numberOfEntriesInSplitBrain>{}</numberOfEntriesInSplitBrain>'
     node = heal_node(release, split.format(0), split.format(2))
-    assert room(node).heal_state('golden').split_brain == 2
+    assert make_client(node).heal_state('golden').split_brain == 2
 
 
 @pytest.mark.parametrize('count', ['-', '', '-1'])
-def test_a_brick_that_does_not_tell_is_not_taken_for_healed(
+def test_a_brick_without_a_heal_state_is_not_healed(
     release: str, count: str
 ) -> None:
     total = '<totalNumberOfEntries>{}</totalNumberOfEntries>'
     node = heal_node(release, total.format(0), total.format(count))
-    state = room(node).heal_state('golden')
+    state = make_client(node).heal_state('golden')
     (silent,) = state.silent_bricks
     assert silent.startswith('gl1:/srv/golden')
     assert not state.is_healed
 
 
-def test_a_brick_that_is_down_is_not_taken_for_healed(release: str) -> None:
-    line = replaying(release, 'volume-heal-summary-brick-down')
-    state = line.heal_state('golden')
+def test_a_brick_that_is_down_is_not_healed(release: str) -> None:
+    client = replaying(release, 'volume-heal-summary-brick-down')
+    state = client.heal_state('golden')
     (silent,) = state.silent_bricks
     assert silent.startswith('gl1:/srv/golden')
 
 
-def test_healing_is_begun(release: str) -> None:
+def test_healing_is_started(release: str) -> None:
     replaying(release, 'volume-heal').heal('golden', 20)
 
 
@@ -314,7 +319,7 @@ def test_healing_is_refused(
 
 
 @pytest.mark.parametrize(
-    ('said', 'kind'),
+    ('answer', 'kind'),
     [
         ('Another transaction is in progress for x. Please', errors.Busy),
         ('Locking failed on gl2. Please check log', errors.Busy),
@@ -327,14 +332,14 @@ def test_healing_is_refused(
         ),
     ],
 )
-def test_healing_is_refused_in_words(
-    said: str, kind: type[errors.Error]
+def test_healing_is_refused_in_plain_text(
+    answer: str, kind: type[errors.Error]
 ) -> None:
     node = fakes.Node().gluster(
-        'volume heal golden', fakes.Answer('', f'Launching …:\n{said}\n', 1)
+        'volume heal golden', fakes.Answer('', f'Launching …:\n{answer}\n', 1)
     )
     with pytest.raises(kind):
-        room(node).heal('golden', 20)
+        make_client(node).heal('golden', 20)
 
 
 @pytest.mark.parametrize(
@@ -346,30 +351,30 @@ def test_healing_is_refused_in_words(
         (errors.Unreachable('gl1', 'no route'), 1),
     ],
 )
-def test_a_read_that_failed_is_not_asked_again_here(
+def test_a_failed_read_is_not_repeated(
     trouble: errors.Error, times: int
 ) -> None:
-    """The next node is asked, and the room knows this one only."""
+    """The next node is asked, and this client has only one node."""
     node = fakes.Node().gluster('pool list', trouble)
     with pytest.raises(type(trouble)):
-        room(node).peers()
+        make_client(node).peers()
     assert len(node.said()) == times
 
 
-def test_a_read_over_a_link_that_was_lost_is_asked_again() -> None:
+def test_a_read_on_a_lost_connection_is_repeated() -> None:
     lost = errors.LinkLost('gl1', fakes.CONSOLE, 'EOF')
     node = fakes.Node().gluster('volume list', lost, fakes.xml())
-    assert room(node).volume_names() == frozenset()
+    assert make_client(node).volume_names() == frozenset()
 
 
-def test_a_write_is_not() -> None:
+def test_a_write_on_a_lost_connection_is_not_repeated() -> None:
     lost = errors.LinkLost('gl1', fakes.CONSOLE, 'EOF')
     node = fakes.Node().gluster('volume delete v', lost, fakes.xml())
     with pytest.raises(errors.LinkLost):
-        room(node).delete_volume('v')
+        make_client(node).delete_volume('v')
 
 
-def test_what_takes_a_lock_does_not_take_the_place_of_a_read(
+def test_commands_that_take_a_lock_do_not_use_a_read_slot(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     commands: dict[str, bool] = {}
@@ -381,7 +386,7 @@ def test_what_takes_a_lock_does_not_take_the_place_of_a_read(
         raise errors.NotFound('gl1', words, 0, 'no')
 
     monkeypatch.setattr(console.Console, 'run', run)
-    client = room(fakes.Node())
+    client = make_client(fakes.Node())
     assert client.volume('x') is None
     assert client.snapshot('s') is None
     client.stop_volume('x')
@@ -400,58 +405,60 @@ def test_what_takes_a_lock_does_not_take_the_place_of_a_read(
 Verb = Callable[[gluster.Gluster], None]
 
 WRITES: dict[str, Verb] = {
-    'volume-create': lambda line: line.create_volume(
+    'volume-create': lambda client: client.create_volume(
         'golden',
         ('replica', '3'),
         [f'gl{n}:{BRICK}' for n in (1, 2, 3)],
     ),
-    'volume-start': lambda line: line.start_volume('golden'),
-    'volume-set': lambda line: line.set_options(
+    'volume-start': lambda client: client.start_volume('golden'),
+    'volume-set': lambda client: client.set_options(
         'golden', {'user.manila.share': 'u1', 'auth.allow': gluster.NOBODY}
     ),
-    'volume-reset': lambda line: line.reset_option('golden', 'auth.allow'),
-    'volume-stop': lambda line: line.stop_volume('golden-clone'),
-    'volume-delete': lambda line: line.delete_volume('golden-clone'),
-    'snapshot-create': lambda line: line.create_snapshot(
+    'volume-reset': lambda client: client.reset_option('golden', 'auth.allow'),
+    'volume-stop': lambda client: client.stop_volume('golden-clone'),
+    'volume-delete': lambda client: client.delete_volume('golden-clone'),
+    'snapshot-create': lambda client: client.create_snapshot(
         'golden-snap', 'golden'
     ),
-    'snapshot-activate': lambda line: line.activate_snapshot('golden-snap'),
-    'snapshot-clone': lambda line: line.clone_snapshot(
-        'golden-snap', 'golden-clone'
-    ),
-    'snapshot-deactivate': lambda line: line.deactivate_snapshot(
+    'snapshot-activate': lambda client: client.activate_snapshot(
         'golden-snap'
     ),
-    'snapshot-delete': lambda line: line.delete_snapshot('golden-snap'),
+    'snapshot-clone': lambda client: client.clone_snapshot(
+        'golden-snap', 'golden-clone'
+    ),
+    'snapshot-deactivate': lambda client: client.deactivate_snapshot(
+        'golden-snap'
+    ),
+    'snapshot-delete': lambda client: client.delete_snapshot('golden-snap'),
 }
 
 
 @pytest.mark.parametrize('name', WRITES)
 def test_a_write(release: str, name: str) -> None:
     node = fakes.Node().replay(release, name)
-    WRITES[name](room(node))
+    WRITES[name](make_client(node))
     assert len(node.said()) == 1
 
 
 @pytest.mark.parametrize('name', WRITES)
-def test_a_write_whose_end_is_not_known_is_not_repeated(
+def test_a_write_with_an_unknown_result_is_not_repeated(
     release: str, name: str
 ) -> None:
     lost = errors.LinkLost('gl1', fakes.CONSOLE, 'EOF')
     node = fakes.Node().answer(fakes.golden(release, name).argv, lost)
     with pytest.raises(errors.LinkLost):
-        WRITES[name](room(node))
+        WRITES[name](make_client(node))
     assert len(node.said()) == 1
 
 
 @pytest.mark.parametrize('name', WRITES)
-def test_busy_is_never_taken_for_done(release: str, name: str) -> None:
-    said = fakes.xml(ret=-1, errno=30802, message='Another transaction is')
+def test_busy_is_not_success(release: str, name: str) -> None:
+    answer = fakes.xml(ret=-1, errno=30802, message='Another transaction is')
     node = fakes.Node().answer(
-        fakes.golden(release, name).argv, fakes.Answer(said)
+        fakes.golden(release, name).argv, fakes.Answer(answer)
     )
     with pytest.raises(errors.Busy):
-        WRITES[name](room(node))
+        WRITES[name](make_client(node))
 
 
 @pytest.mark.parametrize(
@@ -460,19 +467,24 @@ def test_busy_is_never_taken_for_done(release: str, name: str) -> None:
         ('volume-start-again', WRITES['volume-start']),
         (
             'volume-reset-unset',
-            lambda line: line.reset_option('golden', 'auth.reject'),
+            lambda client: client.reset_option('golden', 'auth.reject'),
         ),
         ('volume-stop-again', WRITES['volume-stop']),
-        ('volume-stop-missing', lambda line: line.stop_volume('nosuch')),
-        ('volume-delete-missing', lambda line: line.delete_volume('nosuch')),
+        ('volume-stop-missing', lambda client: client.stop_volume('nosuch')),
+        (
+            'volume-delete-missing',
+            lambda client: client.delete_volume('nosuch'),
+        ),
         ('snapshot-activate-again', WRITES['snapshot-activate']),
         ('snapshot-deactivate-again', WRITES['snapshot-deactivate']),
         ('snapshot-delete-missing', WRITES['snapshot-delete']),
     ],
 )
-def test_already_so_is_success(release: str, name: str, verb: Verb) -> None:
+def test_a_state_that_is_already_right_is_success(
+    release: str, name: str, verb: Verb
+) -> None:
     node = fakes.Node().replay(release, name)
-    verb(room(node))
+    verb(make_client(node))
     assert len(node.said()) == 1
 
 
@@ -501,12 +513,14 @@ def test_already_so_is_success(release: str, name: str, verb: Verb) -> None:
         ),
         (
             'snapshot-clone-missing',
-            lambda line: line.clone_snapshot('nosuch', 'golden-clone'),
+            lambda client: client.clone_snapshot('nosuch', 'golden-clone'),
             errors.NotFound,
         ),
         (
             'volume-set-refused',
-            lambda line: line.set_options('golden', {'no.such-option': '1'}),
+            lambda client: client.set_options(
+                'golden', {'no.such-option': '1'}
+            ),
             errors.GlusterRefused,
         ),
         (
@@ -516,12 +530,12 @@ def test_already_so_is_success(release: str, name: str, verb: Verb) -> None:
         ),
         (
             'volume-delete-snapshots',
-            lambda line: line.delete_volume('golden'),
+            lambda client: client.delete_volume('golden'),
             errors.GlusterRefused,
         ),
     ],
 )
-def test_what_is_refused(
+def test_refused_writes(
     release: str, name: str, verb: Verb, kind: type[errors.Error]
 ) -> None:
     with pytest.raises(kind) as caught:
@@ -538,12 +552,12 @@ def test_stopping_a_volume_that_was_never_started() -> None:
             message='Volume x is not in the started state',
         ),
     )
-    room(node).stop_volume('x')
+    make_client(node).stop_volume('x')
 
 
 def test_starting_by_force() -> None:
     node = fakes.Node().gluster('volume start x force', fakes.xml())
-    room(node).start_volume('x', force=True)
+    make_client(node).start_volume('x', force=True)
     assert node.said() == ['volume start x force']
 
 
@@ -560,21 +574,21 @@ ALREADY_OFF = fakes.xml(
     ('start', 'stop'),
     [(ON, ON), (ALREADY_ON, ON), (ON, ALREADY_OFF)],
 )
-def test_having_all_files_of_a_volume_written(start: str, stop: str) -> None:
+def test_writing_volfiles(start: str, stop: str) -> None:
     node = fakes.Node()
     node.gluster('volume profile x start', start)
     node.gluster('volume profile x stop', stop)
-    room(node).write_volfiles('x')
+    make_client(node).write_volfiles('x')
     assert node.said() == [
         'volume profile x start',
         'volume profile x stop',
     ]
 
 
-def test_files_that_cannot_be_written() -> None:
+def test_volfiles_that_cannot_be_written() -> None:
     node = fakes.Node().gluster(
         'volume profile x start',
         fakes.xml(ret=-1, errno=30806, message='Volume x does not exist'),
     )
     with pytest.raises(errors.NotFound):
-        room(node).write_volfiles('x')
+        make_client(node).write_volfiles('x')

@@ -9,20 +9,20 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Manila's coordinator, as the drivers of tooz really behave.
+"""Locks of Manila's coordinator, for any driver of tooz.
 
-Manila names the coordinator in ``[coordination] backend_url`` and asks it
-through tooz. What the drivers have in common is little:
+``[coordination] backend_url`` names the coordinator, and Manila calls it
+through tooz. The drivers of tooz behave differently:
 
-* Only ``acquire(blocking=False)`` means the same everywhere: try once and
-  return whether the lock was free. Given a time to wait, some drivers return
-  False and others raise RetryError, and some wait twice as long.
-* A call may take a minute to fail (Redis), or 30 s (etcd), so every call is
-  made in a thread of its own and waited for no longer than ``ANSWER``.
-* While a release fails, the driver goes on renewing the lock's lease.
-* Manila starts the coordinator before it forks. The thread that renews
-  leases does not exist in the child, which would lose every lock after half
-  a minute. So it is started again in the process that works.
+* Only ``acquire(blocking=False)`` means the same in all of them: try once, and
+  return whether the lock was free. With a time to wait, some drivers return
+  False, others raise RetryError, and some wait twice as long.
+* A call may take 60 s (Redis) or 30 s (etcd) to fail. So each call runs in a
+  thread of its own, and is waited for no longer than ``CALL_TIMEOUT``.
+* While a release fails, the driver continues to renew the lease of the lock.
+* Manila starts the coordinator before it forks. The thread that renews leases
+  does not exist in the child process, which would lose every lock after half
+  a minute. So the child process starts the coordinator again.
 """
 
 from collections.abc import Callable
@@ -39,11 +39,11 @@ CONF = cfg.CONF
 
 T = TypeVar('T')
 
-#: Seconds that a call may take before the coordinator counts as down.
-ANSWER = 10.0
+#: Seconds after which the coordinator counts as down.
+CALL_TIMEOUT = 10.0
 
-#: What the names of locks start with. MySQL takes no more than 64
-#: characters: 7 of Manila's, these, and 45 of a kind and an id.
+#: The prefix of lock names. MySQL accepts 64 characters: 7 of Manila's, 10 of
+#: this prefix, and at most 45 of a kind and an id.
 _PREFIX = 'gfs-clone-'
 
 #: The process in which Manila's coordinator was started.
@@ -51,28 +51,27 @@ _process = os.getpid()
 _starting = threading.Lock()
 
 
-class Taken(NamedTuple):
-    """A lock that was taken.
+class AcquiredLock(NamedTuple):
+    """A lock of the coordinator that was acquired.
 
-    :param is_ours: asks the coordinator whether it still is.
-    :param release: gives it back.
+    :param is_held: asks the coordinator whether this process still has it.
+    :param release: releases it.
     """
 
-    is_ours: Callable[[], bool]
+    is_held: Callable[[], bool]
     release: Callable[[], object]
 
 
 def is_distributed() -> bool:
-    """Return whether the coordinator reaches further than this host."""
+    """Return whether the coordinator serves more than one host."""
     return not CONF.coordination.backend_url.startswith('file:')
 
 
-def take(key: str) -> Taken | None:
-    """Try once for a lock; return None when somebody else has it.
-
-    Raises whatever the driver of tooz raises.
+def acquire(key: str) -> AcquiredLock | None:
+    """Try once to acquire a lock; return None if another process has it.
 
     :param key: the name of the lock: 45 characters at most.
+    :raises Exception: of any class, from the driver of tooz.
     """
     _start_here()
     lock = coordination.Lock(_PREFIX + key)
@@ -82,14 +81,14 @@ def take(key: str) -> Taken | None:
     except tenacity.RetryError:
         return None
     try:
-        return Taken(_ownership(lock), lock.release)
+        return AcquiredLock(_ownership_check(lock), lock.release)
     except BaseException:
         lock.release()
         raise
 
 
-def begin(call: Callable[[], T]) -> 'futures.Future[T]':
-    """Begin a call in a thread of its own; return its future answer."""
+def start_call(call: Callable[[], T]) -> 'futures.Future[T]':
+    """Start a call in a thread of its own; return its future."""
     future: futures.Future[T] = futures.Future()
 
     def run() -> None:
@@ -102,58 +101,58 @@ def begin(call: Callable[[], T]) -> 'futures.Future[T]':
     return future
 
 
-def answer(
-    call: Callable[[], T], late: Callable[[T], object] | None = None
+def run_call(
+    call: Callable[[], T], on_late: Callable[[T], object] | None = None
 ) -> T:
-    """Return the coordinator's answer to a call, if it comes in time.
+    """Return what the coordinator answers to a call.
 
-    :param late: is given an answer that comes when nobody waits any more.
-    :raises TimeoutError: none came in time.
+    :param on_late: called with an answer that comes after the time-out.
+    :raises TimeoutError: no answer came within ``CALL_TIMEOUT``.
     """
-    future = begin(call)
+    future = start_call(call)
     try:
-        return future.result(ANSWER)
+        return future.result(CALL_TIMEOUT)
     except futures.TimeoutError:
         if future.done():
             raise
-    if late is not None:
+    if on_late is not None:
         future.add_done_callback(
-            lambda done: None if done.exception() else late(done.result())
+            lambda done: None if done.exception() else on_late(done.result())
         )
-    raise TimeoutError(f'no answer within {ANSWER:g} s')
+    raise TimeoutError(f'no answer within {CALL_TIMEOUT:g} s')
 
 
 class _Coordinator(coordination.Coordinator):  # type: ignore[misc]
-    """Manila's coordinator, for as long as the process lives."""
+    """Manila's coordinator, running until the process exits."""
 
     def stop(self) -> None:
-        """Leave locks to the operations that hold them.
+        """Do nothing: the operations that hold locks release them.
 
-        Manila stops its coordinator before the operations under way have
-        ended. Some drivers then release their locks, and others never
-        return while the coordinator is down.
+        Manila stops its coordinator before operations in progress have
+        ended. Some drivers would then release their locks, and others would
+        not return while the coordinator is down.
         """
 
 
 def _start_here() -> None:
-    """Start Manila's coordinator in this process, unless it runs in it."""
+    """Start Manila's coordinator in this process, unless it runs here."""
     global _process
     with _starting:
-        theirs = coordination.LOCK_COORDINATOR
-        if theirs.started and _process == os.getpid():
+        inherited = coordination.LOCK_COORDINATOR
+        if inherited.started and _process == os.getpid():
             return
-        ours = _Coordinator(prefix=theirs.prefix)
-        ours.start()
-        coordination.LOCK_COORDINATOR = ours
+        started = _Coordinator(prefix=inherited.prefix)
+        started.start()
+        coordination.LOCK_COORDINATOR = started
         _process = os.getpid()
 
 
-def _ownership(lock: Any) -> Callable[[], bool]:
-    """Return what tells whether a lock that was just taken is still ours.
+def _ownership_check(lock: Any) -> Callable[[], bool]:
+    """Return a function that checks whether this process still has a lock.
 
-    tooz answers for most drivers. Of those without an answer, etcd has a
-    revision for each time that a lock was taken, and MySQL holds a lock as
-    long as its connection lives.
+    tooz can check it for most drivers. Of the others, etcd has a revision for
+    each time that a lock was acquired, and MySQL holds a lock as long as its
+    connection exists.
     """
     inner: Any = getattr(lock, 'lock', None)
     kind = type(inner).__name__
@@ -165,8 +164,8 @@ def _ownership(lock: Any) -> Callable[[], bool]:
             entries = client.get(path, metadata=True)
             return [entry['create_revision'] for _, entry in entries]
 
-        taken = revisions()
-        return lambda: bool(taken) and revisions() == taken
+        acquired = revisions()
+        return lambda: bool(acquired) and revisions() == acquired
     if kind == 'MySQLLock':
 
         def is_connected() -> bool:

@@ -9,16 +9,17 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Locks between hosts: waited for, checked, given back.
+"""Locks between hosts: waiting for them, checking and releasing them.
 
-An outage of the coordinator is waited for once, not once for each lock.
+An outage of the coordinator costs one wait, not one for each lock.
 
 A lock can be lost while it is held: its lease ends while the process is
-stopped or the network is down, its connection breaks, an operator breaks it.
-The holder can ask whether it still has the lock.
+stopped or the network is down, its connection breaks, or an operator breaks
+the lock. The holder can check whether it still has the lock.
 """
 
 from collections.abc import Callable
+import dataclasses
 import threading
 import time
 from typing import TypeVar
@@ -32,216 +33,221 @@ LOG = log.getLogger(__name__)
 
 T = TypeVar('T')
 
-#: Seconds that an outage of the coordinator is waited for.
+#: Seconds to wait for the end of an outage of the coordinator.
 _OUTAGE = 60.0
 #: Seconds between two calls while the coordinator is down.
 _REST = 2.0
-#: Seconds between two tries for a lock that is held: the first, the longest.
+#: Seconds between two tries for a lock: the first and the longest pause.
 _PAUSES = (0.05, 1.0)
 
 
-class NoCoordinator(errors.NotPossible):
-    """The coordinator could not be asked for a lock.
+@dataclasses.dataclass(eq=False)
+class LockHeld(errors.Held):
+    """Another operation held a lock for the whole time."""
 
-    :param lock: the name of the lock.
-    :param failure: what the coordinator, or its driver, answered.
-    """
-
-    def __init__(self, lock: str, failure: str) -> None:
-        super().__init__(failure)
-        self.args = (lock, failure)
-        self.lock = lock
+    lock: str
+    seconds: float
 
     def __str__(self) -> str:
         return (
-            f'the lock {self.lock} could not be asked for, and nothing was '
-            f'done: {self.reason}; check that the coordinator of '
-            f'[coordination] backend_url is running and can be reached from '
-            f'this host, then try again'
+            f'another operation held the lock {self.lock} for '
+            f'{self.seconds:g} s; try again when it has ended'
         )
 
 
-class LockLost(errors.Unknown):
-    """A lock between hosts was lost while an operation held it.
+@dataclasses.dataclass(eq=False)
+class NoCoordinator(errors.NotPossible):
+    """The coordinator did not answer when it was asked for a lock."""
 
-    :param lock: the name of the lock.
-    :param failure: why the coordinator could not be asked, if so.
-    """
-
-    def __init__(self, lock: str, failure: str) -> None:
-        super().__init__(lock, failure)
-        self.lock = lock
-        self.failure = failure
+    lock: str
+    #: The error of the coordinator, or of its driver.
+    failure: str
 
     def __str__(self) -> str:
-        found = (
-            f'may be lost, as the coordinator could not be asked '
-            f'({self.failure})'
+        return (
+            f'the coordinator did not answer for the lock {self.lock}, so '
+            f'nothing was done: {self.failure}; check that the coordinator '
+            f'of [coordination] backend_url is running and can be reached '
+            f'from this host, then try again'
+        )
+
+
+@dataclasses.dataclass(eq=False)
+class LockLost(errors.Unknown):
+    """A lock between hosts was lost while an operation held it."""
+
+    lock: str
+    #: Why the coordinator could not be asked; empty if it answered.
+    failure: str = ''
+
+    def __str__(self) -> str:
+        state = (
+            f'may be lost, as the coordinator did not answer ({self.failure})'
             if self.failure
             else 'was lost: its lease or connection ended, or it was broken'
         )
         return (
-            f'the lock {self.lock} {found}; another host may have worked on '
-            f'the same object since it was taken'
+            f'the lock {self.lock} {state}; another host may have worked on '
+            f'the same object meanwhile'
         )
 
 
 class HostLocks:
-    """The locks between hosts of one process."""
+    """Acquires locks between hosts, for one process."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        #: When the present outage began; when to ask again; what failed.
+        #: The current outage: its start, the next call, and the error.
         self._down_since: float | None = None
-        self._ask_after = 0.0
+        self._next_call = 0.0
         self._failure = ''
 
-    def take(self, name: str, key: str, seconds: float) -> 'HostLock':
+    def acquire(self, name: str, key: str, seconds: float) -> 'HostLock':
         """Return a lock as soon as it is free.
 
-        :param name: what it is called in messages.
-        :param key: what it is called by the coordinator.
+        :param name: of the lock, for messages.
+        :param key: its name in the coordinator.
         :param seconds: to wait for it; 0 for one try.
-        :raises errors.Held: somebody else had it all the time.
-        :raises NoCoordinator: the coordinator could not be asked.
+        :raises LockHeld: another process held it for the whole time.
+        :raises NoCoordinator: the coordinator did not answer.
         """
         deadline = time.monotonic() + seconds
         pause, longest = _PAUSES
         while True:
             until = deadline
-            problem: errors.Error = held(name, seconds)
+            problem: errors.Error = LockHeld(name, seconds)
             try:
-                taken = self.ask(lambda: coordinator.take(key), _insist)
-                if taken is not None:
-                    return HostLock(self, name, taken)
+                acquired = self.call(
+                    lambda: coordinator.acquire(key), _release_until_done
+                )
+                if acquired is not None:
+                    return HostLock(self, name, acquired)
             except Exception as error:
-                problem = NoCoordinator(name, _words(error))
+                problem = NoCoordinator(name, _message(error))
                 problem.__cause__ = error
                 if self._down_since is not None:
                     patience = min(seconds, _OUTAGE)
                     until = min(deadline, self._down_since + patience)
-            left = until - time.monotonic()
-            if left <= 0:
+            seconds_left = until - time.monotonic()
+            if seconds_left <= 0:
                 raise problem
-            time.sleep(min(pause, left))
+            time.sleep(min(pause, seconds_left))
             pause = min(2 * pause, longest)
 
-    def ask(
+    def call(
         self,
         call: Callable[[], T],
-        late: Callable[[T], object] | None = None,
+        on_late: Callable[[T], object] | None = None,
         *,
-        even_now: bool = False,
+        always: bool = False,
     ) -> T:
-        """Return the coordinator's answer; note whether it gives one.
+        """Return what the coordinator answers; note whether it answers.
 
-        :param even_now: make the call although the coordinator is down,
-            but do not wait for the answer.
-        :raises Exception: whatever the driver of tooz raises.
+        :param on_late: called with an answer that comes after the time-out.
+        :param always: start the call even while the coordinator is down, but
+            do not wait for the answer then.
+        :raises Exception: of any class, from the driver of tooz.
         """
         with self._guard:
             now = time.monotonic()
             if self._down_since is not None:
-                if now >= self._ask_after:
-                    self._ask_after = now + _REST
+                if now >= self._next_call:
+                    self._next_call = now + _REST
                 else:
-                    if even_now:
-                        coordinator.begin(call)
+                    if always:
+                        coordinator.start_call(call)
                     raise TimeoutError(self._failure)
         try:
-            found = coordinator.answer(call, late)
+            answer = coordinator.run_call(call, on_late)
         except Exception as error:
             with self._guard:
                 now = time.monotonic()
                 if self._down_since is None:
                     self._down_since = now
-                self._ask_after = now + _REST
-                self._failure = _words(error)
+                self._next_call = now + _REST
+                self._failure = _message(error)
             raise
         self._down_since = None
-        return found
+        return answer
 
 
 class HostLock:
-    """A lock between hosts that is held."""
+    """A lock between hosts that this process has acquired."""
 
     def __init__(
-        self, ours: HostLocks, name: str, taken: coordinator.Taken
+        self,
+        host_locks: HostLocks,
+        name: str,
+        acquired: coordinator.AcquiredLock,
     ) -> None:
-        self._ours = ours
+        self._host_locks = host_locks
         self._name = name
-        self._taken = taken
+        self._acquired = acquired
 
     def require(self) -> None:
         """Check that the lock was not lost.
 
-        :raises LockLost: it was, or the coordinator could not be asked.
+        :raises LockLost: it was, or the coordinator did not answer.
         """
-        self._check(lambda: self._ours.ask(self._taken.is_ours))
+        self._check(lambda: self._host_locks.call(self._acquired.is_held))
 
     def release(self) -> None:
-        """Give the lock back, and warn if it was lost; never raises."""
+        """Release the lock, and warn if it was lost; never raises."""
 
-        def give_back() -> bool:
+        def release() -> bool:
             try:
-                return _given_back(self._taken)
+                return _release(self._acquired)
             except Exception:
-                # The lease of a lock that was not released would be renewed
-                # for as long as this process lives.
+                # The driver would renew the lease of a lock that was not
+                # released until this process exits.
                 threading.Thread(
-                    target=_insist, args=(self._taken,), daemon=True
+                    target=_release_until_done,
+                    args=(self._acquired,),
+                    daemon=True,
                 ).start()
                 raise
 
         try:
-            self._check(lambda: self._ours.ask(give_back, even_now=True))
+            self._check(lambda: self._host_locks.call(release, always=True))
         except LockLost as error:
             LOG.warning(
                 'Lock %s: lost while it was held; maintenance checks the '
-                'object (if this happens again, look at the load of this '
-                'host and at its connection to the coordinator): %s',
+                'object: %s (if this happens again, check the load of this '
+                'host and its connection to the coordinator)',
                 self._name,
                 error,
             )
 
-    def _check(self, is_ours: Callable[[], bool]) -> None:
+    def _check(self, is_held: Callable[[], bool]) -> None:
         try:
-            ours = is_ours()
+            has_lock = is_held()
         except Exception as error:
-            raise LockLost(self._name, _words(error)) from error
-        if not ours:
-            raise LockLost(self._name, '')
+            raise LockLost(self._name, _message(error)) from error
+        if not has_lock:
+            raise LockLost(self._name)
 
 
-def held(name: str, seconds: float) -> errors.Held:
-    """Return the error for a lock that somebody else had all the time."""
-    return errors.Held(
-        f'another operation held the lock {name} for {seconds:g} s; try '
-        f'again when it has ended'
-    )
-
-
-def _given_back(taken: coordinator.Taken) -> bool:
-    """Release a lock; return whether it was ours until then."""
-    ours = taken.is_ours()
+def _release(acquired: coordinator.AcquiredLock) -> bool:
+    """Release a lock; return whether this process had it until then."""
+    has_lock = acquired.is_held()
     try:
-        taken.release()
+        acquired.release()
     except Exception:
-        if ours:
+        if has_lock:
             raise
-    return ours
+    return has_lock
 
 
-def _insist(taken: coordinator.Taken | None) -> None:
-    """Release a lock, however long the coordinator is down."""
-    while taken is not None:
+def _release_until_done(acquired: coordinator.AcquiredLock | None) -> None:
+    """Release a lock, retrying until the coordinator is up."""
+    while acquired is not None:
         try:
-            _given_back(taken)
+            _release(acquired)
             return
         except Exception as error:
-            LOG.debug('Releasing a lock failed; next try soon: %s', error)
+            LOG.debug('Releasing a lock failed; retrying: %s', error)
             time.sleep(_REST)
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return str(error) or type(error).__name__

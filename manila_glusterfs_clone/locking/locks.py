@@ -9,25 +9,26 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What must not run at the same time.
+"""Locks of shares and snapshots, between threads, processes and hosts.
 
-Two operations on one share, or on one snapshot, exclude each other: threads
-by a lock in memory, the processes of a host by a lock on a file, and hosts by
-a lock of the coordinator where ``[coordination] backend_url`` names one that
-reaches over them. They are taken in this order and released in reverse, so
-that of each host only one thread waits for the coordinator's lock.
+Two operations on the same share or snapshot exclude each other: threads by a
+lock in memory, processes of a host by a lock on a file, and hosts by a lock of
+the coordinator, if ``[coordination] backend_url`` names a distributed one.
+They are acquired in this order and released in reverse, so only one thread of
+each host waits for the lock of the coordinator.
 
 Between objects the order is: work, share, snapshot.
 
-A lock is never the last word. The name of an object is used once, gluster and
-LVM refuse to make what exists, and a deletion is asked for by Manila. So a
-lock that is lost costs no data as long as nothing is *undone* without it:
-another host may have taken over what was begun. :meth:`Hold.require` is asked
-before that.
+Safety does not depend on the locks alone. The name of an object is used once,
+gluster and LVM refuse to create what exists, and only Manila asks for
+deletions. So a lost lock costs no data unless an operation is *undone* without
+the lock, as another host may have continued it. :meth:`Hold.require` checks
+the lock before that.
 """
 
 from collections.abc import Iterator
 import contextlib
+import dataclasses
 import time
 import uuid
 
@@ -47,37 +48,49 @@ _PREFIX = 'manila-glusterfs-clone-'
 _threads = lockutils.Semaphores()
 
 
-def have_a_path() -> bool:
-    """Return whether there is a directory for the locks of processes."""
+def has_lock_path() -> bool:
+    """Return whether the directory for file locks is configured."""
     return bool(lockutils.get_lock_path(CONF))
 
 
+@dataclasses.dataclass(eq=False)
+class LockUnusable(errors.NotPossible):
+    """The file of a lock cannot be used."""
+
+    lock: str
+    failure: str
+
+    def __str__(self) -> str:
+        return (
+            f'the lock {self.lock} could not be acquired, so nothing was '
+            f'done: {self.failure}; check [oslo_concurrency] lock_path'
+        )
+
+
 class Hold:
-    """Locks that an operation holds."""
+    """The locks that an operation holds."""
 
     def __init__(self, between_hosts: host_locks.HostLock | None) -> None:
         self._between_hosts = between_hosts
 
     def require(self) -> None:
-        """Check that no lock was lost; those of this host cannot be.
+        """Check that no lock was lost; only locks between hosts can be.
 
-        :raises host_locks.LockLost: one was, or it cannot be known.
+        :raises host_locks.LockLost: one was lost, or may be.
         """
         if self._between_hosts is not None:
             self._between_hosts.require()
 
 
 class Locks:
-    """Locks that are waited for no longer than ``timeout`` seconds.
+    """Locks that wait no longer than ``timeout`` seconds.
 
-    Each lock may be given a time of its own to wait; 0 means one try. All
-    raise
+    Each call may give another time to wait; 0 means one try. All raise
 
-    * errors.Held: somebody else had the lock all the time;
-    * errors.NotPossible: it is not the id of an instance, or the lock's file
-      or the coordinator cannot be used (:class:`host_locks.NoCoordinator`).
-
-    Nothing was done then.
+    * host_locks.LockHeld: another operation held the lock for the whole time;
+    * LockUnusable: the file of the lock cannot be used;
+    * host_locks.NoCoordinator: the coordinator did not answer;
+    * errors.NotPossible: the id is not one of an instance.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -87,29 +100,29 @@ class Locks:
     def work(
         self, instance_id: str, *, timeout: float | None = None
     ) -> contextlib.AbstractContextManager[Hold]:
-        """Keep others from a whole verb on this share or snapshot."""
+        """Lock a share or snapshot for a whole operation."""
         return self._of('work', instance_id, timeout)
 
     def share(
         self, share_id: str, *, timeout: float | None = None
     ) -> contextlib.AbstractContextManager[Hold]:
-        """Keep others from this share."""
+        """Lock a share."""
         return self._of('share', share_id, timeout)
 
     def snapshot(
         self, snapshot_id: str, *, timeout: float | None = None
     ) -> contextlib.AbstractContextManager[Hold]:
-        """Keep others from this snapshot."""
+        """Lock a snapshot."""
         return self._of('snapshot', snapshot_id, timeout)
 
     def maintenance(
         self, host: str
     ) -> contextlib.AbstractContextManager[Hold]:
-        """Keep others from a pass of maintenance; it is not waited for.
+        """Lock a pass of maintenance; try only once.
 
-        :param host: whose it is: ``HOST@BACKEND``.
+        :param host: the name of the service in Manila: ``HOST@BACKEND``.
         """
-        # A host's name may be too long, for a file and for a coordinator.
+        # The name may be too long for a file and for a coordinator.
         key = f'pass-{uuid.uuid5(uuid.NAMESPACE_DNS, host)}'
         return self._hold(f'maintenance-{host}', key, 0)
 
@@ -118,37 +131,34 @@ class Locks:
         self, kind: str, instance_id: str, timeout: float | None
     ) -> Iterator[Hold]:
         name = f'{kind}-{names.canonical_id(instance_id)}'
-        patience = self._timeout if timeout is None else timeout
-        with self._hold(name, name, patience) as hold:
+        seconds = self._timeout if timeout is None else timeout
+        with self._hold(name, name, seconds) as hold:
             yield hold
 
     @contextlib.contextmanager
-    def _hold(self, name: str, key: str, patience: float) -> Iterator[Hold]:
-        deadline = time.monotonic() + patience
+    def _hold(self, name: str, key: str, seconds: float) -> Iterator[Hold]:
+        deadline = time.monotonic() + seconds
 
         def seconds_left() -> float:
             return max(0.0, deadline - time.monotonic())
 
         with contextlib.ExitStack() as stack:
-            # File locks belong to processes: threads need one of their own.
+            # A file lock does not exclude threads of the same process.
             threads = _threads.get(_PREFIX + key)
-            if not threads.acquire(timeout=patience):
-                raise host_locks.held(name, patience)
+            if not threads.acquire(timeout=seconds):
+                raise host_locks.LockHeld(name, seconds)
             stack.callback(threads.release)
             try:
                 processes = lockutils.external_lock(key, _PREFIX)
-                taken = processes.acquire(timeout=seconds_left())
+                acquired = processes.acquire(timeout=seconds_left())
             except OSError as error:
-                raise errors.NotPossible(
-                    f'the lock {name} could not be taken, and nothing was '
-                    f'done: {error}; check [oslo_concurrency] lock_path'
-                ) from error
-            if not taken:
-                raise host_locks.held(name, patience)
+                raise LockUnusable(name, str(error)) from error
+            if not acquired:
+                raise host_locks.LockHeld(name, seconds)
             stack.callback(processes.release)
             between_hosts = None
             if coordinator.is_distributed():
-                between_hosts = self._hosts.take(name, key, seconds_left())
+                between_hosts = self._hosts.acquire(name, key, seconds_left())
                 stack.callback(between_hosts.release)
-            LOG.debug('Holding the lock %s', name)
+            LOG.debug('Lock %s: acquired', name)
             yield Hold(between_hosts)

@@ -127,7 +127,7 @@ def _check_configuration(
     except errors.NotPossible as error:
         yield Finding('glusterfs_clone_layout', 'invalid', str(error))
     yield from protocol.problems(settings)
-    if not locks.have_a_path():
+    if not locks.has_lock_path():
         yield Finding(
             '[oslo_concurrency] lock_path',
             'empty',

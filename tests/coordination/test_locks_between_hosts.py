@@ -59,7 +59,7 @@ def test_a_held_lock_is_waited_for_as_long_as_was_asked(
     # Waiting in vain leaves nothing locked.
     assert not one.release()
     with mutex.share(ID, timeout=0):
-        assert host('two').take() == 'Held'
+        assert host('two').take() == 'LockHeld'
 
 
 def test_a_lock_is_had_as_soon_as_it_is_free(host: Hosts, here: None) -> None:
@@ -86,9 +86,9 @@ def test_of_a_host_one_thread_waits_for_the_coordinator(
     assert not one.take()
     asking = most = 0
     guard = threading.Lock()
-    take = coordinator.take
+    take = coordinator.acquire
 
-    def counted(key: str) -> coordinator.Taken | None:
+    def counted(key: str) -> coordinator.AcquiredLock | None:
         nonlocal asking, most
         with guard:
             asking += 1
@@ -99,7 +99,7 @@ def test_of_a_host_one_thread_waits_for_the_coordinator(
             with guard:
                 asking -= 1
 
-    monkeypatch.setattr(coordinator, 'take', counted)
+    monkeypatch.setattr(coordinator, 'acquire', counted)
     mutex = locks.Locks(1)
 
     def enter() -> None:
@@ -127,7 +127,7 @@ def test_a_slow_holder_keeps_its_lock(host: Hosts) -> None:
     for _ in range(2):
         end = time.monotonic() + 1.5 * LEASE
         while time.monotonic() < end:
-            assert two.take() == 'Held'
+            assert two.take() == 'LockHeld'
             time.sleep(0.2)
         assert not one.require()
         assert not one.stop_coordinator()
@@ -172,7 +172,7 @@ def test_a_broken_lock_is_noticed(
     assert record.levelno == logging.WARNING
     assert f'share-{ID}' in record.getMessage()
     # What is another's by now was not released.
-    assert host('three').take() == ('Held' if retaken else '')
+    assert host('three').take() == ('LockHeld' if retaken else '')
 
 
 def test_a_holder_that_is_stopped_notices_that_it_lost_its_lock(
@@ -186,7 +186,7 @@ def test_a_holder_that_is_stopped_notices_that_it_lost_its_lock(
     finally:
         os.kill(one.pid, signal.SIGCONT)
     # A connection lives on while its process is stopped.
-    assert took == ('' if server.leases else 'Held')
+    assert took == ('' if server.leases else 'LockHeld')
     assert one.require() == ('LockLost' if server.leases else '')
 
 
@@ -209,8 +209,8 @@ def test_a_coordinator_that_is_down_costs_one_wait(
             enter(1)
 
     try:
-        assert seconds_of(lambda: enter(0)) < coordinator.ANSWER + 1
-        assert seconds_of(many) < coordinator.ANSWER + 3
+        assert seconds_of(lambda: enter(0)) < coordinator.CALL_TIMEOUT + 1
+        assert seconds_of(many) < coordinator.CALL_TIMEOUT + 3
     finally:
         server.start()
     # What the dead one knew of locks is gone, or ends with its lease.
@@ -244,7 +244,7 @@ def test_a_coordinator_that_hangs_is_not_waited_for(
     here: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(coordinator, 'ANSWER', 1.0)
+    monkeypatch.setattr(coordinator, 'CALL_TIMEOUT', 1.0)
     mutex = locks.Locks(60)
     with mutex.share(OTHER):
         pass

@@ -1,0 +1,51 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The sentences of the errors of locks, each with its remedy."""
+
+import pytest
+
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.locking import host_locks
+from manila_glusterfs_clone.locking import locks
+
+SENTENCES: dict[errors.Error, str] = {
+    host_locks.LockHeld('share-x', 900.0): (
+        'another operation held the lock share-x for 900 s; try again when '
+        'it has ended'
+    ),
+    host_locks.NoCoordinator('share-x', 'refused'): (
+        'the coordinator did not answer for the lock share-x, so nothing was '
+        'done: refused; check that the coordinator of [coordination] '
+        'backend_url is running and can be reached from this host, then try '
+        'again'
+    ),
+    host_locks.LockLost('share-x'): (
+        'the lock share-x was lost: its lease or connection ended, or it was '
+        'broken; another host may have worked on the same object meanwhile'
+    ),
+    host_locks.LockLost('share-x', 'timed out'): (
+        'the lock share-x may be lost, as the coordinator did not answer '
+        '(timed out); another host may have worked on the same object '
+        'meanwhile'
+    ),
+    locks.LockUnusable('share-x', 'read-only file system'): (
+        'the lock share-x could not be acquired, so nothing was done: '
+        'read-only file system; check [oslo_concurrency] lock_path'
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    'error', SENTENCES, ids=lambda error: type(error).__name__
+)
+def test_sentence(error: errors.Error) -> None:
+    assert str(error) == SENTENCES[error]

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The options of a back end section in manila.conf."""
+"""Options of a back end section in manila.conf: definition and checks."""
 
 from collections.abc import Iterator
 import copy
@@ -23,10 +23,10 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import names
 
-#: Where the bricks of created shares are mounted, unless told otherwise.
+#: Default of glusterfs_clone_brick_root.
 DEFAULT_BRICK_ROOT = '/srv/manila-glusterfs-clone'
 
-#: What to do with orphans.
+#: Values of glusterfs_clone_orphans.
 REMOVE, REPORT = 'remove', 'report'
 
 OPTS: list[cfg.Opt] = [
@@ -34,10 +34,10 @@ OPTS: list[cfg.Opt] = [
         'glusterfs_clone_nodes',
         default=[],
         sample_default='gl1,gl2,gl3',
-        help='The storage nodes: all peers of one trusted storage pool, by '
-        'the names or addresses that the host of manila-share reaches over '
-        'SSH. Commands that change the cluster go through the first of them '
-        'that is well, so keep the same order on every host.',
+        help='The storage nodes: all peers of one trusted storage pool, as '
+        'names or addresses that the host of manila-share reaches over SSH. '
+        'Commands that change the cluster run on the first node that works, '
+        'so keep the same order on every host.',
     ),
     cfg.PortOpt(
         'glusterfs_clone_ssh_port',
@@ -47,8 +47,8 @@ OPTS: list[cfg.Opt] = [
     cfg.StrOpt(
         'glusterfs_clone_ssh_user',
         default='manila',
-        help='The user to log in as. Unless it is root it needs the sudo '
-        'rules that "manila-glusterfs-clone node-installer" puts in place.',
+        help='The user to log in as. A user other than root needs the sudo '
+        'rules that "manila-glusterfs-clone node-installer" installs.',
     ),
     cfg.StrOpt(
         'glusterfs_clone_ssh_private_key',
@@ -60,8 +60,9 @@ OPTS: list[cfg.Opt] = [
         'glusterfs_clone_ssh_known_hosts',
         default='/etc/manila/glusterfs_clone_known_hosts',
         help='Path of a known_hosts file with the host keys of all storage '
-        'nodes. A node whose key is not in it, or differs, is not talked '
-        'to. "ssh-keyscan" makes such a file; check what it found.',
+        'nodes. The driver does not connect to a node whose key is '
+        'missing or differs. "ssh-keyscan" creates such a file; verify the '
+        'keys.',
     ),
     cfg.ListOpt(
         'glusterfs_clone_pools',
@@ -78,10 +79,9 @@ OPTS: list[cfg.Opt] = [
             ('auto', 'replica-3 on three nodes or more, else single'),
             *((layout.name, layout.summary) for layout in layouts.LAYOUTS),
         ],
-        help='How the volume of a share is laid out over the nodes. A share '
-        'type can choose otherwise with the extra spec '
-        '"glusterfs_clone:layout". A share made from a snapshot always has '
-        'the layout of its origin.',
+        help='The layout of the volume of a new share. The extra spec '
+        '"glusterfs_clone:layout" of a share type overrides it. A share '
+        'created from a snapshot always has the layout of its origin.',
     ),
     cfg.StrOpt(
         'glusterfs_clone_brick_root',
@@ -92,10 +92,10 @@ OPTS: list[cfg.Opt] = [
     cfg.BoolOpt(
         'glusterfs_clone_tls',
         default=False,
-        help='Whether clients prove who they are by a TLS certificate. If '
-        'so, shares take access rules of the type "cert" (the common name '
-        'of the client\'s certificate) and all their traffic is encrypted; '
-        'if not, of the type "ip". Every node and client must have its '
+        help='Whether clients authenticate with TLS certificates. If true, '
+        'shares take access rules of the type "cert" (the common name of '
+        'the client\'s certificate) and encrypt all traffic; if false, '
+        'access rules of the type "ip". Every node and client needs its '
         'certificate where its GlusterFS looks for it: glusterfs.pem, .key '
         'and .ca in /usr/lib/ssl on Debian and Ubuntu, in /etc/ssl or '
         '/etc/pki/tls elsewhere.',
@@ -106,8 +106,8 @@ OPTS: list[cfg.Opt] = [
         sample_default='gl1,gl2,gl3',
         help='The common names of the storage nodes\' own certificates. '
         'They are allowed on every share, as replication and healing need '
-        'it, and are refused as access rules. Required where '
-        'glusterfs_clone_tls is set.',
+        'it, and are refused in access rules. Required if '
+        'glusterfs_clone_tls is true.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_max_data_percent',
@@ -115,7 +115,7 @@ OPTS: list[cfg.Opt] = [
         min=1,
         max=100,
         help='How full, in percent, the data space of a thin pool may be on '
-        'any node for the driver to still make a share, snapshot or clone '
+        'any node for the driver to still create a share, snapshot or clone '
         'in it.',
     ),
     cfg.IntOpt(
@@ -124,74 +124,75 @@ OPTS: list[cfg.Opt] = [
         min=1,
         max=100,
         help='How full, in percent, the metadata space of a thin pool may be '
-        'on any node for the driver to still make a share, snapshot or '
-        'clone in it. A pool whose metadata runs full becomes read-only and '
-        'needs repair, so stay well below 100.',
+        'on any node for the driver to still create a share, snapshot or '
+        'clone in it. A pool with full metadata becomes read-only and needs '
+        'repair, so stay well below 100.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_settle_timeout',
         default=600,
         min=30,
-        help='How long, in seconds, to go on reading the state of the '
-        'cluster after a command whose outcome is not known (a time-out or '
-        'a broken connection), and to retry one that glusterd refuses '
-        'because another transaction is in progress.',
+        help='How long, in seconds, the driver reads the state of the '
+        'cluster again after a command whose outcome is unknown (a time-out '
+        'or a broken connection), and retries a command that glusterd '
+        'refuses because another transaction is in progress.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_lock_timeout',
         default=900,
         min=1,
-        help='How long, in seconds, an operation waits for another one on '
-        'the same share or snapshot before it gives up.',
+        help='How long, in seconds, an operation waits for another operation '
+        'on the same share or snapshot before it fails.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_reconcile_interval',
         default=600,
         min=0,
-        help='How often, in seconds, the shares are compared with what is '
-        'on the cluster, and what is amiss is put right: bricks that are '
-        'down, access lists that are not those of the rules, deletions that '
-        'failed, and what is left of shares that were deleted. 0 for '
-        'never, but when manila-share starts. The state of all bricks is '
-        'asked for each time, which holds up other commands to glusterd for '
-        'a moment, so it should not be less than a minute.',
+        help='Seconds between two passes of maintenance. A pass compares the '
+        'shares with the cluster: it starts bricks that are down, corrects '
+        'access lists that differ from the access rules, and retries '
+        'deletions that failed; it also handles orphans (see '
+        'glusterfs_clone_orphans). 0 disables periodic passes; shares are '
+        'still checked when manila-share starts. Each pass reads the state '
+        'of all bricks, which briefly delays other commands of glusterd, so '
+        'do not set less than 60.',
     ),
     cfg.StrOpt(
         'glusterfs_clone_orphans',
         default=REMOVE,
         choices=[
             (REMOVE, 'remove them after glusterfs_clone_orphan_grace'),
-            (REPORT, 'name them once in the log, with the commands'),
+            (REPORT, 'log each once, with the commands that remove it'),
         ],
-        help='What to do with shares and snapshots that Manila deleted and '
-        'the cluster still has. It has no effect if '
+        help='What to do with orphans: shares and snapshots that Manila '
+        'deleted and the cluster still has. It has no effect if '
         'glusterfs_clone_reconcile_interval is 0.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_orphan_grace',
         default=3600,
         min=3600,
-        help='How long, in seconds, a share or snapshot that Manila deleted '
-        'stays on the cluster before the driver removes it there. The time '
-        'counts from the deletion or from when this service saw it first, '
-        'whichever is later: time to look at what was deleted by force, and '
-        'more than clocks of hosts differ by.',
+        help='How long, in seconds, an orphan stays on the cluster before the '
+        'driver removes it. The time counts from its deletion in Manila or '
+        'from when this service first saw the orphan, whichever is later. '
+        'It leaves time to check what was deleted by force, and exceeds the '
+        'difference between the clocks of hosts.',
     ),
 ]
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
-    """Give oslo-config-generator the options of a back end section."""
+    """Return the options of a back end section to oslo-config-generator."""
     return [('glusterfs_clone', copy.deepcopy(OPTS))]
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Up to where a thin pool may be filled."""
+    """How full a thin pool may be."""
 
     data_percent: int
     metadata_percent: int
-    #: How many times a pool's size its thin volumes may add up to.
+    #: The sum of the sizes of its thin volumes may be its size times this.
     oversubscription: float
 
 
@@ -219,12 +220,12 @@ class Settings:
 
     @property
     def mark(self) -> str:
-        """Return the name of the back end as volumes are marked with it."""
+        """Return the name of the back end in the marks of its volumes."""
         return names.backend_mark(self.backend)
 
 
 def read(configuration: Any, backend: str) -> Settings:
-    """Read the options of a back end section; checks nothing."""
+    """Return the options of a back end section, unchecked."""
     return Settings(
         backend=backend,
         nodes=tuple(configuration.glusterfs_clone_nodes),
@@ -252,16 +253,16 @@ def read(configuration: Any, backend: str) -> Settings:
     )
 
 
-#: Host names and addresses, IPv6 ones with a zone too.
+#: Host names and addresses, including IPv6 addresses with a zone.
 _HOST = re.compile(r'[A-Za-z0-9_]([A-Za-z0-9_.:%-]{0,252})')
 _USER = re.compile(r'[^\s\0:-][^\s\0:]{0,254}')
 
 
 def problems(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Give each option with a value that cannot be used, and why.
+    """Yield each option with an unusable value, and the reason.
 
-    What is found here would otherwise fail the first operation that makes
-    a name, an option, a tag, a path or a command of the value.
+    Without this check, the first operation would fail that uses the value in
+    a name, an option, a tag, a path or a command.
     """
     for option, values, example in (
         ('glusterfs_clone_nodes', settings.nodes, 'the storage nodes'),
@@ -275,7 +276,7 @@ def problems(settings: Settings) -> Iterator[tuple[str, str]]:
         if not _HOST.fullmatch(node):
             yield (
                 'glusterfs_clone_nodes',
-                f'{node!r} is no host name or address',
+                f'{node!r} is not a host name or address',
             )
     for pool in settings.pools:
         try:
@@ -291,11 +292,11 @@ def problems(settings: Settings) -> Iterator[tuple[str, str]]:
     if not _USER.fullmatch(settings.ssh_user):
         yield (
             'glusterfs_clone_ssh_user',
-            f'{settings.ssh_user!r} is no name of a user',
+            f'{settings.ssh_user!r} is not a user name',
         )
     if len(settings.mark) > names.LONGEST_MARK:
         yield (
             'share_backend_name',
-            f'{settings.backend!r} takes {len(settings.mark)} characters as '
-            f'the mark of volumes, more than {names.LONGEST_MARK}',
+            f'{settings.backend!r} needs {len(settings.mark)} characters in '
+            f'the marks of volumes, more than {names.LONGEST_MARK}',
         )

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is put on a storage node."""
+"""The files for storage nodes, their installer, and the sudo rules."""
 
 import ast
 import configparser
@@ -86,7 +86,7 @@ _COMMANDS = {
 
 
 class Host:
-    """A directory that takes the place of the root of a node."""
+    """A directory in place of the root directory of a node."""
 
     def __init__(self, root: pathlib.Path) -> None:
         self.root = root
@@ -234,7 +234,7 @@ def test_the_rules_name_only_the_user() -> None:
 
 
 def allowed(command: str) -> bool:
-    """Tell what sudo would, of a command line as it is asked for."""
+    """Return whether the sudo rules allow a command line."""
     program, _, arguments = command.partition(' ')
     for line in node.text(node.SUDOERS).splitlines():
         match = re.fullmatch(r'manila .* NOPASSWD: (\S+) (\^.*\$)', line)
@@ -245,7 +245,7 @@ def allowed(command: str) -> bool:
 
 
 def _first_words() -> set[str]:
-    """Find what the rooms begin command lines with that root runs."""
+    """Return the programs that the modules run as root."""
     package = pathlib.Path(manila_glusterfs_clone.__file__).parent
     found = set()
     for path in package.rglob('*.py'):

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Mistakes keep a back end from serving, faults do not."""
+"""The checks before a start: mistakes prevent it, faults do not."""
 
 from collections.abc import Iterator
 import dataclasses
@@ -84,7 +84,7 @@ NO_LVS = fakes.Answer(json.dumps({'report': [{'lv': []}]}))
 
 
 def tried(**changes: tuple[int, str]) -> fakes.Answer:
-    """Make what a node says of its programs."""
+    """Return the answer of a node to the probe."""
     usual = {
         **{p.name: (0, f'{p.name} 1.0') for p in node_programs.PROGRAMS},
         'setfattr': (
@@ -126,7 +126,7 @@ def node(
 
 @dataclasses.dataclass
 class Outcome:
-    """What came of a check."""
+    """The result of the checks."""
 
     mistakes: list[findings.Finding]
     faults: list[findings.Finding]
@@ -161,7 +161,7 @@ def three(**changes: fakes.Node) -> list[fakes.Node]:
 
 
 def away(*numbers: int, view: fakes.Reply = AWAY) -> list[fakes.Node]:
-    """Make three nodes of which some do not answer and are missed."""
+    """Return three nodes, some unreachable and disconnected."""
     found = []
     for n in (1, 2, 3):
         others = [m for m in (1, 2, 3) if m != n]
@@ -275,7 +275,7 @@ def test_configuration_and_cluster_in_one_message(
 def test_a_node_that_is_unreachable_is_a_fault(
     settings: options.Settings, trouble: errors.Error, missed: bool
 ) -> None:
-    """Also where its sshd alone is down, and glusterd is not."""
+    """It is the same if only its sshd is down, and not glusterd."""
     dead = node(3, view=trouble, programs=trouble)
     nodes = away(3, view=trouble) if missed else three(gl3=dead)
     found = check(settings, *nodes)
@@ -375,7 +375,7 @@ def test_a_peer_that_is_not_configured(settings: options.Settings) -> None:
 def test_nodes_configured_by_address_of_which_one_is_unreachable(
     settings: options.Settings,
 ) -> None:
-    """Its peer's name says nothing of the node; it is taken for it."""
+    """The peer with another name may be the unreachable node."""
     names = ('10.0.0.1', '10.0.0.2', '10.0.0.3')
     nodes = three(gl3=node(3, view=AWAY, programs=AWAY))
     for each, name in zip(nodes, names, strict=True):

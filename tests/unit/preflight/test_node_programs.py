@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Trying programs, by a real shell."""
+"""The probe of all programs, run by a real shell."""
 
 import os
 import pathlib
@@ -40,7 +40,7 @@ SAYS = {
 
 @pytest.fixture
 def home(tmp_path: pathlib.Path) -> pathlib.Path:
-    """Make a directory of programs: all but ``xfs_growfs``."""
+    """Return a directory with all programs but ``xfs_growfs``."""
     for program in node_programs.PROGRAMS:
         if program.name != 'xfs_growfs':
             path = tmp_path / program.name

@@ -34,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sshd.Sshd]:
 
 @pytest.fixture
 def mortal(tmp_path: pathlib.Path) -> Iterator[sshd.Sshd]:
-    """An sshd for one test, to be hurt."""
+    """An sshd for one test, which may kill or freeze it."""
     server = sshd.Sshd(tmp_path)
     server.start()
     yield server
@@ -43,7 +43,7 @@ def mortal(tmp_path: pathlib.Path) -> Iterator[sshd.Sshd]:
 
 @pytest.fixture(scope='module')
 def well(server: sshd.Sshd) -> Iterator[remote.Remote]:
-    """A connection for all tests that do it no harm."""
+    """A connection for all tests that do not break it."""
     node = ssh_helpers.make_remote(server)
     yield node
     node.close()

@@ -55,11 +55,12 @@ def make_remote(
 
 
 def patiently(attempt: Callable[[float], T | None], seconds: float) -> T:
-    """Try something with ever more time, until it got as far as it is to.
+    """Repeat an attempt with ever more time, until it returns an outcome.
 
-    On a busy machine a short time may be up before what is to hang begins.
+    On a busy machine a short time may be up before the command begins that
+    should hang.
 
-    :param attempt: is given the seconds; gives None where that was so.
+    :param attempt: gets the seconds; returns None if the time was too short.
     """
     while (outcome := attempt(seconds)) is None:
         seconds *= 2
@@ -91,7 +92,7 @@ def refusal(
 def hang(
     one: sshd.Crooked, node: remote.Remote, command: str, seconds: float
 ) -> errors.TimedOut | None:
-    """Run what hangs; give None if the time was up before it began."""
+    """Run a command that hangs; return None if it was not started in time."""
     node.run(['true'])
     error = failure(lambda: node.run([command], timeout=seconds))
     if command not in one.begun[-1]:

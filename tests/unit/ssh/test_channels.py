@@ -67,7 +67,7 @@ def test_channel_refused(
 def test_channel_never_opened(
     crooked: ssh_helpers.MakeCrooked, connect: ssh_helpers.Connect
 ) -> None:
-    """A dead connection is found when a channel is wanted: a new one."""
+    """A connection that opens no channel is dead, and is replaced."""
 
     class Stuck(sshd.Manners):
         def check_channel_request(self, kind: str, chanid: int) -> int:
@@ -127,7 +127,7 @@ def test_request_to_start_is_never_answered(
 def test_refused_request_to_start_is_unknown(
     crooked: ssh_helpers.MakeCrooked, connect: ssh_helpers.Connect
 ) -> None:
-    """paramiko does not tell it from a channel that is closed."""
+    """paramiko reports a refusal like a closed channel."""
 
     class Unable(sshd.Manners):
         def check_channel_exec_request(
@@ -159,7 +159,7 @@ def test_connection_lost_during_a_command(
 def test_connection_lost_after_the_exit_status(
     crooked: ssh_helpers.MakeCrooked, connect: ssh_helpers.Connect
 ) -> None:
-    """The status came, but perhaps not all of the output."""
+    """The exit status was received, but perhaps not all of the output."""
 
     class Dropping(sshd.Manners):
         def execute(self, channel: paramiko.Channel, command: str) -> None:
@@ -241,7 +241,7 @@ def test_frozen_node_with_full_sockets(
     impatient: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """More is given to a frozen node than its socket takes."""
+    """More input is sent to a frozen node than the socket has room for."""
     # The kernel is not to be the one that gives up.
     monkeypatch.setattr(login, 'UNACKNOWLEDGED', 10 * ssh_helpers.SOON)
     node = connect(mortal)

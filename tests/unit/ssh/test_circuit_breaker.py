@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A node that is down costs one time-out, not one per command."""
+"""The circuit breaker: a node that is down costs one time-out in all."""
 
 from collections.abc import Sequence
 import types
@@ -26,7 +26,7 @@ TIMEOUT = 15.0
 
 
 class Clock:
-    """Time that passes only where somebody waits."""
+    """A clock that advances only when a fake waits."""
 
     def __init__(self) -> None:
         self.now = 1000.0

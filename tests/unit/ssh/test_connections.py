@@ -63,7 +63,7 @@ def test_busy(node: remote.Remote, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_waiting_for_a_channel_counts_against_the_time_limit(
     node: remote.Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What waited has what is left, on the node too."""
+    """The command gets only the seconds left, on the node too."""
     monkeypatch.setattr(connections, 'CHANNELS', 1)
     holder = node.open(['cat'])
     timer = threading.Timer(2.5, holder.close)
@@ -158,7 +158,7 @@ def test_a_time_out_does_not_end_other_commands(
     connect: ssh_helpers.Connect,
     impatient: None,
 ) -> None:
-    """Others end in peace on a connection that is given up."""
+    """Running commands end normally on a retired connection."""
 
     class Choosy(sshd.Manners):
         def execute(self, channel: paramiko.Channel, command: str) -> None:

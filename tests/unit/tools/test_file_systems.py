@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Mounts and file systems."""
+"""File systems and mounts of a node: parsing and refusals."""
 
 from collections.abc import Callable
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""LVM."""
+"""LVM of a node: reports, health states and refusals."""
 
 from collections.abc import Callable
 import json

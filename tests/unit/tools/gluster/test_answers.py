@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The answers of glusterd."""
+"""Parsing the answers of glusterd, from recordings."""
 
 import re
 from xml.etree import ElementTree

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The gluster command line."""
+"""The gluster command line: consoles, processes, and errors."""
 
 import pickle
 import threading
@@ -302,7 +302,7 @@ def test_a_short_command_can_get_its_own_process() -> None:
 
 
 def test_an_unknown_command(release: str) -> None:
-    """A console says nothing that ends; a process of its own does."""
+    """A console never completes an answer; a process of its own does."""
     said = fakes.golden(release, 'volume-unknown-command').answer
     node = fakes.Node().gluster('volume nosuch', said)
     with pytest.raises(errors.TimedOut):
@@ -401,7 +401,7 @@ def test_no_console_is_free_in_time(read: bool, places: int) -> None:
 
 
 def test_the_time_limit_is_counted_once() -> None:
-    """The wait for a console, and for another after a lost link, included."""
+    """It includes the wait for a console, also after a lost connection."""
     node = fakes.Node().gluster('pool list', fakes.xml())
     gluster = console.Console(node)
     go_on, limits = threading.Event(), []
@@ -436,7 +436,7 @@ def test_the_time_limit_is_counted_once() -> None:
 
 
 def test_a_process_of_its_own_takes_a_slot() -> None:
-    """LVM and mounts share the sessions of the connection with all of them."""
+    """LVM and mounts share the sessions of the connection."""
     node = fakes.Node().gluster('volume status', fakes.xml())
     node.gluster('volume heal x info', fakes.xml())
     gluster = console.Console(node)

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The verbs of gluster, over what real clusters answered."""
+"""Commands of gluster, with recorded answers of real clusters."""
 
 from collections.abc import Callable
 import re
@@ -107,7 +107,7 @@ def test_no_such_volume(release: str) -> None:
 def test_a_volume_with_missing_parts_is_unknown(
     release: str, what: str
 ) -> None:
-    """As by a glusterd that is just being told of it by its peers."""
+    """A glusterd lists it so while it receives the volume from its peers."""
     answer = fakes.golden(release, 'volume-info').answer.stdout
     part = re.sub(rf'<{what}[ >].*?</{what}>', '', answer, flags=re.DOTALL)
     assert part != answer
@@ -354,7 +354,7 @@ def test_healing_is_refused_in_plain_text(
 def test_a_failed_read_is_not_repeated(
     trouble: errors.Error, times: int
 ) -> None:
-    """The next node is asked, and this client has only one node."""
+    """The caller reads from the next node; this client has only one."""
     node = fakes.Node().gluster('pool list', trouble)
     with pytest.raises(type(trouble)):
         make_client(node).peers()

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The refusals of glusterd."""
+"""Recognising the refusals of glusterd by number or text."""
 
 from xml.etree import ElementTree
 

@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The script that mounts bricks at boot, run for real.
+"""The script mount-bricks, run by a real shell with fake commands.
 
-Its one line that sets PATH is replaced, so that it finds commands that
-note what they are asked to do.
+The line of the script that sets PATH is replaced, so that it finds the fake
+commands, which record how they are called.
 """
 
 import os
@@ -27,7 +27,7 @@ from manila_glusterfs_clone import node
 _PATH = 'PATH=/usr/sbin:/usr/bin:/sbin:/bin'
 _GLUSTERD = 'GLUSTERD=/var/lib/glusterd'
 
-#: Each notes its call; a file named after what it is to do says how it ends.
+#: The fake commands. Each records its call, and ends as a file in $STATE says.
 _COMMANDS = {
     'lvs': (
         'case "$*" in *pool_lv*) echo "  gvg/pool"; exit;; esac; '
@@ -92,7 +92,7 @@ class Boot:
         self.notes()
 
     def notes(self, of: str = 'pool', what: str = '') -> None:
-        """Set what LVM has written down below a segment of an LV."""
+        """Set the metadata of LVM below a segment of an LV."""
         (self.state / 'notes').write_text(
             'gvg {\n\tlogical_volumes {\n\n'
             f'\t\t{of} {{\n\t\t\tsegment1 {{\n{what}\t\t\t}}\n\t\t}}\n'
@@ -100,7 +100,7 @@ class Boot:
         )
 
     def report(self, *lines: str, status: int = 0) -> None:
-        """Set what ``lvs`` says."""
+        """Set the output and exit status of ``lvs``."""
         (self.state / 'lvs').write_text(''.join(f'  {x}\n' for x in lines))
         (self.state / 'lvs.status').write_text(str(status))
 
@@ -110,21 +110,21 @@ class Boot:
         )
 
     def dead(self, *things: str) -> None:
-        """Set what cannot be activated or mounted."""
+        """Set the LVs and mount points that fail."""
         (self.state / 'dead').write_text(
             ''.join(f'{thing}\n' for thing in things)
         )
 
     def off(self, *lvs: str) -> None:
-        """Set what LVM does not activate until their pool is repaired."""
+        """Set the LVs that are inactive until their pool is repaired."""
         (self.state / 'off').write_text(''.join(f'{lv}\n' for lv in lvs))
 
     def lost(self, *lvs: str) -> None:
-        """Set what LVM knows, and its pool does not."""
+        """Set the LVs without a device in their pool."""
         (self.state / 'lost').write_text(''.join(f'{lv}\n' for lv in lvs))
 
     def pgrep(self, status: int) -> None:
-        """Set how the search for glusterd ends."""
+        """Set the exit status of ``pgrep``."""
         (self.state / 'pgrep.status').write_text(str(status))
 
     def clone(
@@ -135,7 +135,7 @@ class Boot:
         node: str = 'me',
         plugin: str = 'snap_plugin=LVM\n',
     ) -> pathlib.Path:
-        """Have glusterd know a clone whose second brick is a node's."""
+        """Add a clone to glusterd, with its second brick on a node."""
         volume = self.glusterd / 'vols' / name
         (volume / 'bricks').mkdir(parents=True)
         (volume / 'info').write_text(
@@ -151,7 +151,7 @@ class Boot:
         return volume
 
     def origin(self, target: str = '/srv/a') -> None:
-        """Have glusterd know the origin of that, too."""
+        """Add the origin of the clone to glusterd."""
         bricks = self.glusterd / 'vols' / 'manila-a' / 'bricks'
         bricks.mkdir(parents=True)
         (bricks.parent / 'info').write_text('type=2\nstatus=1\n')
@@ -412,7 +412,7 @@ def test_a_clone_without_its_lv_is_removed(
     boot: Boot, halved: pathlib.Path
 ) -> None:
     boot.report(ORIGIN, 'gvg/c2a819_0 ', 'gvg/xc2a819_1 ', 'gvg/c2a819_11 ')
-    # What is left of one that was forgotten by half.
+    # A directory that an interrupted run left behind.
     (boot.glusterd / 'forgotten' / 'bricks').mkdir(parents=True)
     done = boot.run()
     assert done.returncode == 0

@@ -136,12 +136,6 @@ def written(node: fakes.Node) -> list[str]:
     ]
 
 
-def test_each_protocol_is_listed_by_its_share_proto() -> None:
-    assert registry.DEFAULT in registry.PROTOCOLS
-    for share_proto, protocol in registry.PROTOCOLS.items():
-        assert protocol.share_proto == share_proto == share_proto.upper()
-
-
 def test_a_volume_denies_all_clients_by_the_options_of_the_protocol(
     node: fakes.Node, protocol: protocols.Protocol
 ) -> None:

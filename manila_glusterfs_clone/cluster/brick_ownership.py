@@ -11,11 +11,11 @@
 # under the License.
 """Find out which logical volumes glusterd uses, and remove only others.
 
-The tags of an LV tell what it was created for. glusterd tells what it is used
-for, and an LV that glusterd uses is never removed. The two can differ, since
-an operator can turn the bricks of one object into those of another:
+The tags of an LV record what it was created for. glusterd reports what it is
+used for, and an LV that glusterd uses is never removed. The two can differ:
+an operator can turn the bricks of one object into those of another.
 ``snapshot restore`` makes the LVs of a snapshot the bricks of a volume and
-leaves their tags, ``lvchange`` and ``lvrename`` change tags and names.
+leaves their tags; ``lvchange`` and ``lvrename`` change tags and names.
 
 An LV is used by a brick that is mounted from it, whose path contains the name
 of the LV, or whose mount point is in the tags of the LV. The bricks of stopped

@@ -71,31 +71,38 @@ def compare_views(
     """
     mistakes: list[findings.Finding] = []
     faults: list[findings.Finding] = []
-    own = {
+    own_uuids = {
         name: peer.uuid
         for name, peers in views.items()
         for peer in peers
         if peer.hostname == 'localhost'
     }
-    sets = {
+    uuid_sets = {
         name: frozenset(peer.uuid for peer in peers)
         for name, peers in views.items()
     }
     # The set that most nodes report; of two equally frequent, the larger.
-    count = collections.Counter(sets.values())
-    common = max(count, key=lambda uuids: (count[uuids], len(uuids)))
-    known = {
+    set_counts = collections.Counter(uuid_sets.values())
+    common_uuids = max(
+        set_counts, key=lambda uuids: (set_counts[uuids], len(uuids))
+    )
+    other_peers = {
         peer.uuid: peer
         for name, peers in views.items()
-        if sets[name] == common
+        if uuid_sets[name] == common_uuids
         for peer in peers
         if peer.hostname != 'localhost'
     }
     #: Peers that did not answer themselves: they may be nodes that are down.
-    absent = {uuid: known[uuid] for uuid in known.keys() - {*own.values()}}
-    outside = [name for name in views if own.get(name) not in common]
-    lost = [peer for peer in absent.values() if not peer.connected]
-    for name in outside:
+    absent = {
+        uuid: other_peers[uuid]
+        for uuid in other_peers.keys() - {*own_uuids.values()}
+    }
+    not_in_pool = [
+        name for name in views if own_uuids.get(name) not in common_uuids
+    ]
+    disconnected = [peer for peer in absent.values() if not peer.connected]
+    for name in not_in_pool:
         finding = findings.Finding(
             f'node {name}',
             'not a peer',
@@ -106,9 +113,11 @@ def compare_views(
             name,
         )
         # A node that was reinstalled has a new UUID.
-        (faults if len(outside) <= len(lost) else mistakes).append(finding)
+        (faults if len(not_in_pool) <= len(disconnected) else mistakes).append(
+            finding
+        )
     for name in views:
-        if name not in outside and sets[name] != common:
+        if name not in not_in_pool and uuid_sets[name] != common_uuids:
             faults.append(
                 findings.Finding(
                     f'node {name}',
@@ -118,24 +127,27 @@ def compare_views(
                     name,
                 )
             )
-    for uuid in {u for u in own.values() if [*own.values()].count(u) > 1}:
-        same = [name for name in own if own[name] == uuid]
+    for uuid in {
+        u for u in own_uuids.values() if [*own_uuids.values()].count(u) > 1
+    }:
+        same_nodes = [name for name in own_uuids if own_uuids[name] == uuid]
         mistakes.append(
             findings.Finding(
                 'glusterfs_clone_nodes',
                 'same node',
-                f'{", ".join(same)} are the same node',
+                f'{", ".join(same_nodes)} are the same node; name each node '
+                f'once',
             )
         )
-    silent = {*nodes} - views.keys()
+    silent_nodes = {*nodes} - views.keys()
     not_configured = sorted(
         peer.hostname
         for peer in absent.values()
-        if peer.connected and peer.hostname not in silent
+        if peer.connected and peer.hostname not in silent_nodes
     )
     # Peers may have other names than the configured nodes.
     absent_hosts = {peer.hostname for peer in absent.values()}
-    if len(not_configured) > len(silent - absent_hosts):
+    if len(not_configured) > len(silent_nodes - absent_hosts):
         mistakes.append(
             findings.Finding(
                 'glusterfs_clone_nodes',

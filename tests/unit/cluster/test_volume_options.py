@@ -1,0 +1,111 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Setting options of a volume, and which nodes confirm them."""
+
+import pytest
+
+from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import volume_options
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import retry
+from manila_glusterfs_clone.tools import gluster
+from manila_glusterfs_clone.tools.gluster import answers
+from tests.unit.cluster import test_cluster
+from tests.unit import fakes
+
+INFO = 'volume info v'
+AWAY = errors.LinkLost('gl2', ('gluster',), 'EOF')
+
+
+@pytest.fixture(autouse=True)
+def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
+    monkeypatch.setattr(cluster, 'time', clock)
+    monkeypatch.setattr(retry, 'time', clock)
+    return clock
+
+
+def info(value: str) -> str:
+    bricks = ''.join(
+        f'<brick><name>gl{n}:/b/brick</name><hostUuid>uuid-{n}</hostUuid>'
+        f'</brick>'
+        for n in (1, 2)
+    )
+    return fakes.xml(
+        '<volInfo><volumes><volume><name>v</name><id>i</id>'
+        f'<statusStr>Started</statusStr><bricks>{bricks}</bricks>'
+        f'<options><option><name>auth.allow</name><value>{value}</value>'
+        '</option></options></volume></volumes></volInfo>'
+    )
+
+
+VOLUME = gluster.Volume(
+    name='v',
+    id='i',
+    status='Started',
+    snapshot_count=0,
+    copies=2,
+    bricks=tuple(
+        answers.Brick(f'gl{n}', '/b/brick', f'uuid-{n}') for n in (1, 2)
+    ),
+    options={'auth.allow': 'new'},
+)
+NEW = {'auth.allow': 'new'}
+
+
+def make(second: fakes.Reply | str) -> cluster.Cluster:
+    nodes = [
+        fakes.Node(f'gl{n}').gluster('pool list', test_cluster.VIEWS[n])
+        for n in (1, 2, 3)
+    ]
+    nodes[0].gluster(INFO, info('new'))
+    nodes[0].gluster('volume set v auth.allow new', fakes.xml())
+    nodes[1].gluster(INFO, second)
+    return test_cluster.make(nodes)
+
+
+def test_all_nodes_with_a_brick_confirm() -> None:
+    confirmation = volume_options.write(
+        make(info('new')), VOLUME, NEW, lasting=False
+    )
+    assert confirmation.confirmed_by == {'uuid-1', 'uuid-2'}
+    confirmation.require_bricks_of(VOLUME)
+
+
+def test_a_node_that_does_not_answer_has_not_confirmed() -> None:
+    confirmation = volume_options.write(make(AWAY), VOLUME, NEW, lasting=False)
+    assert confirmation.confirmed_by == {'uuid-1'}
+    with pytest.raises(volume_options.NotConfirmed) as caught:
+        confirmation.require_bricks_of(VOLUME)
+    assert caught.value.nodes == ('gl2',)
+    assert len(caught.value.reasons) == 1
+
+
+def test_a_node_that_keeps_the_old_options_is_named(
+    time: fakes.Clock,
+) -> None:
+    begun = time.now
+    with pytest.raises(volume_options.NotConfirmed) as caught:
+        volume_options.write(make(info('old')), VOLUME, NEW, lasting=False)
+    assert caught.value.nodes == ('gl2',)
+    assert time.now - begun >= test_cluster.SETTLE
+
+
+@pytest.mark.parametrize(
+    ('volume', 'has_options'),
+    [(VOLUME, True), (None, False)],
+    ids=['exists', 'does not exist'],
+)
+def test_whether_a_volume_has_options(
+    volume: gluster.Volume | None, has_options: bool
+) -> None:
+    assert volume_options.has_options(volume, NEW) is has_options
+    assert not volume_options.has_options(volume, {'auth.allow': 'old'})

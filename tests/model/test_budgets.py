@@ -100,7 +100,7 @@ def test_a_time_out_for_each_share_would_be_found(
 ) -> None:
     monkeypatch.setattr(
         circuit_breaker.CircuitBreaker,
-        '_remembering',
+        '_recording',
         lambda self: contextlib.nullcontext(),
     )
     assert extra(budgets.CONDITIONS[2]) > FAULT

@@ -219,15 +219,8 @@ class NotFound(GlusterRefused):
 class NotPossible(Refused):
     """Our own checks refused, before any command.
 
-    :param reason: the obstacle and, if one is known, the remedy.
+    A subclass for each situation names the obstacle and the remedy.
     """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return self.reason
 
 
 class Missing(NotPossible):
@@ -307,17 +300,8 @@ class CommitFailed(Unknown):
 class Unsettled(Error):
     """The state that was read contradicts what was done.
 
-    :param what: the object, such as ``volume NAME``.
-    :param found: its state and, if one is known, the remedy.
+    A subclass for each situation names the object, its state and the remedy.
     """
-
-    def __init__(self, what: str, found: str) -> None:
-        super().__init__(what, found)
-        self.what = what
-        self.found = found
-
-    def __str__(self) -> str:
-        return f'{self.what}: {self.found}'
 
 
 class SeveralFailed(Error):

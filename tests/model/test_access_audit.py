@@ -207,7 +207,7 @@ def test_reset_volume_is_not_started_open(
     """A stopped volume without lists is closed first, and started then."""
 
     def fail(*_: object, **__: object) -> None:
-        raise errors.Unsettled('volume', 'no list can be set')
+        raise errors.Unsettled('volume: no list can be set')
 
     share.gluster('volume', 'stop', 'V', 'force')
     share.gluster('volume', 'reset', 'V')

@@ -631,7 +631,7 @@ def test_shares_that_are_on_line_and_not(
         REFUSAL,
         errors.Unreachable('gl1', 'no route'),
         errors.CutOff('gl1', 2, 3),
-        errors.Unsettled('volume x', 'a brick is down'),
+        errors.Unsettled('volume x: a brick is down'),
         errors.SeveralFailed({'gl1': REFUSAL}),
     ],
 )

@@ -46,7 +46,7 @@ EXAMPLES: list[errors.Error] = [
     errors.TimedOut('gl1', ARGV, 60.0),
     errors.LinkLost('gl1', ARGV, 'EOF', 'half an ans'),
     errors.Garbled('gl1', ARGV, '<html>'),
-    errors.Unsettled('volume x', 'it is gone'),
+    errors.Unsettled('volume x: it is gone'),
     errors.SeveralFailed({'gl1': errors.NotPossible('no')}),
 ]
 

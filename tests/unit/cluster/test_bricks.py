@@ -58,7 +58,7 @@ def lv(
 
 
 def keep_none(seen: bricks.NodeStorage, lv: lvm.LogicalVolume) -> bool:
-    """Say of each LV that nothing uses it."""
+    """Keep no LV."""
     return False
 
 

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Who writes, and how a change is brought to its end."""
+"""The writer, changes that are retried, and actions on all nodes."""
 
 from collections.abc import Callable
 import threading
@@ -77,7 +77,7 @@ def make(nodes: list[fakes.Node]) -> cluster.Cluster:
 
 
 class Action:
-    """Ends as it is told, and says on which node it was tried."""
+    """An action with given outcomes that counts its attempts."""
 
     def __init__(self, *ends: Exception | None) -> None:
         self.ends = [*ends]
@@ -94,10 +94,10 @@ def never(line: gluster.Gluster) -> bool:
     raise AssertionError('asked whether it is done')
 
 
-# -- who is who
+# -- members
 
 
-def test_members_bear_the_names_that_the_pool_knows(
+def test_members_have_the_host_names_of_the_pool(
     well: list[fakes.Node],
 ) -> None:
     members = make(well).members()
@@ -148,7 +148,7 @@ def test_a_member_that_goes_away_stays_known(
     assert whole.member('uuid-2').node.name == 'gl2'
 
 
-def test_a_stranger_is_not_possible(well: list[fakes.Node]) -> None:
+def test_an_unknown_uuid(well: list[fakes.Node]) -> None:
     with pytest.raises(cluster.UnknownMember) as caught:
         make(well).member('uuid-9')
     assert caught.value.uuid == 'uuid-9'
@@ -212,7 +212,7 @@ def test_the_first_that_is_well_writes(well: list[fakes.Node]) -> None:
 
 
 @pytest.mark.parametrize('trouble', [AWAY, LOST, LATE])
-def test_one_that_is_not_well_rests(
+def test_a_node_that_failed_is_skipped(
     nodes: list[fakes.Node], time: fakes.Clock, trouble: errors.Error
 ) -> None:
     asked = 1 + isinstance(trouble, errors.LinkLost)
@@ -236,7 +236,7 @@ def test_one_that_is_asked_too_much_at_once_stays_the_writer(
     assert whole.writer().name == 'gl1'
 
 
-def test_those_that_rest_are_asked_when_no_other_answers(
+def test_skipped_nodes_are_asked_when_no_other_answers(
     nodes: list[fakes.Node],
 ) -> None:
     nodes[0].gluster('pool list', AWAY, VIEWS[1])
@@ -247,7 +247,7 @@ def test_those_that_rest_are_asked_when_no_other_answers(
     assert whole.writer().name == 'gl1'
 
 
-def test_none_is_well(nodes: list[fakes.Node]) -> None:
+def test_no_node_answers(nodes: list[fakes.Node]) -> None:
     for node in nodes:
         node.gluster('pool list', errors.Unreachable(node.name, 'no route'))
     with pytest.raises(errors.SeveralFailed) as caught:
@@ -289,15 +289,15 @@ def test_one_that_sees_enough_of_its_peers_writes(
 
 
 @pytest.mark.parametrize(
-    ('view', 'told'),
+    ('view', 'reason'),
     [
         (peers(1, 2, 3, away=(2, 3)), '2 of 3 peers'),
         (peers(1, 2, 3, 4, away=(3, 4)), '2 of 4 peers'),
     ],
 )
-def test_half_of_them_is_not_most(view: str, told: str) -> None:
+def test_half_of_them_is_not_most(view: str, reason: str) -> None:
     node = fakes.Node('gl1').gluster('pool list', view)
-    with pytest.raises(errors.SeveralFailed, match=told) as caught:
+    with pytest.raises(errors.SeveralFailed, match=reason) as caught:
         make([node]).writer()
     assert isinstance(caught.value.errors['gl1'], errors.CutOff)
 
@@ -572,7 +572,7 @@ def test_a_cluster_that_does_not_come_back(
 
 
 @pytest.mark.parametrize('later', [BUSY, AWAY, LOST])
-def test_unknown_to_the_deadline_is_never_told_as_refused(
+def test_unknown_to_the_deadline_is_never_reported_as_refused(
     well: list[fakes.Node], later: errors.Error
 ) -> None:
     with pytest.raises(errors.Unknown) as caught:
@@ -580,7 +580,7 @@ def test_unknown_to_the_deadline_is_never_told_as_refused(
     assert errors.is_unknown(caught.value)
 
 
-def test_who_is_waited_for_in_vain_is_named(nodes: list[fakes.Node]) -> None:
+def test_nodes_that_hang_are_named(nodes: list[fakes.Node]) -> None:
     for n in (1, 2):
         nodes[n - 1].gluster('pool list', VIEWS[n])
     silent = errors.TimedOut('gl3', ('gluster', 'pool', 'list'), 20)

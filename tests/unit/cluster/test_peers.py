@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is asked of the peers before they are all needed."""
+"""Whether all peers are connected, and glusterd has started."""
 
 import pytest
 

@@ -135,7 +135,7 @@ def test_no_pool_is_an_obstacle() -> None:
     assert 'does not see it' in (placement.obstacle(None, 0, LIMITS) or '')
 
 
-# -- placing
+# -- choosing nodes
 
 
 def test_the_roomiest_first_and_else_as_configured() -> None:
@@ -203,62 +203,62 @@ def test_room_that_is_required() -> None:
     assert caught.value.pool == 'gvg/other'
 
 
-# -- what manila is told
+# -- capacities
 
 
 def test_copies_are_divided_out() -> None:
     _, thin = make(*[report(data=20, promised=3)] * 3)
-    told = thin.capacities(['gvg/pool'], layouts.REPLICA_3)['gvg/pool']
-    assert told == placement.Capacity(10 * GIB, 8 * GIB, 3 * GIB)
-    told = thin.capacities(['gvg/pool'], layouts.SINGLE)['gvg/pool']
-    assert told == placement.Capacity(30 * GIB, 8 * GIB, 9 * GIB)
+    reported = thin.capacities(['gvg/pool'], layouts.REPLICA_3)['gvg/pool']
+    assert reported == placement.Capacity(10 * GIB, 8 * GIB, 3 * GIB)
+    reported = thin.capacities(['gvg/pool'], layouts.SINGLE)['gvg/pool']
+    assert reported == placement.Capacity(30 * GIB, 8 * GIB, 9 * GIB)
 
 
 def test_free_is_what_the_next_share_can_have() -> None:
     _, thin = make(
         report(data=90), report(data=10), report(data=30), report(data=50)
     )
-    told = thin.capacities(['gvg/pool'], layouts.REPLICA_3)
-    assert told['gvg/pool'].free == 5 * GIB
-    told = thin.capacities(['gvg/pool'], layouts.SINGLE)
-    assert told['gvg/pool'].free == 9 * GIB
+    reported = thin.capacities(['gvg/pool'], layouts.REPLICA_3)
+    assert reported['gvg/pool'].free == 5 * GIB
+    reported = thin.capacities(['gvg/pool'], layouts.SINGLE)
+    assert reported['gvg/pool'].free == 9 * GIB
 
 
 def test_a_pool_over_its_limit_has_nothing_free() -> None:
     _, thin = make(*[report(data=95)] * 3)
-    told = thin.capacities(['gvg/pool'], layouts.REPLICA_3)['gvg/pool']
-    assert told.free == 0
-    assert told.total == 10 * GIB
+    reported = thin.capacities(['gvg/pool'], layouts.REPLICA_3)['gvg/pool']
+    assert reported.free == 0
+    assert reported.total == 10 * GIB
 
 
 def test_a_node_that_is_away_has_no_capacity() -> None:
     away = errors.Unreachable('gl3', 'no route')
     _, thin = make(report(), report(), away)
-    told = thin.capacities(['gvg/pool'], layouts.REPLICA_3)['gvg/pool']
-    assert told.free == 0
-    assert told.total == 20 * GIB // 3
-    told = thin.capacities(['gvg/pool'], layouts.SINGLE)['gvg/pool']
-    assert told.free == 10 * GIB
+    reported = thin.capacities(['gvg/pool'], layouts.REPLICA_3)['gvg/pool']
+    assert reported.free == 0
+    assert reported.total == 20 * GIB // 3
+    reported = thin.capacities(['gvg/pool'], layouts.SINGLE)['gvg/pool']
+    assert reported.free == 10 * GIB
 
 
-def test_every_pool_is_told_of_whether_there_or_not() -> None:
+def test_every_pool_is_reported_even_if_it_does_not_exist() -> None:
     _, thin = make(report())
-    told = thin.capacities(['gvg/pool', 'gvg/none'], layouts.SINGLE)
-    assert list(told) == ['gvg/pool', 'gvg/none']
-    assert told['gvg/none'] == placement.Capacity(0, 0, 0)
+    reported = thin.capacities(['gvg/pool', 'gvg/none'], layouts.SINGLE)
+    assert list(reported) == ['gvg/pool', 'gvg/none']
+    assert reported['gvg/none'] == placement.Capacity(0, 0, 0)
 
 
 @given(
     st.lists(st.floats(0, 100), min_size=1, max_size=5),
     st.sampled_from(layouts.LAYOUTS),
 )
-def test_what_is_told_free_can_be_placed(
+def test_what_is_reported_free_can_be_placed(
     fills: list[float], layout: layouts.Layout
 ) -> None:
     whole, thin = make(*[report(data=fill) for fill in fills])
-    told = thin.capacities(['gvg/pool'], layout)['gvg/pool']
-    assert 0 <= told.free <= 10 * GIB
-    if told.free:
-        chosen = thin.choose_nodes('gvg/pool', layout, told.free)
+    reported = thin.capacities(['gvg/pool'], layout)['gvg/pool']
+    assert 0 <= reported.free <= 10 * GIB
+    if reported.free:
+        chosen = thin.choose_nodes('gvg/pool', layout, reported.free)
         assert len({m.node.name for m in chosen}) == layout.nodes
     whole.close()

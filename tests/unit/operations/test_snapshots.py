@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What is waited for before a snapshot is taken for gone."""
+"""A snapshot is removed only after its pending transactions have ended."""
 
 from unittest import mock
 
@@ -92,22 +92,24 @@ def remove(node: fakes.Node) -> None:
     room.remove(SNAPSHOT, SHARE)
 
 
-def said(node: fakes.Node) -> list[str]:
-    return [line for line in node.said() if line != 'pool list']
+def commands(node: fakes.Node) -> list[str]:
+    return [command for command in node.said() if command != 'pool list']
 
 
-def test_a_snapshot_that_is_not_there_may_be_being_taken(
+def test_removal_waits_until_a_pending_snapshot_is_taken(
     node: fakes.Node, time: fakes.Clock
 ) -> None:
     node.gluster(ASK, MISSING)
     node.gluster(INFO, info('Started'))
     node.gluster(STATUS, BUSY, BUSY, fakes.xml())
     remove(node)
-    assert said(node) == [ASK, INFO, STATUS, STATUS, STATUS, ASK, ASK]
+    assert commands(node) == [ASK, INFO, STATUS, STATUS, STATUS, ASK, ASK]
     assert len(time.slept) == 2
 
 
-def test_one_that_came_meanwhile_is_deleted(node: fakes.Node) -> None:
+def test_snapshot_that_was_taken_meanwhile_is_deleted(
+    node: fakes.Node,
+) -> None:
     name = names.snapshot(SNAPSHOT)
     node.gluster(ASK, MISSING, TAKEN, TAKEN, MISSING)
     node.gluster(INFO, info('Started'))
@@ -115,10 +117,10 @@ def test_one_that_came_meanwhile_is_deleted(node: fakes.Node) -> None:
     node.gluster(f'snapshot delete {name}', fakes.xml())
     node.answer(RMDIR, fakes.Answer())
     remove(node)
-    assert f'snapshot delete {name}' in said(node)
+    assert f'snapshot delete {name}' in commands(node)
 
 
-def test_what_does_not_end_is_not_taken_for_nothing(
+def test_transaction_that_does_not_end_fails_the_removal(
     node: fakes.Node,
 ) -> None:
     node.gluster(ASK, MISSING)
@@ -130,17 +132,19 @@ def test_what_does_not_end_is_not_taken_for_nothing(
 
 
 @pytest.mark.parametrize('answer', [info('Stopped'), MISSING])
-def test_none_is_taken_of_a_volume_that_is_not_started(
+def test_stopped_volume_has_no_pending_snapshot(
     node: fakes.Node, answer: str
 ) -> None:
     node.gluster(ASK, MISSING)
     node.gluster(INFO, answer)
     remove(node)
-    assert said(node) == [ASK, INFO, ASK, ASK]
+    assert commands(node) == [ASK, INFO, ASK, ASK]
 
 
-def test_one_that_a_node_still_has_is_not_reclaimed(node: fakes.Node) -> None:
-    """The node missed its deletion, and will bring it back."""
+def test_lvs_are_kept_while_a_node_still_has_the_snapshot(
+    node: fakes.Node,
+) -> None:
+    """The node missed the deletion, and restores the snapshot on its peers."""
     name = names.snapshot(SNAPSHOT)
     node.gluster(ASK, MISSING, TAKEN, TAKEN)
     node.gluster(INFO, info('Started'))

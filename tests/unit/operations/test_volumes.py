@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Which volume is a share."""
+"""Which volume belongs to a share, and when it denies all clients."""
 
 from unittest import mock
 
@@ -44,21 +44,23 @@ def info(mark: str | None) -> str:
     )
 
 
-def make(said: str) -> tuple[volumes.Volumes, fakes.Node]:
+def make(answer: str) -> tuple[volumes.Volumes, fakes.Node]:
     node = fakes.Node().gluster('pool list', test_cluster.peers(1))
-    node.gluster(INFO, said)
+    node.gluster(INFO, answer)
     whole = cluster.Cluster([cluster.Node(node)], settle_timeout=30)
     room = volumes.Volumes(whole, mock.Mock(), backend='gold')
     return room, node
 
 
-def test_one_that_bears_the_mark_of_the_share_is_finished() -> None:
+def test_volume_with_the_mark_of_the_share_is_finished() -> None:
     room, _ = make(info(ID))
     assert room.get_finished(ID).name == NAME
 
 
 @pytest.mark.parametrize('mark', [None, '', OTHER])
-def test_one_without_it_is_not_and_is_never_started(mark: str | None) -> None:
+def test_volume_without_its_mark_is_unfinished_and_never_started(
+    mark: str | None,
+) -> None:
     room, node = make(info(mark))
     assert room.get(ID).name == NAME
     with pytest.raises(errors.Missing):
@@ -66,14 +68,14 @@ def test_one_without_it_is_not_and_is_never_started(mark: str | None) -> None:
     with pytest.raises(errors.Missing):
         room.bring_online(ID)
     assert not room.is_finished(ID)
-    assert not [line for line in node.said() if 'start' in line]
+    assert not [command for command in node.said() if 'start' in command]
 
 
 @pytest.mark.parametrize('mark', [ID, None, '', 'mine'])
-def test_one_that_manila_had_available_needs_no_mark(
+def test_volume_in_use_needs_no_mark(
     mark: str | None,
 ) -> None:
-    """Resetting a volume takes it, and anybody can overwrite it."""
+    """Resetting a volume removes the mark, and anybody can overwrite it."""
     room, _ = make(info(mark))
     assert room.get_in_use(ID).name == NAME
 
@@ -85,7 +87,7 @@ def test_one_that_manila_had_available_needs_no_mark(
         (names.UNMANAGED, volumes.VolumeUnmanaged),
     ],
 )
-def test_one_that_is_marked_as_somebody_elses_is_not_in_use(
+def test_volume_with_the_mark_of_another_owner_is_not_in_use(
     mark: str, kind: type[errors.Error]
 ) -> None:
     room, _ = make(info(mark))
@@ -96,7 +98,7 @@ def test_one_that_is_marked_as_somebody_elses_is_not_in_use(
     assert isinstance(caught.value, errors.Missing)
 
 
-def test_no_volume_at_all() -> None:
+def test_volume_that_does_not_exist() -> None:
     room, _ = make(fakes.xml(ret=-1, errno=30806, message='does not exist'))
     for get in (room.get, room.get_finished, room.get_in_use):
         with pytest.raises(volumes.VolumeNotFound) as caught:
@@ -104,8 +106,8 @@ def test_no_volume_at_all() -> None:
         assert caught.value.volume == NAME
 
 
-def test_a_volume_is_not_closed_where_a_node_with_a_brick_cannot_say() -> None:
-    """A brick of a clone would go on to admit the clients of its origin."""
+def test_denying_all_fails_if_a_node_with_a_brick_does_not_confirm() -> None:
+    """A brick of a clone would still admit the clients of its origin."""
     marks = ('user.manila.share', 'user.manila.backend')
     rows = ''.join(
         f'<option><name>{name}</name><value>{value}</value></option>'
@@ -116,7 +118,7 @@ def test_a_volume_is_not_closed_where_a_node_with_a_brick_cannot_say() -> None:
         f'</brick>'
         for n in (1, 2)
     )
-    said = fakes.xml(
+    answer = fakes.xml(
         f'<volInfo><volumes><volume><name>{NAME}</name><id>i</id>'
         f'<statusStr>Created</statusStr><options>{rows}</options>'
         f'<bricks>{bricks}</bricks></volume></volumes></volInfo>'
@@ -124,10 +126,10 @@ def test_a_volume_is_not_closed_where_a_node_with_a_brick_cannot_say() -> None:
     nodes = [fakes.Node(f'gl{n}') for n in (1, 2, 3)]
     for n, node in enumerate(nodes, 1):
         node.grown().gluster('pool list', test_cluster.VIEWS[n])
-    nodes[0].gluster(INFO, said)
+    nodes[0].gluster(INFO, answer)
     lost = errors.LinkLost('gl2', ('gluster',), 'EOF')
     away = errors.Down('gl3', 'no route')
-    nodes[1].gluster(INFO, said, lost)
+    nodes[1].gluster(INFO, answer, lost)
     nodes[2].gluster(INFO, away)
     whole = cluster.Cluster(
         [cluster.Node(node) for node in nodes], settle_timeout=30

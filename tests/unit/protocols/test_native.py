@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Who may mount with the GlusterFS client."""
+"""Access rules and export locations of native GlusterFS clients."""
 
 from collections.abc import Callable
 import ipaddress
@@ -68,13 +68,13 @@ OFF = {'client.ssl': 'off', 'server.ssl': 'off'}
 ON = {'client.ssl': 'on', 'server.ssl': 'on'}
 
 
-def test_no_rules_admit_nobody() -> None:
+def test_without_rules_all_clients_are_denied() -> None:
     plan = IP.plan([])
     assert plan == protocols.Plan({native.ALLOW: '0.0.0.0', **OFF}, {})
     assert IP.deny_all_options() == plan.options
 
 
-def test_no_rules_admit_the_nodes_alone_where_tls_is_on() -> None:
+def test_without_rules_tls_admits_the_nodes_only() -> None:
     plan = TLS.plan([])
     assert plan.options == {
         native.ALLOW: '0.0.0.0',
@@ -123,7 +123,7 @@ def test_the_same_rules_are_the_same_list() -> None:
         '!10.0.0.1',
     ],
 )
-def test_what_is_no_ipv4_network_is_refused(to: str) -> None:
+def test_other_addresses_than_ipv4_are_refused(to: str) -> None:
     plan = IP.plan([rule(to), rule('10.0.0.5', id='r2')])
     assert set(plan.refused) == {'r1'}
     assert plan.refused['r1']
@@ -387,12 +387,12 @@ def clients(*addresses: str, bricks: tuple[int, ...] = (1,)) -> str:
     )
 
 
-CLOSED = IP.deny_all_options()
-OPEN = dict(IP.plan([rule('10.0.0.7')]).options)
-SET_OPEN = (
+DENY_ALL = IP.deny_all_options()
+GRANTED = dict(IP.plan([rule('10.0.0.7')]).options)
+SET_GRANTED = (
     f'volume set {NAME} auth.allow 10.0.0.7 client.ssl off server.ssl off'
 )
-SET_CLOSED = SET_OPEN.replace('10.0.0.7', '0.0.0.0')
+SET_DENY_ALL = SET_GRANTED.replace('10.0.0.7', '0.0.0.0')
 INFO = f'volume info {NAME}'
 STATUS = f'volume status {NAME} clients'
 
@@ -417,29 +417,35 @@ def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
 
 
 def written(node: fakes.Node) -> list[str]:
-    return [line for line in node.said() if line.startswith('volume set')]
+    return [
+        command for command in node.said() if command.startswith('volume set')
+    ]
 
 
 def test_applying(node: fakes.Node) -> None:
-    node.gluster(INFO, info(CLOSED), info(OPEN))
-    node.gluster(SET_OPEN, fakes.xml())
+    node.gluster(INFO, info(DENY_ALL), info(GRANTED))
+    node.gluster(SET_GRANTED, fakes.xml())
     node.gluster(STATUS, clients('10.0.0.7'))
     assert make(node).apply(NAME, [rule('10.0.0.7')], revoking=True) == {}
-    assert written(node) == [SET_OPEN]
+    assert written(node) == [SET_GRANTED]
 
 
-def test_refused_rules_are_told_and_the_others_hold(node: fakes.Node) -> None:
-    node.gluster(INFO, info(CLOSED), info(OPEN))
-    node.gluster(SET_OPEN, fakes.xml())
+def test_refused_rules_are_returned_and_the_others_applied(
+    node: fakes.Node,
+) -> None:
+    node.gluster(INFO, info(DENY_ALL), info(GRANTED))
+    node.gluster(SET_GRANTED, fakes.xml())
     node.gluster(STATUS, clients())
-    told = make(node).apply(
+    refused = make(node).apply(
         NAME, [rule('10.0.0.7'), rule('fd00::1', id='r2')], revoking=True
     )
-    assert set(told) == {'r2'}
+    assert set(refused) == {'r2'}
 
 
-def test_what_holds_is_not_set_again_but_verified(node: fakes.Node) -> None:
-    node.gluster(INFO, info(OPEN))
+def test_list_that_holds_is_verified_and_not_set_again(
+    node: fakes.Node,
+) -> None:
+    node.gluster(INFO, info(GRANTED))
     node.gluster(STATUS, clients('10.0.0.7'))
     make(node).apply(NAME, [rule('10.0.0.7')], revoking=True)
     assert written(node) == []
@@ -447,23 +453,23 @@ def test_what_holds_is_not_set_again_but_verified(node: fakes.Node) -> None:
 
 
 def test_more_options_go_into_the_same_transaction(node: fakes.Node) -> None:
-    node.gluster(INFO, info(CLOSED), info({**OPEN, 'user.x': '1'}))
-    node.gluster(f'{SET_OPEN} user.x 1', fakes.xml())
+    node.gluster(INFO, info(DENY_ALL), info({**GRANTED, 'user.x': '1'}))
+    node.gluster(f'{SET_GRANTED} user.x 1', fakes.xml())
     make(node).apply(
         NAME, [rule('10.0.0.7')], revoking=False, more={'user.x': '1'}
     )
-    assert written(node) == [f'{SET_OPEN} user.x 1']
+    assert written(node) == [f'{SET_GRANTED} user.x 1']
 
 
-def test_rejecting_somebody_ends_when_the_list_is_right(
+def test_reject_list_is_reset_after_the_allow_list_is_set(
     node: fakes.Node,
 ) -> None:
     reset = f'volume reset {NAME} auth.reject'
-    node.gluster(INFO, info({'auth.reject': '*'}), info(OPEN))
-    node.gluster(SET_OPEN, fakes.xml()).gluster(reset, fakes.xml())
+    node.gluster(INFO, info({'auth.reject': '*'}), info(GRANTED))
+    node.gluster(SET_GRANTED, fakes.xml()).gluster(reset, fakes.xml())
     make(node).apply(NAME, [rule('10.0.0.7')], revoking=False)
-    changes = [line for line in node.said() if line in (SET_OPEN, reset)]
-    assert changes == [SET_OPEN, reset]
+    changes = [line for line in node.said() if line in (SET_GRANTED, reset)]
+    assert changes == [SET_GRANTED, reset]
 
 
 def test_no_such_volume(node: fakes.Node) -> None:
@@ -481,7 +487,7 @@ def test_no_such_volume(node: fakes.Node) -> None:
 def test_a_volume_that_is_not_started_has_no_clients(
     node: fakes.Node,
 ) -> None:
-    node.gluster(INFO, info(OPEN, 'Created'))
+    node.gluster(INFO, info(GRANTED, 'Created'))
     make(node).apply(NAME, [rule('10.0.0.7')], revoking=True)
     assert STATUS not in node.said()
 
@@ -489,8 +495,8 @@ def test_a_volume_that_is_not_started_has_no_clients(
 def test_lists_that_do_not_stay_as_set_are_no_success(
     node: fakes.Node,
 ) -> None:
-    node.gluster(INFO, info(OPEN))
-    node.gluster(SET_CLOSED, fakes.xml())
+    node.gluster(INFO, info(GRANTED))
+    node.gluster(SET_DENY_ALL, fakes.xml())
     with pytest.raises(volume_options.NotConfirmed) as caught:
         make(node).apply(NAME, [], revoking=True)
     assert caught.value.nodes == ('gl1',)
@@ -499,8 +505,8 @@ def test_lists_that_do_not_stay_as_set_are_no_success(
 def test_revoking_waits_until_the_client_is_gone(
     node: fakes.Node, time: fakes.Clock
 ) -> None:
-    node.gluster(INFO, info(OPEN), info(CLOSED))
-    node.gluster(SET_CLOSED, fakes.xml())
+    node.gluster(INFO, info(GRANTED), info(DENY_ALL))
+    node.gluster(SET_DENY_ALL, fakes.xml())
     node.gluster(
         STATUS,
         clients('10.0.0.7', '10.9.9.1'),
@@ -517,8 +523,8 @@ def test_revoking_waits_until_the_client_is_gone(
 def test_a_client_that_stays_is_named(
     node: fakes.Node, time: fakes.Clock
 ) -> None:
-    node.gluster(INFO, info(OPEN), info(CLOSED))
-    node.gluster(SET_CLOSED, fakes.xml())
+    node.gluster(INFO, info(GRANTED), info(DENY_ALL))
+    node.gluster(SET_DENY_ALL, fakes.xml())
     node.gluster(STATUS, clients('10.0.0.7', '10.0.0.70'))
     began = time.now
     with pytest.raises(eviction.ClientsStillConnected) as caught:
@@ -527,10 +533,10 @@ def test_a_client_that_stays_is_named(
     assert time.now - began >= eviction._EVICTION
 
 
-def test_a_state_that_is_never_told_is_not_taken_for_empty(
+def test_clients_that_are_never_reported_fail_the_change(
     node: fakes.Node,
 ) -> None:
-    node.gluster(INFO, info(CLOSED))
+    node.gluster(INFO, info(DENY_ALL))
     node.gluster(
         STATUS, fakes.xml(ret=-1, errno=30802, message='Another transaction')
     )
@@ -538,7 +544,9 @@ def test_a_state_that_is_never_told_is_not_taken_for_empty(
         make(node).apply(NAME, [], revoking=True)
 
 
-def test_with_tls_the_address_says_nothing(node: fakes.Node) -> None:
+def test_with_tls_the_addresses_of_clients_are_not_read(
+    node: fakes.Node,
+) -> None:
     access = make(node, tls=True, servers=('gl1',))
     plan = access.plan([cert('client')])
     node.gluster(INFO, info(dict(plan.options)))
@@ -572,11 +580,11 @@ DOWN = errors.Down('gl3', 'no route')
 
 
 @pytest.mark.parametrize('tls', [False, True])
-def test_bricks_that_go_on_under_the_rules_of_before_are_no_success(
+def test_outdated_bricks_fail_the_change(
     tls: bool,
 ) -> None:
-    closed = (TLS if tls else IP).deny_all_options()
-    nodes = three(UP, info(closed, bricks=(1, 2, 3)))
+    deny_all = (TLS if tls else IP).deny_all_options()
+    nodes = three(UP, info(deny_all, bricks=(1, 2, 3)))
     servers = TLS._server_names if tls else ()
     access = make(*nodes, tls=tls, servers=servers)
     with pytest.raises(eviction.RevocationNotConfirmed) as caught:
@@ -586,14 +594,14 @@ def test_bricks_that_go_on_under_the_rules_of_before_are_no_success(
 
 
 def test_bricks_of_a_node_that_is_down_admit_nobody() -> None:
-    nodes = three(DOWN, info(CLOSED, bricks=(1, 2, 3)))
+    nodes = three(DOWN, info(DENY_ALL, bricks=(1, 2, 3)))
     nodes[0].gluster(STATUS, clients(bricks=(1, 2)))
     assert make(*nodes).apply(NAME, [], revoking=True) == {}
     assert test_bricks.FINDMNT in nodes[2].ran
 
 
 def test_a_node_without_a_brick_is_of_no_account() -> None:
-    nodes = three(UP, info(CLOSED, bricks=(1, 2)))
+    nodes = three(UP, info(DENY_ALL, bricks=(1, 2)))
     nodes[0].gluster(STATUS, clients(bricks=(1, 2)))
     assert make(*nodes).apply(NAME, [], revoking=True) == {}
     assert test_bricks.FINDMNT not in nodes[2].ran
@@ -602,11 +610,11 @@ def test_a_node_without_a_brick_is_of_no_account() -> None:
 # -- what is verified, and when
 
 
-def test_letting_in_needs_no_node_that_is_away() -> None:
-    """Else a rule that holds would be told to be in error."""
-    before, after = (info(o, bricks=(1, 2, 3)) for o in (CLOSED, OPEN))
+def test_granting_does_not_need_a_disconnected_node() -> None:
+    """Otherwise Manila would set a rule in force to error."""
+    before, after = (info(o, bricks=(1, 2, 3)) for o in (DENY_ALL, GRANTED))
     nodes = three(UP, before, after)
-    nodes[0].gluster(SET_OPEN, fakes.xml())
+    nodes[0].gluster(SET_GRANTED, fakes.xml())
     room = make(*nodes)
     assert room.apply(NAME, [rule('10.0.0.7')], revoking=False) == {}
     assert not nodes[2].ran
@@ -624,7 +632,7 @@ def test_letting_in_needs_no_node_that_is_away() -> None:
 def test_a_node_that_answers_in_any_way_is_not_down(
     error: errors.Unreachable,
 ) -> None:
-    nodes = three(error, info(CLOSED, bricks=(1, 2, 3)))
+    nodes = three(error, info(DENY_ALL, bricks=(1, 2, 3)))
     with pytest.raises(eviction.RevocationNotConfirmed) as caught:
         make(*nodes).apply(NAME, [], revoking=True)
     assert caught.value.nodes == ('gl3',)
@@ -638,27 +646,27 @@ def together(*last: fakes.Reply | str) -> list[fakes.Node]:
     nodes = [fakes.Node(f'gl{n}').grown() for n in (1, 2, 3)]
     for n, node in enumerate(nodes, 1):
         node.gluster('pool list', test_cluster.VIEWS[n])
-        node.gluster(SET_CLOSED, fakes.xml())
-    nodes[0].gluster(INFO, info(OPEN, bricks=(1, 2, 3)), CLOSED_INFO)
+        node.gluster(SET_DENY_ALL, fakes.xml())
+    nodes[0].gluster(INFO, info(GRANTED, bricks=(1, 2, 3)), DENY_ALL_INFO)
     nodes[0].gluster(STATUS, clients(bricks=(1, 2, 3)))
-    nodes[1].gluster(INFO, CLOSED_INFO)
+    nodes[1].gluster(INFO, DENY_ALL_INFO)
     nodes[2].gluster(INFO, *last)
     nodes[2].answer(test_bricks.FINDMNT, UP)
     return nodes
 
 
-OPEN_INFO = info(OPEN, bricks=(1, 2, 3))
-CLOSED_INFO = info(CLOSED, bricks=(1, 2, 3))
+GRANTED_INFO = info(GRANTED, bricks=(1, 2, 3))
+DENY_ALL_INFO = info(DENY_ALL, bricks=(1, 2, 3))
 
 
 def from_now_on(node: fakes.Node, words: str, *replies: str) -> None:
-    """Have a node answer otherwise than it was told before."""
+    """Replace the answers of a node to a command."""
     key = (*fakes.CONSOLE, *words.split())
     node._script[key] = [fakes.Answer(reply) for reply in replies]
 
 
 def knows_at_last(node: fakes.Node) -> None:
-    from_now_on(node, INFO, CLOSED_INFO)
+    from_now_on(node, INFO, DENY_ALL_INFO)
 
 
 def once_set(
@@ -668,7 +676,7 @@ def once_set(
     seen: list[str] = []
 
     def during(line: str) -> None:
-        if line == SET_CLOSED:
+        if line == SET_DENY_ALL:
             seen.append(line)
             if len(seen) == times:
                 what()
@@ -680,42 +688,42 @@ def once_set(
 def test_a_node_that_the_change_left_out_has_it_made_again(
     revoking: bool,
 ) -> None:
-    nodes = together(OPEN_INFO)
+    nodes = together(GRANTED_INFO)
     once_set(nodes, 2, lambda: knows_at_last(nodes[2]))
     assert make(*nodes).apply(NAME, [], revoking=revoking) == {}
-    assert written(nodes[0]) == [SET_CLOSED] * 2
+    assert written(nodes[0]) == [SET_DENY_ALL] * 2
 
 
-def test_a_node_that_its_peers_are_about_to_tell_is_waited_for() -> None:
-    nodes = together(OPEN_INFO, OPEN_INFO, CLOSED_INFO)
+def test_node_that_its_peers_are_about_to_update_is_waited_for() -> None:
+    nodes = together(GRANTED_INFO, GRANTED_INFO, DENY_ALL_INFO)
     assert make(*nodes).apply(NAME, [], revoking=True) == {}
-    assert written(nodes[0]) == [SET_CLOSED]
+    assert written(nodes[0]) == [SET_DENY_ALL]
 
 
-def test_a_node_that_takes_over_what_it_missed_may_refuse() -> None:
-    nodes = together(OPEN_INFO)
+def test_refusals_are_retried_while_a_node_catches_up() -> None:
+    nodes = together(GRANTED_INFO)
     nodes[0] = fakes.Node('gl1').grown()
     nodes[0].gluster('pool list', test_cluster.VIEWS[1])
-    nodes[0].gluster(INFO, OPEN_INFO, CLOSED_INFO)
+    nodes[0].gluster(INFO, GRANTED_INFO, DENY_ALL_INFO)
     nodes[0].gluster(STATUS, clients(bricks=(1, 2, 3)))
     no = fakes.xml(ret=-1, errno=30800, message='Staging failed on gl3.')
-    nodes[0].gluster(SET_CLOSED, fakes.xml(), no, fakes.xml())
+    nodes[0].gluster(SET_DENY_ALL, fakes.xml(), no, fakes.xml())
     once_set(nodes, 3, lambda: knows_at_last(nodes[2]))
     assert make(*nodes).apply(NAME, [], revoking=True) == {}
-    assert written(nodes[0]) == [SET_CLOSED] * 3
+    assert written(nodes[0]) == [SET_DENY_ALL] * 3
 
 
 def test_a_node_that_goes_by_the_rules_of_before_is_found_when_all_hold() -> (
     None
 ):
     """As after a service was killed before it could ask."""
-    nodes = together(OPEN_INFO)
+    nodes = together(GRANTED_INFO)
     nodes[0] = fakes.Node().grown()
     nodes[0].gluster('pool list', test_cluster.VIEWS[1])
-    nodes[0].gluster(INFO, CLOSED_INFO).gluster(SET_CLOSED, fakes.xml())
+    nodes[0].gluster(INFO, DENY_ALL_INFO).gluster(SET_DENY_ALL, fakes.xml())
     once_set(nodes, 1, lambda: knows_at_last(nodes[2]))
     make(*nodes).apply(NAME, [], revoking=False)
-    assert written(nodes[0]) == [SET_CLOSED]
+    assert written(nodes[0]) == [SET_DENY_ALL]
 
 
 def young(*infos: str) -> list[fakes.Node]:
@@ -732,26 +740,26 @@ def young(*infos: str) -> list[fakes.Node]:
 def test_what_a_node_knows_that_has_just_started_it_may_lose(
     time: fakes.Clock,
 ) -> None:
-    nodes = young(CLOSED_INFO, CLOSED_INFO, OPEN_INFO)
+    nodes = young(DENY_ALL_INFO, DENY_ALL_INFO, GRANTED_INFO)
     once_set(nodes, 2, lambda: knows_at_last(nodes[2]))
     assert make(*nodes).apply(NAME, [], revoking=True) == {}
-    assert written(nodes[0]) == [SET_CLOSED] * 2
+    assert written(nodes[0]) == [SET_DENY_ALL] * 2
     assert sum(time.slept) > 2 * 12
 
 
-def test_letting_in_does_not_wait_for_a_node_to_start(
+def test_granting_does_not_wait_for_a_node_to_start(
     time: fakes.Clock,
 ) -> None:
-    nodes = young(CLOSED_INFO)
+    nodes = young(DENY_ALL_INFO)
     assert make(*nodes).apply(NAME, [], revoking=False) == {}
     assert not time.slept
 
 
 def test_a_node_that_never_starts_to_its_end_may_admit_who_it_will() -> None:
-    nodes = young(CLOSED_INFO)
+    nodes = young(DENY_ALL_INFO)
     nodes[2] = fakes.Node('gl3').grown('1\n')
     nodes[2].gluster('pool list', test_cluster.VIEWS[3])
-    nodes[2].gluster(INFO, CLOSED_INFO).answer(test_bricks.FINDMNT, DOWN)
+    nodes[2].gluster(INFO, DENY_ALL_INFO).answer(test_bricks.FINDMNT, DOWN)
     with pytest.raises(eviction.RevocationNotConfirmed) as caught:
         make(*nodes).apply(NAME, [], revoking=True)
     assert caught.value.nodes == ('gl3',)
@@ -769,23 +777,23 @@ def test_a_node_that_glusterd_is_connected_to_is_not_down() -> None:
 def test_the_first_change_does_not_use_up_the_time_of_the_others(
     time: fakes.Clock,
 ) -> None:
-    nodes = together(OPEN_INFO)
+    nodes = together(GRANTED_INFO)
 
     def slow() -> None:
         time.now += 300
 
     once_set(nodes, 1, slow)
-    nodes[2].gluster(INFO, *[OPEN_INFO] * 3, CLOSED_INFO)
+    nodes[2].gluster(INFO, *[GRANTED_INFO] * 3, DENY_ALL_INFO)
     assert make(*nodes).apply(NAME, [], revoking=False) == {}
 
 
 # -- bricks that glusterd does not tell of
 
 
-def test_a_brick_that_is_not_told_of_yet_may_have_clients(
+def test_brick_that_is_not_reported_yet_is_waited_for(
     time: fakes.Clock,
 ) -> None:
-    nodes = together(CLOSED_INFO)
+    nodes = together(DENY_ALL_INFO)
     from_now_on(
         nodes[0],
         STATUS,
@@ -797,8 +805,8 @@ def test_a_brick_that_is_not_told_of_yet_may_have_clients(
     assert len(time.slept) == 2
 
 
-def test_a_brick_that_is_never_told_of_is_named() -> None:
-    nodes = together(CLOSED_INFO)
+def test_brick_that_is_never_reported_is_named() -> None:
+    nodes = together(DENY_ALL_INFO)
     from_now_on(nodes[0], STATUS, clients(bricks=(1, 2)))
     with pytest.raises(eviction.ClientsNotReported) as caught:
         make(*nodes).apply(NAME, [], revoking=True)
@@ -808,7 +816,7 @@ def test_a_brick_that_is_never_told_of_is_named() -> None:
 def test_a_brick_whose_process_has_ended_has_no_clients(
     time: fakes.Clock,
 ) -> None:
-    nodes = together(CLOSED_INFO)
+    nodes = together(DENY_ALL_INFO)
     off = clients(bricks=(3, 1, 2)).replace(
         '<status>1</status>', '<status>0</status>', 1
     )
@@ -821,7 +829,7 @@ def test_a_brick_whose_process_has_ended_has_no_clients(
 
 
 def test_a_node_that_never_learns_of_it_is_named() -> None:
-    nodes = together(OPEN_INFO)
+    nodes = together(GRANTED_INFO)
     with pytest.raises(volume_options.NotConfirmed) as caught:
         make(*nodes).apply(NAME, [], revoking=False)
     assert caught.value.nodes == ('gl3',)
@@ -838,19 +846,17 @@ def test_one_that_cannot_be_asked_is_no_success_where_rules_are_revoked() -> (
     assert caught.value.nodes == ('gl3',)
 
 
-def test_one_that_tells_its_volumes_in_part_is_asked_again(
+def test_node_with_a_partial_answer_is_asked_again(
     time: fakes.Clock,
 ) -> None:
     part = errors.Garbled('gl3', ('gluster',), '')
-    nodes = together(part, part, CLOSED_INFO)
+    nodes = together(part, part, DENY_ALL_INFO)
     assert make(*nodes).apply(NAME, [], revoking=True) == {}
-    assert written(nodes[0]) == [SET_CLOSED]
+    assert written(nodes[0]) == [SET_DENY_ALL]
     assert len(time.slept) == 2
 
 
-def test_a_mistake_of_ours_is_not_taken_for_a_node_that_cannot_be_asked() -> (
-    None
-):
+def test_programming_errors_are_raised() -> None:
     nodes = together(ValueError('ours'))
     with pytest.raises(ValueError, match='ours'):
         make(*nodes).apply(NAME, [], revoking=False)

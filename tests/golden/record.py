@@ -171,8 +171,10 @@ _MAKE = (
 _UNMAKE = (
     'for t in $(findmnt -rno TARGET -t xfs | grep -E "/srv/golden|snaps"); '
     'do umount $t; done; sleep 1; '
-    'lvs --noheadings -o lv_full_name -S "lv_layout=~thin && pool_lv=pool" '
-    '| xargs -r lvremove -fy; rm -rf /srv/golden'
+    'lvs --noheadings -o lv_full_name -S pool_lv=pool '
+    '| xargs -r lvremove -fy; '
+    'rm -rf /srv/golden /run/gluster/vols/golden* /run/gluster/shd/golden* '
+    '/run/gluster/snaps/*'
 )
 
 

@@ -48,7 +48,7 @@ enable_service key mysql rabbit tempest
 enable_plugin manila https://opendev.org/openstack/manila
 {more}
 """
-PLUGIN = 'manila_glusterfs_clone'
+PLUGIN = 'manila-glusterfs-clone'
 
 
 class DevstackHost:

@@ -42,7 +42,13 @@ GIB = invariants.GIB
 THIN_POOL = 'gvg/pool'
 
 #: Their time is that of the network, which the model does without.
-_REAL_TIME = {'remote', 'channels', 'connections', 'login'}
+_REAL_TIME = {
+    'remote',
+    'channels',
+    'connections',
+    'interactive_process',
+    'login',
+}
 
 
 def settings(

@@ -335,6 +335,7 @@ REFUSALS: tuple[tuple[str, tuple[str, ...], dict[str, str]], ...] = (
         ),
         {},
     ),
+    ('post-config', (), {'vgs-on-other-disks': BACKEND}),
     ('post-config', (), {'peers': 'one\ntwo'}),
     ('post-config', (), {'unreachable': devstack_host.ADDRESS}),
     ('extra', ('GLUSTERFS_CLONE_TIMEOUT=0',), {'backends': 'other'}),

@@ -38,7 +38,7 @@ from oslo_log import log
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.locking import coordinator
-from manila_glusterfs_clone.locking import host_locks
+from manila_glusterfs_clone.locking import cross_host_locks
 from manila_glusterfs_clone import names
 
 LOG = log.getLogger(__name__)
@@ -70,13 +70,15 @@ class LockUnusable(errors.NotPossible):
 class Hold:
     """The locks that an operation holds."""
 
-    def __init__(self, between_hosts: host_locks.HostLock | None) -> None:
+    def __init__(
+        self, between_hosts: cross_host_locks.HostLock | None
+    ) -> None:
         self._between_hosts = between_hosts
 
     def require(self) -> None:
         """Check that no lock was lost; only locks between hosts can be.
 
-        :raises host_locks.LockLost: one was lost, or may be.
+        :raises cross_host_locks.LockLost: one was lost, or may be.
         """
         if self._between_hosts is not None:
             self._between_hosts.require()
@@ -87,15 +89,15 @@ class Locks:
 
     Each call may give another time to wait; 0 means one try. All raise
 
-    * host_locks.LockHeld: another operation held the lock for the whole time;
+    * cross_host_locks.LockHeld: another operation held the lock all the time;
     * LockUnusable: the file of the lock cannot be used;
-    * host_locks.NoCoordinator: the coordinator did not answer;
+    * cross_host_locks.NoCoordinator: the coordinator did not answer;
     * errors.NotPossible: the id is not one of an instance.
     """
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        self._hosts = host_locks.HostLocks()
+        self._hosts = cross_host_locks.HostLocks()
 
     def work(
         self, instance_id: str, *, timeout: float | None = None
@@ -146,7 +148,7 @@ class Locks:
             # A file lock does not exclude threads of the same process.
             threads = _threads.get(_PREFIX + key)
             if not threads.acquire(timeout=seconds):
-                raise host_locks.LockHeld(name, seconds)
+                raise cross_host_locks.LockHeld(name, seconds)
             stack.callback(threads.release)
             try:
                 processes = lockutils.external_lock(key, _PREFIX)
@@ -154,7 +156,7 @@ class Locks:
             except OSError as error:
                 raise LockUnusable(name, str(error)) from error
             if not acquired:
-                raise host_locks.LockHeld(name, seconds)
+                raise cross_host_locks.LockHeld(name, seconds)
             stack.callback(processes.release)
             between_hosts = None
             if coordinator.is_distributed():

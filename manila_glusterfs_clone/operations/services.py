@@ -31,7 +31,7 @@ from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.protocols import registry
-from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.ssh import commands
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,15 +77,17 @@ def open_services(
 
     :param private_storage: Manila's, of the driver; None without a database.
     """
-    credentials = remote.Credentials(
+    credentials = commands.Credentials(
         private_key=settings.ssh_private_key,
         known_hosts=settings.ssh_known_hosts,
     )
     nodes = cluster.Cluster(
         [
             cluster.Node(
-                remote.Remote(
-                    remote.Address(name, settings.ssh_port, settings.ssh_user),
+                commands.Remote(
+                    commands.Address(
+                        name, settings.ssh_port, settings.ssh_user
+                    ),
                     credentials,
                     sudo=settings.ssh_user != 'root',
                 ),

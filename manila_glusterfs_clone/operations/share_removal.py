@@ -24,7 +24,7 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import brick_ownership
 from manila_glusterfs_clone.cluster import brick_removal
 from manila_glusterfs_clone.cluster import bricks
-from manila_glusterfs_clone.cluster import deletion
+from manila_glusterfs_clone.cluster import deletion_on_nodes
 from manila_glusterfs_clone.cluster import leftover_directories
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone import errors
@@ -104,7 +104,7 @@ class ShareRemoval:
                 brick_removal.remove_mount_point(node, mount_point)
             leftover_directories.remove_of_volume(node, name)
 
-        deletion.finish(
+        deletion_on_nodes.finish(
             self._cluster,
             f'volume {name}',
             is_known=lambda gluster: gluster.volume(name) is not None,

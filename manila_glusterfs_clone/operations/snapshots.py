@@ -23,7 +23,7 @@ from oslo_log import log
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import brick_removal
 from manila_glusterfs_clone.cluster import bricks
-from manila_glusterfs_clone.cluster import deletion
+from manila_glusterfs_clone.cluster import deletion_on_nodes
 from manila_glusterfs_clone.cluster import leftover_directories
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import placement
@@ -232,7 +232,7 @@ class Snapshots:
             )
         tag = names.snapshot_tag(snapshot_id)
 
-        deletion.finish(
+        deletion_on_nodes.finish(
             self._cluster,
             f'snapshot {name}',
             is_known=lambda gluster: gluster.snapshot(name) is not None,

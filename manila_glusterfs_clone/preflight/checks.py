@@ -34,7 +34,7 @@ from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone.preflight import node_programs
+from manila_glusterfs_clone.preflight import programs_and_sudo
 from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools import lvm
@@ -56,6 +56,7 @@ _CONFIGURATION_ERRORS = (
 )
 
 Finding = findings.Finding
+Probe = programs_and_sudo.Probe
 
 
 @dataclasses.dataclass
@@ -63,7 +64,7 @@ class NodeView:
     """All that was read from one node; an error for what was not readable."""
 
     node: cluster.Node
-    probe: node_programs.Probe | errors.Error
+    probe: Probe | errors.Error
     peers: tuple[gluster.Peer, ...] | errors.Error
     lvs: tuple[lvm.LogicalVolume, ...] | errors.Error
 
@@ -150,7 +151,7 @@ def _read_nodes(
 
     def read(node: cluster.Node) -> NodeView:
         try:
-            probe = node_programs.probe(
+            probe = programs_and_sudo.probe(
                 node.remote, sudo=settings.ssh_user != 'root'
             )
         except errors.Unreachable as error:
@@ -212,7 +213,7 @@ def _node_finding(view: NodeView, kind: str, message: str) -> Finding:
 def _is_reported(view: NodeView, program: str) -> bool:
     """Return whether a finding already reports that a program cannot run."""
     probe = view.probe
-    return isinstance(probe, node_programs.Probe) and program not in probe.ran
+    return isinstance(probe, Probe) and program not in probe.ran
 
 
 def _check_programs(view: NodeView, results: Results) -> None:
@@ -226,7 +227,7 @@ def _check_programs(view: NodeView, results: Results) -> None:
         results.services.append(_node_finding(view, 'programs', str(probe)))
         return
     if probe.missing:
-        packages = ', '.join(node_programs.packages_of(probe.missing))
+        packages = ', '.join(programs_and_sudo.packages_of(probe.missing))
         results.mistakes.append(
             _node_finding(
                 view,
@@ -264,9 +265,7 @@ def _group_by_message(messages: Mapping[str, str]) -> dict[str, list[str]]:
     return programs
 
 
-def _check_release(
-    view: NodeView, probe: node_programs.Probe, results: Results
-) -> None:
+def _check_release(view: NodeView, probe: Probe, results: Results) -> None:
     if 'gluster' not in probe.ran:
         return
     if probe.release is None:
@@ -286,9 +285,7 @@ def _check_release(
     results.mistakes.append(_node_finding(view, 'release', problem))
 
 
-def _check_boot_unit(
-    view: NodeView, probe: node_programs.Probe, results: Results
-) -> None:
+def _check_boot_unit(view: NodeView, probe: Probe, results: Results) -> None:
     if probe.boot_unit == 'enabled' or _is_reported(view, 'systemctl'):
         return
     # A state that systemd did not report may be the right one: a fault.

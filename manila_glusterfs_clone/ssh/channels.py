@@ -11,7 +11,7 @@
 # under the License.
 """Channels: opens a channel of an SSH connection, for one remote process.
 
-For :mod:`manila_glusterfs_clone.ssh.remote` only. paramiko waits without a
+For :mod:`manila_glusterfs_clone.ssh.commands` only. paramiko waits without a
 limit in some places: for the answer to a request, and for room in a socket.
 So a :class:`Watchdog` limits the time of all that is done on a channel.
 """

@@ -25,8 +25,8 @@ import time
 import typing
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import interactive_process
-from manila_glusterfs_clone.ssh import remote
 
 #: Seconds until a node that did not answer is tried again.
 RETRY_SECONDS = 30.0
@@ -47,7 +47,7 @@ class CommandRunner(typing.Protocol):
         accept: Collection[int] = (0,),
         stdin: bytes = b'',
         as_root: bool = True,
-    ) -> remote.Result:
+    ) -> commands.Result:
         """Run one command to its end; see :class:`remote.Remote`."""
 
     def open(
@@ -95,7 +95,7 @@ class CircuitBreaker:
         accept: Collection[int] = (0,),
         stdin: bytes = b'',
         as_root: bool = True,
-    ) -> remote.Result:
+    ) -> commands.Result:
         """Run one command to its end, unless the node is known down."""
         with self._recording():
             return self._node.run(

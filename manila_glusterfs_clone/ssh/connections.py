@@ -12,7 +12,7 @@
 """The connection pool of one node: connects, shares, and retires connections.
 
 For :mod:`manila_glusterfs_clone.ssh.channels` and
-:mod:`manila_glusterfs_clone.ssh.remote` only.
+:mod:`manila_glusterfs_clone.ssh.commands` only.
 """
 
 import dataclasses

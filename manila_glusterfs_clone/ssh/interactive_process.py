@@ -11,7 +11,7 @@
 # under the License.
 """An interactive process on a node: each line that is sent gets an answer.
 
-Started by :meth:`manila_glusterfs_clone.ssh.remote.Remote.open`, for example
+Started by :meth:`manila_glusterfs_clone.ssh.commands.Remote.open`, for example
 for a console of gluster.
 """
 

@@ -22,7 +22,7 @@ import re
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
-from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.ssh import commands
 
 #: ``nouuid``: the XFS of a clone has the same UUID as that of its origin.
 OPTIONS = 'nouuid,noatime'
@@ -231,7 +231,7 @@ class FileSystems:
             brick,
         )
 
-    def _getfattr(self, *words: str) -> remote.Result:
+    def _getfattr(self, *words: str) -> commands.Result:
         result = self._node.run(
             ['getfattr', '--absolute-names', *words],
             timeout=TIMEOUT,

@@ -22,7 +22,7 @@ import pytest
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.locking import coordinator
-from manila_glusterfs_clone.locking import host_locks
+from manila_glusterfs_clone.locking import cross_host_locks
 from manila_glusterfs_clone.locking import locks
 from tests.coordination.lock_host import Host, ID
 from tests.coordination.servers import Etcd, LEASE, Server
@@ -163,11 +163,13 @@ def test_a_broken_lock_is_noticed(
         server.break_lock(ID)
         if retaken:
             assert not two.take(timeout=1)
-        with pytest.raises(host_locks.LockLost):
+        with pytest.raises(cross_host_locks.LockLost):
             lock.require()
         caplog.clear()
     (record,) = [
-        each for each in caplog.records if each.name == host_locks.__name__
+        each
+        for each in caplog.records
+        if each.name == cross_host_locks.__name__
     ]
     assert record.levelno == logging.WARNING
     assert f'share-{ID}' in record.getMessage()
@@ -196,11 +198,11 @@ def test_a_coordinator_that_is_down_costs_one_wait(
     mutex = locks.Locks(60)
     with mutex.share(ID) as lock:
         server.kill()
-        with pytest.raises(host_locks.LockLost):
+        with pytest.raises(cross_host_locks.LockLost):
             lock.require()
 
     def enter(timeout: float) -> None:
-        with pytest.raises(host_locks.NoCoordinator):
+        with pytest.raises(cross_host_locks.NoCoordinator):
             with mutex.share(OTHER, timeout=timeout):
                 pass
 
@@ -252,7 +254,7 @@ def test_a_coordinator_that_hangs_is_not_waited_for(
     try:
 
         def enter() -> None:
-            with pytest.raises(host_locks.NoCoordinator):
+            with pytest.raises(cross_host_locks.NoCoordinator):
                 with mutex.share(ID, timeout=0):
                     pass
 

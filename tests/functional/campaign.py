@@ -28,7 +28,7 @@ from typing import Any
 
 from manila import exception
 
-from manila_glusterfs_clone.cluster import deletion
+from manila_glusterfs_clone.cluster import deletion_on_nodes
 from manila_glusterfs_clone.cluster import nodes
 from manila_glusterfs_clone import errors
 from tests.fault_table import kinds
@@ -53,7 +53,7 @@ def node_to_restart(error: BaseException) -> str | None:
         else (cause,)
     )
     for failure in causes:
-        if isinstance(failure, deletion.StillKnown):
+        if isinstance(failure, deletion_on_nodes.StillKnown):
             return failure.node
     return None
 

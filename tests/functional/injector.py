@@ -28,8 +28,8 @@ from typing import Any, TypeVar, cast
 from unittest import mock
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import interactive_process
-from manila_glusterfs_clone.ssh import remote
 from tests.fault_table import kinds
 from tests.fault_table import steps
 from tests.functional import fault_plans
@@ -81,13 +81,13 @@ class Injector:
 
     def open_driver(self, conf: str) -> Any:
         """Make a driver that runs in this process."""
-        with mock.patch.object(remote, 'Remote', self._connect):
+        with mock.patch.object(commands, 'Remote', self._connect):
             return manila_stand_in.open_driver(conf, manila_stand_in.IP)
 
     def _connect(
         self,
-        address: remote.Address,
-        credentials: remote.Credentials,
+        address: commands.Address,
+        credentials: commands.Credentials,
         *,
         sudo: bool = True,
     ) -> 'Link':
@@ -293,7 +293,7 @@ class _Once:
                 self._action()
 
 
-class Link(remote.Remote):
+class Link(commands.Remote):
     """A real connection to a real node."""
 
     injector: Injector
@@ -307,8 +307,8 @@ class Link(remote.Remote):
         accept: Collection[int] = (0,),
         stdin: bytes = b'',
         as_root: bool = True,
-    ) -> remote.Result:
-        def action(seconds: float) -> remote.Result:
+    ) -> commands.Result:
+        def action(seconds: float) -> commands.Result:
             return super(Link, self).run(
                 argv,
                 timeout=seconds,
@@ -379,5 +379,5 @@ def _refused(
             link.name, argv, 5, '', '  Input/output error\n'
         )
     if argv[: len(_CONSOLE)] == _CONSOLE:
-        return remote.Result(link.name, argv, 1, _REFUSAL, '')
+        return commands.Result(link.name, argv, 1, _REFUSAL, '')
     return _REFUSAL.encode()

@@ -20,7 +20,7 @@ import pytest
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import node as node_files
-from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.ssh import commands
 from tests.functional import manila_stand_in
 from tests import lab as lab_module
 
@@ -159,9 +159,9 @@ def test_installer_makes_a_node_ready(lab: lab_module.Lab) -> None:
     node = lab.node('gl3')
     public_key = lab.manila_key.with_suffix('.pub').read_text().strip()
     script = node_files.installer('stack', public_key)
-    stack = remote.Remote(
-        remote.Address(node.address, 22, 'stack'),
-        remote.Credentials(str(lab.manila_key), str(lab.known_hosts)),
+    stack = commands.Remote(
+        commands.Address(node.address, 22, 'stack'),
+        commands.Credentials(str(lab.manila_key), str(lab.known_hosts)),
     )
     try:
         for _ in range(2):

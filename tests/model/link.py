@@ -22,8 +22,8 @@ from typing import TypeVar
 from xml.sax import saxutils
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import interactive_process
-from manila_glusterfs_clone.ssh import remote
 from tests.model import answers
 from tests.model import fault_injection
 from tests.model import glusterd
@@ -97,12 +97,12 @@ class Process:
 
     def connect(
         self,
-        address: remote.Address,
-        credentials: remote.Credentials,
+        address: commands.Address,
+        credentials: commands.Credentials,
         *,
         sudo: bool = True,
     ) -> 'Remote':
-        """Replace :class:`manila_glusterfs_clone.ssh.remote.Remote`."""
+        """Replace :class:`manila_glusterfs_clone.ssh.commands.Remote`."""
         return self.connect_to(address.host)
 
     def connect_to(self, name: str) -> 'Remote':
@@ -193,7 +193,7 @@ class Process:
         return self._fault[1]
 
 
-class Remote(remote.Remote):
+class Remote(commands.Remote):
     """One node of the model."""
 
     def __init__(self, process: Process, node: model_node.ModelNode) -> None:
@@ -209,7 +209,7 @@ class Remote(remote.Remote):
         accept: Collection[int] = (0,),
         stdin: bytes = b'',
         as_root: bool = True,
-    ) -> remote.Result:
+    ) -> commands.Result:
         argv = tuple(argv)
         shown = argv
         if argv[: len(CONSOLE)] == CONSOLE:
@@ -228,7 +228,7 @@ class Remote(remote.Remote):
             raise errors.CommandFailed(
                 self.name, argv, ended.status, ended.stdout, ended.stderr
             )
-        return remote.Result(
+        return commands.Result(
             self.name, argv, ended.status, ended.stdout, ended.stderr
         )
 

@@ -29,7 +29,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.maintenance import healing
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone import protocols
-from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.tools import gluster
 from tests.model import invariants
 from tests.model import link
@@ -141,7 +141,7 @@ def in_turn() -> Iterator[None]:
 
 def open_backend(process: link.Process, **changes: object) -> backend.Backend:
     """Make a back end whose nodes are those of a model."""
-    with mock.patch.object(remote, 'Remote', process.connect):
+    with mock.patch.object(commands, 'Remote', process.connect):
         return backend.Backend.open(
             settings(process.pool, **changes), None, 'host@model'
         )

@@ -14,8 +14,8 @@
 from collections.abc import Callable, Sequence
 import math
 
-from manila_glusterfs_clone.preflight import node_programs
-from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.preflight import programs_and_sudo
+from manila_glusterfs_clone.ssh import commands
 from tests.model import clock
 from tests.model import files
 from tests.model import lvm
@@ -101,7 +101,7 @@ class ModelNode:
 
     def execute(self, argv: Sequence[str]) -> shell.Answer:
         """Run a command other than gluster."""
-        commands: dict[str, Callable[[Sequence[str]], shell.Answer]] = {
+        programs: dict[str, Callable[[Sequence[str]], shell.Answer]] = {
             'lvs': self.lvm.lvs_command,
             'lvcreate': self.lvm.lvcreate,
             'lvchange': self.lvm.lvchange,
@@ -124,7 +124,7 @@ class ModelNode:
             'sh': self._probe,
         }
         self.time.advance(_COST.get(argv[0], 0.05))
-        return commands[argv[0]](argv)
+        return programs[argv[0]](argv)
 
     def _hostname(self, argv: Sequence[str]) -> shell.Answer:
         assert list(argv[1:]) == ['--all-ip-addresses']
@@ -148,8 +148,8 @@ class ModelNode:
         """Answer the check of programs as the shell of the node would."""
         (script,) = argv[2:]
         said = []
-        for program in node_programs.PROGRAMS:
-            line = remote.command_line(
+        for program in programs_and_sudo.PROGRAMS:
+            line = commands.command_line(
                 [program.name, *program.words],
                 sudo=program.as_root,
                 seconds=10,

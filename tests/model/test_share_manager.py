@@ -30,7 +30,7 @@ from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.maintenance import interrupted_work
 from manila_glusterfs_clone.operations import statuses
 from manila_glusterfs_clone.protocols import native
-from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.tools import gluster
 from tests.model import invariants
 from tests.model import link
@@ -56,7 +56,7 @@ class Cloud(share_manager.Manila):
     def start(self) -> None:
         self.process = link.Process(self.pool)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(remote, 'Remote', self.process.connect)
+            patch.setattr(commands, 'Remote', self.process.connect)
             super().start()
 
     def allow(self, share: str, kind: str, to: str) -> str:

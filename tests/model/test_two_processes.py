@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from manila_glusterfs_clone.cluster import deletion
+from manila_glusterfs_clone.cluster import deletion_on_nodes
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone.protocols import eviction
 from manila_glusterfs_clone.tools import gluster
@@ -286,7 +286,7 @@ def test_what_a_node_still_has_is_not_reclaimed(
     volume = manila.pool.state.volumes[f'manila-{share}']
     late: Any = manila.services.cluster.nodes[2].gluster
     late.volume = lambda _name: volume
-    with pytest.raises(deletion.StillKnown) as caught:
+    with pytest.raises(deletion_on_nodes.StillKnown) as caught:
         manila.services.shares.delete(share)
     assert caught.value.node == 'gl3'
     # Nor elsewhere: the others have it from there.

@@ -26,8 +26,8 @@ import threading
 import typing
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import interactive_process
-from manila_glusterfs_clone.ssh import remote
 
 GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
 RELEASES = ('10.3', '11.1')
@@ -89,7 +89,7 @@ def xml(
 Reply = Answer | Exception
 
 
-class Node(remote.Remote):
+class Node(commands.Remote):
     """A node that follows a script.
 
     What is told last for a command is said again and again.
@@ -158,7 +158,7 @@ class Node(remote.Remote):
         accept: Collection[int] = (0,),
         stdin: bytes = b'',
         as_root: bool = True,
-    ) -> remote.Result:
+    ) -> commands.Result:
         argv = tuple(argv)
         self.ran.append(argv)
         said = self.next(argv)
@@ -166,7 +166,7 @@ class Node(remote.Remote):
             raise errors.CommandFailed(
                 self.name, argv, said.status, said.stdout, said.stderr
             )
-        return remote.Result(
+        return commands.Result(
             self.name, argv, said.status, said.stdout, said.stderr
         )
 

@@ -64,7 +64,7 @@ RESERVED = {
 }
 
 #: The modules that quote or join words of a command line.
-SHELL_WORDS = ('ssh.remote', 'ssh.interactive_process', 'errors', 'node')
+SHELL_WORDS = ('ssh.commands', 'ssh.interactive_process', 'errors', 'node')
 
 LICENSE = (ROOT / 'tests' / '__init__.py').read_text().partition('"""')[0]
 PATHS = sorted(PACKAGE.rglob('*.py'))

@@ -16,7 +16,7 @@ import logging
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.locking import host_locks
+from manila_glusterfs_clone.locking import cross_host_locks
 from manila_glusterfs_clone import undo
 
 LOST = errors.LinkLost('gl1', ('x',), 'EOF')
@@ -93,7 +93,7 @@ def test_nothing_is_undone_after_the_lock_was_lost(
     undone: list[str] = []
 
     def lost() -> None:
-        raise host_locks.LockLost('share-x', '')
+        raise cross_host_locks.LockLost('share-x', '')
 
     with pytest.raises(errors.LinkLost):
         with undo.undo_on_failure(lambda: undone.append('x'), 'share x', lost):
@@ -101,4 +101,4 @@ def test_nothing_is_undone_after_the_lock_was_lost(
     assert not undone
     (record,) = [r for r in caplog.records if r.exc_info]
     assert record.exc_info is not None
-    assert isinstance(record.exc_info[1], host_locks.LockLost)
+    assert isinstance(record.exc_info[1], cross_host_locks.LockLost)

@@ -12,7 +12,7 @@
 """Commands of gluster, typed: one method for each command.
 
 Reads return frozen dataclasses of
-:mod:`~manila_glusterfs_clone.tools.gluster.answers`. Writes return nothing.
+:mod:`~manila_glusterfs_clone.tools.gluster.xml_output`. Writes return nothing.
 All raise the errors of :mod:`~manila_glusterfs_clone.tools.gluster.console`.
 A refusal because the state is already the wanted one counts as success.
 """
@@ -22,18 +22,18 @@ import contextlib
 from xml.etree import ElementTree
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.tools.gluster import answers
 from manila_glusterfs_clone.tools.gluster import console
 from manila_glusterfs_clone.tools.gluster import refusals
+from manila_glusterfs_clone.tools.gluster import xml_output
 
-Peer = answers.Peer
-Brick = answers.Brick
-Volume = answers.Volume
-Snapshot = answers.Snapshot
-SnapshotConfig = answers.SnapshotConfig
-BrickStatus = answers.BrickStatus
-HealState = answers.HealState
-MAX_SNAPSHOTS = answers.MAX_SNAPSHOTS
+Peer = xml_output.Peer
+Brick = xml_output.Brick
+Volume = xml_output.Volume
+Snapshot = xml_output.Snapshot
+SnapshotConfig = xml_output.SnapshotConfig
+BrickStatus = xml_output.BrickStatus
+HealState = xml_output.HealState
+MAX_SNAPSHOTS = xml_output.MAX_SNAPSHOTS
 
 #: Seconds for a read. A read asks only the glusterd of this node and takes
 #: milliseconds, unless glusterd hangs or is busy. It may be busy for half a
@@ -70,12 +70,12 @@ class Gluster:
         ).root
         return tuple(
             Peer(
-                uuid=answers.text(peer, 'uuid'),
-                hostname=answers.text(peer, 'hostname'),
+                uuid=xml_output.text(peer, 'uuid'),
+                hostname=xml_output.text(peer, 'hostname'),
                 # A peer may be connected and not in the cluster, for
                 # example rejected. glusterd reports no state of itself.
-                connected=answers.text(peer, 'connected') == '1'
-                and answers.text(peer, 'state') in ('', _IN_CLUSTER),
+                connected=xml_output.text(peer, 'connected') == '1'
+                and xml_output.text(peer, 'state') in ('', _IN_CLUSTER),
                 names=frozenset(
                     name.text or ''
                     for name in peer.iterfind('hostnames/hostname')
@@ -116,7 +116,7 @@ class Gluster:
 
     def snapshots(self) -> dict[str, Snapshot]:
         """Return all snapshots by name."""
-        return answers.snapshots(self._read('snapshot', 'info'))
+        return xml_output.snapshots(self._read('snapshot', 'info'))
 
     def snapshot(self, name: str) -> Snapshot | None:
         """Return a snapshot, or None if no snapshot has that name."""
@@ -124,12 +124,12 @@ class Gluster:
             answer = self._read('snapshot', 'info', name)
         except errors.NotFound:
             return None
-        return answers.snapshots(answer).get(name)
+        return xml_output.snapshots(answer).get(name)
 
     def snapshot_config(self, volume: str = '') -> SnapshotConfig:
         """Return the snapshot options of a volume, or of the cluster."""
         words = (volume,) if volume else ()
-        return answers.snapshot_config(
+        return xml_output.snapshot_config(
             self._read('snapshot', 'config', *words), volume
         )
 
@@ -153,17 +153,17 @@ class Gluster:
         answer = self._console.run('volume', 'status', volume, *words)
         return tuple(
             BrickStatus(
-                node_uuid=answers.text(node, 'peerid'),
-                path=answers.text(node, 'path'),
-                online=answers.text(node, 'status') == '1',
+                node_uuid=xml_output.text(node, 'peerid'),
+                path=xml_output.text(node, 'path'),
+                online=xml_output.text(node, 'status') == '1',
                 clients=frozenset(
-                    answers.text(client, 'hostname').rpartition(':')[0]
+                    xml_output.text(client, 'hostname').rpartition(':')[0]
                     for client in node.iterfind('clientsStatus/client')
                 ),
             )
             for node in answer.root.iterfind('volStatus/volumes/volume/node')
             # The same list has the daemons of the volume.
-            if answers.text(node, 'path').startswith('/')
+            if xml_output.text(node, 'path').startswith('/')
         )
 
     def heal_state(
@@ -175,7 +175,7 @@ class Gluster:
         """
         words = ('volume', 'heal', volume, 'info', 'summary')
         answer = self._console.run(*words, timeout=timeout, own_process=True)
-        return answers.heal_state(answer.root)
+        return xml_output.heal_state(answer.root)
 
     def heal(self, volume: str, timeout: float) -> None:
         """Start the self-heal daemons on a started volume now.
@@ -290,7 +290,7 @@ class Gluster:
         words = ('volume', 'info', *names)
         root = self._read(*words)
         try:
-            return answers.volumes(root)
+            return xml_output.volumes(root)
         except ValueError as error:
             # Another node, or this one a moment later, may have it all.
             raise errors.Garbled(

@@ -46,8 +46,8 @@ from oslo_log import log
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
+from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import interactive_process
-from manila_glusterfs_clone.ssh import remote
 from manila_glusterfs_clone.tools.gluster import refusals
 
 LOG = log.getLogger(__name__)
@@ -201,7 +201,7 @@ class Console:
 
     def _run_process(
         self, words: typing.Sequence[str], until: float
-    ) -> remote.Result:
+    ) -> commands.Result:
         """Run a command in a process of its own."""
         with self._slot(words, until, read=False) as seconds_left:
             self._close_spare_console()

@@ -17,7 +17,7 @@ from manila_glusterfs_clone.cluster import brick_ownership
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.tools import gluster
-from manila_glusterfs_clone.tools.gluster import answers
+from manila_glusterfs_clone.tools.gluster import xml_output
 from manila_glusterfs_clone.tools import lvm
 from tests.unit.cluster import test_bricks
 
@@ -32,7 +32,7 @@ VOLUME = gluster.Volume(
     status='Started',
     snapshot_count=0,
     copies=1,
-    bricks=(answers.Brick('gl1', f'{MOUNT}/brick', 'uuid-1'),),
+    bricks=(xml_output.Brick('gl1', f'{MOUNT}/brick', 'uuid-1'),),
     options={},
 )
 

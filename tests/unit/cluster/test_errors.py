@@ -18,7 +18,7 @@ import pytest
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import brick_ownership
 from manila_glusterfs_clone.cluster import bricks
-from manila_glusterfs_clone.cluster import deletion
+from manila_glusterfs_clone.cluster import deletion_on_nodes
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone.cluster import replica_heal
@@ -54,13 +54,13 @@ SENTENCES: list[tuple[errors.Error, str]] = [
         'and try again',
     ),
     (
-        deletion.StillKnown('volume v', 'gl2'),
+        deletion_on_nodes.StillKnown('volume v', 'gl2'),
         'volume v: it was deleted, but glusterd on node gl2 still has it; '
         'delete it again in a minute, and if this error is repeated, restart '
         'glusterd there first',
     ),
     (
-        deletion.StillKnown('snapshot s', 'gl2', 'gvg/x_0'),
+        deletion_on_nodes.StillKnown('snapshot s', 'gl2', 'gvg/x_0'),
         'snapshot s: it was deleted, but glusterd on node gl2 still has it '
         'and its logical volume gvg/x_0: stop the processes there that "fuser '
         '-vm /dev/gvg/x_0" lists; delete it again in a minute, and if this '

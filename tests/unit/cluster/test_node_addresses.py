@@ -18,7 +18,7 @@ import pytest
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import node_addresses
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.tools.gluster import answers
+from manila_glusterfs_clone.tools.gluster import xml_output
 from tests.unit.cluster import test_cluster
 from tests.unit import fakes
 
@@ -26,10 +26,10 @@ HOSTNAME = ('hostname', '--all-ip-addresses')
 OF = {n: f'10.0.0.{n} fd00::{n} \n' for n in (1, 2, 3)}
 
 
-def peers(*names: str, away: Sequence[int] = ()) -> list[answers.Peer]:
+def peers(*names: str, away: Sequence[int] = ()) -> list[xml_output.Peer]:
     """Return peers ``uuid-1``… of some names; the first was asked."""
     return [
-        answers.Peer(
+        xml_output.Peer(
             f'uuid-{n}',
             'localhost' if n == 1 else name,
             n not in away,

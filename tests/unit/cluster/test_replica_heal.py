@@ -18,11 +18,11 @@ import pytest
 from manila_glusterfs_clone.cluster import replica_heal
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import retry
-from manila_glusterfs_clone.tools.gluster import answers
+from manila_glusterfs_clone.tools.gluster import xml_output
 from tests.unit import fakes
 
-HEALED = answers.HealState(0, 0, ())
-MARKED = answers.HealState(2, 0, ())
+HEALED = xml_output.HealState(0, 0, ())
+MARKED = xml_output.HealState(2, 0, ())
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
     return clock
 
 
-def pool(*states: answers.HealState) -> mock.Mock:
+def pool(*states: xml_output.HealState) -> mock.Mock:
     made = mock.Mock()
     made.read.side_effect = [*states, *[states[-1]] * 100]
     return made
@@ -77,13 +77,13 @@ def test_copies_that_stay_different(time: fakes.Clock) -> None:
 
 def test_bricks_that_do_not_answer_get_less_time(time: fakes.Clock) -> None:
     with pytest.raises(replica_heal.CopiesDiffer) as caught:
-        replica_heal.heal(pool(answers.HealState(0, 0, ('gl1:/b',))), 'v')
+        replica_heal.heal(pool(xml_output.HealState(0, 0, ('gl1:/b',))), 'v')
     assert caught.value.bricks == ('gl1:/b',)
     assert sum(time.slept) <= 15
 
 
 def test_a_split_brain_is_not_waited_for(time: fakes.Clock) -> None:
     with pytest.raises(replica_heal.CopiesDiffer) as caught:
-        replica_heal.heal(pool(answers.HealState(2, 1, ())), 'v')
+        replica_heal.heal(pool(xml_output.HealState(2, 1, ())), 'v')
     assert caught.value.split_brain == 1
     assert not time.slept

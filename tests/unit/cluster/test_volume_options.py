@@ -18,7 +18,7 @@ from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
-from manila_glusterfs_clone.tools.gluster import answers
+from manila_glusterfs_clone.tools.gluster import xml_output
 from tests.unit.cluster import test_cluster
 from tests.unit import fakes
 
@@ -54,7 +54,7 @@ VOLUME = gluster.Volume(
     snapshot_count=0,
     copies=2,
     bricks=tuple(
-        answers.Brick(f'gl{n}', '/b/brick', f'uuid-{n}') for n in (1, 2)
+        xml_output.Brick(f'gl{n}', '/b/brick', f'uuid-{n}') for n in (1, 2)
     ),
     options={'auth.allow': 'new'},
 )

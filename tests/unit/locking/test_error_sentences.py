@@ -14,25 +14,25 @@
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.locking import host_locks
+from manila_glusterfs_clone.locking import cross_host_locks
 from manila_glusterfs_clone.locking import locks
 
 SENTENCES: dict[errors.Error, str] = {
-    host_locks.LockHeld('share-x', 900.0): (
+    cross_host_locks.LockHeld('share-x', 900.0): (
         'another operation held the lock share-x for 900 s; try again when '
         'it has ended'
     ),
-    host_locks.NoCoordinator('share-x', 'refused'): (
+    cross_host_locks.NoCoordinator('share-x', 'refused'): (
         'the coordinator did not answer for the lock share-x, so nothing was '
         'done: refused; check that the coordinator of [coordination] '
         'backend_url is running and can be reached from this host, then try '
         'again'
     ),
-    host_locks.LockLost('share-x'): (
+    cross_host_locks.LockLost('share-x'): (
         'the lock share-x was lost: its lease or connection ended, or it was '
         'broken; another host may have worked on the same object meanwhile'
     ),
-    host_locks.LockLost('share-x', 'timed out'): (
+    cross_host_locks.LockLost('share-x', 'timed out'): (
         'the lock share-x may be lost, as the coordinator did not answer '
         '(timed out); another host may have worked on the same object '
         'meanwhile'

@@ -22,7 +22,7 @@ from oslo_config import cfg
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.locking import host_locks
+from manila_glusterfs_clone.locking import cross_host_locks
 from manila_glusterfs_clone.locking import locks
 from tests.unit import fakes
 
@@ -166,7 +166,7 @@ def test_the_lock_is_a_file_below_lock_path(lock_path: str) -> None:
 
 def test_the_time_out_says_which_lock(lock_path: str) -> None:
     with held_by_a_process(lock_path, f'share-{A}'):
-        with pytest.raises(host_locks.LockHeld) as caught:
+        with pytest.raises(cross_host_locks.LockHeld) as caught:
             with locks.Locks(0.01).share(A):
                 pass
     assert (caught.value.lock, caught.value.seconds) == (f'share-{A}', 0.01)

@@ -23,8 +23,8 @@ import pytest
 import manila_glusterfs_clone
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import node
-from manila_glusterfs_clone.preflight import node_programs
-from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.preflight import programs_and_sudo
+from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.tools import file_systems
 from tests.unit import fakes
 
@@ -267,7 +267,7 @@ def _first_words() -> set[str]:
 
 
 def test_sudo_allows_reading_the_state_of_the_boot_unit() -> None:
-    line = remote.command_line(
+    line = commands.command_line(
         ['systemctl', 'is-enabled', node.UNIT], sudo=True, seconds=60
     )
     assert allowed(line.removeprefix('LC_ALL=C sudo -n '))
@@ -278,7 +278,7 @@ def test_sudo_allows_writing_a_volume_id() -> None:
     line = ['setfattr', f'--name={MARK}', f'--value=0x{"a1" * 16}', BRICK]
     fake.answer(line, fakes.Answer())
     file_systems.FileSystems(fake).write_volume_id(BRICK, 'a1' * 16)
-    said = remote.command_line(fake.ran[0], sudo=True, seconds=60)
+    said = commands.command_line(fake.ran[0], sudo=True, seconds=60)
     assert allowed(said.removeprefix('LC_ALL=C sudo -n '))
 
 
@@ -290,7 +290,7 @@ def test_the_commands_of_the_driver_are_found() -> None:
 
 @pytest.mark.parametrize('program', sorted({*_first_words(), 'gluster'}))
 def test_sudo_allows_the_commands_of_the_driver(program: str) -> None:
-    line = remote.command_line(
+    line = commands.command_line(
         [program, '--some', 'a b'], sudo=True, seconds=60
     )
     prefix = 'LC_ALL=C sudo -n '
@@ -301,28 +301,30 @@ def test_sudo_allows_the_commands_of_the_driver(program: str) -> None:
 
 def test_the_probe_tries_all_commands_of_the_driver() -> None:
     tried = {
-        program.name for program in node_programs.PROGRAMS if program.as_root
+        program.name
+        for program in programs_and_sudo.PROGRAMS
+        if program.as_root
     }
     assert _first_words() | {'gluster', 'systemctl', 'setfattr'} == tried
 
 
 @pytest.mark.parametrize(
     'program',
-    [p for p in node_programs.PROGRAMS if p.as_root],
+    [p for p in programs_and_sudo.PROGRAMS if p.as_root],
     ids=lambda p: p.name,
 )
 def test_sudo_allows_the_commands_of_the_probe(
-    program: node_programs.Program,
+    program: programs_and_sudo.Program,
 ) -> None:
-    line = remote.command_line(
+    line = commands.command_line(
         [program.name, *program.words], sudo=True, seconds=10
     )
-    assert line in node_programs.script(sudo=True)
+    assert line in programs_and_sudo.script(sudo=True)
     assert allowed(line.removeprefix('LC_ALL=C sudo -n '))
 
 
 def test_sudo_allows_the_console() -> None:
-    line = remote.command_line(
+    line = commands.command_line(
         ['gluster', '--mode=script', '--xml'], sudo=True
     )
     assert allowed(line.removeprefix('LC_ALL=C sudo -n '))

@@ -16,7 +16,7 @@ from unittest import mock
 import pytest
 
 from manila_glusterfs_clone import cluster
-from manila_glusterfs_clone.cluster import deletion
+from manila_glusterfs_clone.cluster import deletion_on_nodes
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import snapshots
@@ -151,7 +151,7 @@ def test_lvs_are_kept_while_a_node_still_has_the_snapshot(
     node.gluster(STATUS, fakes.xml())
     node.gluster(f'snapshot delete {name}', fakes.xml())
     node.answer(RMDIR, fakes.Answer())
-    with pytest.raises(deletion.StillKnown) as caught:
+    with pytest.raises(deletion_on_nodes.StillKnown) as caught:
         remove(node)
     assert caught.value.node == 'gl1'
     assert not [argv for argv in node.ran if argv[0] == 'lvremove']

@@ -27,7 +27,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.preflight import checks
-from manila_glusterfs_clone.preflight import node_programs
+from manila_glusterfs_clone.preflight import programs_and_sudo
 from manila_glusterfs_clone.protocols import native
 from manila_glusterfs_clone.tools.gluster import console
 from tests.unit.cluster import test_bricks
@@ -39,7 +39,7 @@ POLICY = fakes.xml(
     '<activateOnCreate>disable</activateOnCreate></systemConfig>'
     '</snapConfig>'
 )
-PROBE = ('sh', '-c', node_programs.script(sudo=True))
+PROBE = ('sh', '-c', programs_and_sudo.script(sudo=True))
 AWAY = errors.Unreachable('gl3', 'no route')
 LATE = errors.TimedOut('gl3', ('x',), 20)
 NODES = frozenset({'gl1', 'gl2', 'gl3'})
@@ -86,10 +86,10 @@ NO_LVS = fakes.Answer(json.dumps({'report': [{'lv': []}]}))
 def tried(**changes: tuple[int, str]) -> fakes.Answer:
     """Return the answer of a node to the probe."""
     usual = {
-        **{p.name: (0, f'{p.name} 1.0') for p in node_programs.PROGRAMS},
+        **{p.name: (0, f'{p.name} 1.0') for p in programs_and_sudo.PROGRAMS},
         'setfattr': (
             1,
-            f'setfattr: {node_programs._NO_SUCH_PATH}: No such file or dir',
+            f'setfattr: {programs_and_sudo._NO_SUCH_PATH}: No such file',
         ),
         'gluster': (0, 'glusterfs 11.1 Repository revision: git'),
         'systemctl': (0, 'enabled'),
@@ -418,7 +418,9 @@ def test_recorded_releases(settings: options.Settings, release: str) -> None:
     )
 
 
-@pytest.mark.parametrize('program', [p.name for p in node_programs.PROGRAMS])
+@pytest.mark.parametrize(
+    'program', [p.name for p in programs_and_sudo.PROGRAMS]
+)
 @pytest.mark.parametrize(
     ('status', 'said'),
     [
@@ -433,7 +435,7 @@ def test_a_program_that_is_missing_is_named_with_its_package(
     found = check(settings, *three(gl2=node(2, programs=programs)))
     assert found.kinds == [('node gl2', 'missing')]
     assert program in found.mistakes[0].message
-    assert node_programs.PACKAGES[program] in found.mistakes[0].message
+    assert programs_and_sudo.PACKAGES[program] in found.mistakes[0].message
 
 
 @pytest.mark.parametrize('missing', ['sudo', 'timeout'])
@@ -441,13 +443,15 @@ def test_sudo_or_timeout_is_missing(
     settings: options.Settings, missing: str
 ) -> None:
     said = (127, f'sh: 1: {missing}: not found')
-    programs = tried(**{p.name: said for p in node_programs.PROGRAMS})
+    programs = tried(**{p.name: said for p in programs_and_sudo.PROGRAMS})
     found = check(settings, *three(gl2=node(2, programs=programs)))
     assert found.kinds == [('node gl2', 'missing')]
     assert f'{missing} missing;' in found.mistakes[0].message
 
 
-@pytest.mark.parametrize('program', [p.name for p in node_programs.PROGRAMS])
+@pytest.mark.parametrize(
+    'program', [p.name for p in programs_and_sudo.PROGRAMS]
+)
 @pytest.mark.parametrize(
     'said',
     [
@@ -469,7 +473,7 @@ def test_no_sudo_rules_at_all_is_one_mistake(
     settings: options.Settings,
 ) -> None:
     said = 'sudo: a password is required'
-    programs = tried(**{p.name: (1, said) for p in node_programs.PROGRAMS})
+    programs = tried(**{p.name: (1, said) for p in programs_and_sudo.PROGRAMS})
     refused = errors.CommandFailed('gl2', ('lvs',), 1, '', said)
     found = check(
         settings,

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from manila_glusterfs_clone.ssh import channels
-from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.ssh import commands
 from tests.unit.ssh import ssh_helpers
 from tests.unit import sshd
 
@@ -42,7 +42,7 @@ def mortal(tmp_path: pathlib.Path) -> Iterator[sshd.Sshd]:
 
 
 @pytest.fixture(scope='module')
-def well(server: sshd.Sshd) -> Iterator[remote.Remote]:
+def well(server: sshd.Sshd) -> Iterator[commands.Remote]:
     """A connection for all tests that do not break it."""
     node = ssh_helpers.make_remote(server)
     yield node
@@ -54,7 +54,7 @@ def connect() -> Iterator[ssh_helpers.Connect]:
     """Make remotes that are closed after the test."""
     made = []
 
-    def connect(*args: Any, **kwargs: Any) -> remote.Remote:
+    def connect(*args: Any, **kwargs: Any) -> commands.Remote:
         made.append(ssh_helpers.make_remote(*args, **kwargs))
         return made[-1]
 
@@ -64,13 +64,13 @@ def connect() -> Iterator[ssh_helpers.Connect]:
 
 
 @pytest.fixture
-def node(server: sshd.Sshd, connect: ssh_helpers.Connect) -> remote.Remote:
+def node(server: sshd.Sshd, connect: ssh_helpers.Connect) -> commands.Remote:
     return connect(server)
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, 'MARGIN', 0.3)
+    monkeypatch.setattr(commands, 'MARGIN', 0.3)
     monkeypatch.setattr(channels, 'CLOSE_TIMEOUT', 0.5)
 
 

@@ -18,7 +18,7 @@ from typing import TypeVar
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.ssh import commands
 from tests.unit import sshd
 
 
@@ -30,7 +30,7 @@ T = TypeVar('T')
 SOON = 3 * sshd.PATIENCE
 
 
-Connect = Callable[..., remote.Remote]
+Connect = Callable[..., commands.Remote]
 
 
 def make_remote(
@@ -42,13 +42,13 @@ def make_remote(
     known_hosts: str = 'known_hosts',
     sudo: bool = False,
     connect_timeout: float = sshd.PATIENCE,
-) -> remote.Remote:
+) -> commands.Remote:
     if server is not None:
         port, home = server.port, server.home
     assert home is not None
-    return remote.Remote(
-        remote.Address(sshd.HOST, port, sshd.USER),
-        remote.Credentials(str(home / key), str(home / known_hosts)),
+    return commands.Remote(
+        commands.Address(sshd.HOST, port, sshd.USER),
+        commands.Credentials(str(home / key), str(home / known_hosts)),
         sudo=sudo,
         connect_timeout=connect_timeout,
     )
@@ -74,12 +74,12 @@ def failure(start: Callable[[], object]) -> errors.Error:
     return caught.value
 
 
-def which_connection(node: remote.Remote) -> str:
+def which_connection(node: commands.Remote) -> str:
     return node.run(['printenv', 'SSH_CONNECTION']).stdout
 
 
 def refusal(
-    node: remote.Remote, timeout: float = sshd.PATIENCE
+    node: commands.Remote, timeout: float = sshd.PATIENCE
 ) -> errors.Unreachable:
     with pytest.raises(errors.Unreachable) as caught:
         node.run(['true'], timeout=timeout)
@@ -90,7 +90,7 @@ def refusal(
 
 
 def hang(
-    one: sshd.Crooked, node: remote.Remote, command: str, seconds: float
+    one: sshd.Crooked, node: commands.Remote, command: str, seconds: float
 ) -> errors.TimedOut | None:
     """Run a command that hangs; return None if it was not started in time."""
     node.run(['true'])

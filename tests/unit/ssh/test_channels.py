@@ -24,8 +24,8 @@ from paramiko import common
 import pytest
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import login
-from manila_glusterfs_clone.ssh import remote
 from tests.unit.ssh import ssh_helpers
 from tests.unit import sshd
 
@@ -90,7 +90,7 @@ def test_channel_never_opened(
     assert ssh_helpers.patiently(attempt, 0.5) == 2
 
 
-Start = Callable[[remote.Remote, float], object]
+Start = Callable[[commands.Remote, float], object]
 
 
 def test_request_to_start_is_never_answered(
@@ -208,7 +208,7 @@ def test_slow_output_does_not_extend_the_deadline(
         error = ssh_helpers.hang(one, node, 'trickle', seconds)
         if error is None:
             return None
-        assert error.seconds == seconds + remote.MARGIN
+        assert error.seconds == seconds + commands.MARGIN
         with pytest.raises(errors.TimedOut):
             node.open(['trickle']).ask('x', until=b'>', timeout=0.3)
         return one.connections

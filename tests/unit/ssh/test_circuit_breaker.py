@@ -19,8 +19,8 @@ import pytest
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
+from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import interactive_process
-from manila_glusterfs_clone.ssh import remote
 
 TIMEOUT = 15.0
 
@@ -46,12 +46,12 @@ class Node:
         self.failure: errors.Error | None = None
         self.takes = 0.0
 
-    def run(self, argv: Sequence[str], **options: Any) -> remote.Result:
+    def run(self, argv: Sequence[str], **options: Any) -> commands.Result:
         self.asked += 1
         self.clock.now += self.takes
         if self.failure is not None:
             raise self.failure
-        return remote.Result(self.name, tuple(argv), 0, 'well', '')
+        return commands.Result(self.name, tuple(argv), 0, 'well', '')
 
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
@@ -117,11 +117,11 @@ def test_one_command_tries_and_the_others_fail_at_once(node: Node) -> None:
     node.clock.now += circuit_breaker.RETRY_SECONDS
     refused_meanwhile = []
 
-    def run_again(argv: Sequence[str], **options: Any) -> remote.Result:
+    def run_again(argv: Sequence[str], **options: Any) -> commands.Result:
         with pytest.raises(errors.Down):
             link.run(['findmnt'])
         refused_meanwhile.append(argv)
-        return remote.Result('gl1', tuple(argv), 0, '', '')
+        return commands.Result('gl1', tuple(argv), 0, '', '')
 
     node.run = run_again  # type: ignore[method-assign]
     link.run(['lvs'])

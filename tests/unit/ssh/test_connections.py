@@ -24,13 +24,13 @@ from paramiko import common
 import pytest
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import connections
-from manila_glusterfs_clone.ssh import remote
 from tests.unit.ssh import ssh_helpers
 from tests.unit import sshd
 
 
-def test_64_threads_share_a_connection(node: remote.Remote) -> None:
+def test_64_threads_share_a_connection(node: commands.Remote) -> None:
     barrier = threading.Barrier(64)
 
     def work(number: int) -> str:
@@ -45,7 +45,7 @@ def test_64_threads_share_a_connection(node: remote.Remote) -> None:
     assert len({line.split()[1] for line in said}) == 1
 
 
-def test_busy(node: remote.Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_busy(node: commands.Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, 'CHANNELS', 1)
     holder = node.open(['cat'])
     begun = time.monotonic()
@@ -61,7 +61,7 @@ def test_busy(node: remote.Remote, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_waiting_for_a_channel_counts_against_the_time_limit(
-    node: remote.Remote, monkeypatch: pytest.MonkeyPatch
+    node: commands.Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command gets only the seconds left, on the node too."""
     monkeypatch.setattr(connections, 'CHANNELS', 1)
@@ -79,20 +79,20 @@ def test_nothing_is_opened_before_the_first_command(
     tmp_path: pathlib.Path,
 ) -> None:
     before = threading.active_count()
-    remote.Remote(
-        remote.Address('nowhere.invalid'),
-        remote.Credentials('/no/key', '/no/known_hosts'),
+    commands.Remote(
+        commands.Address('nowhere.invalid'),
+        commands.Credentials('/no/key', '/no/known_hosts'),
     )
     assert threading.active_count() == before
 
 
-def test_closed_and_used_again(node: remote.Remote) -> None:
+def test_closed_and_used_again(node: commands.Remote) -> None:
     first = ssh_helpers.which_connection(node)
     node.close()
     assert ssh_helpers.which_connection(node) != first
 
 
-def test_forked(node: remote.Remote) -> None:
+def test_forked(node: commands.Remote) -> None:
     console = node.open(['cat'])
     mine = ssh_helpers.which_connection(node)
     reader, writer = os.pipe()

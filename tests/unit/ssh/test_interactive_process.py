@@ -16,9 +16,9 @@ from collections.abc import Iterator
 import pytest
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import connections
 from manila_glusterfs_clone.ssh import interactive_process
-from manila_glusterfs_clone.ssh import remote
 from tests.unit.ssh import ssh_helpers
 from tests.unit import sshd
 
@@ -41,7 +41,7 @@ for line in sys.stdin:
 
 @pytest.fixture
 def console(
-    node: remote.Remote,
+    node: commands.Remote,
 ) -> Iterator[interactive_process.InteractiveProcess]:
     console = node.open(sshd.python(CONSOLE))
     yield console
@@ -69,7 +69,7 @@ def test_much_output_of_a_process(
     assert len(console.stderr) <= interactive_process.TAIL
 
 
-def test_mark_in_pieces(node: remote.Remote) -> None:
+def test_mark_in_pieces(node: commands.Remote) -> None:
     code = """
 import sys, time
 for line in sys.stdin:
@@ -96,7 +96,7 @@ def test_input_that_is_not_one_line(
 
 
 def test_the_process_dies(
-    node: remote.Remote, console: interactive_process.InteractiveProcess
+    node: commands.Remote, console: interactive_process.InteractiveProcess
 ) -> None:
     mine = ssh_helpers.which_connection(node)
     with pytest.raises(errors.LinkLost) as caught:
@@ -112,7 +112,7 @@ def test_the_process_dies(
 
 
 def test_the_process_hangs(
-    node: remote.Remote, console: interactive_process.InteractiveProcess
+    node: commands.Remote, console: interactive_process.InteractiveProcess
 ) -> None:
     mine = ssh_helpers.which_connection(node)
     with pytest.raises(errors.TimedOut) as caught:
@@ -125,7 +125,7 @@ def test_the_process_hangs(
 
 
 def test_ended_processes_release_their_channels(
-    node: remote.Remote, monkeypatch: pytest.MonkeyPatch
+    node: commands.Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, 'CHANNELS', 2)
     mine = ssh_helpers.which_connection(node)
@@ -141,7 +141,7 @@ def test_ended_processes_release_their_channels(
 
 
 def test_endless_output_does_not_extend_the_deadline(
-    node: remote.Remote, impatient: None
+    node: commands.Remote, impatient: None
 ) -> None:
     with pytest.raises(errors.TimedOut):
         node.open(['yes']).ask('x', until=b'>', timeout=0.3)

@@ -23,7 +23,7 @@ from paramiko import common
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.ssh import commands
 from tests.unit.ssh import ssh_helpers
 from tests.unit import sshd
 
@@ -112,9 +112,9 @@ def test_connection_refused(
 
 
 def test_no_such_name(server: sshd.Sshd) -> None:
-    node = remote.Remote(
-        remote.Address('nowhere.invalid', 22),
-        remote.Credentials(
+    node = commands.Remote(
+        commands.Address('nowhere.invalid', 22),
+        commands.Credentials(
             str(server.home / 'user'), str(server.home / 'known_hosts')
         ),
         connect_timeout=5,

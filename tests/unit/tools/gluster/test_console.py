@@ -17,7 +17,7 @@ import threading
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.tools.gluster import console
 from tests.unit import fakes
 
@@ -444,7 +444,7 @@ def test_a_process_of_its_own_takes_a_slot() -> None:
     most, now = 0, 0
     guard = threading.Lock()
 
-    def run(argv: object, **limits: object) -> remote.Result:
+    def run(argv: object, **limits: object) -> commands.Result:
         nonlocal most, now
         with guard:
             now += 1
@@ -452,7 +452,7 @@ def test_a_process_of_its_own_takes_a_slot() -> None:
         together.wait(5)
         with guard:
             now -= 1
-        return remote.Result('gl1', (), 0, fakes.xml(), '')
+        return commands.Result('gl1', (), 0, fakes.xml(), '')
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(node, 'run', run)

@@ -18,7 +18,7 @@ import pytest
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import brick_ownership
-from manila_glusterfs_clone.cluster import deletion
+from manila_glusterfs_clone.cluster import deletion_on_nodes
 from manila_glusterfs_clone import errors
 from tests.unit.cluster import test_cluster
 from tests.unit import fakes
@@ -45,7 +45,7 @@ def finish(
     remove_leftovers: Callable[[cluster.Node, int], None] = lambda *_: None,
 ) -> None:
     clients = [n.gluster for n in pool.nodes if n.name in known_on]
-    deletion.finish(
+    deletion_on_nodes.finish(
         pool,
         'volume x',
         is_known=lambda gluster: gluster in clients,
@@ -72,7 +72,7 @@ def test_each_node_is_cleaned(
 def test_no_lv_is_removed_while_one_node_has_the_object(
     pool: cluster.Cluster, reclaim: mock.Mock
 ) -> None:
-    with pytest.raises(deletion.StillKnown) as caught:
+    with pytest.raises(deletion_on_nodes.StillKnown) as caught:
         finish(pool, 'gl2')
     assert caught.value.node == 'gl2'
     assert caught.value.logical_volume == 'vg/gl2'

@@ -18,7 +18,7 @@ import subprocess
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.preflight import node_programs
+from manila_glusterfs_clone.preflight import programs_and_sudo
 from tests.unit import fakes
 
 #: As sudo does it, for who may run everything but ``lvremove``.
@@ -41,7 +41,7 @@ SAYS = {
 @pytest.fixture
 def home(tmp_path: pathlib.Path) -> pathlib.Path:
     """Return a directory with all programs but ``xfs_growfs``."""
-    for program in node_programs.PROGRAMS:
+    for program in programs_and_sudo.PROGRAMS:
         if program.name != 'xfs_growfs':
             path = tmp_path / program.name
             says = SAYS.get(program.name, 'echo "$0" 1.0')
@@ -55,7 +55,7 @@ def home(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def run(home: pathlib.Path, *, sudo: bool) -> fakes.Answer:
-    script = node_programs.script(sudo=sudo)
+    script = programs_and_sudo.script(sudo=sudo)
     assert '\n' not in script.strip('\n').replace('\\n', '')
     done = subprocess.run(
         ['/bin/sh', '-c', script],
@@ -67,12 +67,12 @@ def run(home: pathlib.Path, *, sudo: bool) -> fakes.Answer:
     return fakes.Answer(done.stdout, done.stderr, done.returncode)
 
 
-def ask(home: pathlib.Path, *, sudo: bool) -> node_programs.Probe:
+def ask(home: pathlib.Path, *, sudo: bool) -> programs_and_sudo.Probe:
     node = fakes.Node()
     node.answer(
-        ('sh', '-c', node_programs.script(sudo=sudo)), run(home, sudo=sudo)
+        ('sh', '-c', programs_and_sudo.script(sudo=sudo)), run(home, sudo=sudo)
     )
-    return node_programs.probe(node, sudo=sudo)
+    return programs_and_sudo.probe(node, sudo=sudo)
 
 
 @pytest.mark.parametrize('sudo', [True, False])
@@ -83,7 +83,7 @@ def test_the_result_for_each_program(home: pathlib.Path, sudo: bool) -> None:
     assert [*found.failed] == ['mkfs.xfs']
     assert found.release == (11, 1)
     assert found.boot_unit == 'disabled'
-    assert {p.name for p in node_programs.PROGRAMS} == (
+    assert {p.name for p in programs_and_sudo.PROGRAMS} == (
         found.ran
         | {*found.missing}
         | found.refused.keys()
@@ -94,16 +94,18 @@ def test_the_result_for_each_program(home: pathlib.Path, sudo: bool) -> None:
 def test_the_probe_is_one_command() -> None:
     node = fakes.Node()
     node.answer(
-        ('sh', '-c', node_programs.script(sudo=True)), fakes.Answer('')
+        ('sh', '-c', programs_and_sudo.script(sudo=True)), fakes.Answer('')
     )
     with pytest.raises(errors.Garbled) as caught:
-        node_programs.probe(node, sudo=True)
+        programs_and_sudo.probe(node, sudo=True)
     assert len(node.asked) == 1
-    assert node_programs.script(sudo=True) not in str(caught.value)
+    assert programs_and_sudo.script(sudo=True) not in str(caught.value)
 
 
 def test_packages_are_named_once() -> None:
-    assert node_programs.packages_of(['lvs', 'lvcreate', 'getfattr', 'x']) == (
+    assert programs_and_sudo.packages_of(
+        ['lvs', 'lvcreate', 'getfattr', 'x']
+    ) == (
         'lvm2',
         'attr',
     )

@@ -19,13 +19,13 @@ import pathlib
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.ssh import commands
 from tests.unit.ssh import ssh_helpers
 from tests.unit import sshd
 
 
 def test_command_line() -> None:
-    line = remote.command_line
+    line = commands.command_line
     assert (
         line(['lvs', '-o', 'lv name'], sudo=True, seconds=60)
         == "LC_ALL=C sudo -n timeout -k 5 60 lvs -o 'lv name'"
@@ -39,7 +39,7 @@ def test_command_line() -> None:
 
 
 @pytest.mark.parametrize('argv', [(), ('echo', 'a\0b')])
-def test_not_a_command(well: remote.Remote, argv: tuple[str, ...]) -> None:
+def test_not_a_command(well: commands.Remote, argv: tuple[str, ...]) -> None:
     with pytest.raises(ValueError):
         well.run(argv)
     with pytest.raises(ValueError):
@@ -47,21 +47,21 @@ def test_not_a_command(well: remote.Remote, argv: tuple[str, ...]) -> None:
 
 
 def test_address_is_shown_as_host() -> None:
-    assert str(remote.Address('node1', 2222, 'someone')) == 'node1'
+    assert str(commands.Address('node1', 2222, 'someone')) == 'node1'
 
 
-def test_success(well: remote.Remote) -> None:
+def test_success(well: commands.Remote) -> None:
     result = well.run(['echo', 'hello'])
-    assert result == remote.Result(
+    assert result == commands.Result(
         sshd.HOST, ('echo', 'hello'), 0, 'hello\n', ''
     )
 
 
-def test_locale(well: remote.Remote) -> None:
+def test_locale(well: commands.Remote) -> None:
     assert well.run(['printenv', 'LC_ALL']).stdout == 'C\n'
 
 
-def test_other_status(well: remote.Remote) -> None:
+def test_other_status(well: commands.Remote) -> None:
     argv = ['sh', '-c', 'echo out; echo err >&2; exit 3']
     with pytest.raises(errors.CommandFailed) as caught:
         well.run(argv)
@@ -71,19 +71,19 @@ def test_other_status(well: remote.Remote) -> None:
     assert not errors.is_unknown(error)
 
 
-def test_accepted_status(well: remote.Remote) -> None:
+def test_accepted_status(well: commands.Remote) -> None:
     assert well.run(['sh', '-c', 'exit 5'], accept=(0, 5)).status == 5
     with pytest.raises(errors.CommandFailed):
         well.run(['true'], accept=(5,))
 
 
-def test_no_such_command(well: remote.Remote) -> None:
+def test_no_such_command(well: commands.Remote) -> None:
     with pytest.raises(errors.CommandFailed) as caught:
         well.run(['/no/such/command'])
     assert caught.value.status == 127
 
 
-def test_argv_arrives_unchanged(well: remote.Remote) -> None:
+def test_argv_arrives_unchanged(well: commands.Remote) -> None:
     words = [
         'a b',
         '',
@@ -103,12 +103,12 @@ def test_argv_arrives_unchanged(well: remote.Remote) -> None:
     assert result.stdout.split('\n') == [ascii(word) for word in words]
 
 
-def test_output_that_is_no_text(well: remote.Remote) -> None:
+def test_output_that_is_no_text(well: commands.Remote) -> None:
     result = well.run(['printf', '\\377ok'])
     assert result.stdout == '\ufffdok'
 
 
-def test_much_output_on_both_streams(well: remote.Remote) -> None:
+def test_much_output_on_both_streams(well: commands.Remote) -> None:
     size = 5 << 20
     code = f"""
 import os, sys
@@ -121,17 +121,17 @@ sys.stdout.write('o' * {size})
     assert len(result.stderr) == size + 10
 
 
-def test_stdin_echoed(well: remote.Remote) -> None:
+def test_stdin_echoed(well: commands.Remote) -> None:
     data = os.urandom(3 << 19).hex().encode()
     result = well.run(['cat'], stdin=data)
     assert result.stdout == data.decode()
 
 
-def test_stdin_nobody_reads(well: remote.Remote) -> None:
+def test_stdin_nobody_reads(well: commands.Remote) -> None:
     assert well.run(['true'], stdin=b'x' * (5 << 20)).stdout == ''
 
 
-def test_stdin_is_closed(well: remote.Remote) -> None:
+def test_stdin_is_closed(well: commands.Remote) -> None:
     assert well.run(['cat']).stdout == ''
 
 
@@ -153,7 +153,7 @@ def test_as_root_false_runs_without_sudo(
 
 
 def test_log_names_no_stdin(
-    well: remote.Remote, caplog: pytest.LogCaptureFixture
+    well: commands.Remote, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, 'manila_glusterfs_clone'):
         well.run(['sh', '-c', 'cat >&2; exit 4'], accept=(4,), stdin=b'SECRET')
@@ -165,12 +165,12 @@ def test_log_names_no_stdin(
     'ignores', [pytest.param('', id=''), pytest.param('TERM', id='SIGTERM')]
 )
 def test_timeout_on_the_node(
-    node: remote.Remote,
+    node: commands.Remote,
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     ignores: str,
 ) -> None:
-    monkeypatch.setattr(remote, 'KILL_AFTER', 1)
+    monkeypatch.setattr(commands, 'KILL_AFTER', 1)
     note = tmp_path / 'pid'
     note.touch()
     code = f'trap "" {ignores}; echo $$ > {note}; while :; do sleep 0.1; done'
@@ -193,7 +193,7 @@ def test_timeout_on_the_node(
     assert ssh_helpers.which_connection(node) == mine
 
 
-def test_killed_by_a_signal(node: remote.Remote) -> None:
+def test_killed_by_a_signal(node: commands.Remote) -> None:
     with pytest.raises(errors.LinkLost):
         node.run(['sh', '-c', 'kill -SEGV $$'])
     with pytest.raises(errors.LinkLost) as caught:

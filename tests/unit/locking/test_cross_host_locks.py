@@ -14,7 +14,7 @@
 import pytest
 
 from manila_glusterfs_clone.locking import coordinator
-from manila_glusterfs_clone.locking import host_locks
+from manila_glusterfs_clone.locking import cross_host_locks
 
 
 class Lock:
@@ -39,7 +39,7 @@ def lock(monkeypatch: pytest.MonkeyPatch) -> Lock:
 def test_a_lock_that_is_held_is_checked_and_released(
     lock: Lock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    held = host_locks.HostLocks().acquire('share-x', 'share-x', 0)
+    held = cross_host_locks.HostLocks().acquire('share-x', 'share-x', 0)
     held.require()
     held.release()
     assert lock.releases == 1
@@ -49,9 +49,9 @@ def test_a_lock_that_is_held_is_checked_and_released(
 def test_a_lost_lock_is_an_error_and_a_warning(
     lock: Lock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    held = host_locks.HostLocks().acquire('share-x', 'share-x', 0)
+    held = cross_host_locks.HostLocks().acquire('share-x', 'share-x', 0)
     lock.is_held = False
-    with pytest.raises(host_locks.LockLost) as caught:
+    with pytest.raises(cross_host_locks.LockLost) as caught:
         held.require()
     assert (caught.value.lock, caught.value.failure) == ('share-x', '')
     held.release()
@@ -62,8 +62,8 @@ def test_a_lost_lock_is_an_error_and_a_warning(
 
 def test_a_lock_of_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coordinator, 'acquire', lambda key: None)
-    with pytest.raises(host_locks.LockHeld) as caught:
-        host_locks.HostLocks().acquire('share-x', 'share-x', 0)
+    with pytest.raises(cross_host_locks.LockHeld) as caught:
+        cross_host_locks.HostLocks().acquire('share-x', 'share-x', 0)
     assert (caught.value.lock, caught.value.seconds) == ('share-x', 0)
 
 
@@ -72,7 +72,7 @@ def test_a_coordinator_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ConnectionError('refused')
 
     monkeypatch.setattr(coordinator, 'acquire', fail)
-    with pytest.raises(host_locks.NoCoordinator) as caught:
-        host_locks.HostLocks().acquire('share-x', 'share-x', 0)
+    with pytest.raises(cross_host_locks.NoCoordinator) as caught:
+        cross_host_locks.HostLocks().acquire('share-x', 'share-x', 0)
     assert caught.value.lock == 'share-x'
     assert 'refused' in caught.value.failure

@@ -23,7 +23,7 @@ import re
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone.ssh import circuit_breaker
-from manila_glusterfs_clone.ssh import remote
+from manila_glusterfs_clone.ssh import commands
 
 #: Seconds for one program, and for all of them.
 _PROGRAM_TIMEOUT, _TIMEOUT = 10, 60.0
@@ -119,7 +119,7 @@ def script(*, sudo: bool) -> str:
     """
     parts = []
     for program in PROGRAMS:
-        line = remote.command_line(
+        line = commands.command_line(
             [program.name, *program.words],
             sudo=sudo and program.as_root,
             seconds=_PROGRAM_TIMEOUT,

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from manila_glusterfs_clone.tools.gluster import answers
+from manila_glusterfs_clone.tools.gluster import xml_output
 from tests.unit import fakes
 
 
@@ -27,7 +27,7 @@ def root(release: str, recording: str) -> ElementTree.Element:
 
 
 def test_volumes(release: str) -> None:
-    volume = answers.volumes(root(release, 'volume-info'))['golden']
+    volume = xml_output.volumes(root(release, 'volume-info'))['golden']
     assert volume.is_started
     assert volume.copies == 3
     assert [brick.host for brick in volume.bricks] == ['gl1', 'gl2', 'gl3']
@@ -42,11 +42,11 @@ def test_a_volume_with_missing_parts_is_refused(
     for element in answer.iter(tag):
         element.text = '99'
     with pytest.raises(ValueError, match=tag):
-        answers.volumes(answer)
+        xml_output.volumes(answer)
 
 
 def test_no_volumes(release: str) -> None:
-    assert answers.volumes(root(release, 'volume-info-none')) == {}
+    assert xml_output.volumes(root(release, 'volume-info-none')) == {}
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_no_volumes(release: str) -> None:
     [('snapshot-info', False), ('snapshot-info-active', True)],
 )
 def test_snapshots(release: str, recording: str, is_active: bool) -> None:
-    snapshot = answers.snapshots(root(release, recording))['golden-snap']
+    snapshot = xml_output.snapshots(root(release, recording))['golden-snap']
     assert snapshot.origin == 'golden'
     assert snapshot.is_active == is_active
     assert re.fullmatch('[0-9a-f]{32}', snapshot.hex_id)
@@ -62,24 +62,24 @@ def test_snapshots(release: str, recording: str, is_active: bool) -> None:
 
 def test_the_limit_of_a_volume_is_the_lower_one(release: str) -> None:
     config = root(release, 'snapshot-config-volume')
-    whole = answers.snapshot_config(config, 'no such volume')
-    assert answers.snapshot_config(config, 'golden') != whole
-    assert answers.snapshot_config(config, 'golden').hard_limit < (
-        answers.MAX_SNAPSHOTS
+    whole = xml_output.snapshot_config(config, 'no such volume')
+    assert xml_output.snapshot_config(config, 'golden') != whole
+    assert xml_output.snapshot_config(config, 'golden').hard_limit < (
+        xml_output.MAX_SNAPSHOTS
     )
 
 
 def test_heal_state_with_a_brick_that_is_down(release: str) -> None:
     recording = 'volume-heal-summary-brick-down'
-    state = answers.heal_state(root(release, recording))
+    state = xml_output.heal_state(root(release, recording))
     assert not state.is_healed
     (brick,) = state.silent_bricks
     assert 'Transport endpoint is not connected' in brick
 
 
 def test_heal_state_of_a_healed_volume(release: str) -> None:
-    state = answers.heal_state(root(release, 'volume-heal-summary'))
-    assert state == answers.HealState(0, 0, ())
+    state = xml_output.heal_state(root(release, 'volume-heal-summary'))
+    assert state == xml_output.HealState(0, 0, ())
     assert state.is_healed
 
 
@@ -87,4 +87,4 @@ def test_heal_state_of_a_healed_volume(release: str) -> None:
 def test_text_of_a_missing_element(
     element: ElementTree.Element | None,
 ) -> None:
-    assert answers.text(element, 'no/such') == ''
+    assert xml_output.text(element, 'no/such') == ''

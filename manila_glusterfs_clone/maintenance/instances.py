@@ -15,12 +15,14 @@ Maintenance handles shares and snapshots alike, but Manila has different
 functions for them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 import dataclasses
 from typing import Any
 
 from manila import db
 from manila.share import rpcapi
+
+from manila_glusterfs_clone.maintenance import manila_db
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,3 +73,12 @@ def snapshots(host: str) -> Kind:
         # The snapshots of a share group are deleted together.
         is_deleted_alone=lambda instance: bool(instance['snapshot_id']),
     )
+
+
+def by_kind(
+    host: str,
+    share_rows: Iterable[manila_db.Row],
+    snapshot_rows: Iterable[manila_db.Row],
+) -> tuple[tuple[Kind, Iterable[manila_db.Row]], ...]:
+    """Return the rows of shares and of snapshots, each with their kind."""
+    return (shares(), share_rows), (snapshots(host), snapshot_rows)

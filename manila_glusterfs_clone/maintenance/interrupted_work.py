@@ -41,7 +41,7 @@ driver for the states of shares and snapshots
 (``startup_reconciliation_enabled``). Then this module does nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 import contextlib
 from typing import Any
 
@@ -118,7 +118,7 @@ class InterruptedWork:
         """
         if getattr(CONF, 'startup_reconciliation_enabled', False):
             return
-        for kind, rows in self._kinds(shares, snapshots):
+        for kind, rows in instances.by_kind(self._host, shares, snapshots):
             for row in rows:
                 if row.status not in _OPERATIONS:
                     continue
@@ -146,7 +146,9 @@ class InterruptedWork:
     ) -> None:
         """Ask manila-share again for deletions that failed."""
         # Snapshots first: a share with snapshots cannot be deleted.
-        for kind, rows in reversed(self._kinds(shares, snapshots)):
+        for kind, rows in reversed(
+            instances.by_kind(self._host, shares, snapshots)
+        ):
             for row in rows:
                 if (
                     row.status != _ERROR_DELETING
@@ -223,7 +225,7 @@ class InterruptedWork:
             state = self._statuses.snapshot(row.id, row.share_id)
         is_available = state['status'] == _AVAILABLE
         is_complete = (
-            state['size'] > instance['size']
+            state.get('size', 0) > instance['size']
             if row.status == _EXTENDING
             else is_available
         )
@@ -239,16 +241,7 @@ class InterruptedWork:
             self._warn_not_begun(kind, row)
             return
         LOG.warning(
-            '%s %s %s %s; %s',
-            'Creating' if row.status == _CREATING else 'Extending',
-            kind.name.lower(),
-            row.id,
-            'failed'
-            if row.status == _EXTENDING_ERROR
-            else 'was interrupted by a service restart',
-            'it is complete, status set to available'
-            if is_available
-            else 'status set to error, delete it and retry',
+            '%s %s: %s', kind.name, row.id, _describe(row.status, state)
         )
         context = manila_context.get_admin_context()
         if 'export_locations' in state:
@@ -274,13 +267,13 @@ class InterruptedWork:
         self, kind: instances.Kind, row: manila_db.Row
     ) -> None:
         noun = 'share' if kind.is_share else 'share snapshot'
+        command = f'openstack {noun} instance set --status error {row.id}'
         self._backoff.warn_once(
             ('waiting', row.id),
-            f'{kind.name} {row.id}: status {row.status}, but no service is '
-            f'working on it; either its request still waits in the message '
-            f'queue, or it was lost with a killed service (if the queue of '
-            f'{self._host} is empty, run "openstack {noun} set --status '
-            f'error" on it, then delete it or retry)',
+            f'{kind.name} {row.id}: no service works on it, and its status '
+            f'is {row.status}. Its request waits in the message queue, or was '
+            f'lost with a killed service. If the queue of {self._host} is '
+            f'empty, run "{command}", and delete it or retry',
         )
 
     @contextlib.contextmanager
@@ -325,12 +318,32 @@ class InterruptedWork:
     ) -> None:
         kind.write(manila_context.get_admin_context(), instance_id, values)
 
-    def _kinds(
-        self,
-        shares: Iterable[manila_db.Row],
-        snapshots: Iterable[manila_db.Row],
-    ) -> tuple[tuple[instances.Kind, Iterable[manila_db.Row]], ...]:
+
+def _describe(status: str, state: Mapping[str, Any]) -> str:
+    """Return what is logged about a creation or extension that has ended.
+
+    :param status: in Manila's database.
+    :param state: on the cluster.
+    """
+    is_available = state['status'] == _AVAILABLE
+    if status == _CREATING:
+        if is_available:
+            return (
+                'a service restart interrupted its creation, which is '
+                'complete; status set to available'
+            )
         return (
-            (instances.shares(), shares),
-            (instances.snapshots(self._host), snapshots),
+            'a service restart interrupted its creation; status set to '
+            'error, delete it and create it again'
         )
+    cause = (
+        'its extension failed'
+        if status == _EXTENDING_ERROR
+        else 'a service restart interrupted its extension'
+    )
+    if is_available:
+        return f'{cause}; it has {state["size"]} GiB, status set to available'
+    return (
+        f'{cause}, and the cluster has no volume that is its own; status set '
+        f'to error, look for its volume with "gluster volume info"'
+    )

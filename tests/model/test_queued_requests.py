@@ -198,3 +198,17 @@ def test_extension_that_failed_ends_in_one_size(
     manila.delete_snapshot(scene.snapshot)
     manila.delete(scene.share)
     manila.check(scene.spare)
+
+
+def test_interrupted_extension_of_a_volume_that_is_gone(scene: Scene) -> None:
+    """An operator has given the volume to somebody else meanwhile."""
+    manila = scene.cloud
+    manila.process.fail_when(link.Fault.KILLED_BEFORE, 'lvextend', 'gl2')
+    with pytest.raises(link.Killed):
+        manila.extend(scene.spare, 3)
+    volume = f'manila-{manila.instance(scene.spare)}'
+    manila.pool.state.volumes[volume].options['user.manila.share'] = (
+        'unmanaged'
+    )
+    start(scene)
+    assert manila.share(scene.spare)['status'] == 'error'

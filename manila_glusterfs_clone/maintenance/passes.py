@@ -55,6 +55,12 @@ class Maintenance:
         self._services = the_services
         self._host = host
         self._interval = the_services.settings.reconcile_interval
+        #: When a step that failed is tried again.
+        self._next_attempt = (
+            f'in {self._interval:g} s'
+            if self._interval
+            else 'when manila-share starts'
+        )
         self._thread: periodic_thread.PeriodicThread | None = None
         #: Held during a pass: the backoff belongs to one pass at a time.
         self._guard = threading.RLock()
@@ -178,8 +184,8 @@ class Maintenance:
             LOG.debug('Maintenance of %s failed', self._host, exc_info=True)
             self._backoff.warn_once(
                 'pass',
-                f'Maintenance of {self._host}: failed; next attempt in '
-                f'{self._interval:g} s: {error}',
+                f'Maintenance of {self._host}: failed; next attempt '
+                f'{self._next_attempt}: {error}',
             )
 
     def _run_steps(self) -> None:
@@ -226,7 +232,7 @@ class Maintenance:
             self._backoff.warn_once(
                 ('step', name),
                 f'Maintenance of {self._host}, {name}: failed; next attempt '
-                f'in {self._interval:g} s: {error}',
+                f'{self._next_attempt}: {error}',
             )
 
     def _read_cluster(self) -> cluster_state.ClusterState:

@@ -11,7 +11,12 @@
 # under the License.
 """SSH to one node; the only package that imports paramiko.
 
-From the top: ``circuit_breaker`` remembers that a node is down, ``remote``
-runs commands, ``channels`` opens a channel for each command, ``connections``
-keeps the connections, ``login`` connects and logs in.
+The modules, from the top layer to the bottom layer:
+
+* ``circuit_breaker`` refuses commands to a node that is known to be down.
+* ``commands`` runs commands.
+* ``interactive_process`` exchanges lines with a running process.
+* ``channels`` opens a channel for each process.
+* ``connections`` shares the connections to a node.
+* ``login`` connects and logs in.
 """

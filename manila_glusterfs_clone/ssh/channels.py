@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Channels: opens a channel of an SSH connection, for one remote process.
+"""Open SSH channels; each channel carries one remote process.
 
-For :mod:`manila_glusterfs_clone.ssh.commands` only. paramiko waits without a
-limit in some places: for the answer to a request, and for room in a socket.
-So a :class:`Watchdog` limits the time of all that is done on a channel.
+Only the modules of this package use this module. paramiko waits without a
+time limit for the answer to a request, and for space in the send buffer of a
+socket. So a :class:`Watchdog` limits the time of everything on a channel.
 """
 
 from collections.abc import Sequence
@@ -27,17 +27,18 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import connections
 from manila_glusterfs_clone.ssh import login
 
-#: Seconds for closing a channel. A connection that takes longer is dead.
+#: Time limit, in seconds, for closing a channel. If closing takes longer, the
+#: connection counts as dead.
 CLOSE_TIMEOUT = 2.0
 
-#: Errors of paramiko for a connection or channel that cannot be used.
+#: The errors that paramiko raises if a connection or channel is unusable.
 CONNECTION_ERRORS = (paramiko.SSHException, EOFError, OSError)
 
 _CHUNK = 1 << 20
 
 
 class ChannelRefused(Exception):
-    """The node is connected, but does not open a channel."""
+    """The node is connected, but refuses to open a channel."""
 
 
 def open_channel(
@@ -45,10 +46,11 @@ def open_channel(
 ) -> paramiko.Channel:
     """Open a channel; retry while the node has no free session.
 
-    sshd frees the session of a command a moment after it reported the end
-    of the command. So many commands in a row can exhaust the sessions.
+    sshd reports the end of a command a moment before it frees the session of
+    the command. So many commands in a row can use up the sessions.
 
-    :raises ChannelRefused: the node refused a channel until the time was up.
+    :param seconds: the time limit for all attempts together.
+    :raises ChannelRefused: the node refused a channel until the time limit.
     :raises CONNECTION_ERRORS: the connection is dead.
     """
     until = time.monotonic() + seconds
@@ -60,7 +62,9 @@ def open_channel(
                 timeout=max(0.0, seconds_left)
             )
         except paramiko.SSHException as error:
-            # paramiko may raise the error of another thread's channel here.
+            # paramiko may raise here the error of a channel that another
+            # thread has requested. So check the time and the connection, and
+            # not the error.
             seconds_left = until - time.monotonic()
             if seconds_left <= 0 or not connection.is_active():
                 raise
@@ -71,14 +75,17 @@ def open_channel(
 
 
 class Watchdog(threading.Thread):
-    """Closes a channel, and if need be its connection, when the time is up.
+    """Close a channel at its time limit; if that fails, its connection too.
 
-    Closing the channel wakes a thread that waits for the node, but not one
-    that waits for room in the socket. If the socket has no room for
-    :data:`CLOSE_TIMEOUT`, no channel of the connection makes progress, so
-    the connection is closed.
+    A thread that waits for the node wakes when the watchdog closes the
+    channel. A thread that waits for space in the socket does not wake. So if
+    nobody has called :meth:`stop` after :data:`CLOSE_TIMEOUT`, the socket
+    accepts no data, and no channel of the connection can continue. Then the
+    watchdog closes the connection.
 
-    :param seconds: counted from the monotonic time ``since``.
+    :param since: the monotonic time from which ``seconds`` counts.
+    :param seconds: the time limit.
+    :param channel: None if the channel is still to be opened.
     """
 
     def __init__(
@@ -97,11 +104,11 @@ class Watchdog(threading.Thread):
         self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """Stop watching."""
+        """Cancel the time limit."""
         self._stopped.set()
 
     def run(self) -> None:
-        """Wait until stopped, or until the time is up."""
+        """Wait for :meth:`stop`; at the time limit, close the channel."""
         if self._stopped.wait(max(0.0, self._until - time.monotonic())):
             return
         self.expired = True
@@ -109,8 +116,8 @@ class Watchdog(threading.Thread):
         if not self._stopped.wait(CLOSE_TIMEOUT):
             self._connection.close()
             if self.channel is not None:
-                # paramiko may not wake the waiting thread of a channel that
-                # was requested while the connection broke.
+                # If the connection breaks while a channel is requested,
+                # paramiko may not wake the thread that requested the channel.
                 self.channel.event.set()
 
     def _close_channel(self) -> None:
@@ -120,7 +127,10 @@ class Watchdog(threading.Thread):
 
 
 class Channel:
-    """An open channel; it counts on its connection until it is closed."""
+    """An open channel of a connection; :meth:`close` releases it.
+
+    Until then it counts towards the channels of the connection.
+    """
 
     def __init__(
         self,
@@ -137,7 +147,7 @@ class Channel:
         self._connection = connection
         self._channel = channel
         self._watchdog = watchdog
-        #: Locked when the channel is closed.
+        #: Acquired by the first call of close(), and never released.
         self._closed = threading.Lock()
         self._data_event = _DataEvent()
         channel.in_buffer.set_event(self._data_event)
@@ -145,10 +155,10 @@ class Channel:
         watchdog.channel = channel
 
     def start(self, line: str) -> None:
-        """Start a command line in the node's login shell.
+        """Run a command line in the login shell of the node.
 
-        :raises Unreachable: the time was up before; nothing was started.
-        :raises LinkLost: the command may run.
+        :raises Unreachable: the time limit had passed; nothing was started.
+        :raises LinkLost: the command may have been started.
         """
         if self._watchdog.expired:
             raise errors.Unreachable(
@@ -165,15 +175,19 @@ class Channel:
             ) from error
 
     def send(self, data: bytes) -> None:
-        """Send all of the data to the standard input."""
+        """Send all data to the standard input of the process."""
         self._channel.sendall(data)
 
     def read(self) -> tuple[bytes, bytes] | None:
-        """Wait for data; return stdout and stderr, or None at their end."""
+        """Wait for output; return new stdout and stderr, or None at the end.
+
+        One of the two may be empty.
+        """
         channel = self._channel
         while True:
             self._data_event.really_clear()
-            # Checked before the buffers, which then have all of the data.
+            # Check for the end before reading the buffers: after the end the
+            # buffers have all remaining data.
             ended = channel.closed or channel.eof_received
             out = channel.recv(_CHUNK) if channel.recv_ready() else b''
             err = (
@@ -188,10 +202,11 @@ class Channel:
             self._data_event.wait()
 
     def communicate(self, stdin: bytes) -> tuple[bytes, bytes, int]:
-        """Send all input and read all output.
+        """Send all input, and read all output of the process.
 
-        :returns: stdout, stderr and the exit status. The status is negative
-            if the node sent none, or if the output is not complete.
+        :return: stdout, stderr and the exit status. The status is negative
+            if the node sent no status, or if the output is incomplete.
+        :raises TimedOut, LinkLost: the channel failed.
         """
         stdout, stderr = bytearray(), bytearray()
         if stdin:
@@ -209,15 +224,18 @@ class Channel:
                 login.describe(error), bytes(stdout)
             ) from error
         status = self._channel.recv_exit_status()
-        # After the watchdog closed the channel, the node sends an end of
-        # output too.
+        # An end of output is no proof of complete output: the node also sends
+        # it after the watchdog has closed the channel.
         complete = self._channel.eof_received or self._connection.is_active()
         if self._watchdog.expired or not complete:
             status = -1
         return bytes(stdout), bytes(stderr), status
 
     def is_alive(self) -> bool:
-        """Return whether the process runs, as far as this side knows."""
+        """Return whether the process may still run.
+
+        The connection is up, and the node has not ended the output.
+        """
         channel = self._channel
         return (
             self._connection.is_active()
@@ -226,15 +244,18 @@ class Channel:
         )
 
     def is_reusable(self) -> bool:
-        """Return whether the connection may get new channels."""
+        """Return whether new channels can be opened on the connection."""
         return self._connection.is_active() and not self._watchdog.expired
 
     def error_for(
         self, reason: str, partial: bytes, *more: str
     ) -> errors.Unknown:
-        """Return the error for a process whose end is unknown.
+        """Return the error for a process whose outcome is unknown.
 
-        :param more: words to show after the command, for example its input.
+        :param reason: why the channel failed.
+        :param partial: the output that was received.
+        :param more: words to show after the command, such as its input.
+        :return: ``TimedOut`` if the time limit has passed, else ``LinkLost``.
         """
         argv = (*self.argv, *more)
         if self._watchdog.expired:
@@ -244,7 +265,10 @@ class Channel:
         )
 
     def set_time_limit(self, seconds: float) -> None:
-        """Limit the time of the channel, counted from now."""
+        """Replace the time limit of the channel.
+
+        :param seconds: counted from now.
+        """
         self._watchdog.stop()
         self._watchdog = Watchdog(
             self._connection, time.monotonic(), seconds, self._channel
@@ -252,13 +276,13 @@ class Channel:
         self._watchdog.start()
 
     def clear_time_limit(self) -> None:
-        """Remove the time limit."""
+        """Remove the time limit of the channel."""
         self._watchdog.stop()
 
     def close(self, reusable: bool) -> None:
-        """Close the channel; closing it again does nothing.
+        """Close the channel; do nothing if it is closed already.
 
-        :param reusable: whether the connection may get new channels.
+        :param reusable: whether new channels can be opened on the connection.
         """
         if not self._closed.acquire(blocking=False):
             return
@@ -274,19 +298,24 @@ class Channel:
             )
 
     def _feed(self, data: bytes) -> None:
-        # If the process reads no more input, its exit status has the reason.
+        # A process that ends early reads no more input. Ignore that error
+        # here: the exit status of the process shows why it ended.
         with contextlib.suppress(*CONNECTION_ERRORS):
             self._channel.sendall(data)
             self._channel.shutdown_write()
 
 
 class _DataEvent(threading.Event):
-    """Set when either stream of a channel has data; cleared by the reader."""
+    """An event that is set when a channel receives stdout or stderr.
+
+    Only :meth:`Channel.read` clears it.
+    """
 
     def clear(self) -> None:
         """Do nothing.
 
-        paramiko calls this when one stream is empty. The other may have data.
+        paramiko calls this when it has emptied the buffer of one stream. The
+        buffer of the other stream may still have data.
         """
 
     def really_clear(self) -> None:

@@ -11,11 +11,12 @@
 # under the License.
 """A circuit breaker: commands to a node that is known to be down fail at once.
 
-A command to a node that does not answer takes a connection time-out. Without
-the circuit breaker each command would take one, for example once per share in
-a maintenance pass. With it, only the first command waits. Commands in the
-next :data:`RETRY_SECONDS` fail at once with the same error. After that, one
-command tries the node again, while all others still fail at once.
+If a node does not answer, a command to it fails only after the connection
+time-out. A maintenance pass runs commands for each share, and would wait that
+long for each of them. With the circuit breaker only the first command waits.
+For the next :data:`RETRY_SECONDS`, all commands to the node fail at once with
+the error of the first. After that, one command tries to connect again. All
+others still fail at once, until the node has answered that command.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -28,14 +29,15 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import interactive_process
 
-#: Seconds until a node that did not answer is tried again.
+#: Seconds between two attempts to connect to a node that does not answer.
 RETRY_SECONDS = 30.0
-#: Seconds. A failure that takes less is cheap and is not remembered.
+#: Seconds. The circuit breaker does not remember a failure that took less:
+#: the next command can try again without a long wait.
 _QUICK = 2.0
 
 
 class CommandRunner(typing.Protocol):
-    """The interface that the tools need of a node."""
+    """The interface through which the tools run commands on a node."""
 
     name: str
 
@@ -48,22 +50,23 @@ class CommandRunner(typing.Protocol):
         stdin: bytes = b'',
         as_root: bool = True,
     ) -> commands.Result:
-        """Run one command to its end; see :class:`remote.Remote`."""
+        """Run one command to its end; see :meth:`commands.Remote.run`."""
 
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
     ) -> interactive_process.InteractiveProcess:
-        """Start an interactive process; see :class:`remote.Remote`."""
+        """Start an interactive process; see :meth:`commands.Remote.open`."""
 
     def close(self) -> None:
-        """Disconnect."""
+        """Disconnect from the node."""
 
 
 class CircuitBreaker:
-    """Forwards commands to a node, unless the node is known to be down.
+    """Forward commands to a node, unless the node is known to be down.
 
-    Only failures that take a time-out are remembered. A node that refuses
-    at once (no sshd, a wrong key) is tried each time.
+    It remembers an ``Unreachable`` error only if the attempt took
+    :data:`_QUICK` seconds or more. If a node refuses at once (no sshd, a
+    wrong key), each command tries again.
     """
 
     def __init__(self, node: CommandRunner) -> None:
@@ -71,19 +74,19 @@ class CircuitBreaker:
         self._node = node
         self._guard = threading.Lock()
         self._failure: errors.Unreachable | None = None
-        #: The monotonic time of the next attempt.
+        #: The monotonic time after which a command tries to connect again.
         self._retry_at = 0.0
 
     @property
     def is_known_down(self) -> bool:
-        """Whether a command would fail without an attempt to connect."""
+        """Return whether a command would fail at once, without connecting."""
         with self._guard:
             return (
                 self._failure is not None and time.monotonic() < self._retry_at
             )
 
     def reset(self) -> None:
-        """Forget the last failure, so that the next command is tried."""
+        """Forget the last failure, so that the next command connects."""
         with self._guard:
             self._failure = None
 
@@ -96,7 +99,10 @@ class CircuitBreaker:
         stdin: bytes = b'',
         as_root: bool = True,
     ) -> commands.Result:
-        """Run one command to its end, unless the node is known down."""
+        """Run one command to its end.
+
+        :raises Unreachable: also at once, if the node is known to be down.
+        """
         with self._recording():
             return self._node.run(
                 argv,
@@ -109,25 +115,29 @@ class CircuitBreaker:
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
     ) -> interactive_process.InteractiveProcess:
-        """Start an interactive process, unless the node is known down."""
+        """Start an interactive process.
+
+        :raises Unreachable: also at once, if the node is known to be down.
+        """
         with self._recording():
             return self._node.open(argv, timeout=timeout)
 
     def close(self) -> None:
-        """Disconnect, and forget the last failure."""
+        """Disconnect from the node, and forget the last failure."""
         self.reset()
         self._node.close()
 
     @contextlib.contextmanager
     def _recording(self) -> Iterator[None]:
-        """Fail if the node is known to be down; record how the body ends."""
+        """Fail if the node is known to be down; record the body's outcome."""
         start = time.monotonic()
         with self._guard:
             failure = self._failure
             if failure is not None:
                 if start < self._retry_at:
                     raise type(failure)(*failure.args)
-                # This command is the attempt; others still fail at once.
+                # This command tries to connect. Until it has an outcome, all
+                # other commands still fail at once.
                 self._retry_at = start + RETRY_SECONDS
         try:
             yield

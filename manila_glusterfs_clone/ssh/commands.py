@@ -9,21 +9,20 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Commands on a node over SSH: argv in, :class:`Result` out.
+"""Run commands on a node over SSH: argv in, :class:`Result` out.
 
-Opens its channels by ``channels``, on connections of ``connections``. How a
-command can end:
+A command has one of these outcomes:
 
-* *refused*, ``Unreachable``: a failure before the request to start it was
-  sent. Nothing was started.
-* *unknown*, ``LinkLost``: a failure after that and before its exit status
-  and all of its output were received, or death by a signal.
-* *unknown*, ``TimedOut``: the node killed it for taking too long, or its end
-  was not received in time.
-* Otherwise it ran to its end, and the exit status decides.
+* *refused*, ``Unreachable``: a failure before the driver sent the request to
+  start the command. Nothing was started.
+* *unknown*, ``LinkLost``: a failure after that request, before the driver had
+  received the exit status and all output. Or a signal killed the command.
+* *unknown*, ``TimedOut``: the node killed the command at the time limit, or
+  the driver received no exit status in time.
+* *done* or *refused* by its exit status: the command ran to its end.
 
-``timeout`` on the node gets the seconds left of the caller's time limit, and
-kills a command that is too slow. This side waits :data:`MARGIN` longer.
+The program ``timeout`` on the node kills a command at the time limit of the
+caller. The driver waits :data:`MARGIN` seconds longer for the exit status.
 """
 
 from collections.abc import Collection, Sequence
@@ -43,9 +42,10 @@ from manila_glusterfs_clone.ssh import login
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds by which the time limit here exceeds the one on the node.
+#: Seconds that the driver waits after the time limit on the node has passed.
 MARGIN = 10.0
-#: Seconds between SIGTERM and SIGKILL on the node; less than MARGIN.
+#: Seconds between SIGTERM and SIGKILL for a command on the node. It must be
+#: less than MARGIN.
 KILL_AFTER = 5
 
 Address = login.Address
@@ -54,7 +54,7 @@ Credentials = login.Credentials
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """The result of a command that ended with an accepted status."""
+    """The result of a command whose exit status the caller accepts."""
 
     node: str
     argv: tuple[str, ...]
@@ -66,29 +66,32 @@ class Result:
 def command_line(
     argv: Sequence[str], *, sudo: bool, seconds: int | None = None
 ) -> str:
-    """Return the command line for the node's login shell, a POSIX shell.
+    """Return a command line for the login shell of a node, a POSIX shell.
 
-    :param seconds: the time limit on the node, at least 1; None for none.
-    :raises ValueError: no words, or a NUL in a word. The node would run the
-        part before the NUL.
+    :param sudo: whether to run the command with sudo.
+    :param seconds: the time limit on the node, at least 1; None for no limit.
+    :raises ValueError: ``argv`` is empty, or a word has a NUL character. The
+        node would run only the part before the NUL.
     """
     if not argv or any('\0' in word for word in argv):
         raise ValueError(f'not a command: {tuple(argv)!r}')
     words = ['sudo', '-n'] if sudo else []
     if seconds is not None:
         words += ['timeout', '-k', str(KILL_AFTER), str(seconds)]
-    # Before sudo, which keeps LC_*. sudoers lists only the words after it.
+    # LC_ALL is set before sudo, because sudo keeps LC_*. The sudo rules on
+    # the node list only the words after sudo.
     return 'LC_ALL=C ' + shlex.join([*words, *argv])
 
 
 class Remote:
-    """One node over SSH; for any number of threads.
+    """A node on which commands run over SSH; safe for use by many threads.
 
-    Connects at the first use, after a lost connection, and in a forked
-    process.
+    The first command connects. So does the first command after a connection
+    was lost, and the first command in a forked process.
 
+    :param sudo: whether to run commands that need root with sudo.
     :param connect_timeout: seconds for name lookup, TCP, key exchange and
-        authentication together, and also for opening one channel.
+        authentication together. The same limit applies to opening a channel.
     """
 
     def __init__(
@@ -117,9 +120,11 @@ class Remote:
     ) -> Result:
         """Run one command to its end.
 
-        :param timeout: seconds, with the wait for a connection and for a
-            channel.
-        :param as_root: False for a command that needs no privilege.
+        :param timeout: seconds, including the wait for a connection and for
+            a channel.
+        :param accept: the exit statuses that mean success.
+        :param stdin: the input of the command.
+        :param as_root: whether the command needs root.
         :raises Unreachable, Occupied: nothing was started.
         :raises CommandFailed: the exit status is not in ``accept``.
         :raises TimedOut, LinkLost: the command may have taken effect.
@@ -140,7 +145,8 @@ class Remote:
         if result.status in accept:
             return result
         if 128 < result.status <= 192:
-            # A killed command did not refuse; it may be partially done.
+            # The outcome is unknown: before the signal, the command may have
+            # done a part of its work.
             raise errors.LinkLost(
                 self.name,
                 argv,
@@ -154,9 +160,9 @@ class Remote:
     def open(
         self, argv: Sequence[str], *, timeout: float = 15.0
     ) -> interactive_process.InteractiveProcess:
-        """Start an interactive process, which has no time limit itself.
+        """Start an interactive process; it runs without a time limit.
 
-        :param timeout: seconds to wait for a channel.
+        :param timeout: seconds to wait for a connection and a channel.
         :raises Unreachable, Occupied: nothing was started.
         :raises LinkLost: the process may have been started.
         """
@@ -175,7 +181,7 @@ class Remote:
         return interactive_process.InteractiveProcess(channel)
 
     def close(self) -> None:
-        """Disconnect; the result of running commands is *unknown*."""
+        """Disconnect; the outcome of running commands is then *unknown*."""
         self._pool().close()
 
     def _run(
@@ -191,8 +197,9 @@ class Remote:
             stdout, stderr, status = channel.communicate(stdin)
             reusable = channel.is_reusable()
             late = time.monotonic() - start >= limit
-            # ``timeout`` exits with 124 or 137. A shell may replace itself
-            # by ``timeout``; if that is killed, the node sends no status.
+            # At the time limit, ``timeout`` exits with 124 or 137. The login
+            # shell may have replaced itself by ``timeout``. If a signal kills
+            # ``timeout`` then, the node sends no exit status.
             if status in (124, 137) or (status < 0 and reusable and late):
                 raise errors.TimedOut(self.name, argv, timeout)
             if status < 0:
@@ -214,8 +221,8 @@ class Remote:
         until = start + timeout
         pool = self._pool()
         reason = ''
-        # Opening a channel starts no command. So if the connection proves
-        # dead, one more attempt is made on a new connection.
+        # Opening a channel starts no command. So if the connection is dead,
+        # it is safe to try once more on a new connection.
         for _ in range(2):
             connection = pool.take(until)
             watchdog = channels.Watchdog(connection, start, timeout + MARGIN)
@@ -242,7 +249,8 @@ class Remote:
         raise errors.Unreachable(self.name, reason)
 
     def _pool(self) -> connections.ConnectionPool:
-        # No lock: a fork may have copied it while it was locked.
+        # Use no lock: after a fork in another thread, the lock may stay
+        # locked in the child process for ever.
         pid = os.getpid()
         pool = self._pool_of_pid.get(pid)
         if pool is None:

@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The connection pool of one node: connects, shares, and retires connections.
+"""The pool of SSH connections to one node.
 
-For :mod:`manila_glusterfs_clone.ssh.channels` and
-:mod:`manila_glusterfs_clone.ssh.commands` only.
+Only :mod:`~manila_glusterfs_clone.ssh.channels` and
+:mod:`~manila_glusterfs_clone.ssh.commands` use this module.
 """
 
 import dataclasses
@@ -22,13 +22,14 @@ import time
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import login
 
-#: Channels at a time on one connection; sshd allows 10 (MaxSessions).
+#: The number of channels that a connection may have open at a time. sshd
+#: allows 10 by default (MaxSessions).
 CHANNELS = 8
 
 
 @dataclasses.dataclass
 class _Attempt:
-    """One attempt to connect, for all threads that wait for it."""
+    """One attempt to connect; all threads that need a connection share it."""
 
     until: float
     step: str = 'reading of the keys'
@@ -41,11 +42,12 @@ class _Attempt:
 class ConnectionPool:
     """The connections of one process to one node.
 
-    New channels use the current connection. A retired connection gets no
-    new channels, and is closed after its last channel. A thread of its own
-    makes each connection, because nothing can interrupt a name lookup.
+    All new channels are opened on the current connection. After a failure the
+    pool *retires* the connection: no new channels are opened on it, and the
+    pool closes it after its last channel. Each attempt to connect runs in its
+    own thread, because a name lookup cannot be interrupted.
 
-    :param seconds: the time limit for making a connection.
+    :param seconds: the time limit for connecting and logging in.
     """
 
     def __init__(
@@ -63,13 +65,16 @@ class ConnectionPool:
         self._queue: list[object] = []
 
     def take(self, until: float) -> login.Connection:
-        """Wait for a connection with room for a channel, first come first.
+        """Return a connection on which the caller may open one channel.
 
-        The caller must give it back with :meth:`release`.
+        Connect first if there is no connection. Wait while the connection has
+        :data:`CHANNELS` channels; threads get a free channel in the order of
+        their calls. The caller must call :meth:`release` after it has closed
+        the channel.
 
-        :param until: monotonic time.
-        :raises Unreachable: no connection could be made in time.
-        :raises Occupied: the connection had no room in time.
+        :param until: the monotonic time until which to wait.
+        :raises Unreachable: connecting failed, or took too long.
+        :raises Occupied: no channel of the connection became free in time.
         """
         ticket = object()
         attempt: _Attempt | None = None
@@ -104,9 +109,9 @@ class ConnectionPool:
                 self._changed.notify_all()
 
     def release(self, connection: login.Connection, reusable: bool) -> None:
-        """Release the room of one channel.
+        """Report that a channel from :meth:`take` is closed.
 
-        :param reusable: whether the connection may get new channels.
+        :param reusable: whether new channels can be opened on the connection.
         """
         with self._changed:
             connection.channels -= 1
@@ -118,7 +123,7 @@ class ConnectionPool:
             connection.close()
 
     def close(self) -> None:
-        """Disconnect, even if commands are running."""
+        """Disconnect from the node, even if commands are running."""
         with self._changed:
             connection, attempt = self._current, self._attempt
             if connection is not None:
@@ -133,10 +138,12 @@ class ConnectionPool:
             connection.close()
 
     def abandon(self) -> None:
-        """Leave the connection to the parent process; take no lock.
+        """Close the copy of the parent's connection in a forked process.
 
-        For a forked process. Closing the file sends nothing to the node, and
-        ensures that this process sends nothing later.
+        The parent keeps its connection: closing the copy of the socket sends
+        nothing to the node. It ensures that the forked process never sends
+        anything on that connection. This takes no lock, because the fork may
+        have copied the lock in its locked state.
         """
         if self._current is not None:
             self._current.sock.close()

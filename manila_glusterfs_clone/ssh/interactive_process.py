@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""An interactive process on a node: each line that is sent gets an answer.
+"""An interactive process on a node: it answers each line that it reads.
 
-Started by :meth:`manila_glusterfs_clone.ssh.commands.Remote.open`, for example
-for a console of gluster.
+:meth:`manila_glusterfs_clone.ssh.commands.Remote.open` starts such a process,
+for example a console of gluster.
 """
 
 import os
@@ -27,17 +27,19 @@ from manila_glusterfs_clone.ssh import login
 
 LOG = logging.getLogger(__name__)
 
-#: Bytes kept of the error output of an interactive process.
+#: The number of bytes that ``InteractiveProcess.stderr`` keeps at most.
 TAIL = 4096
 
 
 class InteractiveProcess:
-    """A process that answers line by line; for one thread at a time.
+    """A process that answers line by line; not safe for several threads.
 
-    It ends after any error. ``stderr`` has its last error output.
+    Any error ends the process. ``stderr`` has the last :data:`TAIL` bytes of
+    its error output.
     """
 
-    #: Whether the process has sent nothing after its last answer.
+    #: Whether nothing but blanks was received after the last answer. If
+    #: False, the next answer may belong to an earlier line.
     in_step = True
 
     def __init__(self, channel: channels.Channel) -> None:
@@ -48,18 +50,20 @@ class InteractiveProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs, as far as this side knows."""
+        """Return whether the process may still run; False after a fork."""
         return self._pid == os.getpid() and self._channel.is_alive()
 
     def ask(self, line: str, *, until: bytes, timeout: float) -> bytes:
-        """Send a line, and return the answer up to a mark.
+        """Send a line, and return the answer, which ends with ``until``.
 
-        Output after the mark is the beginning of the next answer.
+        Output that follows counts as the beginning of the next answer.
 
-        :param until: the mark.
-        :param timeout: seconds until the mark must be received.
-        :returns: the answer, with the mark.
-        :raises ValueError: not one line, or no mark. Nothing was sent.
+        :param line: a line without its newline.
+        :param until: the bytes with which the answer ends.
+        :param timeout: seconds within which the answer must be complete.
+        :return: the answer, including ``until``.
+        :raises ValueError: ``line`` is not one line, or ``until`` is empty.
+            Nothing was sent.
         :raises Unreachable: the process had ended. Nothing was sent.
         :raises LinkLost: the line may have taken effect. ``partial`` has
             the incomplete answer and the last error output.
@@ -98,7 +102,10 @@ class InteractiveProcess:
             )
 
     def close(self) -> None:
-        """End the process by closing its input."""
+        """Close the channel of the process; this ends the process.
+
+        In a forked process this does nothing: the parent owns the channel.
+        """
         if self._pid == os.getpid():
             self._channel.close(self._channel.is_reusable())
 

@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Logging in: connects to a node by TCP and SSH, and verifies its host key.
+"""Connect to a node by TCP and SSH, verify its host key, and log in.
 
-For :mod:`manila_glusterfs_clone.ssh.connections` only. Host keys come from
-one file and are never added to it. The one configured private key is the
-only credential that is offered.
+Only the modules of this package use this module. It reads the known host keys
+from one file, and never adds a key to it. It logs in with the configured
+private key, and with no other credential.
 """
 
 import base64
@@ -32,17 +32,18 @@ from manila_glusterfs_clone import errors
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds between keepalive messages on an idle connection.
+#: Seconds between two keepalive messages on an idle connection.
 KEEPALIVE = 15
-#: Seconds that data may stay unacknowledged before the kernel closes the TCP
-#: connection. paramiko does not wait for answers to keepalive messages.
+#: Seconds after which the kernel closes a TCP connection whose data the node
+#: does not acknowledge. This detects a dead node, because paramiko does not
+#: wait for the answers to keepalive messages.
 UNACKNOWLEDGED = 30
 
-#: The first step of a login.
+#: The names of the steps of a login, for messages. TCP is the first step.
 TCP = 'TCP connection'
 _SSH = 'SSH handshake and login'
 
-#: Errors of a TCP connection to an address at which nothing answers.
+#: The errors of a connection attempt if nothing answers at the address.
 _NO_ANSWER = frozenset(
     {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN}
 )
@@ -50,7 +51,7 @@ _NO_ANSWER = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class Address:
-    """The host and port of a node, and the user to log in as."""
+    """The host and port of the sshd of a node, and the user to log in as."""
 
     host: str
     port: int = 22
@@ -62,14 +63,18 @@ class Address:
 
 @dataclasses.dataclass(frozen=True)
 class Credentials:
-    """Paths of the private key and of the file of known host keys."""
+    """The paths of the private key and of the file of known host keys."""
 
     private_key: str
     known_hosts: str
 
 
 class Connection:
-    """An SSH connection; the pool counts the channels on it."""
+    """An SSH connection after login.
+
+    The connection pool keeps the number of open channels in ``channels``, and
+    sets ``retired`` if no new channels may be opened.
+    """
 
     def __init__(
         self,
@@ -77,7 +82,8 @@ class Connection:
         transport: paramiko.Transport,
         sock: socket.socket,
     ) -> None:
-        # Older paramiko disconnects when the client object is collected.
+        # Keep a reference: older releases of paramiko disconnect when Python
+        # deletes the client object.
         self.client = client
         self.transport = transport
         self.sock = sock
@@ -85,12 +91,13 @@ class Connection:
         self.retired = False
 
     def is_active(self) -> bool:
-        """Return whether the connection is up, as far as paramiko knows."""
+        """Return whether paramiko reports the connection as up."""
         return self.transport.is_active()
 
     def close(self) -> None:
-        """Disconnect at once; never wait for the node."""
-        # Closing is not enough: a forked process may have the socket open.
+        """Disconnect at once, without waiting for the node."""
+        # Shut the socket down: if a forked process has a copy of it, closing
+        # it here would not end the TCP connection.
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
         self.client.close()
@@ -102,12 +109,14 @@ def login(
     seconds: float,
     on_step: Callable[[str], None],
 ) -> Connection:
-    """Connect and log in.
+    """Connect to a node, and log in.
 
-    :param seconds: time limit of each step. The caller must limit the sum.
-    :param on_step: called with the name of each step when it begins.
-    :raises Unreachable: with the name of the step that failed.
-    :raises HostKeyRejected: the host key is unknown, or a different one.
+    :param seconds: the time limit of each step. The caller must limit the
+        total time, because a name lookup has no time limit.
+    :param on_step: called with the name of each step when the step begins.
+    :raises Unreachable: a step failed; the reason names the step.
+    :raises HostKeyRejected: the host key is unknown, or differs from the
+        known one.
     """
     node = address.host
     key = _private_key(node, credentials.private_key)
@@ -121,7 +130,8 @@ def login(
     try:
         sock = socket.create_connection((node, address.port), seconds)
         tcp = socket.IPPROTO_TCP
-        # Without this, the small packets of a command wait for each other.
+        # By default TCP delays a small packet until the one before it is
+        # acknowledged. That would slow down each command.
         sock.setsockopt(tcp, socket.TCP_NODELAY, 1)
         sock.setsockopt(
             tcp, socket.TCP_USER_TIMEOUT, int(UNACKNOWLEDGED * 1000)
@@ -179,23 +189,24 @@ def login(
 
 
 def _is_no_answer(error: Exception) -> bool:
-    """Return whether nothing accepted or refused the TCP connection."""
+    """Return whether a TCP connection was neither accepted nor refused."""
     if isinstance(error, socket.gaierror):
-        return False  # The name was not resolved, so nothing was tried.
+        return False  # The name lookup failed; TCP was not tried.
     return isinstance(error, TimeoutError) or (
         isinstance(error, OSError) and error.errno in _NO_ANSWER
     )
 
 
 def describe(error: Exception) -> str:
-    """Return the text of an error, or its class if it has no text."""
+    """Return the text of an error, or the name of its class if it is empty."""
     return str(error) or type(error).__name__
 
 
 class _RejectUnknown(paramiko.MissingHostKeyPolicy):
-    """Raise :class:`errors.HostKeyRejected` for an unknown host key.
+    """A policy that raises :class:`errors.HostKeyRejected`.
 
-    paramiko's RejectPolicy raises a plain SSHException.
+    paramiko applies it to a node without a known host key. The RejectPolicy
+    of paramiko raises SSHException, which does not tell the reason.
     """
 
     def __init__(self, node: str) -> None:
@@ -230,7 +241,8 @@ def _load_known_hosts(
 
 
 def _private_key(node: str, path: str) -> paramiko.PKey:
-    # connect() would report an unreadable key as a failed login.
+    # Check the file first: for an unreadable key, connect() would report that
+    # the node refused the login.
     try:
         open(path, 'rb').close()
     except OSError as error:

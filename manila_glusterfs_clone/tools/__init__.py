@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The programs that run on nodes: one module per program."""
+"""Clients of the programs on nodes: gluster, LVM and file system tools."""

@@ -11,9 +11,9 @@
 # under the License.
 """File systems of one node: mounts, XFS, directories, and brick marks.
 
-This room holds all that the driver knows about the output of ``findmnt``,
-``umount``, ``rmdir`` and ``getfattr``. Mounts are matched by their exact
-mount point, never by a part of a line.
+Only this module reads the output of ``findmnt``, ``umount``, ``rmdir`` and
+``getfattr``. It finds a mount by comparing whole mount points, never parts of
+lines.
 """
 
 import dataclasses
@@ -24,28 +24,32 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
 from manila_glusterfs_clone.ssh import commands
 
-#: ``nouuid``: the XFS of a clone has the same UUID as that of its origin.
+#: Mount options of bricks. ``nouuid``: the XFS of a clone and the XFS of its
+#: origin have the same UUID.
 OPTIONS = 'nouuid,noatime'
 
-#: Seconds for commands that write little or nothing.
+#: Time limit, in seconds, for commands that write little or nothing.
 TIMEOUT = 60.0
-#: Seconds for commands that write to disks: making, growing, syncing.
+#: Time limit, in seconds, for commands that write much: ``mkfs.xfs``,
+#: ``xfs_growfs`` and ``sync``.
 DISK_TIMEOUT = 300.0
 
-#: The extended attribute in which GlusterFS keeps the volume id of a brick.
+#: The extended attribute in which GlusterFS stores the volume id of a brick.
 _VOLUME_ID = 'trusted.glusterfs.volume-id'
 _VOLUME_ID_LINE = re.compile(
     rf'^{re.escape(_VOLUME_ID)}=0x([0-9a-f]{{32}})$', re.MULTILINE
 )
 
-#: Refusals of the tools: exit status and text (with LC_ALL=C).
+#: Exit status and text of ``umount`` if a file system is in use. All texts
+#: here are those that the programs print with LC_ALL=C.
 _UMOUNT_FAILED, _TARGET_BUSY = 32, 'target is busy'
-#: ENOENT, of ``rmdir`` and ``getfattr``.
+#: Text of ``rmdir`` and ``getfattr`` for ENOENT.
 _NO_SUCH_FILE = 'No such file or directory'
-#: ENOENT or ENODATA ("No such attribute"), of ``getfattr``.
+#: Text of ``getfattr`` for ENOENT, and for ENODATA ("No such attribute").
 _NO_FILE_OR_ATTRIBUTE = 'No such '
-#: EIO: an XFS that has shut itself down fails everything but ``statfs`` with
-#: it until it is unmounted. EUCLEAN: the XFS is damaged.
+#: Texts for EIO and EUCLEAN. EIO: XFS has shut the file system down; until it
+#: is unmounted, every call but ``statfs`` fails with EIO. EUCLEAN: the XFS is
+#: damaged.
 _BAD_FILE_SYSTEM = ('Input/output error', 'Structure needs cleaning')
 
 
@@ -53,6 +57,7 @@ _BAD_FILE_SYSTEM = ('Input/output error', 'Structure needs cleaning')
 class Mount:
     """One mounted file system."""
 
+    #: The mount point.
     target: str
     #: The device, such as ``/dev/mapper/gvg-b1``.
     source: str
@@ -63,7 +68,7 @@ class Mount:
 def parse_findmnt(text: str) -> tuple[Mount, ...]:
     """Parse the JSON of ``findmnt --list``.
 
-    :raises ValueError: the text is not such JSON.
+    :raises ValueError: the text is not JSON of ``findmnt``.
     """
     try:
         return tuple(
@@ -86,7 +91,7 @@ class FileSystems:
         self._node = node
 
     def mounts(self) -> tuple[Mount, ...]:
-        """Return every mounted XFS.
+        """Return the mounts of all XFS file systems.
 
         :raises errors.Garbled: the answer is not JSON of ``findmnt``.
         """
@@ -99,7 +104,7 @@ class FileSystems:
                 '--output=TARGET,SOURCE,FSTYPE,OPTIONS',
             ],
             timeout=TIMEOUT,
-            # Status 1 and no output: no XFS is mounted.
+            # findmnt exits with 1 and no output if no XFS is mounted.
             accept=(0, 1),
         )
         if not result.stdout.strip() and not result.stderr.strip():
@@ -112,15 +117,19 @@ class FileSystems:
             ) from error
 
     def mount_at(self, target: str) -> Mount | None:
-        """Return the mount on exactly this mount point, or None.
+        """Return the mount with exactly this mount point, or None.
 
-        The topmost, where file systems are mounted over each other.
+        If several file systems are mounted there, return the topmost one.
         """
         mounts = [mount for mount in self.mounts() if mount.target == target]
         return mounts[-1] if mounts else None
 
     def mount(self, device: str, target: str) -> None:
-        """Mount an XFS. The mount point must exist."""
+        """Mount an XFS on an existing directory.
+
+        :param device: the path of the device.
+        :param target: the mount point.
+        """
         self._run(
             'mount', '--types=xfs', f'--options={OPTIONS}', device, target
         )
@@ -128,7 +137,9 @@ class FileSystems:
     def unmount(self, target: str) -> None:
         """Unmount a file system.
 
-        :raises errors.InUse: a process has a file or directory of it open.
+        :param target: the mount point.
+        :raises errors.InUse: a process uses a file or directory in the file
+            system.
         """
         try:
             self._run('umount', target)
@@ -142,27 +153,30 @@ class FileSystems:
     def make_xfs(self, device: str) -> None:
         """Make an XFS on a device that has no file system.
 
-        Without ``-f``, ``mkfs.xfs`` refuses a device that has one. Inodes
-        of 512 bytes have room for the extended attributes of GlusterFS.
+        ``mkfs.xfs`` without ``-f`` refuses a device with a file system. An
+        inode of 512 bytes can hold the extended attributes of GlusterFS.
         """
         self._run('mkfs.xfs', '-q', '-K', '-i', 'size=512', device, disk=True)
 
     def grow_xfs(self, target: str) -> None:
-        """Grow a mounted XFS to the size of its device."""
+        """Grow a mounted XFS to the size of its device.
+
+        :param target: the mount point.
+        """
         self._run('xfs_growfs', '-d', target, disk=True)
 
     def sync(self, *paths: str) -> None:
-        """Flush the file systems of these paths to their disks."""
+        """Write all pending data of the file systems of paths to disk."""
         self._run('sync', '--file-system', *paths, disk=True)
 
     def make_directory(self, path: str) -> None:
-        """Make a directory and its parents; existing ones are no error."""
+        """Make a directory and its parents, as far as they do not exist."""
         self._run('mkdir', '--parents', path)
 
     def remove_directories(self, *paths: str) -> None:
-        """Remove empty directories; missing ones are no error.
+        """Remove empty directories; a missing directory is no error.
 
-        :raises errors.CommandFailed: a directory is not empty.
+        :raises errors.CommandFailed: for example, a directory is not empty.
         """
         result = self._node.run(
             ['rmdir', *paths], timeout=TIMEOUT, accept=(0, 1)
@@ -178,29 +192,36 @@ class FileSystems:
                 )
 
     def entries(self, directory: str) -> tuple[str, ...]:
-        """Return the names in a directory; none if it does not exist."""
+        """Return the names of the files and directories in a directory.
+
+        :return: empty if the directory does not exist.
+        """
         result = self._node.run(
             ['ls', '-1', directory],
             timeout=TIMEOUT,
-            # Status 2: it does not exist.
+            # ls exits with 2 if the directory does not exist.
             accept=(0, 2),
             as_root=False,
         )
         return tuple(result.stdout.splitlines())
 
     def remove_empty_directories(self, *paths: str) -> None:
-        """Remove the directories that exist and are empty; keep the rest."""
+        """Remove those directories that are empty; keep the others.
+
+        A missing directory is no error.
+        """
         self._node.run(
             ['rmdir', '--ignore-fail-on-non-empty', *paths],
             timeout=TIMEOUT,
-            # Status 1: a directory does not exist.
+            # rmdir exits with 1 if a directory does not exist.
             accept=(0, 1),
         )
 
     def read_volume_id(self, brick: str) -> str | None:
-        """Return the volume id, in hex, that marks a brick directory.
+        """Return the volume id in the mark of a brick directory, in hex.
 
-        :return: None if the path or its mark does not exist.
+        :param brick: the path of the directory.
+        :return: None if the directory or its mark does not exist.
         :raises errors.BadFileSystem: a disk or the file system failed.
         """
         result = self._getfattr(
@@ -223,7 +244,11 @@ class FileSystems:
         return _NO_FILE_OR_ATTRIBUTE not in self._getfattr(path).stderr
 
     def write_volume_id(self, brick: str, volume_hex: str) -> None:
-        """Mark a brick directory with the id, in hex, of its volume."""
+        """Mark a brick directory with the id of its volume.
+
+        :param brick: the path of the directory.
+        :param volume_hex: the volume id, as 32 hex digits.
+        """
         self._run(
             'setfattr',
             f'--name={_VOLUME_ID}',

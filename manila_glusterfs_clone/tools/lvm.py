@@ -9,13 +9,13 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""LVM of one node: logical volumes, thin pools, and their states.
+"""LVM on one node: logical volumes, thin pools, and their states.
 
-This room holds all that the driver knows about LVM's output: the report
-fields, the health states (:class:`Health`) and the refusals (``_IN_USE``).
+Only this module reads the output of LVM: the fields of reports, the health
+states (:class:`Health`) and the texts of refusals (``_IN_USE``).
 
-All data comes from JSON reports, with sizes in bytes. Fields are read by
-name, because the letters of ``lv_attr`` change between releases.
+The module reads JSON reports with sizes in bytes. It reads each property from
+its own field and not from ``lv_attr``, whose letters change between releases.
 
 Observed on LVM 2.03.16 and 2.03.31: ``lvcreate -s`` does not copy the tags
 of the origin; ``lvextend`` to the current size of an LV fails with status 5;
@@ -48,54 +48,59 @@ _REPORT = (
     'lv_dm_path',
 )
 
-#: Exit status of an LVM command that was refused or failed (ECMD_FAILED).
+#: Exit status of an LVM command that refuses or fails (ECMD_FAILED).
 _FAILED_STATUS = 5
-#: Message of ``lvremove`` for an LV that is mounted or open.
+#: The message of ``lvremove`` about an LV that is mounted or open.
 _IN_USE = re.compile(r'Logical volume (\S+) (?:contains a filesystem )?in use')
 
-#: Seconds. LVM answers sooner unless a disk hangs.
+#: Time limit in seconds. LVM takes longer only if a disk hangs.
 TIMEOUT = 120.0
 
 
 class Health:
     """Values of ``lv_health_status`` of a thin pool (lvs(8), lvmthin(7)).
 
-    A value that is not listed here is kept as LVM printed it.
-    :mod:`~manila_glusterfs_clone.cluster.thin_pools` has the remedy for
-    each value. A new one gets a name here and a remedy there.
+    :attr:`LogicalVolume.health` can have other values that LVM prints.
+    :mod:`~manila_glusterfs_clone.cluster.thin_pools` has the remedy for each
+    value. To add a value, add a name here and a remedy there.
     """
 
-    #: The pool has no problem.
+    #: LVM reports no problem of the pool.
     OK = ''
     #: The data space is full: writes fail, or wait for space.
     OUT_OF_DATA = 'out_of_data'
     #: The metadata is damaged or full: the pool accepts no writes.
     METADATA_READ_ONLY = 'metadata_read_only'
-    #: The kernel cannot use the pool any more, usually for a failed disk.
+    #: The kernel can no longer use the pool, usually because a disk failed.
     FAILED = 'failed'
 
 
 @dataclasses.dataclass(frozen=True)
 class LogicalVolume:
-    """One LV as reported by ``lvs``. Sizes are in bytes."""
+    """One LV, as ``lvs`` reports it."""
 
     vg: str
     name: str
+    #: The size in bytes.
     size: int
     layout: frozenset[str]
     role: frozenset[str]
     active: bool
     #: One of :class:`Health`, or another value that LVM printed.
     health: str
-    #: Whether new blocks read as zeros instead of as their old content.
+    #: For a thin pool: whether it fills newly allocated blocks with zeros. If
+    #: not, new blocks may have data of deleted LVs.
     zeroes: bool
+    #: The name of the thin pool of the LV, without its VG; empty if none.
     pool: str
+    #: The name of the LV of which this LV is a snapshot; empty if none.
     origin: str
-    #: Percent of the space that is used; 0 where LVM reports none.
+    #: The used part of the data space, in percent; 0 if LVM reports none.
     data_percent: float
+    #: The used part of the metadata space, in percent; 0 if LVM reports none.
     metadata_percent: float
     tags: frozenset[str]
-    #: The path that ``findmnt`` lists as the source, ``/dev/mapper/…``.
+    #: The device path ``/dev/mapper/…``, as ``findmnt`` lists the source.
     device: str
 
     @property
@@ -104,7 +109,7 @@ class LogicalVolume:
 
     @property
     def pool_name(self) -> str:
-        """The thin pool of this LV, as ``vg/thinpool``; empty if none."""
+        """Return the thin pool of the LV, as ``vg/thinpool``, or ``''``."""
         return f'{self.vg}/{self.pool}' if self.pool else ''
 
     @property
@@ -116,9 +121,10 @@ class LogicalVolume:
         return bool(self.pool) and 'thin' in self.layout
 
     def tag_value(self, prefix: str) -> str | None:
-        """Return the rest of the tag that begins with ``prefix``, or None.
+        """Return the part of a tag after ``prefix``, or None if no tag has it.
 
-        The first in alphabetical order, where several tags begin with it.
+        If several tags begin with ``prefix``, use the first in alphabetical
+        order.
         """
         for tag in sorted(self.tags):
             if tag.startswith(prefix):
@@ -164,7 +170,7 @@ def _split(text: str) -> frozenset[str]:
 
 
 class Lvm:
-    """The LVM of one node."""
+    """LVM commands on one node."""
 
     def __init__(self, node: circuit_breaker.CommandRunner) -> None:
         self._node = node
@@ -172,9 +178,10 @@ class Lvm:
     def lvs(
         self, *names: str, timeout: float = TIMEOUT
     ) -> tuple[LogicalVolume, ...]:
-        """Return all LVs, or the LVs selected by ``names``.
+        """Return the LVs of the node.
 
-        :param names: VGs, LVs as ``vg/lv``, or tags as ``@tag``.
+        :param names: the VGs, LVs (``vg/lv``) or tags (``@tag``) to select;
+            none for all LVs.
         :param timeout: seconds.
         :raises errors.CommandFailed: a named VG or LV does not exist. A tag
             that no LV has is no error.
@@ -201,10 +208,12 @@ class Lvm:
     def create_thin_volume(
         self, vg: str, pool: str, name: str, size: int, tags: Iterable[str]
     ) -> None:
-        """Create a thin LV of ``size`` bytes.
+        """Create a thin LV.
 
-        :raises errors.CommandFailed: LVM refused, for example because an
-            LV of that name exists.
+        :param pool: the name of the thin pool, without the VG.
+        :param size: bytes.
+        :raises errors.CommandFailed: LVM refused, for example because an LV
+            with that name exists.
         """
         self._run(
             'lvcreate',
@@ -219,28 +228,38 @@ class Lvm:
         )
 
     def add_tags(self, names: Sequence[str], tags: Iterable[str]) -> None:
-        """Add tags to the LVs ``vg/lv``; existing tags are no error."""
+        """Add tags to LVs; an LV that has a tag already is no error.
+
+        :param names: each as ``vg/lv``.
+        """
         self._run(
             'lvchange', *(f'--addtag={tag}' for tag in sorted(tags)), *names
         )
 
     def activate(self, name: str) -> None:
-        """Activate an LV, even one with the activation-skip flag."""
+        """Activate an LV, even if it has the activation-skip flag."""
         self._run('lvchange', '--activate=y', '--ignoreactivationskip', name)
 
     def remove_tags(self, names: Sequence[str], tags: Iterable[str]) -> None:
-        """Remove tags from the LVs ``vg/lv``; missing tags are no error."""
+        """Remove tags from LVs; an LV that lacks a tag is no error.
+
+        :param names: each as ``vg/lv``.
+        """
         self._run(
             'lvchange', *(f'--deltag={tag}' for tag in sorted(tags)), *names
         )
 
     def extend(self, name: str, size: int) -> None:
-        """Grow an LV to ``size`` bytes, which must exceed its size."""
+        """Grow an LV.
+
+        :param size: the new size in bytes; it must exceed the current size.
+        """
         self._run('lvextend', f'--size={size}b', name)
 
     def remove(self, *names: str) -> None:
         """Remove LVs.
 
+        :param names: each as ``vg/lv``.
         :raises errors.InUse: an LV is mounted or open.
         """
         try:

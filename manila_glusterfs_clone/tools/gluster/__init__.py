@@ -9,12 +9,13 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Commands of gluster, typed: one method for each command.
+"""A client of glusterd, with one typed method for each gluster command.
 
-Reads return frozen dataclasses of
-:mod:`~manila_glusterfs_clone.tools.gluster.xml_output`. Writes return nothing.
-All raise the errors of :mod:`~manila_glusterfs_clone.tools.gluster.console`.
-A refusal because the state is already the wanted one counts as success.
+Methods that read return frozen dataclasses of
+:mod:`~manila_glusterfs_clone.tools.gluster.xml_output`. Methods that write
+return nothing. All raise the errors of
+:mod:`~manila_glusterfs_clone.tools.gluster.console`. A method that changes a
+state succeeds, too, if the state is the requested one already.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,25 +36,25 @@ BrickStatus = xml_output.BrickStatus
 HealState = xml_output.HealState
 MAX_SNAPSHOTS = xml_output.MAX_SNAPSHOTS
 
-#: Seconds for a read. A read asks only the glusterd of this node and takes
-#: milliseconds, unless glusterd hangs or is busy. It may be busy for half a
-#: minute, which is no reason to fail.
+#: Time limit for a read, in seconds. Only glusterd on this node handles a
+#: read. It usually answers in milliseconds. A busy glusterd may need half a
+#: minute, and a glusterd that hangs does not answer.
 READ_TIMEOUT = 60.0
-#: Seconds for ``gluster volume heal … info``, which asks every brick; the
-#: CLI waits up to 600 s.
+#: Time limit for ``gluster volume heal … info``, in seconds. The command reads
+#: from every brick; the CLI waits up to 600 s.
 HEAL_TIMEOUT = 615.0
-#: The number of the peer state "Peer in Cluster".
+#: The number that glusterd uses for the peer state "Peer in Cluster".
 _IN_CLUSTER = '3'
-#: In place of a volume's name in :meth:`Gluster.brick_status`.
+#: The argument of :meth:`Gluster.brick_status` that selects all volumes.
 ALL_VOLUMES = 'all'
 
-#: An IP address that no client has: an access list with only this address
-#: denies all.
+#: An IP address that no client has. An access list that has only this address
+#: denies all clients.
 NOBODY = '0.0.0.0'  # noqa: S104
 
 
 class Gluster:
-    """A client of glusterd, through the command line of one node."""
+    """A client of glusterd that uses the gluster command line of one node."""
 
     def __init__(self, commands: console.Console) -> None:
         self._console = commands
@@ -61,7 +62,7 @@ class Gluster:
     # -- reads
 
     def peers(self, timeout: float = READ_TIMEOUT) -> tuple[Peer, ...]:
-        """Return all nodes of the trusted storage pool, with this one.
+        """Return all nodes of the trusted storage pool, including this one.
 
         :param timeout: seconds.
         """
@@ -72,8 +73,8 @@ class Gluster:
             Peer(
                 uuid=xml_output.text(peer, 'uuid'),
                 hostname=xml_output.text(peer, 'hostname'),
-                # A peer may be connected and not in the cluster, for
-                # example rejected. glusterd reports no state of itself.
+                # A connected peer may be outside the pool, for example
+                # rejected. For its own node glusterd reports no state.
                 connected=xml_output.text(peer, 'connected') == '1'
                 and xml_output.text(peer, 'state') in ('', _IN_CLUSTER),
                 names=frozenset(
@@ -92,9 +93,10 @@ class Gluster:
     def volumes(self) -> dict[str, Volume]:
         """Return all volumes by name.
 
-        ``volume info`` makes one call per volume, and ends early, with
-        success, if its current volume is deleted meanwhile. So each volume
-        of ``volume list`` that is missing is read by name.
+        ``volume info`` reads one volume after the other. If a volume is
+        deleted while the command reads it, the command ends early and
+        reports success. So this method compares its answer with ``volume
+        list``, and reads each missing volume by name.
         """
         existing_names = self.volume_names()
         volumes = self._volumes()
@@ -104,11 +106,14 @@ class Gluster:
         return volumes
 
     def volumes_in_one_call(self) -> dict[str, Volume]:
-        """Return volumes by name; some may be missing, see :meth:`volumes`."""
+        """Return the volumes of one ``volume info``, by name.
+
+        Some may be missing: see :meth:`volumes`.
+        """
         return self._volumes()
 
     def volume(self, name: str) -> Volume | None:
-        """Return a volume, or None if no volume has that name."""
+        """Return the volume with a name, or None if there is none."""
         try:
             return self._volumes(name).get(name)
         except errors.NotFound:
@@ -119,7 +124,7 @@ class Gluster:
         return xml_output.snapshots(self._read('snapshot', 'info'))
 
     def snapshot(self, name: str) -> Snapshot | None:
-        """Return a snapshot, or None if no snapshot has that name."""
+        """Return the snapshot with a name, or None if there is none."""
         try:
             answer = self._read('snapshot', 'info', name)
         except errors.NotFound:
@@ -127,7 +132,10 @@ class Gluster:
         return xml_output.snapshots(answer).get(name)
 
     def snapshot_config(self, volume: str = '') -> SnapshotConfig:
-        """Return the snapshot options of a volume, or of the cluster."""
+        """Return the snapshot options of a volume.
+
+        :param volume: the name; empty for the options of the cluster.
+        """
         words = (volume,) if volume else ()
         return xml_output.snapshot_config(
             self._read('snapshot', 'config', *words), volume
@@ -138,15 +146,17 @@ class Gluster:
     ) -> tuple[BrickStatus, ...]:
         """Return the status of the bricks of a started volume.
 
-        Unlike the other reads, the command takes the volume's lock in
-        glusterd. So it may fail as busy, and so may a command at the same
-        time. With :data:`ALL_VOLUMES`, stopped or busy volumes are left out.
+        Unlike the other reads, this command takes the lock of the volume in
+        glusterd. So this command and another one on the same volume can fail
+        with :class:`errors.Busy` if they run at the same time. The answer
+        for :data:`ALL_VOLUMES` lacks volumes that are stopped or busy.
 
-        A brick without clients cannot list its clients. Its own node
-        reports no clients for it. On every other node the command fails
-        with "Commit failed".
+        If a brick has no clients, listing its clients works only on the node
+        of the brick: there the command reports that the brick has none. On
+        every other node the command fails with "Commit failed".
 
-        :param brick: as ``host:/path``, to read this brick alone.
+        :param volume: the name, or :data:`ALL_VOLUMES`.
+        :param brick: the only brick to read, as ``host:/path``; all if empty.
         :param clients: whether to list the clients of each brick.
         """
         words = (*filter(None, [brick]), *(('clients',) if clients else ()))
@@ -162,25 +172,27 @@ class Gluster:
                 ),
             )
             for node in answer.root.iterfind('volStatus/volumes/volume/node')
-            # The same list has the daemons of the volume.
+            # The answer lists the daemons of the volume among its bricks.
+            # Only bricks have an absolute path.
             if xml_output.text(node, 'path').startswith('/')
         )
 
     def heal_state(
         self, volume: str, timeout: float = HEAL_TIMEOUT
     ) -> HealState:
-        """Return the entries of a replicated volume still to be healed.
+        """Return the pending self-heal of a replicated volume.
 
-        :param timeout: seconds; every brick is asked.
+        :param timeout: seconds; the command reads from every brick.
         """
         words = ('volume', 'heal', volume, 'info', 'summary')
         answer = self._console.run(*words, timeout=timeout, own_process=True)
         return xml_output.heal_state(answer.root)
 
     def heal(self, volume: str, timeout: float) -> None:
-        """Start the self-heal daemons on a started volume now.
+        """Make the self-heal daemons heal a started volume now.
 
-        Returns at once; :meth:`heal_state` has the progress.
+        This does not wait for them: :meth:`heal_state` returns their
+        progress.
 
         :param timeout: seconds.
         :raises errors.GlusterRefused: for example, a brick is down.
@@ -194,21 +206,29 @@ class Gluster:
     def create_volume(
         self, name: str, layout: Iterable[str], bricks: Sequence[str]
     ) -> None:
-        """Create a volume, which is then not started.
+        """Create a volume, without starting it.
 
-        :param layout: words such as ``replica 3``.
-        :param bricks: each as ``host:/path``; the directory must not exist.
+        :param layout: arguments such as ``replica`` and ``3``.
+        :param bricks: each as ``host:/path``. glusterd creates the directory,
+            which must not exist.
         """
         self._console.run('volume', 'create', name, *layout, *bricks)
 
     def start_volume(self, name: str, *, force: bool = False) -> None:
-        """Start a volume; with ``force``, also start bricks that are down."""
+        """Start a volume.
+
+        :param force: whether to start the bricks that are down even if the
+            volume is started already.
+        """
         words = ('force',) if force else ()
         with refusals.suppress(refusals.ALREADY_STARTED):
             self._console.run('volume', 'start', name, *words)
 
     def stop_volume(self, name: str) -> None:
-        """Stop a volume, even one in use; a missing one is no error."""
+        """Stop a volume, even if clients use it.
+
+        A volume that does not exist is no error.
+        """
         with (
             contextlib.suppress(errors.NotFound),
             refusals.suppress(refusals.NOT_IN_STARTED_STATE),
@@ -216,9 +236,9 @@ class Gluster:
             self._console.run('volume', 'stop', name, 'force')
 
     def delete_volume(self, name: str) -> None:
-        """Remove a stopped volume from glusterd; its bricks stay.
+        """Remove a stopped volume from glusterd, but keep its bricks.
 
-        A missing volume is no error.
+        A volume that does not exist is no error.
         """
         with contextlib.suppress(errors.NotFound):
             self._console.run('volume', 'delete', name)
@@ -226,13 +246,14 @@ class Gluster:
     def write_volfiles(self, volume: str) -> None:
         """Make glusterd write all volfiles of a volume.
 
-        ``snapshot clone`` omits the volfile of the self-heal daemon. Then no
-        option of a replicated or dispersed clone can be changed before the
-        clone is started: the command fails with ``Commit failed on
-        localhost``, and the log of glusterd has ``stat on file: …-shd.vol
-        failed`` (10.3 and 11.1). Several commands write all volfiles. Only
-        turning profiling on and off works on a volume that is not started
-        and changes nothing else.
+        ``snapshot clone`` does not write the volfile of the self-heal daemon.
+        Without this file glusterd cannot change options of a replicated or
+        dispersed clone that is not started. The command fails with ``Commit
+        failed on localhost``, and the log of glusterd has ``stat on file:
+        …-shd.vol failed`` (10.3 and 11.1).
+
+        This method turns profiling on and off. Other commands write all
+        volfiles, too, but they need a started volume or change more.
         """
         with refusals.suppress(refusals.ALREADY_STARTED):
             self._console.run('volume', 'profile', volume, 'start')
@@ -240,48 +261,53 @@ class Gluster:
             self._console.run('volume', 'profile', volume, 'stop')
 
     def set_options(self, volume: str, options: Mapping[str, str]) -> None:
-        """Set options in one transaction: all of them or none."""
+        """Set options of a volume in one transaction: all of them or none."""
         words = [word for pair in sorted(options.items()) for word in pair]
         self._console.run('volume', 'set', volume, *words)
 
     def reset_option(self, volume: str, option: str) -> None:
-        """Reset an option to its default; an unset one is no error."""
+        """Reset an option of a volume to its default.
+
+        An option that is not set is no error.
+        """
         self._console.run('volume', 'reset', volume, option)
 
     def create_snapshot(self, name: str, volume: str) -> None:
-        """Take a snapshot of a started volume; it is not activated."""
+        """Take a snapshot of a started volume, without activating it."""
         self._console.run('snapshot', 'create', name, volume, 'no-timestamp')
 
     def activate_snapshot(self, name: str, *, force: bool = False) -> None:
-        """Start the bricks of a snapshot, so that it can be cloned.
+        """Activate a snapshot: start its bricks, so that it can be cloned.
 
-        :param force: whether to accept that some nodes have it active.
+        :param force: whether to succeed even if the snapshot is already
+            active on some nodes.
         """
         words = ('force',) if force else ()
         with refusals.suppress(refusals.ALREADY_ACTIVATED):
             self._console.run('snapshot', 'activate', name, *words)
 
     def deactivate_snapshot(self, name: str) -> None:
-        """Stop the bricks of a snapshot.
+        """Deactivate a snapshot: stop its bricks.
 
-        A peer on which they are already stopped refuses. Then they keep
-        running on the other nodes.
+        If the snapshot is inactive on a peer already, that peer refuses the
+        command. The snapshot then stays active on the other nodes.
         """
         with refusals.suppress(refusals.ALREADY_DEACTIVATED):
             self._console.run('snapshot', 'deactivate', name)
 
     def clone_snapshot(self, snapshot: str, volume: str) -> None:
-        """Create a volume from an activated snapshot; it is not started.
+        """Create a volume from an active snapshot, without starting it.
 
         The new volume inherits all options of the origin.
         """
         self._console.run('snapshot', 'clone', volume, snapshot)
 
     def delete_snapshot(self, name: str) -> None:
-        """Delete a snapshot; a missing one is no error.
+        """Delete a snapshot.
 
-        glusterd reports success even if it could not unmount or remove an
-        LV, so the caller must check the LVs afterwards.
+        A snapshot that does not exist is no error. glusterd reports success
+        even if it failed to unmount or remove an LV of the snapshot. So the
+        caller must check the LVs afterwards.
         """
         with contextlib.suppress(errors.NotFound):
             self._console.run('snapshot', 'delete', name)
@@ -292,11 +318,11 @@ class Gluster:
         try:
             return xml_output.volumes(root)
         except ValueError as error:
-            # Another node, or this one a moment later, may have it all.
+            # The answer lacks data. The caller may retry, or ask another node.
             raise errors.Garbled(
                 self._console.name, ('gluster', *words), str(error)
             ) from error
 
     def _read(self, *words: str) -> ElementTree.Element:
-        """Run a command that changes nothing and takes no lock."""
+        """Run a command that changes nothing, and takes no lock."""
         return self._console.run(*words, timeout=READ_TIMEOUT, read=True).root

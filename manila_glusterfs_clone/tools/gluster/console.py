@@ -11,26 +11,25 @@
 # under the License.
 """The gluster command line of one node: words in, one XML answer out.
 
-Starting a ``gluster`` process takes about a second, nearly all of it for the
-process itself. A command given to a running process takes milliseconds. So
-commands go to a few long-lived ``gluster --mode=script --xml`` processes per
-node, called consoles, each of which runs one command at a time.
+A command that starts its own ``gluster`` process takes about a second. The
+same command takes milliseconds in a process that is already running. So the
+driver keeps a few ``gluster --mode=script --xml`` processes on each node. Such
+a process is called a *console*, and runs one command at a time.
 
-Behaviour of consoles on GlusterFS 10.3 and 11.1, and what is done about it:
+Behaviour of consoles on GlusterFS 10.3 and 11.1, and the driver's reaction:
 
-* A console cuts a line of 1,024 bytes or more, and runs the rest as a
-  command. So a long command gets a process of its own.
-* While glusterd is down, a command waits, and runs when glusterd is back.
-  Each later answer then belongs to the command before. So a console that
-  did not answer in time is closed.
-* ``volume heal … info`` is printed by another program, through a buffer
-  that a console does not flush before it ends. So it gets a process too.
-* The CLI waits 120 s for glusterd and then prints ``Error : Request timed
-  out``, while the transaction may still run. The result is *unknown*. The
-  driver's deadline is longer, so that no command of the driver is still
-  running when it has passed.
-* The exit status has no meaning. ``opRet``, ``opErrno`` and ``opErrstr``
-  have: see :mod:`~manila_glusterfs_clone.tools.gluster.refusals`.
+* A console cuts a line of 1,024 bytes or more, and runs the rest as another
+  command. So the driver runs a long command in its own process.
+* While glusterd is down, a console does not answer. It runs the command when
+  glusterd runs again. From then on, each answer belongs to the previous
+  command. So the driver closes a console that did not answer in time.
+* Another program prints the answer to ``volume heal … info``, and the console
+  flushes it only when the console ends. So this command gets its own process.
+* The CLI waits 120 s for glusterd, and then prints ``Error : Request timed
+  out``. The transaction may still run, so the outcome is *unknown*. The time
+  limit of the driver is longer, so that the CLI gives up first.
+* The exit status has no meaning, unlike ``opRet``, ``opErrno`` and
+  ``opErrstr``: see :mod:`~manila_glusterfs_clone.tools.gluster.refusals`.
 """
 
 import contextlib
@@ -56,29 +55,29 @@ _COMMAND = ('gluster', '--mode=script', '--xml')
 _END = b'</cliOutput>'
 _LONGEST_LINE = 1000  # bytes; CMDBUFSIZ of the CLI is 1024
 
-#: Seconds for which the CLI itself waits for glusterd.
+#: The seconds that the CLI waits for glusterd.
 _CLI_TIMEOUT = 120
-#: Seconds; longer than :data:`_CLI_TIMEOUT`.
+#: Time limit for a command, in seconds; longer than :data:`_CLI_TIMEOUT`.
 TIMEOUT = 135.0
 
-#: Commands at a time per node that write, and that read. Reads have slots of
-#: their own, so that they never wait for slow writes. sshd allows ten
-#: sessions per connection, and LVM and mounts need some of them even while
-#: glusterd is busy.
+#: The number of commands that write, and of commands that read, that may run
+#: at a time on a node. Reads have their own slots, so that they never wait for
+#: slow writes. The sum is below the ten sessions that sshd allows, because LVM
+#: and mounts need sessions even while glusterd is busy.
 _WRITE_SLOTS, _READ_SLOTS = 3, 2
 
-#: Texts that the CLI prints in place of XML.
+#: Texts that the CLI prints instead of XML.
 _GLUSTERD_DOWN = (
     'Connection failed. Please check if gluster daemon is operational.'
 )
 _TIMED_OUT = 'Error : Request timed out'
 
-#: Stands for the document of an answer that is not XML.
+#: The ``root`` of an :class:`Answer` that is not XML.
 _NO_XML = ElementTree.Element('none')
 
 
 class GlusterdNotRunning(errors.Unreachable):
-    """glusterd does not run on a node, so the command was not started."""
+    """glusterd does not run on a node; the command was not started."""
 
     def __init__(self, node: str) -> None:
         super().__init__(node, 'glusterd does not run')
@@ -93,7 +92,7 @@ class GlusterdNotRunning(errors.Unreachable):
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """One XML document of the gluster command line."""
+    """The answer of the gluster command line to one command."""
 
     errno: int
     message: str
@@ -102,7 +101,7 @@ class Answer:
 
 
 def parse_answer(text: str) -> Answer:
-    """Parse one XML document.
+    """Parse the XML answer of the gluster command line.
 
     :raises ValueError: the text is not XML, or not an answer of gluster.
     """
@@ -130,7 +129,7 @@ class Console:
         self._write_slots = threading.BoundedSemaphore(_WRITE_SLOTS)
         self._read_slots = threading.BoundedSemaphore(_READ_SLOTS)
         self._idle: list[interactive_process.InteractiveProcess] = []
-        #: Slots in use, by consoles and by processes of their own.
+        #: The number of commands that run, in consoles or own processes.
         self._slots_in_use = 0
         self._guard = threading.Lock()
 
@@ -141,12 +140,13 @@ class Console:
         own_process: bool = False,
         read: bool = False,
     ) -> Answer:
-        """Run one command.
+        """Run one gluster command.
 
-        :param timeout: seconds for the wait for a free slot, the start of a
-            console and the answer together.
-        :param own_process: whether a console cannot run the command.
-        :param read: whether the command changes nothing, and so is quick.
+        :param words: the arguments of ``gluster``, without blanks.
+        :param timeout: seconds, including the wait for a free slot and the
+            start of a console.
+        :param own_process: whether the command needs its own process.
+        :param read: whether the command changes nothing and is quick.
         :raises errors.Busy, errors.AlreadyExists, errors.NotFound,
             errors.GlusterRefused: glusterd refused the command.
         :raises errors.Occupied: no slot was free in time.
@@ -169,8 +169,8 @@ class Console:
                 except errors.LinkLost:
                     if not read:
                         raise
-                    # The console was lost while it was idle, for example
-                    # because the node was rebooted. A read may be repeated.
+                    # The console may have died while it was idle, for example
+                    # because the node rebooted. A read is safe to repeat.
                     answer = self._run_in_console(words, until, read)
             return self._check(words, answer)
         finally:
@@ -178,7 +178,7 @@ class Console:
             LOG.debug('%s: gluster %s: %.3f s', self.name, words, seconds)
 
     def run_without_xml(self, *words: str, timeout: float = TIMEOUT) -> None:
-        """Run one command that gluster never answers in XML.
+        """Run one gluster command that never prints XML.
 
         :raises errors.GlusterRefused: glusterd refused the command.
         :raises errors.Unknown: the command may have taken effect.
@@ -188,7 +188,7 @@ class Console:
         if _TIMED_OUT in output:
             raise errors.TimedOut(self.name, ('gluster', *words), _CLI_TIMEOUT)
         if result.status:
-            # The last line has the reason, in the same words as XML has it.
+            # The last line has the reason, in the same words as in XML.
             reason = output.rpartition('\n')[2]
             self._check(words, Answer(0, reason, False, _NO_XML))
 
@@ -202,7 +202,7 @@ class Console:
     def _run_process(
         self, words: typing.Sequence[str], until: float
     ) -> commands.Result:
-        """Run a command in a process of its own."""
+        """Run a command in its own process."""
         with self._slot(words, until, read=False) as seconds_left:
             self._close_spare_console()
             result = self._node.run(
@@ -210,8 +210,8 @@ class Console:
             )
         output = result.stdout or result.stderr
         if _GLUSTERD_DOWN in output:
-            # A process prints the same if glusterd ends while it runs the
-            # command (cli_rpc_notify in cli/src/cli.c).
+            # The outcome is unknown: the CLI also prints this if glusterd
+            # ends during the command (cli_rpc_notify in cli/src/cli.c).
             raise errors.LinkLost(
                 result.node, result.argv, 'glusterd does not run', output
             )
@@ -230,12 +230,12 @@ class Console:
                     timeout=self._seconds_left(words, until),
                 )
                 answer = self._parse(words, output.decode(errors='replace'))
-                # A console with more output, or whose output was not
-                # understood, may give the answer of another command next.
+                # Reuse the console only if its output was parsed and has
+                # ended. Else its next answer may be of another command.
                 reusable = console.in_step
                 return answer
             except errors.LinkLost as error:
-                # A console that prints an error in plain text then ends.
+                # A console ends after it has printed an error in plain text.
                 return self._parse(words, self._last_output(error, words))
             finally:
                 if reusable:
@@ -248,9 +248,9 @@ class Console:
     def _slot(
         self, words: typing.Sequence[str], until: float, read: bool
     ) -> typing.Iterator[float]:
-        """Wait for a free slot on the node; yield the seconds left.
+        """Wait for a free slot, hold it, and yield the seconds left.
 
-        :raises errors.Occupied: no slot is free in time.
+        :raises errors.Occupied: no slot became free in time.
         """
         slots = self._read_slots if read else self._write_slots
         if not slots.acquire(timeout=max(0.0, until - time.monotonic())):
@@ -267,9 +267,9 @@ class Console:
     def _seconds_left(
         self, words: typing.Sequence[str], until: float
     ) -> float:
-        """Return the seconds left, more than 0.
+        """Return the seconds until a deadline, more than 0.
 
-        :raises errors.Occupied: the time is up.
+        :raises errors.Occupied: the deadline has passed.
         """
         seconds = until - time.monotonic()
         if seconds <= 0:
@@ -277,9 +277,9 @@ class Console:
         return seconds
 
     def _close_spare_console(self) -> None:
-        """End an idle console if it and a new process exceed the slots.
+        """End an idle console if commands and idle consoles exceed the slots.
 
-        The other tools of the node share the sessions of the connection.
+        The other tools on the node need the other sessions of the connection.
         """
         with self._guard:
             sessions = self._slots_in_use + len(self._idle)
@@ -292,7 +292,7 @@ class Console:
     def _take_console(
         self, timeout: float
     ) -> interactive_process.InteractiveProcess:
-        """Return an idle console, or a new one."""
+        """Return an idle console; start a console if none is idle."""
         while True:
             with self._guard:
                 console = self._idle.pop() if self._idle else None
@@ -305,9 +305,9 @@ class Console:
     def _last_output(
         self, error: errors.LinkLost, words: typing.Sequence[str]
     ) -> str:
-        """Return the plain text with which a console ended.
+        """Return the known error text that a console printed at its end.
 
-        :raises errors.LinkLost: the output has no known text.
+        :raises errors.LinkLost: the console printed no known text.
         """
         for known in (_GLUSTERD_DOWN, _TIMED_OUT):
             if known in error.partial:
@@ -331,7 +331,7 @@ class Console:
             raise errors.Garbled(self._node.name, argv, text) from error
 
     def _check(self, words: typing.Sequence[str], answer: Answer) -> Answer:
-        """Return a successful answer; raise the error of any other."""
+        """Return the answer if the command succeeded; else raise an error."""
         argv = ('gluster', *words)
         if answer.succeeded:
             return answer

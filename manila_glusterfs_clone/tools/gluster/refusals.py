@@ -9,13 +9,14 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Refusals of glusterd: a named entry for each reason that the driver knows.
+"""The reasons for which glusterd refuses commands, as far as known.
 
-An XML answer has a number, ``opErrno``, and a text, ``opErrstr``. glusterd
-uses some numbers for one reason only. Other reasons share 30800 (internal
-error), 22 (EINVAL) or 0, and one reason has several numbers, so that only the
-text tells them apart. An entry has the numbers that are its own and a pattern
-for the text. No other room looks at the texts of glusterd.
+The XML answer to a refused command has a number, ``opErrno``, and a text,
+``opErrstr``. Some numbers stand for one reason only. Other reasons share the
+numbers 30800 (internal error), 22 (EINVAL) and 0, and a reason can have
+several numbers. Only the text tells such reasons apart. So each
+:class:`Refusal` has the numbers that stand for its reason only, and a pattern
+for the text. No other module reads the texts of glusterd.
 
 Observed on GlusterFS 10.3 and 11.1; see ``tests/golden``.
 """
@@ -32,15 +33,19 @@ from manila_glusterfs_clone import errors
 class Refusal:
     """A reason for which glusterd refuses a command."""
 
-    #: Searched for in ``opErrstr``.
+    #: The pattern to search for in ``opErrstr``.
     pattern: re.Pattern[str]
-    #: Values of ``opErrno`` that stand for this reason only.
+    #: The values of ``opErrno`` that stand for this reason only.
     errnos: frozenset[int] = frozenset()
-    #: The class of the error that is raised.
+    #: The class of the error to raise.
     error: type[errors.GlusterRefused] = errors.GlusterRefused
 
     def matches(self, errno: int, message: str) -> bool:
-        """Return whether an answer gives this reason."""
+        """Return whether an answer has this reason.
+
+        :param errno: ``opErrno`` of the answer.
+        :param message: ``opErrstr`` of the answer.
+        """
         return errno in self.errnos or bool(self.pattern.search(message))
 
 
@@ -52,7 +57,7 @@ BUSY = Refusal(
     frozenset({30802}),
     errors.Busy,
 )
-#: The name is in use (EG_VOLEXST, EG_SNAPEXST).
+#: A volume or snapshot with the name exists (EG_VOLEXST, EG_SNAPEXST).
 ALREADY_EXISTS = Refusal(
     re.compile(
         r'^(Volume \S+ already exists$|Volume with name:\S+ already exists'
@@ -71,26 +76,32 @@ NOT_FOUND = Refusal(
     errors.NotFound,
 )
 
-#: ``volume start`` of a started volume, or ``volume profile start`` where
-#: profiling is on. opErrno is 30800.
+#: Refusal of ``volume start`` if the volume is started, or of ``volume
+#: profile start`` if profiling is on. opErrno is 30800.
 ALREADY_STARTED = Refusal(re.compile('already started'))
-#: ``volume profile stop`` where profiling is off. opErrno is 30800.
+#: Refusal of ``volume profile stop`` if profiling is off. opErrno is 30800.
 NOT_STARTED = Refusal(re.compile('is not started'))
-#: ``volume stop`` of a stopped volume.
+#: Refusal of ``volume stop`` if the volume is stopped.
 NOT_IN_STARTED_STATE = Refusal(re.compile('is not in the started state'))
-#: ``snapshot activate`` of an active snapshot. opErrno is 22.
+#: Refusal of ``snapshot activate`` if the snapshot is active. opErrno is 22.
 ALREADY_ACTIVATED = Refusal(re.compile('is already activated'))
-#: ``snapshot deactivate`` of an inactive snapshot. opErrno is 22.
+#: Refusal of ``snapshot deactivate`` if the snapshot is inactive. opErrno is
+#: 22.
 ALREADY_DEACTIVATED = Refusal(re.compile('is already deactivated'))
 
-#: The reasons that have an error class of their own, the first match counts.
+#: The reasons with their own error class, in the order of the search.
 _CLASSIFIED = (BUSY, ALREADY_EXISTS, NOT_FOUND)
 
-#: Failures after glusterd began to change something: the result is unknown.
-#: "Staging failed" with a reason after it is a plain refusal; without one, a
-#: peer has left. The barrier holds back the writes of clients during a
-#: snapshot. When a node loses power then, the other bricks keep the barrier
-#: until the next snapshot is refused for it, or for two minutes (10.3).
+#: The texts of failures after glusterd began to change something. Their
+#: outcome is unknown.
+#:
+#: "Staging failed" is in this list only if no reason follows: then a peer has
+#: disconnected. With a reason it is a refusal.
+#:
+#: "Failed to reconfigure barrier": a barrier holds back the writes of clients
+#: while glusterd takes a snapshot. If a node loses power during that time, the
+#: bricks on the other nodes keep the barrier. The barrier ends after two
+#: minutes, or when glusterd refuses the next snapshot because of it (10.3).
 _PARTIALLY_DONE = re.compile(
     r'^(Commit|Brick ops) failed on |^Post[- ][Vv]alidation failed '
     r'|^Failed to reconfigure barrier|^Staging failed on \S+\. Please check'
@@ -98,12 +109,19 @@ _PARTIALLY_DONE = re.compile(
 
 
 def is_partially_done(message: str) -> bool:
-    """Return whether glusterd failed after it began to change something."""
+    """Return whether a failed command may have changed something.
+
+    :param message: ``opErrstr`` of the answer.
+    """
     return bool(_PARTIALLY_DONE.search(message))
 
 
 def error_class(errno: int, message: str) -> type[errors.GlusterRefused]:
-    """Return the class of the error for a refusal."""
+    """Return the class of the error to raise for a refused command.
+
+    :param errno: ``opErrno`` of the answer.
+    :param message: ``opErrstr`` of the answer.
+    """
     for refusal in _CLASSIFIED:
         if refusal.matches(errno, message):
             return refusal.error
@@ -112,7 +130,7 @@ def error_class(errno: int, message: str) -> type[errors.GlusterRefused]:
 
 @contextlib.contextmanager
 def suppress(*refusals: Refusal) -> Iterator[None]:
-    """Suppress these refusals: the state is already the wanted one."""
+    """Suppress refusals because the state is the requested one already."""
     try:
         yield
     except errors.GlusterRefused as error:

@@ -9,53 +9,58 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Answers of glusterd: frozen dataclasses, parsed from its XML."""
+"""Parse the XML answers of glusterd into frozen dataclasses."""
 
 from collections.abc import Mapping
 import dataclasses
 from xml.etree import ElementTree
 
-#: The largest number of snapshots of a volume that glusterd allows.
+#: The number of snapshots of one volume that glusterd allows at most.
 MAX_SNAPSHOTS = 256
 
 
 @dataclasses.dataclass(frozen=True)
 class Peer:
-    """A node of the trusted storage pool, as listed by one of its nodes."""
+    """A node of the trusted storage pool, as glusterd on one node lists it."""
 
     uuid: str
-    #: ``localhost`` for the node that made the list.
+    #: The name of the peer; ``localhost`` for the node that made the list.
     hostname: str
+    #: Whether the peer is connected and accepted into the pool.
     connected: bool
-    #: All its names and addresses, unless it made the list.
+    #: All names and addresses of the peer; empty for the node that made the
+    #: list.
     names: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True)
 class Brick:
-    """One brick of a volume."""
+    """One brick of a volume, which glusterd names ``host:path``."""
 
     host: str
     path: str
+    #: The UUID of the node in the trusted storage pool.
     node_uuid: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Volume:
-    """A volume, as in ``volume info``."""
+    """A volume, as ``gluster volume info`` lists it."""
 
     name: str
     id: str
     #: ``Created``, ``Started`` or ``Stopped``.
     status: str
     snapshot_count: int
+    #: The replica count; 1 without replication.
     copies: int
     bricks: tuple[Brick, ...]
+    #: The options that were changed from their defaults.
     options: Mapping[str, str]
 
     @property
     def hex_id(self) -> str:
-        """The volume id in the form in which bricks are marked with it."""
+        """Return the volume id as 32 hex digits, as brick marks have it."""
         return self.id.replace('-', '')
 
     @property
@@ -65,48 +70,50 @@ class Volume:
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-    """A snapshot, as in ``snapshot info``."""
+    """A snapshot, as ``gluster snapshot info`` lists it."""
 
     name: str
-    #: The id, in hex, of the volume that glusterd made for the snapshot. The
-    #: names of the snapshot's LVs begin with it.
+    #: The id, in hex, of the volume that glusterd created for the snapshot.
+    #: The names of the LVs of the snapshot begin with this id.
     hex_id: str
-    #: The name of the volume that the snapshot was taken of.
+    #: The name of the volume of which the snapshot was taken.
     origin: str
     is_active: bool
 
 
 @dataclasses.dataclass(frozen=True)
 class SnapshotConfig:
-    """The snapshot options, as in ``snapshot config``."""
+    """The snapshot options, as ``gluster snapshot config`` lists them."""
 
-    #: Snapshots that a volume may have: the lower of the volume's limit and
-    #: the cluster's.
+    #: The number of snapshots that a volume may have: the lower one of the
+    #: limit of the volume and the limit of the cluster.
     hard_limit: int
-    #: Whether glusterd deletes the oldest snapshot near the limit.
+    #: Whether glusterd deletes the oldest snapshot of a volume that is near
+    #: its limit.
     auto_delete: bool
 
 
 @dataclasses.dataclass(frozen=True)
 class BrickStatus:
-    """The state of a brick process, and its clients."""
+    """The state of a brick process, and the clients connected to it."""
 
     node_uuid: str
     path: str
     online: bool
-    #: The addresses of its clients, without ports.
+    #: The addresses of the clients, without ports.
     clients: frozenset[str]
 
 
 @dataclasses.dataclass(frozen=True)
 class HealState:
-    """The pending self-heal, as in ``volume heal … info summary``."""
+    """Pending self-heal, as in ``gluster volume heal … info summary``."""
 
-    #: The number of entries to be healed, of all bricks together.
+    #: The number of entries (files and directories) that self-heal still has
+    #: to copy, summed over all bricks.
     entries: int
     #: The number of these entries that are in split-brain.
     split_brain: int
-    #: Bricks that did not answer, each as ``host:/path (state)``.
+    #: The bricks that did not answer, each as ``host:/path (state)``.
     silent_bricks: tuple[str, ...]
 
     @property
@@ -121,9 +128,10 @@ def text(element: ElementTree.Element | None, path: str) -> str:
 def volumes(root: ElementTree.Element) -> dict[str, Volume]:
     """Parse the answer to ``volume info``.
 
-    A glusterd that was just started receives volumes from its peers, and
-    lists such a volume without its bricks for a moment (11.1).
+    After its start, glusterd receives volumes from its peers. For a moment it
+    lists such a volume without bricks (11.1).
 
+    :return: the volumes by name.
     :raises ValueError: bricks or options of a volume are missing.
     """
     parsed = map(_volume, root.iterfind('volInfo/volumes/volume'))
@@ -133,7 +141,7 @@ def volumes(root: ElementTree.Element) -> dict[str, Volume]:
 def _volume(element: ElementTree.Element) -> Volume:
     bricks = []
     for brick in element.iterfind('bricks/brick'):
-        # The host may be an IPv6 address, and have colons itself.
+        # Split at ":/", because the host may be an IPv6 address with colons.
         host, _, path = text(brick, 'name').partition(':/')
         bricks.append(Brick(host, f'/{path}', text(brick, 'hostUuid')))
     options = {
@@ -178,7 +186,7 @@ def snapshot_config(root: ElementTree.Element, volume: str) -> SnapshotConfig:
     config = root.find('snapConfig')
     limit = text(config, 'systemConfig/hardLimit')
     for element in root.iterfind('snapConfig/volumeConfig/volume'):
-        # Without a name, ``snapshot config`` lists all volumes.
+        # ``snapshot config`` without a volume name lists all volumes.
         if text(element, 'name') == volume:
             limit = text(element, 'effectiveHardLimit')
     return SnapshotConfig(
@@ -190,8 +198,8 @@ def snapshot_config(root: ElementTree.Element, volume: str) -> SnapshotConfig:
 def heal_state(root: ElementTree.Element) -> HealState:
     """Parse the answer to ``volume heal … info summary``.
 
-    A brick that is down has a state, such as "Transport endpoint is not
-    connected", and no counts, or a dash in place of each count.
+    For a brick that is down, the answer has a state, such as "Transport
+    endpoint is not connected". It has no counts, or a dash for each count.
     """
     entries = split_brain = 0
     silent = []

@@ -11,14 +11,13 @@
 # under the License.
 """The checks before a back end starts: configuration, nodes, and cluster.
 
-A *mistake* is wrong in the configuration or in the set-up of a node. Somebody
-must correct it. A back end with mistakes does not start, and one error lists
-them all. A *fault* is broken today: a node or its glusterd is down, a thin
-pool is full, a disk failed. The back end starts, serves all that does not
-need the broken part, and reports its faults to
-:mod:`~manila_glusterfs_clone.findings`.
-
-A problem that could be either is treated as a fault.
+A *mistake* is an error in the configuration or in the set-up of a node, which
+an operator must correct. A back end with mistakes does not start; one
+exception lists all mistakes. A *fault* is a current failure: a node or its
+glusterd is down, a thin pool is full, a disk failed. A back end with faults
+starts, and operations that do not need the faulty part work. The checks
+report faults to :class:`findings.Health`. A problem that may be either a
+mistake or a fault counts as a fault.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,12 +42,12 @@ from manila_glusterfs_clone.tools import lvm
 _OLDEST_RELEASE = (10, 0)
 #: Releases whose glusterd crashes (glusterfs issues 4085 and 4192).
 _BROKEN_RELEASES = frozenset({(11, 0)})
-#: Seconds for LVM on one node. With a hanging disk LVM never answers.
+#: Time limit for LVM, in seconds. LVM never answers while a disk hangs.
 _LVM_TIMEOUT = 30.0
 _INSTALLER_REMEDY = (
     'run the output of "manila-glusterfs-clone node-installer" on it as root'
 )
-#: Errors of a connection that only a change of the configuration removes.
+#: Connection errors that last until somebody corrects the configuration.
 _CONFIGURATION_ERRORS = (
     errors.HostKeyRejected,
     errors.LoginRefused,
@@ -61,7 +60,7 @@ Probe = programs_and_sudo.Probe
 
 @dataclasses.dataclass
 class NodeView:
-    """All that was read from one node; an error for what was not readable."""
+    """The data that was read from a node, or the errors of the reads."""
 
     node: cluster.Node
     probe: Probe | errors.Error
@@ -71,7 +70,7 @@ class NodeView:
 
 @dataclasses.dataclass
 class Results:
-    """The mistakes, and the faults of each part of the back end."""
+    """The mistakes of a back end, and the faults of each of its parts."""
 
     mistakes: list[Finding] = dataclasses.field(default_factory=list)
     services: list[Finding] = dataclasses.field(default_factory=list)
@@ -84,15 +83,15 @@ def run(
     health: findings.Health,
     protocol: type[protocols.Protocol],
 ) -> None:
-    """Check the configuration and, if it names nodes and keys, the cluster.
+    """Check the configuration and, if it has nodes and keys, the cluster.
 
-    :param health: gets the faults.
-    :param protocol: the protocol whose settings are checked.
-    :raises findings.Misconfigured: with every mistake. If no node answers,
-        the faults count as mistakes, because the back end cannot serve.
+    :param health: the object to which to report the faults.
+    :param protocol: the protocol whose options to check.
+    :raises findings.Misconfigured: there are mistakes. If no glusterd
+        answers, faults count as mistakes, because no operation can work.
     """
     results = Results(mistakes=list(_check_configuration(settings, protocol)))
-    # Without nodes or a readable key no node can be checked.
+    # The driver can only connect if it has nodes and readable keys.
     if settings.nodes and _has_readable_keys(settings):
         views = _read_nodes(settings, nodes)
         _check_nodes(settings, views, results)
@@ -147,7 +146,7 @@ def _has_readable_keys(settings: options.Settings) -> bool:
 def _read_nodes(
     settings: options.Settings, nodes: cluster.Cluster
 ) -> list[NodeView]:
-    """Read all nodes in parallel; nodes that are down cost one time-out."""
+    """Read all nodes in parallel, so that time-outs do not add up."""
 
     def read(node: cluster.Node) -> NodeView:
         try:
@@ -211,16 +210,16 @@ def _node_finding(view: NodeView, kind: str, message: str) -> Finding:
 
 
 def _is_reported(view: NodeView, program: str) -> bool:
-    """Return whether a finding already reports that a program cannot run."""
+    """Return whether a finding reports already that a program cannot run."""
     probe = view.probe
     return isinstance(probe, Probe) and program not in probe.ran
 
 
 def _check_programs(view: NodeView, results: Results) -> None:
-    """Check the programs, the release and the boot unit of a node."""
+    """Check a node's programs, GlusterFS release, and unit for boot mounts."""
     probe = view.probe
     if isinstance(probe, errors.CommandFailed):
-        # The login shell of the user runs no commands.
+        # The login shell of the user does not run commands.
         results.mistakes.append(_node_finding(view, 'shell', str(probe)))
         return
     if isinstance(probe, errors.Error):
@@ -258,7 +257,7 @@ def _check_programs(view: NodeView, results: Results) -> None:
 
 
 def _group_by_message(messages: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the programs of each message."""
+    """Return, for each message, the programs that have it."""
     programs: dict[str, list[str]] = {}
     for program, message in messages.items():
         programs.setdefault(message, []).append(program)
@@ -288,7 +287,7 @@ def _check_release(view: NodeView, probe: Probe, results: Results) -> None:
 def _check_boot_unit(view: NodeView, probe: Probe, results: Results) -> None:
     if probe.boot_unit == 'enabled' or _is_reported(view, 'systemctl'):
         return
-    # A state that systemd did not report may be the right one: a fault.
+    # If systemd did not report the state, the unit may be enabled: a fault.
     part = results.mistakes if probe.boot_unit else results.services
     part.append(
         _node_finding(
@@ -302,7 +301,7 @@ def _check_boot_unit(view: NodeView, probe: Probe, results: Results) -> None:
 
 
 def _check_snapshot_options(views: list[NodeView], results: Results) -> None:
-    """Check the snapshot options, read from the first node that answers."""
+    """Check the snapshot options; read them from a node that answers."""
     failure: errors.Error | None = None
     for view in views:
         try:

@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The programs that the driver runs on nodes, and a probe that tries them.
+"""The programs that the driver needs on nodes, and a probe that tries them.
 
-The probe runs each program with the same command line as the driver does
-later, by sudo and ``timeout``, with arguments that change nothing. It is one
-command on the node.
+The probe runs each program in the same way as the driver: with ``timeout``
+and, where the program needs root, with sudo. The arguments of the probe
+change nothing. The whole probe is one command on the node.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,20 +25,22 @@ from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone.ssh import circuit_breaker
 from manila_glusterfs_clone.ssh import commands
 
-#: Seconds for one program, and for all of them.
+#: Time limits, in seconds, for one program and for the whole probe.
 _PROGRAM_TIMEOUT, _TIMEOUT = 10, 60.0
 
-#: A path that cannot exist: setfattr runs, and does not find it.
+#: A path that cannot exist. setfattr reports that it does not exist, which
+#: proves that setfattr runs.
 _NO_SUCH_PATH = '/proc/manila-glusterfs-clone'
 
-#: Begins each line of the probe. Login shells and sudo may print others.
+#: The first word of each line that the probe prints. The login shell and sudo
+#: may print other lines.
 _MARK = '@probe'
 _LINE = re.compile(
     rf'^{_MARK} (?P<program>\S+) (?P<status>\d+) (?P<output>.*)$',
     re.MULTILINE,
 )
 _RELEASE = re.compile(r'glusterfs (\d+)\.(\d+)')
-#: The states of a unit that ``systemctl is-enabled`` prints (systemctl(1)).
+#: The unit states that ``systemctl is-enabled`` can print (systemctl(1)).
 _UNIT_STATES = re.compile(
     r'\b(enabled|enabled-runtime|linked|linked-runtime|alias|masked'
     r'|masked-runtime|static|indirect|disabled|generated|transient|bad'
@@ -51,9 +53,9 @@ class Program:
     """A program that the driver runs on nodes."""
 
     name: str
-    #: The package of Debian and Ubuntu that has the program.
+    #: The package of Debian and Ubuntu that contains the program.
     package: str
-    #: Arguments with which the program changes nothing.
+    #: The arguments of the probe, with which the program changes nothing.
     words: tuple[str, ...] = ('--version',)
     #: Whether the driver runs the program as root.
     as_root: bool = True
@@ -97,15 +99,15 @@ PACKAGES: Mapping[str, str] = {
 class Probe:
     """The result of the probe of one node."""
 
-    #: Programs that ran.
+    #: The programs that ran.
     ran: frozenset[str]
-    #: Programs that are not installed.
+    #: The programs that are not installed.
     missing: tuple[str, ...]
-    #: Programs that sudo refused to run, with the output of sudo.
+    #: By program that sudo refused to run: the output of sudo.
     refused: Mapping[str, str]
-    #: Programs that failed for another reason, with their output.
+    #: By program that failed for another reason: the output of the program.
     failed: Mapping[str, str]
-    #: The release of GlusterFS; None if unknown.
+    #: The release of GlusterFS, such as (11, 1); None if unknown.
     release: tuple[int, int] | None
     #: The state of the unit that mounts bricks at boot, as systemd prints
     #: it, for example ``enabled``; empty if unknown.
@@ -113,9 +115,11 @@ class Probe:
 
 
 def script(*, sudo: bool) -> str:
-    """Return the shell script that tries all programs.
+    """Return a shell script that runs all programs and prints the outcomes.
 
-    The script consists of constants only.
+    The script contains only constants, and no values of options.
+
+    :param sudo: whether to run programs that need root with sudo.
     """
     parts = []
     for program in PROGRAMS:
@@ -135,7 +139,7 @@ def script(*, sudo: bool) -> str:
 def probe(node: circuit_breaker.CommandRunner, *, sudo: bool) -> Probe:
     """Try all programs on a node.
 
-    :param sudo: whether programs that need root are run by sudo.
+    :param sudo: whether to run programs that need root with sudo.
     :raises errors.Unreachable: the node cannot be reached.
     :raises errors.CommandFailed, errors.Garbled: the login shell of the user
         does not run commands.
@@ -172,7 +176,9 @@ def _evaluate(outcomes: Mapping[str, tuple[int, str]]) -> Probe:
         elif _has_run(program.name, status, output, unit):
             ran.append(program.name)
         elif status == 1:
-            # With these arguments no program itself exits with 1.
+            # sudo exits with 1 if it refuses a program. With the arguments of
+            # the probe, only setfattr and systemctl exit with 1 themselves,
+            # and _has_run() recognizes their output.
             refused[program.name] = output
         else:
             failed[program.name] = output or f'status {status}'
@@ -188,9 +194,12 @@ def _evaluate(outcomes: Mapping[str, tuple[int, str]]) -> Probe:
 
 
 def _missing_program(name: str, status: int, output: str) -> str:
-    """Return the program that is missing: this one, ``timeout`` or ``sudo``.
+    """Return the program that is missing: ``name``, ``timeout`` or ``sudo``.
 
-    :return: empty if none is missing.
+    :param name: the program that the probe ran.
+    :param status: its exit status.
+    :param output: the output of the program or of the login shell.
+    :return: empty if no program is missing.
     """
     for program in (name, 'timeout', 'sudo'):
         if f'{program}: command not found' in output or (
@@ -204,7 +213,7 @@ def _has_run(name: str, status: int, output: str, unit: str) -> bool:
     if name == 'setfattr':
         return status == 1 and f'{_NO_SUCH_PATH}: No such file' in output
     if name == 'systemctl':
-        # systemctl ran even if it failed to read the state of the unit.
+        # If systemctl fails to read the state of the unit, it still has run.
         return bool(unit) or 'ailed to ' in output
     return status == 0
 
@@ -217,7 +226,7 @@ def _unit_state(output: str) -> str:
 
 
 def packages_of(programs: Sequence[str]) -> tuple[str, ...]:
-    """Return the packages of programs, without those of unknown programs."""
+    """Return the packages of programs; leave out unknown programs."""
     return tuple(
         dict.fromkeys(PACKAGES[name] for name in programs if name in PACKAGES)
     )

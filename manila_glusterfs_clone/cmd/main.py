@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The operators' command ``manila-glusterfs-clone``: prints the installer."""
+"""The command ``manila-glusterfs-clone``: print the node installer."""
 
 import argparse
 from collections.abc import Sequence
@@ -23,7 +23,10 @@ _USER = re.compile(r'[a-z_][a-z0-9_-]{0,31}')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status."""
+    """Run the command, and return its exit status.
+
+    :param argv: the arguments; None for those of the process.
+    """
     parser = argparse.ArgumentParser(
         prog='manila-glusterfs-clone',
         description='Tools for operators of the Manila driver for GlusterFS.',

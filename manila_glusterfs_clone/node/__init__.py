@@ -9,10 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The files that are installed on storage nodes, and their installer script.
+"""The files to install on storage nodes, and a script that installs them.
 
-``mount-bricks`` mounts bricks at boot. A unit and a drop-in file of systemd
-run it before glusterd. The sudo rules allow the commands of the driver.
+The script ``mount-bricks`` mounts bricks. A systemd unit runs it at boot, and
+a drop-in file for the glusterd unit runs it before each start of glusterd.
+The sudo rules allow the commands of the driver.
 """
 
 from importlib import resources
@@ -32,28 +33,29 @@ DROP_IN_PATH = (
 SUDOERS_PATH = '/etc/sudoers.d/manila-glusterfs-clone'
 
 _END = 'END-OF-FILE'
-#: The user's name at the beginning of a line of the sudo rules.
+#: The user name at the beginning of each sudo rule.
 _SUDO_USER = re.compile(r'^(Defaults:)?manila([ !])', re.MULTILINE)
 
 
 def text(name: str) -> str:
-    """Return the content of one of the files."""
+    """Return the content of a file of this package."""
     return resources.files(__name__).joinpath(name).read_text()
 
 
 def sudoers(user: str) -> str:
-    """Return the sudo rules for a user."""
+    """Return the sudo rules that allow a user the commands of the driver."""
     return _SUDO_USER.sub(rf'\g<1>{user}\g<2>', text(SUDOERS))
 
 
 def installer(user: str, public_key: str) -> str:
     """Return a POSIX shell script that prepares a storage node.
 
-    The script may be run again. It checks the sudo rules before it installs
-    them, because a broken file would disable sudo for all users.
+    The script is idempotent. It checks the sudo rules before it installs
+    them, because rules with an error would disable sudo for all users.
 
-    :param user: the user that the driver logs in as.
-    :param public_key: a key to authorize, as one line; may be empty.
+    :param user: the user as which the driver logs in.
+    :param public_key: the public key to authorize, as one line; empty for
+        none.
     """
     lines = [
         '#!/bin/sh',
@@ -71,8 +73,9 @@ def installer(user: str, public_key: str) -> str:
         'fi',
         f'mv -f {SUDOERS_PATH}.new {SUDOERS_PATH}',
         f'if ! id {user} >/dev/null 2>&1; then',
-        # Without a password the account is locked, and an sshd without PAM
-        # refuses a locked account. '*' is no lock, and matches no password.
+        # By default useradd locks the account, and sshd without PAM refuses a
+        # locked account. With '*' as its hash, the account is not locked, and
+        # no password is valid.
         f"    useradd --system --create-home --shell /bin/sh --password '*' "
         f'{user}',
         'fi',
@@ -84,7 +87,7 @@ def installer(user: str, public_key: str) -> str:
             f'install -d -m 0700 -o {user} "$home/.ssh"',
             f'if ! grep -qxF {key} "$home/.ssh/authorized_keys" '
             f'2>/dev/null; then',
-            # The leading newline: the file may not end with one.
+            # Begin with a newline, because the file may not end with one.
             f'    printf "\\n%s\\n" {key} >>"$home/.ssh/authorized_keys"',
             f'    chown {user} "$home/.ssh/authorized_keys"',
             '    chmod 0600 "$home/.ssh/authorized_keys"',

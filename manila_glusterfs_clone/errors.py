@@ -11,57 +11,56 @@
 # under the License.
 """The tree of errors, by the outcome of a remote action.
 
-A remote action is *done*, *refused* or *unknown*. The root classes are::
+A remote action is *done*, *refused* or *unknown*. The base classes are::
 
     Error
-    ├── Refused                  nothing was changed, for a known reason
+    ├── Refused                  the action changed nothing
     │   ├── Unreachable          no SSH session could be opened
     │   │   ├── Down             nothing answers at the node's address
     │   │   ├── NoSuchHost       the node's name has no address
     │   │   ├── LoginRefused     sshd does not accept the user or the key
-    │   │   ├── HostKeyRejected  the host key is unknown or another one
+    │   │   ├── HostKeyRejected  the host key is unknown or has changed
     │   │   └── CutOff           glusterd has lost most of its peers
-    │   ├── CommandFailed        a command failed (exit status)
+    │   ├── CommandFailed        a command ended with a failure status
     │   │   ├── BadFileSystem    the kernel shut the file system down
-    │   │   └── InUse            a process on the node holds the object
-    │   ├── GlusterRefused       glusterd refused (opRet, opErrno, opErrstr)
+    │   │   └── InUse            a process has the mount or LV open
+    │   ├── GlusterRefused       glusterd refused a command
     │   │   ├── Busy             another transaction holds the lock
-    │   │   │   └── Occupied     this service runs too much on the node
-    │   │   ├── AlreadyExists    the name is taken
-    │   │   └── NotFound         no such volume or snapshot
-    │   └── NotPossible          our own checks refused, before any command
-    │       ├── Missing          the object does not exist or is unfinished
+    │   │   │   └── Occupied     this service has no free slot on the node
+    │   │   ├── AlreadyExists    a volume or snapshot has the name
+    │   │   └── NotFound         no volume or snapshot has the name
+    │   └── NotPossible          the driver refused, before any command
+    │       ├── Missing          the object does not exist or is incomplete
     │       └── Held             another operation holds the lock
-    ├── Unknown                  it may have happened: read the state again
-    │   ├── TimedOut             no answer within the deadline
+    ├── Unknown                  the action may have been done
+    │   ├── TimedOut             no answer within the time limit
     │   ├── LinkLost             the session broke, or sent no exit status
     │   ├── Garbled              the answer is unreadable
-    │   └── CommitFailed         glusterd failed after it had begun
-    ├── Unsettled                the state contradicts what was done
-    └── SeveralFailed            failures of several nodes side by side
+    │   └── CommitFailed         glusterd failed during the change
+    ├── Unsettled                the state contradicts the completed action
+    └── SeveralFailed            the errors of several nodes
 
-Classes carry the data; ``__str__`` makes the sentence for operators. Callers
-decide by class and fields, never by the sentence. A class for one situation
-is a subclass in the module that raises it.
+The fields of an error contain its data; ``__str__`` returns a sentence for
+operators. Callers decide by the class and the fields, never by the sentence.
+An error that only one module raises is a subclass in that module.
 """
 
 from collections.abc import Mapping, Sequence
 import dataclasses
 import shlex
 
-#: Characters of a command's output that a message includes.
+#: The number of characters of a command's output that a message contains.
 EXCERPT = 400
 
 
 class Error(Exception):
-    """The root of all errors that this package raises on purpose.
+    """The base class of all errors that this package raises on purpose.
 
-    Subclasses are dataclasses: the fields are the data, and ``__str__`` makes
-    the sentence. Fields are tuples, not lists.
+    Most subclasses are dataclasses. A field is a tuple, not a list.
     """
 
     def __post_init__(self) -> None:
-        """Copy the fields of a dataclass to ``args``, as pickle needs them."""
+        """Set ``args`` to the fields of the dataclass; pickle needs this."""
         if dataclasses.is_dataclass(self):
             for field in dataclasses.fields(self):
                 if isinstance(value := getattr(self, field.name), list):
@@ -72,11 +71,11 @@ class Error(Exception):
 
 
 class Refused(Error):
-    """Nothing was changed, for a known reason."""
+    """The action failed for a known reason, and changed nothing."""
 
 
 class Unknown(Error):
-    """The action may have taken effect or not: read the state again."""
+    """The action may have been done or not; the caller must read the state."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -91,7 +90,7 @@ class Unreachable(Refused):
 
 
 class Down(Unreachable):
-    """Nothing answers at the node's address, not even with a refusal."""
+    """Nothing at the node's address accepts or refuses a TCP connection."""
 
 
 class NoSuchHost(Unreachable):
@@ -113,7 +112,11 @@ class HostKeyRejected(Unreachable):
 
 
 class CutOff(Unreachable):
-    """glusterd on a node has no connection to most of its peers."""
+    """glusterd on a node is disconnected from most of its peers.
+
+    :param missed: the number of disconnected peers.
+    :param peers: the number of peers.
+    """
 
     def __init__(self, node: str, missed: int, peers: int) -> None:
         super().__init__(node, f'{missed} of {peers} peers are disconnected')
@@ -142,14 +145,17 @@ class CommandFailed(Refused):
 
 
 class BadFileSystem(CommandFailed):
-    """The kernel shut a mounted file system down after a disk failure."""
+    """A mounted file system is damaged, or the kernel shut it down.
+
+    The usual cause is a disk failure.
+    """
 
 
 class InUse(CommandFailed):
-    """A process on the node holds a mount or LV open.
+    """A process on the node has a mounted file system or an LV open.
 
-    :param failed: the failed command.
-    :param path: of the mount point or device.
+    :param failed: the error of the command that failed.
+    :param path: the mount point, or the path of the device.
     """
 
     def __init__(self, failed: CommandFailed, path: str) -> None:
@@ -166,7 +172,7 @@ class InUse(CommandFailed):
 
 @dataclasses.dataclass(eq=False)
 class GlusterRefused(Refused):
-    """glusterd answered that it refuses."""
+    """glusterd refused a command (opRet, opErrno and opErrstr)."""
 
     node: str
     argv: Sequence[str]
@@ -181,10 +187,11 @@ class GlusterRefused(Refused):
 
 
 class Busy(GlusterRefused):
-    """Another transaction holds the lock; a retry may succeed.
+    """Another transaction holds the lock in glusterd; a retry may succeed.
 
-    glusterd releases a lock after three minutes at the latest, but not
-    always if a node was lost meanwhile (glusterfs issues 283 and 4603).
+    glusterd releases a lock after at most three minutes. If a node fails
+    while a lock is held, glusterd may never release it (glusterfs issues 283
+    and 4603).
     """
 
     def __str__(self) -> str:
@@ -197,7 +204,7 @@ class Busy(GlusterRefused):
 
 
 class Occupied(Busy):
-    """This service already runs as many commands on a node as it may."""
+    """This service runs too many commands on a node to start another one."""
 
     def __init__(self, node: str, argv: Sequence[str] = ()) -> None:
         super().__init__(node, argv, 0, 'too many commands are running')
@@ -209,31 +216,32 @@ class Occupied(Busy):
 
 
 class AlreadyExists(GlusterRefused):
-    """A volume or snapshot of that name exists."""
+    """A volume or snapshot with the name exists."""
 
 
 class NotFound(GlusterRefused):
-    """No volume or snapshot of that name exists."""
+    """No volume or snapshot with the name exists."""
 
 
 class NotPossible(Refused):
-    """Our own checks refused, before any command.
+    """The driver refused an operation before it ran any command.
 
-    A subclass for each situation names the obstacle and the remedy.
+    Each situation has a subclass, whose message has the reason and the
+    remedy.
     """
 
 
 class Missing(NotPossible):
-    """The object does not exist, or was never finished."""
+    """The object does not exist, or its creation was never completed."""
 
 
 class Held(NotPossible):
-    """Another operation held the lock for as long as this one could wait."""
+    """Another operation held the lock until the time limit for waiting."""
 
 
 @dataclasses.dataclass(eq=False)
 class TimedOut(Unknown):
-    """No answer came within the deadline."""
+    """The driver received no answer within the time limit."""
 
     node: str
     argv: Sequence[str]
@@ -248,9 +256,9 @@ class TimedOut(Unknown):
 
 @dataclasses.dataclass(eq=False)
 class LinkLost(Unknown):
-    """The session broke during a command, or sent no exit status.
+    """The SSH session broke during a command, or sent no exit status.
 
-    :param partial: the part of the answer that had arrived.
+    :param partial: the part of the output that the driver received.
     """
 
     node: str
@@ -268,7 +276,7 @@ class LinkLost(Unknown):
 
 @dataclasses.dataclass(eq=False)
 class Garbled(Unknown):
-    """An answer is unreadable or incomplete."""
+    """The driver cannot parse an answer, or the answer is incomplete."""
 
     node: str
     argv: Sequence[str]
@@ -283,7 +291,7 @@ class Garbled(Unknown):
 
 @dataclasses.dataclass(eq=False)
 class CommitFailed(Unknown):
-    """glusterd failed after it had begun: some nodes may have changed."""
+    """glusterd failed during a change; some nodes may have the change."""
 
     node: str
     argv: Sequence[str]
@@ -298,16 +306,20 @@ class CommitFailed(Unknown):
 
 
 class Unsettled(Error):
-    """The state that was read contradicts what was done.
+    """The state of the cluster contradicts an action that was completed.
 
-    A subclass for each situation names the object, its state and the remedy.
+    Each situation has a subclass, whose message has the object, its state
+    and the remedy.
     """
 
 
 class SeveralFailed(Error):
-    """Failures of several nodes side by side.
+    """Several errors, usually of one action on several nodes.
 
-    The outcome is unknown if one of them is: see :func:`is_unknown`.
+    The outcome of the action is unknown if one of the errors is
+    :class:`Unknown`: see :func:`is_unknown`.
+
+    :param errors: the errors, by the name of the node or of the action.
     """
 
     def __init__(self, errors: Mapping[str, Exception]) -> None:
@@ -319,12 +331,12 @@ class SeveralFailed(Error):
 
 
 def is_unknown(error: BaseException) -> bool:
-    """Return whether the action that raised an error may have taken effect."""
+    """Return whether an action that raised an error may have been done."""
     return any(isinstance(part, Unknown) for part in parts_of(error))
 
 
 def parts_of(error: BaseException) -> tuple[BaseException, ...]:
-    """Return the failures that an error combines; else the error itself."""
+    """Return the errors in a :class:`SeveralFailed`; else the error itself."""
     if not isinstance(error, SeveralFailed):
         return (error,)
     return tuple(

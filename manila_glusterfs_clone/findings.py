@@ -9,11 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Problems of a back end as data: mistakes, faults, and a log of changes.
+"""The problems of a back end: configuration mistakes and current faults.
 
-A *mistake* is in the configuration and stays until somebody corrects it. A
-*fault* is something that is broken today. Both are a :class:`Finding`; the
-code that finds the problem decides which of the two it is.
+A *mistake* is an error in the configuration or in the set-up of a node. It
+stays until an operator corrects it. A *fault* is a current failure, such as a
+node that is down. Each mistake and each fault is a :class:`Finding`. The code
+that finds a problem decides whether the problem is a mistake or a fault.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,28 +27,28 @@ from manila_glusterfs_clone import errors
 
 LOG = log.getLogger(__name__)
 
-#: The parts of a back end that are checked as a whole. *Storage* is the access
-#: to nodes by SSH and their thin pools, checked each time that Manila asks for
-#: the capacity. *Services* are glusterd and installed programs, checked when
-#: manila-share starts.
+#: The parts of a back end. Each check covers one whole part. *Storage*: the
+#: SSH access to nodes, and the thin pools; the driver checks it each time that
+#: Manila asks for the capacity. *Services*: glusterd and the programs on
+#: nodes; the driver checks them when manila-share starts.
 SERVICES, STORAGE = 'services', 'storage'
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One problem, with its remedy.
+    """One problem of a back end, with its remedy.
 
-    Two findings are equal if they are of the same kind on the same object,
-    even if the numbers in their messages differ.
+    Two findings are equal if they have the same subject, kind and node. Their
+    messages may differ, for example in numbers.
     """
 
-    #: The option, or the object on the cluster.
+    #: The option or the object that has the problem.
     subject: str
     #: The kind of problem, in one or two words.
     kind: str
     #: The problem and its remedy, for operators.
     message: str = dataclasses.field(compare=False)
-    #: The node that it was found on; empty if it is not about one node.
+    #: The node that has the problem; empty if it does not concern one node.
     node: str = ''
 
     def __str__(self) -> str:
@@ -55,7 +56,7 @@ class Finding:
 
 
 class Misconfigured(errors.Error):
-    """All mistakes in the configuration and on the nodes together."""
+    """A back end has mistakes; the exception lists all of them."""
 
     def __init__(self, backend: str, mistakes: Sequence[Finding]) -> None:
         super().__init__(backend, tuple(mistakes))
@@ -68,7 +69,7 @@ class Misconfigured(errors.Error):
 
 
 class Health:
-    """The current faults of one back end; logs each when it comes and goes.
+    """Keep the current faults of a back end; log new and fixed faults.
 
     :param backend: the name of the back end, for the log.
     """
@@ -80,17 +81,17 @@ class Health:
 
     @property
     def faults(self) -> tuple[Finding, ...]:
-        """Return all faults that the latest checks found."""
+        """Return the faults that the latest check of each part found."""
         with self._guard:
             return tuple(
                 fault for part in self._faults.values() for fault in part
             )
 
     def report(self, faults: Mapping[str, Sequence[Finding]]) -> None:
-        """Replace the faults of parts, and log which are new or gone.
+        """Replace the faults of one or both parts, and log the changes.
 
-        :param faults: all faults of :data:`SERVICES`, :data:`STORAGE` or
-            both. The faults of a part that is not given stay.
+        :param faults: by part (:data:`SERVICES`, :data:`STORAGE`): all its
+            current faults. A part that is missing here keeps its faults.
         """
         before = {*self.faults}
         with self._guard:

@@ -9,15 +9,15 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The layouts of volumes: what each needs, and which one a volume has.
+"""The layouts of volumes: their properties, and the layout of a volume.
 
-A new layout (arbiter, disperse, distributed-replicate) is one more entry of
-:data:`LAYOUTS`. Other code asks the entry, and compares neither the names of
-layouts nor numbers of copies.
+To add a layout (arbiter, disperse, distributed-replicate), add an entry to
+:data:`LAYOUTS`. Other code reads the attributes of the entry. It never
+compares layout names or replica counts.
 
-A node never has two bricks of one volume: GlusterFS divides the size that
-clients see by the number of bricks that share a file system id (glusterfs
-issues 1447 and 3642).
+No node has two bricks of one volume. If a node had two, glusterd could take
+their file systems for one. Clients would then see only a part of the volume's
+size (glusterfs issues 1447 and 3642).
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ AUTO = 'auto'
 
 @dataclasses.dataclass(eq=False)
 class UnknownLayout(errors.NotPossible):
-    """No layout has the name that was asked for."""
+    """The requested layout does not exist."""
 
     layout: str
 
@@ -58,21 +58,22 @@ class TooFewNodes(errors.NotPossible):
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """One way to lay out a volume over the nodes."""
+    """The number and the arrangement of the bricks of a volume."""
 
     name: str
-    #: For the help text of the option.
+    #: The description of the layout in the help text of the option.
     summary: str
-    #: How many nodes a volume takes, with one brick on each.
+    #: The number of nodes that a volume needs; each node has one brick.
     nodes: int
-    #: Arguments of ``gluster volume create`` before the bricks.
+    #: The arguments of ``gluster volume create`` before the bricks.
     create_words: tuple[str, ...] = ()
-    #: How many bricks hold the same file, as ``gluster volume info`` counts.
+    #: The replica count, as ``gluster volume info`` lists it.
     copies: int = 1
-    #: Over how many bricks the data of one file is divided.
+    #: The number of bricks that the data of a file is striped over, without
+    #: redundancy.
     data_bricks: int = 1
-    #: Whether the self-heal daemon repairs bricks. Then all bricks have to
-    #: be healed before a snapshot is taken.
+    #: Whether the self-heal daemon copies missing changes between bricks. If
+    #: so, self-heal must be complete before the driver takes a snapshot.
     is_healed: bool = False
 
     def brick_size(self, share_size: int) -> int:
@@ -80,16 +81,23 @@ class Layout:
         return -(-share_size // self.data_bricks)
 
     def share_size(self, brick_size: int) -> int:
-        """Return the size that clients see with such bricks, in bytes."""
+        """Return the size that clients see, in bytes.
+
+        :param brick_size: the size of each brick, in bytes.
+        """
         return brick_size * self.data_bricks
 
     def usable(self, raw: int) -> int:
-        """Return how many bytes of shares fit into bytes of thin pools."""
+        """Return the total size of the shares that fit into thin pools.
+
+        :param raw: the total size of the thin pools on all nodes, in bytes.
+        :return: bytes.
+        """
         return raw * self.data_bricks // self.nodes
 
 
 class Volume(typing.Protocol):
-    """What :func:`of_volume` reads of a volume."""
+    """The attributes of a volume that :func:`of_volume` reads."""
 
     @property
     def copies(self) -> int: ...
@@ -116,9 +124,12 @@ LAYOUTS = (SINGLE, REPLICA_3)
 
 
 def choose(name: str, node_count: int) -> Layout:
-    """Return the layout of a name, or for ``auto`` the one that fits.
+    """Return the layout with the given name.
 
-    :param node_count: how many nodes the back end has.
+    For ``auto``, return replica-3 on three nodes or more, else single.
+
+    :param name: a name in :data:`LAYOUTS`, or ``auto``.
+    :param node_count: the number of nodes of the back end.
     :raises UnknownLayout: no layout has that name.
     :raises TooFewNodes: the layout needs more nodes.
     """
@@ -135,8 +146,8 @@ def choose(name: str, node_count: int) -> Layout:
 def of_volume(volume: Volume) -> Layout:
     """Return the layout of a volume.
 
-    A volume that was not created by this driver may have another layout. Its
-    bricks are taken for copies of each other.
+    If this driver did not create the volume, its layout may not be in
+    :data:`LAYOUTS`. For such a volume, assume that each brick has all data.
     """
     nodes = len(volume.bricks)
     for layout in LAYOUTS:

@@ -11,18 +11,18 @@
 # under the License.
 """Build and parse the names, tags, marks and paths of the driver's objects.
 
-All are built from Manila's instance ids, which never change and are never
-used twice. Share names are not used: an administrator can change the template
-of these names.
+The names of volumes and snapshots contain Manila's instance ids, which never
+change and are never used twice. They do not contain Manila's share names,
+because an administrator can change the template of share names.
 
-Names that glusterd chooses (``<volume id in hex>_<k>`` for the LVs of a clone)
-are discovered, never computed.
+glusterd chooses the names of the LVs of a clone, ``<volume id in hex>_<k>``.
+The driver reads these names from the cluster, and never computes them.
 
-Limits of the tools: the name of a gluster volume or snapshot is shorter than
-255 characters of letters, digits, ``-`` and ``_``. An LV name has at most 127
-characters, and each ``-`` is doubled in the device-mapper name of VG and LV.
-An LVM tag has at most 1,024 characters of letters, digits and
-``_+.-/=!:&#``.
+Limits of the tools: the name of a gluster volume or snapshot has fewer than
+255 characters, which are letters, digits, ``-`` and ``_``. An LV name has at
+most 127 characters. The device-mapper name of an LV doubles each ``-`` in the
+names of VG and LV. An LVM tag has at most 1,024 characters, which are letters,
+digits and ``_+.-/=!:&#``.
 """
 
 import dataclasses
@@ -36,28 +36,34 @@ from manila_glusterfs_clone import errors
 VOLUME_PREFIX = 'manila-'
 SNAPSHOT_PREFIX = 'manila-snap-'
 
-#: Directory of a brick inside its file system. A brick is never the mount
-#: point itself: without the mount the brick does not exist either, and nothing
-#: is written below the mount point.
+#: The brick is this directory inside the mounted file system, and not the
+#: mount point. So while the file system is not mounted, the brick does not
+#: exist, and glusterd cannot write to the directory of the mount point.
 BRICK_DIRECTORY = 'brick'
 
-#: The tag by which a node finds the bricks that it has to mount at boot.
+#: The tag of each LV that contains a brick; nodes mount these LVs at boot.
 TAG_BRICK = 'manila.brick'
+#: The beginning of the tag with the id of the share of an LV.
 TAG_SHARE = 'manila.share='
+#: The beginning of the tag with the id of the snapshot of an LV.
 TAG_SNAPSHOT = 'manila.snapshot='
+#: The beginning of the tag with the mount point of a brick's LV.
 TAG_MOUNT = 'manila.mount='
-#: The tag of a snapshot that is unmanaged: its name cannot be changed.
+#: The tag of the LVs of a snapshot that Manila has unmanaged. A tag is needed,
+#: because the name of the snapshot cannot be changed.
 TAG_UNMANAGED = 'manila.unmanaged'
 
-#: Volume options that name the owner of a volume. A clone inherits them.
+#: The volume options that name the owners of a volume: its share and its back
+#: end. A clone inherits the options of its origin.
 OPTION_SHARE = 'user.manila.share'
 OPTION_BACKEND = 'user.manila.backend'
-#: The value of both options for a share that is unmanaged.
+#: The value of both options if Manila has unmanaged the share.
 UNMANAGED = 'unmanaged'
 
-#: The characters that are not quoted in the mark of a back end.
+#: The characters that :func:`backend_mark` does not percent-encode.
 _MARK = ''.join(set(string.punctuation) - {'%'})
-#: The limit of a mark: glusterd stores an option and its value on one line.
+#: The number of characters that the mark of a back end may have. The limit
+#: exists because glusterd stores an option and its value on one line.
 LONGEST_MARK = 255
 _TAG_VALUE = re.compile(r'[A-Za-z0-9_+.\-/=!:&#]{1,900}')
 _PATH = re.compile(r'(/[A-Za-z0-9_+.\-]{1,200})+')
@@ -69,7 +75,7 @@ _POOL = re.compile(
 
 @dataclasses.dataclass(eq=False)
 class NotAnId(errors.NotPossible):
-    """A text is not the id of a share or snapshot instance."""
+    """The text is not the id of a share or snapshot instance."""
 
     text: str
 
@@ -79,7 +85,7 @@ class NotAnId(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class NotATagValue(errors.NotPossible):
-    """A mount point has characters that LVM tags cannot have."""
+    """The mount point has characters that an LVM tag cannot contain."""
 
     mount_point: str
 
@@ -91,7 +97,7 @@ class NotATagValue(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class NotAPoolName(errors.NotPossible):
-    """A text is not the name of a thin pool."""
+    """The text is not the name of a thin pool, ``vg/thinpool``."""
 
     text: str
 
@@ -100,9 +106,9 @@ class NotAPoolName(errors.NotPossible):
 
 
 def canonical_id(instance_id: str) -> str:
-    """Return an instance id in the form that names contain.
+    """Return an instance id as names contain it: lower case, with dashes.
 
-    :raises NotAnId: it is not a UUID.
+    :raises NotAnId: the id is not a UUID.
     """
     try:
         return str(uuid.UUID(instance_id))
@@ -111,29 +117,38 @@ def canonical_id(instance_id: str) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Return whether a text is an instance id in its canonical form."""
+    """Return whether a text is an instance id in canonical form."""
     return _id_or_none(text) is not None
 
 
 def volume(share_id: str) -> str:
-    """Return the name of a share's volume, and of the LVs of its bricks."""
+    """Return the name of the volume of a share.
+
+    If the share was not created from a snapshot, its LVs have this name, too.
+    """
     return VOLUME_PREFIX + canonical_id(share_id)
 
 
 def snapshot(snapshot_id: str) -> str:
-    """Return the name of a snapshot on the cluster."""
+    """Return the name that a snapshot has in glusterd."""
     return SNAPSHOT_PREFIX + canonical_id(snapshot_id)
 
 
 def snapshot_id_from_name(name: str) -> str | None:
-    """Return the id in the name of a snapshot of this driver, or None."""
+    """Return the id in the name of a snapshot.
+
+    :return: None if this driver does not give such names to snapshots.
+    """
     if not name.startswith(SNAPSHOT_PREFIX):
         return None
     return _id_or_none(name[len(SNAPSHOT_PREFIX) :])
 
 
 def share_id_from_name(volume_name: str) -> str | None:
-    """Return the id in the name of a share's volume, or None."""
+    """Return the share id in the name of a volume.
+
+    :return: None if this driver does not give such names to volumes.
+    """
     if not volume_name.startswith(VOLUME_PREFIX):
         return None
     return _id_or_none(volume_name[len(VOLUME_PREFIX) :])
@@ -148,38 +163,41 @@ def _id_or_none(text: str) -> str | None:
 
 
 def backend_mark(backend: str) -> str:
-    """Return the mark of a back end, the value of an option of its volumes.
+    """Return the mark of a back end: the value of :data:`OPTION_BACKEND`.
 
-    The value of a gluster option is one word: blanks and characters beyond
-    ASCII in the name of the back end are percent-encoded, as in URLs.
+    The value of a gluster option is one word. So the mark is the name of the
+    back end with blanks and non-ASCII characters percent-encoded, as in URLs.
     """
     return parse.quote(backend, safe=_MARK)
 
 
 def mount_point(brick_root: str, share_id: str) -> str:
-    """Return where the brick of a created share is mounted."""
+    """Return the mount point of the bricks of a share that is created empty.
+
+    :param brick_root: the option ``glusterfs_clone_brick_root``.
+    """
     return f'{brick_root}/{volume(share_id)}'
 
 
 def brick_path(mount: str) -> str:
-    """Return the path of the brick inside a mounted file system."""
+    """Return the path of the brick in the file system at a mount point."""
     return f'{mount}/{BRICK_DIRECTORY}'
 
 
 def share_tag(share_id: str) -> str:
-    """Return the tag of the LVs of a share."""
+    """Return the tag that marks the LVs of a share."""
     return TAG_SHARE + canonical_id(share_id)
 
 
 def snapshot_tag(snapshot_id: str) -> str:
-    """Return the tag of the LVs of a snapshot."""
+    """Return the tag that marks the LVs of a snapshot."""
     return TAG_SNAPSHOT + canonical_id(snapshot_id)
 
 
 def mount_tag(mount: str) -> str:
-    """Return the tag with the mount point of a brick's LV.
+    """Return the tag with the mount point of an LV that contains a brick.
 
-    :raises NotATagValue: a tag cannot hold the mount point.
+    :raises NotATagValue: a tag cannot contain the mount point.
     """
     if not _TAG_VALUE.fullmatch(mount):
         raise NotATagValue(mount)
@@ -187,22 +205,22 @@ def mount_tag(mount: str) -> str:
 
 
 def brick_tags(share_id: str, mount: str) -> frozenset[str]:
-    """Return all tags of an LV with a brick of a share."""
+    """Return all tags of an LV that contains a brick of a share."""
     return frozenset({TAG_BRICK, share_tag(share_id), mount_tag(mount)})
 
 
 def is_plain_path(path: str) -> bool:
-    """Return whether a path is absolute and safe in tags and brick paths."""
-    # findmnt lists mount points without "." and "..".
+    """Return whether a path is absolute and valid in tags and brick paths."""
+    # Reject "." and "..": findmnt lists mount points without them.
     return bool(_PATH.fullmatch(path)) and not (
         {'.', '..'} & {*path.split('/')}
     )
 
 
 def split_pool(name: str) -> tuple[str, str]:
-    """Split ``vg/thinpool`` into its two names.
+    """Split the name of a thin pool, ``vg/thinpool``, at the slash.
 
-    :raises NotAPoolName: the name does not have that form.
+    :raises NotAPoolName: the name is not of the form ``vg/thinpool``.
     """
     match = _POOL.fullmatch(name)
     if match is None:

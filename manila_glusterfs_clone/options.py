@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Options of a back end section in manila.conf: definition and checks."""
+"""The options of a back end section in manila.conf: definition and checks."""
 
 from collections.abc import Iterator
 import copy
@@ -23,10 +23,10 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import names
 
-#: Default of glusterfs_clone_brick_root.
+#: The default of glusterfs_clone_brick_root.
 DEFAULT_BRICK_ROOT = '/srv/manila-glusterfs-clone'
 
-#: Values of glusterfs_clone_orphans.
+#: The values of glusterfs_clone_orphans.
 REMOVE, REPORT = 'remove', 'report'
 
 OPTS: list[cfg.Opt] = [
@@ -182,23 +182,27 @@ OPTS: list[cfg.Opt] = [
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
-    """Return the options of a back end section to oslo-config-generator."""
+    """Return the options in the form that oslo-config-generator needs."""
     return [('glusterfs_clone', copy.deepcopy(OPTS))]
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """How full a thin pool may be."""
+    """The limits for the use of a thin pool."""
 
+    #: The driver creates nothing in a pool if at least this percentage of its
+    #: data space is used.
     data_percent: int
+    #: The same limit for the metadata space.
     metadata_percent: int
-    #: The sum of the sizes of its thin volumes may be its size times this.
+    #: The total size of the thin LVs in a pool may be the size of the pool
+    #: times this number.
     oversubscription: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The options of one back end section, as read."""
+    """The options of one back end section; their values are not checked."""
 
     backend: str
     nodes: tuple[str, ...]
@@ -220,12 +224,16 @@ class Settings:
 
     @property
     def mark(self) -> str:
-        """Return the name of the back end in the marks of its volumes."""
+        """Return the mark that the volumes of this back end have."""
         return names.backend_mark(self.backend)
 
 
 def read(configuration: Any, backend: str) -> Settings:
-    """Return the options of a back end section, unchecked."""
+    """Return the options of a back end section, without checking them.
+
+    :param configuration: the oslo.config section of the back end.
+    :param backend: the name of the back end.
+    """
     return Settings(
         backend=backend,
         nodes=tuple(configuration.glusterfs_clone_nodes),
@@ -253,16 +261,16 @@ def read(configuration: Any, backend: str) -> Settings:
     )
 
 
-#: Host names and addresses, including IPv6 addresses with a zone.
+#: A host name or an address; an IPv6 address may have a zone.
 _HOST = re.compile(r'[A-Za-z0-9_]([A-Za-z0-9_.:%-]{0,252})')
 _USER = re.compile(r'[^\s\0:-][^\s\0:]{0,254}')
 
 
 def problems(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield each option with an unusable value, and the reason.
+    """Yield the name of each option with an unusable value, and the reason.
 
-    Without this check, the first operation would fail that uses the value in
-    a name, an option, a tag, a path or a command.
+    Without this check, an operation that uses such a value in a name, a
+    volume option, a tag, a path or a command would fail later.
     """
     for option, values, example in (
         ('glusterfs_clone_nodes', settings.nodes, 'the storage nodes'),

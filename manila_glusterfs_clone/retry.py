@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Repeat an attempt with pauses in between, until a deadline."""
+"""Repeat an attempt, with pauses between attempts, until a deadline."""
 
 from collections.abc import Iterator
 import random
@@ -19,18 +19,20 @@ from manila_glusterfs_clone import errors
 
 
 class Attempts:
-    """The attempts at one thing, with pauses in between.
+    """The deadline and the growing pauses of a retry loop.
 
-    Iterating makes one attempt per turn. It ends after an attempt that
-    passed the deadline, so at least one attempt is made. A caller with an end
-    condition of its own calls :meth:`pause` in its own loop instead.
+    ``for _ in Attempts(…)`` runs its body once per attempt, and sleeps
+    between attempts. The loop ends after the first attempt that ends at or
+    after the deadline, so it always makes at least one attempt. A caller with
+    a loop of its own calls :meth:`pause` itself.
 
-    :param seconds: the time from now to the deadline.
-    :param pause: seconds between the first two attempts. Each pause is
-        twice the one before.
-    :param longest_pause: the upper limit of a pause; ``pause`` if None.
-    :param jitter: whether to shorten each pause at random, to half of it at
-        most, so that several services do not collide at each attempt.
+    :param seconds: the time from now to the deadline, in seconds.
+    :param pause: the pause after the first attempt, in seconds. Each later
+        pause is twice as long as the one before, up to ``longest_pause``.
+    :param longest_pause: the upper limit of a pause, in seconds. If None, all
+        pauses have the length ``pause``.
+    :param jitter: whether to multiply each pause by a random factor from 0.5
+        to 1, so that several services do not always retry at the same time.
     """
 
     def __init__(
@@ -57,12 +59,12 @@ class Attempts:
 
     @property
     def elapsed(self) -> float:
-        """Return the seconds since the first attempt began."""
+        """Return the seconds since this object was created."""
         return time.monotonic() - self._begun
 
     @property
     def seconds_left(self) -> float:
-        """Return the seconds until the deadline, 0 after it."""
+        """Return the seconds until the deadline; 0 after the deadline."""
         return max(0.0, self._seconds - self.elapsed)
 
     @property
@@ -72,22 +74,23 @@ class Attempts:
 
     @property
     def last_failure(self) -> errors.Error:
-        """Return why the last attempt failed.
+        """Return the last error that was passed to :meth:`record`.
 
-        :raises LookupError: no attempt was recorded as failed.
+        :raises LookupError: no error was recorded.
         """
         if self._last_failure is None:
             raise LookupError('no attempt has failed')
         return self._last_failure
 
     def record(self, failure: errors.Error) -> None:
-        """Note why an attempt failed."""
+        """Record the error of a failed attempt."""
         self._last_failure = failure
 
     def pause(self, seconds: float | None = None) -> None:
         """Sleep until the next attempt.
 
-        :param seconds: sleep that long; the pauses do not grow then.
+        :param seconds: the length of this pause; later pauses do not change.
+            None for the next growing pause.
         """
         if seconds is not None:
             time.sleep(seconds)

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Undo on failure: an operation is done completely or undone."""
+"""Undo an operation that failed, so that no parts of its object are left."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -25,16 +25,15 @@ def undo_on_failure(
 ) -> Iterator[None]:
     """Call ``undo`` if the body fails, and raise the error of the body.
 
-    If ``undo`` fails too, its error is logged, with the error of the body as
-    its context. Manila then sets the object to an error status, and deleting
-    the object retries the undo.
+    If ``undo`` fails, too, log its error, with the error of the body as its
+    context. In both cases Manila sets the object to an error status. When the
+    user deletes the object, the driver calls the same function again.
 
-    :param undo: deletes the object. The same function deletes it later, on
-        a request of the user. It must find out which parts exist, and must
-        succeed if there are none.
+    :param undo: deletes the object that the body creates. It must find out
+        which parts of the object exist, and must succeed if there are none.
     :param subject: the object, for the log.
-    :param require_lock: raises if the lock of the operation was lost. Then
-        nothing is undone, because another host may work on the object.
+    :param require_lock: raises if the lock of the operation was lost. If so,
+        ``undo`` is not called, because another host may work on the object.
     """
     try:
         yield

@@ -9,12 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The trusted storage pool: run commands on one node or on all of them.
+"""The trusted storage pool: run commands on one node or on all nodes.
 
-Gluster commands go through one node, the *writer*: the first configured node
-whose glusterd answers. So every manila-share uses the same one, and no two
-originators block each other's transactions. Commands of LVM and for mounts
-run on all nodes side by side.
+Gluster commands run on one node, the *writer*: the first configured node
+whose glusterd answers. All manila-share services choose the same writer, so
+their gluster transactions do not start on different nodes and block each
+other. LVM and mount commands run on all nodes in parallel.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -34,9 +34,10 @@ LOG = log.getLogger(__name__)
 
 T = TypeVar('T')
 
-#: How often glusterd may fail after it has begun, before a change fails.
+#: Number of ``errors.CommitFailed`` after which a change is not retried.
 _COMMIT_ATTEMPTS = 3
-#: Seconds between two attempts, at first and at most; jitter halves them.
+#: The first and the longest pause between two attempts, in seconds. Jitter
+#: shortens each pause by up to half.
 _PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 
 
@@ -51,8 +52,8 @@ GlusterdHangs = nodes.GlusterdHangs
 class Cluster:
     """The nodes of one trusted storage pool, in the configured order.
 
-    :param settle_timeout: seconds to retry a command whose outcome is
-        unknown, or that glusterd refuses during another transaction.
+    :param settle_timeout: seconds to retry a command if its outcome is
+        unknown, or if another transaction holds the lock in glusterd.
     """
 
     def __init__(
@@ -69,8 +70,8 @@ class Cluster:
     def members(self) -> tuple[Member, ...]:
         """Return the nodes whose UUID is known, in the configured order.
 
-        A node that could not be reached since the service started is left
-        out.
+        The UUID of a node is known after its glusterd has answered once since
+        the service started.
         """
         with self._guard:
             known = dict(self._members)
@@ -89,8 +90,9 @@ class Cluster:
     def refresh_members(self, uuids: Collection[str]) -> tuple[Member, ...]:
         """Read the UUIDs of all nodes again, and return the members.
 
-        :param uuids: of the trusted storage pool. A node that was reinstalled
-            has a UUID that is not in the pool until it is probed.
+        :param uuids: the UUIDs of the trusted storage pool. Other UUIDs are
+            ignored: a reinstalled node has a new one, which is not in the
+            trusted storage pool until an operator probes the node.
         """
         discovered = self._discover()
         with self._guard:
@@ -125,8 +127,8 @@ class Cluster:
     def member(self, uuid: str) -> Member:
         """Return the node with a UUID in the trusted storage pool.
 
-        :raises UnknownMember: no configured node has that UUID, or it could
-            not be reached since the service started.
+        :raises UnknownMember: no configured node has that UUID, or the node
+            has not answered since the service started.
         """
         for members in (self.members, lambda: self.refresh_members({uuid})):
             for member in members():
@@ -139,17 +141,17 @@ class Cluster:
     ) -> Node:
         """Return the first node whose glusterd answers.
 
-        Only this question decides which nodes are skipped. A glusterd that
-        answers stays the writer after one of its commands failed or was late.
+        A node that fails :meth:`require_majority` is asked last for a while. A
+        node that passes stays the writer, even if a command fails there.
 
         :param among: choose only among these nodes; among all if empty.
-        :param avoid: choose these nodes only if no other one answers.
+        :param avoid: choose one of these nodes only if no other node answers.
         :raises errors.SeveralFailed: no glusterd answers.
         :raises NoNodes: no nodes are configured.
         """
         failures: dict[str, Exception] = {}
         chosen = [n for n in self.nodes if not among or n in among]
-        # Skipped nodes are asked last instead of never.
+        # Nodes that failed recently are asked last instead of never.
         now = time.monotonic()
         for node in sorted(
             chosen,
@@ -174,9 +176,9 @@ class Cluster:
     ) -> None:
         """Make sure that glusterd on a node is connected to most peers.
 
-        A glusterd that is cut off would confirm a change that most of the
-        cluster does not know. A glusterd that was detached or reinstalled
-        would report that no volume exists.
+        A glusterd that is cut off would confirm a change that most nodes do
+        not receive. A glusterd that was detached or reinstalled would report
+        that no volume exists.
 
         :raises errors.CutOff: glusterd has lost half of the peers or more.
         :raises errors.Unreachable: the node does not answer.
@@ -194,10 +196,10 @@ class Cluster:
     # -- commands
 
     def read(self, question: Callable[[gluster.Gluster], T]) -> T:
-        """Ask the glusterd of the writer, or of the next node if it fails."""
+        """Query glusterd on the writer; if that fails, on another node."""
         failure: errors.Error | None = None
         failed: list[Node] = []
-        # At least twice: a connection that was idle for long may be lost.
+        # Try at least twice: an idle SSH connection may have been lost.
         for _ in range(max(2, len(self.nodes))):
             node = self.writer(avoid=failed)
             try:
@@ -216,18 +218,18 @@ class Cluster:
     ) -> None:
         """Run a gluster command until its outcome is known.
 
-        The command is retried during another transaction, and after an
-        unknown outcome, until it succeeds, is refused, or turns out to be
-        done. A transaction that is still running holds the lock that the
-        next attempt needs.
+        Retry the command while another transaction holds the lock, and after
+        an unknown outcome. Stop when the command succeeds, is refused, or has
+        taken effect. An earlier attempt that still runs holds the lock, so no
+        retry runs at the same time.
 
-        :param action: an idempotent command.
+        :param action: run the command, which must be idempotent.
         :param is_done: return whether the command has taken effect; called
             only after an unknown outcome.
         :param among: the nodes that may run the command; any if empty.
         :raises errors.Refused: the command did not take effect.
-        :raises errors.Unknown: the settle timeout has passed, or glusterd
-            failed several times after it had begun.
+        :raises errors.Unknown: the outcome is still unknown after the settle
+            timeout, or after ``_COMMIT_ATTEMPTS`` failed commits.
         """
         attempts = retry.Attempts(
             self.settle_timeout, _PAUSE, _LONGEST_PAUSE, jitter=True
@@ -267,13 +269,13 @@ class Cluster:
             if failed_commits == _COMMIT_ATTEMPTS:
                 break
             LOG.info('A gluster command failed; retrying it: %s', failure)
-        # A later refusal does not prove that the first attempt did nothing.
+        # A later refusal does not prove that earlier attempts had no effect.
         raise self._with_hanging_nodes(unknown or attempts.last_failure)
 
     def _with_hanging_nodes(self, failure: errors.Error) -> errors.Error:
         """Return a failure together with the nodes whose glusterd hangs.
 
-        The transactions of all other nodes wait for such a glusterd.
+        A glusterd that hangs blocks the transactions of all other nodes.
         """
         _, failures = self.try_everywhere(lambda node: node.gluster.peers())
         hanging = {
@@ -290,10 +292,11 @@ class Cluster:
         action: Callable[[Node], T],
         nodes: Iterable[Node] | None = None,
     ) -> tuple[dict[str, T], dict[str, Exception]]:
-        """Run an action on nodes side by side, and collect the failures.
+        """Run an action on nodes in parallel, and collect the exceptions.
 
         :param nodes: the nodes; None for all.
-        :return: the results, and the exceptions, both by node name.
+        :return: the results of the nodes that succeeded, and the exceptions
+            of the others, each by node name.
         """
         chosen = tuple(self.nodes if nodes is None else nodes)
         done: dict[str, T] = {}
@@ -316,19 +319,19 @@ class Cluster:
         action: Callable[[Node], T],
         nodes: Iterable[Node] | None = None,
     ) -> dict[str, T]:
-        """Run an action on nodes side by side.
+        """Run an action on nodes in parallel.
 
         :param nodes: the nodes; None for all.
         :return: the results, by node name.
-        :raises errors.SeveralFailed: it failed on several nodes. If it failed
-            on one node only, the exception of that node is raised.
+        :raises errors.SeveralFailed: the action failed on several nodes.
+        :raises Exception: the action raised it, on one node only.
         """
         done, failed = self.try_everywhere(action, nodes)
         raise_any(failed)
         return done
 
     def forget_failures(self) -> None:
-        """Forget which nodes did not answer, so that all are asked again."""
+        """Forget which nodes were down; the next command tries them again."""
         for node in self.nodes:
             node.remote.reset()
 
@@ -338,7 +341,7 @@ class Cluster:
 
 
 def raise_any(failed: Mapping[str, Exception]) -> None:
-    """Raise the failures of nodes, if there are any."""
+    """Raise the only exception of a dict, or all as SeveralFailed."""
     if len(failed) == 1:
         raise next(iter(failed.values()))
     if failed:

@@ -9,18 +9,19 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Find out which logical volumes glusterd uses, and remove only others.
+"""Find the logical volumes that glusterd uses, and remove only unused ones.
 
-The tags of an LV record what it was created for. glusterd reports what it is
-used for, and an LV that glusterd uses is never removed. The two can differ:
-an operator can turn the bricks of one object into those of another.
-``snapshot restore`` makes the LVs of a snapshot the bricks of a volume and
-leaves their tags; ``lvchange`` and ``lvrename`` change tags and names.
+The tags of an LV name the object that the LV was created for. glusterd reports
+the object that uses the LV now. The two can differ after an operator has run
+``lvchange``, ``lvrename`` or ``snapshot restore``: the last turns the LVs of a
+snapshot into bricks of a volume, and does not change their tags. This driver
+never removes an LV that glusterd uses, whatever its tags are.
 
-An LV is used by a brick that is mounted from it, whose path contains the name
-of the LV, or whose mount point is in the tags of the LV. The bricks of stopped
-volumes count too. glusterd does not report the paths of a snapshot's bricks:
-these are found by the names and the mount points of LVs.
+A brick uses an LV if the brick is mounted from the LV, if the path of the
+brick contains the name of the LV, or if the tags of the LV contain the mount
+point of the brick. This includes bricks of stopped volumes. glusterd does not
+report the paths of a snapshot's bricks: this module finds their LVs by the
+names and the mount points of the LVs.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -48,7 +49,7 @@ _PREFIXES = (names.TAG_SHARE, names.TAG_SNAPSHOT, names.TAG_MOUNT)
 
 @dataclasses.dataclass(eq=False)
 class RenamedBrick(errors.NotPossible):
-    """An LV was renamed, and may be the brick of a volume without an LV."""
+    """An LV was renamed, and may belong to a brick that has no known LV."""
 
     node: str
     logical_volume: str
@@ -66,7 +67,7 @@ class RenamedBrick(errors.NotPossible):
 
 @dataclasses.dataclass(frozen=True)
 class LvUser:
-    """A volume or snapshot that uses an LV for a brick."""
+    """A volume or snapshot with a brick on an LV."""
 
     name: str
     #: The mount point of the brick; None for a snapshot.
@@ -76,8 +77,8 @@ class LvUser:
     def tags(self, lv: lvm.LogicalVolume) -> frozenset[str]:
         """Return the tags of this driver that the LV should have.
 
-        The LV of a volume that is not a share of ours keeps the tags by which
-        it is mounted at boot.
+        If the volume is unmanaged or not a share of this driver, its LV keeps
+        only the tags that nodes need to mount the brick at boot.
         """
         if self.mount is None:
             snapshot_id = names.snapshot_id_from_name(self.name)
@@ -93,7 +94,7 @@ class LvUser:
 
 @dataclasses.dataclass(frozen=True)
 class KnownObjects:
-    """The volumes and snapshots that one or several glusterds know."""
+    """The volumes and snapshots that glusterd on some nodes reports."""
 
     volumes: tuple[gluster.Volume, ...] = ()
     snapshots: tuple[gluster.Snapshot, ...] = ()
@@ -104,14 +105,14 @@ class KnownObjects:
         )
 
     def names(self) -> dict[str, str]:
-        """Return the names of volumes and snapshots, by their hex ids."""
+        """Return the names of volumes and snapshots, by hex id."""
         return {
             **{volume.hex_id: volume.name for volume in self.volumes},
             **{snapshot.hex_id: snapshot.name for snapshot in self.snapshots},
         }
 
     def origins(self) -> dict[str, str]:
-        """Return the hex ids of the origin volumes, by those of snapshots."""
+        """Return the hex id of each snapshot's origin, by snapshot hex id."""
         ids = {volume.name: volume.hex_id for volume in self.volumes}
         return {
             snapshot.hex_id: ids[snapshot.origin]
@@ -121,7 +122,7 @@ class KnownObjects:
 
 
 def read_known_objects(gluster: gluster.Gluster) -> KnownObjects:
-    """Read the volumes and snapshots that one glusterd knows."""
+    """Read the volumes and snapshots that one glusterd reports."""
     return KnownObjects(
         tuple(gluster.volumes().values()), tuple(gluster.snapshots().values())
     )
@@ -139,8 +140,9 @@ def is_named_in_path(lv: lvm.LogicalVolume, path: str) -> bool:
 class LvUsers:
     """The volumes and snapshots that use the LVs of one node.
 
-    :param other_nodes: the UUIDs of the other nodes, whose bricks are left
-        out.
+    :param known: the volumes and snapshots to look for.
+    :param storage: the LVs and mounts of the node.
+    :param other_nodes: the UUIDs of nodes whose bricks are ignored.
     """
 
     known: KnownObjects
@@ -148,7 +150,11 @@ class LvUsers:
     other_nodes: frozenset[str] = frozenset()
 
     def users_of(self, lv: lvm.LogicalVolume) -> tuple[LvUser, ...]:
-        """Return the users of an LV, the most certain first."""
+        """Return the certain users of an LV, then the likely ones.
+
+        A likely user has a brick below a mount point of the LV, or below the
+        mount point in the tags of the LV.
+        """
         certain = list(self.certain_users_of(lv))
         likely: list[LvUser] = []
         prefixes = (
@@ -161,7 +167,7 @@ class LvUsers:
         return tuple(dict.fromkeys([*certain, *likely]))
 
     def certain_users_of(self, lv: lvm.LogicalVolume) -> Iterator[LvUser]:
-        """Yield the users of an LV by its name and its mount points."""
+        """Yield the users that the LV's name or mount points identify."""
         mount_points = self.storage.mount_points(lv)
         for volume, path in self._brick_paths():
             if (
@@ -177,10 +183,10 @@ class LvUsers:
                 yield LvUser(snapshot.name, None)
 
     def require_not_renamed(self, lv: lvm.LogicalVolume, node: str) -> None:
-        """Make sure that an LV without a user is not a renamed brick.
+        """Make sure that an unused LV is not the missing LV of a brick.
 
         :raises RenamedBrick: the LV was renamed, and a brick on the node has
-            no LV.
+            no known LV.
         """
         original_name = f'{names.VOLUME_PREFIX}{lv.tag_value(names.TAG_SHARE)}'
         if lv.name == original_name or bricks.hex_id_in_name(lv.name):
@@ -210,7 +216,7 @@ def _user(volume: gluster.Volume, path: str) -> LvUser:
 
 
 def ownership_tags(lv: lvm.LogicalVolume) -> frozenset[str]:
-    """Return the tags of an LV that name its owner and its mount point."""
+    """Return those tags of an LV that name its owner and mount point."""
     return frozenset(
         tag
         for tag in lv.tags
@@ -222,7 +228,7 @@ def set_ownership_tags(
     node: cluster.Node, lv: lvm.LogicalVolume, wanted: frozenset[str]
 ) -> None:
     """Replace the tags of an LV that name its owner and its mount point."""
-    # Add first, so that the LV has an owner at every moment.
+    # Add tags before removing others, so that the LV always has an owner.
     if missing := wanted - lv.tags:
         node.lvm.add_tags([lv.full_name], missing)
     if unwanted := ownership_tags(lv) - wanted:
@@ -235,17 +241,17 @@ def reclaim(
     pools_of: Mapping[str, Iterable[str]] | None = None,
     on: Iterable[cluster.Node] | None = None,
 ) -> tuple[dict[str, int], frozenset[LvUser]]:
-    """Remove unwanted LVs with their mounts, except those that are in use.
+    """Unmount and remove unwanted LVs, except those that are in use.
 
-    Both the writer and the glusterd of each node are asked. An LV in use is
-    kept, and gets the tags of its user.
+    An LV is in use if glusterd on the writer or on the node of the LV reports
+    a user. Keep such an LV, and set the tags that its user needs.
 
-    :param pools_of: the thin pools of the LVs, by node name; None for all.
+    :param pools_of: the thin pools that LVM must list, by node name; None for
+        all configured pools.
     :param on: the nodes; None for all.
-    :return: how many LVs were unwanted, by node name; and the users of those
-        that were kept.
-    :raises errors.Error: an LV could not be removed, or glusterd did not
-        answer.
+    :return: the number of unwanted LVs by node name, including kept ones; and
+        the users of the kept LVs.
+    :raises errors.Error: an LV cannot be removed, or glusterd does not answer.
     """
     known_by_writer = functools.cache(lambda: nodes.read(read_known_objects))
     kept_for: set[LvUser] = set()
@@ -281,9 +287,9 @@ def reclaim(
 
 
 def warn_of_kept(what: str, users: Iterable[LvUser]) -> None:
-    """Log that logical volumes of a deleted object are kept, and why.
+    """Log which volumes and snapshots use the LVs of a deleted object.
 
-    :param what: the object, such as ``snapshot NAME``.
+    :param what: the deleted object, such as ``snapshot NAME``.
     """
     for user in sorted({user.name for user in users}):
         LOG.warning(
@@ -302,11 +308,11 @@ def repair_tags(
     path: str,
     read_known: Callable[[], KnownObjects],
 ) -> bool:
-    """Correct the tags of the LV of a share's brick.
+    """Correct the tags of the LV that holds a share's brick.
 
-    :param read_known: read all that glusterd knows; called only if a tag is
-        wrong.
-    :return: whether a tag was wrong.
+    :param read_known: read all volumes and snapshots of the cluster; called
+        only if a tag is wrong.
+    :return: whether tags were corrected.
     """
     storage = bricks.read_storage(node)
     mount_point = path.rpartition('/')[0]

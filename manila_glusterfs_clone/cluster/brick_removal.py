@@ -24,7 +24,7 @@ from manila_glusterfs_clone.tools import lvm
 
 LOG = log.getLogger(__name__)
 
-#: Seconds in which a brick process has to close its file system.
+#: Seconds to wait until the brick process has closed its file system.
 _UNMOUNT_TIMEOUT = 30.0
 
 
@@ -36,19 +36,24 @@ def reclaim(
 ) -> int:
     """Unmount and remove unwanted LVs, and remove their mount points.
 
-    Only :func:`~manila_glusterfs_clone.cluster.brick_ownership.reclaim` calls
-    this: it asks glusterd which LVs are in use.
+    Call this function only through
+    :func:`~manila_glusterfs_clone.cluster.brick_ownership.reclaim`, which asks
+    glusterd which LVs are in use.
 
-    glusterd must have forgotten the volume before: glusterd 11 does not start
-    while a brick of a volume is missing. Its configuration is written to disk
-    first, so that the volume stays forgotten after a power cut.
+    Delete the volume or snapshot in glusterd first: glusterd 11 does not start
+    while a brick of a volume is missing. This function writes the
+    configuration of glusterd to disk before it removes an LV. Otherwise a
+    power cut could restore the volume without its bricks.
 
-    :param keep: called before an LV is removed; return whether to keep it.
-    :param pools: the thin pools of the LVs, as ``vg/thinpool``; None for all
-        pools.
-    :return: how many LVs were unwanted.
+    :param is_unwanted: return whether to remove an LV.
+    :param keep: return whether to keep an unwanted LV because it is in use;
+        called immediately before the LV is unmounted.
+    :param pools: the thin pools that LVM must list, as ``vg/thinpool``; None
+        for all configured pools.
+    :return: the number of unwanted LVs, including those that were kept.
     :raises errors.InUse: a process holds an LV or its mount open.
-    :raises bricks.PoolsNotVisible: LVM may not list all LVs.
+    :raises bricks.PoolsNotVisible: LVM does not list one of the thin pools,
+        so it may not list all LVs.
     """
     storage = bricks.read_storage(node)
     bricks.require_pools_visible(node, storage.lvs, pools)
@@ -62,7 +67,7 @@ def reclaim(
         for mount_point in mount_points:
             _unmount(node, mount_point)
         tagged = lv.tag_value(names.TAG_MOUNT)
-        # Before the LV is removed: only it leads to its mount points.
+        # Remove mount points before the LV: a retry finds them by the LV.
         for mount_point in sorted(
             {*mount_points, *([tagged] if tagged else [])}
         ):
@@ -77,7 +82,12 @@ def reclaim(
 
 
 def remove_mount_point(node: cluster.Node, mount_point: str) -> None:
-    """Remove the empty directory that a brick was mounted on."""
+    """Remove the directory that a brick was mounted on.
+
+    Below ``SNAPS_ROOT``, remove the parent directory too.
+
+    :raises errors.CommandFailed: a directory is not empty.
+    """
     parent = mount_point.rpartition('/')[0]
     if parent.startswith(f'{bricks.SNAPS_ROOT}/'):
         node.file_systems.remove_directories(mount_point, parent)
@@ -90,9 +100,10 @@ def remove_snapshot_mount_points(
 ) -> None:
     """Remove the directories that a snapshot's bricks were mounted on.
 
-    GlusterFS 11.1 leaves them when it deletes a snapshot that was active.
+    GlusterFS 11.1 does not remove them when it deletes an active snapshot.
 
-    :param count: the number of bricks of the snapshot, on all nodes.
+    :param volume_hex: the volume id of the snapshot, in hex.
+    :param count: the number of bricks of the snapshot on all nodes together.
     """
     parent = f'{bricks.SNAPS_ROOT}/{volume_hex}'
     node.file_systems.remove_directories(

@@ -12,13 +12,13 @@
 """Create, find, tag, grow and mount the bricks of volumes on their nodes.
 
 A brick is a directory in an XFS file system on a thin LV. The tags of the LV
-hold what a node must know of the brick: that it is one, of which share, and
-where to mount it (:mod:`~manila_glusterfs_clone.names`).
+mark it as the LV of a brick, and record the share id and the mount point
+(:mod:`~manila_glusterfs_clone.names`).
 
 :func:`make` creates the bricks of a new share. glusterd creates the bricks
-of clones and snapshots, with names of its own. They are found by the mount
-that holds the brick, or by the volume id that their LV names begin with, and
-are tagged then.
+of clones and snapshots, and chooses the names of their LVs. This driver finds
+such an LV by the mount that holds the brick, or by the volume id with which
+the name of the LV begins. Then the driver tags the LV.
 
 All functions are idempotent.
 """
@@ -49,7 +49,7 @@ _SNAPS_LV = re.compile(r'(?P<hex>[0-9a-f]{32})_[0-9]+')
 
 @dataclasses.dataclass(eq=False)
 class PoolsNotVisible(errors.NotPossible):
-    """LVM on a node does not list thin pools that it should have."""
+    """LVM on a node does not list some configured thin pools."""
 
     node: str
     #: ``vg/thinpool``.
@@ -66,7 +66,7 @@ class PoolsNotVisible(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class BrickNotMounted(errors.Unsettled):
-    """A brick is not on a mounted logical volume."""
+    """The brick of a volume is not on a mounted logical volume."""
 
     node: str
     path: str
@@ -81,7 +81,7 @@ class BrickNotMounted(errors.Unsettled):
 
 @dataclasses.dataclass(eq=False)
 class NotThin(errors.Unsettled):
-    """The brick of a clone is on an LV that glusterd did not create."""
+    """The LV of a clone's brick is not thin: glusterd did not create it."""
 
     node: str
     path: str
@@ -97,7 +97,7 @@ class NotThin(errors.Unsettled):
 
 @dataclasses.dataclass(eq=False)
 class WrongVolumeId(errors.Unsettled):
-    """A brick does not have the id of its volume."""
+    """A brick directory is not marked with the id of its volume."""
 
     node: str
     path: str
@@ -137,13 +137,13 @@ class NodeStorage:
     mounts: tuple[file_systems.Mount, ...]
 
     def find_brick(self, path: str) -> MountedBrick | None:
-        """Return the mount and the LV that hold a brick.
+        """Return the mount point and the LV of a brick.
 
-        A brick is a directory right below its mount point. Mount points
-        farther up do not count: where a brick is not mounted, that would be
-        the root file system, which may be on a thin volume too.
+        The parent directory of a brick must be the mount point. Other parent
+        directories are not examined: if a brick is not mounted, they belong
+        to the root file system, which may be on a thin LV, too.
 
-        :return: None if the brick is not mounted, or not from an LV.
+        :return: None if the brick is not mounted, or not mounted from an LV.
         """
         mount_point = path.rpartition('/')[0]
         for mount in reversed(self.mounts):
@@ -156,7 +156,7 @@ class NodeStorage:
         return None
 
     def mount_points(self, lv: lvm.LogicalVolume) -> tuple[str, ...]:
-        """Return where an LV is mounted, the latest mount first."""
+        """Return the mount points of an LV, the latest mount first."""
         return tuple(
             mount.target
             for mount in reversed(self.mounts)
@@ -167,7 +167,7 @@ class NodeStorage:
 def hex_id_in_name(lv_name: str) -> str | None:
     """Return the volume id in the name of an LV that glusterd created.
 
-    :return: in hex; None for an LV with another name.
+    :return: the id in hex; None if the name is not of glusterd's form.
     """
     match = _SNAPS_LV.fullmatch(lv_name)
     return match['hex'] if match else None
@@ -176,7 +176,7 @@ def hex_id_in_name(lv_name: str) -> str | None:
 def named_after(
     lvs: Iterable[lvm.LogicalVolume], hex_id: str
 ) -> tuple[lvm.LogicalVolume, ...]:
-    """Return the LVs that glusterd named after a volume id, in hex."""
+    """Return the LVs whose names contain a volume id (in hex)."""
     return tuple(lv for lv in lvs if hex_id_in_name(lv.name) == hex_id)
 
 
@@ -190,8 +190,8 @@ def nodes_with_bricks(
 ) -> frozenset[cluster.Node]:
     """Return the nodes with a brick of a volume.
 
-    :param volume: None for an unknown one, which may have bricks on all
-        nodes.
+    :param volume: None if glusterd does not report the volume; then return
+        all nodes, because each of them may have a brick.
     :raises cluster.UnknownMember: a brick is on a node that is not
         configured or cannot be reached.
     """
@@ -207,14 +207,16 @@ def require_pools_visible(
     lvs: Iterable[lvm.LogicalVolume],
     pools: Collection[str] | None = None,
 ) -> None:
-    """Make sure that LVM on a node lists the thin pools that it should have.
+    """Make sure that LVM on a node lists its thin pools.
 
-    If LVM cannot read a disk, it omits the VGs on it, lists the others, and
-    ends with status 0 (2.03.16 and 2.03.31). So an LV that is not listed may
-    still exist, and must not be treated as removed.
+    If LVM cannot read a disk, it omits the VGs on that disk, lists all other
+    VGs, and exits with status 0 (2.03.16 and 2.03.31). So an LV that LVM does
+    not list may still exist. A caller must not treat it as removed.
 
-    :param pools: those that matter, as ``vg/thinpool``; None for all.
-    :raises PoolsNotVisible: LVM does not list one of them.
+    :param lvs: the LVs that LVM listed.
+    :param pools: the thin pools to check, as ``vg/thinpool``; None for all
+        that are configured for the node.
+    :raises PoolsNotVisible: LVM does not list one of the thin pools.
     """
     visible = {lv.full_name for lv in lvs if lv.is_thin_pool}
     wanted = node.pools if pools is None else pools
@@ -229,9 +231,9 @@ def make(
 
     :param pool: ``vg/thinpool``.
     :param size: bytes.
-    :param root: the directory below which it is mounted.
-    :return: the path of the brick. Its directory does not exist yet: glusterd
-        creates it, and refuses to do so on the root file system.
+    :param root: the directory that contains the mount points of bricks.
+    :return: the path of the brick directory. It does not exist yet: glusterd
+        creates it, and refuses to create it on the root file system.
     """
     vg, thin_pool = names.split_pool(pool)
     name = names.volume(share_id)
@@ -255,7 +257,7 @@ def tag_clone_brick(
     """Find the brick that glusterd created for a clone, and tag its LV.
 
     :raises BrickNotMounted: the brick is not on a mounted LV.
-    :raises NotThin: its LV is not a thin volume.
+    :raises NotThin: the LV of the brick is not thin.
     """
     storage = read_storage(node)
     brick = storage.find_brick(path)
@@ -271,10 +273,10 @@ def tag_clone_brick(
 
 
 def grow(node: cluster.Node, brick: MountedBrick, size: int) -> None:
-    """Grow a mounted brick to ``size`` bytes while it is in use.
+    """Grow the LV and the XFS of a brick to ``size`` bytes, while mounted.
 
-    XFS is grown even if the LV has the size already: an earlier attempt may
-    have been interrupted between the two steps.
+    Grow the XFS even if the LV already has this size: an earlier attempt may
+    have been interrupted after it had grown the LV.
     """
     if brick.lv.size < size:
         node.lvm.extend(brick.lv.full_name, size)
@@ -284,11 +286,12 @@ def grow(node: cluster.Node, brick: MountedBrick, size: int) -> None:
 def verify_durable(node: cluster.Node, path: str, volume_hex: str) -> None:
     """Make sure that a brick survives a power cut.
 
-    Verify that the brick has the id of its volume, and so is on the mounted
-    file system. Then write the file system and the configuration of glusterd
-    to disk.
+    Verify that the brick directory is marked with the id of its volume: then
+    it is on the right file system. Write this file system and the
+    configuration of glusterd to disk.
 
-    :raises WrongVolumeId: the brick has another id, or none.
+    :param volume_hex: the volume id, in hex.
+    :raises WrongVolumeId: the brick directory has another id, or none.
     """
     actual = node.file_systems.read_volume_id(path)
     if actual != volume_hex:
@@ -297,7 +300,7 @@ def verify_durable(node: cluster.Node, path: str, volume_hex: str) -> None:
 
 
 def unmounted(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
-    """Return the LVs of bricks that are not mounted as their tags demand."""
+    """Return the LVs of bricks whose tagged mount points are not mounted."""
     lvs = node.lvm.lvs(f'@{names.TAG_BRICK}')
     targets = {mount.target for mount in node.file_systems.mounts()}
     return tuple(

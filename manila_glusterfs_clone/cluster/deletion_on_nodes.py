@@ -11,13 +11,15 @@
 # under the License.
 """Finish the deletion of a volume or snapshot: reclaim its logical volumes.
 
-Called when the writer has deleted the object. Two steps follow, in this
-order, on all nodes:
+glusterd on the writer has already deleted the volume or snapshot. Two steps
+follow on all nodes, in this order:
 
-1. Make sure that glusterd on every node has forgotten the object. A glusterd
-   that still has it gives it back to its peers, and glusterd 11 does not
+1. Verify that glusterd on every node has deleted the object. A glusterd that
+   still has it can restore it on the other nodes. If the logical volumes were
+   removed before that, glusterd 11 would not start on these nodes: it does not
    start while a brick of a clone is missing.
-2. Remove the logical volumes of its bricks, and what glusterd left behind.
+2. Remove the logical volumes of the bricks, and the directories that glusterd
+   left behind.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -37,7 +39,7 @@ class StillKnown(errors.Unsettled):
     #: ``volume NAME`` or ``snapshot NAME``.
     what: str
     node: str
-    #: A logical volume that glusterd should have removed, if there is one.
+    #: A logical volume that glusterd failed to remove; None if there is none.
     logical_volume: str | None = None
 
     def __str__(self) -> str:
@@ -65,17 +67,17 @@ def finish(
     remove_leftovers: Callable[[cluster.Node, int], None],
     find_blocked: Callable[[cluster.Node], str | None] = lambda node: None,
 ) -> None:
-    """Reclaim the logical volumes of an object that the writer has deleted.
+    """Reclaim the logical volumes of an object that is deleted on the writer.
 
     :param what: the object, ``volume NAME`` or ``snapshot NAME``.
-    :param is_known: return whether one glusterd still has the object.
-    :param is_unwanted: return whether an LV was made for the object.
-    :param pools_of: the thin pools of its LVs, by the name of the node; None
-        for all pools.
-    :param remove_leftovers: remove what glusterd and mounting left on a node;
-        gets the number of LVs that were unwanted there.
-    :param find_blocked: return the LV of the object that glusterd could not
-        remove, if a node has one.
+    :param is_known: return whether glusterd on one node still has the object.
+    :param is_unwanted: return whether an LV was created for the object.
+    :param pools_of: the thin pools that LVM must list, by node name; None for
+        all configured pools.
+    :param remove_leftovers: remove leftover directories from a node; called
+        with the node and the number of unwanted LVs on it.
+    :param find_blocked: return an LV of the object that glusterd failed to
+        remove from a node; None if there is none.
     :raises StillKnown: glusterd on a node still has the object; no LV was
         removed.
     """

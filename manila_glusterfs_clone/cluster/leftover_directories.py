@@ -11,12 +11,16 @@
 # under the License.
 """Remove the directories that glusterd leaves behind after a deletion.
 
-Observed on GlusterFS 10.3 and 11.1: for each volume, glusterd creates a
-directory for the files of its processes and another one for the self-heal
-daemon, on all nodes, and leaves both when the volume is deleted. For a
-snapshot it creates one on all nodes, and leaves it on nodes without a brick,
-and on all nodes after ``snapshot restore`` or after an attempt that failed
-(11.1). The directories are below ``/run``, and so are gone after a boot.
+Observed on GlusterFS 10.3 and 11.1: glusterd creates two directories for each
+volume on all nodes, one for the files of processes and one for the self-heal
+daemon. It does not remove them when the volume is deleted.
+
+For each snapshot, glusterd creates one directory on all nodes. It does not
+remove this directory from nodes without a brick of the snapshot. After a
+``snapshot restore`` or a failed ``snapshot create`` it does not remove the
+directory from any node (11.1).
+
+All these directories are below ``/run``, so a reboot removes them.
 """
 
 from manila_glusterfs_clone import cluster
@@ -27,16 +31,16 @@ _RUN = '/run/gluster'
 
 
 def remove_of_volume(node: cluster.Node, name: str) -> None:
-    """Remove the directories that glusterd left of a deleted volume."""
+    """Remove the directories of a deleted volume, if they are empty."""
     node.file_systems.remove_empty_directories(
         f'{_RUN}/vols/{name}', f'{_RUN}/shd/{name}'
     )
 
 
 def remove_of_snapshot(node: cluster.Node, name: str) -> None:
-    """Remove the directories that glusterd left of a deleted snapshot.
+    """Remove the directories of a deleted snapshot, if they are empty.
 
-    Each attempt to take the snapshot created one, named after an own id.
+    Each attempt to take the snapshot created a subdirectory with its own id.
     """
     directory = f'{bricks.SNAPS_ROOT}/{name}'
     attempts = node.file_systems.entries(directory)

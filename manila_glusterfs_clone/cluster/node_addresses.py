@@ -9,16 +9,16 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The IP addresses of the nodes, which are no addresses of clients.
+"""Distinguish the IP addresses of nodes from those of clients.
 
-The daemons of the nodes are among the clients that the bricks of a volume
-list. They connect from any address of a node, and from a loopback address if
-a node resolves its own name to one ("127.0.1.1 NAME" in /etc/hosts, as
-Debian's installer writes it).
+The GlusterFS daemons on the nodes connect to the bricks like clients, so they
+appear in the lists of a volume's clients. A daemon connects from any address
+of its node. It connects from a loopback address if the node resolves its own
+name to one: Debian's installer writes "127.0.1.1 NAME" to /etc/hosts.
 
-Addresses change, and so do the members of the trusted storage pool. So all
-nodes are asked again when an address is unknown. For a node that does not
-answer, the last known addresses are used.
+The addresses of the nodes and the members of the trusted storage pool can
+change. So call :meth:`NodeAddresses.refresh` when an address is unknown. If a
+node does not answer, its last known addresses stay in use.
 """
 
 from collections.abc import Iterable, Sequence
@@ -38,7 +38,7 @@ class NodeAddresses:
 
     def __init__(self, nodes: cluster.Cluster) -> None:
         self._cluster = nodes
-        #: By the name of the node, or the UUID of a peer without SSH access.
+        #: By node name; by UUID for a peer that is not a configured node.
         self._known: dict[str, frozenset[str]] = {}
 
     @property
@@ -47,7 +47,7 @@ class NodeAddresses:
         return bool(self._known)
 
     def not_of_nodes(self, addresses: Iterable[str]) -> frozenset[str]:
-        """Return the addresses that do not belong to a node."""
+        """Return the addresses that are neither a node's nor loopback."""
         return frozenset(
             address for address in addresses if not _is_loopback(address)
         ).difference(*self._known.values())
@@ -55,13 +55,13 @@ class NodeAddresses:
     def refresh(self, peers: Sequence[gluster.Peer]) -> bool:
         """Read the addresses of all connected nodes.
 
-        :param peers: the trusted storage pool, as glusterd reports it now.
-        :return: whether all connected nodes answered.
+        :param peers: the current peers in the trusted storage pool.
+        :return: whether all connected nodes in the configuration answered.
         """
         connected = {peer.uuid for peer in peers if peer.connected}
         members = self._cluster.members()
         if not {peer.uuid for peer in peers} <= {m.uuid for m in members}:
-            # A node has joined, or has another UUID.
+            # A node has joined the pool, or has a new UUID.
             members = self._cluster.refresh_members(
                 {peer.uuid for peer in peers}
             )
@@ -83,7 +83,11 @@ class NodeAddresses:
     def _resolved(
         self, names: Iterable[str], nodes: Sequence[cluster.Node]
     ) -> frozenset[str]:
-        """Return the addresses of a peer that is not configured."""
+        """Return the addresses of a peer that is not a configured node.
+
+        :param names: the host names or addresses of the peer.
+        :param nodes: the nodes that resolve the names, one after another.
+        """
         addresses = set()
         for name in names:
             if _is_address(name):
@@ -114,7 +118,8 @@ class NodeAddresses:
 def _addresses_of(node: cluster.Node) -> frozenset[str]:
     """Return the IP addresses of a node, without loopback addresses.
 
-    :raises errors.Garbled: the answer is truncated, maybe within an address.
+    :raises errors.Garbled: the output is truncated, so the last address may
+        be incomplete.
     """
     result = node.remote.run(['hostname', '--all-ip-addresses'])
     if not result.stdout.endswith('\n'):

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""One storage node with its tools, and its place in the storage pool."""
+"""A storage node: its command-line tools, and its UUID as a peer."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -22,15 +22,17 @@ from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools.gluster import console
 from manila_glusterfs_clone.tools import lvm
 
-#: Seconds for which a node that failed as the writer is skipped.
+#: Seconds for which a node is asked last when the writer is chosen, after its
+#: glusterd failed the check of the writer.
 SKIP_TIME = 30.0
-#: Seconds in which glusterd has to answer if it was late the last time.
+#: Timeout of the check of the writer, in seconds, if glusterd on the node has
+#: failed this check before, or did not answer a command in time.
 SHORT_TIMEOUT = 5.0
 
 
 @dataclasses.dataclass(eq=False)
 class UnknownMember(errors.NotPossible):
-    """No configured and reachable node has a UUID of the storage pool."""
+    """No reachable configured node has the requested UUID as a peer."""
 
     uuid: str
 
@@ -54,7 +56,7 @@ class NoNodes(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class GlusterdHangs(errors.Unsettled):
-    """A glusterd does not answer, and blocks the transactions of others."""
+    """glusterd on a node hangs, and blocks changes on all other nodes."""
 
     node: str
 
@@ -67,7 +69,7 @@ class GlusterdHangs(errors.Unsettled):
 
 
 class Node:
-    """One storage node: its tools, and the thin pools it should have."""
+    """A storage node: its command-line tools and configured thin pools."""
 
     def __init__(
         self,
@@ -93,44 +95,46 @@ class Member:
 
     node: Node
     uuid: str
-    #: Its host name in the pool, which the names of its bricks start with.
+    #: The host name of the peer in the trusted storage pool. Names of bricks
+    #: begin with it: ``HOST:PATH``.
     host: str
 
 
 class UnresponsiveNodes:
-    """The nodes whose glusterd did not answer, and their next timeouts."""
+    """The nodes whose glusterd failed, for the next choice of the writer."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        #: Until when each node is skipped, by its name.
+        #: By node name: the monotonic time until which the node is asked
+        #: last. 0 if only the timeout of the node is shortened.
         self._until: dict[str, float] = {}
 
     def is_skipped(self, node: Node, now: float) -> bool:
-        """Return whether a node is skipped as the writer."""
+        """Return whether to ask a node last when the writer is chosen."""
         with self._guard:
             return self._until.get(node.name, now) > now
 
     def timeout(self, node: Node) -> float:
-        """Return the seconds in which its glusterd has to answer.
+        """Return the timeout for the check of a node as writer, in seconds.
 
-        A glusterd that hangs costs the full timeout only once.
+        If glusterd hangs, only the first check waits for the full timeout.
         """
         with self._guard:
             was_late = node.name in self._until
         return SHORT_TIMEOUT if was_late else gluster.READ_TIMEOUT
 
     def mark_failed(self, node: Node, now: float) -> None:
-        """Skip a node for a while."""
+        """Ask a node last for ``SKIP_TIME`` seconds."""
         with self._guard:
             self._until[node.name] = now + SKIP_TIME
 
     def mark_slow(self, node: Node, error: errors.Error) -> None:
-        """Shorten the next timeout of a node if it was late this time."""
+        """Shorten the next timeout of a node if the error is a timeout."""
         if isinstance(error, errors.TimedOut):
             with self._guard:
                 self._until.setdefault(node.name, 0.0)
 
     def mark_responsive(self, node: Node) -> None:
-        """Note that glusterd on a node answers."""
+        """Restore the configured order and full timeout of a node."""
         with self._guard:
             self._until.pop(node.name, None)

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Check the peers: all connected, all configured, and glusterd started."""
+"""Check the peers, and wait until glusterd has completed its start."""
 
 import collections
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,14 +25,15 @@ from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
 
-#: Upper limits for the start of glusterd, in seconds: in general, and for each
-#: volume. On a slow machine 7 s were too few with 2 volumes, 17 s with 21.
+#: Upper limit for the time that glusterd needs to start, in seconds: a fixed
+#: part, and a part for each volume. On a slow machine, 7 s were not enough
+#: with 2 volumes, and 17 s were not enough with 21 volumes.
 _START_TIME, _START_TIME_PER_VOLUME = 15.0, 0.5
 
 
 @dataclasses.dataclass(eq=False)
 class PeersDisconnected(errors.NotPossible):
-    """glusterd has no connection to some of its peers."""
+    """glusterd on the writer has no connection to some of its peers."""
 
     hosts: tuple[str, ...]
 
@@ -45,9 +46,10 @@ class PeersDisconnected(errors.NotPossible):
 
 
 def require_all_connected(nodes: cluster.Cluster) -> None:
-    """Make sure that every peer is connected, as most changes need it.
+    """Make sure that all peers are connected: most changes need all nodes.
 
-    :raises PeersDisconnected: glusterd has lost some of them.
+    :raises PeersDisconnected: glusterd on the writer has no connection to some
+        peers.
     """
     disconnected = [
         peer.hostname
@@ -56,7 +58,7 @@ def require_all_connected(nodes: cluster.Cluster) -> None:
     ]
     if disconnected:
         raise PeersDisconnected(tuple(sorted(disconnected)))
-    # A node that was down has come back: its peers are connected to it.
+    # All peers are connected, so use nodes again that counted as down.
     nodes.forget_failures()
 
 
@@ -66,8 +68,9 @@ def compare_views(
     """Compare the configured nodes with the peers that glusterd reports.
 
     :param nodes: the names of all configured nodes.
-    :param views: the peers that each node reported, by node name.
-    :return: the mistakes and the faults.
+    :param views: by node name: the peers that glusterd on that node reports;
+        without the nodes that did not answer.
+    :return: the mistakes in the configuration, and the faults of peers.
     """
     mistakes: list[findings.Finding] = []
     faults: list[findings.Finding] = []
@@ -81,7 +84,8 @@ def compare_views(
         name: frozenset(peer.uuid for peer in peers)
         for name, peers in views.items()
     }
-    # The set that most nodes report; of two equally frequent, the larger.
+    # The set of peers that most nodes report. If two sets are reported by
+    # equally many nodes, the larger set.
     set_counts = collections.Counter(uuid_sets.values())
     common_uuids = max(
         set_counts, key=lambda uuids: (set_counts[uuids], len(uuids))
@@ -93,7 +97,8 @@ def compare_views(
         for peer in peers
         if peer.hostname != 'localhost'
     }
-    #: Peers that did not answer themselves: they may be nodes that are down.
+    # Peers other than the nodes that answered: nodes that did not answer, or
+    # peers that are not configured.
     absent = {
         uuid: other_peers[uuid]
         for uuid in other_peers.keys() - {*own_uuids.values()}
@@ -112,7 +117,8 @@ def compare_views(
             f'restore its /var/lib/glusterd/glusterd.info',
             name,
         )
-        # A node that was reinstalled has a new UUID.
+        # A reinstalled node has a new UUID, and its old UUID is a peer that
+        # is disconnected. This is a fault; any further node is a mistake.
         (faults if len(not_in_pool) <= len(disconnected) else mistakes).append(
             finding
         )
@@ -145,7 +151,8 @@ def compare_views(
         for peer in absent.values()
         if peer.connected and peer.hostname not in silent_nodes
     )
-    # Peers may have other names than the configured nodes.
+    # A node that did not answer may be a peer with another name. So report
+    # peers only if they outnumber the nodes that may have another name.
     absent_hosts = {peer.hostname for peer in absent.values()}
     if len(not_configured) > len(silent_nodes - absent_hosts):
         mistakes.append(
@@ -172,10 +179,10 @@ def compare_views(
 
 
 def _age(node: cluster.Node) -> int | None:
-    """Return for how many seconds glusterd has been running.
+    """Return how long glusterd has been running on a node, in seconds.
 
-    :return: None if it is not running.
-    :raises errors.Garbled: the answer is not a number.
+    :return: None if glusterd is not running.
+    :raises errors.Garbled: the output of ``ps`` is not a list of numbers.
     """
     result = node.remote.run(
         ['ps', '-C', 'glusterd', '-o', 'etimes='],
@@ -186,7 +193,7 @@ def _age(node: cluster.Node) -> int | None:
     ages = result.stdout.split()
     if not all(age.isdecimal() for age in ages):
         raise errors.Garbled(node.name, result.argv, result.stdout)
-    # A child process, forked to run another program, is younger.
+    # glusterd forks children that run other programs: they are younger.
     return max(map(int, ages), default=None)
 
 
@@ -195,9 +202,10 @@ def seconds_until_started(
 ) -> dict[str, float]:
     """Return the seconds until the start of glusterd is complete, by node.
 
-    Left out are nodes whose start is complete, and nodes that do not answer.
+    Omit nodes on which glusterd has completed its start or is not running, and
+    nodes that do not answer.
 
-    :param on: the nodes; None for all.
+    :param on: the nodes to ask; None for all.
     """
     volumes = nodes.read(lambda gluster: gluster.volume_names())
     start_time = _START_TIME + _START_TIME_PER_VOLUME * len(volumes)
@@ -220,12 +228,13 @@ def seconds_until_started(
 def await_started(nodes: cluster.Cluster) -> None:
     """Wait until glusterd has been running long enough on every node.
 
-    During its start, glusterd goes through all volumes to start their healing,
-    and lets other transactions run meanwhile. If one deletes the volume that
-    is next, glusterd crashes or loops over it for ever. A glusterd that loops
-    answers nothing, its peers take it for connected, and all transactions
-    wait for it (``glusterd_shdsvc_restart`` of 10.3 and 11.1; observed on
-    11.1 when a volume was deleted within four seconds of a start).
+    When glusterd starts, it visits all volumes to start their self-heal
+    daemons. Other transactions can run during that time. If one of them
+    deletes the volume that glusterd visits next, glusterd crashes or loops on
+    that volume forever. A glusterd that loops does not answer, but its peers
+    report it as connected, and all transactions wait for it
+    (``glusterd_shdsvc_restart`` of 10.3 and 11.1; observed on 11.1 when a
+    volume was deleted within four seconds of a start).
     """
     starting_nodes = seconds_until_started(nodes)
     if starting_nodes:

@@ -11,9 +11,11 @@
 # under the License.
 """Choose nodes for shares, check free space, and report the capacity.
 
-Nothing is reserved: each time the LVM of every node is asked. A pool of
-Manila is one ``vg/thinpool`` on all nodes. How much data it can hold depends
-on the layout of the shares.
+This driver does not reserve space. It queries LVM on the nodes each time that
+it needs to know the free space.
+
+A pool of Manila is the set of all thin pools with one name, ``vg/thinpool``,
+on the nodes. The size of the shares that fit into it depends on their layout.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,9 +34,9 @@ ThinPool = thin_pools.ThinPool
 find = thin_pools.find
 obstacle = thin_pools.obstacle
 
-#: Seconds in which a node has to report its capacity. All periodic tasks of
-#: manila-share wait for it: with remote.MARGIN added it has to be shorter
-#: than their period of a minute.
+#: Timeout of the LVM query for capacities, in seconds. All periodic tasks of
+#: manila-share wait for this query, and run once a minute. So this timeout
+#: plus ssh.commands.MARGIN must be less than a minute.
 _CAPACITY_TIMEOUT = 40.0
 
 
@@ -46,7 +48,7 @@ def _listed(obstacles: Mapping[str, str]) -> str:
 
 @dataclasses.dataclass(eq=False)
 class InsufficientSpace(errors.NotPossible):
-    """Thin pools cannot take the bricks or the data that they should."""
+    """Thin pools do not have enough space for the bricks or their data."""
 
     #: ``vg/thinpool``.
     pool: str
@@ -77,12 +79,12 @@ class TooFewNodesWithSpace(InsufficientSpace):
 
 @dataclasses.dataclass(eq=False)
 class TooFewNodesAnswer(errors.NotPossible):
-    """Fewer nodes can be asked for space than the layout needs."""
+    """Fewer nodes answer than the layout needs."""
 
     layout: str
     needed: int
     available: int
-    #: The reason, by the name of each node that cannot be asked.
+    #: The reason why a node does not answer, by node name.
     obstacles: Mapping[str, str]
 
     def __str__(self) -> str:
@@ -95,19 +97,19 @@ class TooFewNodesAnswer(errors.NotPossible):
 
 @dataclasses.dataclass(frozen=True)
 class RequiredSpace:
-    """How much a thin pool of one node has to take."""
+    """The space that an operation needs in a thin pool of one node."""
 
     #: ``vg/thinpool``.
     pool: str
-    #: Bytes that are added to the sizes of its thin volumes.
+    #: The size of the thin LVs that the operation adds, in bytes.
     size: int
-    #: The LVs of the node, as just read.
+    #: All LVs of the node, read immediately before.
     lvs: tuple[lvm.LogicalVolume, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Capacity:
-    """The capacity of a pool for shares, in bytes of shares."""
+    """The capacity of a pool of Manila, in bytes of share sizes."""
 
     total: int
     free: int
@@ -115,9 +117,10 @@ class Capacity:
 
 
 class Placement:
-    """The placement of bricks on the thin pools of the nodes.
+    """Chooses nodes for bricks, and reads free space and capacity.
 
-    :param health: the faults of the pools are reported to it.
+    :param health: receives the mistakes and faults of the thin pools; None to
+        report none.
     """
 
     def __init__(
@@ -135,10 +138,11 @@ class Placement:
     ) -> tuple[cluster.Member, ...]:
         """Return the nodes for the bricks of a share.
 
-        Nodes with more free space come first; among equals the configured
-        order decides.
+        Choose the nodes with the most free space. If two nodes have the same
+        free space, prefer the node that is configured first.
 
-        :param size: of the share, in bytes.
+        :param pool: ``vg/thinpool``.
+        :param size: the size of the share, in bytes.
         :raises TooFewNodesWithSpace: too few nodes have space.
         :raises TooFewNodesAnswer: too few nodes answer.
         """
@@ -178,9 +182,9 @@ class Placement:
     def require_room(
         self, required: Mapping[cluster.Node, RequiredSpace]
     ) -> None:
-        """Make sure that thin pools can take more.
+        """Make sure that thin pools have the required space.
 
-        :raises InsufficientSpace: a pool cannot.
+        :raises InsufficientSpace: a thin pool does not have the space.
         """
         for node, space in required.items():
             thin_pool = find(space.lvs, space.pool)
@@ -193,9 +197,12 @@ class Placement:
     ) -> Mapping[str, Capacity]:
         """Return the capacity of each pool for shares of a layout.
 
-        The free capacity is what the next share can have: it is limited by
-        the smallest free space among the nodes that it takes. A node that
-        does not answer has no capacity.
+        The free capacity is the maximum size of the next share. The bricks of
+        this share are placed on the nodes with the most free space. Among
+        these, the node with the least free space limits the size. A node that
+        does not answer adds no capacity.
+
+        :param pools: the names of the pools, ``vg/thinpool``.
         """
         lvs_by_node, failures = self._cluster.try_everywhere(
             lambda node: node.lvm.lvs(timeout=_CAPACITY_TIMEOUT)

@@ -9,14 +9,17 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Heal the copies of a replicated volume before a snapshot is taken.
+"""Complete the self-heal of a replicated volume before a snapshot is taken.
 
-GlusterFS marks files whose copies may differ. The marks are extended
-attributes of the bricks, with the name of the origin's clients, so a clone
-cannot use them and does not know which copy is right. So no file may be
-marked when a snapshot is taken. A client that unmounts right after a write
-leaves marks although all copies are equal. The self-heal daemon removes these
-within a second when it is asked, and by itself within ten minutes.
+GlusterFS marks a file if its copies may differ. The marks are extended
+attributes on the bricks, and their names contain the name of the volume. A
+clone has another name, so it ignores the marks of its origin and cannot know
+which copy is right. Therefore a snapshot must be taken only while no file is
+marked.
+
+A client that unmounts a volume right after a write leaves marks on files
+whose copies are equal. The self-heal daemon removes such marks within a second
+after a request, and within ten minutes without a request.
 """
 
 import dataclasses
@@ -29,28 +32,29 @@ from manila_glusterfs_clone import retry
 
 LOG = log.getLogger(__name__)
 
-#: Seconds to wait for the copies to be equal, and for bricks that do not
-#: answer: they may have just been started.
+#: Seconds to wait until all copies are equal; and seconds to wait for bricks
+#: that do not answer, because they may have just been started.
 _HEAL_TIMEOUT, _BRICK_START_TIME = 60.0, 15.0
-#: Seconds between two checks, at first and at most. A check is a process of a
-#: second on a slow machine.
+#: The first and the longest pause between two checks, in seconds. On a slow
+#: machine a check runs a process for one second.
 _PAUSE, _LONGEST_PAUSE = 0.5, 5.0
-#: Seconds that a request to the daemon may take, and until the next request.
+#: Timeout of a request to the self-heal daemon, and time between two requests,
+#: in seconds.
 _REQUEST_TIMEOUT, _REQUEST_INTERVAL = 40.0, 15.0
 
 
 @dataclasses.dataclass(eq=False)
 class CopiesDiffer(errors.NotPossible):
-    """The copies of a volume could not be made equal in time."""
+    """The self-heal of a volume was not complete in time."""
 
     volume: str
-    #: The bricks that do not answer, with their states.
+    #: The bricks that do not answer, each as ``host:/path (state)``.
     bricks: tuple[str, ...]
-    #: How many entries are marked.
+    #: The number of marked files and directories.
     entries: int
-    #: How many of them only the operator can heal.
+    #: The number of entries in split-brain, which only an operator can heal.
     split_brain: int
-    #: Why the self-heal daemon could not be asked; None if it could.
+    #: Why a request to the self-heal daemon failed; None if none failed.
     request_failure: str | None = None
 
     def __str__(self) -> str:
@@ -80,9 +84,10 @@ class CopiesDiffer(errors.NotPossible):
 
 
 def heal(nodes: cluster.Cluster, volume: str) -> None:
-    """Heal the copies of a replicated volume, and wait until they are equal.
+    """Request the self-heal of a volume, and wait until it is complete.
 
-    :raises CopiesDiffer: they are not equal in time, or cannot be healed.
+    :raises CopiesDiffer: self-heal is not complete in time, bricks do not
+        answer, or files are in split-brain.
     """
     attempts = retry.Attempts(_HEAL_TIMEOUT, _PAUSE, _LONGEST_PAUSE)
     requested_at: float | None = None

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The state of one thin pool on one node, its faults and their remedies."""
+"""Read the state of thin pools, and find their faults and the remedies."""
 
 from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
@@ -24,14 +24,14 @@ GIB = 1 << 30
 
 @dataclasses.dataclass(frozen=True)
 class ThinPool:
-    """A thin pool on one node. Sizes are in bytes."""
+    """A thin pool on one node; sizes are in bytes."""
 
     #: ``vg/thinpool``.
     name: str
     size: int
     data_percent: float
     metadata_percent: float
-    #: The sum of the sizes of all thin volumes in it.
+    #: The sum of the virtual sizes of all thin LVs in the pool.
     provisioned: int
     active: bool
     #: One of :class:`~manila_glusterfs_clone.tools.lvm.Health`.
@@ -45,16 +45,20 @@ class ThinPool:
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """Why a thin pool cannot be used."""
+    """A fault that makes a thin pool unusable."""
 
-    #: One or two words, the kind of a :class:`findings.Finding`.
+    #: The kind of the :class:`findings.Finding`, in one or two words.
     kind: str
-    #: The state of the pool and the remedy.
+    #: The state of the pool and the remedy. The name of the pool is omitted.
     message: str
 
 
 def find(lvs: Iterable[lvm.LogicalVolume], name: str) -> ThinPool | None:
-    """Return a thin pool, named ``vg/thinpool``, among the LVs of a node."""
+    """Return the thin pool with a name; None if LVM does not list it.
+
+    :param lvs: all LVs that LVM lists on a node.
+    :param name: ``vg/thinpool``.
+    """
     lvs = tuple(lvs)
     for lv in lvs:
         if lv.is_thin_pool and lv.full_name == name:
@@ -74,7 +78,7 @@ def find(lvs: Iterable[lvm.LogicalVolume], name: str) -> ThinPool | None:
 
 
 def find_fault(pool: ThinPool | None, limits: options.Limits) -> Fault | None:
-    """Return why a thin pool cannot be used, or None.
+    """Return the fault of a thin pool; None if the pool has no fault.
 
     :param pool: None for a pool that LVM does not list.
     """
@@ -85,8 +89,9 @@ def find_fault(pool: ThinPool | None, limits: options.Limits) -> Fault | None:
             'check with "pvs" and "dmesg" on the node',
         )
     if not pool.active:
-        # A boot leaves a pool inactive whose metadata a failing disk has
-        # damaged: "Check of pool failed (status:64). Manual repair required!"
+        # At boot, LVM does not activate a pool if a failing disk has damaged
+        # its metadata: "Check of pool failed (status:64). Manual repair
+        # required!"
         return Fault(
             'inactive',
             f'it is not active; run "lvchange --activate y {pool.name}"; if '
@@ -118,9 +123,11 @@ def find_fault(pool: ThinPool | None, limits: options.Limits) -> Fault | None:
 def obstacle(
     pool: ThinPool | None, size: int, limits: options.Limits
 ) -> str | None:
-    """Return why a pool cannot take thin volumes of ``size`` more bytes.
+    """Return why a pool has no space for more thin LVs.
 
-    :return: the reason with the remedy, or None.
+    :param pool: None for a pool that LVM does not list.
+    :param size: the size of all additional thin LVs together, in bytes.
+    :return: the reason and the remedy; None if the pool has the space.
     """
     if fault := find_fault(pool, limits):
         return fault.message
@@ -145,7 +152,7 @@ def _make_room(pool: ThinPool) -> str:
 
 
 def _remedy(pool: ThinPool) -> str:
-    """Return the remedy for a health state of LVM (lvmthin(7))."""
+    """Return the remedy for a health problem of a pool (lvmthin(7))."""
     if pool.health == lvm.Health.OUT_OF_DATA:
         return _make_room(pool)
     if pool.health == lvm.Health.METADATA_READ_ONLY:
@@ -165,11 +172,13 @@ def examine(
     failures: Mapping[str, Exception],
     limits: options.Limits,
 ) -> tuple[list[findings.Finding], list[findings.Finding]]:
-    """Return the mistakes and the faults of the thin pools.
+    """Return configuration mistakes and current faults of thin pools.
 
-    A pool that no node has is misspelt. A pool that one node lacks was never
-    made there if LVM lists other LVs of its VG. Otherwise the disk of the VG
-    may have failed, which is a fault.
+    A pool that exists on no node is a mistake: its name is wrong, or nobody
+    created it. If only some nodes lack a pool, there are two cases. If LVM on
+    such a node lists other LVs of the pool's VG, that is a mistake: nobody
+    created the pool there. If LVM lists no LV of the VG, that is a fault: the
+    disk of the VG may have failed.
 
     :param wanted: the names of the pools, ``vg/thinpool``.
     :param reports: the LVs of each node that answered, by node name.

@@ -11,19 +11,21 @@
 # under the License.
 """Set options of a volume, and verify that every node applies them.
 
-A node that rejoins can have other options than its peers, in two ways:
+A node that rejoins its peers can have old options, for two reasons:
 
-* glusterd leaves a peer out of a transaction that begins during the handshake
-  with it, and does not send it the change later (10.3, by its logs and its
-  brick).
+* If a transaction begins during the handshake with a peer, glusterd omits this
+  peer from the transaction. glusterd does not send the change to the peer
+  later (10.3, observed in the logs and the brick of the peer).
 * A rejoining peer receives missed changes at the handshake, but applies them
-  only after it has restarted its bricks: up to 17 s later with 21 volumes. An
-  option that is set meanwhile seems to be known there. It is then overwritten
-  if the peer had missed more changes than it has taken part in since (11.1;
+  only after it has restarted its bricks: up to 17 s later with 21 volumes.
+  If an option is set before that, the peer first reports the new value. But
+  it then replaces this value with the one from the handshake, if it had missed
+  more changes than it has taken part in since (11.1;
   ``glusterd_import_friend_volumes_synctask``).
 
-Such a node counts as connected, and its brick uses the old options. So each
-node is asked, and a node that was just started is asked again.
+In both cases glusterd reports the peer as connected, although the brick of the
+peer uses old options. So :func:`write` asks each node for its options. If
+requested, it asks a node again whose glusterd has just started.
 """
 
 from collections.abc import Collection, Mapping
@@ -39,19 +41,21 @@ from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
 
-#: Seconds between two attempts, at first and at most; jitter halves them.
+#: The first and the longest pause between two attempts, in seconds. Jitter
+#: shortens each pause by up to half.
 _PAUSE, _LONGEST_PAUSE = 0.5, 10.0
-#: Seconds in which a lagging node may still receive a change from its peers.
+#: Seconds to wait for a lagging node to receive options from its peers, before
+#: the options are set again.
 _PROPAGATION = 3.0
 
 
 @dataclasses.dataclass(eq=False)
 class NotConfirmed(errors.Unsettled):
-    """Nodes did not confirm that they know options that were set."""
+    """Options of a volume were set, but nodes did not confirm them."""
 
     volume: str
     nodes: tuple[str, ...]
-    #: Why nodes could not be asked, or could not be updated.
+    #: Why glusterd on nodes did not answer, or refused to set the options.
     reasons: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -66,29 +70,29 @@ class NotConfirmed(errors.Unsettled):
 
 @dataclasses.dataclass(frozen=True)
 class Confirmation:
-    """Which nodes have confirmed that they know options that were set."""
+    """The nodes that confirmed options, and the state of all nodes."""
 
-    #: UUIDs of the nodes that confirmed.
+    #: UUIDs of the nodes whose glusterd reports the new options.
     confirmed_by: frozenset[str]
     #: All nodes of the trusted storage pool.
     peers: tuple[gluster.Peer, ...]
-    #: Why nodes could not be asked, by their names.
+    #: Why glusterd on a node did not answer, by node name.
     failures: Mapping[str, Exception]
 
     @property
     def connected(self) -> frozenset[str]:
-        """Return the UUIDs of the nodes that glusterd is connected to."""
+        """Return the UUIDs of the nodes that the writer is connected to."""
         return frozenset(peer.uuid for peer in self.peers if peer.connected)
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Return why nodes could not be asked, as sentences."""
+        """Return why glusterd on nodes did not answer, as sentences."""
         return tuple(map(str, self.failures.values()))
 
     def require_bricks_of(self, volume: gluster.Volume) -> None:
         """Make sure that every node with a brick of a volume confirmed.
 
-        :raises NotConfirmed: a node did not.
+        :raises NotConfirmed: a node with a brick did not confirm the options.
         """
         hosts = {
             brick.host
@@ -116,17 +120,18 @@ def write(
     lasting: bool,
     on: Collection[str] = (),
 ) -> Confirmation:
-    """Set options of a volume, and ask the nodes whether they know them.
+    """Set options of a volume, and ask nodes whether they have them.
 
-    Options that a node lacks are set again, until the settle timeout has
-    passed. Nodes that are not connected are not asked: they receive the
-    options from their peers when they rejoin.
+    If a node lacks an option, set the options again until the settle timeout
+    has passed. Do not ask disconnected nodes: they receive the options from
+    their peers when they rejoin.
 
-    :param volume: as the writer has just reported it.
-    :param lasting: whether to ask a node that was just started again when its
-        start is complete: it may lose an option that it has just received.
-    :param on: the UUIDs of the nodes to ask; of those with a brick if empty.
-    :raises NotConfirmed: a node still lacks an option.
+    :param volume: the volume, read from the writer immediately before.
+    :param lasting: whether to wait for a node whose glusterd has just started,
+        and ask it again: during its start, glusterd may lose new options.
+    :param on: the UUIDs of the nodes to ask; if empty, ask all nodes with a
+        brick.
+    :raises NotConfirmed: after the settle timeout, a node lacks an option.
     """
     name = volume.name
     wanted = set(on) or {brick.node_uuid for brick in volume.bricks}
@@ -140,7 +145,7 @@ def write(
     def is_known(node: cluster.Node) -> bool:
         if is_written(node.gluster):
             return True
-        # A node that was reinstalled knows no volume at all.
+        # A reinstalled node has no volumes and no peers: raise CutOff.
         nodes.require_majority(node)
         return False
 
@@ -171,7 +176,8 @@ def write(
             starting_nodes = peers.seconds_until_started(
                 nodes, [members[node].node for node in answers]
             )
-        # A glusterd that was just started may report its volumes in part.
+        # Ask again if glusterd is busy, or if its answer is incomplete: a
+        # glusterd that was just started may not report all its volumes.
         is_complete = is_late or not any(
             isinstance(error, errors.Busy | errors.Garbled)
             for error in failures.values()
@@ -214,16 +220,17 @@ def write(
             try:
                 set_options(nodes.writer().gluster)
             except errors.Error as error:
-                # glusterd refuses while the node applies missed changes.
+                # glusterd refuses while a node still applies old changes.
                 write_failure = error
 
 
 def _log_failures(
     volume: str, failures: Mapping[str, Exception], logged: set[str]
 ) -> None:
-    """Log once for each node why it could not be asked.
+    """Log once for each node why glusterd on it did not answer.
 
-    :param logged: the names of the nodes logged so far; extended.
+    :param failures: the exceptions, by node name.
+    :param logged: names of nodes that were logged before; new names are added.
     """
     for node, error in failures.items():
         if not isinstance(error, errors.Error):

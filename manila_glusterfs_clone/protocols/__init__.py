@@ -11,10 +11,10 @@
 # under the License.
 """Interface of a share protocol: access rules and export locations.
 
-A protocol decides which options of a volume grant access, turns Manila's
-access rules into them, and names the paths from which clients mount a share.
-All other packages use :class:`Protocol` only. A new protocol is one new module
-with a subclass, and one entry in
+A protocol converts Manila's access rules to volume options, sets these
+options, and returns the paths from which clients mount a share. Code outside
+this package uses only :class:`Protocol`. To add a protocol, add a module with
+a subclass, and an entry in
 :data:`~manila_glusterfs_clone.protocols.registry.PROTOCOLS`.
 """
 
@@ -44,9 +44,10 @@ class Rule:
 class Rules:
     """The access rules of one share, grouped by their state in Manila."""
 
-    #: In force: the access list must admit their clients.
+    #: Rules in the state ``active``: access lists must admit their clients.
     active: tuple[Rule, ...] = ()
-    #: Being applied, updated or denied: the access list may admit them.
+    #: Rules that Manila is applying, updating or denying: access lists may
+    #: admit their clients.
     changing: tuple[Rule, ...] = ()
 
 
@@ -55,7 +56,7 @@ class Plan:
     """The volume options for a set of access rules."""
 
     options: Mapping[str, str]
-    #: Why rules cannot be granted, by access id.
+    #: By access id of a rule: why the protocol cannot grant the rule.
     refused: Mapping[str, errors.NotPossible]
 
 
@@ -69,7 +70,7 @@ class ExportLocation:
     mount_options: str
 
     def as_manila(self) -> dict[str, Any]:
-        """Return the location in the form that Manila takes from drivers."""
+        """Return the dictionary that Manila expects from a driver."""
         metadata: dict[str, Any] = {'preferred': self.preferred}
         if self.mount_options:
             metadata['mount_options'] = self.mount_options
@@ -83,7 +84,7 @@ class ExportLocation:
 class Protocol(abc.ABC):
     """Access rules and export locations of the shares of one back end."""
 
-    #: Manila's name of the protocol, the ``share_proto`` of a share.
+    #: Manila's name of the protocol: the value of a share's ``share_proto``.
     share_proto: ClassVar[str]
 
     @classmethod
@@ -91,32 +92,34 @@ class Protocol(abc.ABC):
     def from_settings(
         cls, nodes: cluster.Cluster, settings: options.Settings
     ) -> 'Protocol':
-        """Return the protocol as one back end is configured for it."""
+        """Create the protocol from the settings of a back end."""
 
     @staticmethod
     @abc.abstractmethod
     def problems(settings: options.Settings) -> Iterator[findings.Finding]:
-        """Return the mistakes in the settings that concern the protocol."""
+        """Yield the mistakes in the settings of the protocol."""
 
     @abc.abstractmethod
     def deny_all_options(self) -> dict[str, str]:
-        """Return the options of a volume that denies all clients."""
+        """Return the volume options that deny all clients."""
 
     @abc.abstractmethod
     def options_not_inherited(self, volume: gluster.Volume) -> tuple[str, ...]:
         """Return the names of options that a clone must not inherit.
 
-        Options in :meth:`deny_all_options` are omitted: they are overwritten.
+        Omit the options in :meth:`deny_all_options`: the driver sets these
+        options on every clone.
 
         :param volume: the clone, with the options of its origin.
         """
 
     @abc.abstractmethod
     def plan(self, rules: Iterable[Rule]) -> Plan:
-        """Return the options that grant exactly these rules.
+        """Return the options that grant rules, and the refused rules.
 
-        A plan contains every option that decides on access, whatever its
-        value was before. If the rules do not all fit, the first ones win.
+        The result contains all options that grant access, whatever their
+        current values are. If the access list has no room for all rules,
+        earlier rules take precedence.
         """
 
     @abc.abstractmethod
@@ -129,15 +132,16 @@ class Protocol(abc.ABC):
         more: Mapping[str, str] | None = None,
         on: Collection[str] = (),
     ) -> Mapping[str, errors.NotPossible]:
-        """Grant exactly these rules on a volume, and verify it.
+        """Set the volume options that grant rules, and verify them.
 
-        :param name: of the volume.
-        :param revoking: whether clients may lose access, so that success must
-            not be reported while a brick may still admit them.
-        :param more: options to set in the same transaction.
+        :param name: the name of the volume.
+        :param rules: all rules to grant. The volume denies other clients.
+        :param revoking: whether clients may lose access. If so, return only
+            after no brick admits them any longer.
+        :param more: other options to set in the same transaction.
         :param on: UUIDs of nodes that must confirm the options, in addition
             to the nodes with a brick.
-        :return: why rules cannot be granted, by access id.
+        :return: by access id: why the protocol cannot grant the rule.
         :raises errors.NotPossible: the volume does not exist, and the list
             of rules is not empty.
         :raises errors.Unsettled: a node did not confirm the options, or
@@ -151,22 +155,22 @@ class Protocol(abc.ABC):
         active: Iterable[Rule],
         changing: Iterable[Rule] = (),
     ) -> bool:
-        """Return whether a volume admits exactly the clients of some rules.
+        """Return whether the options of a volume match its access rules.
 
-        :param active: rules whose clients it must admit.
-        :param changing: rules whose clients it may admit in addition.
+        :param active: rules whose clients the volume must admit.
+        :param changing: rules whose clients the volume may admit in addition.
         """
 
     @abc.abstractmethod
     def admitted(
         self, volume: gluster.Volume, rules: Iterable[Rule]
     ) -> tuple[Rule, ...]:
-        """Return those of some rules that a volume grants already."""
+        """Return the rules that the current options of a volume grant."""
 
     @abc.abstractmethod
     def locations(self, volume: gluster.Volume) -> tuple[ExportLocation, ...]:
         """Return the export locations of a share, the preferred one first."""
 
     def export_locations(self, volume: gluster.Volume) -> list[dict[str, Any]]:
-        """Return the export locations in the form that Manila takes."""
+        """Return the export locations as Manila expects them."""
         return [location.as_manila() for location in self.locations(volume)]

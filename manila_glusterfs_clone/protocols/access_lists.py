@@ -11,15 +11,16 @@
 # under the License.
 """Entries of GlusterFS access lists: addresses, networks, common names.
 
-GlusterFS 10 and 11.1 understand ``/8``, ``/16`` and ``/24`` in
-``auth.allow`` and misread any other prefix: ``10.0.0.9/32`` admits
-everyone (glusterfs issue 4108; reproduced on real clusters). Therefore no
-prefix is passed on: a network becomes the addresses and octet patterns that
-match exactly its addresses, at most 128 of them.
+GlusterFS 10 and 11.1 understand only the prefixes ``/8``, ``/16`` and ``/24``
+in ``auth.allow``, and misread any other prefix: ``10.0.0.9/32`` admits
+everyone (glusterfs issue 4108; reproduced on real clusters). Therefore this
+module never writes a prefix. It writes a network as addresses and patterns
+such as ``10.0.*`` that match exactly the addresses of the network. A network
+needs at most 128 such entries.
 
-glusterd writes an option as one line and overruns its buffer when that line
-is longer than 4,092 bytes (``glusterd-store.c``). Rules that do not fit are
-refused.
+glusterd stores each option as one line. If the line is longer than 4,092
+bytes, glusterd overruns its buffer (``glusterd-store.c``). Therefore this
+driver refuses rules for which an access list has no room.
 """
 
 from collections.abc import Iterable
@@ -29,7 +30,7 @@ import re
 
 from manila_glusterfs_clone import errors
 
-#: Bytes that the value of an access list may have.
+#: The maximum length of an access list, in bytes.
 MAX_BYTES = 4000
 
 _COMMON_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}')
@@ -37,7 +38,7 @@ _COMMON_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._@\-]{0,63}')
 
 @dataclasses.dataclass(eq=False)
 class AddressNotValid(errors.NotPossible):
-    """A rule of the type ``ip`` names no address or network."""
+    """The target of an ``ip`` rule is not an address or network."""
 
     access_to: str
     reason: str
@@ -50,7 +51,7 @@ class AddressNotValid(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class AddressNotIPv4(errors.NotPossible):
-    """A rule of the type ``ip`` names an IPv6 network."""
+    """The target of an ``ip`` rule is an IPv6 address or network."""
 
     access_to: str
 
@@ -60,7 +61,7 @@ class AddressNotIPv4(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class CommonNameNotValid(errors.NotPossible):
-    """A rule of the type ``cert`` names what an access list cannot hold."""
+    """An access list cannot contain the common name of a ``cert`` rule."""
 
     access_to: str
 
@@ -73,7 +74,7 @@ class CommonNameNotValid(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class CommonNameOfNode(errors.NotPossible):
-    """A rule of the type ``cert`` names the certificate of a storage node."""
+    """The common name of a ``cert`` rule is that of a storage node."""
 
     access_to: str
 
@@ -83,7 +84,7 @@ class CommonNameOfNode(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class AccessListFull(errors.NotPossible):
-    """The rules of a share do not fit into its access list."""
+    """The access list of a share has no room for all its rules."""
 
     max_bytes: int
 
@@ -96,12 +97,12 @@ class AccessListFull(errors.NotPossible):
 
 
 def is_common_name(name: str) -> bool:
-    """Return whether an access list can hold a common name unchanged."""
+    """Return whether a common name can be an entry of an access list."""
     return bool(_COMMON_NAME.fullmatch(name))
 
 
 def patterns(network: ipaddress.IPv4Network) -> tuple[str, ...]:
-    """Return the addresses and patterns that match exactly a network."""
+    """Return entries that match exactly the addresses of a network."""
     octets, remaining_bits = divmod(network.prefixlen, 8)
     if remaining_bits:
         octets += 1
@@ -115,7 +116,10 @@ def patterns(network: ipaddress.IPv4Network) -> tuple[str, ...]:
 
 
 def matches(address: str, entries: Iterable[str]) -> bool:
-    """Return whether entries made by :func:`patterns` match an address."""
+    """Return whether an entry matches an address.
+
+    :param entries: entries that :func:`patterns` returned.
+    """
     return any(
         entry == address
         or (entry.endswith('*') and address.startswith(entry[:-1]))
@@ -126,8 +130,8 @@ def matches(address: str, entries: Iterable[str]) -> bool:
 def entries_of_address(access_to: str) -> tuple[str, ...]:
     """Return the entries that admit an IPv4 address or network.
 
-    :raises AddressNotValid: the text is neither.
-    :raises AddressNotIPv4: it is an IPv6 network.
+    :raises AddressNotValid: ``access_to`` is not an address or network.
+    :raises AddressNotIPv4: ``access_to`` is an IPv6 address or network.
     """
     try:
         network = ipaddress.ip_network(access_to)
@@ -141,11 +145,12 @@ def entries_of_address(access_to: str) -> tuple[str, ...]:
 def entries_of_common_name(
     access_to: str, server_names: Iterable[str]
 ) -> tuple[str, ...]:
-    """Return the entries that admit the certificate of a client.
+    """Return the entries that admit clients with a common name.
 
-    :param server_names: common names of the nodes' own certificates.
-    :raises CommonNameNotValid: an access list cannot hold the name.
-    :raises CommonNameOfNode: the name belongs to a storage node.
+    :param access_to: the common name in the certificates of the clients.
+    :param server_names: the common names in the certificates of the nodes.
+    :raises CommonNameNotValid: an access list cannot contain the common name.
+    :raises CommonNameOfNode: the common name belongs to a storage node.
     """
     if not is_common_name(access_to):
         raise CommonNameNotValid(access_to)

@@ -21,21 +21,21 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
 
-#: Seconds within which bricks disconnect the clients of a revoked rule.
+#: Seconds to wait until bricks have disconnected clients without a rule.
 _EVICTION = 60.0
-#: Seconds within which glusterd connects to each brick that runs.
+#: Seconds to wait until glusterd has connected to every running brick.
 _CONNECTION = 10.0
-#: Seconds within which a denied client is usually disconnected.
+#: Seconds within which bricks usually disconnect a client without a rule.
 _USUAL_EVICTION = 3.0
 
 
 @dataclasses.dataclass(eq=False)
 class RevocationNotConfirmed(errors.Unsettled):
-    """Bricks of some nodes may still use the access rules of before."""
+    """Bricks on some nodes may still use the old access rules."""
 
     volume: str
     nodes: tuple[str, ...]
-    #: Why nodes could not be asked.
+    #: Why glusterd on nodes did not answer.
     reasons: tuple[str, ...] = ()
 
     def __str__(self) -> str:
@@ -84,15 +84,15 @@ def require_no_outdated_bricks(
     volume: gluster.Volume,
     confirmation: volume_options.Confirmation,
 ) -> None:
-    """Make sure that no running brick uses the access rules of before.
+    """Make sure that no running brick uses the old access rules.
 
-    A node counts as down if nothing answers at its address and glusterd has
-    no connection to it. A node that answers in any way, even by refusing the
-    login, may have running bricks.
+    A node is down if nothing answers at its address, and if glusterd on the
+    writer has no connection to it. A node that answers may have running
+    bricks, even if it refuses the SSH login.
 
     :param confirmation: the nodes that confirmed the new rules.
-    :raises RevocationNotConfirmed: a node with a brick did not confirm them,
-        and is not down.
+    :raises RevocationNotConfirmed: a node with a brick did not confirm the new
+        rules, and is not down.
     """
     unconfirmed = {
         brick.node_uuid: brick.host
@@ -109,12 +109,13 @@ def require_no_outdated_bricks(
     members = nodes.members()
     to_ask = [member.node for member in members if member.uuid in unconfirmed]
     if not unconfirmed.keys() <= {member.uuid for member in members}:
-        # The UUID of a node that was never reached is not known: it may be
-        # any of these.
+        # A brick is on a node with an unknown UUID. Ask all nodes whose UUID
+        # is unknown because they have not answered yet.
         known = {member.node for member in members}
         to_ask += [node for node in nodes.nodes if node not in known]
     for node in to_ask:
-        # Ask even if it was down lately: it may run outdated bricks again.
+        # Ask a node even if it was down recently: it may be up again, and its
+        # bricks may use the old rules.
         node.remote.reset()
     answers, failures = nodes.try_everywhere(
         lambda node: node.file_systems.mounts(), to_ask
@@ -137,17 +138,21 @@ def await_eviction(
     peers: Sequence[gluster.Peer],
     addresses: node_addresses.NodeAddresses,
 ) -> None:
-    """Wait until every connected client has an access rule.
+    """Wait until bricks have disconnected all clients without a rule.
 
-    A brick that glusterd has no connection to yet, as after a start, reports
-    no clients. It is waited for; a brick that stays offline counts as down.
-    Bricks on disconnected nodes are not read.
+    After a start, glusterd reports no clients of a brick until it has
+    connected to the brick. So wait for bricks that are offline at first; a
+    brick that stays offline counts as down. Do not read bricks on disconnected
+    nodes.
 
     :param admits: return whether a rule admits an address.
     :param peers: all nodes of the trusted storage pool.
-    :param addresses: those of the nodes, whose daemons are clients as well.
-    :raises ClientsStillConnected: clients without a rule stay connected.
-    :raises ClientsNotReported: a brick that may have clients reports none.
+    :param addresses: the addresses of the nodes: their daemons are clients of
+        the bricks, too.
+    :raises ClientsStillConnected: clients without a rule are still connected
+        after the waiting time.
+    :raises ClientsNotReported: glusterd does not report a brick that may have
+        clients.
     """
     connected = {peer.uuid for peer in peers if peer.connected}
     expected = {
@@ -168,8 +173,8 @@ def await_eviction(
             for address in brick.clients
             if not admits(address)
         )
-        # Bricks need a moment to disconnect a client. One that stays longer
-        # may be a node with a new address.
+        # A client that stays connected longer than usual may be a node with a
+        # new address.
         if denied_clients and (
             not addresses.are_known
             or (elapsed >= _USUAL_EVICTION and not refreshed)
@@ -202,11 +207,13 @@ def _bricks(
     volume: gluster.Volume,
     connected: Collection[str],
 ) -> tuple[gluster.BrickStatus, ...]:
-    """Return the bricks with their clients.
+    """Return the states and clients of the bricks on connected nodes.
 
-    Only a node with a brick can report a brick that has no client. If a brick
-    on another node has no client, the command fails for all bricks; each node
-    is then asked for its own brick.
+    glusterd can report a brick without clients only if the brick is on its own
+    node. If a brick on another node has no clients, the command for all bricks
+    fails. Then ask each node for its own brick only.
+
+    :param connected: the UUIDs of the connected nodes.
     """
     nodes_by_uuid = {
         member.uuid: member.node
@@ -238,10 +245,13 @@ def _brick_status(
     brick: str,
     among: Collection[cluster.Node],
 ) -> tuple[gluster.BrickStatus, ...]:
-    """Return bricks with their clients, as one of some nodes reports them.
+    """Return the states and clients of bricks, as one node reports them.
 
-    The command takes the volume's lock in glusterd. It is therefore repeated,
-    like a change, while another transaction is in progress.
+    The command needs the lock of the volume in glusterd. So retry it, like a
+    change, while another transaction holds the lock.
+
+    :param brick: ``HOST:PATH``; empty for all bricks of the volume.
+    :param among: the nodes that may run the command.
     """
     statuses: list[gluster.BrickStatus] = []
 

@@ -11,9 +11,12 @@
 # under the License.
 """The protocol ``GLUSTERFS``: mounts with the native GlusterFS client.
 
-Without TLS a client is identified by its address (rules of the type ``ip``,
-option ``auth.allow``). With TLS it is identified by the common name of its
-certificate (``cert``, ``auth.ssl-allow``), and its address is not checked.
+Without TLS, GlusterFS identifies a client by its address. Access rules have
+the type ``ip``, and the volume option ``auth.allow`` lists the addresses.
+
+With TLS, GlusterFS identifies a client by the common name in its certificate,
+and does not check its address. Access rules have the type ``cert``, and the
+volume option ``auth.ssl-allow`` lists the common names.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -43,7 +46,7 @@ TLS_OPTIONS = ('client.ssl', 'server.ssl')
 
 @dataclasses.dataclass(eq=False)
 class AccessTypeNotSupported(errors.NotPossible):
-    """A rule identifies clients in a way that the back end does not use."""
+    """The back end does not support the access type of a rule."""
 
     access_type: str
     supported_type: str
@@ -57,7 +60,7 @@ class AccessTypeNotSupported(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class AccessLevelNotSupported(errors.NotPossible):
-    """A rule asks for another access level than ``rw``."""
+    """The access level of a rule is not ``rw``."""
 
     access_level: str
 
@@ -70,7 +73,7 @@ class AccessLevelNotSupported(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class VolumeNotFound(errors.NotPossible):
-    """A volume that access rules were to be set on does not exist."""
+    """The volume whose access rules should be set does not exist."""
 
     volume: str
 
@@ -81,8 +84,8 @@ class VolumeNotFound(errors.NotPossible):
 class NativeProtocol(protocols.Protocol):
     """Access lists and mount paths of native GlusterFS clients.
 
-    :param tls: whether clients are identified by their certificates.
-    :param server_names: common names of the nodes' own certificates.
+    :param tls: whether GlusterFS identifies clients by their certificates.
+    :param server_names: the common names in the certificates of the nodes.
     """
 
     share_proto = 'GLUSTERFS'
@@ -103,14 +106,14 @@ class NativeProtocol(protocols.Protocol):
     def from_settings(
         cls, nodes: cluster.Cluster, settings: options.Settings
     ) -> 'NativeProtocol':
-        """Return the protocol with or without TLS, as configured."""
+        """Create the protocol from the settings of a back end."""
         return cls(
             nodes, tls=settings.tls, server_names=settings.tls_server_names
         )
 
     @staticmethod
     def problems(settings: options.Settings) -> Iterator[findings.Finding]:
-        """Return the mistakes in the TLS settings."""
+        """Yield the mistakes in the TLS settings."""
         option = 'glusterfs_clone_tls_server_names'
         if settings.tls and not settings.tls_server_names:
             yield findings.Finding(
@@ -129,7 +132,7 @@ class NativeProtocol(protocols.Protocol):
                 )
 
     def deny_all_options(self) -> dict[str, str]:
-        """Return the options of a volume that denies all clients."""
+        """Return the volume options that deny all clients."""
         return dict(self.plan(()).options)
 
     def options_not_inherited(self, volume: gluster.Volume) -> tuple[str, ...]:
@@ -139,13 +142,13 @@ class NativeProtocol(protocols.Protocol):
             for option in sorted(volume.options)
             if option == REJECT
             or (option == TLS_ALLOW and not self._tls)
-            # gNFS is no longer built, and a volume with an option of it
-            # refuses every later change of its options.
+            # GlusterFS is built without gNFS now. If a volume has a gNFS
+            # option, glusterd refuses to change any option of the volume.
             or (option.startswith('nfs.') and option != 'nfs.disable')
         )
 
     def plan(self, rules: Iterable[protocols.Rule]) -> protocols.Plan:
-        """Return the access lists that grant exactly these rules."""
+        """Return the options that grant rules, and the refused rules."""
         entries: list[str] = list(self._server_names) if self._tls else []
         refused: dict[str, errors.NotPossible] = {}
         for rule in rules:
@@ -158,7 +161,8 @@ class NativeProtocol(protocols.Protocol):
             plan_options = {ALLOW: access_list or gluster.NOBODY}
             plan_options.update(dict.fromkeys(TLS_OPTIONS, 'off'))
         else:
-            # An allowed certificate suffices, whatever the address.
+            # With TLS, a listed common name is enough to admit a client. So
+            # list no addresses.
             plan_options = {ALLOW: gluster.NOBODY, TLS_ALLOW: access_list}
             plan_options.update(dict.fromkeys(TLS_OPTIONS, 'on'))
         return protocols.Plan(plan_options, refused)
@@ -166,7 +170,7 @@ class NativeProtocol(protocols.Protocol):
     def _with_entries_of(
         self, rule: protocols.Rule, entries: list[str]
     ) -> list[str]:
-        """Return the entries of an access list, extended by those of a rule.
+        """Return the entries of an access list plus the entries of a rule.
 
         :raises access_lists.AccessListFull: the list would be too long.
         """
@@ -178,7 +182,10 @@ class NativeProtocol(protocols.Protocol):
         return extended
 
     def _entries(self, rule: protocols.Rule) -> tuple[str, ...]:
-        """Return the entries of the access list that grant a rule."""
+        """Return the access list entries that grant a rule.
+
+        :raises errors.NotPossible: the protocol cannot grant the rule.
+        """
         supported_type = 'cert' if self._tls else 'ip'
         if rule.access_type != supported_type:
             raise AccessTypeNotSupported(rule.access_type, supported_type)
@@ -201,10 +208,11 @@ class NativeProtocol(protocols.Protocol):
     ) -> Mapping[str, errors.NotPossible]:
         """Set the access lists of a volume, and verify them.
 
-        Without TLS, the addresses of the connected clients show whether
-        clients without a rule are disconnected. With TLS this cannot be
-        verified: gluster does not report the common names of its clients.
-        Bricks disconnect them all the same, within seconds.
+        Without TLS, also wait until bricks have disconnected all clients
+        without a rule: glusterd reports the addresses of connected clients.
+        With TLS, do not wait: glusterd does not report the common names of
+        clients. Bricks still disconnect clients without a rule, within
+        seconds.
         """
         plan = self.plan(rules)
         for access_id, refusal in plan.refused.items():
@@ -217,7 +225,7 @@ class NativeProtocol(protocols.Protocol):
         volume = self._cluster.read(lambda gluster: gluster.volume(name))
         if volume is None:
             if not rules:
-                # After an interrupted delete no brick admits anybody.
+                # An interrupted deletion has removed the volume already.
                 return {}
             raise VolumeNotFound(name)
         confirmation = volume_options.write(
@@ -228,7 +236,8 @@ class NativeProtocol(protocols.Protocol):
             on={*on, *(brick.node_uuid for brick in volume.bricks)},
         )
         if REJECT in volume.options:
-            # Last: until then this list denies clients that must not connect.
+            # Reset auth.reject after auth.allow is set: until then,
+            # auth.reject denies clients without a rule.
             self._cluster.change(
                 lambda gluster: gluster.reset_option(name, REJECT),
                 lambda gluster: False,
@@ -254,7 +263,7 @@ class NativeProtocol(protocols.Protocol):
         active: Iterable[protocols.Rule],
         changing: Iterable[protocols.Rule] = (),
     ) -> bool:
-        """Return whether a volume admits exactly the clients of some rules."""
+        """Return whether the options of a volume match its access rules."""
         active = tuple(active)
         required_options = dict(self.plan(active).options)
         permitted_options = self.plan((*active, *changing)).options
@@ -283,9 +292,9 @@ class NativeProtocol(protocols.Protocol):
     ) -> tuple[protocols.ExportLocation, ...]:
         """Return one location for each node with a brick.
 
-        A client fetches only the volume's description from the node in the
-        path. ``backup-volfile-servers`` lists the other nodes, for when that
-        node is down.
+        From the node in the path a client fetches only the volfile; then it
+        connects to all bricks. If this node is down, the client tries the
+        nodes in ``backup-volfile-servers``.
         """
         hosts = list(dict.fromkeys(brick.host for brick in volume.bricks))
         locations = []
@@ -304,11 +313,11 @@ class NativeProtocol(protocols.Protocol):
 
     @property
     def _list_option(self) -> str:
-        """Name of the option that holds the entries of rules."""
+        """Return the name of the volume option with the access list."""
         return TLS_ALLOW if self._tls else ALLOW
 
     def _admitted_entries(self, volume: gluster.Volume) -> frozenset[str]:
-        """Return the entries of the access list; "*" if it is not set."""
+        """Return the entries of the access list; ``*`` if it is not set."""
         return _entries_of(volume.options.get(self._list_option, '*'))
 
 

@@ -9,12 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Table of the share protocols, by Manila's ``share_proto``."""
+"""Table of the share protocols, by their ``share_proto`` in Manila."""
 
 from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.protocols import native
 
-#: The protocol of a back end that does not choose one.
+#: The protocol of all back ends: there is no option to choose another one.
 DEFAULT = native.NativeProtocol.share_proto
 
 PROTOCOLS: dict[str, type[protocols.Protocol]] = {

@@ -9,20 +9,22 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Locks of Manila's coordinator, for any driver of tooz.
+"""Acquire locks of Manila's coordinator, with any tooz driver.
 
-``[coordination] backend_url`` names the coordinator, and Manila calls it
-through tooz. The drivers of tooz behave differently:
+``[coordination] backend_url`` configures the coordinator. Manila calls it
+through a tooz driver. This module works around these problems:
 
-* Only ``acquire(blocking=False)`` means the same in all of them: try once, and
-  return whether the lock was free. With a time to wait, some drivers return
-  False, others raise RetryError, and some wait twice as long.
-* A call may take 60 s (Redis) or 30 s (etcd) to fail. So each call runs in a
-  thread of its own, and is waited for no longer than ``CALL_TIMEOUT``.
-* While a release fails, the driver continues to renew the lease of the lock.
-* Manila starts the coordinator before it forks. The thread that renews leases
-  does not exist in the child process, which would lose every lock after half
-  a minute. So the child process starts the coordinator again.
+* Only ``acquire(blocking=False)`` does the same in all tooz drivers: it tries
+  once, and returns whether it acquired the lock. If a waiting time is given
+  and the lock stays held, some drivers return False, others raise RetryError,
+  and some wait twice as long. So this module never gives a waiting time.
+* A call may take 60 s (Redis) or 30 s (etcd) to fail. So :func:`run_call` runs
+  each call in its own thread, and waits for at most ``CALL_TIMEOUT`` seconds.
+* After a failed release, the tooz driver continues to renew the lease of the
+  lock. So callers have to retry the release.
+* Manila starts the coordinator before it forks. The child process does not
+  have the thread that renews leases, and would lose every lock after half a
+  minute. So this module starts the coordinator again in the child process.
 """
 
 from collections.abc import Callable
@@ -39,11 +41,11 @@ CONF = cfg.CONF
 
 T = TypeVar('T')
 
-#: Seconds after which the coordinator counts as down.
+#: Seconds without an answer after which the coordinator counts as down.
 CALL_TIMEOUT = 10.0
 
-#: The prefix of lock names. MySQL accepts 64 characters: 7 of Manila's, 10 of
-#: this prefix, and at most 45 of a kind and an id.
+#: The prefix of lock names. MySQL accepts names of 64 characters: 7 for the
+#: prefix of Manila, 10 for this prefix, and at most 45 for a kind and an id.
 _PREFIX = 'gfs-clone-'
 
 #: The process in which Manila's coordinator was started.
@@ -52,10 +54,10 @@ _starting = threading.Lock()
 
 
 class AcquiredLock(NamedTuple):
-    """A lock of the coordinator that was acquired.
+    """A lock of the coordinator that this process has acquired.
 
-    :param is_held: asks the coordinator whether this process still has it.
-    :param release: releases it.
+    :param is_held: ask the coordinator whether this process has the lock.
+    :param release: release the lock.
     """
 
     is_held: Callable[[], bool]
@@ -70,8 +72,8 @@ def is_distributed() -> bool:
 def acquire(key: str) -> AcquiredLock | None:
     """Try once to acquire a lock; return None if another process has it.
 
-    :param key: the name of the lock: 45 characters at most.
-    :raises Exception: of any class, from the driver of tooz.
+    :param key: the name of the lock, at most 45 characters.
+    :raises Exception: the tooz driver failed. It may raise any class.
     """
     _start_here()
     lock = coordination.Lock(_PREFIX + key)
@@ -88,7 +90,7 @@ def acquire(key: str) -> AcquiredLock | None:
 
 
 def start_call(call: Callable[[], T]) -> 'futures.Future[T]':
-    """Start a call in a thread of its own; return its future."""
+    """Start a call in its own thread, and return the future of the call."""
     future: futures.Future[T] = futures.Future()
 
     def run() -> None:
@@ -104,10 +106,12 @@ def start_call(call: Callable[[], T]) -> 'futures.Future[T]':
 def run_call(
     call: Callable[[], T], on_late: Callable[[T], object] | None = None
 ) -> T:
-    """Return what the coordinator answers to a call.
+    """Run a call of the coordinator, and return the result.
 
-    :param on_late: called with an answer that comes after the time-out.
-    :raises TimeoutError: no answer came within ``CALL_TIMEOUT``.
+    :param on_late: called with the result if the call returns after the
+        timeout.
+    :raises TimeoutError: the call did not return within ``CALL_TIMEOUT``.
+    :raises Exception: the call raised it.
     """
     future = start_call(call)
     try:
@@ -123,19 +127,19 @@ def run_call(
 
 
 class _Coordinator(coordination.Coordinator):  # type: ignore[misc]
-    """Manila's coordinator, running until the process exits."""
+    """Manila's coordinator, which stays started until the process exits."""
 
     def stop(self) -> None:
-        """Do nothing: the operations that hold locks release them.
+        """Do nothing: each operation releases its own locks.
 
-        Manila stops its coordinator before operations in progress have
-        ended. Some drivers would then release their locks, and others would
-        not return while the coordinator is down.
+        Manila stops its coordinator while operations are still in progress.
+        Some tooz drivers would release the locks of these operations. Other
+        tooz drivers would not return while the coordinator is down.
         """
 
 
 def _start_here() -> None:
-    """Start Manila's coordinator in this process, unless it runs here."""
+    """Start Manila's coordinator, unless this process has started it."""
     global _process
     with _starting:
         inherited = coordination.LOCK_COORDINATOR
@@ -150,9 +154,10 @@ def _start_here() -> None:
 def _ownership_check(lock: Any) -> Callable[[], bool]:
     """Return a function that checks whether this process still has a lock.
 
-    tooz can check it for most drivers. Of the others, etcd has a revision for
-    each time that a lock was acquired, and MySQL holds a lock as long as its
-    connection exists.
+    Most tooz drivers have such a function. For etcd, compare revisions: etcd
+    creates a new revision each time that a process acquires the lock. For
+    MySQL, check the connection: MySQL keeps the lock as long as the connection
+    exists. If a driver has no check, assume that this process has the lock.
     """
     inner: Any = getattr(lock, 'lock', None)
     kind = type(inner).__name__

@@ -9,13 +9,16 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Locks between hosts: waiting for them, checking and releasing them.
+"""Acquire, check and release locks between hosts.
 
-An outage of the coordinator costs one wait, not one for each lock.
+If the coordinator goes down, operations wait for it until ``_OUTAGE`` seconds
+after the start of the outage. After that time, operations that need a lock
+fail at the first call. So a long outage does not delay every operation.
 
-A lock can be lost while it is held: its lease ends while the process is
-stopped or the network is down, its connection breaks, or an operator breaks
-the lock. The holder can check whether it still has the lock.
+A process can lose a lock without releasing it: the lease of the lock ends
+while the process is stopped or the network is down, the connection to the
+coordinator breaks, or an operator breaks the lock. :meth:`HostLock.require`
+checks whether the process still has the lock.
 """
 
 from collections.abc import Callable
@@ -33,17 +36,18 @@ LOG = log.getLogger(__name__)
 
 T = TypeVar('T')
 
-#: Seconds to wait for the end of an outage of the coordinator.
+#: Seconds after the start of a coordinator outage until operations fail.
 _OUTAGE = 60.0
 #: Seconds between two calls while the coordinator is down.
 _REST = 2.0
-#: Seconds between two tries for a lock: the first and the longest pause.
+#: The first and the longest pause between two attempts to acquire a lock, in
+#: seconds.
 _PAUSES = (0.05, 1.0)
 
 
 @dataclasses.dataclass(eq=False)
 class LockHeld(errors.Held):
-    """Another operation held a lock for the whole time."""
+    """Another operation held a lock for the whole waiting time."""
 
     lock: str
     seconds: float
@@ -57,10 +61,10 @@ class LockHeld(errors.Held):
 
 @dataclasses.dataclass(eq=False)
 class NoCoordinator(errors.NotPossible):
-    """The coordinator did not answer when it was asked for a lock."""
+    """The coordinator did not answer a request for a lock."""
 
     lock: str
-    #: The error of the coordinator, or of its driver.
+    #: The message of the exception that the tooz driver raised.
     failure: str
 
     def __str__(self) -> str:
@@ -74,10 +78,10 @@ class NoCoordinator(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class LockLost(errors.Unknown):
-    """A lock between hosts was lost while an operation held it."""
+    """An operation has lost its lock between hosts, or may have lost it."""
 
     lock: str
-    #: Why the coordinator could not be asked; empty if it answered.
+    #: Why the coordinator did not answer; empty if it answered.
     failure: str = ''
 
     def __str__(self) -> str:
@@ -97,18 +101,19 @@ class HostLocks:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        #: The current outage: its start, the next call, and the error.
+        #: The current outage: the monotonic time of its start (None if there
+        #: is no outage) and of the next call, and the last error message.
         self._down_since: float | None = None
         self._next_call = 0.0
         self._failure = ''
 
     def acquire(self, name: str, key: str, seconds: float) -> 'HostLock':
-        """Return a lock as soon as it is free.
+        """Wait until a lock is free, and acquire it.
 
-        :param name: of the lock, for messages.
-        :param key: its name in the coordinator.
-        :param seconds: to wait for it; 0 for one try.
-        :raises LockHeld: another process held it for the whole time.
+        :param name: the name of the lock in messages.
+        :param key: the name of the lock in the coordinator.
+        :param seconds: the maximum waiting time; 0 to try once.
+        :raises LockHeld: another process held the lock for the whole time.
         :raises NoCoordinator: the coordinator did not answer.
         """
         deadline = time.monotonic() + seconds
@@ -141,12 +146,16 @@ class HostLocks:
         *,
         always: bool = False,
     ) -> T:
-        """Return what the coordinator answers; note whether it answers.
+        """Call the coordinator, and record whether it is down.
 
-        :param on_late: called with an answer that comes after the time-out.
-        :param always: start the call even while the coordinator is down, but
-            do not wait for the answer then.
-        :raises Exception: of any class, from the driver of tooz.
+        :param on_late: called with the result if the call returns after the
+            timeout.
+        :param always: whether to start the call even while the coordinator
+            counts as down; raise TimeoutError then without waiting.
+        :return: the result of the call.
+        :raises TimeoutError: the coordinator is down, and the next call is not
+            due yet.
+        :raises Exception: the tooz driver failed. It may raise any class.
         """
         with self._guard:
             now = time.monotonic()
@@ -185,21 +194,21 @@ class HostLock:
         self._acquired = acquired
 
     def require(self) -> None:
-        """Check that the lock was not lost.
+        """Make sure that this process still has the lock.
 
-        :raises LockLost: it was, or the coordinator did not answer.
+        :raises LockLost: the lock was lost, or the coordinator did not answer.
         """
         self._check(lambda: self._host_locks.call(self._acquired.is_held))
 
     def release(self) -> None:
-        """Release the lock, and warn if it was lost; never raises."""
+        """Release the lock; log a warning if it was lost, and never raise."""
 
         def release() -> bool:
             try:
                 return _release(self._acquired)
             except Exception:
-                # The driver would renew the lease of a lock that was not
-                # released until this process exits.
+                # Retry. Otherwise the tooz driver would renew the lease of the
+                # lock until this process exits.
                 threading.Thread(
                     target=_release_until_done,
                     args=(self._acquired,),
@@ -228,7 +237,7 @@ class HostLock:
 
 
 def _release(acquired: coordinator.AcquiredLock) -> bool:
-    """Release a lock; return whether this process had it until then."""
+    """Release a lock; return whether this process had it before."""
     has_lock = acquired.is_held()
     try:
         acquired.release()
@@ -239,7 +248,7 @@ def _release(acquired: coordinator.AcquiredLock) -> bool:
 
 
 def _release_until_done(acquired: coordinator.AcquiredLock | None) -> None:
-    """Release a lock, retrying until the coordinator is up."""
+    """Release a lock, and retry until that succeeds."""
     while acquired is not None:
         try:
             _release(acquired)

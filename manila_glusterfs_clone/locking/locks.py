@@ -11,19 +11,21 @@
 # under the License.
 """Locks of shares and snapshots, between threads, processes and hosts.
 
-Two operations on the same share or snapshot exclude each other: threads by a
-lock in memory, processes of a host by a lock on a file, and hosts by a lock of
-the coordinator, if ``[coordination] backend_url`` names a distributed one.
-They are acquired in this order and released in reverse, so only one thread of
-each host waits for the lock of the coordinator.
+Only one operation at a time runs on a share or snapshot. A lock in memory
+excludes other threads. A file lock excludes other processes on the host. A
+lock of the coordinator excludes other hosts, if ``[coordination] backend_url``
+names a distributed coordinator. An operation acquires the locks in this order,
+and releases them in reverse order. So at most one thread of each host waits
+for the lock of the coordinator.
 
-Between objects the order is: work, share, snapshot.
+An operation that needs locks of several kinds acquires them in this order:
+work, share, snapshot.
 
-Safety does not depend on the locks alone. The name of an object is used once,
-gluster and LVM refuse to create what exists, and only Manila asks for
-deletions. So a lost lock costs no data unless an operation is *undone* without
-the lock, as another host may have continued it. :meth:`Hold.require` checks
-the lock before that.
+A lost lock does not endanger data in most cases: names of objects are never
+reused, gluster and LVM refuse to create an object that exists, and only Manila
+requests deletions. The exception is a failed operation that the driver undoes:
+after the lock was lost, another host may have continued the operation. So the
+driver calls :meth:`Hold.require` before it undoes an operation.
 """
 
 from collections.abc import Iterator
@@ -55,7 +57,7 @@ def has_lock_path() -> bool:
 
 @dataclasses.dataclass(eq=False)
 class LockUnusable(errors.NotPossible):
-    """The file of a lock cannot be used."""
+    """The lock file of a lock cannot be created or locked."""
 
     lock: str
     failure: str
@@ -68,7 +70,7 @@ class LockUnusable(errors.NotPossible):
 
 
 class Hold:
-    """The locks that an operation holds."""
+    """The locks between threads, processes and hosts for one object."""
 
     def __init__(
         self, between_hosts: cross_host_locks.HostLock | None
@@ -76,23 +78,26 @@ class Hold:
         self._between_hosts = between_hosts
 
     def require(self) -> None:
-        """Check that no lock was lost; only locks between hosts can be.
+        """Make sure that the lock between hosts, if any, was not lost.
 
-        :raises cross_host_locks.LockLost: one was lost, or may be.
+        :raises cross_host_locks.LockLost: the lock was lost, or the
+            coordinator did not answer.
         """
         if self._between_hosts is not None:
             self._between_hosts.require()
 
 
 class Locks:
-    """Locks that wait no longer than ``timeout`` seconds.
+    """Acquires the locks of operations; waits ``timeout`` seconds at most.
 
-    Each call may give another time to wait; 0 means one try. All raise
+    The ``timeout`` of a method replaces this waiting time; 0 means to try
+    once. All methods raise these errors:
 
-    * cross_host_locks.LockHeld: another operation held the lock all the time;
-    * LockUnusable: the file of the lock cannot be used;
+    * cross_host_locks.LockHeld: another operation held the lock for the whole
+      waiting time;
+    * LockUnusable: the lock file cannot be created or locked;
     * cross_host_locks.NoCoordinator: the coordinator did not answer;
-    * errors.NotPossible: the id is not one of an instance.
+    * errors.NotPossible: the id is not a UUID.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -102,29 +107,29 @@ class Locks:
     def work(
         self, instance_id: str, *, timeout: float | None = None
     ) -> contextlib.AbstractContextManager[Hold]:
-        """Lock a share or snapshot for a whole operation."""
+        """Lock a share or snapshot for a whole operation of Manila."""
         return self._of('work', instance_id, timeout)
 
     def share(
         self, share_id: str, *, timeout: float | None = None
     ) -> contextlib.AbstractContextManager[Hold]:
-        """Lock a share."""
+        """Lock a share against other changes to its volume."""
         return self._of('share', share_id, timeout)
 
     def snapshot(
         self, snapshot_id: str, *, timeout: float | None = None
     ) -> contextlib.AbstractContextManager[Hold]:
-        """Lock a snapshot."""
+        """Lock a snapshot against other changes to it, and other clones."""
         return self._of('snapshot', snapshot_id, timeout)
 
     def maintenance(
         self, host: str
     ) -> contextlib.AbstractContextManager[Hold]:
-        """Lock a pass of maintenance; try only once.
+        """Lock the maintenance of a back end for one pass; try only once.
 
-        :param host: the name of the service in Manila: ``HOST@BACKEND``.
+        :param host: the host of the service in Manila, ``HOST@BACKEND``.
         """
-        # The name may be too long for a file and for a coordinator.
+        # Hash the host: it may be too long for a file or the coordinator.
         key = f'pass-{uuid.uuid5(uuid.NAMESPACE_DNS, host)}'
         return self._hold(f'maintenance-{host}', key, 0)
 

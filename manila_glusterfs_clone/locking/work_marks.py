@@ -11,15 +11,17 @@
 # under the License.
 """Marks in Manila's database for the operations that are in progress.
 
-Manila takes a request from the message queue before it works on it. Its
-database shows the same status for a request that still waits in the queue and
-for one that a killed service had begun. A mark distinguishes them: the driver
-sets it when an operation begins, and removes it when the operation ends. The
-mark is in Manila's private storage of drivers, under the id of the share or
+manila-share removes a request from the message queue before it starts the
+operation. If the service is killed during the operation, the request is lost.
+Manila's database shows the same status for such a request and for one that
+still waits in the queue. A mark distinguishes the two: the driver sets the
+mark when an operation begins, and removes it when the operation ends. The mark
+is in Manila's private storage for drivers, under the id of the share or
 snapshot instance.
 
-The process of an operation holds the work lock of the instance. So a mark
-without a holder of the lock is interrupted work, on whichever host it ran.
+The process that runs an operation holds the work lock of the instance. So if
+an instance has a mark, and no process on any host holds its work lock, the
+operation was interrupted.
 """
 
 from collections.abc import Iterator, Mapping
@@ -37,18 +39,19 @@ CREATE, EXTEND, DELETE, UNMANAGE = 'create', 'extend', 'delete', 'unmanage'
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """An operation of the driver on one instance."""
+    """An operation of the driver on a share or snapshot instance."""
 
     operation: str
-    #: The new size in GiB, if the operation extends a share.
+    #: The new size of the share in GiB, for ``extend``; otherwise None.
     size: int | None = None
 
 
 class WorkMarks:
     """The marks of one back end.
 
-    :param storage: Manila's private storage of the driver; None without a
-        database: then nothing is marked.
+    :param storage: Manila's private storage for the driver. If None, there is
+        no database, and no marks are set.
+    :param mutex: the locks of the back end.
     """
 
     def __init__(self, storage: Any | None, mutex: locks.Locks) -> None:
@@ -57,9 +60,10 @@ class WorkMarks:
 
     @contextlib.contextmanager
     def during(self, instance_id: str, work: Work) -> Iterator[None]:
-        """Mark and lock an instance during an operation.
+        """Lock and mark an instance during an operation.
 
-        The mark stays only if the process is killed or exits.
+        The mark is removed even if the operation fails. The mark stays only if
+        the process is killed or exits during the operation.
         """
         with self._locks.work(instance_id):
             with self.begun(instance_id, work):
@@ -68,9 +72,10 @@ class WorkMarks:
 
     @contextlib.contextmanager
     def begun(self, instance_id: str, work: Work) -> Iterator[None]:
-        """Mark an instance during the first part of an operation.
+        """Mark an instance before the first part of an operation.
 
-        The mark stays for the parts that follow, unless the first part fails.
+        If the first part fails, remove the mark. Otherwise keep it for the
+        following parts.
         """
         self.set(instance_id, work)
         try:
@@ -80,7 +85,7 @@ class WorkMarks:
             raise
 
     def set(self, instance_id: str, work: Work) -> None:
-        """Mark an instance."""
+        """Mark an instance with an operation that is in progress."""
         if self._storage is not None:
             size = '' if work.size is None else str(work.size)
             self._storage.update(
@@ -88,7 +93,7 @@ class WorkMarks:
             )
 
     def find(self, instance_id: str) -> Work | None:
-        """Return the mark of an instance; None if it has none."""
+        """Return the mark of an instance; None if it has no mark."""
         values: Mapping[str, str] = {}
         if self._storage is not None:
             values = self._storage.get(instance_id)

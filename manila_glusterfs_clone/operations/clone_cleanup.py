@@ -11,19 +11,21 @@
 # under the License.
 """Clean up snapshots after interrupted clones: deactivate, tag, remove.
 
-A process that is killed while it clones, or a glusterd that fails meanwhile,
-leaves behind
+A clone is interrupted if the process that requested it is killed, or if a
+glusterd fails while it creates the clone. An interrupted clone can leave:
 
-* an active snapshot, so that all who could mount the origin when it was taken
-  can mount the snapshot;
-* LVs of a volume without any tag. If the snapshot were deleted, nothing would
-  show what they are, and if the origin is deleted too, glusterd 11 does not
-  start while it cannot mount them;
-* LVs of no volume at all. 11.1 leaves them when a node refuses.
+* an active snapshot. Every client that could mount the origin when the
+  snapshot was taken can mount the active snapshot;
+* LVs that belong to a volume but have no tag. If the snapshot is deleted,
+  nothing shows what these LVs are for. If the origin is deleted, too, glusterd
+  11 does not start while it cannot mount them;
+* LVs that belong to no volume. GlusterFS 11.1 leaves such LVs if a node
+  refuses the clone.
 
-The snapshot identifies all three, and they are cleaned up here. glusterd may
-still be cloning for a killed process. It holds the snapshot's lock meanwhile,
-so deactivating the snapshot waits for the end of that.
+The snapshot identifies all three, so this module cleans them up before the
+snapshot is deleted. glusterd may still be creating the clone for a killed
+process. Meanwhile glusterd holds its lock of the snapshot and refuses to
+deactivate it, so the deactivation is retried until the clone has ended.
 """
 
 from collections.abc import (
@@ -51,15 +53,15 @@ from manila_glusterfs_clone.tools import lvm
 
 LOG = log.getLogger(__name__)
 
-#: Seconds to wait for the lock of a snapshot that is being cloned.
+#: Seconds to wait for the lock of a snapshot, which a clone may hold.
 _LOCK_TIMEOUT = 1.0
 
 
 class CloneCleanup:
     """Cleans up the snapshots of one back end after interrupted clones.
 
-    :param backend: the mark of the back end, which the volumes of its shares
-        have.
+    :param backend: the mark of this back end: the value of an option that the
+        volumes of its shares have.
     """
 
     def __init__(
@@ -76,10 +78,11 @@ class CloneCleanup:
         self._backend = backend
 
     def clean_up(self, name: str) -> None:
-        """Deactivate a snapshot, and clean up the LVs of its clones.
+        """Deactivate a snapshot, and clean up LVs of its interrupted clones.
 
-        The caller holds the snapshot's lock. LVs that belong to a volume are
-        tagged, so that they are found later. LVs of no volume are removed.
+        The caller holds the snapshot's lock. LVs that belong to a volume get
+        the tags of the volume's share, so that they can be found later. LVs
+        that belong to no volume are removed.
         """
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
         if snapshot is None:
@@ -109,9 +112,10 @@ class CloneCleanup:
         )
 
     def clean_up_own(self) -> None:
-        """Clean up the snapshots of all volumes with our back end's mark.
+        """Clean up the snapshots of all volumes with this back end's mark.
 
-        Only for a deleted clone of which no LV shows its snapshot.
+        Called after the deletion of a clone that had no LV: then nothing shows
+        which snapshot it was cloned from.
         """
         with _errors_logged():
             volumes = self._cluster.read(lambda gluster: gluster.volumes())
@@ -125,11 +129,12 @@ class CloneCleanup:
             )
 
     def clean_up_volumes(self, origins: Collection[str]) -> None:
-        """Clean up the snapshots of some volumes; log failures.
+        """Clean up the snapshots of volumes; log failures.
 
-        Snapshots in use by another operation are skipped.
+        Snapshots that another operation has locked are skipped.
 
-        :param origins: names of volumes whose snapshots are ours.
+        :param origins: the names of the volumes, which must belong to this
+            back end.
         """
         with _errors_logged():
             self._clean_up_all(
@@ -137,7 +142,7 @@ class CloneCleanup:
             )
 
     def clean_up_snapshots(self, snapshot_ids: Collection[str]) -> None:
-        """Clean up some snapshots, except those in use; log failures."""
+        """Clean up snapshots that no operation has locked; log failures."""
         with _errors_logged():
             self._clean_up_all(
                 lambda snapshot_id, snapshot: snapshot_id in snapshot_ids
@@ -164,7 +169,7 @@ class CloneCleanup:
 
     def _try_clean_up(self, snapshot_id: str) -> None:
         try:
-            # The operation that holds the lock cleans up by itself.
+            # If an operation holds the lock, it does its own cleanup.
             with self._locks.snapshot(snapshot_id, timeout=_LOCK_TIMEOUT):
                 peers.require_all_connected(self._cluster)
                 self.clean_up(names.snapshot(snapshot_id))
@@ -199,10 +204,10 @@ def snapshots_to_clean_up(
     snapshots: Mapping[str, gluster.Snapshot],
     node_lvs: Iterable[Sequence[lvm.LogicalVolume]],
 ) -> set[str]:
-    """Return the ids of snapshots that an interrupted clone may have left.
+    """Return the ids of snapshots that may have had an interrupted clone.
 
-    :param snapshots: those of our shares, by name.
-    :param node_lvs: the LVs of each node.
+    :param snapshots: snapshots of this back end, by name.
+    :param node_lvs: for each node, all its LVs.
     """
     all_lvs = [lv for lvs in node_lvs for lv in lvs]
     unmanaged = {
@@ -225,7 +230,7 @@ def snapshots_to_clean_up(
 
 
 def _is_untagged_clone(lv: lvm.LogicalVolume) -> bool:
-    """Return whether an LV was cloned from a snapshot and has no tag."""
+    """Return whether a clone created an LV, and the LV has no tags."""
     return not lv.tags and bool(
         bricks.hex_id_in_name(lv.name) and bricks.hex_id_in_name(lv.origin)
     )

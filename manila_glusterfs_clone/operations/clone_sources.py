@@ -11,9 +11,9 @@
 # under the License.
 """Prepare snapshots for cloning, and find the snapshots of a clone.
 
-A snapshot of ours is active only while it is cloned. This module reads,
-activates and deactivates it. :mod:`.clone_cleanup` removes what interrupted
-clones leave behind.
+The driver keeps its snapshots inactive, except while it clones them. This
+module reads, activates and deactivates snapshots. :mod:`.clone_cleanup`
+removes what interrupted clones leave behind.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ from manila_glusterfs_clone.tools import lvm
 
 @dataclasses.dataclass(eq=False)
 class SnapshotNotFound(errors.NotPossible):
-    """The snapshot that a share should be made from does not exist."""
+    """The snapshot that a share should be created from does not exist."""
 
     snapshot: str
 
@@ -40,7 +40,7 @@ class SnapshotNotFound(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class SnapshotWithoutData(errors.Unsettled):
-    """glusterd has a snapshot whose LVs do not exist on any node."""
+    """glusterd has a snapshot, but no node has an LV of it."""
 
     snapshot: str
 
@@ -53,7 +53,7 @@ class SnapshotWithoutData(errors.Unsettled):
 
 @dataclasses.dataclass(eq=False)
 class SnapshotPartlyActive(errors.Unsettled):
-    """Some nodes have a snapshot active, and others do not."""
+    """A snapshot is active on some nodes, but not on all."""
 
     snapshot: str
     active_on: tuple[str, ...]
@@ -69,34 +69,35 @@ class SnapshotPartlyActive(errors.Unsettled):
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A snapshot as the source of a clone."""
+    """A snapshot to clone, its LVs, and the layout of its origin."""
 
     snapshot: gluster.Snapshot
-    #: The thin pool of its LVs, ``vg/thinpool``.
+    #: The thin pool of the snapshot's LVs, ``vg/thinpool``.
     pool: str
-    #: Size of its bricks, in bytes.
+    #: The size of the snapshot's largest brick, in bytes.
     size: int
-    #: The layout of its origin, and so of its clones.
+    #: The layout of the origin volume. A clone has the same layout.
     layout: layouts.Layout
-    #: All LVs of each node that has a brick of the snapshot.
+    #: By node that has a brick of the snapshot: all LVs of that node.
     nodes: Mapping[cluster.Node, tuple[lvm.LogicalVolume, ...]]
 
 
 class CloneSources:
-    """The snapshots that clones are made from.
+    """Reads, activates and deactivates the snapshots that are cloned.
 
-    The caller holds the lock of a snapshot that it names.
+    The caller of a method holds the lock of the snapshot.
     """
 
     def __init__(self, nodes: cluster.Cluster) -> None:
         self._cluster = nodes
 
     def examine(self, snapshot_id: str) -> Source:
-        """Return a snapshot and its LVs, as they are on the cluster.
+        """Return a snapshot and the current state of its LVs.
 
         :raises SnapshotNotFound: the snapshot does not exist.
-        :raises errors.NotPossible: LVM on a node may not see all its LVs.
-        :raises SnapshotWithoutData: it has no LVs.
+        :raises errors.NotPossible: LVM on a node does not list a thin pool, so
+            the list of the snapshot's LVs could be incomplete.
+        :raises SnapshotWithoutData: no node has an LV of the snapshot.
         """
         name = names.snapshot(snapshot_id)
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
@@ -138,21 +139,22 @@ class CloneSources:
             try:
                 gluster.activate_snapshot(name, force=force)
             except errors.Unknown:
-                # It may be active on some nodes only, including this one.
-                # Without force it would stay so.
+                # The snapshot may be active on this node, but not on others.
+                # Then glusterd activates it on the others only with force.
                 force = True
                 raise
 
         self._cluster.change(activate, lambda gluster: False)
 
     def deactivate(self, name: str) -> None:
-        """Stop the bricks of a snapshot, after any clone of it has ended.
+        """Stop the bricks of a snapshot, after any running clone has ended.
 
         glusterd refuses to deactivate a snapshot that is active on some nodes
-        only, as it is after a disk failure. It is activated on all nodes
-        first, then.
+        only, for example after a disk failure. In this case, first activate
+        the snapshot on all nodes, and then deactivate it.
 
-        :raises SnapshotPartlyActive: it is still active on some nodes.
+        :raises SnapshotPartlyActive: the snapshot is still active on some
+            nodes.
         """
         self._deactivate(name)
         if not self.active_on(name):
@@ -172,7 +174,10 @@ class CloneSources:
         )
 
     def active_on(self, name: str) -> tuple[str, ...]:
-        """Return the names of nodes whose glusterd has a snapshot active."""
+        """Return the names of the nodes on which a snapshot is active.
+
+        Nodes whose glusterd does not answer are left out.
+        """
         states, _ = self._cluster.try_everywhere(
             lambda node: _is_active(node.gluster.snapshot(name))
         )
@@ -181,10 +186,10 @@ class CloneSources:
     def snapshots_of_clone(self, share_id: str) -> set[str] | None:
         """Return the ids of the snapshots that a share was cloned from.
 
-        LVM records the origin of each LV, but forgets an origin that is
-        removed.
+        LVM records the origin of an LV until the origin is removed.
 
-        :return: None if the share has no LV.
+        :return: the ids; an empty set if these snapshots do not exist any
+            more; None if the share has no LV.
         """
         name, tag = names.volume(share_id), names.share_tag(share_id)
         volume = self._cluster.read(lambda gluster: gluster.volume(name))

@@ -9,24 +9,26 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Create a share from a snapshot at once, as a clone that shares its blocks.
+"""Create a share from a snapshot without copying data.
 
-``gluster snapshot clone`` makes a new volume of the thin bricks of an
-activated snapshot. The rest is done here: find and tag the LVs, grow them to
-the requested size, deny all clients *before* the volume is started (it has
-the access lists of its origin), and write all bricks to disk before the share
-is reported as available.
+``gluster snapshot clone`` creates a volume from an activated snapshot. The
+bricks of the new volume are thin snapshots, which share their blocks with the
+bricks of the snapshot. This module does the rest: tag the LVs, grow them to
+the requested size, deny all clients, start the volume, and write all bricks to
+disk. The volume inherits the access lists of its origin, so it is started only
+after it denies all clients.
 
-A process that is killed during a creation leaves behind:
+If the process is killed, the remains depend on the step:
 
-* before ``snapshot clone`` has ended: the snapshot, possibly active. The next
-  start of the service or the next clone of the snapshot deactivates it.
-* during it: glusterd continues, and may end with LVs and no volume. Deleting
-  the share or the snapshot, or the next start of the service, removes them
+* Before glusterd creates the clone: the snapshot may stay active. The next
+  maintenance pass, service start or clone of the snapshot deactivates it.
+* While glusterd creates the clone: glusterd continues. LVs without a volume
+  may remain. Deleting the share or the snapshot removes them, and so does the
+  next maintenance pass or service start
   (:mod:`~manila_glusterfs_clone.operations.clone_cleanup`).
-* after it: a volume of the share's name, which may admit its origin's
-  clients if it is started, and whose LVs may not be tagged. Deleting the
-  share removes everything.
+* After glusterd has created the clone: a volume with the share's name remains.
+  It may still have the access lists of its origin, and its LVs may have no
+  tags. Deleting the share removes everything.
 """
 
 import dataclasses
@@ -53,7 +55,7 @@ LOG = log.getLogger(__name__)
 
 @dataclasses.dataclass(eq=False)
 class SnapshotInOtherPool(errors.NotPossible):
-    """A clone cannot be in another thin pool than its snapshot."""
+    """The pool chosen for a share is not the thin pool of its snapshot."""
 
     snapshot_id: str
     snapshot_pool: str
@@ -91,12 +93,17 @@ class Clones:
     def create(
         self, share_id: str, pool: str, size: int, snapshot_id: str
     ) -> gluster.Volume:
-        """Create a share from a snapshot; it denies all clients.
+        """Create a share from a snapshot, and return its volume.
 
-        :param pool: the ``vg/thinpool`` that Manila chose for the share.
-        :param size: bytes, at least those of the snapshot.
+        The volume is online. A volume that was just created denies all
+        clients.
+
+        :param pool: the thin pool that Manila chose for the share,
+            ``vg/thinpool``.
+        :param size: the size of the share, in bytes; not smaller than the
+            snapshot.
         :raises errors.NotPossible: the snapshot does not exist or is in
-            another pool, or the pool or a node cannot take the share.
+            another pool, the pool lacks space, or a node is disconnected.
         """
         with self._locks.share(share_id) as lock:
             if self._volumes.is_finished(share_id):
@@ -125,10 +132,11 @@ class Clones:
                 return self._finish(share_id, size)
 
     def _clone(self, share_id: str, snapshot_id: str) -> None:
-        """Clone the snapshot, which is active only meanwhile.
+        """Activate a snapshot, clone it, and deactivate it.
 
-        glusterd refuses two clones of one snapshot at once. Later steps do
-        not need the snapshot, and run while the next clone is made.
+        Hold the snapshot's lock only for this step: glusterd refuses two
+        clones of one snapshot at the same time. The later steps run in
+        parallel with the next clone.
         """
         volume = names.volume(share_id)
         snapshot = names.snapshot(snapshot_id)
@@ -144,10 +152,10 @@ class Clones:
                 self._sources.activate(snapshot)
                 self._cluster.change(
                     clone,
-                    # The existence of the volume does not prove success:
-                    # glusterd records it before it makes the LVs. The next
-                    # attempt is refused while the transaction goes on, and
-                    # afterwards because the volume exists.
+                    # Do not report success because the volume exists: glusterd
+                    # records the volume before it creates the LVs. Retry
+                    # instead: glusterd answers Busy while the first attempt
+                    # runs, and AlreadyExists after it has created the volume.
                     lambda gluster: False,
                 )
             except errors.AlreadyExists:
@@ -161,8 +169,9 @@ class Clones:
         try:
             self._sources.deactivate(snapshot)
         except errors.Error as error:
-            # The clone is made and does not fail for this: an active snapshot
-            # costs a process and a mount per brick.
+            # Do not fail: the clone does not need the snapshot any more. An
+            # active snapshot uses a process and a mount per brick, and the
+            # clients of the origin can mount it.
             LOG.warning(
                 'Snapshot %s: could not be deactivated after it was cloned; '
                 'the next clone of it or the next maintenance pass tries '

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The services of one back end, and how they are built from its settings."""
+"""Build the services of one back end from its settings."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -36,7 +36,7 @@ from manila_glusterfs_clone.ssh import commands
 
 @dataclasses.dataclass(frozen=True)
 class Services:
-    """The services of one back end; they share its nodes and its locks."""
+    """The services of one back end, which use the same nodes and locks."""
 
     settings: options.Settings
     health: findings.Health
@@ -53,29 +53,34 @@ class Services:
     clone_cleanup: clone_cleanup.CloneCleanup
 
     def layout(self, name: str | None = None) -> layouts.Layout:
-        """Return the layout of a new share.
+        """Return the layout for a new share.
 
-        :param name: of the layout; None for the configured one.
+        :param name: the layout in the share type; None for the configured
+            layout.
         """
         return layouts.choose(
             name or self.settings.layout, len(self.cluster.nodes)
         )
 
     def capacities(self) -> Mapping[str, placement.Capacity]:
-        """Return the capacity of each pool for the configured layout."""
+        """Return the capacity of each pool for shares, by pool name.
+
+        The shares are assumed to have the configured layout.
+        """
         return self.thin_pools.capacities(self.settings.pools, self.layout())
 
     def close(self) -> None:
-        """Close all connections; the next command opens one again."""
+        """Close all SSH connections; the next command opens one again."""
         self.cluster.close()
 
 
 def open_services(
     settings: options.Settings, private_storage: Any | None = None
 ) -> Services:
-    """Return the services of one back end; this connects to no node.
+    """Return the services of one back end, without connecting to a node.
 
-    :param private_storage: Manila's, of the driver; None without a database.
+    :param private_storage: Manila's private storage of the driver; None if
+        there is no database.
     """
     credentials = commands.Credentials(
         private_key=settings.ssh_private_key,

@@ -9,11 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Remove everything that the cluster has of one share, complete or not.
+"""Remove all parts of a share from the cluster, even of an unfinished share.
 
-This is how a share is deleted, and how a failed creation is undone. It only
-goes forward and may be repeated: a killed caller leaves a volume that may be
-stopped or deleted, and LVs that have the share's tag until they are removed.
+The deletion of a share uses this module, and so does the undo of a failed
+creation. The removal is idempotent. If its process is killed, the volume may
+already be stopped or deleted. The remaining LVs keep the share's tag, so that
+the next removal finds them.
 """
 
 import dataclasses
@@ -37,7 +38,7 @@ LOG = log.getLogger(__name__)
 
 @dataclasses.dataclass(eq=False)
 class ShareHasSnapshots(errors.NotPossible):
-    """The volume of a share cannot be deleted while it has snapshots."""
+    """A share cannot be removed, because its volume has snapshots."""
 
     volume: str
     count: int
@@ -50,7 +51,7 @@ class ShareHasSnapshots(errors.NotPossible):
 
 
 class ShareRemoval:
-    """Removes the shares of one back end from its cluster."""
+    """Removes shares of one back end from the cluster."""
 
     def __init__(
         self,
@@ -66,17 +67,20 @@ class ShareRemoval:
     def remove(self, share_id: str) -> None:
         """Remove the volume, LVs and mount points of a share.
 
-        The caller holds the share's lock. The order keeps the remains
-        recognisable and every node able to boot: first the LVs are tagged,
-        then the volume is deleted, and only then its LVs are removed.
+        The caller holds the share's lock. The order of the steps matters. The
+        LVs are tagged first, so that they can be identified if the removal is
+        interrupted. The volume is deleted next. The LVs are removed last,
+        because glusterd 11 does not start while a brick of a clone is missing.
 
         :raises errors.NotPossible: a node is disconnected.
         :raises ShareHasSnapshots: the volume has snapshots.
+        :raises deletion_on_nodes.StillKnown: glusterd on a node still has the
+            volume; no LV was removed.
         """
         name = names.volume(share_id)
         tag = names.share_tag(share_id)
-        # A node that missed the deletion restores the volume on its peers
-        # when it is connected again.
+        # A disconnected node would miss the deletion, and would restore the
+        # volume on its peers when it reconnects.
         peers.require_all_connected(self._cluster)
         volume = self._cluster.read(lambda gluster: gluster.volume(name))
         pools_of: dict[str, set[str]] | None = None
@@ -100,7 +104,7 @@ class ShareRemoval:
 
         def remove_leftovers(node: cluster.Node, lv_count: int) -> None:
             if not lv_count:
-                # The mount point may exist without an LV.
+                # The mount point may exist although the node has no LV.
                 brick_removal.remove_mount_point(node, mount_point)
             leftover_directories.remove_of_volume(node, name)
 
@@ -108,19 +112,21 @@ class ShareRemoval:
             self._cluster,
             f'volume {name}',
             is_known=lambda gluster: gluster.volume(name) is not None,
-            # The name of a created brick is used once: an LV of that name is
-            # the share's although somebody has removed its tags.
+            # The name contains the id of the share and is never reused: an LV
+            # with this name belongs to the share even if its tags were
+            # removed.
             is_unwanted=lambda node, lv: tag in lv.tags or lv.name == name,
             pools_of=pools_of,
             remove_leftovers=remove_leftovers,
         )
 
     def _await_creation(self, name: str) -> None:
-        """Wait until glusterd has ended any creation of a volume.
+        """Wait until no creation of a volume is running in glusterd.
 
-        glusterd may still be creating it for a process that was killed. It
-        holds the lock of the volume's name meanwhile, so stopping the volume
-        is refused until the creation has ended.
+        glusterd may still be creating the volume for a killed process, and
+        holds the volume's lock meanwhile. So this tries to stop the volume:
+        glusterd answers Busy, and the stop is retried, until the creation has
+        ended.
         """
         self._cluster.change(
             lambda gluster: gluster.stop_volume(name), lambda gluster: False
@@ -133,13 +139,14 @@ class ShareRemoval:
     def _tag_lvs(
         self, share_id: str, volume: gluster.Volume
     ) -> dict[str, set[str]]:
-        """Tag the LVs of all bricks, including those that glusterd made.
+        """Tag the LVs of all bricks, including those that glusterd created.
 
-        After the volume is deleted, only the tags show whose they are.
+        After the volume is deleted, only the tags show which share an LV
+        belongs to.
 
-        :return: the thin pools of the LVs, by the name of the node.
-        :raises errors.NotPossible: LVM may not see an LV, so that it would
-            not be removed.
+        :return: the thin pools of the LVs, by node name.
+        :raises errors.NotPossible: LVM on a node does not list a thin pool, so
+            an LV of the share could be missed.
         """
         tag = names.share_tag(share_id)
         pools_of: dict[str, set[str]] = {}

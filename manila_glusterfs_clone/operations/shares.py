@@ -9,19 +9,20 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Create, extend, delete and unmanage shares, and set who may mount them.
+"""Create, extend, delete and unmanage shares, and set their access rules.
 
-A process that is killed during an operation leaves behind:
+If the process is killed during an operation, the remains depend on the
+operation:
 
 create
-    thin LVs, which have the share's tag from the start, and later a volume
-    of the share's name that denies all clients. Deleting the share finds and
-    removes them.
+    Thin LVs with the share's tag remain, and possibly a volume with the
+    share's name. The volume is not started before it denies all clients.
+    Deleting the share removes the LVs and the volume.
 delete
-    see :mod:`~manila_glusterfs_clone.operations.share_removal`.
+    See :mod:`~manila_glusterfs_clone.operations.share_removal`.
 extend
-    bricks of different sizes; clients see the smallest. Extending again
-    grows the others.
+    The bricks may have different sizes. Clients see the size that results
+    from the smallest brick. Extending the share again grows the others.
 """
 
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ LOG = log.getLogger(__name__)
 
 
 class Shares:
-    """The shares of one back end."""
+    """Operations on the shares of one back end."""
 
     def __init__(
         self,
@@ -76,10 +77,14 @@ class Shares:
     def create(
         self, share_id: str, pool: str, size: int, layout: layouts.Layout
     ) -> gluster.Volume:
-        """Create an empty share that denies all clients.
+        """Create an empty share, and return its volume.
 
-        :param pool: ``vg/thinpool``.
-        :param size: bytes.
+        The volume is online. A volume that was just created denies all
+        clients.
+
+        :param pool: the thin pool that Manila chose for the share,
+            ``vg/thinpool``.
+        :param size: the size of the share, in bytes.
         """
         with self._locks.share(share_id) as lock:
             if self._volumes.is_finished(share_id):
@@ -123,7 +128,7 @@ class Shares:
         return self._volumes.bring_online(share_id)
 
     def extend(self, share_id: str, size: int) -> None:
-        """Grow a share to ``size`` bytes, on every brick, while online."""
+        """Grow a share to ``size`` bytes while clients use it."""
         with self._locks.share(share_id):
             volume = self._volumes.get(share_id)
             mounted = self._volumes.mounted_bricks(volume)
@@ -152,8 +157,8 @@ class Shares:
     def complete_extension(self, share_id: str) -> None:
         """Grow every brick to the size of the largest one.
 
-        For an extension that failed on some nodes: a file system cannot be
-        shrunk again.
+        Completes an extension that failed on some nodes. The extension cannot
+        be undone, because a file system cannot be shrunk.
         """
         volume = self._volumes.get(share_id)
         mounted = self._volumes.mounted_bricks(volume)
@@ -161,16 +166,19 @@ class Shares:
         self.extend(share_id, layouts.of_volume(volume).share_size(largest))
 
     def size(self, share_id: str) -> int:
-        """Return the bytes that clients see: those of the smallest brick."""
+        """Return the size that clients see, in bytes.
+
+        The smallest brick determines this size.
+        """
         volume = self._volumes.get(share_id)
         mounted = self._volumes.mounted_bricks(volume)
         smallest = min(brick.lv.size for brick in mounted.values())
         return layouts.of_volume(volume).share_size(smallest)
 
     def bring_online(self, share_id: str) -> gluster.Volume:
-        """Start a share that was created, and wait for every brick.
+        """Start the volume of a share, and wait until every brick is online.
 
-        :raises errors.Missing: its creation was never finished.
+        :raises errors.Missing: the creation of the share was never finished.
         """
         with self._locks.share(share_id):
             return self._volumes.bring_online(share_id)
@@ -183,18 +191,19 @@ class Shares:
         *,
         revoking: bool,
     ) -> dict[str, errors.NotPossible]:
-        """Grant exactly these rules.
+        """Grant exactly the rules in ``old`` and ``new``.
 
-        Clients whose rule is revoked are disconnected before any new client
-        is admitted: if that fails, Manila sets all rules of the change to
-        error, and none of them may be in force. Rules that the access list
-        grants already stay in it throughout, even if Manila calls them new:
-        after a restart Manila calls all rules new.
+        First disconnect the clients whose rules are revoked, then admit new
+        clients. If the disconnection fails, Manila sets all rules of the
+        change to error, so no new rule may be in force then. Rules in ``new``
+        that the access list already grants stay in it throughout: after a
+        restart, Manila passes all rules as new.
 
         :param old: rules that were in force and stay in force.
-        :param new: rules that Manila calls new.
-        :param revoking: whether other rules were in force.
-        :return: why rules cannot be granted, by access id.
+        :param new: rules that Manila passes as new.
+        :param revoking: whether rules that are in neither list may be in
+            force.
+        :return: the reasons why rules cannot be granted, by access id.
         """
         name = names.volume(share_id)
         all_rules = [*old, *new]
@@ -209,19 +218,19 @@ class Shares:
     def _rules_in_force(
         self, name: str, rules: Sequence[protocols.Rule]
     ) -> Sequence[protocols.Rule]:
-        """Return those of some rules that a volume grants already."""
+        """Return those of the given rules that a volume already grants."""
         if not rules:
             return ()
         volume = self._cluster.read(lambda gluster: gluster.volume(name))
         return self._protocol.admitted(volume, rules) if volume else ()
 
     def unmanage(self, share_id: str) -> None:
-        """Remove our marks from a share, and leave it otherwise as it is.
+        """Remove this driver's marks from a share; keep its volume and LVs.
 
-        Bricks keep the tags by which nodes mount them at boot.
+        The LVs keep the tags by which nodes mount bricks at boot.
 
-        :raises errors.NotPossible: a node is disconnected, and would keep all
-            marks.
+        :raises errors.NotPossible: a node is disconnected, so its marks could
+            not be removed.
         """
         tag = names.share_tag(share_id)
 
@@ -233,12 +242,12 @@ class Shares:
 
         with self._locks.share(share_id):
             peers.require_all_connected(self._cluster)
-            # Tags last: as long as they exist, the share can be deleted.
+            # Remove the tags last: a deletion of the share needs them.
             self._volumes.unmanage(share_id)
             self._cluster.everywhere(remove_tags)
 
     def is_unmanaged(self, share_id: str) -> bool:
-        """Return whether any node has a share marked as unmanaged."""
+        """Return whether a share is marked as unmanaged on any node."""
         name = names.volume(share_id)
         views = self._cluster.everywhere(
             lambda node: node.gluster.volume(name)
@@ -256,10 +265,12 @@ class Shares:
     def delete(self, share_id: str, *, is_clone: bool = False) -> None:
         """Delete a share and all its data; do nothing if it does not exist.
 
-        Afterwards the snapshots that a clone was made of are cleaned up. No
-        other snapshot is touched: another Manila may be cloning it.
+        After a clone was deleted, clean up the snapshots that it was cloned
+        from. Other snapshots are left alone, because another Manila may be
+        cloning them. If the clone has no LV, its snapshots are unknown: clean
+        up all snapshots of volumes with this back end's mark.
 
-        :param is_clone: whether the share was made from a snapshot.
+        :param is_clone: whether the share was created from a snapshot.
         """
         if not is_clone:
             self._delete(share_id)
@@ -276,5 +287,5 @@ class Shares:
             self.remove(share_id)
 
     def remove(self, share_id: str) -> None:
-        """Delete a share whose lock the caller holds."""
+        """Delete a share; the caller holds its lock."""
         self._removal.remove(share_id)

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Check whether glusterd takes another snapshot of a volume and keeps all."""
+"""Verify that glusterd can take a snapshot without deleting older ones."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ from manila_glusterfs_clone.tools import gluster
 
 @dataclasses.dataclass(eq=False)
 class AutoDeleteEnabled(errors.NotPossible):
-    """glusterd is configured to delete old snapshots by itself."""
+    """glusterd is configured to delete the oldest snapshots by itself."""
 
     volume: str
 
@@ -52,10 +52,11 @@ class SnapshotLimitReached(errors.NotPossible):
 
 
 def require_permitted(nodes: cluster.Cluster, volume: gluster.Volume) -> None:
-    """Make sure that glusterd takes a snapshot and deletes none for it.
+    """Verify that glusterd can take a snapshot and would delete none for it.
 
     :raises AutoDeleteEnabled: glusterd would delete older snapshots.
-    :raises SnapshotLimitReached: the volume has too many snapshots.
+    :raises SnapshotLimitReached: the volume has as many snapshots as glusterd
+        allows.
     """
     config = nodes.read(lambda gluster: gluster.snapshot_config(volume.name))
     if config.auto_delete:

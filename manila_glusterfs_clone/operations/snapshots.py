@@ -11,9 +11,10 @@
 # under the License.
 """Take, complete, delete and unmanage snapshots of shares.
 
-A snapshot of ours is inactive, except while it is cloned. A process that is
-killed while it takes one leaves a snapshot whose LVs may not be tagged yet;
-deleting the snapshot finds them by the id that glusterd named them after.
+The driver keeps its snapshots inactive, except while it clones them. If the
+process is killed while it takes a snapshot, the LVs of the snapshot may have
+no tags. Deleting the snapshot finds these LVs by their names, which contain
+the id of the snapshot.
 """
 
 import dataclasses
@@ -43,7 +44,7 @@ LOG = log.getLogger(__name__)
 
 @dataclasses.dataclass(eq=False)
 class SnapshotVanished(errors.Unsettled):
-    """A snapshot does not exist just after it was taken."""
+    """A snapshot that was just taken does not exist."""
 
     snapshot: str
 
@@ -60,7 +61,7 @@ class SnapshotIncomplete(errors.Unsettled):
 
     snapshot: str
     brick_count: int
-    #: The number of LVs on each node, by its name.
+    #: Pairs of a node name and the number of LVs on that node.
     lv_counts: tuple[tuple[str, int], ...]
 
     def __str__(self) -> str:
@@ -74,7 +75,7 @@ class SnapshotIncomplete(errors.Unsettled):
 
 
 class Snapshots:
-    """The snapshots of the shares of one back end."""
+    """Operations on the snapshots of the shares of one back end."""
 
     def __init__(
         self,
@@ -91,16 +92,16 @@ class Snapshots:
         self._locks = mutex
 
     def create(self, snapshot_id: str, share_id: str) -> None:
-        """Take a snapshot of all bricks of a share at one moment.
+        """Take a snapshot of all bricks of a share at the same moment.
 
-        :raises errors.NotPossible: glusterd would refuse it or delete older
-            snapshots for it, a pool lacks space, or a copy of some data is
-            not up to date.
+        :raises errors.NotPossible: glusterd would refuse the snapshot or
+            delete older snapshots for it, a node is disconnected, a pool lacks
+            space, or self-heal of the volume is not complete.
         """
         name = names.snapshot(snapshot_id)
         with self._locks.share(share_id):
             if self._cluster.read(lambda gluster: gluster.snapshot(name)):
-                # It may be in use, so a failure must not remove it.
+                # The snapshot may be in use: do not undo its creation.
                 LOG.info('Snapshot %s: exists already', snapshot_id)
                 with self._locks.snapshot(snapshot_id):
                     self._tag_lvs(snapshot_id, {})
@@ -137,7 +138,8 @@ class Snapshots:
     def complete(self, snapshot_id: str, share_id: str) -> bool:
         """Complete a snapshot whose creation was interrupted.
 
-        :return: whether it is complete; otherwise it has to be deleted.
+        :return: whether the snapshot is complete; if not, it has to be
+            deleted.
         """
         name = names.snapshot(snapshot_id)
         with self._locks.share(share_id), self._locks.snapshot(snapshot_id):
@@ -161,12 +163,13 @@ class Snapshots:
     def _tag_lvs(
         self, snapshot_id: str, pools_of: dict[str, set[str]]
     ) -> None:
-        """Tag the LVs that glusterd made for a snapshot.
+        """Tag the LVs that glusterd created for a snapshot.
 
-        :param pools_of: is filled with the thin pools of the LVs, by the
-            name of the node.
-        :raises errors.NotPossible: LVM may not see an LV, so that it would
-            not be removed.
+        :param pools_of: output: receives the thin pools of the LVs, by node
+            name.
+        :raises errors.NotPossible: LVM on a node does not list a thin pool, so
+            an LV of the snapshot could be missed.
+        :raises errors.Unsettled: the snapshot does not exist, or lacks LVs.
         """
         name = names.snapshot(snapshot_id)
         tag = names.snapshot_tag(snapshot_id)
@@ -204,14 +207,14 @@ class Snapshots:
             self.remove(snapshot_id, share_id)
 
     def remove(self, snapshot_id: str, share_id: str) -> None:
-        """Remove everything that the cluster has of a snapshot.
+        """Remove all parts of a snapshot from the cluster.
 
         The caller holds the snapshot's lock. glusterd may report success
-        and leave an LV behind, so LVM is read on every node.
+        although it left an LV, so this checks LVM on every node.
         """
         name = names.snapshot(snapshot_id)
-        # A node that missed the deletion restores the snapshot on its peers
-        # when it is connected again.
+        # A disconnected node would miss the deletion, and would restore the
+        # snapshot on its peers when it reconnects.
         peers.require_all_connected(self._cluster)
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
         if snapshot is None:
@@ -223,7 +226,8 @@ class Snapshots:
         if snapshot is not None:
             pools_of = {}
             self._try_to_tag_lvs(snapshot_id, pools_of)
-            # Only the snapshot identifies what interrupted clones left.
+            # Clean up first: only the snapshot identifies the LVs that
+            # interrupted clones left.
             self._cleanup.clean_up(name)
             self._remove_mount_points(snapshot)
             self._cluster.change(
@@ -245,10 +249,10 @@ class Snapshots:
         )
 
     def unmanage(self, snapshot_id: str) -> None:
-        """Remove our marks from a snapshot, and leave it otherwise as it is.
+        """Mark a snapshot as unmanaged, by its LV tags; change nothing else.
 
-        :raises errors.NotPossible: a node is disconnected, and would keep our
-            marks.
+        :raises errors.NotPossible: a node is disconnected, so its tags could
+            not be changed.
         """
         name = names.snapshot(snapshot_id)
         tag = names.snapshot_tag(snapshot_id)
@@ -262,7 +266,7 @@ class Snapshots:
                 if tag in lv.tags or bricks.hex_id_in_name(lv.name) == hex_id
             ]
             if own:
-                # First the new tag: the LVs are never without one.
+                # Add the new tag first: the LVs are never without a tag.
                 full_names = [lv.full_name for lv in own]
                 node.lvm.add_tags(full_names, [names.TAG_UNMANAGED])
                 node.lvm.remove_tags(full_names, [tag])
@@ -276,7 +280,7 @@ class Snapshots:
             self._cluster.everywhere(replace_tags)
 
     def is_unmanaged(self, snapshot_id: str) -> bool:
-        """Return whether a snapshot exists and was unmanaged."""
+        """Return whether a snapshot exists and is marked as unmanaged."""
         name = names.snapshot(snapshot_id)
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
         if snapshot is None:
@@ -289,7 +293,11 @@ class Snapshots:
         )
 
     def _remove_mount_points(self, snapshot: gluster.Snapshot) -> None:
-        """Remove the mount points of a snapshot while its id is known."""
+        """Remove the mount points of the bricks of a snapshot.
+
+        Their paths contain the id of the snapshot, which is not known any more
+        after the snapshot is deleted.
+        """
         volume = self._cluster.read(
             lambda gluster: gluster.volume(snapshot.origin)
         )
@@ -303,9 +311,10 @@ class Snapshots:
     def _await_transactions(self, volume: str) -> None:
         """Wait until glusterd has ended its transactions on a volume.
 
-        glusterd may still be taking a snapshot for a process that was killed.
-        It holds the volume's lock meanwhile, so reading the state of the
-        bricks is refused until that has ended.
+        glusterd may still be taking a snapshot for a killed process, and holds
+        the volume's lock meanwhile. So this reads the state of the bricks:
+        glusterd answers Busy, and the read is retried, until the transaction
+        has ended.
         """
         origin = self._cluster.read(lambda gluster: gluster.volume(volume))
         if origin is not None and origin.is_started:
@@ -325,10 +334,11 @@ class Snapshots:
 
 
 def _find_tagged(node: cluster.Node, tag: str) -> str | None:
-    """Return the name of an LV with a tag, if the node has one.
+    """Return the name of an LV with a tag, or None if the node has none.
 
-    glusterd 10.3 keeps a snapshot whose LV it cannot remove. It removes the
-    snapshot when it is started again, but may not start while it cannot.
+    If glusterd 10.3 cannot remove the LV of a snapshot, it keeps the snapshot.
+    It removes the snapshot at its next start, but may not start while it
+    cannot remove the LV.
     """
     tagged = (lv.full_name for lv in node.lvm.lvs() if tag in lv.tags)
     return next(tagged, None)

@@ -9,11 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Read the state of a share or snapshot in which Manila's work was cut short.
+"""Read the state of a share or snapshot whose operation was interrupted.
 
-The answers have the form of ``get_share_status`` and ``get_snapshot_status``.
-Manila asks after a restart of the service, and so does
-:mod:`~manila_glusterfs_clone.maintenance.interrupted_work`.
+The results have the format of the driver methods ``get_share_status`` and
+``get_snapshot_status``, which Manila may call after a restart of the service.
+:mod:`~manila_glusterfs_clone.maintenance.interrupted_work` uses the results,
+too.
 """
 
 from typing import Any
@@ -25,25 +26,26 @@ from manila_glusterfs_clone.tools import gluster
 
 _AVAILABLE = {'status': 'available'}
 _ERROR = {'status': 'error'}
-#: Statuses of a share that is being created: its volume may be unfinished.
+#: Statuses of a share during its creation, when its volume may be unfinished.
 _CREATING = frozenset({'creating', 'creating_from_snapshot'})
 
 
 class Statuses:
-    """Reads states from the cluster, and completes nearly finished work."""
+    """Completes interrupted work where possible, and returns the state."""
 
     def __init__(self, the_services: services.Services) -> None:
         self._services = the_services
 
     def share(self, share_id: str, status: str) -> dict[str, Any]:
-        """Return the state of a share.
+        """Return the state of a share; complete its extension first, if any.
 
-        :param status: the one that Manila's database has. An extension that
-            was interrupted, or failed on some nodes, is completed first.
-        :return: ``status``; ``export_locations`` if the share is complete;
-            ``size`` in GiB if it was being extended.
+        :param status: the status of the share in Manila's database.
+            ``extending`` means that an extension was interrupted, and
+            ``extending_error`` that it failed.
+        :return: ``status``. If the share is available, also
+            ``export_locations``, and after an extension ``size`` in GiB.
         :raises errors.Error: the state could not be read, or the share could
-            not be brought online.
+            not be brought online or extended.
         """
         if status in _CREATING:
             if not self._services.volumes.is_finished(share_id):
@@ -66,9 +68,9 @@ class Statuses:
         return {**self._available(volume), 'size': size}
 
     def snapshot(self, snapshot_id: str, share_id: str) -> dict[str, Any]:
-        """Return the state of a snapshot.
+        """Return the state of a snapshot; complete its creation if possible.
 
-        :param share_id: of the share instance that it was taken of.
+        :param share_id: the share instance that the snapshot was taken of.
         :raises errors.Error: the state could not be read.
         """
         is_complete = self._services.snapshots.complete(snapshot_id, share_id)

@@ -11,10 +11,10 @@
 # under the License.
 """Find the volumes of shares, deny all clients, and bring bricks online.
 
-A volume gets the mark of its share in the transaction that denies all
-clients. So a marked volume has denied all clients once. A volume without the
-mark is a clone that still has the access lists of its origin, or belongs to
-somebody else, or was reset by an operator: only Manila knows which.
+One transaction denies all clients of a volume and sets the mark of its share.
+So a volume with its share's mark has denied all clients once. A volume without
+this mark is a clone with the access lists of its origin, or belongs to
+somebody else, or was reset by an operator. Only Manila's database shows which.
 """
 
 from collections.abc import Callable, Iterable
@@ -34,13 +34,13 @@ from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
 
-#: Seconds within which the bricks of a started volume come online.
+#: Seconds to wait until the bricks of a started volume are online.
 _ONLINE = 120.0
 
-#: Self-heal copies whole files. By default it copies only the blocks that
-#: differ: both sides read their copies and compare sums. A brick whose thin
-#: pool was full reads data from memory that never reached its disk, so its
-#: copy counted as healed and differed after a reboot (seen on 10.3 and 11.1).
+#: Make self-heal copy whole files. By default, it compares checksums of blocks
+#: and copies those that differ. A brick whose thin pool was full reads data
+#: from memory that never reached its disk: its files counted as healed, but
+#: differed after a reboot (observed on 10.3 and 11.1).
 _HEAL_WHOLE_FILES = {'cluster.data-self-heal-algorithm': 'full'}
 
 
@@ -56,7 +56,7 @@ class VolumeNotFound(errors.Missing):
 
 @dataclasses.dataclass(eq=False)
 class VolumeUnfinished(errors.Missing):
-    """The creation of a share has not reached the mark of its volume."""
+    """A volume does not have the mark that ends the creation of a share."""
 
     volume: str
 
@@ -69,7 +69,7 @@ class VolumeUnfinished(errors.Missing):
 
 @dataclasses.dataclass(eq=False)
 class VolumeUnmanaged(errors.Missing):
-    """An operator manages the volume without Manila."""
+    """A volume was unmanaged: Manila does not manage it any more."""
 
     volume: str
 
@@ -79,7 +79,7 @@ class VolumeUnmanaged(errors.Missing):
 
 @dataclasses.dataclass(eq=False)
 class VolumeOfOtherShare(errors.Missing):
-    """A volume has the mark of another share than its name says."""
+    """The mark and the name of a volume contain different share ids."""
 
     volume: str
     share_id: str
@@ -95,7 +95,7 @@ class VolumeOfOtherShare(errors.Missing):
 
 @dataclasses.dataclass(eq=False)
 class BricksOffline(errors.Unsettled):
-    """Bricks of a volume are offline some time after it was started."""
+    """Bricks did not come online in time after their volume was started."""
 
     volume: str
     bricks: tuple[str, ...]
@@ -127,7 +127,7 @@ class Volumes:
     def get(self, share_id: str) -> gluster.Volume:
         """Return the volume of a share.
 
-        :raises VolumeNotFound: it does not exist.
+        :raises VolumeNotFound: the volume does not exist.
         """
         name = names.volume(share_id)
         volume = self._cluster.read(lambda gluster: gluster.volume(name))
@@ -136,12 +136,12 @@ class Volumes:
         return volume
 
     def get_finished(self, share_id: str) -> gluster.Volume:
-        """Return the volume of a share whose creation reached its mark.
+        """Return the volume of a share if it has the mark of the share.
 
-        Only such a volume may be started: an unmarked clone has the access
-        lists of its origin.
+        Start only such a volume: a clone without the mark has the access lists
+        of its origin.
 
-        :raises errors.Missing: the volume does not exist or has no mark.
+        :raises errors.Missing: the volume does not exist or lacks the mark.
         """
         volume = self.get(share_id)
         if volume.options.get(names.OPTION_SHARE) != names.canonical_id(
@@ -151,13 +151,13 @@ class Volumes:
         return volume
 
     def get_in_use(self, share_id: str) -> gluster.Volume:
-        """Return the volume of a share that Manila had available.
+        """Return the volume of a share that was available in Manila.
 
-        Its creation was finished, with or without its mark: "gluster volume
-        reset" removes the mark.
+        The volume may lack the mark: "gluster volume reset" removes it.
 
-        :raises errors.Missing: the volume does not exist, is unmanaged, or
-            has the mark of another share, as an unfinished clone has.
+        :raises errors.Missing: the volume does not exist, is unmanaged, or has
+            the mark of another share. An unfinished clone has the mark of its
+            origin.
         """
         volume = self.get(share_id)
         owner = other_owner(share_id, [volume])
@@ -170,7 +170,7 @@ class Volumes:
     def permanent_options(
         self, share_id: str, volume: gluster.Volume
     ) -> dict[str, str]:
-        """Return the options that the volume of a share always has."""
+        """Return the options that the volume of a share must always have."""
         options = {
             names.OPTION_SHARE: names.canonical_id(share_id),
             names.OPTION_BACKEND: self._backend,
@@ -191,11 +191,11 @@ class Volumes:
         return True
 
     def deny_all(self, share_id: str) -> None:
-        """Make a volume deny all clients, and mark it as this share's.
+        """Make the volume of a share deny all clients, and set its mark.
 
-        One transaction does both, so that the volume is never this share's
-        while it admits the clients of another. Every node with a brick must
-        confirm it.
+        One transaction does both, so a volume never has the mark of this share
+        while it admits clients of another. Every node with a brick must
+        confirm.
         """
         name = names.volume(share_id)
         volume = self.get(share_id)
@@ -205,7 +205,7 @@ class Volumes:
         }
         for option in self._protocol.options_not_inherited(volume):
             self._reset(name, option)
-        # A brick of a clone would admit the clients of its origin.
+        # A brick without the options would admit clients of the origin.
         volume_options.write(
             self._cluster, volume, options, lasting=True
         ).require_bricks_of(volume)
@@ -213,8 +213,8 @@ class Volumes:
     def unmanage(self, share_id: str) -> None:
         """Mark a volume as unmanaged; do nothing if it does not exist.
 
-        The marks are overwritten: glusterd does not reset options that it
-        does not know, ``Option user.… does not exist`` (11.1).
+        Overwrite the marks: glusterd refuses to reset options that it does not
+        know, with ``Option user.… does not exist`` (11.1).
         """
         name = names.volume(share_id)
         marks = dict.fromkeys(
@@ -222,7 +222,7 @@ class Volumes:
         )
         volume = self._cluster.read(lambda gluster: gluster.volume(name))
         if volume is not None:
-            # All nodes: the owner may be read from any of them.
+            # All nodes must confirm: any of them may be asked for the marks.
             members = [member.uuid for member in self._cluster.members()]
             confirmation = volume_options.write(
                 self._cluster, volume, marks, lasting=True, on=members
@@ -238,7 +238,7 @@ class Volumes:
         )
 
     def bring_online(self, share_id: str) -> gluster.Volume:
-        """Start a volume, wait for every brick, and write them to disk.
+        """Start a volume, wait until its bricks are online, and sync them.
 
         :raises errors.Missing: the creation of the share was not finished.
         :raises errors.Unsettled: a brick stays offline, or is on the wrong LV.
@@ -265,7 +265,7 @@ class Volumes:
         online: set[tuple[str, str]] = set()
         for _ in retry.Attempts(_ONLINE, 0.5):
             try:
-                # Bricks of a node without glusterd are not listed.
+                # glusterd does not list bricks of nodes where it is down.
                 online = {
                     (brick.node_uuid, brick.path)
                     for brick in self._cluster.read(
@@ -289,14 +289,14 @@ class Volumes:
         volume: gluster.Volume,
         action: Callable[[cluster.Node, str], None],
     ) -> None:
-        """Run an action on every brick of a volume, all nodes side by side."""
+        """Run an action on every brick of a volume, all nodes in parallel."""
         paths = self._paths(volume)
         self._cluster.everywhere(lambda node: action(node, paths[node]), paths)
 
     def mounted_bricks(
         self, volume: gluster.Volume
     ) -> dict[cluster.Node, bricks.MountedBrick]:
-        """Return the LV and mount of each brick, by its node.
+        """Return the LV and the mount point of each brick, by node.
 
         :raises errors.Unsettled: a brick is not on a mounted LV.
         """
@@ -314,7 +314,7 @@ class Volumes:
         return {node: mounted[node.name] for node in paths}
 
     def _paths(self, volume: gluster.Volume) -> dict[cluster.Node, str]:
-        """Return the path of each brick, by its node."""
+        """Return the path of each brick, by node."""
         return {
             self._cluster.member(brick.node_uuid).node: brick.path
             for brick in volume.bricks
@@ -326,13 +326,13 @@ def _options(volume: gluster.Volume | None) -> dict[str, str]:
 
 
 def other_owner(share_id: str, views: Iterable[gluster.Volume]) -> str | None:
-    """Return the mark that shows that a volume is not this share's, if any.
+    """Return the other owner that the mark of a volume names, if any.
 
-    A mark that is absent, or that is no share id, does not count: an operator
-    may have reset or overwritten it.
+    A mark that is absent or is no share id is ignored: an operator may have
+    reset or overwritten it.
 
-    :param views: the volume, as one or several nodes have it.
-    :return: :data:`names.UNMANAGED`, or the id of another share.
+    :param views: the volume, as glusterd on one or several nodes reports it.
+    :return: :data:`names.UNMANAGED`, the id of another share, or None.
     """
     marks = {view.options.get(names.OPTION_SHARE, '') for view in views}
     if names.UNMANAGED in marks:

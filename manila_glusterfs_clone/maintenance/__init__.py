@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the driver does unasked: at start-up and in each pass."""
+"""Maintenance: work that the driver does at service start and in passes."""

@@ -11,13 +11,14 @@
 # under the License.
 """Compare the access lists on the cluster with Manila's access rules.
 
-Manila's database has the shares of this back end and their rules. The access
-lists on the cluster may differ: an operator sets or resets options, a node
-misses a change, a rule fails. The audit compares the lists, and not only the
-marks of volumes, as "gluster volume reset" removes both.
+Manila's database contains the shares of this back end and their access rules.
+The access lists on the cluster may differ: an operator sets or resets options,
+a node misses a change, or a change of rules fails. The audit compares the
+lists themselves, and not only the marks of volumes: "gluster volume reset"
+removes both.
 
-The audit uses the cluster state of the pass. Where all lists agree with the
-rules it runs no command.
+The audit uses the cluster state of the pass. If all access lists match the
+rules, it runs no command.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,7 +59,7 @@ class AccessAudit:
         self._services = the_services
         self._backoff = the_backoff
         self._host = host
-        #: Shares whose access lists were set, but clients without a rule
+        #: Ids of shares whose last correction failed: clients without a rule
         #: may still be connected.
         self._unverified: set[str] = set()
 
@@ -69,9 +70,12 @@ class AccessAudit:
     ) -> None:
         """Correct the access lists that differ from Manila's rules.
 
-        A failure is logged, and the share is tried again in a later pass.
+        If the correction of a share fails, log the error, and try again in a
+        later pass.
 
-        :param rules: by share instance, read after the cluster state.
+        :param state: the cluster state of the pass.
+        :param rules: the access rules by share instance, read after the
+            cluster state.
         """
         self._unverified = set(filter(state.volume, self._unverified))
         for share_id, wanted in rules.items():
@@ -112,8 +116,8 @@ class AccessAudit:
         views = (volume, *state.views_of(share_id))
         if owner := volumes.other_owner(share_id, views):
             key = 'owner', share_id
-            # A clone that was completed after the cluster was read still
-            # has the mark of its origin in this state.
+            # A clone may have been completed after the cluster was read. In
+            # this state it still has the mark of its origin.
             if not self._backoff.was_seen_before(key):
                 return
             self._backoff.warn_once(
@@ -133,7 +137,10 @@ class AccessAudit:
         views: Sequence[gluster.Volume],
         wanted: protocols.Rules,
     ) -> bool:
-        """Return whether a volume has the right options on all nodes."""
+        """Return whether a volume has the right options on all nodes.
+
+        Return False, too, if the last correction of the share failed.
+        """
         standing = self._services.volumes.permanent_options(share_id, views[0])
         return share_id not in self._unverified and all(
             self._services.protocol.holds(view, wanted.active, wanted.changing)
@@ -144,10 +151,11 @@ class AccessAudit:
     def _correct(
         self, state: cluster_state.ClusterState, share_id: str
     ) -> None:
-        """Make a volume allow exactly the clients that have a rule."""
+        """Make a volume admit exactly the clients that have an access rule."""
         name = names.volume(share_id)
         with self._services.locks.share(share_id, timeout=_PATIENCE):
-            # Another operation may have completed since the state was read.
+            # Another operation may have changed the share since the cluster
+            # was read.
             wanted = manila_db.rules(self._host, share_id).get(share_id)
             if wanted is None:
                 return
@@ -166,7 +174,8 @@ class AccessAudit:
             self._unverified.add(share_id)
             rules = (
                 *wanted.active,
-                # Operations change these only under the same lock.
+                # Rules in transition stay as they are on the volume: only
+                # operations that hold this lock change them.
                 *self._services.protocol.admitted(volume, wanted.changing),
             )
             options = self._services.volumes.permanent_options(

@@ -9,11 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Backoff: warn once about a lasting problem, and retry ever less often.
+"""Log a lasting problem once, and retry at growing intervals.
 
-One pass of maintenance leaves its notes here for the next. The notes are kept
-by keys that their user chooses. A key that does not come up in a complete
-pass is forgotten at the end of that pass.
+A :class:`Backoff` keeps records from one maintenance pass to the next. Each
+record belongs to a key, which the caller chooses for each problem. A key
+*comes up* in a pass if the caller passes it to a method. If a key does not
+come up in a complete pass, its record is deleted at the end of that pass.
 """
 
 from collections.abc import Hashable
@@ -27,25 +28,26 @@ _MAX_WAIT = 64
 
 
 class Backoff:
-    """Per key: when it last came up, what was logged, when to retry."""
+    """Records per key: last occurrence, last warning and next retry."""
 
     def __init__(self) -> None:
         self._passes = 0
-        #: The last pass in which the key came up.
+        #: By key: the last pass in which the key came up.
         self._came_up: dict[Hashable, int] = {}
-        #: The last warning.
+        #: By key: the last warning that was logged.
         self._warnings: dict[Hashable, str] = {}
-        #: The pass of the next retry, and how many passes to wait after it.
+        #: By key: the pass of the next retry, and the number of passes to wait
+        #: after that retry.
         self._retries: dict[Hashable, tuple[int, int]] = {}
 
     def begin_pass(self) -> None:
-        """Count a pass."""
+        """Increase the number of the current pass."""
         self._passes += 1
 
     def end_pass(self) -> None:
-        """Forget the keys that did not come up in this pass.
+        """Delete the records of keys that did not come up in this pass.
 
-        To be called only if the pass was complete.
+        Call this only after a complete pass.
         """
         forgotten = [
             key for key, last in self._came_up.items() if last != self._passes
@@ -56,20 +58,28 @@ class Backoff:
             self._retries.pop(key, None)
 
     def warn_once(self, key: Hashable, message: str) -> None:
-        """Log a warning, unless the last one of this key was the same."""
+        """Log a warning, unless the last warning of this key was the same."""
         self._came_up[key] = self._passes
         if self._warnings.get(key) != message:
             self._warnings[key] = message
             LOG.warning('%s', message)
 
     def was_seen_before(self, key: Hashable) -> bool:
-        """Return whether a key came up in an earlier pass; note this one."""
+        """Return whether a key came up in an earlier pass.
+
+        Record that the key came up in this pass.
+        """
         last = self._came_up.get(key, self._passes)
         self._came_up[key] = self._passes
         return last < self._passes
 
     def is_retry_due(self, key: Hashable) -> bool:
-        """Return whether to try now: 1, 2, 4, … passes after the last try."""
+        """Return whether to retry in this pass.
+
+        The first try of a key is due at once. Each retry is due 1, 2, 4, …
+        passes (at most 64) after the previous try. This method records a try
+        that is due as made.
+        """
         self._came_up[key] = self._passes
         due, wait = self._retries.get(key, (0, 1))
         if self._passes < due:

@@ -11,19 +11,21 @@
 # under the License.
 """Repair a brick that is down, so that glusterd can start it.
 
-These things keep a brick from starting, as seen on GlusterFS 10.3 and 11.1:
+A brick cannot start in these states (observed on GlusterFS 10.3 and 11.1):
 
 * The brick is not mounted, or its logical volume is not active.
-* Its XFS has shut itself down, as a write to its disk or thin pool failed.
-  All access then ends in EIO, apart from ``statfs``, so ``df`` and gluster's
-  own ``detail`` show nothing. The brick process exits within half a minute, at
-  its next health check. Unmounting and mounting replays the log of the file
-  system.
-* It does not have the id of its volume. ``start force`` writes a missing id;
-  where a brick has another id, it refuses to start any brick of the volume.
+* Its XFS file system has shut itself down, because a write to the disk or to
+  the thin pool failed. All access to the file system then ends in EIO, except
+  ``statfs``. So ``df`` and ``gluster volume status NAME detail`` show no
+  error. The brick process exits at its next health check, within half a
+  minute. Unmounting and mounting the file system replays its log.
+* The brick does not have the id of its volume. ``gluster volume start NAME
+  force`` writes a missing id. If a brick has another id, glusterd refuses to
+  start any brick of the volume.
 
-A repair changes only bricks that belong to the share: the tags of the logical
-volume name the share and the mount point, and it is mounted there.
+A repair changes only a brick that belongs to the share: the tags of its
+logical volume name the share and the mount point, and the logical volume is
+mounted there.
 """
 
 from collections.abc import Callable
@@ -40,13 +42,13 @@ from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
 
-#: The hidden directory in which a brick keeps its own data.
+#: The hidden directory in which GlusterFS stores the metadata of a brick.
 _BRICK_METADATA = '.glusterfs'
 
 
 @dataclasses.dataclass(eq=False)
 class BrickNotRepaired(errors.Unsettled):
-    """A brick stays offline until an operator has acted."""
+    """A brick stays offline until an operator acts."""
 
     path: str
     node: str
@@ -57,7 +59,7 @@ class BrickNotRepaired(errors.Unsettled):
 
 @dataclasses.dataclass(eq=False)
 class ForeignMount(BrickNotRepaired):
-    """Something that is no logical volume is mounted in place of a brick."""
+    """A file system that is on no logical volume is mounted as a brick."""
 
     mount_point: str
 
@@ -86,7 +88,7 @@ class BrickLost(BrickNotRepaired):
 
 @dataclasses.dataclass(eq=False)
 class ForeignLogicalVolume(BrickNotRepaired):
-    """A logical volume without the tags of a brick is mounted in its place."""
+    """A logical volume without the tags of a brick is mounted as the brick."""
 
     logical_volume: str
     tags: tuple[str, ...]
@@ -118,7 +120,7 @@ class NotMountable(BrickNotRepaired):
 
 @dataclasses.dataclass(eq=False)
 class BrickEmpty(BrickNotRepaired):
-    """A brick has neither a volume id nor the data of a brick."""
+    """A brick has neither a volume id nor the metadata of a brick."""
 
     def __str__(self) -> str:
         return self._sentence(
@@ -130,7 +132,7 @@ class BrickEmpty(BrickNotRepaired):
 
 @dataclasses.dataclass(eq=False)
 class ForeignVolumeId(BrickNotRepaired):
-    """A brick has the id of another object that the cluster has."""
+    """A brick has the id of another volume or snapshot of the cluster."""
 
     logical_volume: str
     #: The name and the id of the volume that the brick belongs to.
@@ -156,7 +158,7 @@ def repair(
     path: str,
     read_objects: Callable[[], brick_ownership.KnownObjects],
 ) -> None:
-    """Repair a brick that glusterd reports as down, without starting it.
+    """Repair a brick that is down, without starting it.
 
     :param read_objects: reads all volumes and snapshots of the cluster; called
         only if the tags or the volume id of the brick are wrong.
@@ -175,13 +177,17 @@ def repair(
             _write_volume_id(node, brick, volume, hex_id, read_objects)
         except errors.Unsettled:
             if not was_mounted:
-                # glusterd starts no brick of the volume while it is mounted.
+                # glusterd starts no brick of the volume while a brick with
+                # another id is mounted.
                 node.file_systems.unmount(brick.mount_point)
             raise
 
 
 def _is_tagged(node: cluster.Node, share_id: str, path: str) -> bool:
-    """Return whether the logical volume of a brick has the right tags."""
+    """Return whether a logical volume on a node has the tags of a brick.
+
+    If the brick is mounted, only its logical volume counts.
+    """
     storage = bricks.read_storage(node)
     brick = storage.find_brick(path)
     tags = names.brick_tags(share_id, path.rpartition('/')[0])
@@ -192,7 +198,7 @@ def _is_tagged(node: cluster.Node, share_id: str, path: str) -> bool:
 def _mount(
     node: cluster.Node, share_id: str, path: str
 ) -> tuple[bricks.MountedBrick, bool]:
-    """Mount a brick from the logical volume of its share.
+    """Mount a brick from the logical volume that has its tags.
 
     :return: the brick, and whether it was mounted before.
     """
@@ -228,8 +234,8 @@ def _remount(
     volume: str,
     cause: errors.BadFileSystem,
 ) -> None:
-    # The brick lost its last writes that were not synced, and the other
-    # copies do not know that.
+    # The brick lost its last writes if they were not synced. The other bricks
+    # have no record of that loss.
     LOG.warning(
         'Brick %s on node %s: its file system has shut itself down; '
         'remounting it: %s (its last writes may be missing until a client '
@@ -239,7 +245,8 @@ def _remount(
         cause,
         volume,
     )
-    # The kernel refuses to unmount it while the brick process runs.
+    # The kernel refuses to unmount the file system while the brick process
+    # runs.
     node.file_systems.unmount(brick.mount_point)
     try:
         node.file_systems.mount(
@@ -259,12 +266,12 @@ def _write_volume_id(
     hex_id: str | None,
     read_objects: Callable[[], brick_ownership.KnownObjects],
 ) -> None:
-    """Write the id of its volume to a brick.
+    """Write the id of a volume to its brick.
 
-    The id of another object of the cluster is not overwritten, as the logical
-    volume may have the data of that object. A clone is the exception: it
-    inherits the id of its snapshot (10.3) or of the origin of the snapshot
-    (11.1), and power may be cut before its own id is on disk.
+    Do not overwrite the id of another object of the cluster: the logical
+    volume may have the data of that object. A clone is the exception. It
+    inherits the id of its snapshot (10.3) or of the snapshot's origin (11.1).
+    A power cut can prevent its own id from reaching the disk.
 
     :param hex_id: the id that the brick has; None if it has none.
     """

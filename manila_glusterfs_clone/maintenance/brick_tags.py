@@ -11,12 +11,12 @@
 # under the License.
 """Correct the LVM tags of the bricks of shares.
 
-Tags differ when an operator restores a snapshot by hand, which makes other
-logical volumes the bricks of a share, or runs ``lvchange``. Nodes mount bricks
-by their tags at boot, so the bricks need the tags of their share. The logical
-volumes that were its bricks before are only reported, as GlusterFS 11 finds
-the logical volumes of older snapshots through them. They are removed with the
-share.
+Tags can be wrong after an operator restored a snapshot by hand, which makes
+other logical volumes the bricks of a share, or after an operator ran
+``lvchange``. Nodes mount bricks by their tags at boot, so the bricks need the
+tags of their share. A former brick of a share is only reported, because
+GlusterFS 11 needs it to find the logical volumes of older snapshots. The
+deletion of the share removes its former bricks.
 """
 
 from collections.abc import Iterator, Mapping
@@ -58,9 +58,9 @@ class BrickTags:
         state: cluster_state.ClusterState,
         shares: Mapping[str, manila_db.Row],
     ) -> None:
-        """Correct the tags of bricks; failures are logged once.
+        """Correct the tags of bricks; log each failure once.
 
-        :param shares: all of this back end, by id.
+        :param shares: the rows of all shares of this back end, by share id.
         """
         for share_id, row in shares.items():
             volume = state.volume(share_id)
@@ -82,7 +82,7 @@ class BrickTags:
         share_id: str,
         volume: gluster.Volume,
     ) -> bool:
-        """Return whether the tags of a brick may be wrong on some node."""
+        """Return whether any brick of a volume may have wrong tags."""
         for node, path in self._bricks(volume):
             lvs = state.lvs.get(node.name)
             if lvs is None:

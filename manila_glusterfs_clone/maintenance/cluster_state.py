@@ -9,12 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The state of the whole cluster, read once for a pass of maintenance.
+"""Read the state of the whole cluster, once per maintenance pass.
 
-It covers all volumes, snapshots and nodes together, so reading it costs the
-same for any number of shares: six commands on one node, and on every node one
-``lvs``, and one ``volume info`` for what its own glusterd knows. Each takes
-milliseconds, apart from the state of the bricks.
+The number of commands does not depend on the number of shares. One node runs
+six commands. Every node runs two: ``lvs``, and ``gluster volume info`` for the
+volumes that its own glusterd knows. Each command takes milliseconds, except
+the one that reads the state of the bricks.
 """
 
 from collections.abc import Mapping
@@ -31,43 +31,46 @@ from manila_glusterfs_clone.tools import lvm
 
 @dataclasses.dataclass(frozen=True)
 class ClusterState:
-    """The volumes, snapshots and logical volumes of a cluster."""
+    """The peers, volumes, snapshots and logical volumes of a cluster."""
 
-    #: The name of the back end, as in the marks of its volumes.
+    #: The mark of this back end on its volumes.
     backend: str
     peers: tuple[gluster.Peer, ...]
     volumes: Mapping[str, gluster.Volume]
     snapshots: Mapping[str, gluster.Snapshot]
     brick_statuses: tuple[gluster.BrickStatus, ...]
-    #: The logical volumes, by the name of the node.
+    #: The logical volumes of each node, by node name.
     lvs: Mapping[str, tuple[lvm.LogicalVolume, ...]]
-    #: Why nodes did not list their logical volumes, by name.
+    #: By node name: the error of a node that did not list its logical volumes.
     unread_nodes: Mapping[str, Exception]
-    #: The volumes that glusterd on each node knows, by the node's name.
+    #: By node name: the volumes that glusterd on the node knows.
     views: Mapping[str, Mapping[str, gluster.Volume]]
 
     @property
     def is_complete(self) -> bool:
-        """Whether every node is connected and listed its logical volumes."""
+        """Return whether every node is connected and has listed its LVs."""
         return not self.unread_nodes and all(
             peer.connected for peer in self.peers
         )
 
     def volume(self, share_id: str) -> gluster.Volume | None:
-        """Return the volume of a share; None if it has none."""
+        """Return the volume of a share, or None if it does not exist."""
         return self.volumes.get(names.volume(share_id))
 
     def views_of(self, share_id: str) -> tuple[gluster.Volume, ...]:
-        """Return the volume of a share as each node that has it knows it."""
+        """Return the volume of a share as each node reports it."""
         name = names.volume(share_id)
         views = (volumes.get(name) for volumes in self.views.values())
         return tuple(view for view in views if view is not None)
 
     def offline_parts(self, share_id: str) -> frozenset[str]:
-        """Return which parts of a share are offline and can be healed now.
+        """Return the parts of a share that are offline and can be healed now.
 
-        Bricks on nodes that are down cannot be healed. While another command
-        for the volume runs, nothing is known about its bricks.
+        Bricks on disconnected nodes are left out: they cannot be healed. While
+        another command runs for the volume, glusterd does not report the state
+        of its bricks; then they are left out, too.
+
+        :return: names of bricks, or one text about the whole volume.
         """
         volume = self.volume(share_id)
         if volume is None:
@@ -95,7 +98,8 @@ class ClusterState:
     def own_volumes(self) -> set[str]:
         """Return the names of the volumes with the mark of this back end.
 
-        A clone that was interrupted early has inherited the mark, too.
+        They include interrupted clones, which inherit the mark of their
+        origin.
         """
         return {
             name
@@ -106,8 +110,10 @@ class ClusterState:
     def marked_shares(self) -> set[str]:
         """Return the ids of the shares that marks on the cluster name.
 
-        A share that has only LVs, or a volume without a mark, may belong to
-        another back end: only Manila's database knows.
+        These are the shares of volumes with the mark of this back end. Also
+        included are shares with tagged LVs whose volume does not exist or has
+        no mark. Such a share may belong to another back end: only Manila's
+        database shows that.
         """
         share_ids = set(
             filter(None, map(names.share_id_from_name, self.own_volumes()))
@@ -125,7 +131,8 @@ class ClusterState:
     def marked_snapshots(self) -> set[str]:
         """Return the ids of the snapshots that the cluster still has.
 
-        Snapshots that were unmanaged are left out.
+        Include snapshots of which only tagged LVs remain. Leave out unmanaged
+        snapshots.
         """
         unmanaged = {
             bricks.hex_id_in_name(lv.name)
@@ -161,8 +168,8 @@ class ClusterState:
 def read(nodes: cluster.Cluster, backend: str) -> ClusterState:
     """Return the state of a cluster.
 
-    :param backend: the name of the back end, as in the marks of its volumes.
-    :raises errors.Error: glusterd answers on no node.
+    :param backend: the mark of this back end on its volumes.
+    :raises errors.Error: no glusterd answers.
     """
 
     def read_gluster(client: gluster.Gluster) -> ClusterState:
@@ -170,7 +177,7 @@ def read(nodes: cluster.Cluster, backend: str) -> ClusterState:
         volumes = client.volumes()
         brick_statuses: tuple[gluster.BrickStatus, ...] = ()
         if any(volume.is_started for volume in volumes.values()):
-            # A busy glusterd does not report its bricks.
+            # A busy glusterd does not report the state of its bricks.
             with contextlib.suppress(errors.Busy):
                 brick_statuses = client.brick_status(gluster.ALL_VOLUMES)
         return ClusterState(
@@ -193,6 +200,6 @@ def read(nodes: cluster.Cluster, backend: str) -> ClusterState:
 
 def _logical_volumes(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
     lvs = node.lvm.lvs()
-    # An LV that is not listed may have a mark to leave it alone.
+    # An LV that LVM does not list may have the tag of an unmanaged object.
     bricks.require_pools_visible(node, lvs)
     return lvs

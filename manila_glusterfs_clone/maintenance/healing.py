@@ -33,7 +33,7 @@ _PATIENCE = 1.0
 
 @dataclasses.dataclass(eq=False)
 class HealingFailed(errors.Unsettled):
-    """Healing a share failed in a way that nobody foresaw."""
+    """Healing a share failed with an unexpected error."""
 
     share_id: str
     reason: str
@@ -44,7 +44,7 @@ class HealingFailed(errors.Unsettled):
 
 @dataclasses.dataclass(eq=False)
 class OptionsReset(errors.Unsettled):
-    """A volume is stopped, and its access lists were reset."""
+    """A stopped volume lacks its mark, because its options were reset."""
 
     volume: str
 
@@ -57,11 +57,12 @@ class OptionsReset(errors.Unsettled):
 
 @dataclasses.dataclass(frozen=True)
 class Unmounted:
-    """The bricks that should be mounted but are not, by name of the node."""
+    """The bricks that should be mounted but are not."""
 
-    #: The tags of their logical volumes.
+    #: By node name: the tags of the logical volumes of these bricks.
     tags: Mapping[str, frozenset[str]]
-    #: Why nodes could not be read. They are not read again for each share.
+    #: By node name: the error of a node whose mounts could not be read. Such a
+    #: node is not asked again for each share.
     failed: Mapping[str, Exception]
 
 
@@ -73,7 +74,7 @@ class Healer:
         self._volumes = the_services.volumes
         self._clone_cleanup = the_services.clone_cleanup
         self._locks = the_services.locks
-        #: The last error that was logged of each object.
+        #: By name of an object: the last error that was logged.
         self._logged: dict[str, str] = {}
 
     def heal(
@@ -81,10 +82,10 @@ class Healer:
     ) -> dict[str, gluster.Volume | errors.Error]:
         """Bring shares online: repair bricks, start volumes and bricks.
 
-        It also deactivates the snapshots of these shares that interrupted
-        clones left active. An error of one share does not stop the others.
+        Also clean up the snapshots of these shares after interrupted clones.
+        If healing a share fails, continue with the next share.
 
-        :return: for each share its volume, or why it is not online.
+        :return: by share id: the volume, or the error of healing the share.
         """
         to_heal = list(share_ids)
         unmounted = self._unmounted()
@@ -132,10 +133,10 @@ class Healer:
         return Unmounted(tags, failed)
 
     def _heal(self, share_id: str, unmounted: Unmounted) -> gluster.Volume:
-        """Start what is down; this does not wait until it is online.
+        """Start the offline parts of a share; do not wait until they run.
 
-        A share whose node or disk failed works with its other copies, and
-        must not delay the healing of the next share.
+        A share whose node or disk failed works with its other replicas.
+        Waiting for it would delay the healing of the next share.
         """
         volume = self._volumes.get_in_use(share_id)
         name, tag = volume.name, names.share_tag(share_id)
@@ -177,7 +178,8 @@ class Healer:
         else:
             return volume
         self._cluster.change(
-            # Force starts the volume although some bricks cannot start.
+            # With force, glusterd starts the volume even if some bricks cannot
+            # start.
             lambda client: client.start_volume(
                 name, force=volume.is_started or bool(failed)
             ),
@@ -186,7 +188,7 @@ class Healer:
         return volume
 
     def _bricks(self, volume: gluster.Volume) -> dict[cluster.Node, str]:
-        """Return the paths of the bricks, by node; only configured nodes."""
+        """Return the paths of bricks by node, for configured nodes only."""
         return {
             member.node: brick.path
             for brick in volume.bricks
@@ -195,9 +197,11 @@ class Healer:
         }
 
     def _down(self, volume: gluster.Volume) -> list[cluster.Node]:
-        """Return the nodes on which a brick is down.
+        """Return the nodes whose brick of a volume is down.
 
-        glusterd reports nothing about nodes that are down themselves.
+        If the volume is stopped, these are all its nodes. Otherwise nodes that
+        are down themselves are left out: glusterd does not report their
+        bricks.
         """
         if not volume.is_started:
             return list(self._bricks(volume))
@@ -214,7 +218,10 @@ class Healer:
         ]
 
     def _log_once(self, name: str, error: Exception | None) -> None:
-        """Log an error of an object, unless it is the same as before."""
+        """Log an error of an object, unless the last one was the same.
+
+        :param error: None if the object has no error now.
+        """
         message = str(error) if error else ''
         if message and self._logged.get(name) != message:
             # The message may begin with the name already.

@@ -11,8 +11,8 @@
 # under the License.
 """Manila's functions for share and snapshot instances, behind one interface.
 
-Maintenance handles shares and snapshots alike, but Manila has different
-functions for them.
+Maintenance handles share instances and snapshot instances in the same way, but
+Manila has different functions for them.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -27,22 +27,25 @@ from manila_glusterfs_clone.maintenance import manila_db
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """The functions that read, write and delete shares or snapshots."""
+    """Manila's functions for one kind of instances: shares or snapshots."""
 
     name: str
     is_share: bool
-    #: Takes a context and the id of an instance.
+    #: Reads an instance. Takes a context and the id of the instance.
     read: Callable[[Any, str], Any]
-    #: Takes a context, the id of an instance, and the new values.
+    #: Updates an instance. Takes a context, the id of the instance, and the
+    #: new values.
     write: Callable[[Any, str, Mapping[str, Any]], Any]
-    #: Sends a request to manila-share. Takes a context and an instance.
+    #: Asks manila-share to delete an instance. Takes a context and the
+    #: instance.
     ask_to_delete: Callable[[Any, Any], None]
-    #: Whether Manila can be asked to delete an instance by itself.
+    #: Returns whether Manila can delete an instance separately, and not only
+    #: together with its share group.
     is_deleted_alone: Callable[[Any], bool]
 
 
 def shares() -> Kind:
-    """Return the kind of the shares."""
+    """Return the functions for share instances."""
     return Kind(
         'Share',
         is_share=True,
@@ -56,9 +59,9 @@ def shares() -> Kind:
 
 
 def snapshots(host: str) -> Kind:
-    """Return the kind of the snapshots.
+    """Return the functions for snapshot instances.
 
-    :param host: the service that deletes them: ``HOST@BACKEND``.
+    :param host: the service that deletes the snapshots: ``HOST@BACKEND``.
     """
     return Kind(
         'Snapshot',
@@ -70,7 +73,8 @@ def snapshots(host: str) -> Kind:
                 context, {'id': instance['snapshot_id']}, host
             )
         ),
-        # The snapshots of a share group are deleted together.
+        # Manila deletes the snapshots of a share group together. Their
+        # instances have no snapshot id.
         is_deleted_alone=lambda instance: bool(instance['snapshot_id']),
     )
 
@@ -80,5 +84,5 @@ def by_kind(
     share_rows: Iterable[manila_db.Row],
     snapshot_rows: Iterable[manila_db.Row],
 ) -> tuple[tuple[Kind, Iterable[manila_db.Row]], ...]:
-    """Return the rows of shares and of snapshots, each with their kind."""
+    """Return each kind with its rows: first shares, then snapshots."""
     return (shares(), share_rows), (snapshots(host), snapshot_rows)

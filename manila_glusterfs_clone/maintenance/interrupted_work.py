@@ -11,34 +11,31 @@
 # under the License.
 """Resume or end the work that a killed service left behind.
 
-Manila takes a request from the message queue before it works on it. So the
-request of a killed service is never delivered again, and Manila leaves the
-share or snapshot in ``creating``, ``extending``, ``deleting`` or
-``unmanage_starting`` for ever (``ensure_driver_resources`` in
-manila/share/manager.py skips it). Its user can do nothing, as Manila refuses
-all requests for it.
+manila-share removes a request from the message queue before it starts the
+work. If the service is killed during the work, the request is lost. The share
+or snapshot stays in ``creating``, ``extending``, ``deleting`` or
+``unmanage_starting`` (``ensure_driver_resources`` in manila/share/manager.py
+skips it), and Manila refuses all requests for it.
 
-Work is *interrupted* if the service had begun it: the instance has a mark
-(:mod:`~manila_glusterfs_clone.locking.work_marks`), or the work is complete on
-the cluster and only the status was not written. A request that still waits in
-the message queue is neither, and is left alone. Interrupted work is handled
-when the service starts, and in each pass of maintenance until that succeeds:
+Work is *interrupted* if the instance has a mark (:mod:`.work_marks`), or if
+the work is complete on the cluster but Manila did not write the status. An
+instance whose request is still in the queue is left alone. The driver resumes
+interrupted work at service start, and in each pass until it succeeds:
 
 * Creating: the status becomes ``available`` if the share or snapshot is
-  complete, else ``error``. Its user deletes it, which removes all parts, and
-  tries again.
-* Extending: it is completed. It cannot be undone, as clients may see the new
-  size already.
-* An extension that failed (``extending_error``): it is completed where a brick
-  has grown already. The share becomes ``available`` with the size that it has.
-  A user cannot leave this status, not even by deleting the share.
-* Deleting: manila-share is asked to delete it again. The same holds for a
-  deletion that failed, say as a node was down, once all nodes are connected.
-* Unmanaging: the status becomes ``unmanage_error``. It can be unmanaged again.
+  complete, else ``error``. After an error, its user deletes it and retries.
+* Extending: the driver completes the extension, because clients may already
+  see the new size.
+* Failed extension (``extending_error``): the driver grows all bricks to the
+  size of the largest. The status becomes ``available`` with the actual size.
+  Users cannot recover from this status: Manila refuses even a deletion.
+* Deleting: the driver asks manila-share to delete the instance again. It also
+  retries failed deletions (``error_deleting``) once all nodes are connected.
+* Unmanaging: the status becomes ``unmanage_error``. An administrator can then
+  unmanage the share or snapshot again.
 
-A later Manila handles interrupted work itself when it starts, and asks the
-driver for the states of shares and snapshots
-(``startup_reconciliation_enabled``). Then this module does nothing.
+If ``startup_reconciliation_enabled`` is set, an option of later Manila
+releases, Manila resumes interrupted work itself, and this module does nothing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -71,7 +68,7 @@ _ERROR_DELETING = 'error_deleting'
 _EXTENDING = 'extending'
 _EXTENDING_ERROR = 'extending_error'
 
-#: The operation that sets each status.
+#: By status: the operation of the driver to which the status belongs.
 _OPERATIONS = {
     _CREATING: work_marks.CREATE,
     _EXTENDING: work_marks.EXTEND,
@@ -82,7 +79,7 @@ _OPERATIONS = {
 
 
 class InterruptedWork:
-    """The interrupted work of one back end.
+    """Resumes the interrupted work of one back end.
 
     :param host: the name of the service in Manila: ``HOST@BACKEND``.
     """
@@ -107,14 +104,17 @@ class InterruptedWork:
         *,
         starting: bool,
     ) -> None:
-        """Resume or end interrupted work; failures are logged once.
+        """Resume or end interrupted work; log each failure once.
 
-        :param shares: all of this back end, as are the snapshots.
-        :param starting: whether the service starts: then marked instances
-            are handled at once. All others are handled only if an earlier
-            pass has seen them idle in the same status. The driver removes
-            the mark a moment before Manila writes the status, and there is
-            a moment between the two operations of a deletion.
+        An instance is resumed if it was idle in an earlier pass, too. Without
+        an interruption, it is idle only for a moment: before Manila writes its
+        status, and between the two operations of a deletion. A failed
+        extension is resumed at once.
+
+        :param shares: all shares of this back end.
+        :param snapshots: all snapshots of this back end.
+        :param starting: whether the service is starting. If so, instances with
+            a mark are resumed at once.
         """
         if getattr(CONF, 'startup_reconciliation_enabled', False):
             return
@@ -144,7 +144,7 @@ class InterruptedWork:
         shares: Iterable[manila_db.Row],
         snapshots: Iterable[manila_db.Row],
     ) -> None:
-        """Ask manila-share again for deletions that failed."""
+        """Ask manila-share to retry failed deletions."""
         # Snapshots first: a share with snapshots cannot be deleted.
         for kind, rows in reversed(
             instances.by_kind(self._host, shares, snapshots)
@@ -171,7 +171,7 @@ class InterruptedWork:
         with self._idle(kind, row.id, row.status) as instance:
             if instance is None:
                 return
-            # Read under the lock, as another host may have completed it.
+            # Read the mark under the lock: another host may have removed it.
             work = self._marks.find(row.id)
             is_marked = (
                 work is not None and work.operation == _OPERATIONS[row.status]
@@ -193,7 +193,7 @@ class InterruptedWork:
                     kind.name,
                     row.id,
                 )
-                # The mark stays until the deletion removes it.
+                # Keep the mark: the deletion removes it.
                 self._delete(kind, instance)
                 return
             else:
@@ -216,8 +216,9 @@ class InterruptedWork:
     ) -> None:
         """Complete a creation or extension, and write the status.
 
-        :param is_marked: whether it has a mark. If not, the status is written
-            only if an earlier pass has seen the work complete as well.
+        :param is_marked: whether the instance has a mark. Without a mark,
+            write the status only after a failed extension, or if the work was
+            already complete in an earlier pass.
         """
         if kind.is_share:
             state = self._statuses.share(row.id, row.status)
@@ -252,7 +253,7 @@ class InterruptedWork:
             db.share_update(
                 context, instance['share_id'], {'size': state['size']}
             )
-            # Its quota reservation expires by itself.
+            # The quota reservation of the extension expires by itself.
             context.project_id = instance['project_id']
             context.user_id = instance['user_id']
             quota.QUOTAS.usage_reset(context, ['gigabytes'])
@@ -282,8 +283,8 @@ class InterruptedWork:
     ) -> Any:
         """Hold the lock of an instance that no operation is working on.
 
-        :return: the instance; None if an operation is working on it, or if
-            its status has changed.
+        :return: the instance; None if an operation is working on it, or if it
+            was deleted or has another status.
         """
         with contextlib.ExitStack() as stack:
             try:
@@ -320,10 +321,10 @@ class InterruptedWork:
 
 
 def _describe(status: str, state: Mapping[str, Any]) -> str:
-    """Return what is logged about a creation or extension that has ended.
+    """Return the log text for a resumed creation or extension.
 
-    :param status: in Manila's database.
-    :param state: on the cluster.
+    :param status: the status in Manila's database.
+    :param state: the state on the cluster.
     """
     is_available = state['status'] == _AVAILABLE
     if status == _CREATING:

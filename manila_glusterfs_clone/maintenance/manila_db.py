@@ -11,10 +11,10 @@
 # under the License.
 """Read the share and snapshot instances of a back end in Manila's database.
 
-The statements here read Manila's tables directly, for two reasons: Manila's
-functions do not return deleted instances of snapshots, and one statement reads
-all shares, however many. The columns are those of
-manila/db/sqlalchemy/models.py from 16.0.0 to 23.0.1. This module writes
+This module reads Manila's tables with its own SQL statements, for two reasons:
+Manila's functions do not return deleted instances of snapshots, and one
+statement reads any number of shares. The columns are those of
+manila/db/sqlalchemy/models.py in Manila 16.0.0 to 23.0.1. This module writes
 nothing.
 """
 
@@ -30,7 +30,8 @@ import sqlalchemy
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import protocols
 
-#: The column ``deleted`` of a row that is not deleted; else it is the id.
+#: The value of the column ``deleted`` in a row that is not deleted. In a
+#: deleted row, the value is the id.
 _NOT_DELETED = 'False'
 
 #: Statuses of shares that are in use and that no operation is changing
@@ -47,7 +48,7 @@ IN_USE = frozenset(
     }
 )
 
-#: States of rules whose clients an access list may allow or deny.
+#: States of access rules in transition: an access list may grant them or not.
 _CHANGING = frozenset(
     {
         'queued_to_apply',
@@ -67,15 +68,15 @@ _RULES = models.ShareAccessMapping.__table__
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One instance of a share or snapshot in the database."""
+    """The database row of one share instance or snapshot instance."""
 
     id: str
-    #: ``HOST@BACKEND``, of the share.
+    #: The host of the share, ``HOST@BACKEND``.
     host: str
     status: str
-    #: When it was deleted, in UTC; None while it is not.
+    #: When the instance was deleted, in UTC; None if it is not deleted.
     deleted_at: datetime.datetime | None
-    #: The share instance: itself, or the origin of the snapshot.
+    #: The id of the share instance; for a snapshot, the id of its origin.
     share_id: str
 
 
@@ -92,12 +93,12 @@ def snapshots(host: str) -> dict[str, Row]:
 
 
 def shares_by_id(ids: Collection[str]) -> dict[str, Row]:
-    """Return these share instances, of any host, deleted or not."""
+    """Return share instances by id, of any host, deleted or not."""
     return _rows(_SHARES, _SHARES.c.id.in_(ids)) if ids else {}
 
 
 def snapshots_by_id(ids: Collection[str]) -> dict[str, Row]:
-    """Return these snapshot instances, of any host, deleted or not."""
+    """Return snapshot instances by id, of any host, deleted or not."""
     return _rows(_SNAPSHOTS, _SNAPSHOTS.c.id.in_(ids)) if ids else {}
 
 
@@ -106,11 +107,11 @@ def rules(
 ) -> dict[str, protocols.Rules]:
     """Return the access rules of the shares in use, by share instance.
 
-    Rules in error, or in a state that is not known here, are left out: the
-    driver could not apply them, or could not verify that they are denied.
+    Rules in error, or in a state that this module does not know, are left out:
+    the driver could not apply them, or could not verify that they are denied.
 
     :param host: ``HOST@BACKEND``.
-    :param share_id: only of this share instance.
+    :param share_id: the only share instance to read; None for all.
     """
     which = [
         _is_of_host(host),
@@ -157,11 +158,11 @@ def rules(
 
 
 def shares_with_waiting_rules(host: str) -> frozenset[str]:
-    """Return the shares with rules that Manila would forget to apply.
+    """Return the ids of shares with rules that Manila would not apply.
 
-    A rule of such a share still has to be applied or denied, but the
-    ``access_rules_status`` of the share is active. When Manila starts it
-    looks at this status only.
+    Such a share has a rule that still has to be applied or denied, but its
+    ``access_rules_status`` is ``active``. When Manila starts, it checks only
+    this status.
     """
     statement = (
         sqlalchemy.select(_SHARES.c.id)
@@ -182,7 +183,7 @@ def shares_with_waiting_rules(host: str) -> frozenset[str]:
 
 
 def _is_of_host(host: str) -> Any:
-    """Return the condition that a share instance is of ``HOST@BACKEND``."""
+    """Return the SQL condition that a share instance is on a host."""
     return sqlalchemy.or_(
         _SHARES.c.host == host,
         _SHARES.c.host.startswith(f'{host}#', autoescape=True),
@@ -212,14 +213,15 @@ def _rows(table: Any, *which: Any) -> dict[str, Row]:
             row.id,
             (row.host or '').partition('#')[0],
             row.status or '',
-            # Without the time of the deletion, an orphan is never removed.
+            # If the time is missing, assume the latest: the row is never an
+            # orphan.
             (row.deleted_at or datetime.datetime.max)
             if row.deleted != _NOT_DELETED
             else None,
             row.of,
         )
         for row in _fetch(statement)
-        # Only such ids can be in names on the cluster.
+        # Names on the cluster contain only ids in this form.
         if names.is_id(row.id)
     }
 

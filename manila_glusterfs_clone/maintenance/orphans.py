@@ -9,27 +9,28 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Remove or report orphans: what Manila deleted and the cluster still has.
+"""Remove or report orphans, which Manila deleted and the cluster still has.
 
-Three ways lead to an orphan:
+An object becomes an orphan in three ways:
 
-* An administrator forces the deletion of a share that the cluster refuses to
-  delete.
-* A node that was down during a deletion brings the volume back.
+* The cluster refuses to delete a share, and an administrator forces the
+  deletion in Manila.
+* A node that was down during a deletion restores the object on its peers.
 * ``manila-manage share delete`` deletes a share from the database without
-  asking the driver. Its row then looks like that of any deleted share.
+  calling the driver. The row of the share then looks like that of any deleted
+  share.
 
 An orphan is removed only if Manila's database has it as a deleted object of
-this back end, and if the grace time has passed since the deletion *and*, by
-the monotonic clock, since this service first saw the orphan. So a wrong clock
-or rows that reappear with old times cause no removal at once. The row is read
-again just before the removal.
+this back end, and only after the grace time. The grace time must have passed
+since the deletion *and*, by the monotonic clock, since this service first saw
+the orphan. So neither a wrong clock nor a restored row with an old time causes
+an immediate removal. The row is read again just before the removal.
 
 An object that the database does not know is reported and kept: it may belong
-to another Manila, or be missing from a restored backup. Unmanaged objects have
-no mark of this back end
-(:meth:`~manila_glusterfs_clone.operations.shares.Shares.unmanage`), and
-objects that are being created have a row that is not deleted.
+to another Manila, or a restored backup of the database may lack it. An
+unmanaged object is no orphan: it has no mark of this back end
+(:meth:`~manila_glusterfs_clone.operations.shares.Shares.unmanage`). An object
+that is being created is no orphan: its row is not deleted.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -55,7 +56,7 @@ LOG = log.getLogger(__name__)
 #: Seconds to wait for the lock of a share or snapshot.
 _PATIENCE = 1.0
 
-#: Reads the rows of instances, deleted or not.
+#: By kind: the function that reads rows by id, deleted or not.
 _READ_ROWS: Mapping[
     str, Callable[[Collection[str]], Mapping[str, manila_db.Row]]
 ] = {
@@ -66,24 +67,24 @@ _READ_ROWS: Mapping[
 
 @dataclasses.dataclass(frozen=True)
 class Orphan:
-    """An instance that Manila deleted, or does not know."""
+    """An object on the cluster that Manila deleted or does not know."""
 
     #: ``share`` or ``snapshot``.
     kind: str
     id: str
-    #: When Manila deleted it; None if the database does not know it.
+    #: When Manila deleted the object; None if the database has no row of it.
     deleted_at: datetime.datetime | None = None
 
     @property
     def name(self) -> str:
-        """Return the name of its volume or snapshot."""
+        """Return the name of the volume or snapshot on the cluster."""
         if self.kind == 'share':
             return names.volume(self.id)
         return names.snapshot(self.id)
 
     @property
     def remedy(self) -> str:
-        """Return the commands that remove it."""
+        """Return the commands that remove the object."""
         if self.kind == 'share':
             tag = names.share_tag(self.id)
             gluster = (
@@ -113,12 +114,12 @@ class Orphan:
 
 
 class Orphans:
-    """The orphans of one back end.
+    """Removes or reports the orphans of one back end.
 
     :param host: the name of the service in Manila: ``HOST@BACKEND``.
-    :param grace: seconds since the deletion, and since the orphan was first
-        seen, before it is removed.
-    :param removes: whether orphans are removed, or only reported.
+    :param grace: the seconds that must pass before a removal, both since the
+        deletion and since this service first saw the orphan.
+    :param removes: whether to remove orphans; if not, they are only reported.
     """
 
     def __init__(
@@ -139,17 +140,19 @@ class Orphans:
         self._host = host
         self._grace = grace
         self._removes = removes
-        #: When each was first seen, by the monotonic clock.
+        #: By kind and id: when the orphan was first seen, by the monotonic
+        #: clock.
         self._first_seen: dict[tuple[str, str], float] = {}
 
     def deleted_before(self) -> datetime.datetime:
-        """Return the latest time of deletion that makes an orphan.
+        """Return the time by which an orphan must have been deleted.
 
-        To be called before the cluster is read: an object that is deleted or
-        unmanaged after that may still have a mark in the state that was
-        read. An orphan that is only reported has no grace time.
+        Call this before the cluster is read. If an object is deleted or
+        unmanaged after this time, the cluster state that is read may still
+        contain its marks. If orphans are only reported, there is no grace
+        time.
         """
-        # Manila's times are UTC, without a time zone.
+        # Times in Manila's database are in UTC, without a time zone.
         now = datetime.datetime.now(datetime.timezone.utc)
         return now.replace(tzinfo=None) - datetime.timedelta(
             seconds=self._grace if self._removes else 0
@@ -162,12 +165,15 @@ class Orphans:
         live_snapshots: Mapping[str, manila_db.Row],
         deleted_before: datetime.datetime,
     ) -> None:
-        """Remove or report orphans; failures are logged once.
+        """Remove or report orphans; log each failure once.
 
-        :param state: complete: a node that is down would bring back what is
-            removed.
-        :param live_shares: the shares of this back end that Manila has, by
-            id; as are the snapshots.
+        :param state: must be complete: a node that is down would restore the
+            removed objects on its peers.
+        :param live_shares: the rows of this back end's shares that are not
+            deleted, by id.
+        :param live_snapshots: the rows of its snapshots that are not deleted,
+            by id.
+        :param deleted_before: the result of :meth:`deleted_before`.
         """
         # Snapshots first: a share with snapshots cannot be removed.
         candidates = {
@@ -188,7 +194,8 @@ class Orphans:
         """Return the rows of orphans; report ids that Manila does not know."""
         rows = _READ_ROWS[kind](ids)
         for instance_id in sorted(ids - rows.keys()):
-            # Not in the first pass: another Manila may be deleting it.
+            # Do not report it in the first pass: another Manila may be
+            # deleting it.
             unknown = Orphan(kind, instance_id)
             if self._backoff.was_seen_before(unknown):
                 self._backoff.warn_once(unknown, str(unknown))
@@ -203,7 +210,7 @@ class Orphans:
     ) -> bool:
         return (
             row.host == self._host
-            # Snapshots of share group members keep their last status.
+            # Deleted snapshots of a share group keep their last status.
             and (row.status == 'deleted' or kind == 'snapshot')
             and row.deleted_at is not None
             and row.deleted_at <= deleted_before
@@ -229,7 +236,7 @@ class Orphans:
         name = f'{orphan.kind.capitalize()} {orphan.name}'
         try:
             with contextlib.ExitStack() as stack:
-                # Another operation may still use it.
+                # Another operation may still use the object.
                 stack.enter_context(
                     self._locks.share(row.share_id, timeout=_PATIENCE)
                 )
@@ -237,7 +244,7 @@ class Orphans:
                     stack.enter_context(
                         self._locks.snapshot(row.id, timeout=_PATIENCE)
                     )
-                # The database may have been restored meanwhile.
+                # The database may have been restored since the row was read.
                 now = _READ_ROWS[orphan.kind]([row.id]).get(row.id)
                 if now is None or not self._is_orphan(
                     orphan.kind, now, deleted_before

@@ -9,15 +9,16 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Maintenance of a back end: what one pass does, and the thread of passes.
+"""Run the maintenance passes of a back end.
 
-A pass reads the whole cluster once, and Manila's database after that. In this
-order the database has what was created meanwhile, and what was deleted
-meanwhile is too young to be removed. Where nothing is wrong, the pass ends
-here and logs nothing.
+A pass first reads the whole cluster, and then Manila's database. So the
+database has a row of every new object that the pass finds on the cluster. An
+object that is deleted between the two reads is deleted too late to count as an
+orphan in this pass. If the cluster and the database agree, the pass changes
+nothing and logs nothing.
 
-Before a pass changes an object it takes the object's lock and reads its state
-again. A problem that stays is logged once, and the retries become rare.
+Before a pass changes an object, it takes the object's lock and reads its state
+again. A pass logs a lasting problem once, and retries at growing intervals.
 """
 
 from collections.abc import Collection, Iterator
@@ -55,17 +56,17 @@ class Maintenance:
         self._services = the_services
         self._host = host
         self._interval = the_services.settings.reconcile_interval
-        #: When a step that failed is tried again.
+        #: Log text: when a failed step is tried again.
         self._next_attempt = (
             f'in {self._interval:g} s'
             if self._interval
             else 'when manila-share starts'
         )
         self._thread: periodic_thread.PeriodicThread | None = None
-        #: Held during a pass: the backoff belongs to one pass at a time.
+        #: Held by run_pass and ensure_shares, because both use the backoff.
         self._guard = threading.RLock()
         self._backoff = backoff.Backoff()
-        #: How many steps of the current pass failed.
+        #: The number of steps of the current pass that failed.
         self._failed_steps = 0
         self._healer = healing.Healer(the_services)
         self._audit = access_audit.AccessAudit(
@@ -88,10 +89,11 @@ class Maintenance:
         )
 
     def start(self) -> None:
-        """Resume interrupted work, and start the thread; never raises.
+        """Resume interrupted work, and start the maintenance thread.
 
-        The first pass comes after one interval, as Manila calls
-        :meth:`ensure_shares` for all shares when the service starts.
+        Errors are logged and not raised. The first pass runs one interval
+        later: at service start, Manila calls :meth:`ensure_shares` for all
+        shares instead.
         """
         try:
             self._resume_interrupted_work(starting=True)
@@ -111,13 +113,13 @@ class Maintenance:
             self._thread.start()
 
     def stop(self) -> None:
-        """Start no further pass; a pass in progress is not waited for."""
+        """Stop the maintenance thread; do not wait for a pass in progress."""
         if self._thread is not None:
             self._thread.stop()
             self._thread = None
 
     def shares_with_waiting_rules(self) -> frozenset[str]:
-        """Return the shares whose access rules Manila has to apply again.
+        """Return the ids of shares whose rules Manila has to apply again.
 
         See :func:`.manila_db.shares_with_waiting_rules`.
         """
@@ -126,12 +128,13 @@ class Maintenance:
     def ensure_shares(
         self, share_ids: Collection[str]
     ) -> dict[str, gluster.Volume | errors.Error]:
-        """Bring shares online, and correct their access lists.
+        """Bring shares online, and correct access lists and brick tags.
 
-        This reads the cluster once for all shares. It reads more only where
-        a share differs from what Manila's database has.
+        Also clean up their snapshots after interrupted clones. Read the
+        cluster once for all shares. Make further reads only for shares that
+        need a correction.
 
-        :return: for each share its volume, or why it is not online.
+        :return: by share id: the volume, or the error of healing the share.
         :raises errors.Error: the cluster could not be read.
         """
         with self._guard:
@@ -163,7 +166,10 @@ class Maintenance:
         return result
 
     def run_pass(self) -> None:
-        """Run one pass; never raises, and never runs beside another."""
+        """Run one pass, unless another process is running one.
+
+        Errors are logged and not raised.
+        """
         try:
             with (
                 self._guard,
@@ -194,7 +200,8 @@ class Maintenance:
         shares = manila_db.shares(self._host)
         snapshots = manila_db.snapshots(self._host)
         with self._step('access lists'):
-            # Before healing: a started volume must not admit strangers.
+            # Before healing, which starts volumes: they must not admit clients
+            # without a rule.
             self._audit.audit(state, manila_db.rules(self._host))
         with self._step('tags of bricks'):
             # Before healing, which finds bricks by their tags.
@@ -218,7 +225,7 @@ class Maintenance:
 
     @contextlib.contextmanager
     def _step(self, name: str) -> Iterator[None]:
-        """Log what one step of a pass raises, so that the next one runs."""
+        """Log the error of one step of a pass, so that the next step runs."""
         try:
             yield
         except Exception as error:
@@ -250,8 +257,9 @@ class Maintenance:
     def _deactivate_snapshots(
         self, state: cluster_state.ClusterState, share_ids: Collection[str]
     ) -> None:
-        """Deactivate the snapshots that clones have left active."""
-        # Another Manila may call its back end the same: not its snapshots.
+        """Clean up the snapshots that interrupted clones left active."""
+        # Another Manila may use the same back end name. Leave its snapshots
+        # alone.
         own = state.own_volumes() & set(map(names.volume, share_ids))
         snapshots = {
             name: snapshot
@@ -266,7 +274,7 @@ class Maintenance:
         state: cluster_state.ClusterState,
         shares: dict[str, manila_db.Row],
     ) -> None:
-        """Heal the shares that are offline, wholly or in part."""
+        """Heal the shares that are fully or partially offline."""
         offline = [
             share_id
             for share_id, row in shares.items()
@@ -274,7 +282,7 @@ class Maintenance:
             and (parts := state.offline_parts(share_id))
             and self._backoff.is_retry_due((share_id, parts))
         ]
-        # Some may have been deleted since the cluster was read.
+        # Shares may have been deleted since the cluster was read.
         rows = manila_db.shares_by_id(offline)
         in_use = [i for i in offline if rows[i].status in manila_db.IN_USE]
         if in_use:

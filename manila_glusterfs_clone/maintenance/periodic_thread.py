@@ -9,13 +9,14 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A thread that repeats one action at a fixed interval.
+"""Repeat one action in a thread, with a fixed pause between two runs.
 
-It is a thread of Python's own that waits for an event. So it is a real thread
-where Manila runs with threads (23.0.1), and a green thread where eventlet has
-patched them (16.0.0), and it needs neither to be started or stopped. The
-looping calls of oslo.service require that the kind of threads was chosen for
-the whole process. That choice is Manila's, not a driver's.
+The thread is a ``threading.Thread`` that waits for an event, so it works with
+both kinds of threads of Manila. It is a native thread where Manila runs with
+native threads (23.0.1), and a green thread where eventlet has patched
+``threading`` (16.0.0). The looping calls of oslo.service are not used: they
+require that the whole process has chosen its kind of threads, and Manila makes
+that choice, not a driver.
 """
 
 from collections.abc import Callable
@@ -27,14 +28,15 @@ LOG = log.getLogger(__name__)
 
 
 class PeriodicThread:
-    """Repeats an action; one run never overlaps the next.
+    """Repeats an action in a daemon thread; runs never overlap.
 
-    The thread is a daemon: it does not keep the process from exiting.
+    A daemon thread does not keep the process from exiting.
 
-    :param action: is repeated also after it has raised; errors are logged.
-    :param interval: seconds before the first run, and from the end of one
-        run to the start of the next.
-    :param name: of the thread, and of the action in the log.
+    :param action: the function to run. If it raises, the error is logged, and
+        the action is run again after the pause.
+    :param interval: the pause before the first run and between two runs, in
+        seconds.
+    :param name: the name of the thread, and of the action in the log.
     """
 
     def __init__(
@@ -46,13 +48,13 @@ class PeriodicThread:
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Start the thread; to be called once, after the process forked."""
+        """Start the thread; call this once, after the process has forked."""
         threading.Thread(
             target=self._run, name=self._name, daemon=True
         ).start()
 
     def stop(self) -> None:
-        """Start no further run; a run in progress is not waited for."""
+        """Stop the thread; do not wait for a run in progress."""
         self._stopped.set()
 
     def _run(self) -> None:

@@ -77,8 +77,8 @@ class Backoff:
         """Return whether to retry in this pass.
 
         The first try of a key is due at once. Each retry is due 1, 2, 4, …
-        passes (at most 64) after the previous try. This method records a try
-        that is due as made.
+        passes (at most 64) after the previous try. A try that is due is
+        recorded as made.
         """
         self._came_up[key] = self._passes
         due, wait = self._retries.get(key, (0, 1))

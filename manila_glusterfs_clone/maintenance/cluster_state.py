@@ -58,7 +58,10 @@ class ClusterState:
         return self.volumes.get(names.volume(share_id))
 
     def views_of(self, share_id: str) -> tuple[gluster.Volume, ...]:
-        """Return the volume of a share as each node reports it."""
+        """Return the volume of a share as each node reports it.
+
+        Nodes that do not have the volume are left out.
+        """
         name = names.volume(share_id)
         views = (volumes.get(name) for volumes in self.views.values())
         return tuple(view for view in views if view is not None)
@@ -66,9 +69,9 @@ class ClusterState:
     def offline_parts(self, share_id: str) -> frozenset[str]:
         """Return the parts of a share that are offline and can be healed now.
 
-        Bricks on disconnected nodes are left out: they cannot be healed. While
-        another command runs for the volume, glusterd does not report the state
-        of its bricks; then they are left out, too.
+        Bricks on disconnected nodes are left out, because they cannot be
+        healed. All bricks are left out while glusterd is busy and does not
+        report their state.
 
         :return: names of bricks, or one text about the whole volume.
         """
@@ -108,11 +111,11 @@ class ClusterState:
         }
 
     def marked_shares(self) -> set[str]:
-        """Return the ids of the shares that marks on the cluster name.
+        """Return the ids of the shares that have a mark on the cluster.
 
-        These are the shares of volumes with the mark of this back end. Also
-        included are shares with tagged LVs whose volume does not exist or has
-        no mark. Such a share may belong to another back end: only Manila's
+        The mark is either the mark of this back end on a volume, or the
+        share's tag on an LV whose volume does not exist or has no mark. In the
+        second case the share may belong to another back end: only Manila's
         database shows that.
         """
         share_ids = set(

@@ -47,7 +47,7 @@ LOG = log.getLogger(__name__)
 
 
 class Maintenance:
-    """The maintenance of one back end.
+    """Runs the maintenance of one back end.
 
     :param host: the name of the service in Manila: ``HOST@BACKEND``.
     """
@@ -130,9 +130,9 @@ class Maintenance:
     ) -> dict[str, gluster.Volume | errors.Error]:
         """Bring shares online, and correct access lists and brick tags.
 
-        Also clean up their snapshots after interrupted clones. Read the
-        cluster once for all shares. Make further reads only for shares that
-        need a correction.
+        Also clean up the snapshots of these shares after interrupted clones.
+        Read the cluster once for all shares. Make further reads only for
+        shares that need a correction.
 
         :return: by share id: the volume, or the error of healing the share.
         :raises errors.Error: the cluster could not be read.

@@ -34,19 +34,20 @@ class Backend:
         private_storage: Any | None,
         host: str,
     ) -> 'Backend':
-        """Return a back end; this connects to no node and starts no thread.
+        """Return a back end, without connecting to nodes or starting threads.
 
-        :param private_storage: Manila's, of the driver; None without a
-            database.
+        :param private_storage: Manila's private storage of the driver; None if
+            there is no database.
         :param host: the name of the service in Manila: ``HOST@BACKEND``.
         """
         opened = services.open_services(settings, private_storage)
         return cls(opened, passes.Maintenance(opened, host))
 
     def check(self) -> None:
-        """Verify the configuration, and log what is broken today.
+        """Verify the configuration, and log current faults of the cluster.
 
-        :raises findings.Misconfigured: with every mistake.
+        :raises findings.Misconfigured: the configuration has mistakes; the
+            exception contains all of them.
         """
         checks.run(
             self.services.settings,
@@ -56,13 +57,13 @@ class Backend:
         )
 
     def start(self) -> None:
-        """Start maintenance; to be called once, after the process forked."""
+        """Start maintenance; call this once, after the process has forked."""
         self.maintenance.start()
 
     def close(self) -> None:
         """Stop maintenance, and close all connections.
 
-        A pass that is running is not waited for.
+        Do not wait for a pass in progress.
         """
         self.maintenance.stop()
         self.services.close()

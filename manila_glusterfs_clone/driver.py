@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The driver class that Manila loads: Manila's interface, and nothing else.
+"""The driver class that Manila loads: it only implements Manila's interface.
 
 Each method reads Manila's dictionaries, calls one service of the back end, and
-raises errors as exceptions of Manila.
+raises the driver's errors as exceptions of Manila.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -66,7 +66,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     """Shares on a GlusterFS cluster with bricks on LVM thin pools."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Called before the fork: this must not connect, lock or start threads.
+        # Runs before Manila forks: do not connect, lock or start threads.
         super().__init__(False, *args, config_opts=[options.OPTS], **kwargs)
         self._private_storage = kwargs.get('private_storage')
         self._backend: backend.Backend | None = None
@@ -96,7 +96,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         work: work_marks.Work,
         make_error: Callable[[str], Exception] = exceptions.backend_failure,
     ) -> Iterator[None]:
-        """Mark and lock an instance, and translate the errors."""
+        """Mark and lock an instance during the body, and translate errors."""
         with (
             exceptions.translated(name, instance_id, make_error),
             self._services.marks.during(instance_id, work),
@@ -106,7 +106,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     # -- set-up
 
     def do_setup(self, context: Any) -> None:
-        """Read the configuration; Manila may call this again."""
+        """Read the configuration; Manila may call this method again."""
         if self._backend:
             self._backend.close()
         self._backend = backend.Backend.open(
@@ -116,7 +116,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         )
 
     def check_for_setup_error(self) -> None:
-        """Start a back end, or raise all its mistakes in one exception."""
+        """Check and start the back end; raise all its mistakes at once."""
         with exceptions.translated('Setting up', self._backend_name()):
             self._opened.check()
         self._opened.start()
@@ -134,8 +134,9 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def get_backend_info(self, context: Any) -> dict[str, Any]:
         """Return information that differs at each start.
 
-        If it is unchanged, Manila does not call :meth:`ensure_shares`, not
-        even where a crash interrupted a change of access rules.
+        Manila calls :meth:`ensure_shares` only if this information changed.
+        Each start needs that call, as a crash may have interrupted a change of
+        rules.
         """
         settings = self._services.settings
         return {
@@ -146,7 +147,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         }
 
     def get_configured_ip_versions(self) -> list[int]:
-        """Return IPv4 only: GlusterFS compares IPv6 addresses as text."""
+        """Return only IPv4: GlusterFS compares IPv6 addresses as text."""
         return [4]
 
     # -- shares
@@ -154,7 +155,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def create_share(
         self, context: Any, share: Data, share_server: Any = None
     ) -> list[dict[str, Any]]:
-        """Create an empty share."""
+        """Create an empty share, and return its export locations."""
         with self._operation('Creating share', share['id'], _CREATE):
             the_services = self._services
             arguments.require_protocol(share, the_services.protocol)
@@ -174,7 +175,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         share_server: Any = None,
         parent_share: Any = None,
     ) -> list[dict[str, Any]]:
-        """Create a share as a clone of a snapshot."""
+        """Create a share as a clone; return its export locations."""
         with self._operation(
             'Creating share from a snapshot', share['id'], _CREATE
         ):
@@ -198,7 +199,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             )
 
     def unmanage(self, share: Data) -> None:
-        """Remove the marks of the driver from a share; keep its data."""
+        """Remove the driver's marks from a share; keep its data."""
         with self._operation(
             'Unmanaging share',
             share['id'],
@@ -228,10 +229,11 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         update_rules: Sequence[Data] = (),
         share_server: Any = None,
     ) -> dict[str, dict[str, str]]:
-        """Allow exactly the clients of these rules; return the rules' states.
+        """Allow exactly the clients of the rules; return the rules' states.
 
-        If no rule changed, Manila wants all rules verified, and the volume
-        may allow other clients. A deletion begins with revoking all rules.
+        A call without changed rules requests a verification: the volume may
+        admit other clients. Manila revokes all rules before it deletes a
+        share.
         """
         share_id, marks = share['id'], self._services.marks
         is_deletion = share.get('status') == 'deleting'
@@ -254,11 +256,11 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def ensure_shares(
         self, context: Any, shares: Sequence[Data]
     ) -> dict[str, dict[str, Any]]:
-        """Bring shares online; return the state of each, and never raise.
+        """Bring shares online, and return the state of each; never raise.
 
-        This also corrects access lists that differ from Manila's rules. If
-        Manila were asked to apply the rules again, it would report all of
-        them as new, and a failure would set rules to error that are active.
+        This also corrects access lists that differ from Manila's rules. The
+        driver does not ask Manila to apply these rules again: Manila would
+        pass all of them as new, and a failure would set active rules to error.
         """
         states: dict[str, gluster.Volume | errors.Error] = {}
         with_waiting_rules: Collection[str] = ()
@@ -292,7 +294,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def get_share_status(
         self, share: Data, share_server: Any = None
     ) -> dict[str, Any]:
-        """Return the state of a share whose work was interrupted."""
+        """Return the state of a share whose operation was interrupted."""
         with exceptions.translated('Reading the state of share', share['id']):
             return statuses.Statuses(self._services).share(
                 share['id'], share['status']
@@ -319,7 +321,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             )
 
     def unmanage_snapshot(self, snapshot: Data) -> None:
-        """Remove the marks of the driver from a snapshot; keep its data."""
+        """Mark a snapshot as unmanaged; keep its data."""
         with self._operation(
             'Unmanaging snapshot',
             snapshot['id'],
@@ -333,7 +335,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def get_snapshot_status(
         self, snapshot: Data, share_server: Any = None
     ) -> dict[str, Any]:
-        """Return the state of a snapshot whose work was interrupted."""
+        """Return the state of a snapshot whose operation was interrupted."""
         with exceptions.translated(
             'Reading the state of snapshot', snapshot['id']
         ):

@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Values, exceptions and messages in the form of Manila."""
+"""Translation between the driver and Manila: values, errors, messages."""

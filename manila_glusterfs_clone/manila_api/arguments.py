@@ -28,7 +28,7 @@ Data = Mapping[str, Any]
 
 @dataclasses.dataclass(eq=False)
 class WrongProtocol(errors.NotPossible):
-    """A share of a protocol that the back end does not serve."""
+    """The back end does not serve the protocol of a share."""
 
     share_proto: str
     #: The protocol of the back end.
@@ -43,9 +43,9 @@ class WrongProtocol(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class UnknownPool(errors.NotPossible):
-    """A share on a pool that the back end does not have."""
+    """The back end does not have the pool of a share."""
 
-    #: ``HOST@BACKEND#POOL``.
+    #: The host of the share: ``HOST@BACKEND#POOL``.
     host: str
     pools: tuple[str, ...]
 
@@ -57,9 +57,9 @@ class UnknownPool(errors.NotPossible):
 
 
 def require_protocol(share: Data, protocol: protocols.Protocol) -> None:
-    """Check that the back end serves the protocol of a share.
+    """Verify that the back end serves the protocol of a share.
 
-    :raises WrongProtocol: it does not.
+    :raises WrongProtocol: the share has another protocol.
     """
     if share['share_proto'].upper() != protocol.share_proto:
         raise WrongProtocol(share['share_proto'], protocol.share_proto)
@@ -68,7 +68,7 @@ def require_protocol(share: Data, protocol: protocols.Protocol) -> None:
 def pool(share: Data, settings: options.Settings) -> str:
     """Return the pool that Manila chose for a share, ``vg/thinpool``.
 
-    :raises UnknownPool: the back end does not have it.
+    :raises UnknownPool: the back end does not have this pool.
     """
     host = str(share['host'])
     name = host.partition('#')[2]
@@ -78,7 +78,7 @@ def pool(share: Data, settings: options.Settings) -> str:
 
 
 def layout(share: Data) -> str | None:
-    """Return the layout in the share type; None if it has none."""
+    """Return the layout that the share type names; None if it names none."""
     if not share.get('share_type_id'):
         return None
     specs = share_types.get_extra_specs_from_share(share)
@@ -87,7 +87,7 @@ def layout(share: Data) -> str | None:
 
 
 def is_cloned(share: Data) -> bool:
-    """Return whether a share was made from a snapshot."""
+    """Return whether a share was created from a snapshot."""
     return bool(
         share.get('snapshot_id')
         or share.get('source_share_group_snapshot_member_id')
@@ -95,7 +95,7 @@ def is_cloned(share: Data) -> bool:
 
 
 def rule(data: Data) -> protocols.Rule:
-    """Return an access rule of Manila as a rule of the protocol."""
+    """Return one of Manila's access rules as a rule of the protocol."""
     return protocols.Rule(
         access_id=data['access_id'],
         access_type=data['access_type'],

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Translate the errors of the driver to exceptions of Manila."""
+"""Translate the driver's errors into Manila's exceptions."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -34,17 +34,19 @@ def translated(
     name: str,
     make_error: Callable[[str], Exception] = backend_failure,
 ) -> Iterator[None]:
-    """Log an error of the driver, and raise it as an exception of Manila.
+    """Log an error of the driver, and raise Manila's exception for it.
 
-    :param operation: such as ``Creating share``.
+    :param operation: the operation in the body, such as ``Creating share``.
     :param name: the id of the share or snapshot, or the name of the back end.
-    :param make_error: returns Manila's exception for a message.
+    :param make_error: returns Manila's exception for a message. It is not used
+        for a lack of space.
     """
     try:
         yield
     except placement.InsufficientSpace as error:
         LOG.error('%s %s: %s', operation, name, error)
-        # Manila reports to the user that the capacity did not suffice.
+        # For this exception, Manila creates a user message about the lack of
+        # capacity.
         raise exception.NoValidHost(
             f'{operation} {name}: {error}',
             detail_data={'last_filter': 'CapacityFilter'},

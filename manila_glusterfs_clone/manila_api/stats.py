@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The statistics of a back end for Manila's scheduler."""
+"""Report the statistics of a back end to Manila's scheduler."""
 
 from typing import Any
 
@@ -22,10 +22,11 @@ def read(
 ) -> dict[str, Any]:
     """Return the statistics in Manila's format; sizes are in GiB.
 
-    The scheduler fails for all back ends if a pool lacks one of the sizes or
-    reserves.
+    Every pool must have all sizes and reserves. Otherwise the scheduler fails
+    for all back ends.
 
-    :param configuration: the back end section, for Manila's own options.
+    :param configuration: the configuration section of the back end, with
+        Manila's own options.
     """
     usual = configuration.reserved_share_percentage
     from_snapshot = configuration.reserved_share_from_snapshot_percentage

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The values that the driver returns for Manila to write to its database."""
+"""Build the values that Manila writes to its database for the driver."""
 
 from collections.abc import Callable, Container, Iterable
 from typing import Any
@@ -25,15 +25,17 @@ def of_share(
     *,
     reapply_rules: bool,
 ) -> dict[str, Any]:
-    """Return the values of a share after maintenance has read and healed it.
+    """Return the values of a share that ``ensure_shares`` returns to Manila.
 
-    Only a share without a volume is set to error, as Manila never calls
-    ``ensure_shares`` for shares in error. A share that could not be read, say
-    as a node is down, stays available.
+    Set a share to error only if it has no volume of its own: Manila never
+    calls ``ensure_shares`` for shares in error. If a share could not be read,
+    for example because a node is down, it stays available.
 
-    :param state: its volume, or why it is not online; None if the cluster
-        could not be read.
-    :param reapply_rules: whether Manila has to apply its access rules again.
+    :param state: the volume of the share, or the error of healing it; None if
+        the cluster could not be read.
+    :param export_locations: returns the export locations of a volume.
+    :param reapply_rules: whether Manila has to apply the share's access rules
+        again.
     """
     is_missing = isinstance(state, errors.Missing)
     values: dict[str, Any] = {
@@ -48,7 +50,7 @@ def of_share(
 def of_rules(
     rules: Iterable[protocols.Rule], refused: Container[str]
 ) -> dict[str, dict[str, str]]:
-    """Return the states of access rules, by id.
+    """Return the states of access rules, by access id.
 
     :param refused: the ids of the rules that could not be applied.
     """

@@ -11,11 +11,10 @@
 # under the License.
 """Create Manila's user messages for requests that the driver refuses.
 
-A user sees neither the log nor the text of an exception, but only the status
-of the share and user messages, whose sentences Manila defines. If an operation
-fails as a whole, Manila creates a message for the exception
-(:mod:`~manila_glusterfs_clone.manila_api.exceptions`). The other messages are
-created here.
+Users can read neither logs nor exceptions. They see the status of a share, and
+user messages, whose texts Manila defines. Manila creates a message from an
+exception (:mod:`~manila_glusterfs_clone.manila_api.exceptions`). This module
+creates messages where Manila creates none, or one without the reason.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -41,10 +40,12 @@ def rules_refused(
 ) -> None:
     """Report to the user that access rules could not be applied.
 
+    A rule of an unsupported type or level gets the message about unsupported
+    access. Other refused rules get the message about a forbidden client.
+
     :param added: the new rules.
     :param refused: the ids of the rules that could not be applied.
-    :param tls: whether rules name certificates instead of addresses. A rule
-        of a supported type and level was refused for its client.
+    :param tls: whether rules name certificates instead of addresses.
     """
     supported = ('cert' if tls else 'ip', 'rw')
     kinds = {
@@ -63,9 +64,10 @@ def rules_refused(
 
 @contextlib.contextmanager
 def extending(share: Mapping[str, Any]) -> Iterator[None]:
-    """Report to the user that a share cannot be extended for lack of space.
+    """Create a user message if the body fails for lack of space.
 
-    Manila's own message reports only that extending it failed.
+    The error of the body is raised in any case. Manila's own message reports
+    only that the extension failed.
     """
     try:
         yield
@@ -78,7 +80,7 @@ def extending(share: Mapping[str, Any]) -> Iterator[None]:
 def _create(
     context: Any, action: str, detail: str, share: Mapping[str, Any]
 ) -> None:
-    """Create a user message; errors are logged and not raised."""
+    """Create a user message; log errors instead of raising them."""
     try:
         api.API().create(
             context,
@@ -86,7 +88,8 @@ def _create(
             share['project_id'],
             resource_type=message_field.Resource.SHARE,
             resource_id=share['share_id'],
-            # An older Manila may lack it, and reports an unknown reason.
+            # Older releases of Manila lack some details. Their message reports
+            # an unknown error.
             detail=getattr(message_field.Detail, detail, None),
         )
     except Exception:

@@ -224,7 +224,7 @@ class Healer:
         """
         message = str(error) if error else ''
         if message and self._logged.get(name) != message:
-            # The message may begin with the name already.
+            # The message may already begin with the name of the object.
             reason = message.removeprefix(f'{name}: ')
             LOG.error('%s: not online: %s', _capitalized(name), reason)
         if message:

@@ -253,7 +253,7 @@ class InterruptedWork:
             db.share_update(
                 context, instance['share_id'], {'size': state['size']}
             )
-            # The quota reservation of the extension expires by itself.
+            # The quota reservation expires by itself; recount the usage.
             context.project_id = instance['project_id']
             context.user_id = instance['user_id']
             quota.QUOTAS.usage_reset(context, ['gigabytes'])

@@ -194,8 +194,8 @@ class Orphans:
         """Return the rows of orphans; report ids that Manila does not know."""
         rows = _READ_ROWS[kind](ids)
         for instance_id in sorted(ids - rows.keys()):
-            # Do not report it in the first pass: another Manila may be
-            # deleting it.
+            # Do not report an object in its first pass: another Manila may be
+            # deleting the object.
             unknown = Orphan(kind, instance_id)
             if self._backoff.was_seen_before(unknown):
                 self._backoff.warn_once(unknown, str(unknown))

@@ -200,8 +200,8 @@ class Maintenance:
         shares = manila_db.shares(self._host)
         snapshots = manila_db.snapshots(self._host)
         with self._step('access lists'):
-            # Before healing, which starts volumes: they must not admit clients
-            # without a rule.
+            # Before healing: a started volume must not admit clients without a
+            # rule.
             self._audit.audit(state, manila_db.rules(self._host))
         with self._step('tags of bricks'):
             # Before healing, which finds bricks by their tags.
@@ -211,7 +211,7 @@ class Maintenance:
         with self._step('interrupted work'):
             self._resume_interrupted_work(starting=False)
         if not state.is_complete:
-            return  # Deletions need all nodes.
+            return  # The remaining steps need all nodes.
         with self._step('snapshots of clones'):
             self._deactivate_snapshots(state, shares)
         with self._step('failed deletions'):

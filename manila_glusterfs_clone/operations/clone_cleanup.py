@@ -169,7 +169,7 @@ class CloneCleanup:
 
     def _try_clean_up(self, snapshot_id: str) -> None:
         try:
-            # If an operation holds the lock, it does its own cleanup.
+            # An operation that holds the lock does its own cleanup.
             with self._locks.snapshot(snapshot_id, timeout=_LOCK_TIMEOUT):
                 peers.require_all_connected(self._cluster)
                 self.clean_up(names.snapshot(snapshot_id))

@@ -139,8 +139,8 @@ class CloneSources:
             try:
                 gluster.activate_snapshot(name, force=force)
             except errors.Unknown:
-                # The snapshot may be active on this node, but not on others.
-                # Then glusterd activates it on the others only with force.
+                # The snapshot may be active on this node only. Without force,
+                # glusterd would not activate it on the other nodes.
                 force = True
                 raise
 

@@ -134,7 +134,7 @@ class Clones:
     def _clone(self, share_id: str, snapshot_id: str) -> None:
         """Activate a snapshot, clone it, and deactivate it.
 
-        Hold the snapshot's lock only for this step: glusterd refuses two
+        Only this step holds the snapshot's lock, because glusterd refuses two
         clones of one snapshot at the same time. The later steps run in
         parallel with the next clone.
         """

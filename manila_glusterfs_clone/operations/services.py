@@ -63,9 +63,9 @@ class Services:
         )
 
     def capacities(self) -> Mapping[str, placement.Capacity]:
-        """Return the capacity of each pool for shares, by pool name.
+        """Return the capacity of each pool, by pool name.
 
-        The shares are assumed to have the configured layout.
+        The capacity is the size of shares that have the configured layout.
         """
         return self.thin_pools.capacities(self.settings.pools, self.layout())
 

@@ -157,8 +157,8 @@ class Shares:
     def complete_extension(self, share_id: str) -> None:
         """Grow every brick to the size of the largest one.
 
-        Completes an extension that failed on some nodes. The extension cannot
-        be undone, because a file system cannot be shrunk.
+        This completes an extension that failed on some nodes. The extension
+        cannot be undone, because a file system cannot be shrunk.
         """
         volume = self._volumes.get(share_id)
         mounted = self._volumes.mounted_bricks(volume)

@@ -101,7 +101,7 @@ class Snapshots:
         name = names.snapshot(snapshot_id)
         with self._locks.share(share_id):
             if self._cluster.read(lambda gluster: gluster.snapshot(name)):
-                # The snapshot may be in use: do not undo its creation.
+                # The snapshot may be in use: do not delete it after a failure.
                 LOG.info('Snapshot %s: exists already', snapshot_id)
                 with self._locks.snapshot(snapshot_id):
                     self._tag_lvs(snapshot_id, {})
@@ -165,8 +165,7 @@ class Snapshots:
     ) -> None:
         """Tag the LVs that glusterd created for a snapshot.
 
-        :param pools_of: output: receives the thin pools of the LVs, by node
-            name.
+        :param pools_of: receives the thin pools of the LVs, by node name.
         :raises errors.NotPossible: LVM on a node does not list a thin pool, so
             an LV of the snapshot could be missed.
         :raises errors.Unsettled: the snapshot does not exist, or lacks LVs.
@@ -249,7 +248,7 @@ class Snapshots:
         )
 
     def unmanage(self, snapshot_id: str) -> None:
-        """Mark a snapshot as unmanaged, by its LV tags; change nothing else.
+        """Mark the LVs of a snapshot as unmanaged; change nothing else.
 
         :raises errors.NotPossible: a node is disconnected, so its tags could
             not be changed.

@@ -37,7 +37,7 @@ class Statuses:
         self._services = the_services
 
     def share(self, share_id: str, status: str) -> dict[str, Any]:
-        """Return the state of a share; complete its extension first, if any.
+        """Complete the extension of a share, if any, and return its state.
 
         :param status: the status of the share in Manila's database.
             ``extending`` means that an extension was interrupted, and
@@ -68,7 +68,7 @@ class Statuses:
         return {**self._available(volume), 'size': size}
 
     def snapshot(self, snapshot_id: str, share_id: str) -> dict[str, Any]:
-        """Return the state of a snapshot; complete its creation if possible.
+        """Complete a snapshot if possible, and return its state.
 
         :param share_id: the share instance that the snapshot was taken of.
         :raises errors.Error: the state could not be read.

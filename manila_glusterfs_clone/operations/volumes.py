@@ -213,8 +213,9 @@ class Volumes:
     def unmanage(self, share_id: str) -> None:
         """Mark a volume as unmanaged; do nothing if it does not exist.
 
-        Overwrite the marks: glusterd refuses to reset options that it does not
-        know, with ``Option user.… does not exist`` (11.1).
+        This overwrites the marks. It cannot reset them: glusterd answers
+        ``Option user.… does not exist``, because it does not know these
+        options (11.1).
         """
         name = names.volume(share_id)
         marks = dict.fromkeys(
@@ -265,7 +266,7 @@ class Volumes:
         online: set[tuple[str, str]] = set()
         for _ in retry.Attempts(_ONLINE, 0.5):
             try:
-                # glusterd does not list bricks of nodes where it is down.
+                # The list omits bricks of nodes whose glusterd is down.
                 online = {
                     (brick.node_uuid, brick.path)
                     for brick in self._cluster.read(

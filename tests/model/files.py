@@ -24,6 +24,7 @@ import json
 
 from tests.model import clock
 from tests.model import lvm
+from tests.model.shared_dict import SharedDict
 from tests.model import shell
 
 #: Seconds after which the kernel writes back by itself.
@@ -50,9 +51,9 @@ class Files:
         self.directories = {'/', '/run', '/run/gluster', '/srv'}
         #: Processes that keep a file system in use: the path each has open,
         #: and when it ends, if it has been told to.
-        self.users: dict[str, float | None] = {}
+        self.users: dict[str, float | None] = SharedDict()
         #: When each of them began.
-        self.begun: dict[str, float] = {}
+        self.begun: dict[str, float] = SharedDict()
         self._time = time
         self._lvm = lvs
 
@@ -323,7 +324,7 @@ class Files:
             )
         names = {
             each.removeprefix(f'{path}/').partition('/')[0]
-            for each in self.directories
+            for each in list(self.directories)
             if each.startswith(f'{path}/')
         }
         return Answer(''.join(f'{name}\n' for name in sorted(names)))

@@ -25,6 +25,7 @@ import uuid
 from tests.model import clock
 from tests.model import files
 from tests.model import model_node
+from tests.model.shared_dict import SharedDict
 
 Options = dict[str, str]
 
@@ -184,8 +185,8 @@ class GlusterdState:
         self.release = release
         self.time = time
         self.nodes = {node.name: node for node in members}
-        self.volumes: dict[str, Volume] = {}
-        self.snapshots: dict[str, Snapshot] = {}
+        self.volumes: dict[str, Volume] = SharedDict()
+        self.snapshots: dict[str, Snapshot] = SharedDict()
         self.clients: list[Client] = []
         #: Volumes of shares that were started before they were closed.
         self.opened_early: list[str] = []
@@ -197,12 +198,12 @@ class GlusterdState:
         self.snapshot_limit = MAX_SNAPSHOTS
         self.snapshot_limits: dict[str, int] = {}
         #: Entries that are marked on each brick of a volume, by its name.
-        self.pending_heals: dict[str, int] = {}
+        self.pending_heals: dict[str, int] = SharedDict()
         #: Seconds that healing takes, and when that of a volume is over.
         self.heal_seconds = 1.0
         self._healed_at: dict[str, float] = {}
         #: Until when each lock is held.
-        self.locks: dict[str, float] = {}
+        self.locks: dict[str, float] = SharedDict()
         #: Until when another transaction holds everything.
         self.busy_until = 0.0
         #: How many times there will be a mishap: ``clone`` (a peer's

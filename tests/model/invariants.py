@@ -172,7 +172,7 @@ def _node(
         above = f'{glusterd_state.SNAPS}/{name}'
         directories |= {
             path
-            for path in node.files.directories
+            for path in list(node.files.directories)
             if path == above or path.startswith(f'{above}/')
         }
     kept = {BRICK_ROOT, glusterd_state.SNAPS, *glusterd_state.RUN}

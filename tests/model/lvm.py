@@ -22,6 +22,7 @@ import copy
 import dataclasses
 import json
 
+from tests.model.shared_dict import SharedDict
 from tests.model import shell
 
 EXTENT = 4 << 20
@@ -88,7 +89,7 @@ class Lvm:
     def __init__(self, vg: str, pools: Sequence[ThinPool], log: bool) -> None:
         self.vg = vg
         self.pools = {pool.name: pool for pool in pools}
-        self.lvs: dict[str, LogicalVolume] = {}
+        self.lvs: dict[str, LogicalVolume] = SharedDict()
         #: Whether its disk fails.
         self.unreadable = False
         #: Whether reports come with a log, as those of 2.03.31 do.

@@ -34,6 +34,7 @@ from manila_glusterfs_clone.tools import gluster
 from tests.model import invariants
 from tests.model import link
 from tests.model import model_cluster
+from tests.model.shared_dict import SharedDict
 
 P = ParamSpec('P')
 T = TypeVar('T')
@@ -156,8 +157,8 @@ class ModelBackend:
         self.backend = open_backend(process, **changes)
         self.services = self.backend.services
         self.healer = healing.Healer(self.services)
-        self.shares: dict[str, invariants.Share] = {}
-        self.snapshots: dict[str, tuple[str, int, str]] = {}
+        self.shares: dict[str, invariants.Share] = SharedDict()
+        self.snapshots: dict[str, tuple[str, int, str]] = SharedDict()
         #: What took how many seconds, by the names of budgets.USUAL.
         self.took: list[tuple[str, float]] = []
         name = settings(self.pool, **changes).backend

@@ -23,6 +23,7 @@ import dataclasses
 import threading
 
 from tests.model import glusterd_state
+from tests.model.shared_dict import SharedDict
 
 #: Whether a rule that stays admits an address to a volume.
 Entitled = Callable[[str, str], bool]
@@ -47,7 +48,7 @@ class Observer:
     def __init__(self, state: glusterd_state.GlusterdState) -> None:
         self.disturbances: list[Disturbance] = []
         #: By the name of the back end whose shares it knows.
-        self.entitled: dict[str, Entitled] = {}
+        self.entitled: dict[str, Entitled] = SharedDict()
         self._state = state
         self._served: set[tuple[str, str]] = set()
         #: How many commands are under way.

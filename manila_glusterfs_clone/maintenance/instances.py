@@ -24,6 +24,15 @@ from manila.share import rpcapi
 
 from manila_glusterfs_clone.maintenance import manila_db
 
+#: Statuses of instances (manila/common/constants.py).
+AVAILABLE = 'available'
+CREATING = 'creating'
+DELETING = 'deleting'
+ERROR_DELETING = 'error_deleting'
+EXTENDING = 'extending'
+EXTENDING_ERROR = 'extending_error'
+UNMANAGING = 'unmanage_starting'
+
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
@@ -86,3 +95,33 @@ def by_kind(
 ) -> tuple[tuple[Kind, Iterable[manila_db.Row]], ...]:
     """Return each kind with its rows: first shares, then snapshots."""
     return (shares(), share_rows), (snapshots(host), snapshot_rows)
+
+
+def describe_end(status: str, state: Mapping[str, Any]) -> str:
+    """Return the log text for a resumed creation or extension.
+
+    :param status: the status in Manila's database.
+    :param state: the state on the cluster.
+    """
+    is_available = state['status'] == AVAILABLE
+    if status == CREATING:
+        if is_available:
+            return (
+                'a service restart interrupted its creation, which is '
+                'complete; status set to available'
+            )
+        return (
+            'a service restart interrupted its creation; status set to '
+            'error, delete it and create it again'
+        )
+    cause = (
+        'its extension failed'
+        if status == EXTENDING_ERROR
+        else 'a service restart interrupted its extension'
+    )
+    if is_available:
+        return f'{cause}; it has {state["size"]} GiB, status set to available'
+    return (
+        f'{cause}, and the cluster has no volume that is its own; status set '
+        f'to error, look for its volume with "gluster volume info"'
+    )

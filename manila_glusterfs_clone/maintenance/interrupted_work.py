@@ -38,7 +38,7 @@ If ``startup_reconciliation_enabled`` is set, an option of later Manila
 releases, Manila resumes interrupted work itself, and this module does nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 import contextlib
 from typing import Any
 
@@ -61,21 +61,20 @@ from manila_glusterfs_clone.operations import statuses
 LOG = log.getLogger(__name__)
 CONF = cfg.CONF
 
-_AVAILABLE = 'available'
-_CREATING = 'creating'
-_DELETING = 'deleting'
-_ERROR_DELETING = 'error_deleting'
-_EXTENDING = 'extending'
-_EXTENDING_ERROR = 'extending_error'
 
 #: By status: the operation of the driver to which the status belongs.
 _OPERATIONS = {
-    _CREATING: work_marks.CREATE,
-    _EXTENDING: work_marks.EXTEND,
-    _EXTENDING_ERROR: work_marks.EXTEND,
-    _DELETING: work_marks.DELETE,
-    'unmanage_starting': work_marks.UNMANAGE,
+    instances.CREATING: work_marks.CREATE,
+    instances.EXTENDING: work_marks.EXTEND,
+    instances.EXTENDING_ERROR: work_marks.EXTEND,
+    instances.DELETING: work_marks.DELETE,
+    instances.UNMANAGING: work_marks.UNMANAGE,
 }
+
+#: The statuses of work that is completed, if it can be.
+_COMPLETED = frozenset(
+    {instances.CREATING, instances.EXTENDING, instances.EXTENDING_ERROR}
+)
 
 
 class InterruptedWork:
@@ -151,11 +150,13 @@ class InterruptedWork:
         ):
             for row in rows:
                 if (
-                    row.status != _ERROR_DELETING
+                    row.status != instances.ERROR_DELETING
                     or not self._backoff.is_retry_due(('delete', row.id))
                 ):
                     continue
-                with self._idle(kind, row.id, _ERROR_DELETING) as instance:
+                with self._idle(
+                    kind, row.id, instances.ERROR_DELETING
+                ) as instance:
                     if instance is not None:
                         LOG.warning(
                             '%s %s: its deletion failed, and all nodes are '
@@ -179,14 +180,17 @@ class InterruptedWork:
             was_seen = self._backoff.was_seen_before(
                 ('idle', row.id, is_marked)
             )
-            has_failed = row.status == _EXTENDING_ERROR
-            if not (was_seen or has_failed or (starting and is_marked)):
+            if is_marked and not (was_seen or starting):
                 return
-            if row.status in (_CREATING, _EXTENDING, _EXTENDING_ERROR):
-                self._complete(kind, row, instance, is_marked)
-            elif not is_marked:
-                self._warn_not_begun(kind, row)
-            elif row.status == _DELETING:
+            if row.status in _COMPLETED:
+                was_begun = self._complete(kind, row, instance, is_marked)
+            else:
+                was_begun = is_marked
+            if not was_begun:
+                if was_seen:
+                    self._warn_not_begun(kind, row)
+                return
+            if row.status == instances.DELETING:
                 LOG.warning(
                     '%s %s: its deletion was interrupted by a service '
                     'restart; deleting it again',
@@ -196,7 +200,7 @@ class InterruptedWork:
                 # Keep the mark: the deletion removes it.
                 self._delete(kind, instance)
                 return
-            else:
+            if row.status == instances.UNMANAGING:
                 LOG.warning(
                     'Unmanaging %s %s was interrupted by a service restart; '
                     'status set to unmanage_error, unmanage it again',
@@ -213,7 +217,7 @@ class InterruptedWork:
         row: manila_db.Row,
         instance: Any,
         is_marked: bool,
-    ) -> None:
+    ) -> bool:
         """Complete a creation or extension, and write the status.
 
         :param is_marked: whether the instance has a mark. Without a mark,
@@ -224,25 +228,27 @@ class InterruptedWork:
             state = self._statuses.share(row.id, row.status)
         else:
             state = self._statuses.snapshot(row.id, row.share_id)
-        is_available = state['status'] == _AVAILABLE
+        is_available = state['status'] == instances.AVAILABLE
         is_complete = (
             state.get('size', 0) > instance['size']
-            if row.status == _EXTENDING
+            if row.status == instances.EXTENDING
             else is_available
         )
         was_begun = (
             is_marked
-            or row.status == _EXTENDING_ERROR
+            or row.status == instances.EXTENDING_ERROR
             or (
                 is_complete
                 and self._backoff.was_seen_before(('complete', row.id))
             )
         )
         if not was_begun:
-            self._warn_not_begun(kind, row)
-            return
+            return False
         LOG.warning(
-            '%s %s: %s', kind.name, row.id, _describe(row.status, state)
+            '%s %s: %s',
+            kind.name,
+            row.id,
+            instances.describe_end(row.status, state),
         )
         context = manila_context.get_admin_context()
         if 'export_locations' in state:
@@ -258,11 +264,12 @@ class InterruptedWork:
             context.user_id = instance['user_id']
             quota.QUOTAS.usage_reset(context, ['gigabytes'])
         values = {'status': state['status']}
-        if is_available and row.status == _CREATING:
+        if is_available and row.status == instances.CREATING:
             values['progress'] = '100%'
             if kind.is_share:
                 values['launched_at'] = timeutils.utcnow()
         self._write(kind, row.id, **values)
+        return True
 
     def _warn_not_begun(
         self, kind: instances.Kind, row: manila_db.Row
@@ -302,7 +309,7 @@ class InterruptedWork:
             return
         context = manila_context.get_admin_context()
         before = instance['status']
-        self._write(kind, instance['id'], status=_DELETING)
+        self._write(kind, instance['id'], status=instances.DELETING)
         try:
             kind.ask_to_delete(context, instance)
         except Exception:
@@ -318,33 +325,3 @@ class InterruptedWork:
         self, kind: instances.Kind, instance_id: str, **values: Any
     ) -> None:
         kind.write(manila_context.get_admin_context(), instance_id, values)
-
-
-def _describe(status: str, state: Mapping[str, Any]) -> str:
-    """Return the log text for a resumed creation or extension.
-
-    :param status: the status in Manila's database.
-    :param state: the state on the cluster.
-    """
-    is_available = state['status'] == _AVAILABLE
-    if status == _CREATING:
-        if is_available:
-            return (
-                'a service restart interrupted its creation, which is '
-                'complete; status set to available'
-            )
-        return (
-            'a service restart interrupted its creation; status set to '
-            'error, delete it and create it again'
-        )
-    cause = (
-        'its extension failed'
-        if status == _EXTENDING_ERROR
-        else 'a service restart interrupted its extension'
-    )
-    if is_available:
-        return f'{cause}; it has {state["size"]} GiB, status set to available'
-    return (
-        f'{cause}, and the cluster has no volume that is its own; status set '
-        f'to error, look for its volume with "gluster volume info"'
-    )

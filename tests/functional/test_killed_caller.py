@@ -52,7 +52,7 @@ def test_half_made_clone_stays_closed(
     assert states[half.id]['status'] == 'error'
     assert not client.can_mount('gl1', half.volume)
     assert client.can_mount('gl1', share.volume)
-    # And the snapshot was put to rest.
+    # And the snapshot was deactivated.
     assert 'Stopped' in node.gluster(f'snapshot info {name}')
 
 

@@ -178,15 +178,11 @@ def compare_views(
     return mistakes, faults
 
 
-def _age(node: cluster.Node) -> int | None:
-    """Return how long glusterd has been running on a node, in seconds.
-
-    :return: None if glusterd is not running.
-    :raises errors.Garbled: the output of ``ps`` is not a list of numbers.
-    """
+def _read_age(node: cluster.Node) -> int | None:
+    """Return what ``ps`` prints of the age of glusterd; see :func:`_age`."""
     result = node.remote.run(
         ['ps', '-C', 'glusterd', '-o', 'etimes='],
-        timeout=60.0,
+        timeout=40.0,
         accept=(0, 1),
         as_root=False,
     )
@@ -197,13 +193,28 @@ def _age(node: cluster.Node) -> int | None:
     return max(map(int, ages), default=None)
 
 
+def _age(node: cluster.Node) -> int | None:
+    """Return how long glusterd has been running on a node, in seconds.
+
+    Ask a second time if the first answer is unknown.
+
+    :return: None if glusterd is not running.
+    :raises errors.Garbled: the output of ``ps`` is not a list of numbers.
+    """
+    try:
+        return _read_age(node)
+    except errors.Unknown:
+        return _read_age(node)
+
+
 def seconds_until_started(
     nodes: cluster.Cluster, on: Iterable[cluster.Node] | None = None
 ) -> dict[str, float]:
     """Return the seconds until the start of glusterd is complete, by node.
 
     Omit nodes on which glusterd has completed its start or is not running, and
-    nodes that do not answer.
+    nodes that cannot be reached. If the answer of a node is unknown, assume
+    that glusterd has just started there.
 
     :param on: the nodes to ask; None for all.
     """
@@ -218,6 +229,9 @@ def seconds_until_started(
             node,
             error,
         )
+        if errors.is_unknown(error):
+            # glusterd may have just started on the node.
+            ages[node] = 0
     return {
         node: start_time - age
         for node, age in ages.items()

@@ -51,7 +51,7 @@ class StillKnown(errors.Unsettled):
             else ''
         )
         return (
-            f'{self.what}: it was deleted, but glusterd on node {self.node} '
+            f'{self.what}: after its deletion glusterd on node {self.node} '
             f'still has it{blocked}; delete it again in a minute, and if '
             f'this error is repeated, restart glusterd there first'
         )

@@ -23,8 +23,13 @@ directory from any node (11.1).
 All these directories are below ``/run``, so a reboot removes them.
 """
 
+from oslo_log import log
+
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import bricks
+from manila_glusterfs_clone import errors
+
+LOG = log.getLogger(__name__)
 
 #: Where glusterd stores the files of running processes.
 _RUN = '/run/gluster'
@@ -43,7 +48,17 @@ def remove_of_snapshot(node: cluster.Node, name: str) -> None:
     Each attempt to take the snapshot created a subdirectory with its own id.
     """
     directory = f'{bricks.SNAPS_ROOT}/{name}'
-    attempts = node.file_systems.entries(directory)
+    try:
+        attempts = node.file_systems.entries(directory)
+    except errors.CommandFailed as error:
+        LOG.warning(
+            'Snapshot %s: deleted, but its empty directories on node %s '
+            'could not be listed and stay until a reboot: %s',
+            name,
+            node.name,
+            error,
+        )
+        return
     node.file_systems.remove_empty_directories(
         *(f'{directory}/{attempt}' for attempt in attempts), directory
     )

@@ -195,6 +195,7 @@ class FileSystems:
         """Return the names of the files and directories in a directory.
 
         :return: empty if the directory does not exist.
+        :raises errors.CommandFailed: the user may not read it.
         """
         result = self._node.run(
             ['ls', '-1', directory],
@@ -203,6 +204,14 @@ class FileSystems:
             accept=(0, 2),
             as_root=False,
         )
+        if result.status and 'No such ' not in result.stderr:
+            raise errors.CommandFailed(
+                result.node,
+                result.argv,
+                result.status,
+                result.stdout,
+                result.stderr,
+            )
         return tuple(result.stdout.splitlines())
 
     def remove_empty_directories(self, *paths: str) -> None:

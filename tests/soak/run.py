@@ -130,9 +130,8 @@ class Soak:
     def _remedy(self) -> None:
         """Restart glusterd on every node, as the errors of deletions ask for.
 
-        A snapshot whose creation failed may be known to some nodes only.
-        glusterd then refuses to delete it until the nodes have compared what
-        they know, which they do when one connects.
+        After a creation that failed, some nodes may know a snapshot and others
+        not, and each deletion leaves it where it is known.
         """
         self._ledger.counts['remedy', 'glusterd restarted'] += 1
         self._ledger.note('soak', 'restarting glusterd on every node')

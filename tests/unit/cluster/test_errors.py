@@ -55,13 +55,13 @@ SENTENCES: list[tuple[errors.Error, str]] = [
     ),
     (
         deletion_on_nodes.StillKnown('volume v', 'gl2'),
-        'volume v: it was deleted, but glusterd on node gl2 still has it; '
+        'volume v: after its deletion glusterd on node gl2 still has it; '
         'delete it again in a minute, and if this error is repeated, restart '
         'glusterd there first',
     ),
     (
         deletion_on_nodes.StillKnown('snapshot s', 'gl2', 'gvg/x_0'),
-        'snapshot s: it was deleted, but glusterd on node gl2 still has it '
+        'snapshot s: after its deletion glusterd on node gl2 still has it '
         'and its logical volume gvg/x_0: stop the processes there that "fuser '
         '-vm /dev/gvg/x_0" lists; delete it again in a minute, and if this '
         'error is repeated, restart glusterd there first',

@@ -224,3 +224,21 @@ def test_commands(
     failing = fakes.Node().answer(command.split(), fakes.Answer(status=1))
     with pytest.raises(errors.CommandFailed):
         action(file_systems.FileSystems(failing))
+
+
+def test_entries_of_a_directory() -> None:
+    """A directory that cannot be read is not taken for a missing one."""
+    listing = ['ls', '-1', '/d']
+    missing = fakes.Answer(
+        stderr="ls: cannot access '/d': No such file or directory", status=2
+    )
+    denied = fakes.Answer(
+        stderr="ls: cannot open directory '/d': Permission denied", status=2
+    )
+    tool = file_systems.FileSystems(
+        fakes.Node().answer(listing, fakes.Answer('a\nb\n'), missing, denied)
+    )
+    assert tool.entries('/d') == ('a', 'b')
+    assert tool.entries('/d') == ()
+    with pytest.raises(errors.CommandFailed):
+        tool.entries('/d')

@@ -69,6 +69,9 @@ class Layout:
     create_words: tuple[str, ...] = ()
     #: The replica count, as ``gluster volume info`` lists it.
     copies: int = 1
+    #: How many of these copies are arbiters, as ``gluster volume info`` lists
+    #: it. An arbiter brick has the names of files, but not their data.
+    arbiters: int = 0
     #: The number of bricks that the data of a file is striped over, without
     #: redundancy.
     data_bricks: int = 1
@@ -101,6 +104,9 @@ class Volume(typing.Protocol):
 
     @property
     def copies(self) -> int: ...
+
+    @property
+    def arbiters(self) -> int: ...
 
     @property
     def bricks(self) -> Sequence[object]: ...
@@ -150,13 +156,15 @@ def of_volume(volume: Volume) -> Layout:
     :data:`LAYOUTS`. For such a volume, assume that each brick has all data.
     """
     nodes = len(volume.bricks)
+    shape = nodes, volume.copies, volume.arbiters
     for layout in LAYOUTS:
-        if (layout.nodes, layout.copies) == (nodes, volume.copies):
+        if (layout.nodes, layout.copies, layout.arbiters) == shape:
             return layout
     return Layout(
         name='other',
         summary='not created by this driver',
         nodes=nodes,
         copies=volume.copies,
+        arbiters=volume.arbiters,
         is_healed=volume.copies > 1,
     )

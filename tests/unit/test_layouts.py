@@ -81,12 +81,39 @@ def test_the_numbers_of_a_layout_agree(layout: layouts.Layout) -> None:
 class Volume:
     copies: int
     bricks: tuple[str, ...]
+    arbiters: int = 0
 
 
 @pytest.mark.parametrize('layout', layouts.LAYOUTS)
 def test_the_layout_of_a_volume(layout: layouts.Layout) -> None:
-    volume = Volume(layout.copies, ('brick',) * layout.nodes)
+    volume = Volume(layout.copies, ('brick',) * layout.nodes, layout.arbiters)
     assert layouts.of_volume(volume) is layout
+
+
+def test_an_arbiter_volume_is_not_replica_3() -> None:
+    """Its third brick has no data."""
+    layout = layouts.of_volume(Volume(3, ('brick',) * 3, arbiters=1))
+    assert layout not in layouts.LAYOUTS
+    assert layout.is_healed
+
+
+def test_an_arbiter_layout_is_one_entry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arbiter = layouts.Layout(
+        'arbiter',
+        'two copies and an arbiter on three nodes',
+        nodes=3,
+        create_words=('replica', '3', 'arbiter', '1'),
+        copies=3,
+        arbiters=1,
+        is_healed=True,
+    )
+    monkeypatch.setattr(layouts, 'LAYOUTS', (*layouts.LAYOUTS, arbiter))
+    assert layouts.choose('arbiter', 3) is arbiter
+    three = ('brick',) * 3
+    assert layouts.of_volume(Volume(3, three, arbiters=1)) is arbiter
+    assert layouts.of_volume(Volume(3, three)) is layouts.REPLICA_3
 
 
 @pytest.mark.parametrize(

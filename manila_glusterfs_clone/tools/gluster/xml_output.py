@@ -57,6 +57,8 @@ class Volume:
     bricks: tuple[Brick, ...]
     #: The options that were changed from their defaults.
     options: Mapping[str, str]
+    #: The number of arbiter bricks among the copies; these have no data.
+    arbiters: int = 0
 
     @property
     def hex_id(self) -> str:
@@ -165,6 +167,7 @@ def _volume(element: ElementTree.Element) -> Volume:
         copies=int(text(element, 'replicaCount') or 1),
         bricks=tuple(bricks),
         options=options,
+        arbiters=int(text(element, 'arbiterCount') or 0),
     )
 
 

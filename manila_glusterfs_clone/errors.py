@@ -48,6 +48,7 @@ An error that only one module raises is a subclass in that module.
 from collections.abc import Mapping, Sequence
 import dataclasses
 import shlex
+import typing
 
 #: The number of characters of a command's output that a message contains.
 EXCERPT = 400
@@ -84,31 +85,34 @@ class Unreachable(Refused):
 
     node: str
     reason: str
+    _REMEDY: typing.ClassVar[str] = ''
 
     def __str__(self) -> str:
-        return f'node {self.node} cannot be reached over SSH: {self.reason}'
+        return f'node {self.node}: no SSH session: {self.reason}{self._REMEDY}'
 
 
 class Down(Unreachable):
     """Nothing at the node's address accepts or refuses a TCP connection."""
 
+    _REMEDY = '; start the node, or repair the network'
+
 
 class NoSuchHost(Unreachable):
     """The name of the node has no address."""
+
+    _REMEDY = '; correct glusterfs_clone_nodes, or the DNS'
 
 
 class LoginRefused(Unreachable):
     """sshd on the node does not accept the user or the key."""
 
+    _REMEDY = '; add the public key to the authorized_keys of that user'
+
 
 class HostKeyRejected(Unreachable):
     """The node's host key is unknown, or differs from the known one."""
 
-    def __str__(self) -> str:
-        return (
-            f'the host key of node {self.node} was rejected: {self.reason}; '
-            f'verify it, and add it to the known_hosts file if it is genuine'
-        )
+    _REMEDY = '; if the key is genuine, write it to the known_hosts file'
 
 
 class CutOff(Unreachable):
@@ -123,7 +127,10 @@ class CutOff(Unreachable):
         self.args = (node, missed, peers)
 
     def __str__(self) -> str:
-        return f'glusterd on node {self.node} is cut off: {self.reason}'
+        return (
+            f'glusterd on node {self.node}: {self.reason}; start glusterd on '
+            f'the peers, or repair the network between the nodes'
+        )
 
 
 @dataclasses.dataclass(eq=False)
@@ -139,8 +146,8 @@ class CommandFailed(Refused):
     def __str__(self) -> str:
         output = (self.stderr.strip() or self.stdout.strip())[-EXCERPT:]
         return (
-            f'on node {self.node}, {shlex.join(self.argv)!r} ended with '
-            f'status {self.status}: {output or "no output"}'
+            f'node {self.node}: {shlex.join(self.argv)!r} failed with status '
+            f'{self.status}: {output or "no output"}'
         )
 
 
@@ -165,8 +172,8 @@ class InUse(CommandFailed):
 
     def __str__(self) -> str:
         return (
-            f'{super().__str__()}; "fuser -vm {self.path}" on the node lists '
-            f'the processes that hold it; end them and try again'
+            f'{super().__str__()}; run "fuser -vm {self.path}" on the node, '
+            f'end the processes that it lists, and retry'
         )
 
 
@@ -181,8 +188,9 @@ class GlusterRefused(Refused):
 
     def __str__(self) -> str:
         return (
-            f'glusterd on node {self.node} refused {shlex.join(self.argv)!r}: '
-            f'{self.message or "no reason given"} (errno {self.errno})'
+            f'glusterd on node {self.node}: refused '
+            f'{shlex.join(self.argv)!r}: {self.message or "no reason given"} '
+            f'(errno {self.errno})'
         )
 
 
@@ -196,10 +204,10 @@ class Busy(GlusterRefused):
 
     def __str__(self) -> str:
         return (
-            f'{super().__str__()}; if this persists, look for "held by" in '
-            f'/var/log/glusterfs/glusterd.log on that node: the UUID after it '
-            f'is that of the node with the lock ("gluster pool list" shows '
-            f'its name); restart glusterd on that node'
+            f'{super().__str__()}; retry in a few minutes. If this persists, '
+            f'restart glusterd on the node whose UUID follows "held by" in '
+            f'/var/log/glusterfs/glusterd.log on node {self.node} ("gluster '
+            f'pool list" shows the names of the UUIDs)'
         )
 
 
@@ -211,8 +219,8 @@ class Occupied(Busy):
         self.args = (node, tuple(argv))
 
     def __str__(self) -> str:
-        command = shlex.join(self.argv) or 'a command'
-        return f'node {self.node} runs too many commands to start {command!r}'
+        command = repr(shlex.join(self.argv)) if self.argv else 'a command'
+        return f'node {self.node}: {self.message}; {command} was not started'
 
 
 class AlreadyExists(GlusterRefused):
@@ -249,8 +257,8 @@ class TimedOut(Unknown):
 
     def __str__(self) -> str:
         return (
-            f'on node {self.node}, {shlex.join(self.argv)!r} gave no answer '
-            f'within {self.seconds:g} s; it may have taken effect'
+            f'node {self.node}: no answer to {shlex.join(self.argv)!r} within '
+            f'{self.seconds:g} s; the command may have taken effect'
         )
 
 
@@ -268,9 +276,8 @@ class LinkLost(Unknown):
 
     def __str__(self) -> str:
         return (
-            f'the session with node {self.node} broke during '
-            f'{shlex.join(self.argv)!r}: {self.reason}; it may have taken '
-            f'effect'
+            f'node {self.node}: the outcome of {shlex.join(self.argv)!r} is '
+            f'unknown: {self.reason}; the command may have taken effect'
         )
 
 
@@ -284,8 +291,8 @@ class Garbled(Unknown):
 
     def __str__(self) -> str:
         return (
-            f'the answer of node {self.node} to {shlex.join(self.argv)!r} is '
-            f'unreadable: {self.answer.strip()[-EXCERPT:]!r}'
+            f'node {self.node}: unreadable answer to '
+            f'{shlex.join(self.argv)!r}: {self.answer.strip()[-EXCERPT:]!r}'
         )
 
 
@@ -299,9 +306,9 @@ class CommitFailed(Unknown):
 
     def __str__(self) -> str:
         return (
-            f'glusterd on node {self.node} could not finish '
-            f'{shlex.join(self.argv)!r}: {self.message}; see '
-            f'/var/log/glusterfs/glusterd.log on the node that is named'
+            f'glusterd on node {self.node}: could not complete '
+            f'{shlex.join(self.argv)!r}: {self.message}; some nodes may have '
+            f'the change, see /var/log/glusterfs/glusterd.log on each node'
         )
 
 
@@ -316,8 +323,7 @@ class Unsettled(Error):
 class SeveralFailed(Error):
     """Several errors, usually of one action on several nodes.
 
-    The outcome of the action is unknown if one of the errors is
-    :class:`Unknown`: see :func:`is_unknown`.
+    :func:`is_unknown` returns whether the outcome of the action is unknown.
 
     :param errors: the errors, by the name of the node or of the action.
     """

@@ -65,7 +65,7 @@ class Misconfigured(errors.Error):
 
     def __str__(self) -> str:
         lines = '\n'.join(f'  * {mistake}' for mistake in self.mistakes)
-        return f'back end {self.backend} cannot be used:\n{lines}'
+        return f'back end {self.backend}: unusable; correct this:\n{lines}'
 
 
 class Health:
@@ -101,14 +101,14 @@ class Health:
         if new:
             LOG.warning(
                 'Back end %s: %d new faults; operations that do not need the '
-                'faulty parts go on:\n%s',
+                'faulty parts continue:\n%s',
                 self._backend,
                 len(new),
                 '\n'.join(f'  * {fault}' for fault in new),
             )
         for fault in before - {*now}:
             LOG.info(
-                'Back end %s: fault is gone: %s (%s)',
+                'Back end %s: a fault is over: %s (%s)',
                 self._backend,
                 fault.subject,
                 fault.kind,

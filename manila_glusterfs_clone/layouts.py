@@ -37,7 +37,7 @@ class UnknownLayout(errors.NotPossible):
 
     def __str__(self) -> str:
         known = ', '.join([AUTO, *(layout.name for layout in LAYOUTS)])
-        return f'layout {self.layout!r} does not exist; choose one of {known}'
+        return f'layout {self.layout!r}: does not exist; choose one of {known}'
 
 
 @dataclasses.dataclass(eq=False)
@@ -50,7 +50,7 @@ class TooFewNodes(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'layout {self.layout} needs {self.needed} nodes, but only '
+            f'layout {self.layout}: needs {self.needed} nodes, but only '
             f'{self.available} are configured; add nodes or choose another '
             f'layout'
         )

@@ -80,7 +80,7 @@ class NotAnId(errors.NotPossible):
     text: str
 
     def __str__(self) -> str:
-        return f'{self.text!r} is not the id of a share or snapshot instance'
+        return f'{self.text!r}: not the id of a share or snapshot instance'
 
 
 @dataclasses.dataclass(eq=False)
@@ -91,7 +91,8 @@ class NotATagValue(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'mount point {self.mount_point!r} cannot be stored in an LVM tag'
+            f'mount point {self.mount_point!r}: has characters that an LVM '
+            f'tag cannot contain; choose another glusterfs_clone_brick_root'
         )
 
 
@@ -102,7 +103,7 @@ class NotAPoolName(errors.NotPossible):
     text: str
 
     def __str__(self) -> str:
-        return f'{self.text!r} does not name a thin pool as vg/thinpool'
+        return f'{self.text!r}: not a thin pool; use the form vg/thinpool'
 
 
 def canonical_id(instance_id: str) -> str:

@@ -53,8 +53,8 @@ OPTS: list[cfg.Opt] = [
     cfg.StrOpt(
         'glusterfs_clone_ssh_private_key',
         default='/etc/manila/glusterfs_clone_key',
-        help='Path of the private key to log in with. Passwords and agents '
-        'are not used.',
+        help='Path of the private key to log in with. The driver uses neither '
+        'passwords nor SSH agents.',
     ),
     cfg.StrOpt(
         'glusterfs_clone_ssh_known_hosts',
@@ -104,29 +104,29 @@ OPTS: list[cfg.Opt] = [
         'glusterfs_clone_tls_server_names',
         default=[],
         sample_default='gl1,gl2,gl3',
-        help='The common names of the storage nodes\' own certificates. '
-        'They are allowed on every share, as replication and healing need '
-        'it, and are refused in access rules. Required if '
-        'glusterfs_clone_tls is true.',
+        help='The common names of the storage nodes\' own certificates. The '
+        'driver allows these names on every share, because replication and '
+        'self-heal need that, and refuses them in access rules. Required '
+        'if glusterfs_clone_tls is true.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_max_data_percent',
         default=95,
         min=1,
         max=100,
-        help='How full, in percent, the data space of a thin pool may be on '
-        'any node for the driver to still create a share, snapshot or clone '
-        'in it.',
+        help='The limit for the used data space of a thin pool, in percent. '
+        'Where a pool has reached the limit on a node, the driver creates no '
+        'share, snapshot or clone there, and extends no share.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_max_metadata_percent',
         default=85,
         min=1,
         max=100,
-        help='How full, in percent, the metadata space of a thin pool may be '
-        'on any node for the driver to still create a share, snapshot or '
-        'clone in it. A pool with full metadata becomes read-only and needs '
-        'repair, so stay well below 100.',
+        help='The limit for the used metadata space of a thin pool, in '
+        'percent; the effect is that of glusterfs_clone_max_data_percent. A '
+        'pool with full metadata becomes read-only and needs repair, so stay '
+        'well below 100.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_settle_timeout',
@@ -165,7 +165,7 @@ OPTS: list[cfg.Opt] = [
             (REPORT, 'log each once, with the commands that remove it'),
         ],
         help='What to do with orphans: shares and snapshots that Manila '
-        'deleted and the cluster still has. It has no effect if '
+        'deleted and the cluster still has. This option has no effect if '
         'glusterfs_clone_reconcile_interval is 0.',
     ),
     cfg.IntOpt(
@@ -174,9 +174,9 @@ OPTS: list[cfg.Opt] = [
         min=3600,
         help='How long, in seconds, an orphan stays on the cluster before the '
         'driver removes it. The time counts from its deletion in Manila or '
-        'from when this service first saw the orphan, whichever is later. '
-        'It leaves time to check what was deleted by force, and exceeds the '
-        'difference between the clocks of hosts.',
+        'from when this service first found the orphan, whichever is later. '
+        'The time allows to check what was deleted by force, and must exceed '
+        'the difference between the clocks of the hosts.',
     ),
 ]
 
@@ -274,17 +274,17 @@ def problems(settings: Settings) -> Iterator[tuple[str, str]]:
     """
     for option, values, example in (
         ('glusterfs_clone_nodes', settings.nodes, 'the storage nodes'),
-        ('glusterfs_clone_pools', settings.pools, 'a thin pool, vg/thinpool'),
+        ('glusterfs_clone_pools', settings.pools, 'thin pools (vg/thinpool)'),
     ):
         if not values:
-            yield option, f'it is empty: name {example}'
+            yield option, f'empty; list {example}'
         for value in sorted({v for v in values if values.count(v) > 1}):
-            yield option, f'it names {value} twice'
+            yield option, f'lists {value} twice; list {value} once'
     for node in settings.nodes:
         if not _HOST.fullmatch(node):
             yield (
                 'glusterfs_clone_nodes',
-                f'{node!r} is not a host name or address',
+                f'{node!r} is no host name or address; correct it',
             )
     for pool in settings.pools:
         try:
@@ -294,17 +294,18 @@ def problems(settings: Settings) -> Iterator[tuple[str, str]]:
     if not names.is_plain_path(settings.brick_root):
         yield (
             'glusterfs_clone_brick_root',
-            f'{settings.brick_root!r} is not an absolute path of letters, '
-            f'digits and "_+.-"',
+            f'{settings.brick_root!r} cannot be used; set an absolute path of '
+            f'letters, digits and "_+.-"',
         )
     if not _USER.fullmatch(settings.ssh_user):
         yield (
             'glusterfs_clone_ssh_user',
-            f'{settings.ssh_user!r} is not a user name',
+            f'{settings.ssh_user!r} is no user name; correct it',
         )
     if len(settings.mark) > names.LONGEST_MARK:
         yield (
             'share_backend_name',
             f'{settings.backend!r} needs {len(settings.mark)} characters in '
-            f'the marks of volumes, more than {names.LONGEST_MARK}',
+            f'the marks of volumes, but {names.LONGEST_MARK} are allowed; '
+            f'choose a shorter name',
         )

@@ -38,12 +38,18 @@ def undo_on_failure(
     try:
         yield
     except BaseException as error:
-        LOG.warning('Creating %s failed; undoing it: %s', subject, error)
+        LOG.warning(
+            'Creation of %s: failed; removing what was created: %s',
+            subject,
+            error,
+        )
         try:
             require_lock()
             undo()
         except Exception:
             LOG.exception(
-                'Undoing %s failed; delete it to remove the rest', subject
+                'Creation of %s: failed, and not all that was created is '
+                'removed; delete the object in Manila to remove the rest',
+                subject,
             )
         raise

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _node_installer(arguments: argparse.Namespace) -> int:
     if not _USER.fullmatch(arguments.user):
-        sys.stderr.write(f'{arguments.user!r} is not a valid user name\n')
+        sys.stderr.write(f'{arguments.user!r}: not a valid user name\n')
         return 2
     key = ''
     if arguments.public_key is not None:
@@ -71,8 +71,8 @@ def _node_installer(arguments: argparse.Namespace) -> int:
             return 1
         if '\n' in key or 'PRIVATE' in key:
             sys.stderr.write(
-                f'{arguments.public_key} does not have exactly one public '
-                f'key\n'
+                f'{arguments.public_key}: must contain exactly one public '
+                f'key, and no private key\n'
             )
             return 1
     sys.stdout.write(node.installer(arguments.user, key))

@@ -111,54 +111,94 @@ def test_the_text_tells_all(error: errors.Error) -> None:
 SENTENCES = [
     (
         errors.CutOff('gl1', 2, 3),
-        'glusterd on node gl1 is cut off: 2 of 3 peers are disconnected',
+        'glusterd on node gl1: 2 of 3 peers are disconnected; start glusterd '
+        'on the peers, or repair the network between the nodes',
     ),
     (
-        errors.HostKeyRejected('gl1', 'SHA256:x is not known'),
-        'the host key of node gl1 was rejected: SHA256:x is not known; verify '
-        'it, and add it to the known_hosts file if it is genuine',
+        errors.Unreachable('gl1', 'private key /k: Permission denied'),
+        'node gl1: no SSH session: private key /k: Permission denied',
+    ),
+    (
+        errors.Down('gl1', 'TCP connection: timed out'),
+        'node gl1: no SSH session: TCP connection: timed out; start the node, '
+        'or repair the network',
+    ),
+    (
+        errors.NoSuchHost('gl1', 'Name or service not known'),
+        'node gl1: no SSH session: Name or service not known; correct '
+        'glusterfs_clone_nodes, or the DNS',
+    ),
+    (
+        errors.LoginRefused('gl1', 'login as manila failed'),
+        'node gl1: no SSH session: login as manila failed; add the public key '
+        'to the authorized_keys of that user',
+    ),
+    (
+        errors.HostKeyRejected('gl1', 'SHA256:x is unknown'),
+        'node gl1: no SSH session: SHA256:x is unknown; if the key is '
+        'genuine, write it to the known_hosts file',
     ),
     (
         errors.CommandFailed('gl1', ARGV, 1, 'out', 'err'),
-        'on node gl1, "lvs \'a b\'" ended with status 1: err',
+        'node gl1: "lvs \'a b\'" failed with status 1: err',
     ),
     (
         errors.CommandFailed('gl1', ARGV, 1, 'out', ' \n'),
-        'on node gl1, "lvs \'a b\'" ended with status 1: out',
+        'node gl1: "lvs \'a b\'" failed with status 1: out',
     ),
     (
         errors.CommandFailed('gl1', ARGV, 1, '', '\n'),
-        'on node gl1, "lvs \'a b\'" ended with status 1: no output',
+        'node gl1: "lvs \'a b\'" failed with status 1: no output',
     ),
     (
         errors.InUse(
             errors.CommandFailed('gl1', ('umount', '/m'), 32, '', 'busy'), '/m'
         ),
-        'on node gl1, \'umount /m\' ended with status 32: busy; "fuser -vm '
-        '/m" on the node lists the processes that hold it; end them and try '
-        'again',
+        'node gl1: \'umount /m\' failed with status 32: busy; run "fuser -vm '
+        '/m" on the node, end the processes that it lists, and retry',
     ),
     (
         errors.GlusterRefused('gl1', ('volume', 'list'), 1, ''),
-        'glusterd on node gl1 refused \'volume list\': no reason given '
+        'glusterd on node gl1: refused \'volume list\': no reason given '
         '(errno 1)',
     ),
     (
         errors.Busy('gl1', ('volume', 'list'), 0, 'Another transaction'),
-        'glusterd on node gl1 refused \'volume list\': Another transaction '
-        '(errno 0); if this persists, look for "held by" in '
-        '/var/log/glusterfs/glusterd.log on that node: the UUID after it is '
-        'that of the node with the lock ("gluster pool list" shows its name); '
-        'restart glusterd on that node',
+        'glusterd on node gl1: refused \'volume list\': Another transaction '
+        '(errno 0); retry in a few minutes. If this persists, restart '
+        'glusterd on the node whose UUID follows "held by" in '
+        '/var/log/glusterfs/glusterd.log on node gl1 ("gluster pool list" '
+        'shows the names of the UUIDs)',
     ),
     (
         errors.Occupied('gl1'),
-        'node gl1 runs too many commands to start \'a command\'',
+        'node gl1: too many commands are running; a command was not started',
+    ),
+    (
+        errors.Occupied('gl1', ('gluster', 'volume', 'list')),
+        'node gl1: too many commands are running; \'gluster volume list\' was '
+        'not started',
+    ),
+    (
+        errors.TimedOut('gl1', ('lvs',), 60.0),
+        'node gl1: no answer to \'lvs\' within 60 s; the command may have '
+        'taken effect',
+    ),
+    (
+        errors.LinkLost('gl1', ('lvs',), 'no exit status was sent'),
+        'node gl1: the outcome of \'lvs\' is unknown: no exit status was '
+        'sent; the command may have taken effect',
+    ),
+    (
+        errors.CommitFailed('gl1', ('volume', 'set'), 'Commit failed on gl2'),
+        'glusterd on node gl1: could not complete \'volume set\': Commit '
+        'failed on gl2; some nodes may have the change, see '
+        '/var/log/glusterfs/glusterd.log on each node',
     ),
     (
         # A log with a NUL is no text any more.
         errors.Garbled('gl1', ('lvs',), '\0<\n'),
-        'the answer of node gl1 to \'lvs\' is unreadable: \'\\x00<\'',
+        'node gl1: unreadable answer to \'lvs\': \'\\x00<\'',
     ),
 ]
 

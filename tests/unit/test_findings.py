@@ -30,7 +30,7 @@ def test_findings_are_equal_whatever_their_numbers() -> None:
 def test_all_mistakes_are_in_one_message() -> None:
     error = findings.Misconfigured('gold', [FULL, DOWN])
     assert str(error) == (
-        'back end gold cannot be used:\n'
+        'back end gold: unusable; correct this:\n'
         '  * pool on gl1: 96 % full\n'
         '  * node gl2: no route'
     )
@@ -53,4 +53,4 @@ def test_a_fault_that_is_gone_is_logged(
     health.report({findings.STORAGE: []})
     (record,) = caplog.records
     assert record.levelno == logging.INFO
-    assert 'pool on gl1 (full)' in record.getMessage()
+    assert record.args == ('gold', 'pool on gl1', 'full')

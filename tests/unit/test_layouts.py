@@ -55,12 +55,12 @@ def test_a_name_that_is_no_layout(name: str) -> None:
     [
         (
             layouts.UnknownLayout('raid'),
-            "layout 'raid' does not exist; choose one of auto, single, "
+            "layout 'raid': does not exist; choose one of auto, single, "
             'replica-3',
         ),
         (
             layouts.TooFewNodes('replica-3', 3, 2),
-            'layout replica-3 needs 3 nodes, but only 2 are configured; add '
+            'layout replica-3: needs 3 nodes, but only 2 are configured; add '
             'nodes or choose another layout',
         ),
     ],

@@ -187,15 +187,16 @@ def test_what_names_no_pool_is_refused(name: str) -> None:
     [
         (
             names.NotAnId('x'),
-            "'x' is not the id of a share or snapshot instance",
+            "'x': not the id of a share or snapshot instance",
         ),
         (
             names.NotATagValue('/a b'),
-            "mount point '/a b' cannot be stored in an LVM tag",
+            "mount point '/a b': has characters that an LVM tag cannot "
+            'contain; choose another glusterfs_clone_brick_root',
         ),
         (
             names.NotAPoolName('pool'),
-            "'pool' does not name a thin pool as vg/thinpool",
+            "'pool': not a thin pool; use the form vg/thinpool",
         ),
     ],
 )

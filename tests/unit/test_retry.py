@@ -69,6 +69,5 @@ def test_the_last_failure_is_kept() -> None:
         _ = attempts.last_failure
     for node in ('gl1', 'gl2'):
         attempts.record(errors.Unreachable(node, 'no route'))
-    assert str(attempts.last_failure) == (
-        'node gl2 cannot be reached over SSH: no route'
-    )
+    assert isinstance(attempts.last_failure, errors.Unreachable)
+    assert attempts.last_failure.node == 'gl2'

@@ -85,8 +85,8 @@ class GlusterdNotRunning(errors.Unreachable):
 
     def __str__(self) -> str:
         return (
-            f'glusterd does not run on node {self.node}; start it with '
-            f'"systemctl start glusterd"'
+            f'glusterd on node {self.node}: not running; run "systemctl start '
+            f'glusterd" there'
         )
 
 

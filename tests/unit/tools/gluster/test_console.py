@@ -156,8 +156,8 @@ def test_glusterd_is_down() -> None:
     assert caught.value.node == 'gl1'
     assert isinstance(caught.value, errors.Unreachable)
     assert str(caught.value) == (
-        'glusterd does not run on node gl1; start it with "systemctl start '
-        'glusterd"'
+        'glusterd on node gl1: not running; run "systemctl start glusterd" '
+        'there'
     )
     again = pickle.loads(pickle.dumps(caught.value))
     assert str(again) == str(caught.value)

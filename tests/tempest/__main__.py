@@ -57,10 +57,18 @@ def main() -> int:
                 continue
             say(f'pass {this.name}')
             since = time.monotonic()
+            bookmarks = {
+                service: service.bookmark()
+                for service in manila.share_services
+            }
             found = tempest.run(wanted, this)
             minutes = (time.monotonic() - since) / 60
             table.append(_row(this.name, found, minutes))
             wrong += _wrong(found)
+            for service, bookmark in bookmarks.items():
+                wrong += results.log_of_first_failure(
+                    found, service.log(bookmark)
+                )
             # Tempest deletes what it makes; then the hosts are asked.
             shares, snapshots = manila.living()
             wrong += [f'tempest left the share {each}' for each in shares]

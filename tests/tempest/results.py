@@ -22,6 +22,7 @@ import json
 from pathlib import Path
 import re
 import sys
+import time
 from typing import Any
 
 HERE = Path(__file__).parent
@@ -31,6 +32,9 @@ HERE = Path(__file__).parent
 #: documentation, too.
 EXCLUDED, SKIPPED = HERE / 'excluded.csv', HERE / 'skipped.csv'
 
+#: How many lines of a service's log are shown for a failure.
+LOG_LINES = 100
+
 
 @dataclass(frozen=True)
 class Result:
@@ -39,12 +43,14 @@ class Result:
     :param status: 'success', 'fail' or 'skip', among others.
     :param said: why it was skipped, or how it failed.
     :param seconds: that it took.
+    :param begun: when it began, in seconds since the epoch; 0 if unknown.
     """
 
     name: str
     status: str
     said: str
     seconds: float
+    begun: float = 0
 
 
 def parse(lines: str) -> list[Result]:
@@ -81,6 +87,25 @@ def unexplained(results: list[Result]) -> list[Result]:
     ]
 
 
+def log_of_first_failure(results: list[Result], log: str) -> list[str]:
+    """Return what a service logged while the first failed test ran.
+
+    Later failures are often caused by the first.
+
+    :param log: of the whole run; lines that begin with a local time.
+    """
+    failed = [result for result in results if result.status == 'fail']
+    if not failed:
+        return []
+    first = min(failed, key=lambda result: result.begun)
+    begun, ended = (
+        time.strftime('%F %T', time.localtime(seconds))
+        for seconds in (first.begun - 5, first.begun + first.seconds + 5)
+    )
+    lines = [line for line in log.splitlines() if begun <= line <= ended]
+    return [f'logged during {first.name}:', *lines[:LOG_LINES]]
+
+
 def _main() -> Iterator[str]:
     # Of tempest's environment alone.
     import subunit  # type: ignore[import-not-found]
@@ -109,6 +134,7 @@ def _main() -> Iterator[str]:
                 'status': test['status'],
                 'said': '\n'.join(said.values()),
                 'seconds': took,
+                'begun': begun.timestamp() if begun else 0,
             }
         )
 

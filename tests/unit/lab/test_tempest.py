@@ -12,6 +12,7 @@
 """The configuration and the results of tempest."""
 
 import re
+import time
 
 import pytest
 
@@ -38,6 +39,23 @@ def test_only_known_reasons_explain(monkeypatch: pytest.MonkeyPatch) -> None:
     assert results.unexplained(found) == found[1:]
     monkeypatch.setattr(results, 'rows', lambda path: [['^Odd', 'why']])
     assert results.unexplained(found) == []
+
+
+def test_the_log_during_the_first_failure_is_shown() -> None:
+    begun = time.mktime((2026, 11, 30, 4, 0, 10, 0, 0, -1))
+    log = '\n'.join(
+        f'2026-11-30 04:00:{second:02}.123 4711 INFO it is {second}'
+        for second in range(0, 60, 10)
+    )
+    tests = [
+        results.Result('a.T.test_later', 'fail', '', 1, begun + 30),
+        results.Result('a.T.test_first', 'fail', '', 15, begun),
+        results.Result('a.T.test_good', 'success', '', 1, begun - 10),
+    ]
+    title, *lines = results.log_of_first_failure(tests, log)
+    assert 'test_first' in title
+    assert [line.split()[-1] for line in lines] == ['10', '20']
+    assert results.log_of_first_failure(tests[2:], log) == []
 
 
 @pytest.mark.parametrize('path', [results.EXCLUDED, results.SKIPPED])

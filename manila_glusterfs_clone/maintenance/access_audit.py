@@ -34,7 +34,6 @@ from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone import protocols
-from manila_glusterfs_clone.protocols import native
 from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
@@ -191,17 +190,26 @@ class AccessAudit:
                 ],
             )
             self._unverified.discard(share_id)
-        options |= self._services.protocol.plan(rules).options
         changed = {
             f'{option} {view.options.get(option, "not set")}'
             for view in views
-            for option, value in options.items()
-            if view.options.get(option) != value
+            for option in self._services.protocol.options_to_change(
+                view, rules, options
+            )
         }
+        if not changed:
+            # An earlier pass set the options, but could not verify them.
+            LOG.warning(
+                'Volume %s: its options are those of Manila\'s access rules '
+                'again on all nodes, and clients without a rule were '
+                'disconnected',
+                name,
+            )
+            return
         LOG.warning(
             'Volume %s: its options differed from Manila\'s access rules (it '
             'had %s); they are set again, and clients without a rule were '
             'disconnected',
             name,
-            ', '.join(sorted(changed)) or native.REJECT,
+            ', '.join(sorted(changed)),
         )

@@ -148,6 +148,20 @@ class Protocol(abc.ABC):
             clients without a rule are still connected.
         """
 
+    def options_to_change(
+        self,
+        volume: gluster.Volume,
+        rules: Sequence[Rule],
+        more: Mapping[str, str],
+    ) -> frozenset[str]:
+        """Return the names of the options that :meth:`apply` changes."""
+        planned = {**self.plan(rules).options, **more}
+        return frozenset(
+            option
+            for option, value in planned.items()
+            if volume.options.get(option) != value
+        )
+
     @abc.abstractmethod
     def holds(
         self,

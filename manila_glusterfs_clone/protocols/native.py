@@ -257,6 +257,16 @@ class NativeProtocol(protocols.Protocol):
                 )
         return plan.refused
 
+    def options_to_change(
+        self,
+        volume: gluster.Volume,
+        rules: Sequence[protocols.Rule],
+        more: Mapping[str, str],
+    ) -> frozenset[str]:
+        """Return the names of the options that :meth:`apply` changes."""
+        reset = {REJECT} & volume.options.keys()
+        return super().options_to_change(volume, rules, more) | reset
+
     def holds(
         self,
         volume: gluster.Volume,

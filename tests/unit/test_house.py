@@ -50,6 +50,7 @@ RESERVED = {
     f'{NAME}.ssh.connections': 'ssh',
     f'{NAME}.ssh.channels': 'ssh',
     f'{NAME}.tools.gluster.console': 'tools.gluster cluster.nodes',
+    f'{NAME}.protocols.native': 'protocols',
     'defusedxml': 'tools.gluster',
     'xml.etree': 'tools.gluster',
     'json': 'tools',

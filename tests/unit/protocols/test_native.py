@@ -317,7 +317,15 @@ def test_list_outside_the_bounds_does_not(
 def test_whatever_decides_on_access_is_compared(
     changed: dict[str, str | None],
 ) -> None:
-    assert not IP.holds(ip_volume(**changed), [A, NET], [B])
+    volume = ip_volume(**changed)
+    assert not IP.holds(volume, [A, NET], [B])
+    (option,) = changed
+    differing = IP.options_to_change(volume, [A, NET], {})
+    assert differing == {option.replace('_', '.')}
+
+
+def test_options_that_hold_are_not_changed() -> None:
+    assert not IP.options_to_change(ip_volume(), [A, NET], {})
 
 
 def test_nobody_is_an_empty_list() -> None:

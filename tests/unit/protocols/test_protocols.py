@@ -172,6 +172,17 @@ def test_access_rules_are_applied_by_the_protocol(
     assert written(node) == [command]
 
 
+def test_options_to_change_are_those_of_the_plan(
+    protocol: protocols.Protocol,
+) -> None:
+    options = {'dummy.users': 'bob', 'mark': 'x', 'foreign': 'y'}
+    volume = gluster.Volume(NAME, 'i', 'Started', 0, 1, (), options)
+    changed = protocol.options_to_change(volume, [RULE], {'mark': 'x'})
+    assert changed == frozenset()
+    changed = protocol.options_to_change(volume, [], {'mark': 'z', 'new': ''})
+    assert changed == {'dummy.users', 'mark', 'new'}
+
+
 def test_export_locations_are_those_of_the_protocol(
     protocol: protocols.Protocol,
 ) -> None:

@@ -52,7 +52,13 @@ class Finding:
     node: str = ''
 
     def __str__(self) -> str:
-        return f'{self.subject}: {self.message}'
+        return labelled(self.subject, self.message)
+
+
+def labelled(subject: str, message: str) -> str:
+    """Return ``SUBJECT: MESSAGE``; do not repeat a subject in the message."""
+    label = f'{subject}: '
+    return label + message.removeprefix(label)
 
 
 class Misconfigured(errors.Error):

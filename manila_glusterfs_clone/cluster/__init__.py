@@ -108,7 +108,7 @@ class Cluster:
             lambda node: node.gluster.peers()
         )
         for name, error in failures.items():
-            LOG.warning('Could not list peers on node %s: %s', name, error)
+            LOG.warning('Node %s: could not list its peers: %s', name, error)
         hosts = {
             peer.uuid: peer.hostname
             for peers in views.values()
@@ -268,7 +268,7 @@ class Cluster:
             attempts.record(failure)
             if failed_commits == _COMMIT_ATTEMPTS:
                 break
-            LOG.info('A gluster command failed; retrying it: %s', failure)
+            LOG.info('Gluster command: failed, may be retried: %s', failure)
         # A later refusal does not prove that earlier attempts had no effect.
         raise self._with_hanging_nodes(unknown or attempts.last_failure)
 

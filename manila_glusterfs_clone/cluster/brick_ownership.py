@@ -58,10 +58,10 @@ class RenamedBrick(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'logical volume {self.logical_volume} on node {self.node} was '
-            f'renamed and may be brick {self.path} of volume {self.volume}, '
-            f'whose logical volume was not found; mount that brick, or '
-            f'give {self.logical_volume} its old name, and try again'
+            f'logical volume {self.logical_volume} on node {self.node}: '
+            f'renamed; may be the missing logical volume of brick '
+            f'{self.path} of volume {self.volume}; mount the brick, or give '
+            f'{self.logical_volume} its old name, and retry'
         )
 
 
@@ -293,10 +293,11 @@ def warn_of_kept(what: str, users: Iterable[LvUser]) -> None:
     """
     for user in sorted({user.name for user in users}):
         LOG.warning(
-            '%s: its logical volumes are used by %s (a snapshot was restored '
-            'by hand, or tags were changed); keeping them with the tags of '
-            'their user (nothing to do)',
-            what,
+            '%s: %s uses logical volumes that were created for it, because a '
+            'snapshot was restored or tags were changed by hand; keeping '
+            'these logical volumes, with the tags of %s (nothing to do)',
+            f'{what[0].upper()}{what[1:]}',
+            user,
             user,
         )
 
@@ -334,9 +335,9 @@ def repair_tags(
     if {user.name for user in users} != {volume.name}:
         return False
     LOG.warning(
-        'Brick %s of volume %s on node %s: its logical volume %s has the '
-        'tags of another object (%s), as a snapshot was restored or tags '
-        'were changed by hand; setting the tags of the share',
+        'Brick %s of volume %s on node %s: logical volume %s has wrong tags '
+        '(%s), because a snapshot was restored or tags were changed by hand; '
+        'setting the tags of the share',
         path,
         volume.name,
         node.name,

@@ -73,7 +73,7 @@ def reclaim(
         ):
             remove_mount_point(node, mount_point)
         LOG.info(
-            'Logical volume %s on node %s is not in use; removing it',
+            'Logical volume %s on node %s: not in use any more; removing it',
             lv.full_name,
             node.name,
         )

@@ -57,10 +57,10 @@ class PoolsNotVisible(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'LVM on node {self.node} does not list the thin pool '
-            f'{", ".join(self.pools)}; its disk may have failed: check with '
-            f'"pvs" and "dmesg" there, and try again when "lvs" lists the '
-            f'pool (a reboot may be needed)'
+            f'node {self.node}: LVM does not list thin pool '
+            f'{", ".join(self.pools)}; check the disk with "pvs" and "dmesg" '
+            f'there, reboot the node if needed, and retry when "lvs" lists '
+            f'the thin pool'
         )
 
 
@@ -73,9 +73,9 @@ class BrickNotMounted(errors.Unsettled):
 
     def __str__(self) -> str:
         return (
-            f'brick {self.path} on node {self.node}: it is not on a mounted '
-            f'logical volume; run "{node_files.SCRIPT_PATH}" there, which '
-            f'mounts it or prints why it cannot'
+            f'brick {self.path} on node {self.node}: not on a mounted logical '
+            f'volume; run "{node_files.SCRIPT_PATH}" there, which mounts the '
+            f'brick or prints the reason why not'
         )
 
 
@@ -89,9 +89,9 @@ class NotThin(errors.Unsettled):
 
     def __str__(self) -> str:
         return (
-            f'brick {self.path} on node {self.node}: {self.logical_volume} '
-            f'is not a thin volume, so GlusterFS did not create it; check '
-            f'what is mounted there'
+            f'brick {self.path} on node {self.node}: logical volume '
+            f'{self.logical_volume} is not thin, so GlusterFS did not create '
+            f'it; check what is mounted as the brick'
         )
 
 
@@ -106,15 +106,11 @@ class WrongVolumeId(errors.Unsettled):
     expected: str
 
     def __str__(self) -> str:
-        actual = (
-            f'the volume id {self.actual}'
-            if self.actual is not None
-            else 'no volume id'
-        )
+        actual = 'missing' if self.actual is None else self.actual
         return (
-            f'brick {self.path} on node {self.node}: it has {actual} instead '
-            f'of {self.expected}; make sure that the right file system is '
-            f'mounted there'
+            f'brick {self.path} on node {self.node}: its volume id is '
+            f'{actual} instead of {self.expected}; make sure that the right '
+            f'file system is mounted as the brick'
         )
 
 
@@ -316,7 +312,7 @@ def remount(node: cluster.Node, lv: lvm.LogicalVolume) -> None:
     if mount_point is None:
         return
     LOG.warning(
-        'Brick %s was not mounted on node %s; mounting it at %s',
+        'Brick %s on node %s: not mounted; mounting it at %s',
         lv.full_name,
         node.name,
         mount_point,

@@ -44,16 +44,16 @@ class StillKnown(errors.Unsettled):
 
     def __str__(self) -> str:
         blocked = (
-            f' and its logical volume {self.logical_volume}: stop the '
+            f' and its logical volume {self.logical_volume}; end the '
             f'processes there that "fuser -vm /dev/{self.logical_volume}" '
             f'lists'
             if self.logical_volume is not None
             else ''
         )
         return (
-            f'{self.what}: after its deletion glusterd on node {self.node} '
-            f'still has it{blocked}; delete it again in a minute, and if '
-            f'this error is repeated, restart glusterd there first'
+            f'{self.what}: deleted, but glusterd on node {self.node} still '
+            f'has it{blocked}; delete it again in a minute, and if this error '
+            f'is repeated, restart glusterd there first'
         )
 
 

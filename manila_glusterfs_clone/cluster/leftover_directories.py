@@ -51,9 +51,9 @@ def remove_of_snapshot(node: cluster.Node, name: str) -> None:
     try:
         attempts = node.file_systems.entries(directory)
     except errors.CommandFailed as error:
-        LOG.warning(
-            'Snapshot %s: deleted, but its empty directories on node %s '
-            'could not be listed and stay until a reboot: %s',
+        LOG.info(
+            'Snapshot %s: deleted, but its empty directories on node %s could '
+            'not be listed; keeping them until the next reboot: %s',
             name,
             node.name,
             error,

@@ -72,7 +72,7 @@ class NodeAddresses:
         )
         self._known |= addresses
         for name, error in failures.items():
-            LOG.info('Could not list addresses on node %s: %s', name, error)
+            LOG.info('Node %s: could not list its addresses: %s', name, error)
         for peer in peers:
             if peer.uuid not in nodes and peer.hostname != 'localhost':
                 self._known[peer.uuid] = self._resolved(
@@ -103,9 +103,9 @@ class NodeAddresses:
                     )
                 except errors.Error as error:
                     LOG.info(
-                        'Could not resolve %s on node %s: %s',
-                        name,
+                        'Node %s: could not resolve the peer name %s: %s',
                         node.name,
+                        name,
                         error,
                     )
                     continue

@@ -38,9 +38,9 @@ class UnknownMember(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'no configured node that can be reached has the UUID {self.uuid} '
-            f'in the trusted storage pool; check glusterfs_clone_nodes and '
-            f'the nodes'
+            f'peer {self.uuid}: no reachable node of glusterfs_clone_nodes '
+            f'has this UUID; add the node to glusterfs_clone_nodes, or make '
+            f'it reachable over SSH'
         )
 
 
@@ -51,7 +51,7 @@ class NoNodes(errors.NotPossible):
     option: str = 'glusterfs_clone_nodes'
 
     def __str__(self) -> str:
-        return f'no nodes are configured; set {self.option}'
+        return f'{self.option}: empty; list the storage nodes'
 
 
 @dataclasses.dataclass(eq=False)
@@ -62,9 +62,9 @@ class GlusterdHangs(errors.Unsettled):
 
     def __str__(self) -> str:
         return (
-            f'glusterd on node {self.node}: it does not answer, and the other '
-            f'nodes wait for it; kill it (systemctl kill -s KILL glusterd), '
-            f'restart glusterd there, and try again'
+            f'glusterd on node {self.node}: no answer, which blocks changes '
+            f'on all nodes; run "systemctl kill -s KILL glusterd" and '
+            f'"systemctl start glusterd" there, and retry'
         )
 
 

@@ -39,9 +39,9 @@ class PeersDisconnected(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'glusterd has no connection to {", ".join(self.hosts)}; start '
-            f'glusterd there or repair the network, until "gluster peer '
-            f'status" reports all peers as connected, and try again'
+            f'peers {", ".join(self.hosts)}: disconnected; start glusterd '
+            f'there, or repair the network, and retry when "gluster peer '
+            f'status" reports all peers as connected'
         )
 
 
@@ -111,10 +111,10 @@ def compare_views(
         finding = findings.Finding(
             f'node {name}',
             'not a peer',
-            f'it is not in the trusted storage pool of '
+            f'not in the trusted storage pool of '
             f'{", ".join(n for n in views if n != name)}; run "gluster peer '
-            f'probe {name}" on one of them, or, if it was reinstalled, '
-            f'restore its /var/lib/glusterd/glusterd.info',
+            f'probe {name}" on one of these nodes, or, if node {name} was '
+            f'reinstalled, restore its /var/lib/glusterd/glusterd.info',
             name,
         )
         # A reinstalled node has a new UUID, and its old UUID is a peer that
@@ -128,8 +128,9 @@ def compare_views(
                 findings.Finding(
                     f'node {name}',
                     'other peers',
-                    'its glusterd has other peers than that of most nodes; '
-                    'compare "gluster peer status" on all nodes',
+                    'glusterd has other peers here than on most nodes; '
+                    'compare "gluster peer status" on all nodes, and probe or '
+                    'detach the peers that differ',
                     name,
                 )
             )
@@ -141,7 +142,7 @@ def compare_views(
             findings.Finding(
                 'glusterfs_clone_nodes',
                 'same node',
-                f'{", ".join(same_nodes)} are the same node; name each node '
+                f'{", ".join(same_nodes)} are the same node; list each node '
                 f'once',
             )
         )
@@ -159,8 +160,8 @@ def compare_views(
             findings.Finding(
                 'glusterfs_clone_nodes',
                 'unknown peers',
-                f'it lacks {", ".join(not_configured)}, which are connected '
-                f'peers in the trusted storage pool; add them',
+                f'connected peers of the trusted storage pool are missing; '
+                f'add {", ".join(not_configured)}',
             )
         )
     if ipv6 := sorted(
@@ -170,9 +171,9 @@ def compare_views(
             findings.Finding(
                 'trusted storage pool',
                 'ipv6',
-                f'peers have IPv6 addresses: {", ".join(ipv6)}; this '
-                f'driver does not support them: probe the peers by names or '
-                f'IPv4 addresses',
+                f'peers have IPv6 addresses, which the driver does not '
+                f'support: {", ".join(ipv6)}; probe these peers by host names '
+                f'or IPv4 addresses',
             )
         )
     return mistakes, faults
@@ -225,7 +226,7 @@ def seconds_until_started(
         if not isinstance(error, errors.Error):
             raise error
         LOG.warning(
-            'Could not read on node %s when glusterd was started: %s',
+            'Node %s: could not read how long glusterd has been running: %s',
             node,
             error,
         )
@@ -254,7 +255,8 @@ def await_started(nodes: cluster.Cluster) -> None:
     if starting_nodes:
         seconds = max(starting_nodes.values())
         LOG.info(
-            'glusterd on %s has just started; waiting %.0f s',
+            'glusterd on %s: just started; waiting %.0f s before a volume is '
+            'deleted',
             ', '.join(starting_nodes),
             seconds,
         )

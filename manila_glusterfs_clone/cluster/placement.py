@@ -42,7 +42,8 @@ _CAPACITY_TIMEOUT = 40.0
 
 def _listed(obstacles: Mapping[str, str]) -> str:
     return '; '.join(
-        f'node {node}: {reason}' for node, reason in obstacles.items()
+        findings.labelled(f'node {node}', reason)
+        for node, reason in obstacles.items()
     )
 
 
@@ -56,9 +57,7 @@ class InsufficientSpace(errors.NotPossible):
     obstacles: Mapping[str, str]
 
     def __str__(self) -> str:
-        return (
-            f'thin pool {self.pool} cannot be used: {_listed(self.obstacles)}'
-        )
+        return f'thin pool {self.pool}: not usable: {_listed(self.obstacles)}'
 
 
 @dataclasses.dataclass(eq=False)
@@ -71,9 +70,9 @@ class TooFewNodesWithSpace(InsufficientSpace):
 
     def __str__(self) -> str:
         return (
-            f'layout {self.layout} needs {self.needed} nodes with space in '
-            f'thin pool {self.pool}, but only {self.available} have it '
-            f'({_listed(self.obstacles)})'
+            f'thin pool {self.pool}: layout {self.layout} needs '
+            f'{self.needed} nodes with space, but only {self.available} have '
+            f'space: {_listed(self.obstacles)}'
         )
 
 
@@ -89,9 +88,9 @@ class TooFewNodesAnswer(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'layout {self.layout} needs {self.needed} nodes, but only '
+            f'layout {self.layout}: needs {self.needed} nodes, but only '
             f'{self.available} answer ({_listed(self.obstacles)}); bring the '
-            f'others back and try again'
+            f'other nodes back, and retry'
         )
 
 
@@ -151,7 +150,7 @@ class Placement:
         unreachable = {node: str(error) for node, error in failures.items()}
         for node in self._cluster.nodes:
             if node not in {member.node for member in members}:
-                unreachable[node.name] = 'it could not be reached'
+                unreachable[node.name] = 'could not be reached'
         brick_size = layout.brick_size(size)
         fitting: list[tuple[int, cluster.Member]] = []
         full: dict[str, str] = {}
@@ -163,7 +162,7 @@ class Placement:
             if reason is None and thin_pool is not None:
                 fitting.append((-thin_pool.free, member))
             else:
-                full[member.node.name] = f'pool {pool}: {reason}'
+                full[member.node.name] = str(reason)
         if len(fitting) < layout.nodes:
             if full:
                 raise TooFewNodesWithSpace(

@@ -66,8 +66,8 @@ class CopiesDiffer(errors.NotPossible):
         elif self.split_brain:
             state = f'{self.split_brain} entries are in split-brain'
             remedy = (
-                f'choose their right copies ("gluster volume heal '
-                f'{self.volume} info split-brain" lists them)'
+                f'resolve the split-brain ("gluster volume heal '
+                f'{self.volume} info split-brain" lists the entries)'
             )
         else:
             state = f'{self.entries} entries are not healed yet'
@@ -78,8 +78,8 @@ class CopiesDiffer(errors.NotPossible):
                 f'summary" counts none'
             )
         return (
-            f'volume {self.volume}: no snapshot can be taken while its '
-            f'copies differ: {state}; {remedy}, and try again'
+            f'volume {self.volume}: its copies differ, so no snapshot can be '
+            f'taken: {state}; {remedy}, and retry'
         )
 
 
@@ -110,8 +110,8 @@ def heal(nodes: cluster.Cluster, volume: str) -> None:
         if requested_at is None or elapsed - requested_at >= _REQUEST_INTERVAL:
             requested_at = elapsed
             LOG.info(
-                'Volume %s: %d entries are not healed yet; asking the '
-                'self-heal daemon to heal them now',
+                'Volume %s: %d entries are not healed yet; requesting the '
+                'self-heal',
                 volume,
                 state.entries,
             )

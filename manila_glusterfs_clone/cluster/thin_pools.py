@@ -85,8 +85,8 @@ def find_fault(pool: ThinPool | None, limits: options.Limits) -> Fault | None:
     if pool is None:
         return Fault(
             'not visible',
-            'LVM does not see it; if it exists, its disk may have failed: '
-            'check with "pvs" and "dmesg" on the node',
+            'not listed by LVM; create the pool, or if it exists, check its '
+            'disk with "pvs" and "dmesg" on the node',
         )
     if not pool.active:
         # At boot, LVM does not activate a pool if a failing disk has damaged
@@ -94,28 +94,28 @@ def find_fault(pool: ThinPool | None, limits: options.Limits) -> Fault | None:
         # required!"
         return Fault(
             'inactive',
-            f'it is not active; run "lvchange --activate y {pool.name}"; if '
-            f'LVM asks for a repair, run "lvconvert --repair {pool.name}" '
-            f'and reboot the node',
+            f'not active; run "lvchange --activate y {pool.name}" on the '
+            f'node, and if LVM asks for a repair, run "lvconvert --repair '
+            f'{pool.name}" and reboot the node',
         )
     if pool.health != lvm.Health.OK:
         return Fault(
             pool.health,
-            f'LVM reports its health as {pool.health}; {_remedy(pool)}',
+            f'LVM reports the health {pool.health}; {_remedy(pool)}',
         )
     if pool.data_percent >= limits.data_percent:
         return Fault(
             'full',
-            f'its data space is {pool.data_percent:.1f} % full, the limit is '
+            f'data space is {pool.data_percent:.1f} % full, the limit is '
             f'{limits.data_percent} %; {_make_room(pool)}',
         )
     if pool.metadata_percent >= limits.metadata_percent:
         return Fault(
             'metadata full',
-            f'its metadata space is {pool.metadata_percent:.1f} % full, the '
-            f'limit is {limits.metadata_percent} %; extend it with '
-            f'"lvextend --poolmetadatasize +SIZE {pool.name}", or delete '
-            f'shares or snapshots',
+            f'metadata space is {pool.metadata_percent:.1f} % full, the limit '
+            f'is {limits.metadata_percent} %; run "lvextend '
+            f'--poolmetadatasize +SIZE {pool.name}", or delete shares or '
+            f'snapshots',
         )
     return None
 
@@ -135,10 +135,10 @@ def obstacle(
         pool.provisioned + size > pool.size * limits.oversubscription
     ):
         return (
-            f'its thin volumes would add up to '
-            f'{(pool.provisioned + size) / GIB:.1f} GiB; its size is '
-            f'{pool.size / GIB:.1f} GiB, and max_over_subscription_ratio '
-            f'allows {limits.oversubscription:g} times that; '
+            f'the thin logical volumes would need '
+            f'{(pool.provisioned + size) / GIB:.1f} GiB, but '
+            f'max_over_subscription_ratio ({limits.oversubscription:g}) '
+            f'allows {pool.size * limits.oversubscription / GIB:.1f} GiB; '
             f'{_make_room(pool)}'
         )
     return None
@@ -146,8 +146,8 @@ def obstacle(
 
 def _make_room(pool: ThinPool) -> str:
     return (
-        f'extend it with "lvextend --size +SIZE {pool.name}", or delete '
-        f'shares or snapshots'
+        f'run "lvextend --size +SIZE {pool.name}", or delete shares or '
+        f'snapshots'
     )
 
 
@@ -157,12 +157,12 @@ def _remedy(pool: ThinPool) -> str:
         return _make_room(pool)
     if pool.health == lvm.Health.METADATA_READ_ONLY:
         return (
-            f'unmount its file systems, deactivate it, and run "lvconvert '
-            f'--repair {pool.name}"'
+            f'unmount all file systems in the pool, deactivate the pool, and '
+            f'run "lvconvert --repair {pool.name}"'
         )
     return (
-        'check the log of the kernel on the node for errors of its disk, and '
-        'reboot the node when the disk works again'
+        'check the kernel log of the node for disk errors, and reboot the '
+        'node after the disk was repaired'
     )
 
 
@@ -188,7 +188,11 @@ def examine(
     faults = [
         findings.Finding(
             f'node {node}',
-            'unreachable' if isinstance(error, errors.Unreachable) else 'lvm',
+            (
+                'unreachable'
+                if isinstance(error, errors.Unreachable)
+                else 'lvm failed'
+            ),
             str(error),
             node,
         )
@@ -201,9 +205,9 @@ def examine(
                 findings.Finding(
                     f'thin pool {name}',
                     'missing',
-                    f'it exists on none of the nodes {", ".join(pools)}; '
-                    f'correct glusterfs_clone_pools, or create it on every '
-                    f'node',
+                    f'exists on none of the nodes {", ".join(pools)}; '
+                    f'correct glusterfs_clone_pools, or create the pool on '
+                    f'every node',
                 )
             )
             continue
@@ -217,8 +221,8 @@ def examine(
                     findings.Finding(
                         subject,
                         'missing',
-                        'it does not exist, although its volume group does; '
-                        'create it there too',
+                        'does not exist, but its volume group does; create '
+                        'the pool on this node',
                         node,
                     )
                 )
@@ -231,9 +235,9 @@ def examine(
                     findings.Finding(
                         subject,
                         'not zeroing',
-                        f'it does not zero new blocks, so a share could '
-                        f'expose the data of a deleted one; run "lvchange '
-                        f'--zero y {name}"',
+                        f'does not zero new blocks, so a share could expose '
+                        f'the data of a deleted share; run "lvchange --zero y '
+                        f'{name}" on the node',
                         node,
                     )
                 )

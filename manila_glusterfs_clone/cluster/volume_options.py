@@ -62,9 +62,8 @@ class NotConfirmed(errors.Unsettled):
         reasons = f' ({"; ".join(self.reasons)})' if self.reasons else ''
         return (
             f'volume {self.volume}: options were set, but glusterd on '
-            f'{", ".join(self.nodes)} did not confirm them{reasons}; make '
-            f'sure that glusterd runs there, restart it if it does, and try '
-            f'again'
+            f'{", ".join(self.nodes)} did not confirm them{reasons}; start '
+            f'glusterd there, or restart it if it runs, and retry'
         )
 
 
@@ -201,8 +200,8 @@ def write(
             raise NotConfirmed(name, lagging_nodes, reasons)
         if starting_nodes:
             LOG.info(
-                'Volume %s: glusterd on %s has just started; asking it again '
-                'when its start is complete',
+                'Volume %s: options are set, but glusterd on %s has just '
+                'started and may lose them; reading them again after the start',
                 name,
                 ', '.join(starting_nodes),
             )
@@ -212,7 +211,8 @@ def write(
         attempts.pause()
         if lagging_nodes and elapsed >= next_write:
             LOG.info(
-                'Volume %s: %s lacks options; setting them again',
+                'Volume %s: glusterd on %s does not report the new options; '
+                'setting the options again',
                 name,
                 ', '.join(lagging_nodes),
             )
@@ -237,7 +237,7 @@ def _log_failures(
             raise error
         if node not in logged:
             LOG.warning(
-                'Volume %s: could not read its options on node %s: %s',
+                'Volume %s: its options on node %s could not be read: %s',
                 volume,
                 node,
                 error,

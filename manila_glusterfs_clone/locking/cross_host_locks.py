@@ -54,8 +54,8 @@ class LockHeld(errors.Held):
 
     def __str__(self) -> str:
         return (
-            f'another operation held the lock {self.lock} for '
-            f'{self.seconds:g} s; try again when it has ended'
+            f'lock {self.lock}: still held by another operation after '
+            f'{self.seconds:g} s; retry when that operation has ended'
         )
 
 
@@ -69,10 +69,10 @@ class NoCoordinator(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'the coordinator did not answer for the lock {self.lock}, so '
-            f'nothing was done: {self.failure}; check that the coordinator '
-            f'of [coordination] backend_url is running and can be reached '
-            f'from this host, then try again'
+            f'lock {self.lock}: the coordinator did not answer, so nothing '
+            f'was done: {self.failure}; check that the coordinator of '
+            f'[coordination] backend_url runs and can be reached from this '
+            f'host, and retry'
         )
 
 
@@ -86,13 +86,14 @@ class LockLost(errors.Unknown):
 
     def __str__(self) -> str:
         state = (
-            f'may be lost, as the coordinator did not answer ({self.failure})'
+            f'may be lost, because the coordinator did not answer '
+            f'({self.failure})'
             if self.failure
-            else 'was lost: its lease or connection ended, or it was broken'
+            else 'lost: its lease or connection ended, or somebody broke it'
         )
         return (
-            f'the lock {self.lock} {state}; another host may have worked on '
-            f'the same object meanwhile'
+            f'lock {self.lock}: {state}; another host may have worked on the '
+            f'same object'
         )
 
 
@@ -220,9 +221,8 @@ class HostLock:
             self._check(lambda: self._host_locks.call(release, always=True))
         except LockLost as error:
             LOG.warning(
-                'Lock %s: lost while it was held; maintenance checks the '
-                'object: %s (if this happens again, check the load of this '
-                'host and its connection to the coordinator)',
+                'Lock %s: lost while it was held (check the load of this host '
+                'and its connection to the coordinator): %s',
                 self._name,
                 error,
             )
@@ -254,7 +254,9 @@ def _release_until_done(acquired: coordinator.AcquiredLock | None) -> None:
             _release(acquired)
             return
         except Exception as error:
-            LOG.debug('Releasing a lock failed; retrying: %s', error)
+            LOG.debug(
+                'Coordinator: releasing a lock failed; retrying: %s', error
+            )
             time.sleep(_REST)
 
 

@@ -64,8 +64,9 @@ class LockUnusable(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'the lock {self.lock} could not be acquired, so nothing was '
-            f'done: {self.failure}; check [oslo_concurrency] lock_path'
+            f'lock {self.lock}: could not be acquired, so nothing was done: '
+            f'{self.failure}; check the directory of [oslo_concurrency] '
+            f'lock_path'
         )
 
 

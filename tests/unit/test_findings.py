@@ -27,6 +27,11 @@ def test_findings_are_equal_whatever_their_numbers() -> None:
     assert DOWN != FULL
 
 
+def test_a_finding_names_its_subject_once() -> None:
+    finding = findings.Finding('node gl2', 'unreachable', 'node gl2: no route')
+    assert str(finding) == 'node gl2: no route'
+
+
 def test_all_mistakes_are_in_one_message() -> None:
     error = findings.Misconfigured('gold', [FULL, DOWN])
     assert str(error) == (

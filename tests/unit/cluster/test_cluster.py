@@ -289,17 +289,19 @@ def test_one_that_sees_enough_of_its_peers_writes(
 
 
 @pytest.mark.parametrize(
-    ('view', 'reason'),
+    ('view', 'peer_count'),
     [
-        (peers(1, 2, 3, away=(2, 3)), '2 of 3 peers'),
-        (peers(1, 2, 3, 4, away=(3, 4)), '2 of 4 peers'),
+        (peers(1, 2, 3, away=(2, 3)), 3),
+        (peers(1, 2, 3, 4, away=(3, 4)), 4),
     ],
 )
-def test_half_of_them_is_not_most(view: str, reason: str) -> None:
+def test_half_of_them_is_not_most(view: str, peer_count: int) -> None:
     node = fakes.Node('gl1').gluster('pool list', view)
-    with pytest.raises(errors.SeveralFailed, match=reason) as caught:
+    with pytest.raises(errors.SeveralFailed) as caught:
         make([node]).writer()
-    assert isinstance(caught.value.errors['gl1'], errors.CutOff)
+    error = caught.value.errors['gl1']
+    assert isinstance(error, errors.CutOff)
+    assert error.args == ('gl1', 2, peer_count)
 
 
 def test_nothing_is_changed_when_all_are_cut_off(
@@ -588,7 +590,7 @@ def test_nodes_that_hang_are_named(nodes: list[fakes.Node]) -> None:
     with pytest.raises(errors.SeveralFailed) as caught:
         make(nodes).change(Action(LATE), lambda line: False)
     assert errors.is_unknown(caught.value)
-    assert str(LATE) in str(caught.value)
+    assert LATE in caught.value.errors.values()
     hanging = [
         error.node
         for error in caught.value.errors.values()
@@ -650,8 +652,6 @@ def test_several_fail(well: list[fakes.Node]) -> None:
         make(well).everywhere(failing('gl1', 'gl3'))
     assert set(caught.value.errors) == {'gl1', 'gl3'}
     assert errors.is_unknown(caught.value)
-    assert 'gl1' in str(caught.value)
-    assert 'gl3' in str(caught.value)
 
 
 def test_one_that_fails_does_not_keep_the_others_from_it(

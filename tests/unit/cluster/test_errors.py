@@ -28,99 +28,100 @@ from manila_glusterfs_clone import errors
 SENTENCES: list[tuple[errors.Error, str]] = [
     (
         cluster.UnknownMember('u-9'),
-        'no configured node that can be reached has the UUID u-9 in the '
-        'trusted storage pool; check glusterfs_clone_nodes and the nodes',
+        'peer u-9: no reachable node of glusterfs_clone_nodes has this UUID; '
+        'add the node to glusterfs_clone_nodes, or make it reachable over SSH',
     ),
     (
         cluster.NoNodes(),
-        'no nodes are configured; set glusterfs_clone_nodes',
+        'glusterfs_clone_nodes: empty; list the storage nodes',
     ),
     (
         cluster.GlusterdHangs('gl3'),
-        'glusterd on node gl3: it does not answer, and the other nodes wait '
-        'for it; kill it (systemctl kill -s KILL glusterd), restart glusterd '
-        'there, and try again',
+        'glusterd on node gl3: no answer, which blocks changes on all nodes; '
+        'run "systemctl kill -s KILL glusterd" and "systemctl start glusterd" '
+        'there, and retry',
     ),
     (
         peers.PeersDisconnected(('gl2', 'gl3')),
-        'glusterd has no connection to gl2, gl3; start glusterd there or '
-        'repair the network, until "gluster peer status" reports all peers '
-        'as connected, and try again',
+        'peers gl2, gl3: disconnected; start glusterd there, or repair the '
+        'network, and retry when "gluster peer status" reports all peers as '
+        'connected',
     ),
     (
         volume_options.NotConfirmed('v', ('gl2',), ('busy',)),
         'volume v: options were set, but glusterd on gl2 did not confirm them '
-        '(busy); make sure that glusterd runs there, restart it if it does, '
-        'and try again',
+        '(busy); start glusterd there, or restart it if it runs, and retry',
     ),
     (
         deletion_on_nodes.StillKnown('volume v', 'gl2'),
-        'volume v: after its deletion glusterd on node gl2 still has it; '
-        'delete it again in a minute, and if this error is repeated, restart '
-        'glusterd there first',
+        'volume v: deleted, but glusterd on node gl2 still has it; delete it '
+        'again in a minute, and if this error is repeated, restart glusterd '
+        'there first',
     ),
     (
         deletion_on_nodes.StillKnown('snapshot s', 'gl2', 'gvg/x_0'),
-        'snapshot s: after its deletion glusterd on node gl2 still has it '
-        'and its logical volume gvg/x_0: stop the processes there that "fuser '
-        '-vm /dev/gvg/x_0" lists; delete it again in a minute, and if this '
-        'error is repeated, restart glusterd there first',
+        'snapshot s: deleted, but glusterd on node gl2 still has it and its '
+        'logical volume gvg/x_0; end the processes there that "fuser -vm '
+        '/dev/gvg/x_0" lists; delete it again in a minute, and if this error '
+        'is repeated, restart glusterd there first',
     ),
     (
         bricks.PoolsNotVisible('gl1', ('gvg/pool',)),
-        'LVM on node gl1 does not list the thin pool gvg/pool; its disk may '
-        'have failed: check with "pvs" and "dmesg" there, and try again when '
-        '"lvs" lists the pool (a reboot may be needed)',
+        'node gl1: LVM does not list thin pool gvg/pool; check the disk with '
+        '"pvs" and "dmesg" there, reboot the node if needed, and retry when '
+        '"lvs" lists the thin pool',
     ),
     (
         bricks.NotThin('gl1', '/b/brick', 'gvg/fat'),
-        'brick /b/brick on node gl1: gvg/fat is not a thin volume, so '
-        'GlusterFS did not create it; check what is mounted there',
+        'brick /b/brick on node gl1: logical volume gvg/fat is not thin, so '
+        'GlusterFS did not create it; check what is mounted as the brick',
     ),
     (
         bricks.WrongVolumeId('gl1', '/b/brick', None, 'abc'),
-        'brick /b/brick on node gl1: it has no volume id instead of abc; make '
-        'sure that the right file system is mounted there',
+        'brick /b/brick on node gl1: its volume id is missing instead of abc; '
+        'make sure that the right file system is mounted as the brick',
     ),
     (
         brick_ownership.RenamedBrick('gl1', 'gvg/x', 'v', '/b/brick'),
-        'logical volume gvg/x on node gl1 was renamed and may be brick '
-        '/b/brick of volume v, whose logical volume was not found; mount that '
-        'brick, or give gvg/x its old name, and try again',
+        'logical volume gvg/x on node gl1: renamed; may be the missing logical '
+        'volume of brick /b/brick of volume v; mount the brick, or give gvg/x '
+        'its old name, and retry',
     ),
     (
-        placement.InsufficientSpace('gvg/pool', {'gl1': 'it is full'}),
-        'thin pool gvg/pool cannot be used: node gl1: it is full',
+        placement.InsufficientSpace('gvg/pool', {'gl1': 'not active'}),
+        'thin pool gvg/pool: not usable: node gl1: not active',
     ),
     (
         placement.TooFewNodesWithSpace(
-            'gvg/pool', {'gl1': 'it is full'}, 'replica-3', 3, 2
+            'gvg/pool', {'gl1': 'not active'}, 'replica-3', 3, 2
         ),
-        'layout replica-3 needs 3 nodes with space in thin pool gvg/pool, but '
-        'only 2 have it (node gl1: it is full)',
+        'thin pool gvg/pool: layout replica-3 needs 3 nodes with space, but '
+        'only 2 have space: node gl1: not active',
     ),
     (
-        placement.TooFewNodesAnswer('replica-3', 3, 2, {'gl1': 'no route'}),
-        'layout replica-3 needs 3 nodes, but only 2 answer (node gl1: no '
-        'route); bring the others back and try again',
+        placement.TooFewNodesAnswer(
+            'replica-3', 3, 2, {'gl1': 'node gl1: no SSH session'}
+        ),
+        'layout replica-3: needs 3 nodes, but only 2 answer (node gl1: no SSH '
+        'session); bring the other nodes back, and retry',
     ),
     (
         replica_heal.CopiesDiffer('v', (), 2, 0, 'busy'),
-        'volume v: no snapshot can be taken while its copies differ: 2 '
-        'entries are not healed yet (busy); wait until "gluster volume heal v '
-        'info summary" counts none, and try again',
+        'volume v: its copies differ, so no snapshot can be taken: 2 entries '
+        'are not healed yet (busy); wait until "gluster volume heal v info '
+        'summary" counts none, and retry',
     ),
     (
         replica_heal.CopiesDiffer('v', (), 2, 1),
-        'volume v: no snapshot can be taken while its copies differ: 1 '
-        'entries are in split-brain; choose their right copies ("gluster '
-        'volume heal v info split-brain" lists them), and try again',
+        'volume v: its copies differ, so no snapshot can be taken: 1 entries '
+        'are in split-brain; resolve the split-brain ("gluster volume heal v '
+        'info split-brain" lists the entries), and retry',
     ),
     (
         replica_heal.CopiesDiffer('v', ('gl1:/b',), 0, 0),
-        'volume v: no snapshot can be taken while its copies differ: bricks '
-        'do not answer: gl1:/b; start them with "gluster volume start v '
-        'force", and try again',
+        'volume v: its copies differ, so no snapshot can be taken: bricks do '
+        'not answer: gl1:/b; start them with "gluster volume start v force", '
+        'and retry',
     ),
 ]
 

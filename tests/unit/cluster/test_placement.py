@@ -19,6 +19,7 @@ import pytest
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import placement
+from manila_glusterfs_clone.cluster import thin_pools
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import options
@@ -103,20 +104,20 @@ def test_a_generator_is_read_once() -> None:
         (report(), 20, None),
         (report(), 21, 'max_over_subscription_ratio'),
         (report(promised=19), 1, None),
-        (report(promised=19), 2, '21.0 GiB; its size is 10.0'),
+        (report(promised=19), 2, 'would need 21.0 GiB, but'),
         (report(promised=20), 0, None),
         (report(data=94.99), 1, None),
         (report(data=95.0), 0, 'data space is 95.0 % full'),
         (report(metadata=84.99), 1, None),
         (report(metadata=85.0), 0, 'metadata space is 85.0 % full'),
-        (report(health='out_of_data'), 0, 'health as out_of_data'),
+        (report(health='out_of_data'), 0, 'health out_of_data'),
         # And what can be done.
         (report(promised=20), 1, 'lvextend --size +SIZE gvg/pool'),
         (report(data=95.0), 0, 'lvextend --size +SIZE gvg/pool'),
         (report(metadata=85.0), 0, '--poolmetadatasize +SIZE gvg/pool'),
         (report(health='out_of_data'), 0, '--size +SIZE gvg/pool'),
         (report(health='metadata_read_only'), 0, '--repair gvg/pool'),
-        (report(health='failed'), 0, 'log of the kernel'),
+        (report(health='failed'), 0, 'kernel log'),
         (report(active=''), 0, 'lvchange --activate y gvg/pool'),
     ],
 )
@@ -132,7 +133,10 @@ def test_obstacles(
 
 
 def test_no_pool_is_an_obstacle() -> None:
-    assert 'does not see it' in (placement.obstacle(None, 0, LIMITS) or '')
+    fault = thin_pools.find_fault(None, LIMITS)
+    assert fault is not None
+    assert fault.kind == 'not visible'
+    assert placement.obstacle(None, 0, LIMITS) == fault.message
 
 
 # -- choosing nodes
@@ -157,20 +161,17 @@ def test_a_full_node_is_passed_over() -> None:
 
 
 def test_too_few_nodes_have_the_room_and_why() -> None:
-    _, thin = make(
-        report(),
-        report(data=99),
-        errors.Unreachable('gl3', 'no route'),
-        report(name='other'),
-    )
+    away = errors.Unreachable('gl3', 'no route')
+    _, thin = make(report(), report(data=99), away, report(name='other'))
     with pytest.raises(placement.TooFewNodesWithSpace) as caught:
         thin.choose_nodes('gvg/pool', layouts.REPLICA_3, GIB)
     error = caught.value
     assert (error.layout, error.needed, error.available) == ('replica-3', 3, 1)
-    assert set(error.obstacles) == {'gl2', 'gl3', 'gl4'}
-    assert 'data space' in error.obstacles['gl2']
-    assert 'cannot be reached' in error.obstacles['gl3']
-    assert 'does not see it' in error.obstacles['gl4']
+    assert error.obstacles == {
+        'gl2': placement.obstacle(found(report(data=99)), GIB, LIMITS),
+        'gl3': str(away),
+        'gl4': placement.obstacle(None, GIB, LIMITS),
+    }
 
 
 def test_too_few_nodes_answer() -> None:

@@ -19,27 +19,25 @@ from manila_glusterfs_clone.locking import locks
 
 SENTENCES: dict[errors.Error, str] = {
     cross_host_locks.LockHeld('share-x', 900.0): (
-        'another operation held the lock share-x for 900 s; try again when '
-        'it has ended'
+        'lock share-x: still held by another operation after 900 s; retry '
+        'when that operation has ended'
     ),
     cross_host_locks.NoCoordinator('share-x', 'refused'): (
-        'the coordinator did not answer for the lock share-x, so nothing was '
-        'done: refused; check that the coordinator of [coordination] '
-        'backend_url is running and can be reached from this host, then try '
-        'again'
+        'lock share-x: the coordinator did not answer, so nothing was done: '
+        'refused; check that the coordinator of [coordination] backend_url '
+        'runs and can be reached from this host, and retry'
     ),
     cross_host_locks.LockLost('share-x'): (
-        'the lock share-x was lost: its lease or connection ended, or it was '
-        'broken; another host may have worked on the same object meanwhile'
+        'lock share-x: lost: its lease or connection ended, or somebody broke '
+        'it; another host may have worked on the same object'
     ),
     cross_host_locks.LockLost('share-x', 'timed out'): (
-        'the lock share-x may be lost, as the coordinator did not answer '
-        '(timed out); another host may have worked on the same object '
-        'meanwhile'
+        'lock share-x: may be lost, because the coordinator did not answer '
+        '(timed out); another host may have worked on the same object'
     ),
     locks.LockUnusable('share-x', 'read-only file system'): (
-        'the lock share-x could not be acquired, so nothing was done: '
-        'read-only file system; check [oslo_concurrency] lock_path'
+        'lock share-x: could not be acquired, so nothing was done: read-only '
+        'file system; check the directory of [oslo_concurrency] lock_path'
     ),
 }
 

@@ -622,7 +622,7 @@ def test_lvm_that_does_not_answer_is_a_fault(
 ) -> None:
     found = check(settings, *three(gl3=node(3, report=trouble)))
     assert found.mistakes == []
-    assert found.fault_kinds == [('node gl3', 'lvm')]
+    assert found.fault_kinds == [('node gl3', 'lvm failed')]
 
 
 def test_mounts_that_cannot_be_read_are_a_fault(
@@ -631,7 +631,7 @@ def test_mounts_that_cannot_be_read_are_a_fault(
     said = fakes.Answer('', 'findmnt: cannot read', 1)
     found = check(settings, *three(gl3=node(3, mounts=said)))
     assert found.mistakes == []
-    assert found.fault_kinds == [('node gl3', 'lvm')]
+    assert found.fault_kinds == [('node gl3', 'lvm failed')]
 
 
 # -- snapshots

@@ -201,7 +201,8 @@ def write(
         if starting_nodes:
             LOG.info(
                 'Volume %s: options are set, but glusterd on %s has just '
-                'started and may lose them; reading them again after the start',
+                'started and may lose the options; reading them again after '
+                'the start',
                 name,
                 ', '.join(starting_nodes),
             )

@@ -89,8 +89,8 @@ class CloneCleanup:
             return
         if snapshot.is_active or self._sources.active_on(name):
             LOG.warning(
-                'Snapshot %s: left active by an interrupted clone; '
-                'deactivating it',
+                'Snapshot %s: left active by an interrupted clone, or '
+                'activated by hand; deactivating it',
                 name,
             )
             self._sources.deactivate(name)
@@ -175,14 +175,15 @@ class CloneCleanup:
                 self.clean_up(names.snapshot(snapshot_id))
         except errors.Held as error:
             LOG.info(
-                'Snapshot %s: in use by another operation; not cleaned up: %s',
+                'Snapshot %s: in use by another operation; skipping its '
+                'cleanup: %s',
                 snapshot_id,
                 error,
             )
         except errors.Error as error:
             LOG.warning(
-                'Snapshot %s: could not be cleaned up after a clone; the next '
-                'maintenance pass tries again: %s',
+                'Snapshot %s: cleanup after a clone failed; the next '
+                'maintenance pass or start of manila-share retries: %s',
                 snapshot_id,
                 error,
             )
@@ -194,8 +195,9 @@ def _errors_logged() -> Iterator[None]:
         yield
     except errors.Error as error:
         LOG.error(
-            'Snapshots could not be listed, so none was cleaned up; the next '
-            'maintenance pass tries again: %s',
+            'Snapshots of this back end: could not be read, so none was '
+            'cleaned up after clones; the next maintenance pass or start of '
+            'manila-share retries: %s',
             error,
         )
 

@@ -35,7 +35,10 @@ class SnapshotNotFound(errors.NotPossible):
     snapshot: str
 
     def __str__(self) -> str:
-        return f'snapshot {self.snapshot} does not exist on the cluster'
+        return (
+            f'snapshot {self.snapshot}: does not exist on the cluster; if '
+            f'"gluster snapshot list" does not list it, delete it in Manila'
+        )
 
 
 @dataclasses.dataclass(eq=False)
@@ -46,8 +49,8 @@ class SnapshotWithoutData(errors.Unsettled):
 
     def __str__(self) -> str:
         return (
-            f'snapshot {self.snapshot}: no node has a logical volume of it, '
-            f'and its data is lost; delete it'
+            f'snapshot {self.snapshot}: its data is lost, because no node has '
+            f'a logical volume of it; delete the snapshot'
         )
 
 
@@ -60,8 +63,8 @@ class SnapshotPartlyActive(errors.Unsettled):
 
     def __str__(self) -> str:
         return (
-            f'snapshot {self.snapshot}: active on '
-            f'{", ".join(self.active_on)}, but not on the other nodes; run '
+            f'snapshot {self.snapshot}: active only on '
+            f'{", ".join(self.active_on)}, not on the other nodes; run '
             f'"gluster snapshot activate {self.snapshot} force" and then '
             f'"gluster snapshot deactivate {self.snapshot}"'
         )

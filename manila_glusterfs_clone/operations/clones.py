@@ -63,9 +63,10 @@ class SnapshotInOtherPool(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'snapshot {self.snapshot_id} is in the thin pool '
-            f'{self.snapshot_pool}, so a share made from it cannot be in '
-            f'{self.pool}'
+            f'snapshot {self.snapshot_id}: in thin pool {self.snapshot_pool}, '
+            f'but the share is requested in {self.pool}; create the share in '
+            f'the pool of the snapshot (see '
+            f'use_scheduler_creating_share_from_snapshot)'
         )
 
 
@@ -107,7 +108,7 @@ class Clones:
         """
         with self._locks.share(share_id) as lock:
             if self._volumes.is_finished(share_id):
-                LOG.info('Share %s: exists already', share_id)
+                LOG.info('Share %s: already created; starting it', share_id)
                 return self._volumes.bring_online(share_id)
             source = self._sources.examine(snapshot_id)
             if source.pool != pool:
@@ -159,7 +160,10 @@ class Clones:
                     lambda gluster: False,
                 )
             except errors.AlreadyExists:
-                LOG.info('Volume %s: exists already', volume)
+                LOG.info(
+                    'Volume %s: an earlier attempt created it; continuing',
+                    volume,
+                )
             finally:
                 self._deactivate(snapshot)
             if attempts > 1:
@@ -173,13 +177,15 @@ class Clones:
             # active snapshot uses a process and a mount per brick, and the
             # clients of the origin can mount it.
             LOG.warning(
-                'Snapshot %s: could not be deactivated after it was cloned; '
-                'the next clone of it or the next maintenance pass tries '
-                'again: %s',
+                'Snapshot %s: could not be deactivated after a clone; the '
+                'next clone, maintenance pass or start of manila-share '
+                'retries: %s',
                 snapshot,
                 error,
             )
-            LOG.debug('Snapshot %s: deactivation', snapshot, exc_info=True)
+            LOG.debug(
+                'Snapshot %s: deactivation failed', snapshot, exc_info=True
+            )
 
     def _finish(self, share_id: str, size: int) -> gluster.Volume:
         volume = self._volumes.get(share_id)

@@ -45,7 +45,7 @@ class ShareHasSnapshots(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'volume {self.volume} has {self.count} snapshots; delete them '
+            f'volume {self.volume}: has {self.count} snapshots; delete them '
             f'first ("gluster snapshot list {self.volume}" lists them)'
         )
 

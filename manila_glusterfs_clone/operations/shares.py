@@ -88,7 +88,7 @@ class Shares:
         """
         with self._locks.share(share_id) as lock:
             if self._volumes.is_finished(share_id):
-                LOG.info('Share %s: exists already', share_id)
+                LOG.info('Share %s: already created; starting it', share_id)
                 return self._volumes.bring_online(share_id)
             members = self._pools.choose_nodes(pool, layout, size)
             peers.require_all_connected(self._cluster)

@@ -26,10 +26,10 @@ class AutoDeleteEnabled(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'the snapshot option auto-delete of the cluster is enabled, so '
-            f'glusterd would delete the oldest snapshots of volume '
-            f'{self.volume} by itself; run "gluster snapshot config '
-            f'auto-delete disable"'
+            f'volume {self.volume}: glusterd would delete its oldest '
+            f'snapshots, because the snapshot option auto-delete of the '
+            f'cluster is enabled; run "gluster snapshot config auto-delete '
+            f'disable"'
         )
 
 
@@ -43,11 +43,11 @@ class SnapshotLimitReached(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'volume {self.volume} has {self.count} snapshots, and glusterd '
-            f'allows {self.limit}; delete some, or raise the limit, to '
-            f'{gluster.MAX_SNAPSHOTS} at most: "gluster snapshot config '
-            f'{self.volume} snap-max-hard-limit NUMBER" for the volume, and '
-            f'without its name for the cluster'
+            f'volume {self.volume}: has {self.count} snapshots, and glusterd '
+            f'allows {self.limit}; delete snapshots, or raise the limits of '
+            f'the volume ("gluster snapshot config {self.volume} '
+            f'snap-max-hard-limit NUMBER") and of the cluster (the same '
+            f'without {self.volume}) to at most {gluster.MAX_SNAPSHOTS}'
         )
 
 

@@ -50,8 +50,8 @@ class SnapshotVanished(errors.Unsettled):
 
     def __str__(self) -> str:
         return (
-            f'snapshot {self.snapshot}: it does not exist just after it was '
-            f'taken; take another one'
+            f'snapshot {self.snapshot}: taken, but does not exist; take '
+            f'another snapshot'
         )
 
 
@@ -68,9 +68,9 @@ class SnapshotIncomplete(errors.Unsettled):
         total = sum(count for _, count in self.lv_counts)
         by_node = ', '.join(f'{node}: {n}' for node, n in self.lv_counts)
         return (
-            f'snapshot {self.snapshot}: it has {total} logical volumes for '
-            f'the {self.brick_count} bricks of its volume ({by_node}); delete '
-            f'it and take another one'
+            f'snapshot {self.snapshot}: has {total} logical volumes for the '
+            f'{self.brick_count} bricks of its volume ({by_node}); delete the '
+            f'snapshot and take another one'
         )
 
 
@@ -102,7 +102,10 @@ class Snapshots:
         with self._locks.share(share_id):
             if self._cluster.read(lambda gluster: gluster.snapshot(name)):
                 # The snapshot may be in use: do not delete it after a failure.
-                LOG.info('Snapshot %s: exists already', snapshot_id)
+                LOG.info(
+                    'Snapshot %s: already taken; tagging its logical volumes',
+                    snapshot_id,
+                )
                 with self._locks.snapshot(snapshot_id):
                     self._tag_lvs(snapshot_id, {})
                 return
@@ -329,7 +332,11 @@ class Snapshots:
         try:
             self._tag_lvs(snapshot_id, pools_of)
         except errors.Unsettled as error:
-            LOG.info('Snapshot %s: deleting it, though %s', snapshot_id, error)
+            LOG.info(
+                'Snapshot %s: incomplete; deleting it all the same: %s',
+                snapshot_id,
+                error,
+            )
 
 
 def _find_tagged(node: cluster.Node, tag: str) -> str | None:

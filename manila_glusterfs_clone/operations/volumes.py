@@ -51,7 +51,10 @@ class VolumeNotFound(errors.Missing):
     volume: str
 
     def __str__(self) -> str:
-        return f'volume {self.volume} does not exist'
+        return (
+            f'volume {self.volume}: does not exist; check "gluster volume '
+            f'list", and delete the share if the volume was removed'
+        )
 
 
 @dataclasses.dataclass(eq=False)
@@ -62,8 +65,8 @@ class VolumeUnfinished(errors.Missing):
 
     def __str__(self) -> str:
         return (
-            f'volume {self.volume} is not marked as finished, and may admit '
-            f'the clients of its origin'
+            f'volume {self.volume}: lacks {names.OPTION_SHARE}, and may admit '
+            f'clients of its origin; delete the share if its creation failed'
         )
 
 
@@ -74,7 +77,7 @@ class VolumeUnmanaged(errors.Missing):
     volume: str
 
     def __str__(self) -> str:
-        return f'volume {self.volume} was unmanaged, and is not Manila\'s'
+        return f'volume {self.volume}: marked as unmanaged; unmanage the share'
 
 
 @dataclasses.dataclass(eq=False)
@@ -87,7 +90,7 @@ class VolumeOfOtherShare(errors.Missing):
 
     def __str__(self) -> str:
         return (
-            f'volume {self.volume} is marked as the volume of share '
+            f'volume {self.volume}: marked as the volume of share '
             f'{self.owner}; if that is wrong, run "gluster volume set '
             f'{self.volume} {names.OPTION_SHARE} {self.share_id}"'
         )
@@ -104,9 +107,8 @@ class BricksOffline(errors.Unsettled):
     def __str__(self) -> str:
         return (
             f'volume {self.volume}: bricks are offline {self.seconds:g} s '
-            f'after it was started: {", ".join(self.bricks)}; check that '
-            f'glusterd runs on their nodes, and read the logs in '
-            f'/var/log/glusterfs/bricks there'
+            f'after its start: {", ".join(self.bricks)}; check glusterd and '
+            f'/var/log/glusterfs/bricks on the nodes of these bricks'
         )
 
 
@@ -232,7 +234,7 @@ class Volumes:
             cluster.raise_any(confirmation.failures)
 
     def _reset(self, name: str, option: str) -> None:
-        LOG.info('Volume %s: resetting its option %s', name, option)
+        LOG.info('Volume %s: unwanted option %s; resetting it', name, option)
         self._cluster.change(
             lambda gluster: gluster.reset_option(name, option),
             lambda gluster: option not in _options(gluster.volume(name)),

@@ -45,7 +45,8 @@ class AddressNotValid(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'{self.access_to!r} is not an address or network: {self.reason}'
+            f'access rule for {self.access_to!r}: not an address or network: '
+            f'{self.reason}; correct the address'
         )
 
 
@@ -56,7 +57,10 @@ class AddressNotIPv4(errors.NotPossible):
     access_to: str
 
     def __str__(self) -> str:
-        return f'GlusterFS cannot match the IPv6 network {self.access_to}'
+        return (
+            f'access rule for {self.access_to}: GlusterFS cannot match IPv6 '
+            f'addresses; use an IPv4 address or network'
+        )
 
 
 @dataclasses.dataclass(eq=False)
@@ -67,8 +71,9 @@ class CommonNameNotValid(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'common name {self.access_to!r} has characters that a GlusterFS '
-            f'access list cannot hold'
+            f'common name {self.access_to!r}: has characters that a GlusterFS '
+            f'access list cannot contain; use a certificate with another '
+            f'common name'
         )
 
 
@@ -79,7 +84,10 @@ class CommonNameOfNode(errors.NotPossible):
     access_to: str
 
     def __str__(self) -> str:
-        return f'common name {self.access_to!r} belongs to a storage node'
+        return (
+            f'common name {self.access_to!r}: belongs to a storage node; use '
+            f'the common name of a client'
+        )
 
 
 @dataclasses.dataclass(eq=False)
@@ -90,9 +98,9 @@ class AccessListFull(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'the rules of the share do not fit into the {self.max_bytes} '
-            f'bytes of a GlusterFS access list; delete other rules or merge '
-            f'them into networks'
+            f'access list: no room for all rules of the share in '
+            f'{self.max_bytes} bytes; delete rules, or merge them into '
+            f'networks'
         )
 
 

@@ -60,7 +60,7 @@ class ClientsStillConnected(errors.Unsettled):
         return (
             f'volume {self.volume}: clients without an access rule are still '
             f'connected after {self.seconds:g} s: {", ".join(self.clients)}; '
-            f'unmount the share there, and revoke the rules again'
+            f'unmount the share on these clients, and revoke the rules again'
         )
 
 

@@ -53,8 +53,8 @@ class AccessTypeNotSupported(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'access type "{self.access_type}" is not supported by this back '
-            f'end, only "{self.supported_type}"'
+            f'access type "{self.access_type}": not supported by this back '
+            f'end; use "{self.supported_type}"'
         )
 
 
@@ -66,8 +66,8 @@ class AccessLevelNotSupported(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'GlusterFS cannot grant "{self.access_level}" to single '
-            f'clients, only "rw"'
+            f'access level "{self.access_level}": GlusterFS cannot grant it '
+            f'to single clients; use "rw"'
         )
 
 
@@ -78,7 +78,10 @@ class VolumeNotFound(errors.NotPossible):
     volume: str
 
     def __str__(self) -> str:
-        return f'volume {self.volume} does not exist'
+        return (
+            f'volume {self.volume}: does not exist; check "gluster volume '
+            f'list", and delete the share if the volume was removed'
+        )
 
 
 class NativeProtocol(protocols.Protocol):
@@ -119,16 +122,17 @@ class NativeProtocol(protocols.Protocol):
             yield findings.Finding(
                 option,
                 'empty',
-                'it is empty and glusterfs_clone_tls is set; list the common '
+                'empty, but glusterfs_clone_tls is true; list the common '
                 'names of the nodes\' certificates, otherwise every share '
-                'denies the nodes themselves',
+                'denies the gluster daemons of its own nodes',
             )
         for name in settings.tls_server_names:
             if not access_lists.is_common_name(name):
                 yield findings.Finding(
                     option,
                     'invalid',
-                    f'{name!r} cannot be put into a GlusterFS access list',
+                    f'{name!r} has characters that a GlusterFS access list '
+                    f'cannot contain; correct the common name',
                 )
 
     def deny_all_options(self) -> dict[str, str]:
@@ -217,7 +221,7 @@ class NativeProtocol(protocols.Protocol):
         plan = self.plan(rules)
         for access_id, refusal in plan.refused.items():
             LOG.warning(
-                'Access rule %s of volume %s: refused; %s',
+                'Access rule %s of volume %s: refused: %s',
                 access_id,
                 name,
                 refusal,

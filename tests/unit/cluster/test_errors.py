@@ -83,9 +83,9 @@ SENTENCES: list[tuple[errors.Error, str]] = [
     ),
     (
         brick_ownership.RenamedBrick('gl1', 'gvg/x', 'v', '/b/brick'),
-        'logical volume gvg/x on node gl1: renamed; may be the missing logical '
-        'volume of brick /b/brick of volume v; mount the brick, or give gvg/x '
-        'its old name, and retry',
+        'logical volume gvg/x on node gl1: renamed; may be the missing '
+        'logical volume of brick /b/brick of volume v; mount the brick, or '
+        'give gvg/x its old name, and retry',
     ),
     (
         placement.InsufficientSpace('gvg/pool', {'gl1': 'not active'}),

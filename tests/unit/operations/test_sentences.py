@@ -24,72 +24,77 @@ from manila_glusterfs_clone.operations import volumes
 SENTENCES = [
     (
         clone_sources.SnapshotNotFound('s'),
-        'snapshot s does not exist on the cluster',
+        'snapshot s: does not exist on the cluster; if "gluster snapshot '
+        'list" does not list it, delete it in Manila',
     ),
     (
         clone_sources.SnapshotWithoutData('s'),
-        'snapshot s: no node has a logical volume of it, and its data is '
-        'lost; delete it',
+        'snapshot s: its data is lost, because no node has a logical volume '
+        'of it; delete the snapshot',
     ),
     (
         clone_sources.SnapshotPartlyActive('s', ('gl1', 'gl2')),
-        'snapshot s: active on gl1, gl2, but not on the other nodes; run '
+        'snapshot s: active only on gl1, gl2, not on the other nodes; run '
         '"gluster snapshot activate s force" and then "gluster snapshot '
         'deactivate s"',
     ),
     (
         clones.SnapshotInOtherPool('id', 'vg/a', 'vg/b'),
-        'snapshot id is in the thin pool vg/a, so a share made from it cannot '
-        'be in vg/b',
+        'snapshot id: in thin pool vg/a, but the share is requested in vg/b; '
+        'create the share in the pool of the snapshot (see '
+        'use_scheduler_creating_share_from_snapshot)',
     ),
     (
         share_removal.ShareHasSnapshots('v', 2),
-        'volume v has 2 snapshots; delete them first ("gluster snapshot list '
+        'volume v: has 2 snapshots; delete them first ("gluster snapshot list '
         'v" lists them)',
     ),
     (
         snapshot_limits.AutoDeleteEnabled('v'),
-        'the snapshot option auto-delete of the cluster is enabled, so '
-        'glusterd would delete the oldest snapshots of volume v by itself; '
-        'run "gluster snapshot config auto-delete disable"',
+        'volume v: glusterd would delete its oldest snapshots, because the '
+        'snapshot option auto-delete of the cluster is enabled; run "gluster '
+        'snapshot config auto-delete disable"',
     ),
     (
         snapshot_limits.SnapshotLimitReached('v', 3, 2),
-        'volume v has 3 snapshots, and glusterd allows 2; delete some, or '
-        'raise the limit, to 256 at most: "gluster snapshot config v '
-        'snap-max-hard-limit NUMBER" for the volume, and without its name '
-        'for the cluster',
+        'volume v: has 3 snapshots, and glusterd allows 2; delete snapshots, '
+        'or raise the limits of the volume ("gluster snapshot config v '
+        'snap-max-hard-limit NUMBER") and of the cluster (the same without v) '
+        'to at most 256',
     ),
     (
         snapshots.SnapshotVanished('s'),
-        'snapshot s: it does not exist just after it was taken; take another '
-        'one',
+        'snapshot s: taken, but does not exist; take another snapshot',
     ),
     (
         snapshots.SnapshotIncomplete('s', 3, (('gl1', 1), ('gl2', 0))),
-        'snapshot s: it has 1 logical volumes for the 3 bricks of its volume '
-        '(gl1: 1, gl2: 0); delete it and take another one',
+        'snapshot s: has 1 logical volumes for the 3 bricks of its volume '
+        '(gl1: 1, gl2: 0); delete the snapshot and take another one',
     ),
-    (volumes.VolumeNotFound('v'), 'volume v does not exist'),
+    (
+        volumes.VolumeNotFound('v'),
+        'volume v: does not exist; check "gluster volume list", and delete '
+        'the share if the volume was removed',
+    ),
     (
         volumes.VolumeUnfinished('v'),
-        'volume v is not marked as finished, and may admit the clients of its '
-        'origin',
+        'volume v: lacks user.manila.share, and may admit clients of its '
+        'origin; delete the share if its creation failed',
     ),
     (
         volumes.VolumeUnmanaged('v'),
-        "volume v was unmanaged, and is not Manila's",
+        'volume v: marked as unmanaged; unmanage the share',
     ),
     (
         volumes.VolumeOfOtherShare('v', 'id', 'other'),
-        'volume v is marked as the volume of share other; if that is wrong, '
+        'volume v: marked as the volume of share other; if that is wrong, '
         'run "gluster volume set v user.manila.share id"',
     ),
     (
         volumes.BricksOffline('v', ('gl1:/b', 'gl2:/b'), 120.0),
-        'volume v: bricks are offline 120 s after it was started: gl1:/b, '
-        'gl2:/b; check that glusterd runs on their nodes, and read the logs '
-        'in /var/log/glusterfs/bricks there',
+        'volume v: bricks are offline 120 s after its start: gl1:/b, gl2:/b; '
+        'check glusterd and /var/log/glusterfs/bricks on the nodes of these '
+        'bricks',
     ),
 ]
 

@@ -21,34 +21,42 @@ from manila_glusterfs_clone.protocols import native
 SENTENCES = [
     (
         native.AccessTypeNotSupported('user', 'ip'),
-        'access type "user" is not supported by this back end, only "ip"',
+        'access type "user": not supported by this back end; use "ip"',
     ),
     (
         native.AccessLevelNotSupported('ro'),
-        'GlusterFS cannot grant "ro" to single clients, only "rw"',
+        'access level "ro": GlusterFS cannot grant it to single clients; use '
+        '"rw"',
     ),
-    (native.VolumeNotFound('v'), 'volume v does not exist'),
+    (
+        native.VolumeNotFound('v'),
+        'volume v: does not exist; check "gluster volume list", and delete '
+        'the share if the volume was removed',
+    ),
     (
         access_lists.AddressNotValid('10.0.0', 'too short'),
-        "'10.0.0' is not an address or network: too short",
+        "access rule for '10.0.0': not an address or network: too short; "
+        'correct the address',
     ),
     (
         access_lists.AddressNotIPv4('fd00::/8'),
-        'GlusterFS cannot match the IPv6 network fd00::/8',
+        'access rule for fd00::/8: GlusterFS cannot match IPv6 addresses; use '
+        'an IPv4 address or network',
     ),
     (
         access_lists.CommonNameNotValid('a,b'),
-        "common name 'a,b' has characters that a GlusterFS access list cannot "
-        'hold',
+        "common name 'a,b': has characters that a GlusterFS access list "
+        'cannot contain; use a certificate with another common name',
     ),
     (
         access_lists.CommonNameOfNode('gl1'),
-        "common name 'gl1' belongs to a storage node",
+        "common name 'gl1': belongs to a storage node; use the common name of "
+        'a client',
     ),
     (
         access_lists.AccessListFull(4000),
-        'the rules of the share do not fit into the 4000 bytes of a GlusterFS '
-        'access list; delete other rules or merge them into networks',
+        'access list: no room for all rules of the share in 4000 bytes; '
+        'delete rules, or merge them into networks',
     ),
     (
         eviction.RevocationNotConfirmed('v', ('gl1', 'gl2'), ('no route',)),
@@ -60,8 +68,8 @@ SENTENCES = [
     (
         eviction.ClientsStillConnected('v', ('10.0.0.1', '10.0.0.2'), 60.0),
         'volume v: clients without an access rule are still connected after '
-        '60 s: 10.0.0.1, 10.0.0.2; unmount the share there, and revoke the '
-        'rules again',
+        '60 s: 10.0.0.1, 10.0.0.2; unmount the share on these clients, and '
+        'revoke the rules again',
     ),
     (
         eviction.ClientsNotReported('v', ('gl1',)),

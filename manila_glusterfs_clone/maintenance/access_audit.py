@@ -83,8 +83,8 @@ class AccessAudit:
                 self._audit(state, share_id, wanted)
             except errors.Held as error:
                 LOG.info(
-                    'Share %s: in use by another operation; its access lists '
-                    'are compared in the next pass: %s',
+                    'Share %s: in use by another operation; not checking its '
+                    'access lists now: %s',
                     share_id,
                     error,
                 )
@@ -92,15 +92,18 @@ class AccessAudit:
                 self._backoff.warn_once(
                     key,
                     f'Volume {names.volume(share_id)}: its options differ '
-                    f'from Manila\'s access rules and could not be set; '
-                    f'next attempt in a later pass: {error}',
+                    f'from Manila\'s access rules and could not be set; a '
+                    f'later maintenance pass or the next start of '
+                    f'manila-share retries: {error}',
                 )
             except Exception as error:
                 LOG.debug('Share %s: audit failed', share_id, exc_info=True)
                 self._backoff.warn_once(
                     key,
                     f'Share {share_id}: its access lists could not be '
-                    f'compared: {error}',
+                    f'compared with Manila\'s access rules; a later '
+                    f'maintenance pass or the next start of manila-share '
+                    f'retries: {error}',
                 )
 
     def _audit(
@@ -121,10 +124,10 @@ class AccessAudit:
                 return
             self._backoff.warn_once(
                 key,
-                f'Volume {volume.name}: Manila uses it for share {share_id}, '
-                f'but it is marked as {owner}; its access lists stay as they '
-                f'are (unmanage the share, or run "gluster volume set '
-                f'{volume.name} {names.OPTION_SHARE} {share_id}")',
+                f'Volume {volume.name}: has the mark {owner}, although it '
+                f'belongs to share {share_id} in Manila; its access lists '
+                f'stay unchanged (unmanage the share, or run "gluster volume '
+                f'set {volume.name} {names.OPTION_SHARE} {share_id}")',
             )
         elif not self._is_correct(share_id, views, wanted):
             if self._backoff.is_retry_due(('rules', share_id)):
@@ -200,16 +203,15 @@ class AccessAudit:
         if not changed:
             # An earlier pass set the options, but could not verify them.
             LOG.warning(
-                'Volume %s: its options are those of Manila\'s access rules '
-                'again on all nodes, and clients without a rule were '
-                'disconnected',
+                'Volume %s: its options match Manila\'s access rules again on '
+                'all nodes, and bricks disconnect clients without a rule',
                 name,
             )
             return
         LOG.warning(
-            'Volume %s: its options differed from Manila\'s access rules (it '
-            'had %s); they are set again, and clients without a rule were '
-            'disconnected',
+            'Volume %s: its options differed from Manila\'s access rules '
+            '(%s); the options are set again, and bricks disconnect clients '
+            'without a rule',
             name,
             ', '.join(sorted(changed)),
         )

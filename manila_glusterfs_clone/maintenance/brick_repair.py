@@ -65,10 +65,11 @@ class ForeignMount(BrickNotRepaired):
 
     def __str__(self) -> str:
         return self._sentence(
-            f'{self.mount_point} is the mount point of something that is no '
-            f'logical volume; the logical volume of the share is not mounted '
-            f'over it, as either may have the newer data. Remove the one that '
-            f'is not needed'
+            f'a file system that is on no logical volume is mounted at '
+            f'{self.mount_point}; the driver does not mount the logical '
+            f'volume of the share over it, because either may have the newer '
+            f'data. Keep the newer data: unmount the file system, or remove '
+            f'the logical volume'
         )
 
 
@@ -80,9 +81,10 @@ class BrickLost(BrickNotRepaired):
 
     def __str__(self) -> str:
         return self._sentence(
-            f'lost: no logical volume has its tags ({", ".join(self.tags)}). '
-            f'The volume works with its other copies; replace the brick with '
-            f'"gluster volume reset-brick"'
+            f'lost, because no logical volume has its tags '
+            f'({", ".join(self.tags)}); replace the brick with "gluster '
+            f'volume reset-brick", so that it receives the data of the other '
+            f'copies, if there are any'
         )
 
 
@@ -95,10 +97,11 @@ class ForeignLogicalVolume(BrickNotRepaired):
 
     def __str__(self) -> str:
         return self._sentence(
-            f'{self.logical_volume} is mounted in its place but does not have '
-            f'the tags of the share ({", ".join(self.tags)}); it is left '
-            f'alone. If it is not the brick, unmount it; if it is, add the '
-            f'tags with "lvchange --addtag"'
+            f'logical volume {self.logical_volume} is mounted as the brick, '
+            f'but lacks tags of the share ({", ".join(self.tags)}); the '
+            f'driver does not change it. If {self.logical_volume} is the '
+            f'brick, add the tags with "lvchange --addtag", otherwise '
+            f'unmount it'
         )
 
 
@@ -113,8 +116,8 @@ class NotMountable(BrickNotRepaired):
         return self._sentence(
             f'its file system cannot be mounted: {self.cause}; look for disk '
             f'errors in the output of "dmesg" on the node. If the disk '
-            f'failed, reboot the node when it works again; else repair the '
-            f'file system with "xfs_repair /dev/{self.logical_volume}"'
+            f'failed, reboot the node after the disk was repaired; otherwise '
+            f'run "xfs_repair /dev/{self.logical_volume}"'
         )
 
 
@@ -124,9 +127,9 @@ class BrickEmpty(BrickNotRepaired):
 
     def __str__(self) -> str:
         return self._sentence(
-            f'it has no volume id and no {_BRICK_METADATA}: it is empty, or '
-            f'is not a brick. Look at it, and if its data is lost, replace it '
-            f'with "gluster volume reset-brick"'
+            f'has no volume id and no {_BRICK_METADATA}, so it is empty or no '
+            f'brick; look into the directory, and if its data is lost, '
+            f'replace the brick with "gluster volume reset-brick"'
         )
 
 
@@ -143,11 +146,11 @@ class ForeignVolumeId(BrickNotRepaired):
 
     def __str__(self) -> str:
         return self._sentence(
-            f'it has the id of {self.owner} and is left alone; volume '
-            f'{self.volume} cannot start while it is mounted. If '
+            f'has the volume id of {self.owner}, so volume {self.volume} '
+            f'cannot start while the brick is mounted. If '
             f'{self.logical_volume} has the data of {self.volume}, run '
             f'"setfattr -n trusted.glusterfs.volume-id -v 0x{self.hex_id} '
-            f'{self.path}"'
+            f'{self.path}", otherwise unmount it'
         )
 
 
@@ -238,12 +241,12 @@ def _remount(
     # have no record of that loss.
     LOG.warning(
         'Brick %s on node %s: its file system has shut itself down; '
-        'remounting it: %s (its last writes may be missing until a client '
-        'reads the files, or "gluster volume heal %s full" heals them)',
+        'remounting it (the last writes may be missing, so run "gluster '
+        'volume heal %s full" afterwards): %s',
         brick.path,
         node.name,
-        cause,
         volume,
+        cause,
     )
     # The kernel refuses to unmount the file system while the brick process
     # runs.

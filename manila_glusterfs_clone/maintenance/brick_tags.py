@@ -122,8 +122,8 @@ class BrickTags:
                 )
         except errors.Held as error:
             LOG.info(
-                'Volume %s: in use by another operation; its tags are '
-                'checked in the next pass: %s',
+                'Volume %s: in use by another operation; not checking the '
+                'tags of its bricks now: %s',
                 name,
                 error,
             )
@@ -131,8 +131,8 @@ class BrickTags:
             self._backoff.warn_once(
                 ('tags', share_id),
                 f'Volume {name}: the tags of its bricks could not be checked '
-                f'on all nodes; they are checked again in a later pass: '
-                f'{error}',
+                f'on all nodes; a later maintenance pass or the next start '
+                f'of manila-share retries: {error}',
             )
 
     def _report_former_bricks(
@@ -155,9 +155,9 @@ class BrickTags:
             self._backoff.warn_once(
                 ('former', share_id),
                 f'Volume {volume.name}: no longer uses the logical volumes '
-                f'{", ".join(former)}, as a snapshot was restored or a brick '
-                f'was replaced; they take up space until the share is '
-                f'deleted',
+                f'{", ".join(former)}, because a snapshot was restored or a '
+                f'brick was replaced; keeping these logical volumes, which '
+                f'take up space, until the share is deleted',
             )
 
     def _bricks(

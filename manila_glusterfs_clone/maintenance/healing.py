@@ -39,7 +39,10 @@ class HealingFailed(errors.Unsettled):
     reason: str
 
     def __str__(self) -> str:
-        return f'share {self.share_id}: healing failed: {self.reason}'
+        return (
+            f'share {self.share_id}: healing failed unexpectedly; see the log '
+            f'of manila-share: {self.reason}'
+        )
 
 
 @dataclasses.dataclass(eq=False)
@@ -50,8 +53,10 @@ class OptionsReset(errors.Unsettled):
 
     def __str__(self) -> str:
         return (
-            f'volume {self.volume}: stopped, and its options were reset; it '
-            f'is started when maintenance has set its access lists'
+            f'volume {self.volume}: stopped, and its options were reset; the '
+            f'driver starts the volume only after it has set the access '
+            f'lists, in a maintenance pass or at the next start of '
+            f'manila-share'
         )
 
 
@@ -97,10 +102,7 @@ class Healer:
                     healed[share_id] = self._heal(share_id, unmounted)
             except (errors.Held, errors.Busy) as error:
                 LOG.info(
-                    'Share %s: in use by another operation; not healed now: '
-                    '%s',
-                    share_id,
-                    error,
+                    'Share %s: busy; not healing it now: %s', share_id, error
                 )
                 healed[share_id] = error
             except errors.Error as error:
@@ -125,8 +127,8 @@ class Healer:
         )
         for node, error in failed.items():
             LOG.error(
-                'Node %s: its mounts could not be read; its bricks are not '
-                'repaired now: %s',
+                'Node %s: its mounts could not be read; not repairing its '
+                'bricks now: %s',
                 node,
                 error,
             )
@@ -226,7 +228,7 @@ class Healer:
         if message and self._logged.get(name) != message:
             # The message may already begin with the name of the object.
             reason = message.removeprefix(f'{name}: ')
-            LOG.error('%s: not online: %s', _capitalized(name), reason)
+            LOG.error('%s: not healed: %s', _capitalized(name), reason)
         if message:
             self._logged[name] = message
         else:

@@ -108,11 +108,11 @@ def describe_end(status: str, state: Mapping[str, Any]) -> str:
         if is_available:
             return (
                 'a service restart interrupted its creation, which is '
-                'complete; status set to available'
+                'complete; setting its status to available'
             )
         return (
-            'a service restart interrupted its creation; status set to '
-            'error, delete it and create it again'
+            'a service restart interrupted its creation; setting its status '
+            'to error (delete it and create it again)'
         )
     cause = (
         'its extension failed'
@@ -120,8 +120,11 @@ def describe_end(status: str, state: Mapping[str, Any]) -> str:
         else 'a service restart interrupted its extension'
     )
     if is_available:
-        return f'{cause}; it has {state["size"]} GiB, status set to available'
+        return (
+            f'{cause}; its size is {state["size"]} GiB, setting its status to '
+            f'available'
+        )
     return (
-        f'{cause}, and the cluster has no volume that is its own; status set '
-        f'to error, look for its volume with "gluster volume info"'
+        f'{cause}, and the cluster has no volume that is its own; setting '
+        f'its status to error (look for its volume with "gluster volume info")'
     )

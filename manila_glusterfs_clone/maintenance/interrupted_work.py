@@ -126,16 +126,17 @@ class InterruptedWork:
                     self._resume(kind, row, starting)
                 except Exception as error:
                     LOG.debug(
-                        '%s %s: not resumed',
+                        '%s %s: resuming interrupted work failed',
                         kind.name,
                         row.id,
                         exc_info=True,
                     )
                     self._backoff.warn_once(
                         key,
-                        f'{kind.name} {row.id}: its work was interrupted in '
-                        f'status {row.status} and could not be resumed; '
-                        f'next attempt in the next pass: {error}',
+                        f'{kind.name} {row.id}: interrupted in status '
+                        f'{row.status}, and resuming failed; the next '
+                        f'maintenance pass or start of manila-share retries: '
+                        f'{error}',
                     )
 
     def retry_deletions(
@@ -160,7 +161,8 @@ class InterruptedWork:
                     if instance is not None:
                         LOG.warning(
                             '%s %s: its deletion failed, and all nodes are '
-                            'connected now; deleting it again',
+                            'connected now; asking manila-share to delete it '
+                            'again',
                             kind.name,
                             row.id,
                         )
@@ -192,8 +194,8 @@ class InterruptedWork:
                 return
             if row.status == instances.DELETING:
                 LOG.warning(
-                    '%s %s: its deletion was interrupted by a service '
-                    'restart; deleting it again',
+                    '%s %s: a service restart interrupted its deletion; '
+                    'asking manila-share to delete it again',
                     kind.name,
                     row.id,
                 )
@@ -202,9 +204,9 @@ class InterruptedWork:
                 return
             if row.status == instances.UNMANAGING:
                 LOG.warning(
-                    'Unmanaging %s %s was interrupted by a service restart; '
-                    'status set to unmanage_error, unmanage it again',
-                    kind.name.lower(),
+                    '%s %s: a service restart interrupted unmanaging it; '
+                    'setting its status to unmanage_error (unmanage it again)',
+                    kind.name,
                     row.id,
                 )
                 self._write(kind, row.id, status='unmanage_error')
@@ -278,10 +280,9 @@ class InterruptedWork:
         command = f'openstack {noun} instance set --status error {row.id}'
         self._backoff.warn_once(
             ('waiting', row.id),
-            f'{kind.name} {row.id}: no service works on it, and its status '
-            f'is {row.status}. Its request waits in the message queue, or was '
-            f'lost with a killed service. If the queue of {self._host} is '
-            f'empty, run "{command}", and delete it or retry',
+            f'{kind.name} {row.id}: status {row.status}, but no service works '
+            f'on it. If the message queue of {self._host} still has its '
+            f'request, wait; if not, run "{command}", and delete it or retry',
         )
 
     @contextlib.contextmanager
@@ -315,9 +316,10 @@ class InterruptedWork:
         except Exception:
             LOG.exception(
                 '%s %s: manila-share could not be asked to delete it; '
-                'status set back',
+                'setting its status back to %s',
                 kind.name,
                 instance['id'],
+                before,
             )
             self._write(kind, instance['id'], status=before)
 

@@ -102,13 +102,13 @@ class Orphan:
             return (
                 f'{self.kind.capitalize()} {self.name}: on the cluster, but '
                 f'Manila\'s database has no {self.kind} instance {self.id}, '
-                f'not even a deleted one; it is kept. If it belongs to no '
+                f'not even a deleted one; keeping it. If it belongs to no '
                 f'other Manila and is not needed, {self.remedy}'
             )
         return (
             f'{self.kind.capitalize()} {self.name}: Manila deleted it at '
             f'{_to_the_second(self.deleted_at)} UTC, but the cluster still '
-            f'has it; it is kept, as glusterfs_clone_orphans is '
+            f'has it; keeping it, because glusterfs_clone_orphans is '
             f'"{options.REPORT}". To remove it, {self.remedy}'
         )
 
@@ -250,12 +250,12 @@ class Orphans:
                     orphan.kind, now, deleted_before
                 ):
                     LOG.info(
-                        '%s: no longer deleted in the database; it is kept',
+                        '%s: no longer deleted in the database; keeping it',
                         name,
                     )
                     return
                 if self._is_disowned(orphan):
-                    LOG.info('%s: unmanaged; it is kept', name)
+                    LOG.info('%s: unmanaged; keeping it', name)
                     return
                 if orphan.kind == 'snapshot':
                     self._snapshots.remove(row.id, row.share_id)
@@ -263,8 +263,7 @@ class Orphans:
                     self._shares.remove(row.id)
         except errors.Held as error:
             LOG.info(
-                '%s: in use by another operation; it is removed in a later '
-                'pass: %s',
+                '%s: in use by another operation; not removing it now: %s',
                 name,
                 error,
             )
@@ -273,12 +272,13 @@ class Orphans:
             self._backoff.warn_once(
                 row,
                 f'{name}: Manila deleted it at {when} UTC, but it could not '
-                f'be removed from the cluster; next attempt in a later '
-                f'pass: {error}',
+                f'be removed from the cluster; a later maintenance pass '
+                f'retries: {error}',
             )
         else:
             LOG.warning(
-                '%s: removed from the cluster, as Manila deleted it at %s UTC',
+                '%s: removed from the cluster, because Manila deleted it at '
+                '%s UTC',
                 name,
                 _to_the_second(row.deleted_at),
             )

@@ -99,9 +99,9 @@ class Maintenance:
             self._resume_interrupted_work(starting=True)
         except Exception:
             LOG.exception(
-                'Back end %s: interrupted work could not be looked for; '
-                'shares and snapshots may stay in a transitional status '
-                'until the next pass of maintenance',
+                'Back end %s: looking for interrupted work failed; shares and '
+                'snapshots may stay in creating, extending or deleting until '
+                'the next maintenance pass or start of manila-share',
                 self._host,
             )
         if self._interval and self._thread is None:
@@ -144,13 +144,13 @@ class Maintenance:
         self, share_ids: Collection[str]
     ) -> dict[str, gluster.Volume | errors.Error]:
         state = self._read_cluster()
-        with self._step('access lists'):
+        with self._step('correct access lists'):
             rules = manila_db.rules(self._host)
             self._audit.audit(
                 state,
                 {key: rules[key] for key in rules if key in share_ids},
             )
-        with self._step('tags of bricks'):
+        with self._step('correct brick tags'):
             self._brick_tags.correct(state, manila_db.shares(self._host))
         offline = [key for key in share_ids if state.offline_parts(key)]
         healed = self._healer.heal(offline) if offline else {}
@@ -161,7 +161,7 @@ class Maintenance:
                 result[share_id] = healed[share_id]
             elif volume is not None:
                 result[share_id] = volume
-        with self._step('snapshots of clones'):
+        with self._step('deactivate snapshots'):
             self._deactivate_snapshots(state, share_ids)
         return result
 
@@ -182,15 +182,20 @@ class Maintenance:
                     self._backoff.end_pass()
         except errors.Held as error:
             LOG.debug(
-                'Maintenance of %s: skipped, another process runs it: %s',
+                'Back end %s: maintenance pass skipped, because another '
+                'process runs one: %s',
                 self._host,
                 error,
             )
         except Exception as error:
-            LOG.debug('Maintenance of %s failed', self._host, exc_info=True)
+            LOG.debug(
+                'Back end %s: maintenance pass failed',
+                self._host,
+                exc_info=True,
+            )
             self._backoff.warn_once(
                 'pass',
-                f'Maintenance of {self._host}: failed; next attempt '
+                f'Back end {self._host}: maintenance pass failed; next pass '
                 f'{self._next_attempt}: {error}',
             )
 
@@ -199,26 +204,26 @@ class Maintenance:
         state = self._read_cluster()
         shares = manila_db.shares(self._host)
         snapshots = manila_db.snapshots(self._host)
-        with self._step('access lists'):
+        with self._step('correct access lists'):
             # Before healing: a started volume must not admit clients without a
             # rule.
             self._audit.audit(state, manila_db.rules(self._host))
-        with self._step('tags of bricks'):
+        with self._step('correct brick tags'):
             # Before healing, which finds bricks by their tags.
             self._brick_tags.correct(state, shares)
-        with self._step('healing'):
+        with self._step('heal shares'):
             self._heal(state, shares)
-        with self._step('interrupted work'):
+        with self._step('resume interrupted work'):
             self._resume_interrupted_work(starting=False)
         if not state.is_complete:
             return  # The remaining steps need all nodes.
-        with self._step('snapshots of clones'):
+        with self._step('deactivate snapshots'):
             self._deactivate_snapshots(state, shares)
-        with self._step('failed deletions'):
+        with self._step('retry failed deletions'):
             self._interrupted_work.retry_deletions(
                 shares.values(), snapshots.values()
             )
-        with self._step('orphans'):
+        with self._step('handle orphans'):
             self._orphans.remove_or_report(
                 state, shares, snapshots, deleted_before
             )
@@ -231,15 +236,15 @@ class Maintenance:
         except Exception as error:
             self._failed_steps += 1
             LOG.debug(
-                'Maintenance of %s, %s: failed',
+                'Back end %s: maintenance step "%s" failed',
                 self._host,
                 name,
                 exc_info=True,
             )
             self._backoff.warn_once(
                 ('step', name),
-                f'Maintenance of {self._host}, {name}: failed; next attempt '
-                f'{self._next_attempt}: {error}',
+                f'Back end {self._host}: maintenance step "{name}" failed; '
+                f'next attempt {self._next_attempt}: {error}',
             )
 
     def _read_cluster(self) -> cluster_state.ClusterState:

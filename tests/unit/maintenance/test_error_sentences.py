@@ -21,48 +21,55 @@ BRICK = '/srv/manila-x/brick', 'gl1'
 CAUSE = errors.CommandFailed('gl1', ('mount',), 32, '', 'bad superblock')
 SENTENCES: dict[errors.Error, str] = {
     brick_repair.ForeignMount(*BRICK, '/srv/manila-x'): (
-        'brick /srv/manila-x/brick on node gl1: /srv/manila-x is the mount '
-        'point of something that is no logical volume; the logical volume of '
-        'the share is not mounted over it, as either may have the newer '
-        'data. Remove the one that is not needed'
+        'brick /srv/manila-x/brick on node gl1: a file system that is on no '
+        'logical volume is mounted at /srv/manila-x; the driver does not '
+        'mount the logical volume of the share over it, because either may '
+        'have the newer data. Keep the newer data: unmount the file system, '
+        'or remove the logical volume'
     ),
     brick_repair.BrickLost(*BRICK, ('manila.mount=y', 'manila.share=x')): (
-        'brick /srv/manila-x/brick on node gl1: lost: no logical volume has '
-        'its tags (manila.mount=y, manila.share=x). The volume works with '
-        'its other copies; replace the brick with "gluster volume '
-        'reset-brick"'
+        'brick /srv/manila-x/brick on node gl1: lost, because no logical '
+        'volume has its tags (manila.mount=y, manila.share=x); replace the '
+        'brick with "gluster volume reset-brick", so that it receives the '
+        'data of the other copies, if there are any'
     ),
     brick_repair.ForeignLogicalVolume(
         *BRICK, 'gvg/other', ('manila.mount=y', 'manila.share=x')
     ): (
-        'brick /srv/manila-x/brick on node gl1: gvg/other is mounted in its '
-        'place but does not have the tags of the share (manila.mount=y, '
-        'manila.share=x); it is left alone. If it is not the brick, unmount '
-        'it; if it is, add the tags with "lvchange --addtag"'
+        'brick /srv/manila-x/brick on node gl1: logical volume gvg/other is '
+        'mounted as the brick, but lacks tags of the share (manila.mount=y, '
+        'manila.share=x); the driver does not change it. If gvg/other is the '
+        'brick, add the tags with "lvchange --addtag", otherwise unmount it'
     ),
     brick_repair.NotMountable(*BRICK, 'gvg/manila-x', CAUSE): (
         f'brick /srv/manila-x/brick on node gl1: its file system cannot be '
         f'mounted: {CAUSE}; look for disk errors in the output of "dmesg" on '
-        f'the node. If the disk failed, reboot the node when it works again; '
-        f'else repair the file system with "xfs_repair /dev/gvg/manila-x"'
+        f'the node. If the disk failed, reboot the node after the disk was '
+        f'repaired; otherwise run "xfs_repair /dev/gvg/manila-x"'
     ),
     brick_repair.BrickEmpty(*BRICK): (
-        'brick /srv/manila-x/brick on node gl1: it has no volume id and no '
-        '.glusterfs: it is empty, or is not a brick. Look at it, and if its '
-        'data is lost, replace it with "gluster volume reset-brick"'
+        'brick /srv/manila-x/brick on node gl1: has no volume id and no '
+        '.glusterfs, so it is empty or no brick; look into the directory, '
+        'and if its data is lost, replace the brick with "gluster volume '
+        'reset-brick"'
     ),
     brick_repair.ForeignVolumeId(
         *BRICK, 'gvg/manila-x', 'manila-x', 'ab12', 'other'
     ): (
-        'brick /srv/manila-x/brick on node gl1: it has the id of other and '
-        'is left alone; volume manila-x cannot start while it is mounted. If '
+        'brick /srv/manila-x/brick on node gl1: has the volume id of other, '
+        'so volume manila-x cannot start while the brick is mounted. If '
         'gvg/manila-x has the data of manila-x, run "setfattr -n '
-        'trusted.glusterfs.volume-id -v 0xab12 /srv/manila-x/brick"'
+        'trusted.glusterfs.volume-id -v 0xab12 /srv/manila-x/brick", '
+        'otherwise unmount it'
     ),
-    healing.HealingFailed('x', 'no more'): 'share x: healing failed: no more',
+    healing.HealingFailed('x', 'no more'): (
+        'share x: healing failed unexpectedly; see the log of manila-share: '
+        'no more'
+    ),
     healing.OptionsReset('manila-x'): (
-        'volume manila-x: stopped, and its options were reset; it is started '
-        'when maintenance has set its access lists'
+        'volume manila-x: stopped, and its options were reset; the driver '
+        'starts the volume only after it has set the access lists, in a '
+        'maintenance pass or at the next start of manila-share'
     ),
 }
 

@@ -24,7 +24,7 @@ DELETED_AT = datetime.datetime(2026, 11, 30, 1, 2, 3, 4)
 def test_sentence_of_an_orphan() -> None:
     assert str(orphans.Orphan('snapshot', ID, DELETED_AT)) == (
         f'Snapshot manila-snap-{ID}: Manila deleted it at 2026-11-30 '
-        f'01:02:03 UTC, but the cluster still has it; it is kept, as '
+        f'01:02:03 UTC, but the cluster still has it; keeping it, because '
         f'glusterfs_clone_orphans is "report". To remove it, run "gluster '
         f'snapshot delete manila-snap-{ID}" and, on each node, unmount what '
         f'"lvs @manila.snapshot={ID}" lists and run "lvremove '
@@ -35,7 +35,7 @@ def test_sentence_of_an_orphan() -> None:
 def test_sentence_of_an_unknown_object() -> None:
     assert str(orphans.Orphan('share', ID)) == (
         f'Share manila-{ID}: on the cluster, but Manila\'s database has no '
-        f'share instance {ID}, not even a deleted one; it is kept. If it '
+        f'share instance {ID}, not even a deleted one; keeping it. If it '
         f'belongs to no other Manila and is not needed, run "gluster volume '
         f'stop manila-{ID} force" and "gluster volume delete manila-{ID}" '
         f'and, on each node, unmount what "lvs @manila.share={ID}" lists and '

@@ -43,7 +43,9 @@ def test_it_goes_on_after_an_error_and_ends_when_told(
     assert thread is not threading.current_thread()
     # It keeps no process from ending.
     assert thread.daemon
-    assert 'Maintenance of x: failed' in caplog.text
+    assert {record.args for record in caplog.records} == {
+        ('Maintenance of x', 0.001)
+    }
 
 
 def test_stopped_in_the_interval_it_does_nothing() -> None:

@@ -36,8 +36,11 @@ class UnknownLayout(errors.NotPossible):
     layout: str
 
     def __str__(self) -> str:
-        known = ', '.join([AUTO, *(layout.name for layout in LAYOUTS)])
-        return f'layout {self.layout!r}: does not exist; choose one of {known}'
+        known_names = ', '.join([AUTO, *(layout.name for layout in LAYOUTS)])
+        return (
+            f'layout {self.layout!r}: does not exist; choose one of '
+            f'{known_names}'
+        )
 
 
 @dataclasses.dataclass(eq=False)
@@ -64,49 +67,49 @@ class Layout:
     #: The description of the layout in the help text of the option.
     summary: str
     #: The number of nodes that a volume needs; each node has one brick.
-    nodes: int
+    node_count: int
     #: The arguments of ``gluster volume create`` before the bricks.
-    create_words: tuple[str, ...] = ()
+    create_arguments: tuple[str, ...] = ()
     #: The replica count, as ``gluster volume info`` lists it.
-    copies: int = 1
+    replica_count: int = 1
     #: How many of these copies are arbiters, as ``gluster volume info`` lists
     #: it. An arbiter brick has the names of files, but not their data.
-    arbiters: int = 0
+    arbiter_count: int = 0
     #: The number of bricks that the data of a file is striped over, without
     #: redundancy.
-    data_bricks: int = 1
+    data_brick_count: int = 1
     #: Whether the self-heal daemon copies missing changes between bricks. If
     #: so, self-heal must be complete before the driver takes a snapshot.
-    is_healed: bool = False
+    has_self_heal: bool = False
 
     def brick_size(self, share_size: int) -> int:
         """Return the size of each brick of a share, in bytes."""
-        return -(-share_size // self.data_bricks)
+        return -(-share_size // self.data_brick_count)
 
     def share_size(self, brick_size: int) -> int:
         """Return the size that clients see, in bytes.
 
         :param brick_size: the size of each brick, in bytes.
         """
-        return brick_size * self.data_bricks
+        return brick_size * self.data_brick_count
 
-    def usable(self, raw: int) -> int:
+    def share_capacity(self, thin_pool_bytes: int) -> int:
         """Return the total size of the shares that fit into thin pools.
 
-        :param raw: the total size of the thin pools on all nodes, in bytes.
+        :param thin_pool_bytes: the total size of the thin pools on all nodes.
         :return: bytes.
         """
-        return raw * self.data_bricks // self.nodes
+        return thin_pool_bytes * self.data_brick_count // self.node_count
 
 
-class Volume(typing.Protocol):
+class VolumeShape(typing.Protocol):
     """The attributes of a volume that :func:`of_volume` reads."""
 
     @property
-    def copies(self) -> int: ...
+    def replica_count(self) -> int: ...
 
     @property
-    def arbiters(self) -> int: ...
+    def arbiter_count(self) -> int: ...
 
     @property
     def bricks(self) -> Sequence[object]: ...
@@ -115,21 +118,21 @@ class Volume(typing.Protocol):
 SINGLE = Layout(
     name='single',
     summary='one brick on one node, no redundancy',
-    nodes=1,
+    node_count=1,
 )
 REPLICA_3 = Layout(
     name='replica-3',
     summary='three copies on three nodes',
-    nodes=3,
-    create_words=('replica', '3'),
-    copies=3,
-    is_healed=True,
+    node_count=3,
+    create_arguments=('replica', '3'),
+    replica_count=3,
+    has_self_heal=True,
 )
 
 LAYOUTS = (SINGLE, REPLICA_3)
 
 
-def choose(name: str, node_count: int) -> Layout:
+def layout_by_name(name: str, node_count: int) -> Layout:
     """Return the layout with the given name.
 
     For ``auto``, return replica-3 on three nodes or more, else single.
@@ -140,31 +143,35 @@ def choose(name: str, node_count: int) -> Layout:
     :raises TooFewNodes: the layout needs more nodes.
     """
     if name == AUTO:
-        return REPLICA_3 if node_count >= REPLICA_3.nodes else SINGLE
+        return REPLICA_3 if node_count >= REPLICA_3.node_count else SINGLE
     for layout in LAYOUTS:
         if layout.name == name:
-            if layout.nodes > node_count:
-                raise TooFewNodes(name, layout.nodes, node_count)
+            if layout.node_count > node_count:
+                raise TooFewNodes(name, layout.node_count, node_count)
             return layout
     raise UnknownLayout(name)
 
 
-def of_volume(volume: Volume) -> Layout:
+def of_volume(volume: VolumeShape) -> Layout:
     """Return the layout of a volume.
 
     If this driver did not create the volume, its layout may not be in
     :data:`LAYOUTS`. For such a volume, assume that each brick has all data.
     """
-    nodes = len(volume.bricks)
-    shape = nodes, volume.copies, volume.arbiters
+    brick_count = len(volume.bricks)
+    shape = brick_count, volume.replica_count, volume.arbiter_count
     for layout in LAYOUTS:
-        if (layout.nodes, layout.copies, layout.arbiters) == shape:
+        if (
+            layout.node_count,
+            layout.replica_count,
+            layout.arbiter_count,
+        ) == shape:
             return layout
     return Layout(
         name='other',
         summary='not created by this driver',
-        nodes=nodes,
-        copies=volume.copies,
-        arbiters=volume.arbiters,
-        is_healed=volume.copies > 1,
+        node_count=brick_count,
+        replica_count=volume.replica_count,
+        arbiter_count=volume.arbiter_count,
+        has_self_heal=volume.replica_count > 1,
     )

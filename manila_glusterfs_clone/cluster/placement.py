@@ -163,20 +163,20 @@ class Placement:
                 fitting.append((-thin_pool.free, member))
             else:
                 full[member.node.name] = str(reason)
-        if len(fitting) < layout.nodes:
+        if len(fitting) < layout.node_count:
             if full:
                 raise TooFewNodesWithSpace(
                     pool=pool,
                     obstacles={**unreachable, **full},
                     layout=layout.name,
-                    needed=layout.nodes,
+                    needed=layout.node_count,
                     available=len(fitting),
                 )
             raise TooFewNodesAnswer(
-                layout.name, layout.nodes, len(fitting), unreachable
+                layout.name, layout.node_count, len(fitting), unreachable
             )
         fitting.sort(key=lambda pair: pair[0])
-        return tuple(member for _, member in fitting[: layout.nodes])
+        return tuple(member for _, member in fitting[: layout.node_count])
 
     def require_room(
         self, required: Mapping[cluster.Node, RequiredSpace]
@@ -236,13 +236,15 @@ class Placement:
             reverse=True,
         )
         return Capacity(
-            total=layout.usable(sum(pool.size for pool in pools)),
+            total=layout.share_capacity(sum(pool.size for pool in pools)),
             free=(
-                layout.share_size(free[layout.nodes - 1])
-                if len(free) >= layout.nodes
+                layout.share_size(free[layout.node_count - 1])
+                if len(free) >= layout.node_count
                 else 0
             ),
-            provisioned=layout.usable(sum(pool.provisioned for pool in pools)),
+            provisioned=layout.share_capacity(
+                sum(pool.provisioned for pool in pools)
+            ),
         )
 
     def _read_pools(

@@ -58,7 +58,7 @@ class Services:
         :param name: the layout in the share type; None for the configured
             layout.
         """
-        return layouts.choose(
+        return layouts.layout_by_name(
             name or self.settings.layout, len(self.cluster.nodes)
         )
 

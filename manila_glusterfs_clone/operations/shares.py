@@ -120,7 +120,7 @@ class Shares:
         ]
         self._cluster.change(
             lambda gluster: gluster.create_volume(
-                name, layout.create_words, brick_names
+                name, layout.create_arguments, brick_names
             ),
             lambda gluster: gluster.volume(name) is not None,
         )

@@ -122,7 +122,7 @@ class Snapshots:
                     ).items()
                 }
             )
-            if layouts.of_volume(volume).is_healed:
+            if layouts.of_volume(volume).has_self_heal:
                 replica_heal.heal(self._cluster, volume.name)
             with (
                 self._locks.snapshot(snapshot_id) as lock,

@@ -177,7 +177,7 @@ class Volumes:
             names.OPTION_SHARE: names.canonical_id(share_id),
             names.OPTION_BACKEND: self._backend,
         }
-        if layouts.of_volume(volume).is_healed:
+        if layouts.of_volume(volume).has_self_heal:
             options |= _HEAL_WHOLE_FILES
         return options
 

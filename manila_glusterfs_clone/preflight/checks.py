@@ -123,7 +123,7 @@ def _check_configuration(
                 f'{path} does not exist or cannot be read',
             )
     try:
-        layouts.choose(settings.layout, len(settings.nodes))
+        layouts.layout_by_name(settings.layout, len(settings.nodes))
     except errors.NotPossible as error:
         yield Finding('glusterfs_clone_layout', 'invalid', str(error))
     yield from protocol.problems(settings)

@@ -50,7 +50,7 @@ class Shape:
 def shapes() -> Iterator[Shape]:
     for nodes in range(1, 5):
         for layout in layouts.LAYOUTS:
-            if layout.nodes > nodes:
+            if layout.node_count > nodes:
                 continue
             for roomiest in range(1, nodes + 1):
                 for writer in {1, nodes}:

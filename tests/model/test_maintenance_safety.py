@@ -212,7 +212,7 @@ def test_disk_that_is_dead_where_a_share_has_no_brick(
         share,
         model_backend.THIN_POOL,
         model_backend.GIB,
-        layouts.choose('single', 3),
+        layouts.layout_by_name('single', 3),
     )
     ours.snapshots.create(snapshot, share)
     (brick,) = cloud.pool.state.volumes[f'manila-{share}'].bricks

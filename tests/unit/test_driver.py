@@ -58,7 +58,7 @@ VOLUME = gluster.Volume(
     id='i-d',
     status='Started',
     snapshot_count=0,
-    copies=2,
+    replica_count=2,
     bricks=(
         gluster.Brick('gl1', '/b', 'u1'),
         gluster.Brick('gl2', '/b', 'u2'),
@@ -147,7 +147,7 @@ class Services:
         self.fail()
 
     def layout(self, wanted: str | None = None) -> layouts.Layout:
-        return layouts.choose(wanted or 'auto', 3)
+        return layouts.layout_by_name(wanted or 'auto', 3)
 
     def capacities(self) -> dict[str, placement.Capacity]:
         self.fail()

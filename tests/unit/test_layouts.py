@@ -29,24 +29,24 @@ from manila_glusterfs_clone import layouts
     ],
 )
 def test_auto(nodes: int, layout: layouts.Layout) -> None:
-    assert layouts.choose('auto', nodes) is layout
+    assert layouts.layout_by_name('auto', nodes) is layout
 
 
 @pytest.mark.parametrize('layout', layouts.LAYOUTS)
 def test_by_name(layout: layouts.Layout) -> None:
-    assert layouts.choose(layout.name, layout.nodes) is layout
+    assert layouts.layout_by_name(layout.name, layout.node_count) is layout
 
 
 def test_too_few_nodes() -> None:
     with pytest.raises(layouts.TooFewNodes) as caught:
-        layouts.choose('replica-3', 2)
+        layouts.layout_by_name('replica-3', 2)
     assert (caught.value.needed, caught.value.available) == (3, 2)
 
 
 @pytest.mark.parametrize('name', ['', 'Auto', 'replica', 'replica-3 force'])
 def test_a_name_that_is_no_layout(name: str) -> None:
     with pytest.raises(layouts.UnknownLayout) as caught:
-        layouts.choose(name, 3)
+        layouts.layout_by_name(name, 3)
     assert caught.value.layout == name
 
 
@@ -71,30 +71,34 @@ def test_sentences(error: errors.Error, sentence: str) -> None:
 
 @pytest.mark.parametrize('layout', layouts.LAYOUTS)
 def test_the_numbers_of_a_layout_agree(layout: layouts.Layout) -> None:
-    assert layout.copies * layout.data_bricks == layout.nodes
-    for word in layout.create_words:
+    assert layout.replica_count * layout.data_brick_count == layout.node_count
+    for word in layout.create_arguments:
         assert word == word.strip()
         assert word
 
 
 @dataclasses.dataclass(frozen=True)
 class Volume:
-    copies: int
+    replica_count: int
     bricks: tuple[str, ...]
-    arbiters: int = 0
+    arbiter_count: int = 0
 
 
 @pytest.mark.parametrize('layout', layouts.LAYOUTS)
 def test_the_layout_of_a_volume(layout: layouts.Layout) -> None:
-    volume = Volume(layout.copies, ('brick',) * layout.nodes, layout.arbiters)
+    volume = Volume(
+        layout.replica_count,
+        ('brick',) * layout.node_count,
+        layout.arbiter_count,
+    )
     assert layouts.of_volume(volume) is layout
 
 
 def test_an_arbiter_volume_is_not_replica_3() -> None:
     """Its third brick has no data."""
-    layout = layouts.of_volume(Volume(3, ('brick',) * 3, arbiters=1))
+    layout = layouts.of_volume(Volume(3, ('brick',) * 3, arbiter_count=1))
     assert layout not in layouts.LAYOUTS
-    assert layout.is_healed
+    assert layout.has_self_heal
 
 
 def test_an_arbiter_layout_is_one_entry(
@@ -103,35 +107,38 @@ def test_an_arbiter_layout_is_one_entry(
     arbiter = layouts.Layout(
         'arbiter',
         'two copies and an arbiter on three nodes',
-        nodes=3,
-        create_words=('replica', '3', 'arbiter', '1'),
-        copies=3,
-        arbiters=1,
-        is_healed=True,
+        node_count=3,
+        create_arguments=('replica', '3', 'arbiter', '1'),
+        replica_count=3,
+        arbiter_count=1,
+        has_self_heal=True,
     )
     monkeypatch.setattr(layouts, 'LAYOUTS', (*layouts.LAYOUTS, arbiter))
-    assert layouts.choose('arbiter', 3) is arbiter
+    assert layouts.layout_by_name('arbiter', 3) is arbiter
     three = ('brick',) * 3
-    assert layouts.of_volume(Volume(3, three, arbiters=1)) is arbiter
+    assert layouts.of_volume(Volume(3, three, arbiter_count=1)) is arbiter
     assert layouts.of_volume(Volume(3, three)) is layouts.REPLICA_3
 
 
 @pytest.mark.parametrize(
-    ('copies', 'bricks', 'is_healed'), [(2, 2, True), (1, 2, False)]
+    ('replica_count', 'bricks', 'has_self_heal'), [(2, 2, True), (1, 2, False)]
 )
 def test_a_volume_of_another_layout(
-    copies: int, bricks: int, is_healed: bool
+    replica_count: int, bricks: int, has_self_heal: bool
 ) -> None:
-    layout = layouts.of_volume(Volume(copies, ('brick',) * bricks))
+    layout = layouts.of_volume(Volume(replica_count, ('brick',) * bricks))
     assert layout not in layouts.LAYOUTS
-    assert layout.is_healed is is_healed
+    assert layout.has_self_heal is has_self_heal
     assert layout.brick_size(7) == 7
 
 
 def test_sizes_where_data_is_divided() -> None:
     layout = layouts.Layout(
-        'disperse-3', 'two bricks of data, one of redundancy', 3, data_bricks=2
+        'disperse-3',
+        'two bricks of data, one of redundancy',
+        3,
+        data_brick_count=2,
     )
     assert layout.brick_size(9) == 5
     assert layout.share_size(5) == 10
-    assert layout.usable(300) == 200
+    assert layout.share_capacity(300) == 200

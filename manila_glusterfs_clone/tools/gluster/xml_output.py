@@ -53,12 +53,12 @@ class Volume:
     status: str
     snapshot_count: int
     #: The replica count; 1 without replication.
-    copies: int
+    replica_count: int
     bricks: tuple[Brick, ...]
     #: The options that were changed from their defaults.
     options: Mapping[str, str]
     #: The number of arbiter bricks among the copies; these have no data.
-    arbiters: int = 0
+    arbiter_count: int = 0
 
     @property
     def hex_id(self) -> str:
@@ -164,10 +164,10 @@ def _volume(element: ElementTree.Element) -> Volume:
         id=text(element, 'id'),
         status=text(element, 'statusStr'),
         snapshot_count=int(text(element, 'snapshotCount') or 0),
-        copies=int(text(element, 'replicaCount') or 1),
+        replica_count=int(text(element, 'replicaCount') or 1),
         bricks=tuple(bricks),
         options=options,
-        arbiters=int(text(element, 'arbiterCount') or 0),
+        arbiter_count=int(text(element, 'arbiterCount') or 0),
     )
 
 

@@ -31,7 +31,7 @@ VOLUME = gluster.Volume(
     id='i',
     status='Started',
     snapshot_count=0,
-    copies=1,
+    replica_count=1,
     bricks=(xml_output.Brick('gl1', f'{MOUNT}/brick', 'uuid-1'),),
     options={},
 )

@@ -261,5 +261,5 @@ def test_what_is_reported_free_can_be_placed(
     assert 0 <= reported.free <= 10 * GIB
     if reported.free:
         chosen = thin.choose_nodes('gvg/pool', layout, reported.free)
-        assert len({m.node.name for m in chosen}) == layout.nodes
+        assert len({m.node.name for m in chosen}) == layout.node_count
     whole.close()

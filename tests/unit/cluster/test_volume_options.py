@@ -52,7 +52,7 @@ VOLUME = gluster.Volume(
     id='i',
     status='Started',
     snapshot_count=0,
-    copies=2,
+    replica_count=2,
     bricks=tuple(
         xml_output.Brick(f'gl{n}', '/b/brick', f'uuid-{n}') for n in (1, 2)
     ),

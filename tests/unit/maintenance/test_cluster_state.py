@@ -27,7 +27,7 @@ def volume(**changes: Any) -> gluster.Volume:
         'id': 'i',
         'status': 'Started',
         'snapshot_count': 0,
-        'copies': 1,
+        'replica_count': 1,
         'bricks': (gluster.Brick('gl1', '/b', 'u1'),),
         'options': {names.OPTION_BACKEND: 'gold'},
     }

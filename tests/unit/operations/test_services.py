@@ -33,5 +33,5 @@ def test_services_are_opened_without_a_connection(
     opened = services.open_services(settings)
     assert [node.name for node in opened.cluster.nodes] == list(settings.nodes)
     assert isinstance(opened.protocol, native.NativeProtocol)
-    assert opened.layout().copies == 3
+    assert opened.layout().replica_count == 3
     opened.close()

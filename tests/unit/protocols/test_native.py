@@ -879,7 +879,7 @@ def volume_on(*hosts: str) -> gluster.Volume:
         id='i-d',
         status='Started',
         snapshot_count=0,
-        copies=len(hosts),
+        replica_count=len(hosts),
         bricks=tuple(gluster.Brick(h, '/b', f'uuid-{h}') for h in hosts),
         options={},
     )

@@ -60,7 +60,7 @@ def test_a_volume(release: str) -> None:
     assert volume is not None
     assert volume.name == 'golden'
     assert volume.is_started
-    assert volume.copies == 3
+    assert volume.replica_count == 3
     assert volume.snapshot_count == 0
     assert volume.hex_id == volume.id.replace('-', '')
     assert len(volume.hex_id) == 32

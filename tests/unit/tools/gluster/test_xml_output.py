@@ -29,8 +29,8 @@ def root(release: str, recording: str) -> ElementTree.Element:
 def test_volumes(release: str) -> None:
     volume = xml_output.volumes(root(release, 'volume-info'))['golden']
     assert volume.is_started
-    assert volume.copies == 3
-    assert volume.arbiters == 0
+    assert volume.replica_count == 3
+    assert volume.arbiter_count == 0
     assert [brick.host for brick in volume.bricks] == ['gl1', 'gl2', 'gl3']
     assert re.fullmatch('[0-9a-f]{32}', volume.hex_id)
 
@@ -39,7 +39,7 @@ def test_an_arbiter_volume(release: str) -> None:
     answer = root(release, 'volume-info')
     for element in answer.iter('arbiterCount'):
         element.text = '1'
-    assert xml_output.volumes(answer)['golden'].arbiters == 1
+    assert xml_output.volumes(answer)['golden'].arbiter_count == 1
 
 
 @pytest.mark.parametrize('tag', ['brickCount', 'optCount'])

@@ -53,22 +53,22 @@ def path_of(share_id: str) -> str:
 
 def volume(share_id: str, **changes: Any) -> gluster.Volume:
     """Return the volume of a share, with one brick on each node."""
-    usual: dict[str, Any] = {
-        'name': names.volume(share_id),
-        'id': share_id,
-        'status': 'Started',
-        'snapshot_count': 0,
-        'copies': 1,
-        'bricks': tuple(
+    usual = gluster.Volume(
+        name=names.volume(share_id),
+        id=share_id,
+        status='Started',
+        snapshot_count=0,
+        replica_count=1,
+        bricks=tuple(
             gluster.Brick(node, path_of(share_id), uuid_of(node))
             for node in NODES
         ),
-        'options': {
+        options={
             names.OPTION_SHARE: share_id,
             names.OPTION_BACKEND: BACKEND,
         },
-    }
-    return gluster.Volume(**{**usual, **changes})
+    )
+    return dataclasses.replace(usual, **changes)
 
 
 def lv(name: str, *tags: str, **columns: str) -> lvm.LogicalVolume:
@@ -344,33 +344,34 @@ class Cluster:
 
     def state(self, **changes: Any) -> cluster_state.ClusterState:
         """Return the state of the cluster as a pass reads it."""
-        lvs = {node.name: tuple(node.lvm.rows.values()) for node in self.nodes}
-        usual: dict[str, Any] = {
-            'backend': BACKEND,
-            'peers': tuple(
+        usual = cluster_state.ClusterState(
+            backend=BACKEND,
+            peers=tuple(
                 gluster.Peer(
                     uuid_of(name), name, name not in self.disconnected
                 )
                 for name in NODES
             ),
-            'volumes': dict(self.volumes),
-            'snapshots': {},
-            'brick_statuses': tuple(
+            volumes=dict(self.volumes),
+            snapshots={},
+            brick_statuses=tuple(
                 status
                 for each in self.volumes.values()
                 if each.is_started and each.name not in self.status_errors
                 for status in self.nodes[0].gluster.brick_status(each.name)
             ),
-            'lvs': lvs,
-            'unread_nodes': {},
-            'views': {
+            lvs={
+                node.name: tuple(node.lvm.rows.values()) for node in self.nodes
+            },
+            unread_nodes={},
+            views={
                 node.name: {
                     name: node.gluster.volume(name) for name in self.volumes
                 }
                 for node in self.nodes
             },
-        }
-        return cluster_state.ClusterState(**{**usual, **changes})
+        )
+        return dataclasses.replace(usual, **changes)
 
     def finder(self) -> volumes.Volumes:
         """Return the service that finds the volumes of shares."""

@@ -286,22 +286,6 @@ def reclaim(
     return counts, frozenset(kept_for)
 
 
-def warn_of_kept(what: str, users: Iterable[LvUser]) -> None:
-    """Log which volumes and snapshots use the LVs of a deleted object.
-
-    :param what: the deleted object, such as ``snapshot NAME``.
-    """
-    for user in sorted({user.name for user in users}):
-        LOG.warning(
-            '%s: %s uses logical volumes that were created for it, because a '
-            'snapshot was restored or tags were changed by hand; keeping '
-            'these logical volumes, with the tags of %s (nothing to do)',
-            f'{what[0].upper()}{what[1:]}',
-            user,
-            user,
-        )
-
-
 def repair_tags(
     node: cluster.Node,
     share_id: str,

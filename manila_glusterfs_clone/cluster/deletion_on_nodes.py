@@ -25,11 +25,15 @@ follow on all nodes, in this order:
 from collections.abc import Callable, Iterable, Mapping
 import dataclasses
 
+from oslo_log import log
+
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import brick_ownership
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools import lvm
+
+LOG = log.getLogger(__name__)
 
 
 @dataclasses.dataclass(eq=False)
@@ -88,5 +92,23 @@ def finish(
 
     nodes.everywhere(require_forgotten)
     counts, users = brick_ownership.reclaim(nodes, is_unwanted, pools_of)
-    brick_ownership.warn_of_kept(what, users)
+    _warn_of_kept_lvs(what, users)
     nodes.everywhere(lambda node: remove_leftovers(node, counts[node.name]))
+
+
+def _warn_of_kept_lvs(
+    subject: str, users: Iterable[brick_ownership.LvUser]
+) -> None:
+    """Log which volumes and snapshots use the LVs of a deleted object.
+
+    :param subject: the deleted object, such as ``snapshot NAME``.
+    """
+    for user_name in sorted({user.name for user in users}):
+        LOG.warning(
+            '%s: %s uses logical volumes that were created for it, because a '
+            'snapshot was restored or tags were changed by hand; keeping '
+            'these logical volumes, with the tags of %s (nothing to do)',
+            f'{subject[0].upper()}{subject[1:]}',
+            user_name,
+            user_name,
+        )

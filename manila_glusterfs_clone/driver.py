@@ -75,7 +75,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def _opened(self) -> backend.Backend:
         if self._backend is None:
             raise exception.ShareBackendException(
-                msg='the driver has not been set up yet'
+                msg=f'back end {self._backend_name()}: not set up yet'
             )
         return self._backend
 
@@ -271,15 +271,15 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
                 states = maintenance.ensure_shares([s['id'] for s in shares])
         except errors.Error as error:
             LOG.error(
-                'Back end %s: the state of the shares could not be read; they '
-                'stay as they are: %s',
+                'Back end %s: reading the state of its shares failed; their '
+                'statuses stay unchanged: %s',
                 self._backend_name(),
                 error,
             )
         except Exception:
             LOG.exception(
-                'Back end %s: the state of the shares could not be read; they '
-                'stay as they are',
+                'Back end %s: reading the state of its shares failed; their '
+                'statuses stay unchanged',
                 self._backend_name(),
             )
         return {

@@ -36,8 +36,8 @@ class WrongProtocol(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'this back end serves shares of the protocol {self.supported}, '
-            f'not {self.share_proto}'
+            f'share protocol {self.share_proto}: not supported by this back '
+            f'end; use {self.supported}'
         )
 
 
@@ -51,8 +51,8 @@ class UnknownPool(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'{self.host} names none of the pools {", ".join(self.pools)}; '
-            f'check glusterfs_clone_pools'
+            f'host {self.host}: names none of the pools '
+            f'{", ".join(self.pools)}; check glusterfs_clone_pools'
         )
 
 

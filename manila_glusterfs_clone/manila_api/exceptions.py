@@ -44,13 +44,13 @@ def translated(
     try:
         yield
     except placement.InsufficientSpace as error:
-        LOG.error('%s %s: %s', operation, name, error)
+        LOG.error('%s %s failed: %s', operation, name, error)
         # For this exception, Manila creates a user message about the lack of
         # capacity.
         raise exception.NoValidHost(
-            f'{operation} {name}: {error}',
+            f'{operation} {name} failed: {error}',
             detail_data={'last_filter': 'CapacityFilter'},
         ) from error
     except errors.Error as error:
-        LOG.error('%s %s: %s', operation, name, error)
-        raise make_error(f'{operation} {name}: {error}') from error
+        LOG.error('%s %s failed: %s', operation, name, error)
+        raise make_error(f'{operation} {name} failed: {error}') from error

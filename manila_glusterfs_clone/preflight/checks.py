@@ -45,7 +45,8 @@ _BROKEN_RELEASES = frozenset({(11, 0)})
 #: Time limit for LVM, in seconds. LVM never answers while a disk hangs.
 _LVM_TIMEOUT = 30.0
 _INSTALLER_REMEDY = (
-    'run the output of "manila-glusterfs-clone node-installer" on it as root'
+    'run the output of "manila-glusterfs-clone node-installer" on the node as '
+    'root'
 )
 #: Connection errors that last until somebody corrects the configuration.
 _CONFIGURATION_ERRORS = (
@@ -120,7 +121,8 @@ def _check_configuration(
             yield Finding(
                 option,
                 'unreadable',
-                f'{path} does not exist or cannot be read',
+                f'{path} does not exist or cannot be read; create the file, '
+                f'or let the user of manila-share read it',
             )
     try:
         layouts.layout_by_name(settings.layout, len(settings.nodes))
@@ -131,8 +133,8 @@ def _check_configuration(
         yield Finding(
             '[oslo_concurrency] lock_path',
             'empty',
-            'it is not set; set it to a directory for lock files, because '
-            'operations on one share must not run at the same time',
+            'not set; set a directory for lock files, because operations on '
+            'one share must not run at the same time',
         )
 
 
@@ -220,7 +222,8 @@ def _check_programs(view: NodeView, results: Results) -> None:
     probe = view.probe
     if isinstance(probe, errors.CommandFailed):
         # The login shell of the user does not run commands.
-        results.mistakes.append(_node_finding(view, 'shell', str(probe)))
+        message = f'{probe}; give the user a login shell that runs commands'
+        results.mistakes.append(_node_finding(view, 'shell', message))
         return
     if isinstance(probe, errors.Error):
         results.services.append(_node_finding(view, 'programs', str(probe)))
@@ -231,8 +234,8 @@ def _check_programs(view: NodeView, results: Results) -> None:
             _node_finding(
                 view,
                 'missing',
-                f'{", ".join(probe.missing)} missing; install '
-                f'{packages or "it"} on the node (Debian package names)',
+                f'programs are missing: {", ".join(probe.missing)}; install '
+                f'{packages or "them"} on the node (Debian package names)',
             )
         )
     for message, programs in _group_by_message(probe.refused).items():
@@ -249,7 +252,8 @@ def _check_programs(view: NodeView, results: Results) -> None:
             _node_finding(
                 view,
                 'programs',
-                f'{", ".join(programs)} could not be run: {message}',
+                f'{", ".join(programs)} could not be run: {message}; run the '
+                f'same on the node to see why',
             )
         )
     _check_release(view, probe, results)
@@ -268,11 +272,11 @@ def _check_release(view: NodeView, probe: Probe, results: Results) -> None:
     if 'gluster' not in probe.ran:
         return
     if probe.release is None:
-        problem = 'its release of GlusterFS is unknown'
+        problem = 'GlusterFS release unknown; check "gluster --version" there'
     elif probe.release in _BROKEN_RELEASES:
         problem = (
-            'glusterd of GlusterFS {}.{} crashes when it lists snapshots; '
-            'upgrade the node'.format(*probe.release)
+            'GlusterFS {}.{} is not supported, because its glusterd crashes '
+            'when it lists snapshots; upgrade the node'.format(*probe.release)
         )
     elif probe.release < _OLDEST_RELEASE:
         problem = (
@@ -294,8 +298,8 @@ def _check_boot_unit(view: NodeView, probe: Probe, results: Results) -> None:
             view,
             'boot unit',
             f'{node_files.UNIT} is {probe.boot_unit or "in an unknown state"} '
-            f'instead of enabled, so that bricks may not be mounted at boot '
-            f'and glusterd may not start; {_INSTALLER_REMEDY}',
+            f'instead of enabled, so bricks may not be mounted at boot, and '
+            f'glusterd may not start; {_INSTALLER_REMEDY}',
         )
     )
 
@@ -314,7 +318,7 @@ def _check_snapshot_options(views: list[NodeView], results: Results) -> None:
                 Finding(
                     'snapshot option auto-delete of the cluster',
                     'enabled',
-                    'glusterd deletes the oldest snapshots by itself; run '
+                    'enabled, so glusterd deletes the oldest snapshots; run '
                     '"gluster snapshot config auto-delete disable"',
                 )
             )

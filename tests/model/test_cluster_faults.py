@@ -260,7 +260,6 @@ def test_no_snapshot_while_a_brick_is_down(
     assert manila.pool.time.now - begun < 25
     (silent,) = caught.value.bricks
     assert silent.startswith(f'{volume.bricks[1].node}:')
-    assert f'volume start {volume.name} force' in str(caught.value)
     assert f'manila-snap-{taken}' not in manila.pool.state.snapshots
     manila.heal()
     manila.pool.time.advance(10)

@@ -34,6 +34,7 @@ from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.maintenance import passes
+from manila_glusterfs_clone.manila_api import arguments
 from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.preflight import checks
@@ -321,8 +322,9 @@ def test_it_does_not_handle_share_servers(conf: Any) -> None:
 def test_before_set_up_it_says_so(
     bare: driver.GlusterfsCloneShareDriver,
 ) -> None:
-    with pytest.raises(exception.ShareBackendException, match='set up'):
+    with pytest.raises(exception.ShareBackendException) as caught:
         bare.create_share(None, SHARE)
+    assert caught.value.__cause__ is None
 
 
 def test_set_up_reads_the_section(stub: Services) -> None:
@@ -358,8 +360,7 @@ def test_every_problem_is_in_the_message(
     )
     with pytest.raises(exception.ShareBackendException) as caught:
         ours.check_for_setup_error()
-    assert 'one' in str(caught.value)
-    assert 'two' in str(caught.value)
+    assert str(stub.trouble) in str(caught.value)
     assert caught.value.__cause__ is stub.trouble
 
 
@@ -402,8 +403,9 @@ def test_the_share_type_can_choose_the_layout(
     ours.create_share(None, SHARE)
     assert stub.calls[0][-1] is layouts.SINGLE
     specs['glusterfs_clone:layout'] = 'raid'
-    with pytest.raises(exception.ShareBackendException, match='raid'):
+    with pytest.raises(exception.ShareBackendException) as caught:
         ours.create_share(None, SHARE)
+    assert isinstance(caught.value.__cause__, layouts.UnknownLayout)
 
 
 def test_cloning(
@@ -451,10 +453,12 @@ def test_other_protocols_are_refused(
     ours: driver.GlusterfsCloneShareDriver, stub: Services, proto: str
 ) -> None:
     share = {**SHARE, 'share_proto': proto}
-    with pytest.raises(exception.ShareBackendException, match='GLUSTERFS'):
+    with pytest.raises(exception.ShareBackendException) as caught:
         ours.create_share(None, share)
-    with pytest.raises(exception.ShareBackendException, match='GLUSTERFS'):
+    assert isinstance(caught.value.__cause__, arguments.WrongProtocol)
+    with pytest.raises(exception.ShareBackendException) as caught:
         ours.create_share_from_snapshot(None, share, SNAPSHOT)
+    assert isinstance(caught.value.__cause__, arguments.WrongProtocol)
     assert not stub.calls
 
 
@@ -471,8 +475,9 @@ def test_other_pools_are_refused(
     ours: driver.GlusterfsCloneShareDriver, stub: Services, host: str
 ) -> None:
     share = {**SHARE, 'host': host}
-    with pytest.raises(exception.ShareBackendException, match='gvg/pool'):
+    with pytest.raises(exception.ShareBackendException) as caught:
         ours.create_share(None, share)
+    assert isinstance(caught.value.__cause__, arguments.UnknownPool)
     assert not stub.calls
 
 
@@ -518,11 +523,11 @@ def test_errors_go_out_as_manilas_with_their_text(
 def test_text_with_percent_signs_and_braces_goes_through(
     ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
-    stub.trouble = errors.NotPossible('95 % full {of} %(x)s %d')
-    with pytest.raises(
-        exception.ShareBackendException, match=r'95 % full \{of\} %\(x\)s %d'
-    ):
+    text = '95 % full {of} %(x)s %d'
+    stub.trouble = errors.NotPossible(text)
+    with pytest.raises(exception.ShareBackendException) as caught:
         ours.delete_share(None, SHARE)
+    assert text in str(caught.value)
 
 
 def test_a_mistake_of_ours_is_not_dressed_up(
@@ -740,12 +745,12 @@ def test_manila_understands_that_something_cannot_be_unmanaged(
     ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
     stub.trouble = REFUSAL
-    with pytest.raises(exception.InvalidShare, match='the pool is full'):
+    with pytest.raises(exception.InvalidShare) as of_share:
         ours.unmanage({'id': ID})
-    with pytest.raises(
-        exception.UnmanageInvalidShareSnapshot, match='the pool is full'
-    ):
+    assert str(REFUSAL) in str(of_share.value)
+    with pytest.raises(exception.UnmanageInvalidShareSnapshot) as of_snapshot:
         ours.unmanage_snapshot({'id': OTHER})
+    assert str(REFUSAL) in str(of_snapshot.value)
 
 
 def test_maintenance_starts_when_set_up_has_succeeded(

@@ -57,7 +57,8 @@ def test_a_lost_lock_is_an_error_and_a_warning(
     held.release()
     (record,) = caplog.records
     assert record.levelname == 'WARNING'
-    assert 'share-x' in record.getMessage()
+    assert record.args is not None
+    assert 'share-x' in record.args
 
 
 def test_a_lock_of_another_host(monkeypatch: pytest.MonkeyPatch) -> None:

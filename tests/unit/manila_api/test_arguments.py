@@ -25,10 +25,10 @@ PROTOCOL: Any = types.SimpleNamespace(share_proto='GLUSTERFS')
 
 SENTENCES: dict[errors.Error, str] = {
     arguments.WrongProtocol('NFS', 'GLUSTERFS'): (
-        'this back end serves shares of the protocol GLUSTERFS, not NFS'
+        'share protocol NFS: not supported by this back end; use GLUSTERFS'
     ),
     arguments.UnknownPool('host@x#gvg/c', ('gvg/a', 'gvg/b')): (
-        'host@x#gvg/c names none of the pools gvg/a, gvg/b; check '
+        'host host@x#gvg/c: names none of the pools gvg/a, gvg/b; check '
         'glusterfs_clone_pools'
     ),
 }

@@ -24,10 +24,11 @@ def test_an_error_becomes_an_exception_of_manila(
     with pytest.raises(exception.ShareBackendException) as caught:
         with exceptions.translated('Creating share', 'x'):
             raise errors.NotPossible('no node')
-    assert 'Creating share x: no node' in str(caught.value)
+    sentence = 'Creating share x failed: no node'
+    assert sentence in str(caught.value)
     (record,) = caplog.records
     assert record.levelname == 'ERROR'
-    assert record.getMessage() == 'Creating share x: no node'
+    assert record.getMessage() == sentence
 
 
 def test_the_caller_may_choose_the_exception() -> None:

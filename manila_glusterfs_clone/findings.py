@@ -83,12 +83,12 @@ class Health:
     def __init__(self, backend: str) -> None:
         self._backend = backend
         self._faults: dict[str, tuple[Finding, ...]] = {}
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
 
     @property
     def faults(self) -> tuple[Finding, ...]:
         """Return the faults that the latest check of each part found."""
-        with self._guard:
+        with self._lock:
             return tuple(
                 fault for part in self._faults.values() for fault in part
             )
@@ -100,7 +100,7 @@ class Health:
             current faults. A part that is missing here keeps its faults.
         """
         before = {*self.faults}
-        with self._guard:
+        with self._lock:
             self._faults.update({k: tuple(v) for k, v in faults.items()})
         now = self.faults
         new = [fault for fault in now if fault not in before]

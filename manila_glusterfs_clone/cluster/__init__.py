@@ -61,7 +61,7 @@ class Cluster:
     ) -> None:
         self.nodes = tuple(nodes)
         self.settle_timeout = settle_timeout
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._members: dict[str, Member] = {}
         self._unresponsive = UnresponsiveNodes()
 
@@ -73,14 +73,14 @@ class Cluster:
         The UUID of a node is known after its glusterd has answered once since
         the service started.
         """
-        with self._guard:
+        with self._lock:
             known = dict(self._members)
         if any(
             node.name not in known and not node.remote.is_known_down
             for node in self.nodes
         ):
             discovered = self._discover()
-            with self._guard:
+            with self._lock:
                 self._members.update(discovered)
                 known = dict(self._members)
         return tuple(
@@ -95,7 +95,7 @@ class Cluster:
             trusted storage pool until an operator probes the node.
         """
         discovered = self._discover()
-        with self._guard:
+        with self._lock:
             self._members |= {
                 name: member
                 for name, member in discovered.items()
@@ -183,7 +183,7 @@ class Cluster:
         :raises errors.CutOff: glusterd has lost half of the peers or more.
         :raises errors.Unreachable: the node does not answer.
         """
-        with self._guard:
+        with self._lock:
             known = {member.uuid for member in self._members.values()}
         peers = node.gluster.peers(timeout)
         lost = known - {peer.uuid for peer in peers}

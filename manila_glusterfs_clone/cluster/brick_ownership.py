@@ -236,24 +236,26 @@ def set_ownership_tags(
 
 
 def reclaim(
-    nodes: cluster.Cluster,
+    the_cluster: cluster.Cluster,
     is_unwanted: Callable[[cluster.Node, lvm.LogicalVolume], bool],
-    pools_of: Mapping[str, Iterable[str]] | None = None,
-    on: Iterable[cluster.Node] | None = None,
+    pool_names_by_node: Mapping[str, Iterable[str]] | None = None,
+    nodes: Iterable[cluster.Node] | None = None,
 ) -> tuple[dict[str, int], frozenset[LvUser]]:
     """Unmount and remove unwanted LVs, except those that are in use.
 
     An LV is in use if glusterd on the writer or on the node of the LV reports
     a user. Keep such an LV, and set the tags that its user needs.
 
-    :param pools_of: the thin pools that LVM must list, by node name; None for
-        all configured pools.
-    :param on: the nodes; None for all.
+    :param pool_names_by_node: the thin pools that LVM must list; None for all
+        configured pools.
+    :param nodes: the nodes; None for all.
     :return: the number of unwanted LVs by node name, including kept ones; and
         the users of the kept LVs.
     :raises errors.Error: an LV cannot be removed, or glusterd does not answer.
     """
-    known_by_writer = functools.cache(lambda: nodes.read(read_known_objects))
+    known_by_writer = functools.cache(
+        lambda: the_cluster.read(read_known_objects)
+    )
     kept_for: set[LvUser] = set()
 
     def reclaim_on(node: cluster.Node) -> int:
@@ -262,7 +264,7 @@ def reclaim(
         )
         other_nodes = frozenset(
             member.uuid
-            for member in nodes.members()
+            for member in the_cluster.members()
             if member.node is not node
         )
 
@@ -277,12 +279,16 @@ def reclaim(
             kept_for.add(users[0])
             return True
 
-        pools = None if pools_of is None else [*pools_of.get(node.name, ())]
+        pools = (
+            None
+            if pool_names_by_node is None
+            else [*pool_names_by_node.get(node.name, ())]
+        )
         return brick_removal.reclaim(
             node, lambda lv: is_unwanted(node, lv), keep, pools
         )
 
-    counts = nodes.everywhere(reclaim_on, on)
+    counts = the_cluster.everywhere(reclaim_on, nodes)
     return counts, frozenset(kept_for)
 
 

@@ -182,7 +182,7 @@ def read_storage(node: cluster.Node) -> NodeStorage:
 
 
 def nodes_with_bricks(
-    nodes: cluster.Cluster, volume: gluster.Volume | None
+    the_cluster: cluster.Cluster, volume: gluster.Volume | None
 ) -> frozenset[cluster.Node]:
     """Return the nodes with a brick of a volume.
 
@@ -192,9 +192,9 @@ def nodes_with_bricks(
         configured or cannot be reached.
     """
     if volume is None:
-        return frozenset(nodes.nodes)
+        return frozenset(the_cluster.nodes)
     return frozenset(
-        nodes.member(brick.node_uuid).node for brick in volume.bricks
+        the_cluster.member(brick.node_uuid).node for brick in volume.bricks
     )
 
 

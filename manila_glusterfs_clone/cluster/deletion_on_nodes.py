@@ -62,12 +62,12 @@ class StillKnown(errors.Unsettled):
 
 
 def finish(
-    nodes: cluster.Cluster,
+    the_cluster: cluster.Cluster,
     what: str,
     *,
     is_known: Callable[[gluster.Gluster], bool],
     is_unwanted: Callable[[cluster.Node, lvm.LogicalVolume], bool],
-    pools_of: Mapping[str, Iterable[str]] | None,
+    pool_names_by_node: Mapping[str, Iterable[str]] | None,
     remove_leftovers: Callable[[cluster.Node, int], None],
     find_blocked: Callable[[cluster.Node], str | None] = lambda node: None,
 ) -> None:
@@ -76,8 +76,8 @@ def finish(
     :param what: the object, ``volume NAME`` or ``snapshot NAME``.
     :param is_known: return whether glusterd on one node still has the object.
     :param is_unwanted: return whether an LV was created for the object.
-    :param pools_of: the thin pools that LVM must list, by node name; None for
-        all configured pools.
+    :param pool_names_by_node: the thin pools that LVM must list; None for all
+        configured pools.
     :param remove_leftovers: remove leftover directories from a node; called
         with the node and the number of unwanted LVs on it.
     :param find_blocked: return an LV of the object that glusterd failed to
@@ -90,10 +90,14 @@ def finish(
         if is_known(node.gluster):
             raise StillKnown(what, node.name, find_blocked(node))
 
-    nodes.everywhere(require_forgotten)
-    counts, users = brick_ownership.reclaim(nodes, is_unwanted, pools_of)
+    the_cluster.everywhere(require_forgotten)
+    counts, users = brick_ownership.reclaim(
+        the_cluster, is_unwanted, pool_names_by_node
+    )
     _warn_of_kept_lvs(what, users)
-    nodes.everywhere(lambda node: remove_leftovers(node, counts[node.name]))
+    the_cluster.everywhere(
+        lambda node: remove_leftovers(node, counts[node.name])
+    )
 
 
 def _warn_of_kept_lvs(

@@ -36,8 +36,8 @@ LOG = log.getLogger(__name__)
 class NodeAddresses:
     """The IP addresses of the nodes of one trusted storage pool."""
 
-    def __init__(self, nodes: cluster.Cluster) -> None:
-        self._cluster = nodes
+    def __init__(self, the_cluster: cluster.Cluster) -> None:
+        self._cluster = the_cluster
         #: By node name; by UUID for a peer that is not a configured node.
         self._known: dict[str, frozenset[str]] = {}
 

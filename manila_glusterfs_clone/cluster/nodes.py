@@ -104,14 +104,14 @@ class UnresponsiveNodes:
     """The nodes whose glusterd failed, for the next choice of the writer."""
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         #: By node name: the monotonic time until which the node is asked
         #: last. 0 if only the timeout of the node is shortened.
         self._until: dict[str, float] = {}
 
     def is_skipped(self, node: Node, now: float) -> bool:
         """Return whether to ask a node last when the writer is chosen."""
-        with self._guard:
+        with self._lock:
             return self._until.get(node.name, now) > now
 
     def timeout(self, node: Node) -> float:
@@ -119,22 +119,22 @@ class UnresponsiveNodes:
 
         If glusterd hangs, only the first check waits for the full timeout.
         """
-        with self._guard:
+        with self._lock:
             was_late = node.name in self._until
         return SHORT_TIMEOUT if was_late else gluster.READ_TIMEOUT
 
     def mark_failed(self, node: Node, now: float) -> None:
         """Ask a node last for ``SKIP_TIME`` seconds."""
-        with self._guard:
+        with self._lock:
             self._until[node.name] = now + SKIP_TIME
 
     def mark_slow(self, node: Node, error: errors.Error) -> None:
         """Shorten the next timeout of a node if the error is a timeout."""
         if isinstance(error, errors.TimedOut):
-            with self._guard:
+            with self._lock:
                 self._until.setdefault(node.name, 0.0)
 
     def mark_responsive(self, node: Node) -> None:
         """Restore the configured order and full timeout of a node."""
-        with self._guard:
+        with self._lock:
             self._until.pop(node.name, None)

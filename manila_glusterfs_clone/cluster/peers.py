@@ -45,7 +45,7 @@ class PeersDisconnected(errors.NotPossible):
         )
 
 
-def require_all_connected(nodes: cluster.Cluster) -> None:
+def require_all_connected(the_cluster: cluster.Cluster) -> None:
     """Make sure that all peers are connected: most changes need all nodes.
 
     :raises PeersDisconnected: glusterd on the writer has no connection to some
@@ -53,13 +53,13 @@ def require_all_connected(nodes: cluster.Cluster) -> None:
     """
     disconnected = [
         peer.hostname
-        for peer in nodes.read(lambda gluster: gluster.peers())
+        for peer in the_cluster.read(lambda gluster: gluster.peers())
         if not peer.connected
     ]
     if disconnected:
         raise PeersDisconnected(tuple(sorted(disconnected)))
     # All peers are connected, so use nodes again that counted as down.
-    nodes.forget_failures()
+    the_cluster.forget_failures()
 
 
 def compare_views(
@@ -209,7 +209,7 @@ def _age(node: cluster.Node) -> int | None:
 
 
 def seconds_until_started(
-    nodes: cluster.Cluster, on: Iterable[cluster.Node] | None = None
+    the_cluster: cluster.Cluster, nodes: Iterable[cluster.Node] | None = None
 ) -> dict[str, float]:
     """Return the seconds until the start of glusterd is complete, by node.
 
@@ -217,11 +217,11 @@ def seconds_until_started(
     nodes that cannot be reached. If the answer of a node is unknown, assume
     that glusterd has just started there.
 
-    :param on: the nodes to ask; None for all.
+    :param nodes: the nodes to ask; None for all.
     """
-    volumes = nodes.read(lambda gluster: gluster.volume_names())
+    volumes = the_cluster.read(lambda gluster: gluster.volume_names())
     start_time = _START_TIME + _START_TIME_PER_VOLUME * len(volumes)
-    ages, failures = nodes.try_everywhere(_age, on)
+    ages, failures = the_cluster.try_everywhere(_age, nodes)
     for node, error in failures.items():
         if not isinstance(error, errors.Error):
             raise error
@@ -240,7 +240,7 @@ def seconds_until_started(
     }
 
 
-def await_started(nodes: cluster.Cluster) -> None:
+def await_started(the_cluster: cluster.Cluster) -> None:
     """Wait until glusterd has been running long enough on every node.
 
     When glusterd starts, it visits all volumes to start their self-heal
@@ -251,7 +251,7 @@ def await_started(nodes: cluster.Cluster) -> None:
     (``glusterd_shdsvc_restart`` of 10.3 and 11.1; observed on 11.1 when a
     volume was deleted within four seconds of a start).
     """
-    starting_nodes = seconds_until_started(nodes)
+    starting_nodes = seconds_until_started(the_cluster)
     if starting_nodes:
         seconds = max(starting_nodes.values())
         LOG.info(

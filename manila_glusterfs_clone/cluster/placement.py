@@ -124,11 +124,11 @@ class Placement:
 
     def __init__(
         self,
-        nodes: cluster.Cluster,
+        the_cluster: cluster.Cluster,
         limits: options.Limits,
         health: findings.Health | None = None,
     ) -> None:
-        self._cluster = nodes
+        self._cluster = the_cluster
         self._limits = limits
         self._health = health
 

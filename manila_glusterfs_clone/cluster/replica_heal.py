@@ -83,7 +83,7 @@ class CopiesDiffer(errors.NotPossible):
         )
 
 
-def heal(nodes: cluster.Cluster, volume: str) -> None:
+def heal(the_cluster: cluster.Cluster, volume: str) -> None:
     """Request the self-heal of a volume, and wait until it is complete.
 
     :raises CopiesDiffer: self-heal is not complete in time, bricks do not
@@ -94,7 +94,9 @@ def heal(nodes: cluster.Cluster, volume: str) -> None:
     request_failure: str | None = None
     while True:
         timeout = max(_BRICK_START_TIME, attempts.seconds_left)
-        state = nodes.read(lambda gluster: gluster.heal_state(volume, timeout))
+        state = the_cluster.read(
+            lambda gluster: gluster.heal_state(volume, timeout)
+        )
         if state.is_healed:
             return
         elapsed = attempts.elapsed
@@ -116,7 +118,7 @@ def heal(nodes: cluster.Cluster, volume: str) -> None:
                 state.entries,
             )
             try:
-                nodes.writer().gluster.heal(volume, _REQUEST_TIMEOUT)
+                the_cluster.writer().gluster.heal(volume, _REQUEST_TIMEOUT)
             except errors.Busy:
                 requested_at = None  # request again after the next check
             except (errors.GlusterRefused, errors.Unknown) as error:

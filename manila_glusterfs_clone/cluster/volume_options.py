@@ -112,12 +112,12 @@ def has_options(
 
 
 def write(
-    nodes: cluster.Cluster,
+    the_cluster: cluster.Cluster,
     volume: gluster.Volume,
     options: Mapping[str, str],
     *,
-    lasting: bool,
-    on: Collection[str] = (),
+    must_last: bool,
+    node_uuids: Collection[str] = (),
 ) -> Confirmation:
     """Set options of a volume, and ask nodes whether they have them.
 
@@ -126,14 +126,14 @@ def write(
     their peers when they rejoin.
 
     :param volume: the volume, read from the writer immediately before.
-    :param lasting: whether to wait for a node whose glusterd has just started,
-        and ask it again: during its start, glusterd may lose new options.
-    :param on: the UUIDs of the nodes to ask; if empty, ask all nodes with a
-        brick.
+    :param must_last: whether to wait for a node whose glusterd has just
+        started, and ask it again: during its start, glusterd may lose new
+        options.
+    :param node_uuids: the nodes to ask; if empty, ask all nodes with a brick.
     :raises NotConfirmed: after the settle timeout, a node lacks an option.
     """
     name = volume.name
-    wanted = set(on) or {brick.node_uuid for brick in volume.bricks}
+    wanted = set(node_uuids) or {brick.node_uuid for brick in volume.bricks}
 
     def is_written(gluster: gluster.Gluster) -> bool:
         return has_options(gluster.volume(name), options)
@@ -145,35 +145,35 @@ def write(
         if is_written(node.gluster):
             return True
         # A reinstalled node has no volumes and no peers: raise CutOff.
-        nodes.require_majority(node)
+        the_cluster.require_majority(node)
         return False
 
     if not has_options(volume, options):
-        nodes.change(set_options, is_written)
+        the_cluster.change(set_options, is_written)
     attempts = retry.Attempts(
-        nodes.settle_timeout, _PAUSE, _LONGEST_PAUSE, jitter=True
+        the_cluster.settle_timeout, _PAUSE, _LONGEST_PAUSE, jitter=True
     )
     next_write = _PROPAGATION
     write_failure: errors.Error | None = None
     logged: set[str] = set()
     while True:
-        pool = nodes.read(lambda gluster: gluster.peers())
+        pool = the_cluster.read(lambda gluster: gluster.peers())
         connected = {peer.uuid for peer in pool if peer.connected}
         members = {
             member.node.name: member
-            for member in nodes.members()
+            for member in the_cluster.members()
             if member.uuid in wanted & connected
         }
-        answers, failures = nodes.try_everywhere(
+        answers, failures = the_cluster.try_everywhere(
             is_known, [member.node for member in members.values()]
         )
         _log_failures(name, failures, logged)
         lagging_nodes = tuple(node for node in answers if not answers[node])
         elapsed, is_late = attempts.elapsed, attempts.is_over
         starting_nodes: Mapping[str, float] = {}
-        if lasting and not lagging_nodes:
+        if must_last and not lagging_nodes:
             starting_nodes = peers.seconds_until_started(
-                nodes, [members[node].node for node in answers]
+                the_cluster, [members[node].node for node in answers]
             )
         # Ask again if glusterd is busy, or if its answer is incomplete: a
         # glusterd that was just started may not report all its volumes.
@@ -219,7 +219,7 @@ def write(
             )
             next_write = elapsed + _PROPAGATION
             try:
-                set_options(nodes.writer().gluster)
+                set_options(the_cluster.writer().gluster)
             except errors.Error as error:
                 # glusterd refuses while a node still applies old changes.
                 write_failure = error

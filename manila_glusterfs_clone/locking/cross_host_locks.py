@@ -101,7 +101,7 @@ class HostLocks:
     """Acquires locks between hosts, for one process."""
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         #: The current outage: the monotonic time of its start (None if there
         #: is no outage) and of the next call, and the last error message.
         self._down_since: float | None = None
@@ -158,7 +158,7 @@ class HostLocks:
             due yet.
         :raises Exception: the tooz driver failed. It may raise any class.
         """
-        with self._guard:
+        with self._lock:
             now = time.monotonic()
             if self._down_since is not None:
                 if now >= self._next_call:
@@ -170,7 +170,7 @@ class HostLocks:
         try:
             answer = coordinator.run_call(call, on_late)
         except Exception as error:
-            with self._guard:
+            with self._lock:
                 now = time.monotonic()
                 if self._down_since is None:
                     self._down_since = now

@@ -51,12 +51,12 @@ class WorkMarks:
 
     :param storage: Manila's private storage for the driver. If None, there is
         no database, and no marks are set.
-    :param mutex: the locks of the back end.
+    :param the_locks: the locks of the back end.
     """
 
-    def __init__(self, storage: Any | None, mutex: locks.Locks) -> None:
+    def __init__(self, storage: Any | None, the_locks: locks.Locks) -> None:
         self._storage = storage
-        self._locks = mutex
+        self._locks = the_locks
 
     @contextlib.contextmanager
     def during(self, instance_id: str, work: Work) -> Iterator[None]:

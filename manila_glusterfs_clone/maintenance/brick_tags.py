@@ -45,12 +45,12 @@ class BrickTags:
 
     def __init__(
         self,
-        nodes: cluster.Cluster,
-        mutex: locks.Locks,
+        the_cluster: cluster.Cluster,
+        the_locks: locks.Locks,
         the_backoff: backoff.Backoff,
     ) -> None:
-        self._cluster = nodes
-        self._locks = mutex
+        self._cluster = the_cluster
+        self._locks = the_locks
         self._backoff = the_backoff
 
     def correct(

@@ -168,7 +168,7 @@ class ClusterState:
         }
 
 
-def read(nodes: cluster.Cluster, backend: str) -> ClusterState:
+def read(the_cluster: cluster.Cluster, backend: str) -> ClusterState:
     """Return the state of a cluster.
 
     :param backend: the mark of this back end on its volumes.
@@ -194,11 +194,11 @@ def read(nodes: cluster.Cluster, backend: str) -> ClusterState:
             views=views,
         )
 
-    views, _ = nodes.try_everywhere(
+    views, _ = the_cluster.try_everywhere(
         lambda node: node.gluster.volumes_in_one_call()
     )
-    lvs, unread_nodes = nodes.try_everywhere(_logical_volumes)
-    return nodes.read(read_gluster)
+    lvs, unread_nodes = the_cluster.try_everywhere(_logical_volumes)
+    return the_cluster.read(read_gluster)
 
 
 def _logical_volumes(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:

@@ -126,7 +126,7 @@ class Orphans:
         self,
         the_shares: shares.Shares,
         the_snapshots: snapshots.Snapshots,
-        mutex: locks.Locks,
+        the_locks: locks.Locks,
         the_backoff: backoff.Backoff,
         *,
         host: str,
@@ -135,7 +135,7 @@ class Orphans:
     ) -> None:
         self._shares = the_shares
         self._snapshots = the_snapshots
-        self._locks = mutex
+        self._locks = the_locks
         self._backoff = the_backoff
         self._host = host
         self._grace = grace

@@ -64,7 +64,7 @@ class Maintenance:
         )
         self._thread: periodic_thread.PeriodicThread | None = None
         #: Held by run_pass and ensure_shares, because both use the backoff.
-        self._guard = threading.RLock()
+        self._lock = threading.RLock()
         self._backoff = backoff.Backoff()
         #: The number of steps of the current pass that failed.
         self._failed_steps = 0
@@ -137,7 +137,7 @@ class Maintenance:
         :return: by share id: the volume, or the error of healing the share.
         :raises errors.Error: the cluster could not be read.
         """
-        with self._guard:
+        with self._lock:
             return self._ensure_shares(share_ids)
 
     def _ensure_shares(
@@ -172,7 +172,7 @@ class Maintenance:
         """
         try:
             with (
-                self._guard,
+                self._lock,
                 self._services.locks.maintenance(self._host),
             ):
                 self._backoff.begin_pass()

@@ -66,15 +66,15 @@ class CloneCleanup:
 
     def __init__(
         self,
-        nodes: cluster.Cluster,
+        the_cluster: cluster.Cluster,
         sources: clone_sources.CloneSources,
-        mutex: locks.Locks,
+        the_locks: locks.Locks,
         *,
         backend: str,
     ) -> None:
-        self._cluster = nodes
+        self._cluster = the_cluster
         self._sources = sources
-        self._locks = mutex
+        self._locks = the_locks
         self._backend = backend
 
     def clean_up(self, name: str) -> None:
@@ -108,7 +108,9 @@ class CloneCleanup:
         brick_ownership.reclaim(
             self._cluster,
             lambda node, lv: lv.full_name in untagged[node.name],
-            on=[node for node in self._cluster.nodes if untagged[node.name]],
+            nodes=[
+                node for node in self._cluster.nodes if untagged[node.name]
+            ],
         )
 
     def clean_up_own(self) -> None:

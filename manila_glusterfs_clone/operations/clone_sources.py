@@ -91,8 +91,8 @@ class CloneSources:
     The caller of a method holds the lock of the snapshot.
     """
 
-    def __init__(self, nodes: cluster.Cluster) -> None:
-        self._cluster = nodes
+    def __init__(self, the_cluster: cluster.Cluster) -> None:
+        self._cluster = the_cluster
 
     def examine(self, snapshot_id: str) -> Source:
         """Return a snapshot and the current state of its LVs.

@@ -75,21 +75,21 @@ class Clones:
 
     def __init__(
         self,
-        nodes: cluster.Cluster,
-        thin_pools: placement.Placement,
+        the_cluster: cluster.Cluster,
+        the_placement: placement.Placement,
         removal: share_removal.ShareRemoval,
         the_volumes: volumes.Volumes,
         sources: clone_sources.CloneSources,
         cleanup: clone_cleanup.CloneCleanup,
-        mutex: locks.Locks,
+        the_locks: locks.Locks,
     ) -> None:
-        self._cluster = nodes
-        self._pools = thin_pools
-        self._removal = removal
+        self._cluster = the_cluster
+        self._placement = the_placement
+        self._share_removal = removal
         self._volumes = the_volumes
         self._sources = sources
-        self._cleanup = cleanup
-        self._locks = mutex
+        self._clone_cleanup = cleanup
+        self._locks = the_locks
 
     def create(
         self, share_id: str, pool: str, size: int, snapshot_id: str
@@ -113,7 +113,7 @@ class Clones:
             source = self._sources.examine(snapshot_id)
             if source.pool != pool:
                 raise SnapshotInOtherPool(snapshot_id, source.pool, pool)
-            self._pools.require_room(
+            self._placement.require_room(
                 {
                     node: placement.RequiredSpace(
                         pool,
@@ -167,7 +167,7 @@ class Clones:
             finally:
                 self._deactivate(snapshot)
             if attempts > 1:
-                self._cleanup.clean_up(snapshot)
+                self._clone_cleanup.clean_up(snapshot)
 
     def _deactivate(self, snapshot: str) -> None:
         try:
@@ -207,6 +207,6 @@ class Clones:
     def _undo(self, share_id: str, snapshot_id: str) -> None:
         try:
             with self._locks.snapshot(snapshot_id):
-                self._cleanup.clean_up(names.snapshot(snapshot_id))
+                self._clone_cleanup.clean_up(names.snapshot(snapshot_id))
         finally:
-            self._removal.remove(share_id)
+            self._share_removal.remove(share_id)

@@ -34,6 +34,10 @@ from manila_glusterfs_clone.protocols import registry
 from manila_glusterfs_clone.ssh import commands
 
 
+#: The capacity of each pool, by pool name.
+Capacities = Mapping[str, placement.Capacity]
+
+
 @dataclasses.dataclass(frozen=True)
 class Services:
     """The services of one back end, which use the same nodes and locks."""
@@ -43,7 +47,7 @@ class Services:
     locks: locks.Locks
     marks: work_marks.WorkMarks
     cluster: cluster.Cluster
-    thin_pools: placement.Placement
+    placement: placement.Placement
     protocol: protocols.Protocol
     volumes: volumes.Volumes
     shares: shares.Shares
@@ -62,12 +66,12 @@ class Services:
             name or self.settings.layout, len(self.cluster.nodes)
         )
 
-    def capacities(self) -> Mapping[str, placement.Capacity]:
+    def capacities(self) -> Capacities:
         """Return the capacity of each pool, by pool name.
 
         The capacity is the size of shares that have the configured layout.
         """
-        return self.thin_pools.capacities(self.settings.pools, self.layout())
+        return self.placement.capacities(self.settings.pools, self.layout())
 
     def close(self) -> None:
         """Close all SSH connections; the next command opens one again."""
@@ -86,7 +90,7 @@ def open_services(
         private_key=settings.ssh_private_key,
         known_hosts=settings.ssh_known_hosts,
     )
-    nodes = cluster.Cluster(
+    the_cluster = cluster.Cluster(
         [
             cluster.Node(
                 commands.Remote(
@@ -103,50 +107,50 @@ def open_services(
         settle_timeout=settings.settle_timeout,
     )
     health = findings.Health(settings.backend)
-    thin_pools = placement.Placement(nodes, settings.limits, health)
-    mutex = locks.Locks(settings.lock_timeout)
+    the_placement = placement.Placement(the_cluster, settings.limits, health)
+    the_locks = locks.Locks(settings.lock_timeout)
     protocol = registry.PROTOCOLS[registry.DEFAULT].from_settings(
-        nodes, settings
+        the_cluster, settings
     )
-    sources = clone_sources.CloneSources(nodes)
+    sources = clone_sources.CloneSources(the_cluster)
     cleanup = clone_cleanup.CloneCleanup(
-        nodes, sources, mutex, backend=settings.mark
+        the_cluster, sources, the_locks, backend=settings.mark
     )
-    the_volumes = volumes.Volumes(nodes, protocol, backend=settings.mark)
+    the_volumes = volumes.Volumes(the_cluster, protocol, backend=settings.mark)
     removal = share_removal.ShareRemoval(
-        nodes, the_volumes, brick_root=settings.brick_root
+        the_cluster, the_volumes, brick_root=settings.brick_root
     )
     return Services(
         settings=settings,
         health=health,
-        locks=mutex,
-        marks=work_marks.WorkMarks(private_storage, mutex),
-        cluster=nodes,
-        thin_pools=thin_pools,
+        locks=the_locks,
+        marks=work_marks.WorkMarks(private_storage, the_locks),
+        cluster=the_cluster,
+        placement=the_placement,
         protocol=protocol,
         volumes=the_volumes,
         shares=shares.Shares(
-            nodes,
-            thin_pools,
+            the_cluster,
+            the_placement,
             the_volumes,
             removal,
             sources,
             cleanup,
             protocol,
-            mutex,
+            the_locks,
             brick_root=settings.brick_root,
         ),
         snapshots=snapshots.Snapshots(
-            nodes, thin_pools, the_volumes, cleanup, mutex
+            the_cluster, the_placement, the_volumes, cleanup, the_locks
         ),
         clones=clones.Clones(
-            nodes,
-            thin_pools,
+            the_cluster,
+            the_placement,
             removal,
             the_volumes,
             sources,
             cleanup,
-            mutex,
+            the_locks,
         ),
         clone_sources=sources,
         clone_cleanup=cleanup,

@@ -55,12 +55,12 @@ class ShareRemoval:
 
     def __init__(
         self,
-        nodes: cluster.Cluster,
+        the_cluster: cluster.Cluster,
         the_volumes: volumes.Volumes,
         *,
         brick_root: str,
     ) -> None:
-        self._cluster = nodes
+        self._cluster = the_cluster
         self._volumes = the_volumes
         self._brick_root = brick_root
 
@@ -116,7 +116,7 @@ class ShareRemoval:
             # with this name belongs to the share even if its tags were
             # removed.
             is_unwanted=lambda node, lv: tag in lv.tags or lv.name == name,
-            pools_of=pools_of,
+            pool_names_by_node=pools_of,
             remove_leftovers=remove_leftovers,
         )
 

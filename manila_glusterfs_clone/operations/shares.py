@@ -53,25 +53,25 @@ class Shares:
 
     def __init__(
         self,
-        nodes: cluster.Cluster,
-        thin_pools: placement.Placement,
+        the_cluster: cluster.Cluster,
+        the_placement: placement.Placement,
         the_volumes: volumes.Volumes,
         removal: share_removal.ShareRemoval,
         sources: clone_sources.CloneSources,
         cleanup: clone_cleanup.CloneCleanup,
         protocol: protocols.Protocol,
-        mutex: locks.Locks,
+        the_locks: locks.Locks,
         *,
         brick_root: str,
     ) -> None:
-        self._cluster = nodes
-        self._pools = thin_pools
+        self._cluster = the_cluster
+        self._placement = the_placement
         self._volumes = the_volumes
-        self._removal = removal
+        self._share_removal = removal
         self._sources = sources
-        self._cleanup = cleanup
+        self._clone_cleanup = cleanup
         self._protocol = protocol
-        self._locks = mutex
+        self._locks = the_locks
         self._brick_root = brick_root
 
     def create(
@@ -90,7 +90,7 @@ class Shares:
             if self._volumes.is_finished(share_id):
                 LOG.info('Share %s: already created; starting it', share_id)
                 return self._volumes.bring_online(share_id)
-            members = self._pools.choose_nodes(pool, layout, size)
+            members = self._placement.choose_nodes(pool, layout, size)
             peers.require_all_connected(self._cluster)
             with undo.undo_on_failure(
                 lambda: self.remove(share_id),
@@ -133,7 +133,7 @@ class Shares:
             volume = self._volumes.get(share_id)
             mounted = self._volumes.mounted_bricks(volume)
             brick_size = layouts.of_volume(volume).brick_size(size)
-            self._pools.require_room(
+            self._placement.require_room(
                 {
                     node: placement.RequiredSpace(
                         brick.lv.pool_name,
@@ -278,9 +278,9 @@ class Shares:
         snapshot_ids = self._sources.snapshots_of_clone(share_id)
         self._delete(share_id)
         if snapshot_ids is None:
-            self._cleanup.clean_up_own()
+            self._clone_cleanup.clean_up_own()
         else:
-            self._cleanup.clean_up_snapshots(snapshot_ids)
+            self._clone_cleanup.clean_up_snapshots(snapshot_ids)
 
     def _delete(self, share_id: str) -> None:
         with self._locks.share(share_id):
@@ -288,4 +288,4 @@ class Shares:
 
     def remove(self, share_id: str) -> None:
         """Delete a share; the caller holds its lock."""
-        self._removal.remove(share_id)
+        self._share_removal.remove(share_id)

@@ -51,14 +51,18 @@ class SnapshotLimitReached(errors.NotPossible):
         )
 
 
-def require_permitted(nodes: cluster.Cluster, volume: gluster.Volume) -> None:
+def require_permitted(
+    the_cluster: cluster.Cluster, volume: gluster.Volume
+) -> None:
     """Verify that glusterd can take a snapshot and would delete none for it.
 
     :raises AutoDeleteEnabled: glusterd would delete older snapshots.
     :raises SnapshotLimitReached: the volume has as many snapshots as glusterd
         allows.
     """
-    config = nodes.read(lambda gluster: gluster.snapshot_config(volume.name))
+    config = the_cluster.read(
+        lambda gluster: gluster.snapshot_config(volume.name)
+    )
     if config.auto_delete:
         raise AutoDeleteEnabled(volume.name)
     if volume.snapshot_count >= config.hard_limit:

@@ -79,17 +79,17 @@ class Snapshots:
 
     def __init__(
         self,
-        nodes: cluster.Cluster,
-        thin_pools: placement.Placement,
+        the_cluster: cluster.Cluster,
+        the_placement: placement.Placement,
         the_volumes: volumes.Volumes,
         cleanup: clone_cleanup.CloneCleanup,
-        mutex: locks.Locks,
+        the_locks: locks.Locks,
     ) -> None:
-        self._cluster = nodes
-        self._pools = thin_pools
+        self._cluster = the_cluster
+        self._placement = the_placement
         self._volumes = the_volumes
-        self._cleanup = cleanup
-        self._locks = mutex
+        self._clone_cleanup = cleanup
+        self._locks = the_locks
 
     def create(self, snapshot_id: str, share_id: str) -> None:
         """Take a snapshot of all bricks of a share at the same moment.
@@ -112,7 +112,7 @@ class Snapshots:
             volume = self._volumes.get(share_id)
             snapshot_limits.require_permitted(self._cluster, volume)
             peers.require_all_connected(self._cluster)
-            self._pools.require_room(
+            self._placement.require_room(
                 {
                     node: placement.RequiredSpace(
                         place.lv.pool_name, 0, place.lvs
@@ -230,7 +230,7 @@ class Snapshots:
             self._try_to_tag_lvs(snapshot_id, pools_of)
             # Clean up first: only the snapshot identifies the LVs that
             # interrupted clones left.
-            self._cleanup.clean_up(name)
+            self._clone_cleanup.clean_up(name)
             self._remove_mount_points(snapshot)
             self._cluster.change(
                 lambda gluster: gluster.delete_snapshot(name),
@@ -243,7 +243,7 @@ class Snapshots:
             f'snapshot {name}',
             is_known=lambda gluster: gluster.snapshot(name) is not None,
             is_unwanted=lambda node, lv: tag in lv.tags,
-            pools_of=pools_of,
+            pool_names_by_node=pools_of,
             remove_leftovers=lambda node, _: (
                 leftover_directories.remove_of_snapshot(node, name)
             ),

@@ -117,12 +117,12 @@ class Volumes:
 
     def __init__(
         self,
-        nodes: cluster.Cluster,
+        the_cluster: cluster.Cluster,
         protocol: protocols.Protocol,
         *,
         backend: str,
     ) -> None:
-        self._cluster = nodes
+        self._cluster = the_cluster
         self._protocol = protocol
         self._backend = backend
 
@@ -209,7 +209,7 @@ class Volumes:
             self._reset(name, option)
         # A brick without the options would admit clients of the origin.
         volume_options.write(
-            self._cluster, volume, options, lasting=True
+            self._cluster, volume, options, must_last=True
         ).require_bricks_of(volume)
 
     def unmanage(self, share_id: str) -> None:
@@ -226,9 +226,9 @@ class Volumes:
         volume = self._cluster.read(lambda gluster: gluster.volume(name))
         if volume is not None:
             # All nodes must confirm: any of them may be asked for the marks.
-            members = [member.uuid for member in self._cluster.members()]
+            uuids = [member.uuid for member in self._cluster.members()]
             confirmation = volume_options.write(
-                self._cluster, volume, marks, lasting=True, on=members
+                self._cluster, volume, marks, must_last=True, node_uuids=uuids
             )
             confirmation.require_bricks_of(volume)
             cluster.raise_any(confirmation.failures)

@@ -80,7 +80,7 @@ class Results:
 
 def run(
     settings: options.Settings,
-    nodes: cluster.Cluster,
+    the_cluster: cluster.Cluster,
     health: findings.Health,
     protocol: type[protocols.Protocol],
 ) -> None:
@@ -94,7 +94,7 @@ def run(
     results = Results(mistakes=list(_check_configuration(settings, protocol)))
     # The driver can only connect if it has nodes and readable keys.
     if settings.nodes and _has_readable_keys(settings):
-        views = _read_nodes(settings, nodes)
+        views = _read_nodes(settings, the_cluster)
         _check_nodes(settings, views, results)
         health.report(
             {
@@ -146,7 +146,7 @@ def _has_readable_keys(settings: options.Settings) -> bool:
 
 
 def _read_nodes(
-    settings: options.Settings, nodes: cluster.Cluster
+    settings: options.Settings, the_cluster: cluster.Cluster
 ) -> list[NodeView]:
     """Read all nodes in parallel, so that time-outs do not add up."""
 
@@ -172,8 +172,8 @@ def _read_nodes(
             view.lvs = error
         return view
 
-    views = nodes.everywhere(read)
-    return [views[node.name] for node in nodes.nodes]
+    views = the_cluster.everywhere(read)
+    return [views[node.name] for node in the_cluster.nodes]
 
 
 def _check_nodes(

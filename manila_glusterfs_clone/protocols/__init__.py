@@ -90,7 +90,7 @@ class Protocol(abc.ABC):
     @classmethod
     @abc.abstractmethod
     def from_settings(
-        cls, nodes: cluster.Cluster, settings: options.Settings
+        cls, the_cluster: cluster.Cluster, settings: options.Settings
     ) -> 'Protocol':
         """Create the protocol from the settings of a back end."""
 

@@ -80,7 +80,7 @@ class ClientsNotReported(errors.Unsettled):
 
 
 def require_no_outdated_bricks(
-    nodes: cluster.Cluster,
+    the_cluster: cluster.Cluster,
     volume: gluster.Volume,
     confirmation: volume_options.Confirmation,
 ) -> None:
@@ -106,18 +106,18 @@ def require_no_outdated_bricks(
         for uuid, host in unconfirmed.items()
         if uuid in confirmation.connected
     }
-    members = nodes.members()
+    members = the_cluster.members()
     to_ask = [member.node for member in members if member.uuid in unconfirmed]
     if not unconfirmed.keys() <= {member.uuid for member in members}:
         # A brick is on a node with an unknown UUID. Ask all nodes whose UUID
         # is unknown because they have not answered yet.
         known = {member.node for member in members}
-        to_ask += [node for node in nodes.nodes if node not in known]
+        to_ask += [node for node in the_cluster.nodes if node not in known]
     for node in to_ask:
         # Ask a node even if it was down recently: it may be up again, and its
         # bricks may use the old rules.
         node.remote.reset()
-    answers, failures = nodes.try_everywhere(
+    answers, failures = the_cluster.try_everywhere(
         lambda node: node.file_systems.mounts(), to_ask
     )
     alive |= set(answers) | {
@@ -132,7 +132,7 @@ def require_no_outdated_bricks(
 
 
 def await_eviction(
-    nodes: cluster.Cluster,
+    the_cluster: cluster.Cluster,
     volume: gluster.Volume,
     admits: Callable[[str], bool],
     peers: Sequence[gluster.Peer],
@@ -165,7 +165,7 @@ def await_eviction(
     attempts = retry.Attempts(_EVICTION, 0.5)
     refreshed = False
     while True:
-        bricks = _bricks(nodes, volume, connected)
+        bricks = _bricks(the_cluster, volume, connected)
         elapsed = attempts.elapsed
         denied_clients = addresses.not_of_nodes(
             address
@@ -203,7 +203,7 @@ def await_eviction(
 
 
 def _bricks(
-    nodes: cluster.Cluster,
+    the_cluster: cluster.Cluster,
     volume: gluster.Volume,
     connected: Collection[str],
 ) -> tuple[gluster.BrickStatus, ...]:
@@ -217,7 +217,7 @@ def _bricks(
     """
     nodes_by_uuid = {
         member.uuid: member.node
-        for member in nodes.members()
+        for member in the_cluster.members()
         if member.uuid in connected
     }
     node_bricks = [
@@ -227,20 +227,20 @@ def _bricks(
     ]
     try:
         return _brick_status(
-            nodes, volume.name, '', [node for node, _ in node_bricks]
+            the_cluster, volume.name, '', [node for node, _ in node_bricks]
         )
     except errors.CommitFailed:
         if len(volume.bricks) == 1 or not node_bricks:
             raise
     statuses = [
-        _brick_status(nodes, volume.name, brick, [node])
+        _brick_status(the_cluster, volume.name, brick, [node])
         for node, brick in node_bricks
     ]
     return tuple(status for group in statuses for status in group)
 
 
 def _brick_status(
-    nodes: cluster.Cluster,
+    the_cluster: cluster.Cluster,
     volume: str,
     brick: str,
     among: Collection[cluster.Node],
@@ -258,5 +258,5 @@ def _brick_status(
     def read(gluster: gluster.Gluster) -> None:
         statuses[:] = gluster.brick_status(volume, brick=brick, clients=True)
 
-    nodes.change(read, lambda _: False, among)
+    the_cluster.change(read, lambda _: False, among)
     return tuple(statuses)

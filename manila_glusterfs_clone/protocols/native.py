@@ -95,23 +95,25 @@ class NativeProtocol(protocols.Protocol):
 
     def __init__(
         self,
-        nodes: cluster.Cluster,
+        the_cluster: cluster.Cluster,
         *,
         tls: bool,
         server_names: Sequence[str] = (),
     ) -> None:
-        self._cluster = nodes
-        self._addresses = node_addresses.NodeAddresses(nodes)
+        self._cluster = the_cluster
+        self._addresses = node_addresses.NodeAddresses(the_cluster)
         self._tls = tls
         self._server_names = tuple(server_names)
 
     @classmethod
     def from_settings(
-        cls, nodes: cluster.Cluster, settings: options.Settings
+        cls, the_cluster: cluster.Cluster, settings: options.Settings
     ) -> 'NativeProtocol':
         """Create the protocol from the settings of a back end."""
         return cls(
-            nodes, tls=settings.tls, server_names=settings.tls_server_names
+            the_cluster,
+            tls=settings.tls,
+            server_names=settings.tls_server_names,
         )
 
     @staticmethod
@@ -236,8 +238,8 @@ class NativeProtocol(protocols.Protocol):
             self._cluster,
             volume,
             {**plan.options, **(more or {})},
-            lasting=revoking,
-            on={*on, *(brick.node_uuid for brick in volume.bricks)},
+            must_last=revoking,
+            node_uuids={*on, *(brick.node_uuid for brick in volume.bricks)},
         )
         if REJECT in volume.options:
             # Reset auth.reject after auth.allow is set: until then,

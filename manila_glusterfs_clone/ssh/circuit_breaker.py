@@ -72,7 +72,7 @@ class CircuitBreaker:
     def __init__(self, node: CommandRunner) -> None:
         self.name = node.name
         self._node = node
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._failure: errors.Unreachable | None = None
         #: The monotonic time after which a command tries to connect again.
         self._retry_at = 0.0
@@ -80,14 +80,14 @@ class CircuitBreaker:
     @property
     def is_known_down(self) -> bool:
         """Return whether a command would fail at once, without connecting."""
-        with self._guard:
+        with self._lock:
             return (
                 self._failure is not None and time.monotonic() < self._retry_at
             )
 
     def reset(self) -> None:
         """Forget the last failure, so that the next command connects."""
-        with self._guard:
+        with self._lock:
             self._failure = None
 
     def run(
@@ -131,7 +131,7 @@ class CircuitBreaker:
     def _recording(self) -> Iterator[None]:
         """Fail if the node is known to be down; record the body's outcome."""
         start = time.monotonic()
-        with self._guard:
+        with self._lock:
             failure = self._failure
             if failure is not None:
                 if start < self._retry_at:
@@ -143,7 +143,7 @@ class CircuitBreaker:
             yield
         except errors.Unreachable as error:
             now = time.monotonic()
-            with self._guard:
+            with self._lock:
                 if now - start < _QUICK:
                     self._failure = None
                 else:

@@ -76,7 +76,7 @@ class Injector:
         self._links: list[Link] = []
         self._plan: fault_plans.Plan | None = None
         self._counts: Counter[str] = Counter()
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._repairs: list[threading.Thread] = []
 
     def open_driver(self, conf: str) -> Any:
@@ -99,7 +99,7 @@ class Injector:
 
     def begin(self, plan: fault_plans.Plan | None = None) -> None:
         """Reset the counters, and plan a fault."""
-        with self._guard:
+        with self._lock:
             self.seen = {}
             self._counts.clear()
             self._plan = plan
@@ -130,7 +130,7 @@ class Injector:
         """Run one step, or inject the fault."""
         argv = tuple(argv)
         name = steps.name(link.node.name, argv, self.lab.nodes[0].name)
-        with self._guard:
+        with self._lock:
             if self.dead:
                 raise Killed
             step = fault_plans.Step(
@@ -283,11 +283,11 @@ class _Once:
 
     def __init__(self, action: Callable[[], object]) -> None:
         self._action = action
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._done = False
 
     def __call__(self) -> None:
-        with self._guard:
+        with self._lock:
             if not self._done:
                 self._done = True
                 self._action()

@@ -179,7 +179,7 @@ class ManilaStandIn:
         self.shares: dict[str, Share] = {}
         self.snapshots: dict[str, Snapshot] = {}
         self.rules: dict[str, dict[str, dict[str, str]]] = {}
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._numbers = itertools.count()
         _accounts[backend] = self
 
@@ -255,7 +255,7 @@ class ManilaStandIn:
 
     def adopt(self, share: Share) -> None:
         """Record a share that another process made."""
-        with self._guard:
+        with self._lock:
             self.shares[share.id] = share
 
     def snapshot(
@@ -263,7 +263,7 @@ class ManilaStandIn:
     ) -> Snapshot:
         snapshot = Snapshot(snapshot_id or str(uuid.uuid4()), share)
         self.driver.create_snapshot(None, self.snapshot_model(snapshot))
-        with self._guard:
+        with self._lock:
             self.snapshots[snapshot.id] = snapshot
         return snapshot
 
@@ -271,11 +271,11 @@ class ManilaStandIn:
         for thing in things:
             if isinstance(thing, Share):
                 self.driver.delete_share(None, self.model(thing))
-                with self._guard:
+                with self._lock:
                     self.shares.pop(thing.id, None)
             else:
                 self.driver.delete_snapshot(None, self.snapshot_model(thing))
-                with self._guard:
+                with self._lock:
                     self.snapshots.pop(thing.id, None)
 
     def extend(self, share: Share, size: int) -> Share:

@@ -29,10 +29,10 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
 
     def advance(self, seconds: float) -> None:
-        with self._guard:
+        with self._lock:
             self.now += seconds
 
     def monotonic(self) -> float:
@@ -50,4 +50,4 @@ class Clock:
 
     def __setstate__(self, now: float) -> None:
         self.now = now
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()

@@ -66,7 +66,7 @@ class Glusterd:
         self.state = state
         self.time = time
         self.slow: list[Transaction] = []
-        self._guard = threading.RLock()
+        self._lock = threading.RLock()
         volume = self._volume = volumes.Volumes(state)
         self._snapshot = snapshots.Snapshots(state)
         self._verbs: dict[tuple[str, str], Verb] = {
@@ -112,7 +112,7 @@ class Glusterd:
         :param phases: leave it under way after so many; the answer is then
             of no use.
         """
-        with self._guard:
+        with self._lock:
             self.settle()
             if not node.glusterd_up:
                 self.time.advance(1.0)
@@ -146,7 +146,7 @@ class Glusterd:
         if phases:
             return self._leave(transaction, phases)
         while True:
-            with self._guard:
+            with self._lock:
                 answer = self._proceed(transaction)
             if answer is not None:
                 return answer
@@ -196,7 +196,7 @@ class Glusterd:
         return answers.TIMED_OUT
 
     def _leave(self, transaction: Transaction, phases: int) -> str:
-        with self._guard:
+        with self._lock:
             for _ in range(phases):
                 if (answer := self._proceed(transaction)) is not None:
                     return answer
@@ -206,7 +206,7 @@ class Glusterd:
 
     def settle(self) -> None:
         """Run all pending background changes up to the current time."""
-        with self._guard:
+        with self._lock:
             for node in self.state.nodes.values():
                 if node.restarts_at is not None and (
                     node.restarts_at <= self.time.now
@@ -293,7 +293,7 @@ class Glusterd:
         the brick of the origin is mounted, and if that is not mounted it
         does not start at all.
         """
-        with self._guard:
+        with self._lock:
             self.settle()
             self._start(node)
 
@@ -302,7 +302,7 @@ class Glusterd:
 
         Brick processes go on without it, and the others notice at once.
         """
-        with self._guard:
+        with self._lock:
             self.settle()
             if node.serves:
                 node.glusterd_up = False

@@ -78,7 +78,7 @@ class Process:
         self._words: tuple[frozenset[str], fault_injection.AnyFault] | None = (
             None
         )
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
 
     def fail_at(self, step: int, fault: fault_injection.AnyFault) -> None:
         """Plan a fault at a step, counted from the first."""
@@ -122,7 +122,7 @@ class Process:
             to itself, if it is.
         """
         step = Step(node.name, tuple(argv))
-        with self._guard:
+        with self._lock:
             if self.dead:
                 raise Killed
             index = len(self.steps)

@@ -53,7 +53,7 @@ class Observer:
         self._served: set[tuple[str, str]] = set()
         #: How many commands are under way.
         self._running = 0
-        self._guard = threading.RLock()
+        self._lock = threading.RLock()
 
     @contextlib.contextmanager
     def command(self, step: str, *, is_read: bool) -> Iterator[None]:
@@ -64,14 +64,14 @@ class Observer:
         if is_read or not self._state.clients:
             yield
             return
-        with self._guard:
+        with self._lock:
             if not self._running:
                 self._served = self._state.served()
             self._running += 1
         try:
             yield
         finally:
-            with self._guard:
+            with self._lock:
                 self._running -= 1
                 served = self._state.served()
                 lost, self._served = self._served - served, served

@@ -53,7 +53,7 @@ class Ledger:
             collections.Counter()
         )
         self._file = path.open('w')
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._begun = time.time()
 
     def note(self, who: str, what: str, outcome: str = '') -> None:
@@ -65,7 +65,7 @@ class Ledger:
         )
         if outcome:
             line += f': {outcome}'
-        with self._guard:
+        with self._lock:
             self._file.write(line + '\n')
             self._file.flush()
             print(line, flush=True)

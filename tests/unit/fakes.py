@@ -105,7 +105,7 @@ class Node(commands.Remote):
         self.during: Callable[[str], None] = lambda line: None
         self.closed = False
         self._script: dict[tuple[str, ...], list[Reply]] = {}
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
 
     def replay(self, release: str, *names: str) -> 'Node':
         """Answer with these recordings, in this order."""
@@ -141,7 +141,7 @@ class Node(commands.Remote):
         ]
 
     def next(self, argv: tuple[str, ...]) -> Answer:
-        with self._guard:
+        with self._lock:
             self.asked.append(argv)
             replies = self._script.get(argv)
             assert replies, f'not expected: {shlex.join(argv)}'

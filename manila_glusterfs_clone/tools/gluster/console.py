@@ -131,7 +131,7 @@ class Console:
         self._idle: list[interactive_process.InteractiveProcess] = []
         #: The number of commands that run, in consoles or own processes.
         self._slots_in_use = 0
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
 
     def run(
         self,
@@ -194,7 +194,7 @@ class Console:
 
     def close(self) -> None:
         """End the idle consoles."""
-        with self._guard:
+        with self._lock:
             idle, self._idle = self._idle, []
         for console in idle:
             console.close()
@@ -239,7 +239,7 @@ class Console:
                 return self._parse(words, self._last_output(error, words))
             finally:
                 if reusable:
-                    with self._guard:
+                    with self._lock:
                         self._idle.append(console)
                 else:
                     console.close()
@@ -256,11 +256,11 @@ class Console:
         if not slots.acquire(timeout=max(0.0, until - time.monotonic())):
             raise errors.Occupied(self.name, ('gluster', *words))
         try:
-            with self._guard:
+            with self._lock:
                 self._slots_in_use += 1
             yield self._seconds_left(words, until)
         finally:
-            with self._guard:
+            with self._lock:
                 self._slots_in_use -= 1
             slots.release()
 
@@ -281,7 +281,7 @@ class Console:
 
         The other tools on the node need the other sessions of the connection.
         """
-        with self._guard:
+        with self._lock:
             sessions = self._slots_in_use + len(self._idle)
             if sessions <= _WRITE_SLOTS + _READ_SLOTS:
                 return
@@ -294,7 +294,7 @@ class Console:
     ) -> interactive_process.InteractiveProcess:
         """Return an idle console; start a console if none is idle."""
         while True:
-            with self._guard:
+            with self._lock:
                 console = self._idle.pop() if self._idle else None
             if console is None:
                 return self._node.open(_COMMAND, timeout=timeout)

@@ -45,7 +45,7 @@ class Client:
         self.program = environment.program('openstack')
         self.directory = environment.directory / 'bin'
         self.home = home
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
 
@@ -70,7 +70,7 @@ class Client:
         pid = None
         with ours, ours.makefile('rb') as talk:
             try:
-                with theirs, self._guard:
+                with theirs, self._lock:
                     channel = self._channel or self._load()
                     socket.send_fds(channel, [b' '], [theirs.fileno()])
                 asked = {'argv': argv, 'env': dict(environment)}
@@ -90,7 +90,7 @@ class Client:
 
     def close(self) -> None:
         """End what is loaded."""
-        with self._guard:
+        with self._lock:
             channel, self._channel = self._channel, None
             if channel and self._process:
                 channel.close()

@@ -50,7 +50,7 @@ def finish(
         'volume x',
         is_known=lambda gluster: gluster in clients,
         is_unwanted=lambda node, lv: False,
-        pools_of=None,
+        pool_names_by_node=None,
         remove_leftovers=remove_leftovers,
         find_blocked=lambda node: f'vg/{node.name}',
     )

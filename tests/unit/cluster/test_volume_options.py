@@ -74,14 +74,16 @@ def make(second: fakes.Reply | str) -> cluster.Cluster:
 
 def test_all_nodes_with_a_brick_confirm() -> None:
     confirmation = volume_options.write(
-        make(info('new')), VOLUME, NEW, lasting=False
+        make(info('new')), VOLUME, NEW, must_last=False
     )
     assert confirmation.confirmed_by == {'uuid-1', 'uuid-2'}
     confirmation.require_bricks_of(VOLUME)
 
 
 def test_a_node_that_does_not_answer_has_not_confirmed() -> None:
-    confirmation = volume_options.write(make(AWAY), VOLUME, NEW, lasting=False)
+    confirmation = volume_options.write(
+        make(AWAY), VOLUME, NEW, must_last=False
+    )
     assert confirmation.confirmed_by == {'uuid-1'}
     with pytest.raises(volume_options.NotConfirmed) as caught:
         confirmation.require_bricks_of(VOLUME)
@@ -94,7 +96,7 @@ def test_a_node_that_keeps_the_old_options_is_named(
 ) -> None:
     begun = time.now
     with pytest.raises(volume_options.NotConfirmed) as caught:
-        volume_options.write(make(info('old')), VOLUME, NEW, lasting=False)
+        volume_options.write(make(info('old')), VOLUME, NEW, must_last=False)
     assert caught.value.nodes == ('gl2',)
     assert time.now - begun >= test_cluster.SETTLE
 

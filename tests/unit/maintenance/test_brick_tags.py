@@ -125,12 +125,15 @@ def test_a_node_that_was_not_read_is_left_alone(scene: Scene) -> None:
     assert scene.run(lvs=lvs) == []
 
 
-def test_a_share_in_use_is_left_to_its_operation(scene: Scene) -> None:
+def test_a_share_in_use_is_left_to_its_operation(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     for share_id in (A, B):
         scene.retag('gl1', lv=names.volume(share_id))
     scene.cluster.locks.held_by_others.add(('share', A))
     scene.run()
     assert scene.tags('gl1') == frozenset()
+    assert not [line for line in fake_cluster.warnings(caplog) if A in line]
     mount = names.mount_point('/srv', B)
     assert scene.tags('gl1', names.volume(B)) == names.brick_tags(B, mount)
 

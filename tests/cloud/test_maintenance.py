@@ -14,9 +14,13 @@
 from collections.abc import Iterator
 from concurrent import futures
 import re
+import types
 
 import pytest
 
+from manila_glusterfs_clone.maintenance import access_audit
+from manila_glusterfs_clone.maintenance import backoff
+from manila_glusterfs_clone.maintenance import healing
 from tests.cloud.project import LONG, Project, wait_for
 from tests import lab as lab_module
 from tests.lab import manila as manila_module
@@ -24,11 +28,6 @@ from tests.lab.manila import backends
 
 #: Seconds.
 INTERVAL = 15
-
-#: Parts of its log lines: of an orphan, of access lists and of bricks.
-LISTS = 'its options differed from Manila'
-STARTING = 'bricks are down; starting them'
-DONE = ('Manila deleted it', LISTS, STARTING)
 
 
 @pytest.fixture
@@ -68,14 +67,17 @@ def test_maintenance(lab: lab_module.Lab, hasty: manila_module.Manila) -> None:
     def listed(share: str) -> bool:
         return volumes[share] in first.gluster('volume list')
 
-    def said(what: str, of: str = '') -> list[str]:
+    def warnings(module: types.ModuleType, *names: str) -> list[str]:
+        """Return the warnings of a module that contain all names."""
         return [
             line
             for line in hasty.service().said().splitlines()
-            if what in line and of in line
+            if f' WARNING {module.__name__} ' in line
+            and all(name in line for name in names)
         ]
 
-    assert not any(map(said, DONE))
+    assert not warnings(access_audit)
+    assert not warnings(healing)
     away.stop_glusterd()
     away.crash()
     wait_for(lambda: first.connected_peers() == len(lab.nodes) - 1)
@@ -94,28 +96,34 @@ def test_maintenance(lab: lab_module.Lab, hasty: manila_module.Manila) -> None:
     lab.wait_connected(120)
 
     wait_for(lambda: not listed(late), LONG)
-    wait_for(lambda: said('Manila deleted it', volumes[gone]), LONG)
+    # Orphans are reported through the backoff.
+    wait_for(lambda: warnings(backoff, volumes[gone]), LONG)
     assert listed(kept)
     assert listed(gone)
 
     first.gluster(f'volume set {volumes[kept]} auth.allow "*"')
-    wait_for(lambda: said(LISTS, volumes[kept]), LONG)
+    wait_for(lambda: warnings(access_audit, volumes[kept]), LONG)
     info = first.gluster(f'volume info {volumes[kept]}')
     assert f'auth.allow: {client.address}' in info
 
     assert first.wait_for_bricks() == []
     first.succeed(f'pkill -9 -f "[g]lusterfsd.*{volumes[kept]}"')
-    here = f'{volumes[kept]}: {STARTING}: {first.address}:'
-    wait_for(lambda: said(STARTING, here), LONG)
+    here = volumes[kept], f' {first.address}:'
+    wait_for(lambda: warnings(healing, *here), LONG)
     # Those of the node that was away may have been down when it was back.
-    there = said(STARTING, f'{STARTING}: {away.address}:')
-    assert [len(said(what)) for what in DONE] == [2, 1, 1 + len(there)]
+    there = warnings(healing, f' {away.address}:')
+    assert {*warnings(healing)} == {*warnings(healing, *here), *there}
+    assert len(warnings(healing, *here)) == 1
+    assert len(warnings(access_audit)) == 1
+    assert len(warnings(backoff, volumes[gone])) == 1
+    snapshot_lines = warnings(backoff, 'manila-snap-')
+    assert len(snapshot_lines) == 1
 
     # What is Manila's no more is the operator's.
     assert listed(given)
     info = first.gluster(f'volume info {volumes[given]}')
     assert info.count('unmanaged') == 2
-    for snapshot_line in said('Manila deleted it', 'manila-snap-'):
+    for snapshot_line in snapshot_lines:
         (name,) = set(re.findall(r'manila-snap-[0-9a-f-]{36}', snapshot_line))
         first.gluster(f'snapshot delete {name}')
     for volume in (volumes[given], volumes[gone]):

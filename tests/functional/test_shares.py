@@ -19,6 +19,7 @@ from typing import Any
 from manila import exception
 import pytest
 
+from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone.cluster import replica_heal
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import node as node_files
@@ -233,8 +234,11 @@ def test_full_pool_is_refused_before_anything_is_made(
             lambda: manila.clone(snapshot),
             lambda: manila.extend(share, 2),
         ):
-            with pytest.raises(exception.NoValidHost, match='data space'):
+            with pytest.raises(exception.NoValidHost) as caught:
                 refused()
+            error = caught.value.__cause__
+            assert isinstance(error, placement.InsufficientSpace)
+            assert set(error.obstacles) == {lab.node('gl2').address}
     finally:
         lab.node('gl2').drain_pool(pool)
     lab.node('gl3').fill_pool_metadata(pool, 90)
@@ -243,8 +247,11 @@ def test_full_pool_is_refused_before_anything_is_made(
             lambda: manila.snapshot(share),
             lambda: manila.clone(snapshot),
         ):
-            with pytest.raises(exception.NoValidHost, match='metadata space'):
+            with pytest.raises(exception.NoValidHost) as caught:
                 refused()
+            error = caught.value.__cause__
+            assert isinstance(error, placement.InsufficientSpace)
+            assert set(error.obstacles) == {lab.node('gl3').address}
     finally:
         lab.node('gl3').drain_pool_metadata(pool)
     manila.clone(snapshot)

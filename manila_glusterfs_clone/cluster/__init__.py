@@ -44,7 +44,7 @@ _PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 Node = nodes.Node
 Member = nodes.Member
 UnresponsiveNodes = nodes.UnresponsiveNodes
-UnknownMember = nodes.UnknownMember
+NoReachableMember = nodes.NoReachableMember
 NoNodes = nodes.NoNodes
 GlusterdHangs = nodes.GlusterdHangs
 
@@ -74,17 +74,17 @@ class Cluster:
         the service started.
         """
         with self._lock:
-            known = dict(self._members)
+            members = dict(self._members)
         if any(
-            node.name not in known and not node.remote.is_known_down
+            node.name not in members and not node.commands.is_known_down
             for node in self.nodes
         ):
             discovered = self._discover()
             with self._lock:
                 self._members.update(discovered)
-                known = dict(self._members)
+                members = dict(self._members)
         return tuple(
-            known[node.name] for node in self.nodes if node.name in known
+            members[node.name] for node in self.nodes if node.name in members
         )
 
     def refresh_members(self, uuids: Collection[str]) -> tuple[Member, ...]:
@@ -104,68 +104,70 @@ class Cluster:
         return self.members()
 
     def _discover(self) -> dict[str, Member]:
-        views, failures = self.try_everywhere(
+        peers_by_node, failures = self.try_everywhere(
             lambda node: node.gluster.peers()
         )
         for name, error in failures.items():
             LOG.warning('Node %s: could not list its peers: %s', name, error)
-        hosts = {
+        hostnames = {
             peer.uuid: peer.hostname
-            for peers in views.values()
+            for peers in peers_by_node.values()
             for peer in peers
             if peer.hostname != 'localhost'
         }
         members = {}
         for node in self.nodes:
-            for peer in views.get(node.name, ()):
+            for peer in peers_by_node.get(node.name, ()):
                 if peer.hostname == 'localhost':
                     members[node.name] = Member(
-                        node, peer.uuid, hosts.get(peer.uuid, node.name)
+                        node, peer.uuid, hostnames.get(peer.uuid, node.name)
                     )
         return members
 
     def member(self, uuid: str) -> Member:
         """Return the node with a UUID in the trusted storage pool.
 
-        :raises UnknownMember: no configured node has that UUID, or the node
-            has not answered since the service started.
+        :raises NoReachableMember: no configured node has that UUID, or it has
+            not answered since the service started.
         """
         for members in (self.members, lambda: self.refresh_members({uuid})):
             for member in members():
                 if member.uuid == uuid:
                     return member
-        raise UnknownMember(uuid)
+        raise NoReachableMember(uuid)
 
     def writer(
-        self, among: Collection[Node] = (), avoid: Collection[Node] = ()
+        self,
+        candidates: Collection[Node] = (),
+        ask_last: Collection[Node] = (),
     ) -> Node:
         """Return the first node whose glusterd answers.
 
         A node that fails :meth:`require_majority` is asked last for a while. A
         node that passes stays the writer, even if a command fails there.
 
-        :param among: choose only among these nodes; among all if empty.
-        :param avoid: choose one of these nodes only if no other node answers.
+        :param candidates: choose only among these nodes; among all if empty.
+        :param ask_last: choose one of these only if no other node answers.
         :raises errors.SeveralFailed: no glusterd answers.
         :raises NoNodes: no nodes are configured.
         """
         failures: dict[str, Exception] = {}
-        chosen = [n for n in self.nodes if not among or n in among]
+        nodes = [n for n in self.nodes if not candidates or n in candidates]
         # Nodes that failed recently are asked last instead of never.
-        now = time.monotonic()
+        now, unresponsive = time.monotonic(), self._unresponsive
         for node in sorted(
-            chosen,
-            key=lambda n: (n in avoid, self._unresponsive.is_skipped(n, now)),
+            nodes,
+            key=lambda n: (n in ask_last, unresponsive.is_asked_last(n, now)),
         ):
             try:
-                self.require_majority(node, self._unresponsive.timeout(node))
+                self.require_majority(node, unresponsive.timeout(node))
             except errors.Busy:
                 raise  # glusterd works, but this service has too many requests
             except errors.Error as error:
                 failures[node.name] = error
-                self._unresponsive.mark_failed(node, time.monotonic())
+                unresponsive.record_failure(node, time.monotonic())
             else:
-                self._unresponsive.mark_responsive(node)
+                unresponsive.record_answer(node)
                 return node
         if not failures:
             raise NoNodes()
@@ -184,37 +186,37 @@ class Cluster:
         :raises errors.Unreachable: the node does not answer.
         """
         with self._lock:
-            known = {member.uuid for member in self._members.values()}
+            known_uuids = {member.uuid for member in self._members.values()}
         peers = node.gluster.peers(timeout)
-        lost = known - {peer.uuid for peer in peers}
-        if known and 2 * len(lost) >= len(known):
-            raise errors.CutOff(node.name, len(lost), len(known))
-        connected = sum(peer.connected for peer in peers)
-        if len(peers) > 2 and 2 * connected <= len(peers):
-            raise errors.CutOff(node.name, len(peers) - connected, len(peers))
+        lost_uuids = known_uuids - {peer.uuid for peer in peers}
+        if known_uuids and 2 * len(lost_uuids) >= len(known_uuids):
+            raise errors.CutOff(node.name, len(lost_uuids), len(known_uuids))
+        disconnected_count = sum(not peer.connected for peer in peers)
+        if len(peers) > 2 and 2 * disconnected_count >= len(peers):
+            raise errors.CutOff(node.name, disconnected_count, len(peers))
 
     # -- commands
 
     def read(self, question: Callable[[gluster.Gluster], T]) -> T:
         """Query glusterd on the writer; if that fails, on another node."""
         failure: errors.Error | None = None
-        failed: list[Node] = []
+        failed_nodes: list[Node] = []
         # Try at least twice: an idle SSH connection may have been lost.
         for _ in range(max(2, len(self.nodes))):
-            node = self.writer(avoid=failed)
+            node = self.writer(ask_last=failed_nodes)
             try:
                 return question(node.gluster)
             except (errors.Unreachable, errors.Unknown) as error:
                 failure = error
-                failed.append(node)
-                self._unresponsive.mark_slow(node, error)
+                failed_nodes.append(node)
+                self._unresponsive.record_timeout(node, error)
         raise failure or errors.SeveralFailed({})
 
     def change(
         self,
         action: Callable[[gluster.Gluster], None],
         is_done: Callable[[gluster.Gluster], bool],
-        among: Collection[Node] = (),
+        candidates: Collection[Node] = (),
     ) -> None:
         """Run a gluster command until its outcome is known.
 
@@ -226,7 +228,7 @@ class Cluster:
         :param action: run the command, which must be idempotent.
         :param is_done: return whether the command has taken effect; called
             only after an unknown outcome.
-        :param among: the nodes that may run the command; any if empty.
+        :param candidates: the nodes that may run the command; any if empty.
         :raises errors.Refused: the command did not take effect.
         :raises errors.Unknown: the outcome is still unknown after the settle
             timeout, or after ``_COMMIT_ATTEMPTS`` failed commits.
@@ -234,45 +236,45 @@ class Cluster:
         attempts = retry.Attempts(
             self.settle_timeout, _PAUSE, _LONGEST_PAUSE, jitter=True
         )
-        unknown: errors.Unknown | None = None
-        failed: list[Node] = []
-        failed_commits = 0
+        unknown_error: errors.Unknown | None = None
+        failed_nodes: list[Node] = []
+        failed_commit_count = 0
         for _ in attempts:
             failure: errors.Error
             node: Node | None = None
             try:
-                node = self.writer(among, failed)
-                if unknown and is_done(node.gluster):
+                node = self.writer(candidates, failed_nodes)
+                if unknown_error and is_done(node.gluster):
                     return
                 action(node.gluster)
                 return
             except errors.Busy as error:
                 failure = error
             except errors.AlreadyExists:
-                if unknown and self.read(is_done):
+                if unknown_error and self.read(is_done):
                     return
                 raise
             except (errors.Unreachable, errors.SeveralFailed) as error:
                 failure = error
             except errors.CommitFailed as error:
-                failure = unknown = error
-                failed_commits += 1
+                failure = unknown_error = error
+                failed_commit_count += 1
             except errors.Unknown as error:
-                failure = unknown = error
+                failure = unknown_error = error
             if node is not None and not isinstance(
                 failure, (errors.Busy, errors.CommitFailed)
             ):
                 # The next attempt uses another node.
-                failed.append(node)
-                self._unresponsive.mark_slow(node, failure)
+                failed_nodes.append(node)
+                self._unresponsive.record_timeout(node, failure)
             attempts.record(failure)
-            if failed_commits == _COMMIT_ATTEMPTS:
+            if failed_commit_count == _COMMIT_ATTEMPTS:
                 break
             LOG.info('Gluster command: failed, may be retried: %s', failure)
         # A later refusal does not prove that earlier attempts had no effect.
-        raise self._with_hanging_nodes(unknown or attempts.last_failure)
+        raise self._add_hanging_nodes(unknown_error or attempts.last_failure)
 
-    def _with_hanging_nodes(self, failure: errors.Error) -> errors.Error:
+    def _add_hanging_nodes(self, failure: errors.Error) -> errors.Error:
         """Return a failure together with the nodes whose glusterd hangs.
 
         A glusterd that hangs blocks the transactions of all other nodes.
@@ -298,21 +300,21 @@ class Cluster:
         :return: the results of the nodes that succeeded, and the exceptions
             of the others, each by node name.
         """
-        chosen = tuple(self.nodes if nodes is None else nodes)
-        done: dict[str, T] = {}
-        failed: dict[str, Exception] = {}
-        if not chosen:
-            return done, failed
-        with concurrent.futures.ThreadPoolExecutor(len(chosen)) as threads:
+        targets = tuple(self.nodes if nodes is None else nodes)
+        results: dict[str, T] = {}
+        failures: dict[str, Exception] = {}
+        if not targets:
+            return results, failures
+        with concurrent.futures.ThreadPoolExecutor(len(targets)) as executor:
             futures = {
-                node.name: threads.submit(action, node) for node in chosen
+                node.name: executor.submit(action, node) for node in targets
             }
             for name, future in futures.items():
                 try:
-                    done[name] = future.result()
+                    results[name] = future.result()
                 except Exception as error:
-                    failed[name] = error
-        return done, failed
+                    failures[name] = error
+        return results, failures
 
     def everywhere(
         self,
@@ -326,23 +328,23 @@ class Cluster:
         :raises errors.SeveralFailed: the action failed on several nodes.
         :raises Exception: the action raised it, on one node only.
         """
-        done, failed = self.try_everywhere(action, nodes)
-        raise_any(failed)
-        return done
+        results, failures = self.try_everywhere(action, nodes)
+        raise_any(failures)
+        return results
 
     def forget_failures(self) -> None:
         """Forget which nodes were down; the next command tries them again."""
         for node in self.nodes:
-            node.remote.reset()
+            node.commands.reset()
 
     def close(self) -> None:
         for node in self.nodes:
             node.close()
 
 
-def raise_any(failed: Mapping[str, Exception]) -> None:
+def raise_any(failures: Mapping[str, Exception]) -> None:
     """Raise the only exception of a dict, or all as SeveralFailed."""
-    if len(failed) == 1:
-        raise next(iter(failed.values()))
-    if failed:
-        raise errors.SeveralFailed(failed)
+    if len(failures) == 1:
+        raise next(iter(failures.values()))
+    if failures:
+        raise errors.SeveralFailed(failures)

@@ -41,10 +41,10 @@ from manila_glusterfs_clone.tools import lvm
 
 LOG = log.getLogger(__name__)
 
-_MADE_BY_GLUSTERD = re.compile(
+_GLUSTERD_BRICK_PATH = re.compile(
     rf'{re.escape(bricks.SNAPS_ROOT)}/(?:[^/]+/)?(?P<hex>[0-9a-f]{{32}})/'
 )
-_PREFIXES = (names.TAG_SHARE, names.TAG_SNAPSHOT, names.TAG_MOUNT)
+_OWNERSHIP_PREFIXES = (names.TAG_SHARE, names.TAG_SNAPSHOT, names.TAG_MOUNT)
 
 
 @dataclasses.dataclass(eq=False)
@@ -71,7 +71,7 @@ class LvUser:
 
     name: str
     #: The mount point of the brick; None for a snapshot.
-    mount: str | None
+    mount_point: str | None
     is_unmanaged: bool = False
 
     def tags(self, lv: lvm.LogicalVolume) -> frozenset[str]:
@@ -80,16 +80,19 @@ class LvUser:
         If the volume is unmanaged or not a share of this driver, its LV keeps
         only the tags that nodes need to mount the brick at boot.
         """
-        if self.mount is None:
+        if self.mount_point is None:
             snapshot_id = names.snapshot_id_from_name(self.name)
             if snapshot_id is None or names.TAG_UNMANAGED in lv.tags:
                 return frozenset()
             return frozenset({names.snapshot_tag(snapshot_id)})
         share_id = names.share_id_from_name(self.name)
         if share_id is None or self.is_unmanaged:
-            boot = {names.TAG_BRICK, f'{names.TAG_MOUNT}{self.mount}'}
-            return lv.tags & boot
-        return names.brick_tags(share_id, self.mount)
+            boot_tags = {
+                names.TAG_BRICK,
+                f'{names.TAG_MOUNT}{self.mount_point}',
+            }
+            return lv.tags & boot_tags
+        return names.brick_tags(share_id, self.mount_point)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,12 +131,12 @@ def read_known_objects(gluster: gluster.Gluster) -> KnownObjects:
     )
 
 
-def is_named_in_path(lv: lvm.LogicalVolume, path: str) -> bool:
+def is_named_in_path(lv: lvm.LogicalVolume, brick_path: str) -> bool:
     """Return whether the path of a brick contains the name of an LV."""
-    match = _MADE_BY_GLUSTERD.match(path)
+    match = _GLUSTERD_BRICK_PATH.match(brick_path)
     if match is not None:
         return bricks.hex_id_in_name(lv.name) == match['hex']
-    return path.split('/')[-2] == lv.name
+    return brick_path.split('/')[-2] == lv.name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,9 +148,9 @@ class LvUsers:
     :param other_nodes: the UUIDs of nodes whose bricks are ignored.
     """
 
-    known: KnownObjects
+    known_objects: KnownObjects
     storage: bricks.NodeStorage
-    other_nodes: frozenset[str] = frozenset()
+    other_node_uuids: frozenset[str] = frozenset()
 
     def users_of(self, lv: lvm.LogicalVolume) -> tuple[LvUser, ...]:
         """Return the certain users of an LV, then the likely ones.
@@ -155,16 +158,16 @@ class LvUsers:
         A likely user has a brick below a mount point of the LV, or below the
         mount point in the tags of the LV.
         """
-        certain = list(self.certain_users_of(lv))
-        likely: list[LvUser] = []
+        certain_users = list(self.certain_users_of(lv))
+        likely_users: list[LvUser] = []
         prefixes = (
             f'{lv.tag_value(names.TAG_MOUNT)}/',
             *(f'{m.rstrip("/")}/' for m in self.storage.mount_points(lv)),
         )
         for volume, path in self._brick_paths():
             if path.startswith(prefixes):
-                likely.append(_user(volume, path))
-        return tuple(dict.fromkeys([*certain, *likely]))
+                likely_users.append(_lv_user(volume, path))
+        return tuple(dict.fromkeys([*certain_users, *likely_users]))
 
     def certain_users_of(self, lv: lvm.LogicalVolume) -> Iterator[LvUser]:
         """Yield the users that the LV's name or mount points identify."""
@@ -174,15 +177,17 @@ class LvUsers:
                 is_named_in_path(lv, path)
                 or path.rpartition('/')[0] in mount_points
             ):
-                yield _user(volume, path)
-        for snapshot in self.known.snapshots:
+                yield _lv_user(volume, path)
+        for snapshot in self.known_objects.snapshots:
             if bricks.hex_id_in_name(lv.name) == snapshot.hex_id or any(
                 snapshot.hex_id in mount_point.split('/')
                 for mount_point in mount_points
             ):
                 yield LvUser(snapshot.name, None)
 
-    def require_not_renamed(self, lv: lvm.LogicalVolume, node: str) -> None:
+    def require_not_renamed(
+        self, lv: lvm.LogicalVolume, node_name: str
+    ) -> None:
         """Make sure that an unused LV is not the missing LV of a brick.
 
         :raises RenamedBrick: the LV was renamed, and a brick on the node has
@@ -193,25 +198,25 @@ class LvUsers:
             return
         for volume, path in self._brick_paths():
             if names.share_id_from_name(volume.name) and not any(
-                _user(volume, path) in self.users_of(other)
-                for other in self.storage.lvs
+                _lv_user(volume, path) in self.users_of(other_lv)
+                for other_lv in self.storage.lvs
             ):
-                raise RenamedBrick(node, lv.full_name, volume.name, path)
+                raise RenamedBrick(node_name, lv.full_name, volume.name, path)
 
     def _brick_paths(self) -> Iterator[tuple[gluster.Volume, str]]:
-        for volume in self.known.volumes:
+        for volume in self.known_objects.volumes:
             for brick in volume.bricks:
-                if brick.node_uuid not in self.other_nodes:
+                if brick.node_uuid not in self.other_node_uuids:
                     yield volume, brick.path
 
 
-def _user(volume: gluster.Volume, path: str) -> LvUser:
+def _lv_user(volume: gluster.Volume, brick_path: str) -> LvUser:
     marks = (
         volume.options.get(names.OPTION_BACKEND),
         volume.options.get(names.OPTION_SHARE),
     )
     return LvUser(
-        volume.name, path.rpartition('/')[0], names.UNMANAGED in marks
+        volume.name, brick_path.rpartition('/')[0], names.UNMANAGED in marks
     )
 
 
@@ -220,19 +225,19 @@ def ownership_tags(lv: lvm.LogicalVolume) -> frozenset[str]:
     return frozenset(
         tag
         for tag in lv.tags
-        if tag == names.TAG_BRICK or tag.startswith(_PREFIXES)
+        if tag == names.TAG_BRICK or tag.startswith(_OWNERSHIP_PREFIXES)
     )
 
 
 def set_ownership_tags(
-    node: cluster.Node, lv: lvm.LogicalVolume, wanted: frozenset[str]
+    node: cluster.Node, lv: lvm.LogicalVolume, wanted_tags: frozenset[str]
 ) -> None:
     """Replace the tags of an LV that name its owner and its mount point."""
     # Add tags before removing others, so that the LV always has an owner.
-    if missing := wanted - lv.tags:
-        node.lvm.add_tags([lv.full_name], missing)
-    if unwanted := ownership_tags(lv) - wanted:
-        node.lvm.remove_tags([lv.full_name], unwanted)
+    if missing_tags := wanted_tags - lv.tags:
+        node.lvm.add_tags([lv.full_name], missing_tags)
+    if unwanted_tags := ownership_tags(lv) - wanted_tags:
+        node.lvm.remove_tags([lv.full_name], unwanted_tags)
 
 
 def reclaim(
@@ -253,86 +258,90 @@ def reclaim(
         the users of the kept LVs.
     :raises errors.Error: an LV cannot be removed, or glusterd does not answer.
     """
-    known_by_writer = functools.cache(
+    read_from_writer = functools.cache(
         lambda: the_cluster.read(read_known_objects)
     )
-    kept_for: set[LvUser] = set()
+    kept_lv_users: set[LvUser] = set()
 
     def reclaim_on(node: cluster.Node) -> int:
-        known_by_node = functools.cache(
+        read_from_node = functools.cache(
             lambda: read_known_objects(node.gluster)
         )
-        other_nodes = frozenset(
+        other_node_uuids = frozenset(
             member.uuid
             for member in the_cluster.members()
             if member.node is not node
         )
 
         def keep(storage: bricks.NodeStorage, lv: lvm.LogicalVolume) -> bool:
-            known = known_by_writer() + known_by_node()
-            lv_users = LvUsers(known, storage, other_nodes)
+            known_objects = read_from_writer() + read_from_node()
+            lv_users = LvUsers(known_objects, storage, other_node_uuids)
             users = lv_users.users_of(lv)
             if not users:
                 lv_users.require_not_renamed(lv, node.name)
                 return False
             set_ownership_tags(node, lv, users[0].tags(lv))
-            kept_for.add(users[0])
+            kept_lv_users.add(users[0])
             return True
 
-        pools = (
+        pool_names = (
             None
             if pool_names_by_node is None
             else [*pool_names_by_node.get(node.name, ())]
         )
         return brick_removal.reclaim(
-            node, lambda lv: is_unwanted(node, lv), keep, pools
+            node, lambda lv: is_unwanted(node, lv), keep, pool_names
         )
 
-    counts = the_cluster.everywhere(reclaim_on, nodes)
-    return counts, frozenset(kept_for)
+    lv_counts = the_cluster.everywhere(reclaim_on, nodes)
+    return lv_counts, frozenset(kept_lv_users)
 
 
 def repair_tags(
     node: cluster.Node,
     share_id: str,
     volume: gluster.Volume,
-    path: str,
-    read_known: Callable[[], KnownObjects],
+    brick_path: str,
+    read_objects: Callable[[], KnownObjects],
 ) -> bool:
     """Correct the tags of the LV that holds a share's brick.
 
-    :param read_known: read all volumes and snapshots of the cluster; called
+    :param read_objects: read all volumes and snapshots of the cluster; called
         only if a tag is wrong.
     :return: whether tags were corrected.
     """
     storage = bricks.read_storage(node)
-    mount_point = path.rpartition('/')[0]
-    wanted = names.brick_tags(share_id, mount_point)
-    brick = storage.find_brick(path)
-    named = [lv for lv in storage.lvs if is_named_in_path(lv, path)]
+    mount_point = brick_path.rpartition('/')[0]
+    wanted_tags = names.brick_tags(share_id, mount_point)
+    brick = storage.find_brick(brick_path)
+    named_lvs = [lv for lv in storage.lvs if is_named_in_path(lv, brick_path)]
     if brick is None:
-        candidates = named
-    elif brick.lv in named or (
-        not named and node.file_systems.read_volume_id(path) == volume.hex_id
+        candidate_lvs = named_lvs
+    elif brick.lv in named_lvs or (
+        not named_lvs
+        and node.file_systems.read_volume_id(brick_path) == volume.hex_id
     ):
-        candidates = [brick.lv]
+        candidate_lvs = [brick.lv]
     else:
         return False  # another file system is mounted in place of the brick
-    if len(candidates) != 1 or ownership_tags(candidates[0]) == wanted:
+    if (
+        len(candidate_lvs) != 1
+        or ownership_tags(candidate_lvs[0]) == wanted_tags
+    ):
         return False
-    (lv,) = candidates
-    users = set(LvUsers(read_known(), storage).certain_users_of(lv))
+    (lv,) = candidate_lvs
+    users = set(LvUsers(read_objects(), storage).certain_users_of(lv))
     if {user.name for user in users} != {volume.name}:
         return False
     LOG.warning(
         'Brick %s of volume %s on node %s: logical volume %s has wrong tags '
         '(%s), because a snapshot was restored or tags were changed by hand; '
         'setting the tags of the share',
-        path,
+        brick_path,
         volume.name,
         node.name,
         lv.full_name,
         ', '.join(sorted(ownership_tags(lv))) or 'none',
     )
-    set_ownership_tags(node, lv, wanted)
+    set_ownership_tags(node, lv, wanted_tags)
     return True

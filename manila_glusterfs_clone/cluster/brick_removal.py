@@ -32,7 +32,7 @@ def reclaim(
     node: cluster.Node,
     is_unwanted: Callable[[lvm.LogicalVolume], bool],
     keep: Callable[[bricks.NodeStorage, lvm.LogicalVolume], bool],
-    pools: Collection[str] | None = None,
+    pool_names: Collection[str] | None = None,
 ) -> int:
     """Unmount and remove unwanted LVs, and remove their mount points.
 
@@ -48,28 +48,31 @@ def reclaim(
     :param is_unwanted: return whether to remove an LV.
     :param keep: return whether to keep an unwanted LV because it is in use;
         called immediately before the LV is unmounted.
-    :param pools: the thin pools that LVM must list, as ``vg/thinpool``; None
-        for all configured pools.
+    :param pool_names: the thin pools that LVM must list, as ``vg/thinpool``;
+        None for all configured pools.
     :return: the number of unwanted LVs, including those that were kept.
     :raises errors.InUse: a process holds an LV or its mount open.
     :raises bricks.PoolsNotVisible: LVM does not list one of the thin pools,
         so it may not list all LVs.
     """
     storage = bricks.read_storage(node)
-    bricks.require_pools_visible(node, storage.lvs, pools)
-    unwanted = list(filter(is_unwanted, storage.lvs))
-    if unwanted:
-        node.file_systems.sync(bricks.GLUSTERD)
-    for lv in unwanted:
+    bricks.require_pools_visible(node, storage.lvs, pool_names)
+    unwanted_lvs = list(filter(is_unwanted, storage.lvs))
+    if unwanted_lvs:
+        node.file_systems.sync(bricks.GLUSTERD_DIRECTORY)
+    for lv in unwanted_lvs:
         if keep(storage, lv):
             continue
         mount_points = list(storage.mount_points(lv))
         for mount_point in mount_points:
             _unmount(node, mount_point)
-        tagged = lv.tag_value(names.TAG_MOUNT)
+        tagged_mount_point = lv.tag_value(names.TAG_MOUNT)
         # Remove mount points before the LV: a retry finds them by the LV.
         for mount_point in sorted(
-            {*mount_points, *([tagged] if tagged else [])}
+            {
+                *mount_points,
+                *([tagged_mount_point] if tagged_mount_point else []),
+            }
         ):
             remove_mount_point(node, mount_point)
         LOG.info(
@@ -78,7 +81,7 @@ def reclaim(
             node.name,
         )
         node.lvm.remove(lv.full_name)
-    return len(unwanted)
+    return len(unwanted_lvs)
 
 
 def remove_mount_point(node: cluster.Node, mount_point: str) -> None:
@@ -96,18 +99,19 @@ def remove_mount_point(node: cluster.Node, mount_point: str) -> None:
 
 
 def remove_snapshot_mount_points(
-    node: cluster.Node, volume_hex: str, count: int
+    node: cluster.Node, hex_id: str, brick_count: int
 ) -> None:
     """Remove the directories that a snapshot's bricks were mounted on.
 
     GlusterFS 11.1 does not remove them when it deletes an active snapshot.
 
-    :param volume_hex: the volume id of the snapshot, in hex.
-    :param count: the number of bricks of the snapshot on all nodes together.
+    :param hex_id: the volume id of the snapshot, in hex.
+    :param brick_count: the number of bricks on all nodes together.
     """
-    parent = f'{bricks.SNAPS_ROOT}/{volume_hex}'
+    parent = f'{bricks.SNAPS_ROOT}/{hex_id}'
     node.file_systems.remove_directories(
-        *(f'{parent}/brick{number}' for number in range(1, count + 1)), parent
+        *(f'{parent}/brick{number}' for number in range(1, brick_count + 1)),
+        parent,
     )
 
 

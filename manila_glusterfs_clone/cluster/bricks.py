@@ -42,9 +42,9 @@ LOG = log.getLogger(__name__)
 #: Where glusterd mounts the bricks of snapshots and clones.
 SNAPS_ROOT = '/run/gluster/snaps'
 #: Where glusterd stores its configuration.
-GLUSTERD = '/var/lib/glusterd'
+GLUSTERD_DIRECTORY = '/var/lib/glusterd'
 
-_SNAPS_LV = re.compile(r'(?P<hex>[0-9a-f]{32})_[0-9]+')
+_GLUSTERD_LV_NAME = re.compile(r'(?P<hex>[0-9a-f]{32})_[0-9]+')
 
 
 @dataclasses.dataclass(eq=False)
@@ -53,14 +53,14 @@ class PoolsNotVisible(errors.NotPossible):
 
     node: str
     #: ``vg/thinpool``.
-    pools: tuple[str, ...]
+    pool_names: tuple[str, ...]
 
     def __str__(self) -> str:
         return (
             f'node {self.node}: LVM does not list thin pool '
-            f'{", ".join(self.pools)}; check the disk with "pvs" and "dmesg" '
-            f'there, reboot the node if needed, and retry when "lvs" lists '
-            f'the thin pool'
+            f'{", ".join(self.pool_names)}; check the disk with "pvs" and '
+            f'"dmesg" there, reboot the node if needed, and retry when "lvs" '
+            f'lists the thin pool'
         )
 
 
@@ -122,7 +122,7 @@ class MountedBrick:
     mount_point: str
     lv: lvm.LogicalVolume
     #: All LVs of the node, read at the same time.
-    lvs: tuple[lvm.LogicalVolume, ...]
+    node_lvs: tuple[lvm.LogicalVolume, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,11 +165,11 @@ def hex_id_in_name(lv_name: str) -> str | None:
 
     :return: the id in hex; None if the name is not of glusterd's form.
     """
-    match = _SNAPS_LV.fullmatch(lv_name)
+    match = _GLUSTERD_LV_NAME.fullmatch(lv_name)
     return match['hex'] if match else None
 
 
-def named_after(
+def lvs_named_after(
     lvs: Iterable[lvm.LogicalVolume], hex_id: str
 ) -> tuple[lvm.LogicalVolume, ...]:
     """Return the LVs whose names contain a volume id (in hex)."""
@@ -188,7 +188,7 @@ def nodes_with_bricks(
 
     :param volume: None if glusterd does not report the volume; then return
         all nodes, because each of them may have a brick.
-    :raises cluster.UnknownMember: a brick is on a node that is not
+    :raises cluster.NoReachableMember: a brick is on a node that is not
         configured or cannot be reached.
     """
     if volume is None:
@@ -201,7 +201,7 @@ def nodes_with_bricks(
 def require_pools_visible(
     node: cluster.Node,
     lvs: Iterable[lvm.LogicalVolume],
-    pools: Collection[str] | None = None,
+    pool_names: Collection[str] | None = None,
 ) -> None:
     """Make sure that LVM on a node lists its thin pools.
 
@@ -210,40 +210,40 @@ def require_pools_visible(
     not list may still exist. A caller must not treat it as removed.
 
     :param lvs: the LVs that LVM listed.
-    :param pools: the thin pools to check, as ``vg/thinpool``; None for all
-        that are configured for the node.
+    :param pool_names: the thin pools to check, as ``vg/thinpool``; None for
+        all that are configured for the node.
     :raises PoolsNotVisible: LVM does not list one of the thin pools.
     """
-    visible = {lv.full_name for lv in lvs if lv.is_thin_pool}
-    wanted = node.pools if pools is None else pools
-    if missing := sorted({*wanted} - visible):
-        raise PoolsNotVisible(node.name, tuple(missing))
+    visible_names = {lv.full_name for lv in lvs if lv.is_thin_pool}
+    required_names = node.pools if pool_names is None else pool_names
+    if missing_names := sorted({*required_names} - visible_names):
+        raise PoolsNotVisible(node.name, tuple(missing_names))
 
 
 def make(
-    node: cluster.Node, share_id: str, pool: str, size: int, root: str
+    node: cluster.Node, share_id: str, pool: str, size: int, brick_root: str
 ) -> str:
     """Create the LV and the file system of a brick, and mount it.
 
     :param pool: ``vg/thinpool``.
     :param size: bytes.
-    :param root: the directory that contains the mount points of bricks.
+    :param brick_root: the directory that contains the mount points of bricks.
     :return: the path of the brick directory. It does not exist yet: glusterd
         creates it, and refuses to create it on the root file system.
     """
     vg, thin_pool = names.split_pool(pool)
-    name = names.volume(share_id)
-    mount_point = names.mount_point(root, share_id)
+    lv_name = names.volume(share_id)
+    mount_point = names.mount_point(brick_root, share_id)
     node.lvm.create_thin_volume(
         vg,
         thin_pool,
-        name,
+        lv_name,
         size,
         names.brick_tags(share_id, mount_point),
     )
-    node.file_systems.make_xfs(f'/dev/{vg}/{name}')
+    node.file_systems.make_xfs(f'/dev/{vg}/{lv_name}')
     node.file_systems.make_directory(mount_point)
-    node.file_systems.mount(f'/dev/{vg}/{name}', mount_point)
+    node.file_systems.mount(f'/dev/{vg}/{lv_name}', mount_point)
     return names.brick_path(mount_point)
 
 
@@ -262,9 +262,9 @@ def tag_clone_brick(
         raise BrickNotMounted(node.name, path)
     if not brick.lv.is_thin_volume:
         raise NotThin(node.name, path, brick.lv.full_name)
-    wanted = names.brick_tags(share_id, brick.mount_point)
-    if wanted - brick.lv.tags:
-        node.lvm.add_tags([brick.lv.full_name], wanted - brick.lv.tags)
+    wanted_tags = names.brick_tags(share_id, brick.mount_point)
+    if wanted_tags - brick.lv.tags:
+        node.lvm.add_tags([brick.lv.full_name], wanted_tags - brick.lv.tags)
     return brick
 
 
@@ -279,30 +279,30 @@ def grow(node: cluster.Node, brick: MountedBrick, size: int) -> None:
     node.file_systems.grow_xfs(brick.mount_point)
 
 
-def verify_durable(node: cluster.Node, path: str, volume_hex: str) -> None:
+def verify_durable(node: cluster.Node, path: str, hex_id: str) -> None:
     """Make sure that a brick survives a power cut.
 
     Verify that the brick directory is marked with the id of its volume: then
     it is on the right file system. Write this file system and the
     configuration of glusterd to disk.
 
-    :param volume_hex: the volume id, in hex.
+    :param hex_id: the volume id, in hex.
     :raises WrongVolumeId: the brick directory has another id, or none.
     """
     actual = node.file_systems.read_volume_id(path)
-    if actual != volume_hex:
-        raise WrongVolumeId(node.name, path, actual, volume_hex)
-    node.file_systems.sync(path, GLUSTERD)
+    if actual != hex_id:
+        raise WrongVolumeId(node.name, path, actual, hex_id)
+    node.file_systems.sync(path, GLUSTERD_DIRECTORY)
 
 
-def unmounted(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
+def unmounted_lvs(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
     """Return the LVs of bricks whose tagged mount points are not mounted."""
     lvs = node.lvm.lvs(f'@{names.TAG_BRICK}')
-    targets = {mount.target for mount in node.file_systems.mounts()}
+    mount_points = {mount.target for mount in node.file_systems.mounts()}
     return tuple(
         lv
         for lv in lvs
-        if lv.tag_value(names.TAG_MOUNT) not in targets | {None}
+        if lv.tag_value(names.TAG_MOUNT) not in mount_points | {None}
     )
 
 
@@ -317,7 +317,7 @@ def remount(node: cluster.Node, lv: lvm.LogicalVolume) -> None:
         node.name,
         mount_point,
     )
-    if not lv.active:
+    if not lv.is_active:
         node.lvm.activate(lv.full_name)
     node.file_systems.make_directory(mount_point)
     node.file_systems.mount(f'/dev/{lv.full_name}', mount_point)

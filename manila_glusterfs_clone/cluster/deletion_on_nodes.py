@@ -41,13 +41,13 @@ class StillKnown(errors.Unsettled):
     """glusterd on a node still has a volume or snapshot that was deleted."""
 
     #: ``volume NAME`` or ``snapshot NAME``.
-    what: str
+    subject: str
     node: str
     #: A logical volume that glusterd failed to remove; None if there is none.
     logical_volume: str | None = None
 
     def __str__(self) -> str:
-        blocked = (
+        lv_clause = (
             f' and its logical volume {self.logical_volume}; end the '
             f'processes there that "fuser -vm /dev/{self.logical_volume}" '
             f'lists'
@@ -55,32 +55,32 @@ class StillKnown(errors.Unsettled):
             else ''
         )
         return (
-            f'{self.what}: deleted, but glusterd on node {self.node} still '
-            f'has it{blocked}; delete it again in a minute, and if this error '
-            f'is repeated, restart glusterd there first'
+            f'{self.subject}: deleted, but glusterd on node {self.node} still '
+            f'has it{lv_clause}; delete it again in a minute, and if this '
+            f'error is repeated, restart glusterd there first'
         )
 
 
 def finish(
     the_cluster: cluster.Cluster,
-    what: str,
+    subject: str,
     *,
     is_known: Callable[[gluster.Gluster], bool],
     is_unwanted: Callable[[cluster.Node, lvm.LogicalVolume], bool],
     pool_names_by_node: Mapping[str, Iterable[str]] | None,
     remove_leftovers: Callable[[cluster.Node, int], None],
-    find_blocked: Callable[[cluster.Node], str | None] = lambda node: None,
+    find_blocked_lv: Callable[[cluster.Node], str | None] = lambda node: None,
 ) -> None:
     """Reclaim the logical volumes of an object that is deleted on the writer.
 
-    :param what: the object, ``volume NAME`` or ``snapshot NAME``.
+    :param subject: the object, ``volume NAME`` or ``snapshot NAME``.
     :param is_known: return whether glusterd on one node still has the object.
     :param is_unwanted: return whether an LV was created for the object.
     :param pool_names_by_node: the thin pools that LVM must list; None for all
         configured pools.
     :param remove_leftovers: remove leftover directories from a node; called
         with the node and the number of unwanted LVs on it.
-    :param find_blocked: return an LV of the object that glusterd failed to
+    :param find_blocked_lv: return an LV of the object that glusterd failed to
         remove from a node; None if there is none.
     :raises StillKnown: glusterd on a node still has the object; no LV was
         removed.
@@ -88,15 +88,15 @@ def finish(
 
     def require_forgotten(node: cluster.Node) -> None:
         if is_known(node.gluster):
-            raise StillKnown(what, node.name, find_blocked(node))
+            raise StillKnown(subject, node.name, find_blocked_lv(node))
 
     the_cluster.everywhere(require_forgotten)
-    counts, users = brick_ownership.reclaim(
+    lv_counts, kept_lv_users = brick_ownership.reclaim(
         the_cluster, is_unwanted, pool_names_by_node
     )
-    _warn_of_kept_lvs(what, users)
+    _warn_of_kept_lvs(subject, kept_lv_users)
     the_cluster.everywhere(
-        lambda node: remove_leftovers(node, counts[node.name])
+        lambda node: remove_leftovers(node, lv_counts[node.name])
     )
 
 

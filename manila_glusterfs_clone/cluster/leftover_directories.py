@@ -32,13 +32,13 @@ from manila_glusterfs_clone import errors
 LOG = log.getLogger(__name__)
 
 #: Where glusterd stores the files of running processes.
-_RUN = '/run/gluster'
+_RUN_DIRECTORY = '/run/gluster'
 
 
 def remove_of_volume(node: cluster.Node, name: str) -> None:
     """Remove the directories of a deleted volume, if they are empty."""
     node.file_systems.remove_empty_directories(
-        f'{_RUN}/vols/{name}', f'{_RUN}/shd/{name}'
+        f'{_RUN_DIRECTORY}/vols/{name}', f'{_RUN_DIRECTORY}/shd/{name}'
     )
 
 
@@ -49,7 +49,7 @@ def remove_of_snapshot(node: cluster.Node, name: str) -> None:
     """
     directory = f'{bricks.SNAPS_ROOT}/{name}'
     try:
-        attempts = node.file_systems.entries(directory)
+        subdirectories = node.file_systems.entries(directory)
     except errors.CommandFailed as error:
         LOG.info(
             'Snapshot %s: deleted, but its empty directories on node %s could '
@@ -60,5 +60,6 @@ def remove_of_snapshot(node: cluster.Node, name: str) -> None:
         )
         return
     node.file_systems.remove_empty_directories(
-        *(f'{directory}/{attempt}' for attempt in attempts), directory
+        *(f'{directory}/{subdirectory}' for subdirectory in subdirectories),
+        directory,
     )

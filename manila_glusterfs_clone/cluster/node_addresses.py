@@ -39,18 +39,18 @@ class NodeAddresses:
     def __init__(self, the_cluster: cluster.Cluster) -> None:
         self._cluster = the_cluster
         #: By node name; by UUID for a peer that is not a configured node.
-        self._known: dict[str, frozenset[str]] = {}
+        self._known_addresses: dict[str, frozenset[str]] = {}
 
     @property
     def are_known(self) -> bool:
         """Return whether the addresses were read at least once."""
-        return bool(self._known)
+        return bool(self._known_addresses)
 
-    def not_of_nodes(self, addresses: Iterable[str]) -> frozenset[str]:
+    def exclude_nodes(self, addresses: Iterable[str]) -> frozenset[str]:
         """Return the addresses that are neither a node's nor loopback."""
         return frozenset(
             address for address in addresses if not _is_loopback(address)
-        ).difference(*self._known.values())
+        ).difference(*self._known_addresses.values())
 
     def refresh(self, peers: Sequence[gluster.Peer]) -> bool:
         """Read the addresses of all connected nodes.
@@ -58,44 +58,48 @@ class NodeAddresses:
         :param peers: the current peers in the trusted storage pool.
         :return: whether all connected nodes in the configuration answered.
         """
-        connected = {peer.uuid for peer in peers if peer.connected}
+        connected_uuids = {peer.uuid for peer in peers if peer.connected}
         members = self._cluster.members()
         if not {peer.uuid for peer in peers} <= {m.uuid for m in members}:
             # A node has joined the pool, or has a new UUID.
             members = self._cluster.refresh_members(
                 {peer.uuid for peer in peers}
             )
-        nodes = {member.uuid: member.node for member in members}
-        reachable = [node for uuid, node in nodes.items() if uuid in connected]
+        node_by_uuid = {member.uuid: member.node for member in members}
+        reachable_nodes = [
+            node
+            for uuid, node in node_by_uuid.items()
+            if uuid in connected_uuids
+        ]
         addresses, failures = self._cluster.try_everywhere(
-            _addresses_of, reachable
+            _addresses_of, reachable_nodes
         )
-        self._known |= addresses
+        self._known_addresses |= addresses
         for name, error in failures.items():
             LOG.info('Node %s: could not list its addresses: %s', name, error)
         for peer in peers:
-            if peer.uuid not in nodes and peer.hostname != 'localhost':
-                self._known[peer.uuid] = self._resolved(
-                    {peer.hostname, *peer.names}, reachable
+            if peer.uuid not in node_by_uuid and peer.hostname != 'localhost':
+                self._known_addresses[peer.uuid] = self._resolve(
+                    {peer.hostname, *peer.names}, reachable_nodes
                 )
         return not failures
 
-    def _resolved(
-        self, names: Iterable[str], nodes: Sequence[cluster.Node]
+    def _resolve(
+        self, peer_names: Iterable[str], nodes: Sequence[cluster.Node]
     ) -> frozenset[str]:
         """Return the addresses of a peer that is not a configured node.
 
-        :param names: the host names or addresses of the peer.
+        :param peer_names: the host names or addresses of the peer.
         :param nodes: the nodes that resolve the names, one after another.
         """
         addresses = set()
-        for name in names:
+        for name in peer_names:
             if _is_address(name):
                 addresses.add(name)
                 continue
             for node in nodes:
                 try:
-                    result = node.remote.run(
+                    result = node.commands.run(
                         ['getent', 'ahosts', name],
                         timeout=20.0,
                         accept=(0, 2),
@@ -121,7 +125,7 @@ def _addresses_of(node: cluster.Node) -> frozenset[str]:
     :raises errors.Garbled: the output is truncated, so the last address may
         be incomplete.
     """
-    result = node.remote.run(['hostname', '--all-ip-addresses'])
+    result = node.commands.run(['hostname', '--all-ip-addresses'])
     if not result.stdout.endswith('\n'):
         raise errors.Garbled(node.name, result.argv, result.stdout)
     return frozenset(result.stdout.split())

@@ -24,14 +24,14 @@ from manila_glusterfs_clone.tools import lvm
 
 #: Seconds for which a node is asked last when the writer is chosen, after its
 #: glusterd failed the check of the writer.
-SKIP_TIME = 30.0
+ASK_LAST_SECONDS = 30.0
 #: Timeout of the check of the writer, in seconds, if glusterd on the node has
 #: failed this check before, or did not answer a command in time.
-SHORT_TIMEOUT = 5.0
+TIMEOUT_AFTER_FAILURE = 5.0
 
 
 @dataclasses.dataclass(eq=False)
-class UnknownMember(errors.NotPossible):
+class NoReachableMember(errors.NotPossible):
     """No reachable configured node has the requested UUID as a peer."""
 
     uuid: str
@@ -74,19 +74,19 @@ class Node:
     def __init__(
         self,
         commands: circuit_breaker.CommandRunner,
-        pools: Sequence[str] = (),
+        pool_names: Sequence[str] = (),
     ) -> None:
-        self.remote = circuit_breaker.CircuitBreaker(commands)
-        self.pools = tuple(pools)
+        self.commands = circuit_breaker.CircuitBreaker(commands)
+        self.pools = tuple(pool_names)
         self.name = commands.name
-        self.console = console.Console(self.remote)
+        self.console = console.Console(self.commands)
         self.gluster = gluster.Gluster(self.console)
-        self.lvm = lvm.Lvm(self.remote)
-        self.file_systems = file_systems.FileSystems(self.remote)
+        self.lvm = lvm.Lvm(self.commands)
+        self.file_systems = file_systems.FileSystems(self.commands)
 
     def close(self) -> None:
         self.console.close()
-        self.remote.close()
+        self.commands.close()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Member:
     uuid: str
     #: The host name of the peer in the trusted storage pool. Names of bricks
     #: begin with it: ``HOST:PATH``.
-    host: str
+    peer_name: str
 
 
 class UnresponsiveNodes:
@@ -107,12 +107,12 @@ class UnresponsiveNodes:
         self._lock = threading.Lock()
         #: By node name: the monotonic time until which the node is asked
         #: last. 0 if only the timeout of the node is shortened.
-        self._until: dict[str, float] = {}
+        self._ask_last_until: dict[str, float] = {}
 
-    def is_skipped(self, node: Node, now: float) -> bool:
+    def is_asked_last(self, node: Node, now: float) -> bool:
         """Return whether to ask a node last when the writer is chosen."""
         with self._lock:
-            return self._until.get(node.name, now) > now
+            return self._ask_last_until.get(node.name, now) > now
 
     def timeout(self, node: Node) -> float:
         """Return the timeout for the check of a node as writer, in seconds.
@@ -120,21 +120,21 @@ class UnresponsiveNodes:
         If glusterd hangs, only the first check waits for the full timeout.
         """
         with self._lock:
-            was_late = node.name in self._until
-        return SHORT_TIMEOUT if was_late else gluster.READ_TIMEOUT
+            has_failed = node.name in self._ask_last_until
+        return TIMEOUT_AFTER_FAILURE if has_failed else gluster.READ_TIMEOUT
 
-    def mark_failed(self, node: Node, now: float) -> None:
-        """Ask a node last for ``SKIP_TIME`` seconds."""
+    def record_failure(self, node: Node, now: float) -> None:
+        """Ask a node last for ``ASK_LAST_SECONDS`` seconds."""
         with self._lock:
-            self._until[node.name] = now + SKIP_TIME
+            self._ask_last_until[node.name] = now + ASK_LAST_SECONDS
 
-    def mark_slow(self, node: Node, error: errors.Error) -> None:
+    def record_timeout(self, node: Node, error: errors.Error) -> None:
         """Shorten the next timeout of a node if the error is a timeout."""
         if isinstance(error, errors.TimedOut):
             with self._lock:
-                self._until.setdefault(node.name, 0.0)
+                self._ask_last_until.setdefault(node.name, 0.0)
 
-    def mark_responsive(self, node: Node) -> None:
+    def record_answer(self, node: Node) -> None:
         """Restore the configured order and full timeout of a node."""
         with self._lock:
-            self._until.pop(node.name, None)
+            self._ask_last_until.pop(node.name, None)

@@ -181,7 +181,7 @@ def compare_views(
 
 def _read_age(node: cluster.Node) -> int | None:
     """Return what ``ps`` prints of the age of glusterd; see :func:`_age`."""
-    result = node.remote.run(
+    result = node.commands.run(
         ['ps', '-C', 'glusterd', '-o', 'etimes='],
         timeout=40.0,
         accept=(0, 1),

@@ -70,9 +70,9 @@ def find(lvs: Iterable[lvm.LogicalVolume], name: str) -> ThinPool | None:
                 provisioned=sum(
                     volume.size for volume in lvs if volume.pool_name == name
                 ),
-                active=lv.active,
+                active=lv.is_active,
                 health=lv.health,
-                zeroes=lv.zeroes,
+                zeroes=lv.zeroes_new_blocks,
             )
     return None
 

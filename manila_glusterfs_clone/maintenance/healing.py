@@ -122,7 +122,7 @@ class Healer:
         """Return the bricks that should be mounted but are not."""
         tags, failed = self._cluster.try_everywhere(
             lambda node: frozenset(
-                tag for lv in bricks.unmounted(node) for tag in lv.tags
+                tag for lv in bricks.unmounted_lvs(node) for tag in lv.tags
             )
         )
         for node, error in failed.items():

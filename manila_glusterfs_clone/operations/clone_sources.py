@@ -108,7 +108,7 @@ class CloneSources:
             raise SnapshotNotFound(name)
         node_lvs = self._cluster.everywhere(lambda node: node.lvm.lvs())
         snapshot_lvs = {
-            node: bricks.named_after(node_lvs[node.name], snapshot.hex_id)
+            node: bricks.lvs_named_after(node_lvs[node.name], snapshot.hex_id)
             for node in self._cluster.nodes
         }
         origin = self._cluster.read(

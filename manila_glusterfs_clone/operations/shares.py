@@ -116,7 +116,8 @@ class Shares:
             [member.node for member in members],
         )
         brick_names = [
-            f'{member.host}:{paths[member.node.name]}' for member in members
+            f'{member.peer_name}:{paths[member.node.name]}'
+            for member in members
         ]
         self._cluster.change(
             lambda gluster: gluster.create_volume(
@@ -138,7 +139,7 @@ class Shares:
                     node: placement.RequiredSpace(
                         brick.lv.pool_name,
                         max(0, brick_size - brick.lv.size),
-                        brick.lvs,
+                        brick.node_lvs,
                     )
                     for node, brick in mounted.items()
                 }

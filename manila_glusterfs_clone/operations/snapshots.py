@@ -115,7 +115,7 @@ class Snapshots:
             self._placement.require_room(
                 {
                     node: placement.RequiredSpace(
-                        place.lv.pool_name, 0, place.lvs
+                        place.lv.pool_name, 0, place.node_lvs
                     )
                     for node, place in self._volumes.mounted_bricks(
                         volume
@@ -181,7 +181,7 @@ class Snapshots:
 
         def tag_lvs(node: cluster.Node) -> int:
             lvs = node.lvm.lvs()
-            own = bricks.named_after(lvs, snapshot.hex_id)
+            own = bricks.lvs_named_after(lvs, snapshot.hex_id)
             if not own and node in holders:
                 bricks.require_pools_visible(node, lvs)
             pools_of[node.name] = {lv.pool_name for lv in own if lv.pool}
@@ -247,7 +247,7 @@ class Snapshots:
             remove_leftovers=lambda node, _: (
                 leftover_directories.remove_of_snapshot(node, name)
             ),
-            find_blocked=lambda node: _find_tagged(node, tag),
+            find_blocked_lv=lambda node: _find_tagged(node, tag),
         )
 
     def unmanage(self, snapshot_id: str) -> None:
@@ -291,7 +291,7 @@ class Snapshots:
         return any(
             names.TAG_UNMANAGED in lv.tags
             for lvs in node_lvs.values()
-            for lv in bricks.named_after(lvs, snapshot.hex_id)
+            for lv in bricks.lvs_named_after(lvs, snapshot.hex_id)
         )
 
     def _remove_mount_points(self, snapshot: gluster.Snapshot) -> None:

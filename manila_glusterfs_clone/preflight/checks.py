@@ -153,7 +153,7 @@ def _read_nodes(
     def read(node: cluster.Node) -> NodeView:
         try:
             probe = programs_and_sudo.probe(
-                node.remote, sudo=settings.ssh_user != 'root'
+                node.commands, sudo=settings.ssh_user != 'root'
             )
         except errors.Unreachable as error:
             return NodeView(node, error, error, error)

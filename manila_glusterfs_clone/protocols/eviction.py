@@ -116,7 +116,7 @@ def require_no_outdated_bricks(
     for node in to_ask:
         # Ask a node even if it was down recently: it may be up again, and its
         # bricks may use the old rules.
-        node.remote.reset()
+        node.commands.reset()
     answers, failures = the_cluster.try_everywhere(
         lambda node: node.file_systems.mounts(), to_ask
     )
@@ -167,7 +167,7 @@ def await_eviction(
     while True:
         bricks = _bricks(the_cluster, volume, connected)
         elapsed = attempts.elapsed
-        denied_clients = addresses.not_of_nodes(
+        denied_clients = addresses.exclude_nodes(
             address
             for brick in bricks
             for address in brick.clients
@@ -181,7 +181,7 @@ def await_eviction(
             or elapsed >= _EVICTION
         ):
             refreshed = addresses.refresh(peers)
-            denied_clients = addresses.not_of_nodes(denied_clients)
+            denied_clients = addresses.exclude_nodes(denied_clients)
         reported = {(brick.node_uuid, brick.path) for brick in bricks}
         if elapsed < _CONNECTION:
             reported = {

@@ -252,16 +252,16 @@ class FileSystems:
         """
         return _NO_FILE_OR_ATTRIBUTE not in self._getfattr(path).stderr
 
-    def write_volume_id(self, brick: str, volume_hex: str) -> None:
+    def write_volume_id(self, brick: str, hex_id: str) -> None:
         """Mark a brick directory with the id of its volume.
 
         :param brick: the path of the directory.
-        :param volume_hex: the volume id, as 32 hex digits.
+        :param hex_id: the volume id, as 32 hex digits.
         """
         self._run(
             'setfattr',
             f'--name={_VOLUME_ID}',
-            f'--value=0x{volume_hex}',
+            f'--value=0x{hex_id}',
             brick,
         )
 

@@ -85,12 +85,12 @@ class LogicalVolume:
     size: int
     layout: frozenset[str]
     role: frozenset[str]
-    active: bool
+    is_active: bool
     #: One of :class:`Health`, or another value that LVM printed.
     health: str
     #: For a thin pool: whether it fills newly allocated blocks with zeros. If
     #: not, new blocks may have data of deleted LVs.
-    zeroes: bool
+    zeroes_new_blocks: bool
     #: The name of the thin pool of the LV, without its VG; empty if none.
     pool: str
     #: The name of the LV of which this LV is a snapshot; empty if none.
@@ -153,9 +153,9 @@ def _logical_volume(row: dict[str, Any]) -> LogicalVolume:
         size=int(row['lv_size']),
         layout=_split(row['lv_layout']),
         role=_split(row['lv_role']),
-        active=row['lv_active'] == 'active',
+        is_active=row['lv_active'] == 'active',
         health=row['lv_health_status'],
-        zeroes=row['zero'] == 'zero',
+        zeroes_new_blocks=row['zero'] == 'zero',
         pool=row['pool_lv'],
         origin=row['origin'],
         data_percent=float(row['data_percent'] or 0),

@@ -65,7 +65,10 @@ def test_nothing_is_taken_for_removed_that_lvm_does_not_see(
         brick_removal.reclaim(
             node, lambda lv: False, test_bricks.keep_none, pools
         )
-    assert (caught.value.node, caught.value.pools) == ('gl1', ('gvg/gone',))
+    assert (caught.value.node, caught.value.pool_names) == (
+        'gl1',
+        ('gvg/gone',),
+    )
 
 
 def test_reclaiming_nothing() -> None:

@@ -124,7 +124,7 @@ def test_a_real_node(release: str) -> None:
     hex_id = bricks.hex_id_in_name(place.lv.name)
     assert hex_id is not None
     assert hex_id in clone[0].target
-    assert bricks.named_after(found.lvs, hex_id) == (place.lv,)
+    assert bricks.lvs_named_after(found.lvs, hex_id) == (place.lv,)
     assert found.mount_points(place.lv) == (clone[0].target,)
 
 
@@ -315,7 +315,7 @@ def test_remounting_what_is_not_mounted() -> None:
     ]
     allow(fake, *lines)
     fake.answer((*LVS, '@manila.brick'), *[fake.next(tuple(LVS))])
-    found = bricks.unmounted(node)
+    found = bricks.unmounted_lvs(node)
     assert [each.name for each in found] == ['b']
     bricks.remount(node, *found)
     assert did(fake) == lines

@@ -103,7 +103,7 @@ def test_members_have_the_host_names_of_the_pool(
     members = make(well).members()
     assert [m.node.name for m in members] == ['gl1', 'gl2', 'gl3']
     assert [m.uuid for m in members] == ['uuid-1', 'uuid-2', 'uuid-3']
-    assert [m.host for m in members] == ['gl1', 'gl2', 'gl3']
+    assert [m.peer_name for m in members] == ['gl1', 'gl2', 'gl3']
 
 
 def test_nodes_may_be_configured_by_their_addresses() -> None:
@@ -111,13 +111,13 @@ def test_nodes_may_be_configured_by_their_addresses() -> None:
     for n, node in enumerate(nodes, 1):
         node.gluster('pool list', VIEWS[n])
     whole = make(nodes)
-    assert [m.host for m in whole.members()] == ['gl1', 'gl2', 'gl3']
+    assert [m.peer_name for m in whole.members()] == ['gl1', 'gl2', 'gl3']
     assert whole.member('uuid-2').node.name == '10.0.0.2'
 
 
 def test_a_single_node_is_known_by_its_own_name() -> None:
     node = fakes.Node('gl1').gluster('pool list', peers(1))
-    assert make([node]).members()[0].host == 'gl1'
+    assert make([node]).members()[0].peer_name == 'gl1'
 
 
 def test_members_are_asked_for_once(well: list[fakes.Node]) -> None:
@@ -149,7 +149,7 @@ def test_a_member_that_goes_away_stays_known(
 
 
 def test_an_unknown_uuid(well: list[fakes.Node]) -> None:
-    with pytest.raises(cluster.UnknownMember) as caught:
+    with pytest.raises(cluster.NoReachableMember) as caught:
         make(well).member('uuid-9')
     assert caught.value.uuid == 'uuid-9'
 
@@ -222,7 +222,7 @@ def test_a_node_that_failed_is_skipped(
     assert whole.writer().name == 'gl2'
     assert whole.writer().name == 'gl2'
     assert len(nodes[0].asked) == asked
-    time.now += nodes_module.SKIP_TIME
+    time.now += nodes_module.ASK_LAST_SECONDS
     assert whole.writer().name == 'gl1'
 
 
@@ -265,7 +265,7 @@ def test_one_that_misses_most_of_its_peers_is_passed_over(
     assert whole.writer().name == 'gl2'
     assert whole.writer().name == 'gl2'
     assert len(nodes[0].asked) == 1
-    time.now += nodes_module.SKIP_TIME
+    time.now += nodes_module.ASK_LAST_SECONDS
     assert whole.writer().name == 'gl1'
 
 
@@ -405,12 +405,12 @@ def test_glusterd_that_hangs_is_waited_for_once(
         patch.setattr(whole.nodes[0].gluster, 'peers', hang)
         for _ in range(5):
             assert whole.writer().name == 'gl2'
-            time.now += nodes_module.SKIP_TIME / 2
+            time.now += nodes_module.ASK_LAST_SECONDS / 2
     assert patience == [
         gluster.READ_TIMEOUT,
-        *[nodes_module.SHORT_TIMEOUT] * 2,
+        *[nodes_module.TIMEOUT_AFTER_FAILURE] * 2,
     ]
-    time.now += nodes_module.SKIP_TIME
+    time.now += nodes_module.ASK_LAST_SECONDS
     assert whole.writer().name == 'gl1'
 
 

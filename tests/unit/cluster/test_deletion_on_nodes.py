@@ -52,7 +52,7 @@ def finish(
         is_unwanted=lambda node, lv: False,
         pool_names_by_node=None,
         remove_leftovers=remove_leftovers,
-        find_blocked=lambda node: f'vg/{node.name}',
+        find_blocked_lv=lambda node: f'vg/{node.name}',
     )
 
 

@@ -27,7 +27,7 @@ from manila_glusterfs_clone import errors
 
 SENTENCES: list[tuple[errors.Error, str]] = [
     (
-        cluster.UnknownMember('u-9'),
+        cluster.NoReachableMember('u-9'),
         'peer u-9: no reachable node of glusterfs_clone_nodes has this UUID; '
         'add the node to glusterfs_clone_nodes, or make it reachable over SSH',
     ),

@@ -73,28 +73,28 @@ def test_addresses_of_all_nodes(nodes: list[fakes.Node]) -> None:
     assert not room.are_known
     room.refresh(peers(*ALL))
     assert room.are_known
-    assert room.not_of_nodes(['10.0.0.2', 'fd00::3', '10.0.0.9']) == {
+    assert room.exclude_nodes(['10.0.0.2', 'fd00::3', '10.0.0.9']) == {
         '10.0.0.9'
     }
 
 
 @pytest.mark.parametrize('address', ['127.0.0.1', '127.0.1.1', '::1'])
 def test_loopback_is_the_node_itself(address: str) -> None:
-    assert make([]).not_of_nodes([address, '10.0.0.9']) == {'10.0.0.9'}
+    assert make([]).exclude_nodes([address, '10.0.0.9']) == {'10.0.0.9'}
 
 
 def test_what_is_no_address_is_a_stranger() -> None:
-    assert make([]).not_of_nodes(['client-a']) == {'client-a'}
+    assert make([]).exclude_nodes(['client-a']) == {'client-a'}
 
 
 def test_addresses_are_asked_for_anew(nodes: list[fakes.Node]) -> None:
     room = make(nodes)
     room.refresh(peers(*ALL))
     answer_now(nodes[1], '10.0.0.22 \n')
-    assert room.not_of_nodes(['10.0.0.22']) == {'10.0.0.22'}
+    assert room.exclude_nodes(['10.0.0.22']) == {'10.0.0.22'}
     room.refresh(peers(*ALL))
     # The former address may be a client's now.
-    assert room.not_of_nodes(['10.0.0.22', '10.0.0.2']) == {'10.0.0.2'}
+    assert room.exclude_nodes(['10.0.0.22', '10.0.0.2']) == {'10.0.0.2'}
 
 
 def test_last_known_addresses_count_while_a_node_is_away(
@@ -103,7 +103,7 @@ def test_last_known_addresses_count_while_a_node_is_away(
     room = make(nodes)
     room.refresh(peers(*ALL))
     room.refresh(peers(*ALL, away=[2]))
-    assert not room.not_of_nodes(['10.0.0.2'])
+    assert not room.exclude_nodes(['10.0.0.2'])
     assert asked(nodes[1]) == 1
     assert asked(nodes[0]) == 2
 
@@ -114,7 +114,7 @@ def test_answer_that_is_cut_off_does_not_count(
     room = make(nodes)
     answer_now(nodes[2], '10.0.0.3')
     room.refresh(peers(*ALL))
-    assert room.not_of_nodes(['10.0.0.1', '10.0.0.3']) == {'10.0.0.3'}
+    assert room.exclude_nodes(['10.0.0.1', '10.0.0.3']) == {'10.0.0.3'}
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_peer_that_is_not_configured(
         node.answer(argv, said)
     room = make(nodes)
     room.refresh(peers(*ALL, name))
-    assert room.not_of_nodes(['10.0.0.4', '10.0.0.9']) == (
+    assert room.exclude_nodes(['10.0.0.4', '10.0.0.9']) == (
         {'10.0.0.9'} if known else {'10.0.0.4', '10.0.0.9'}
     )
 
@@ -147,4 +147,4 @@ def test_name_is_resolved_by_the_next_node(nodes: list[fakes.Node]) -> None:
     nodes[1].answer(argv, fakes.Answer('10.0.0.4 STREAM gl4\n'))
     room = make(nodes)
     room.refresh(peers(*ALL, 'gl4'))
-    assert not room.not_of_nodes(['10.0.0.4'])
+    assert not room.exclude_nodes(['10.0.0.4'])

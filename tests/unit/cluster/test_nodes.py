@@ -33,22 +33,22 @@ def test_a_node_has_the_name_of_its_connection(node: nodes.Node) -> None:
 
 def test_a_node_that_failed_is_skipped_for_a_while(node: nodes.Node) -> None:
     unresponsive = nodes.UnresponsiveNodes()
-    assert not unresponsive.is_skipped(node, 100.0)
-    unresponsive.mark_failed(node, 100.0)
-    assert unresponsive.is_skipped(node, 100.0 + nodes.SKIP_TIME - 1)
-    assert not unresponsive.is_skipped(node, 100.0 + nodes.SKIP_TIME)
-    unresponsive.mark_responsive(node)
-    assert not unresponsive.is_skipped(node, 100.0)
+    assert not unresponsive.is_asked_last(node, 100.0)
+    unresponsive.record_failure(node, 100.0)
+    assert unresponsive.is_asked_last(node, 100.0 + nodes.ASK_LAST_SECONDS - 1)
+    assert not unresponsive.is_asked_last(node, 100.0 + nodes.ASK_LAST_SECONDS)
+    unresponsive.record_answer(node)
+    assert not unresponsive.is_asked_last(node, 100.0)
 
 
 @pytest.mark.parametrize(
     ('error', 'timeout'),
-    [(LATE, nodes.SHORT_TIMEOUT), (LOST, gluster.READ_TIMEOUT)],
+    [(LATE, nodes.TIMEOUT_AFTER_FAILURE), (LOST, gluster.READ_TIMEOUT)],
 )
 def test_only_a_late_node_gets_less_time(
     node: nodes.Node, error: errors.Error, timeout: float
 ) -> None:
     unresponsive = nodes.UnresponsiveNodes()
-    unresponsive.mark_slow(node, error)
+    unresponsive.record_timeout(node, error)
     assert unresponsive.timeout(node) == timeout
-    assert not unresponsive.is_skipped(node, 100.0)
+    assert not unresponsive.is_asked_last(node, 100.0)

@@ -55,14 +55,14 @@ def test_a_real_report(release: str) -> None:
     assert pool.size >= 8 << 30
     assert 0 < pool.data_percent < 100
     assert 0 < pool.metadata_percent < 100
-    assert pool.zeroes
+    assert pool.zeroes_new_blocks
     assert pool.health == lvm.Health.OK
     made = found['gvg/manila-golden']
     assert made.is_thin_volume
     assert not made.is_thin_pool
     assert made.pool_name == 'gvg/pool'
     assert made.size == 1 << 30
-    assert made.active
+    assert made.is_active
     assert made.origin == ''
     assert made.metadata_percent == 0
     assert made.device == '/dev/mapper/gvg-manila--golden'
@@ -224,8 +224,8 @@ def test_fields_that_are_empty() -> None:
         report(data_percent='', lv_active='', zero='', lv_tags='')
     )
     assert lv.data_percent == 0
-    assert not lv.active
-    assert not lv.zeroes
+    assert not lv.is_active
+    assert not lv.zeroes_new_blocks
     assert lv.tags == frozenset()
 
 

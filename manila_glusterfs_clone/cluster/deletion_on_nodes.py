@@ -109,8 +109,8 @@ def _warn_of_kept_lvs(
     """
     for user_name in sorted({user.name for user in users}):
         LOG.warning(
-            '%s: %s uses logical volumes that were created for it, because a '
-            'snapshot was restored or tags were changed by hand; keeping '
+            '%s: its logical volumes are used by %s, because a snapshot was '
+            'restored or tags were changed by hand; keeping '
             'these logical volumes, with the tags of %s (nothing to do)',
             f'{subject[0].upper()}{subject[1:]}',
             user_name,

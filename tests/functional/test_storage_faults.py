@@ -275,7 +275,7 @@ def test_disk_that_fails(
             assert node.address in str(error) or node.name in str(error)
         assert any(
             isinstance(part, bricks.PoolsNotVisible)
-            and part.pools == ('gvg/pool',)
+            and part.pool_names == ('gvg/pool',)
             for part in errors.parts_of(error)
         )
         assert lab.node('gl1').gluster('volume list') == before

@@ -141,6 +141,8 @@ def test_a_time_without_a_deletion_does_not_count(database: Database) -> None:
 def test_a_snapshot(database: Database) -> None:
     """It is of the host of its share instance."""
     share = database.share(A)
+    database.share(B)
+    database.share(C, host='other@gold')
     database.snapshot(SNAPSHOT, share, A, status='deleting')
     row = manila_db.Row(SNAPSHOT, HOST, 'deleting', None, A)
     assert manila_db.snapshots(HOST) == {SNAPSHOT: row}
@@ -249,6 +251,8 @@ def test_a_deleted_rule_does_not_count(database: Database) -> None:
     rule = database.rule(share, '10.0.0.1')
     mapping = db.share_instance_access_get(database.context, rule, A)
     db.share_instance_access_delete(database.context, mapping['id'])
+    # Whatever its last state was.
+    execute("UPDATE share_instance_access_map SET state = 'active'")
     assert manila_db.rules(HOST) == {A: protocols.Rules()}
 
 
@@ -344,6 +348,7 @@ def test_what_is_deleted_does_not_wait(
     if deleted == 'rule':
         mapping = db.share_instance_access_get(database.context, rule, A)
         db.share_instance_access_delete(database.context, mapping['id'])
+        execute("UPDATE share_instance_access_map SET state = 'denying'")
     else:
         execute('UPDATE share_instances SET deleted = id')
     assert manila_db.shares_with_waiting_rules(HOST) == frozenset()

@@ -17,6 +17,7 @@ from typing import Any
 from manila.common import config as manila_config
 from manila.db.sqlalchemy import api as db_api
 from manila.db.sqlalchemy import models
+from manila.share import rpcapi
 from oslo_config import cfg
 import pytest
 
@@ -42,3 +43,11 @@ def database(engine: Any) -> Iterator[manila_database.Database]:
     with engine.begin() as connection:
         for table in reversed(models.BASE.metadata.sorted_tables):
             connection.execute(table.delete())
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> manila_database.Asked:
+    """Return what manila-share is asked for."""
+    monkeypatch.setattr(manila_database.ShareAPI, 'asked', [])
+    monkeypatch.setattr(rpcapi, 'ShareAPI', manila_database.ShareAPI)
+    return manila_database.ShareAPI.asked

@@ -14,14 +14,19 @@
 All are created, changed and deleted with Manila's own functions.
 """
 
+import inspect
 from typing import Any
 
 from manila import context
 from manila import db
+from manila.share import rpcapi
 
 from tests.unit.maintenance.fake_cluster import HOST
 
 PROJECT = 'a-project'
+
+Asked = list[tuple[Any, ...]]
+_RealShareAPI = rpcapi.ShareAPI
 
 
 class Database:
@@ -134,3 +139,26 @@ class Database:
 
     def delete_snapshot(self, instance_id: str) -> None:
         db.share_snapshot_instance_delete(self.context, instance_id)
+
+
+class ShareAPI:
+    """Records what manila-share is asked for, if Manila has such a request."""
+
+    #: The name and the arguments of each request, without the context.
+    asked: Asked = []
+    #: Raised by each request, if set.
+    trouble: Exception | None = None
+
+    def delete_share_instance(self, *args: Any, **kwargs: Any) -> None:
+        self._record('delete_share_instance', *args, **kwargs)
+
+    def delete_snapshot(self, *args: Any, **kwargs: Any) -> None:
+        self._record('delete_snapshot', *args, **kwargs)
+
+    def _record(self, name: str, *args: Any, **kwargs: Any) -> None:
+        real = getattr(_RealShareAPI, name)
+        bound = inspect.signature(real).bind(self, *args, **kwargs)
+        _, _, *words = bound.arguments.values()
+        self.asked.append((name, *words))
+        if self.trouble is not None:
+            raise self.trouble

@@ -13,6 +13,7 @@
 
 from typing import Any
 
+from manila.common import constants
 from manila import exception
 import pytest
 
@@ -117,3 +118,19 @@ def test_the_log_names_the_cause() -> None:
         'extending': True,
         'extending_error': False,
     }
+
+
+@pytest.mark.parametrize(
+    ('status', 'name'),
+    [
+        (instances.AVAILABLE, 'STATUS_AVAILABLE'),
+        (instances.CREATING, 'STATUS_CREATING'),
+        (instances.DELETING, 'STATUS_DELETING'),
+        (instances.ERROR_DELETING, 'STATUS_ERROR_DELETING'),
+        (instances.EXTENDING, 'STATUS_EXTENDING'),
+        (instances.EXTENDING_ERROR, 'STATUS_EXTENDING_ERROR'),
+        (instances.UNMANAGING, 'STATUS_UNMANAGING'),
+    ],
+)
+def test_the_statuses_are_those_of_manila(status: str, name: str) -> None:
+    assert status == getattr(constants, name)

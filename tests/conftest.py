@@ -40,6 +40,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         '(tests/cloud)',
     )
     parser.addoption(
+        '--fault-nodes',
+        type=int,
+        default=3,
+        metavar='COUNT',
+        help='how many nodes the cluster has on which faults are tried '
+        '(tests/functional)',
+    )
+    parser.addoption(
+        '--fault-layout',
+        default='replica-3',
+        choices=['replica-3', 'single'],
+        help='the layout of the shares that faults are tried on '
+        '(tests/functional)',
+    )
+    parser.addoption(
         '--fault-table',
         metavar='FILE',
         help='append the outcome of each fault at each step to this file',

@@ -72,7 +72,9 @@ model each share has one client; on a cluster one client writes all the time.
 
 On the clusters each step of the clone and of its deletion is tried with each
 of the first six faults on one of the two releases, which alternates from step
-to step. Of everything else a sample is tried. An empty cell was not tried; a
+to step. Of everything else a sample is tried. The cluster has three nodes, and
+the shares have the layout replica-3, unless a heading says otherwise. On these
+other clusters each operation has each fault once. An empty cell was not tried; a
 dash means that the fault does not apply.
 
 In the model a fault has variants that cannot be produced at will on a cluster;
@@ -114,7 +116,11 @@ def _of(
 def _title(tier: str, release: str) -> str:
     if tier == 'model':
         return f'Model of GlusterFS {release}'
-    return f'Real cluster, GlusterFS {release}'
+    _, _, shape = tier.partition('-')
+    if not shape:
+        return f'Real cluster, GlusterFS {release}'
+    nodes, _, layout = shape.partition('-')
+    return f'Real cluster of {nodes} nodes, {layout}, GlusterFS {release}'
 
 
 def _made(tier: str, release: str, runs: Iterable[table.Run]) -> str:

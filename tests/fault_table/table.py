@@ -70,7 +70,7 @@ _RUN = 'run'
 class Cell:
     """The outcome of one fault at one step of an operation."""
 
-    #: ``model`` or ``cluster``.
+    #: ``model``, ``cluster``, or ``cluster-NODES-LAYOUT``.
     tier: str
     #: That of GlusterFS.
     release: str

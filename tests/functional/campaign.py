@@ -37,6 +37,7 @@ from tests.functional import fault_plans
 from tests.functional import injector
 from tests.functional import lifecycle
 from tests.functional import manila_stand_in
+from tests.functional import shapes
 from tests import lab as lab_module
 from tests.lab import writer as lab_writer
 
@@ -61,12 +62,17 @@ def node_to_restart(error: BaseException) -> str | None:
 class Campaign:
     """One scene on one lab, and the operations with faults there.
 
-    A share with a client that writes all the time, and a snapshot of it,
-    live through it all.
+    A share with a client that writes all the time, and a snapshot that clones
+    are created from, live through it all. The snapshot is one of this share.
+    If shares have one brick only, it is one of another share, whose brick is
+    on gl2: there the faults are, and gl4 has the brick that is written to.
     """
 
-    def __init__(self, lab: lab_module.Lab, conf: str) -> None:
+    def __init__(
+        self, lab: lab_module.Lab, conf: str, shape: shapes.Shape
+    ) -> None:
         self.lab = lab
+        self.shape = shape
         self.conf = conf
         self.client = lab.clients[0]
         self._tried = 0
@@ -81,18 +87,23 @@ class Campaign:
     def scene(self) -> Iterator[None]:
         """Make the scene, and remove all of it at the end."""
         manila, client = self.manila, self.client
-        self.stable = manila.create(1)
-        manila.allow(self.stable, client.address)
-        client.mount(
-            self.stable.host,
-            self.stable.volume,
-            '/mnt/stable',
-            self.stable.options,
-        )
-        client.write_tree('/mnt/stable/tree', 1, 4, seed='stable')
+        fillers = shapes.Fillers(self.lab, self.shape)
+        fillers.create()
+        if self.shape.is_single:
+            fillers.prefer('gl2', 'gl4')
+            fillers.prefer('gl4')
+        else:
+            fillers.prefer('gl1', 'gl2', 'gl3')
+        self.stable = self._filled_share('/mnt/stable')
         self.written = client.checksum_tree('/mnt/stable/tree')
+        self.origin = self.stable
+        if self.shape.is_single:
+            fillers.prefer('gl2')
+            fillers.prefer('gl2')
+            self.origin = self._filled_share('/mnt/origin')
+            client.umount('/mnt/origin')
         self.life = lifecycle.Life(
-            manila, client, manila.snapshot(self.stable)
+            manila, client, manila.snapshot(self.origin)
         )
         self._writer = lab_writer.Writer(client, '/mnt/stable', 'stable')
         self._writer.start()
@@ -103,8 +114,17 @@ class Campaign:
         assert client.checksum_tree('/mnt/stable/tree') == self.written
         client.umount('/mnt/stable')
         manila.clean()
+        fillers.remove()
         manila_stand_in.end_stray_self_heal(self.lab)
         manila.driver._services.close()
+
+    def _filled_share(self, path: str) -> manila_stand_in.Share:
+        """Create a share, and mount it at a path with a tree of files."""
+        share = self.manila.create(1)
+        self.manila.allow(share, self.client.address)
+        self.client.mount(share.host, share.volume, path, share.options)
+        self.client.write_tree(f'{path}/tree', 1, 4, seed='stable')
+        return share
 
     def leaks(self, settle: float = 15) -> list[str]:
         """Return the objects on the nodes that no share or snapshot owns."""
@@ -128,6 +148,17 @@ class Campaign:
             fault_plans.Plan(step, kinds.Fault.REFUSED, took)
             for step, took in self.process.seen.items()
         ]
+
+    def prepare(self, operation: str) -> None:
+        """Create what an operation needs, where faults can reach it.
+
+        A share with one brick that is created while gl2 is off has its brick
+        on another node.
+        """
+        share = self.life.share
+        if self.shape.is_single and share and share.host != 'gl2':
+            self.life.prepare(lifecycle.CREATE)
+        self.life.prepare(operation)
 
     # -- faults
 
@@ -162,7 +193,7 @@ class Campaign:
         disturbed: int = 0,
     ) -> table.Cell:
         return table.Cell(
-            tier='cluster',
+            tier=self.shape.tier,
             release=self.lab.release,
             operation=operation,
             step=plan.step.name,
@@ -210,7 +241,7 @@ class Campaign:
         if left and operation == lifecycle.CLONE and outcome == table.DONE:
             # A snapshot that stayed active is left to maintenance.
             self.manila.driver._services.clone_cleanup.clean_up_volumes(
-                {self.stable.volume}
+                {self.origin.volume}
             )
             said = f'left to maintenance: {"; ".join(left)}'
             left = self.leaks()
@@ -358,7 +389,7 @@ class Campaign:
         for plan in recorded:
             for fault in kinds.Fault:
                 if (plan.step, fault) not in tried:
-                    why = fault_plans.reason(plan.step, fault)
+                    why = fault_plans.reason(plan.step, fault, self.shape)
                     skipped = dataclasses.replace(plan, fault=fault)
                     yield self.cell(
                         operation,
@@ -375,7 +406,7 @@ class Campaign:
             'echo "Linux $(uname -r)"'
         )
         return table.Run(
-            tier='cluster',
+            tier=self.shape.tier,
             release=self.lab.release,
             date=datetime.date.today().isoformat(),
             versions=', '.join(versions.splitlines()),
@@ -387,7 +418,7 @@ class Campaign:
         self.process = injector.Injector(self.lab)
         self.manila.driver = self.process.open_driver(self.conf)
         life = self.life
-        keep = {self.stable.id, life.taken.id}
+        keep = {self.stable.id, self.origin.id, life.taken.id}
         things: list[Any] = [
             *self.manila.snapshots.values(),
             *self.manila.shares.values(),

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.functional import manila_stand_in
+from tests.functional import shapes
 from tests import lab as lab_module
 
 
@@ -43,7 +44,18 @@ def pytest_collection_modifyitems(
 
 
 @pytest.fixture(scope='session')
-def lab(pytestconfig: pytest.Config, release: str) -> Iterator[lab_module.Lab]:
+def shape(pytestconfig: pytest.Config) -> shapes.Shape:
+    """Return the shape of the cluster on which faults are tried."""
+    return shapes.Shape(
+        pytestconfig.getoption('--fault-nodes'),
+        pytestconfig.getoption('--fault-layout'),
+    )
+
+
+@pytest.fixture(scope='session')
+def lab(
+    pytestconfig: pytest.Config, release: str, shape: shapes.Shape
+) -> Iterator[lab_module.Lab]:
     """Return three storage nodes and three clients; one for the faults.
 
     From here on the test process lives in the network of the lab.
@@ -57,17 +69,21 @@ def lab(pytestconfig: pytest.Config, release: str) -> Iterator[lab_module.Lab]:
         return
     clients = 1 if pytestconfig.getoption('--every-fault') else 3
     with lab_module.Lab(
-        release, nodes=3, clients=clients, say=print
+        release, nodes=shape.nodes, clients=clients, say=print
     ) as running:
         running.enter()
         yield running
 
 
 @pytest.fixture(scope='session')
-def conf(lab: lab_module.Lab, tmp_path_factory: pytest.TempPathFactory) -> str:
+def conf(
+    lab: lab_module.Lab,
+    shape: shapes.Shape,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
     """Return the path of a manila.conf for the lab."""
     directory: pathlib.Path = tmp_path_factory.mktemp('manila')
-    return manila_stand_in.write_configuration(lab, directory)
+    return manila_stand_in.write_configuration(lab, directory, shape.layout)
 
 
 @pytest.fixture(scope='session')

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import dataclasses
 
 from tests.fault_table import kinds
+from tests.functional import shapes
 
 _READS = {'lvs', 'findmnt', 'getfattr', 'hostname', 'ps', 'systemctl'}
 #: Which nodes lose power in what each does on its own.
@@ -58,11 +59,13 @@ def is_read(argv: Sequence[str]) -> bool:
     return words[0] in _READS
 
 
-def reason(step: Step, fault: kinds.Fault) -> str | None:
+def reason(
+    step: Step, fault: kinds.Fault, shape: shapes.Shape
+) -> str | None:
     """Return why a fault does not apply to a step."""
-    if step.node == 'gl3':
-        return 'gl3 does what gl2 does, beside it'
-    if step.node == 'gl2' and not step.is_gluster:
+    if step.node not in _DARKENED:
+        return f'{step.node} does what gl2 does, beside it'
+    if step.node == 'gl2' and not step.is_gluster and not shape.is_single:
         # gl1's link has gluster's console too: what befalls it is more.
         if step.is_read:
             return 'gl2 reads what gl1 reads, beside it'
@@ -73,7 +76,7 @@ def reason(step: Step, fault: kinds.Fault) -> str | None:
         ):
             return 'it does not strike gl2: gl1, beside it, stands for both'
     local = step.node in _DARKENED and not step.is_gluster
-    if fault is kinds.Fault.POWER_CUT and local:
+    if fault is kinds.Fault.POWER_CUT and local and not shape.is_single:
         # By no more than its name, so that it is the same one in each run.
         darkened = _DARKENED[ord(step.name[-1]) % len(_DARKENED)]
         if step.node != darkened:
@@ -96,12 +99,14 @@ def reason(step: Step, fault: kinds.Fault) -> str | None:
     return None
 
 
-def chosen(plans: Sequence[Plan], fault: kinds.Fault) -> list[Plan]:
+def chosen(
+    plans: Sequence[Plan], fault: kinds.Fault, shape: shapes.Shape
+) -> list[Plan]:
     """Return the steps at which a fault differs from that at the next step."""
     return [
         dataclasses.replace(plan, fault=fault)
         for plan in plans
-        if reason(plan.step, fault) is None
+        if reason(plan.step, fault, shape) is None
     ]
 
 

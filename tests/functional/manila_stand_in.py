@@ -57,7 +57,9 @@ end_stray_self_heal = self_heal.end_stray
 IP, TLS = backends.IP, backends.CERT
 
 
-def write_configuration(lab: lab_module.Lab, directory: pathlib.Path) -> str:
+def write_configuration(
+    lab: lab_module.Lab, directory: pathlib.Path, layout: str = 'auto'
+) -> str:
     """Write a manila.conf for a lab; return its path."""
     path = directory / 'manila.conf'
     sections: dict[str, dict[str, object]] = {
@@ -80,6 +82,7 @@ def write_configuration(lab: lab_module.Lab, directory: pathlib.Path) -> str:
         # There is no database here to compare the cluster with; and the steps
         # of an operation are counted.
         sections[backend]['glusterfs_clone_reconcile_interval'] = 0
+        sections[backend]['glusterfs_clone_layout'] = layout
     path.write_text(ini.text(sections))
     return str(path)
 

@@ -27,6 +27,7 @@ from tests.fault_table import table
 from tests.functional import campaign as campaigns
 from tests.functional import fault_plans
 from tests.functional import lifecycle
+from tests.functional import shapes
 from tests import lab as lab_module
 
 #: Those of which each step is put to the test, on one of the releases, with
@@ -48,8 +49,10 @@ OTHERS = {False: (0, 3, 7, 4), True: (5, 1, 6)}
 
 
 @pytest.fixture(scope='module')
-def campaign(lab: lab_module.Lab, conf: str) -> Iterator[campaigns.Campaign]:
-    made = campaigns.Campaign(lab, conf)
+def campaign(
+    lab: lab_module.Lab, conf: str, shape: shapes.Shape
+) -> Iterator[campaigns.Campaign]:
+    made = campaigns.Campaign(lab, conf, shape)
     with made.scene():
         yield made
 
@@ -85,11 +88,15 @@ def test_writer_loses_power_in_the_midst_of_a_clone(
 def planned(
     operation: str,
     recorded: list[fault_plans.Plan],
+    shape: shapes.Shape,
     *,
     every: bool,
     odd: bool,
 ) -> list[fault_plans.Plan]:
-    """Choose what goes wrong, in all or one of a kind."""
+    """Choose what goes wrong, in all or one of a kind.
+
+    On other shapes than the usual one each operation has each fault once.
+    """
     found: list[list[fault_plans.Plan]] = []
     others = OTHERS[odd] if every else OTHERS[odd][:1]
     if every:
@@ -98,9 +105,11 @@ def planned(
             recorded, key=lambda plan: (plan.step.name, plan.step.nth)
         )
     for number, fault in enumerate(kinds.Fault):
-        possible = fault_plans.chosen(recorded, fault)
+        possible = fault_plans.chosen(recorded, fault, shape)
         nth = number + lifecycle.OPERATIONS.index(operation)
-        if every and operation in HEART:
+        if every and shape != shapes.Shape():
+            found.append(fault_plans.spread(possible, SOME, odd=odd))
+        elif every and operation in HEART:
             found.append(share_of(fault, possible, odd))
         elif nth % len(kinds.Fault) in others:
             found.append(fault_plans.spread(possible, SOME, odd=odd))
@@ -137,7 +146,13 @@ def test_every_operation_goes_wrong(
     for operation in lifecycle.OPERATIONS:
         recorded = campaign.record(operation)
         left[operation] = (
-            planned(operation, recorded, every=every, odd=release == '11.1')
+            planned(
+                operation,
+                recorded,
+                campaign.shape,
+                every=every,
+                odd=release == '11.1',
+            )
             if only in (None, operation)
             else []
         )
@@ -158,7 +173,7 @@ def test_every_operation_goes_wrong(
             continue
         plan = left[operation].pop(0)
         campaign.process.begin()
-        campaign.life.prepare(operation)
+        campaign.prepare(operation)
         cell = campaign.attempt(operation, plan)
         cells.append(cell)
         if path:

@@ -79,8 +79,17 @@ class Healer:
         self._volumes = the_services.volumes
         self._clone_cleanup = the_services.clone_cleanup
         self._locks = the_services.locks
-        #: By name of an object: the last error that was logged.
-        self._logged: dict[str, str] = {}
+        #: By share id, and by name of an object: the last logged error.
+        self._logged: dict[str, dict[str, str]] = {}
+
+    def forget_errors_except_of(self, share_ids: Iterable[str]) -> None:
+        """Forget the logged errors of all shares but these.
+
+        Somebody else may have repaired the other shares. If the same error
+        comes up again, it is logged again.
+        """
+        for share_id in self._logged.keys() - {*share_ids}:
+            del self._logged[share_id]
 
     def heal(
         self, share_ids: Iterable[str]
@@ -106,13 +115,13 @@ class Healer:
                 )
                 healed[share_id] = error
             except errors.Error as error:
-                self._log_once(f'share {share_id}', error)
+                self._log_once(share_id, f'share {share_id}', error)
                 healed[share_id] = error
             except Exception as error:
                 LOG.exception('Share %s: healing failed', share_id)
                 healed[share_id] = HealingFailed(share_id, str(error))
             else:
-                self._log_once(f'share {share_id}', None)
+                self._log_once(share_id, f'share {share_id}', None)
         self._clone_cleanup.clean_up_volumes(
             {names.volume(share_id) for share_id in to_heal}
         )
@@ -143,9 +152,10 @@ class Healer:
         volume = self._volumes.get_in_use(share_id)
         name, tag = volume.name, names.share_tag(share_id)
         down = self._down(volume)
+        paths = self._bricks(volume)
         broken = {
             node: path
-            for node, path in self._bricks(volume).items()
+            for node, path in paths.items()
             if node in down or tag in unmounted.tags.get(node.name, ())
         }
         _, failed = self._cluster.try_everywhere(
@@ -163,9 +173,11 @@ class Healer:
             for node in broken
             if node.name in unmounted.failed
         }
-        for node, path in broken.items():
+        for node, path in paths.items():
             self._log_once(
-                f'brick {path} on node {node.name}', failed.get(node.name)
+                share_id,
+                f'brick {path} on node {node.name}',
+                failed.get(node.name),
             )
         if not volume.is_started:
             if volume.options.get(names.OPTION_SHARE) != share_id:
@@ -219,20 +231,23 @@ class Healer:
             if online.get(member.uuid) is False
         ]
 
-    def _log_once(self, name: str, error: Exception | None) -> None:
+    def _log_once(
+        self, share_id: str, name: str, error: Exception | None
+    ) -> None:
         """Log an error of an object, unless the last one was the same.
 
         :param error: None if the object has no error now.
         """
+        logged = self._logged.setdefault(share_id, {})
         message = str(error) if error else ''
-        if message and self._logged.get(name) != message:
+        if message and logged.get(name) != message:
             # The message may already begin with the name of the object.
             reason = message.removeprefix(f'{name}: ')
             LOG.error('%s: not healed: %s', _capitalized(name), reason)
         if message:
-            self._logged[name] = message
+            logged[name] = message
         else:
-            self._logged.pop(name, None)
+            logged.pop(name, None)
 
 
 def _capitalized(name: str) -> str:

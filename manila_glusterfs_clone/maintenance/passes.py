@@ -280,11 +280,16 @@ class Maintenance:
         shares: dict[str, manila_db.Row],
     ) -> None:
         """Heal the shares that are fully or partially offline."""
+        offline_parts = {
+            share_id: parts
+            for share_id in shares
+            if (parts := state.offline_parts(share_id))
+        }
+        self._healer.forget_errors_except_of(offline_parts)
         offline = [
             share_id
-            for share_id, row in shares.items()
-            if row.status in manila_db.IN_USE
-            and (parts := state.offline_parts(share_id))
+            for share_id, parts in offline_parts.items()
+            if shares[share_id].status in manila_db.IN_USE
             and self._backoff.is_retry_due((share_id, parts))
         ]
         # Shares may have been deleted since the cluster was read.

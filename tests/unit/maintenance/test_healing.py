@@ -225,6 +225,35 @@ def test_a_lasting_error_is_logged_once_and_again_after_a_repair(
     assert counts == [1, 0, 0, 1]
 
 
+def test_the_errors_of_a_brick_that_somebody_repaired_are_forgotten(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    counts = []
+    for is_lost in (True, False, True):
+        if is_lost:
+            scene.lose('gl2')
+        else:
+            node = scene.cluster.node('gl2')
+            scene.cluster.down.clear()
+            scene.cluster.add_brick(node, scene.cluster.volumes[NAME])
+        scene.heal()
+        counts.append(len(fake_cluster.warnings(caplog, 'ERROR')))
+    assert counts == [1, 0, 1]
+
+
+def test_the_errors_of_a_share_that_is_online_are_forgotten(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such a share is not healed."""
+    scene.lose('gl2')
+    counts = []
+    for offline in ({A}, {A, B}, {B}, {A}):
+        scene.healer.forget_errors_except_of(offline)
+        scene.heal(*sorted(offline))
+        counts.append(len(fake_cluster.warnings(caplog, 'ERROR')))
+    assert counts == [1, 0, 0, 1]
+
+
 def test_another_error_of_the_same_share_is_logged(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -57,6 +57,9 @@ class Recorder:
 
 
 class Healer(Recorder):
+    def forget_errors_except_of(self, share_ids: Iterable[str]) -> None:
+        self._scene.offline.append(sorted(share_ids))
+
     def heal(
         self, share_ids: Iterable[str]
     ) -> dict[str, gluster.Volume | errors.Error]:
@@ -113,6 +116,8 @@ class Scene:
         #: What is read of shares later, if it differs.
         self.later_statuses: dict[str, str] = {}
         self.healed: dict[str, errors.Error] = {}
+        #: By pass: the shares whose logged errors are kept.
+        self.offline: list[list[str]] = []
         #: By step: its exception.
         self.troubles: dict[str, Exception] = {}
         self.calls: list[tuple[Any, ...]] = []
@@ -321,6 +326,19 @@ def test_nothing_is_removed_while_a_node_is_away(
     with_active_snapshot(scene)
     assert without_reads(scene.run(scene.make())) == BEFORE_REMOVAL
     scene.clone_cleanup.clean_up_volumes.assert_not_called()
+
+
+def test_the_errors_of_shares_that_are_online_again_are_forgotten(
+    scene: Scene,
+) -> None:
+    """And not those of shares whose next attempt is not due yet."""
+    maintenance = scene.make()
+    scene.stop_volume(A)
+    for _ in range(3):
+        scene.run(maintenance)
+    scene.cluster.volumes[names.volume(A)] = fake_cluster.volume(A)
+    scene.run(maintenance)
+    assert scene.offline == [[A], [A], [A], []]
 
 
 # -- snapshots that interrupted clones left active

@@ -32,16 +32,19 @@ class Backend:
         cls,
         settings: options.Settings,
         private_storage: Any | None,
-        host: str,
+        service_host: str,
     ) -> 'Backend':
         """Return a back end, without connecting to nodes or starting threads.
 
         :param private_storage: Manila's private storage of the driver; None if
             there is no database.
-        :param host: the name of the service in Manila: ``HOST@BACKEND``.
+        :param service_host: the name of the service in Manila:
+            ``HOST@BACKEND``.
         """
-        opened = services.open_services(settings, private_storage)
-        return cls(opened, passes.Maintenance(opened, host))
+        the_services = services.open_services(settings, private_storage)
+        return cls(
+            the_services, passes.Maintenance(the_services, service_host)
+        )
 
     def check(self) -> None:
         """Verify the configuration, and log current faults of the cluster.

@@ -59,7 +59,7 @@ Data = Mapping[str, Any]
 _CREATE = work_marks.Work(work_marks.CREATE)
 _DELETE = work_marks.Work(work_marks.DELETE)
 _UNMANAGE = work_marks.Work(work_marks.UNMANAGE)
-_NOTHING = contextlib.nullcontext()
+_NO_MARK = contextlib.nullcontext()
 
 
 class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
@@ -72,7 +72,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         self._backend: backend.Backend | None = None
 
     @property
-    def _opened(self) -> backend.Backend:
+    def _opened_backend(self) -> backend.Backend:
         if self._backend is None:
             raise exception.ShareBackendException(
                 msg=f'back end {self._backend_name()}: not set up yet'
@@ -81,7 +81,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
 
     @property
     def _services(self) -> services.Services:
-        return self._opened.services
+        return self._opened_backend.services
 
     def _export_locations(
         self, volume: gluster.Volume
@@ -112,14 +112,14 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         self._backend = backend.Backend.open(
             options.read(self.configuration, self._backend_name()),
             self._private_storage,
-            self._host(),
+            self._service_host(),
         )
 
     def check_for_setup_error(self) -> None:
         """Check and start the back end; raise all its mistakes at once."""
         with exceptions.translated('Setting up', self._backend_name()):
-            self._opened.check()
-        self._opened.start()
+            self._opened_backend.check()
+        self._opened_backend.start()
 
     def _backend_name(self) -> str:
         return str(
@@ -127,7 +127,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             or 'glusterfs_clone'
         )
 
-    def _host(self) -> str:
+    def _service_host(self) -> str:
         """Return the name of this service in Manila (manila/cmd/share.py)."""
         return f'{CONF.host}@{self.configuration.config_group}'
 
@@ -214,7 +214,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         """Extend a share while clients use it."""
         work = work_marks.Work(work_marks.EXTEND, new_size)
         with self._operation('Extending share', share['id'], work):
-            with user_messages.extending(share):
+            with user_messages.insufficient_space_reported(share):
                 self._services.shares.extend(
                     share['id'], new_size * placement.GIB
                 )
@@ -237,21 +237,21 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         """
         share_id, marks = share['id'], self._services.marks
         is_deletion = share.get('status') == 'deleting'
-        added = {rule['access_id'] for rule in add_rules}
+        added_ids = {rule['access_id'] for rule in add_rules}
         rules = [arguments.rule(rule) for rule in access_rules]
         with (
             exceptions.translated('Changing the access to share', share_id),
-            marks.begun(share_id, _DELETE) if is_deletion else _NOTHING,
+            marks.begun(share_id, _DELETE) if is_deletion else _NO_MARK,
         ):
-            refused = self._services.shares.update_access(
+            refusals = self._services.shares.update_access(
                 share_id,
-                [rule for rule in rules if rule.access_id not in added],
-                [rule for rule in rules if rule.access_id in added],
+                [rule for rule in rules if rule.access_id not in added_ids],
+                [rule for rule in rules if rule.access_id in added_ids],
                 revoking=bool(delete_rules or not (add_rules or update_rules)),
             )
         tls = self._services.settings.tls
-        user_messages.rules_refused(context, share, add_rules, refused, tls)
-        return updates.of_rules(rules, refused)
+        user_messages.rules_refused(context, share, add_rules, refusals, tls)
+        return updates.of_rules(rules, refusals)
 
     def ensure_shares(
         self, context: Any, shares: Sequence[Data]
@@ -263,11 +263,11 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         pass all of them as new, and a failure would set active rules to error.
         """
         states: dict[str, gluster.Volume | errors.Error] = {}
-        with_waiting_rules: Collection[str] = ()
+        waiting_share_ids: Collection[str] = ()
         try:
             if shares and self._backend:
                 maintenance = self._backend.maintenance
-                with_waiting_rules = maintenance.shares_with_waiting_rules()
+                waiting_share_ids = maintenance.shares_with_waiting_rules()
                 states = maintenance.ensure_shares([s['id'] for s in shares])
         except errors.Error as error:
             LOG.error(
@@ -286,7 +286,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             s['id']: updates.of_share(
                 states.get(s['id']),
                 self._export_locations,
-                reapply_rules=s['id'] in with_waiting_rules,
+                reapply_rules=s['id'] in waiting_share_ids,
             )
             for s in shares
         }

@@ -61,10 +61,10 @@ OPTION_BACKEND = 'user.manila.backend'
 UNMANAGED = 'unmanaged'
 
 #: The characters that :func:`backend_mark` does not percent-encode.
-_MARK = ''.join(set(string.punctuation) - {'%'})
+_UNQUOTED_CHARACTERS = ''.join(set(string.punctuation) - {'%'})
 #: The number of characters that the mark of a back end may have. The limit
 #: exists because glusterd stores an option and its value on one line.
-LONGEST_MARK = 255
+MAX_MARK_LENGTH = 255
 _TAG_VALUE = re.compile(r'[A-Za-z0-9_+.\-/=!:&#]{1,900}')
 _PATH = re.compile(r'(/[A-Za-z0-9_+.\-]{1,200})+')
 _POOL = re.compile(
@@ -157,10 +157,10 @@ def share_id_from_name(volume_name: str) -> str | None:
 
 def _id_or_none(text: str) -> str | None:
     try:
-        canonical = str(uuid.UUID(text))
+        canonical_text = str(uuid.UUID(text))
     except ValueError:
         return None
-    return canonical if canonical == text else None
+    return canonical_text if canonical_text == text else None
 
 
 def backend_mark(backend: str) -> str:
@@ -169,7 +169,7 @@ def backend_mark(backend: str) -> str:
     The value of a gluster option is one word. So the mark is the name of the
     back end with blanks and non-ASCII characters percent-encoded, as in URLs.
     """
-    return parse.quote(backend, safe=_MARK)
+    return parse.quote(backend, safe=_UNQUOTED_CHARACTERS)
 
 
 def mount_point(brick_root: str, share_id: str) -> str:
@@ -180,9 +180,9 @@ def mount_point(brick_root: str, share_id: str) -> str:
     return f'{brick_root}/{volume(share_id)}'
 
 
-def brick_path(mount: str) -> str:
+def brick_path(mount_point: str) -> str:
     """Return the path of the brick in the file system at a mount point."""
-    return f'{mount}/{BRICK_DIRECTORY}'
+    return f'{mount_point}/{BRICK_DIRECTORY}'
 
 
 def share_tag(share_id: str) -> str:
@@ -195,19 +195,19 @@ def snapshot_tag(snapshot_id: str) -> str:
     return TAG_SNAPSHOT + canonical_id(snapshot_id)
 
 
-def mount_tag(mount: str) -> str:
+def mount_tag(mount_point: str) -> str:
     """Return the tag with the mount point of an LV that contains a brick.
 
     :raises NotATagValue: a tag cannot contain the mount point.
     """
-    if not _TAG_VALUE.fullmatch(mount):
-        raise NotATagValue(mount)
-    return TAG_MOUNT + mount
+    if not _TAG_VALUE.fullmatch(mount_point):
+        raise NotATagValue(mount_point)
+    return TAG_MOUNT + mount_point
 
 
-def brick_tags(share_id: str, mount: str) -> frozenset[str]:
+def brick_tags(share_id: str, mount_point: str) -> frozenset[str]:
     """Return all tags of an LV that contains a brick of a share."""
-    return frozenset({TAG_BRICK, share_tag(share_id), mount_tag(mount)})
+    return frozenset({TAG_BRICK, share_tag(share_id), mount_tag(mount_point)})
 
 
 def is_plain_path(path: str) -> bool:

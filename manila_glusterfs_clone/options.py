@@ -302,10 +302,10 @@ def problems(settings: Settings) -> Iterator[tuple[str, str]]:
             'glusterfs_clone_ssh_user',
             f'{settings.ssh_user!r} is no user name; correct it',
         )
-    if len(settings.mark) > names.LONGEST_MARK:
+    if len(settings.mark) > names.MAX_MARK_LENGTH:
         yield (
             'share_backend_name',
             f'{settings.backend!r} needs {len(settings.mark)} characters in '
-            f'the marks of volumes, but {names.LONGEST_MARK} are allowed; '
+            f'the marks of volumes, but {names.MAX_MARK_LENGTH} are allowed; '
             f'choose a shorter name',
         )

@@ -62,20 +62,20 @@ def _node_installer(arguments: argparse.Namespace) -> int:
     if not _USER.fullmatch(arguments.user):
         sys.stderr.write(f'{arguments.user!r}: not a valid user name\n')
         return 2
-    key = ''
+    public_key = ''
     if arguments.public_key is not None:
         try:
-            key = arguments.public_key.read_text().strip()
+            public_key = arguments.public_key.read_text().strip()
         except OSError as error:
             sys.stderr.write(f'{error}\n')
             return 1
-        if '\n' in key or 'PRIVATE' in key:
+        if '\n' in public_key or 'PRIVATE' in public_key:
             sys.stderr.write(
                 f'{arguments.public_key}: must contain exactly one public '
                 f'key, and no private key\n'
             )
             return 1
-    sys.stdout.write(node.installer(arguments.user, key))
+    sys.stdout.write(node.installer(arguments.user, public_key))
     return 0
 
 

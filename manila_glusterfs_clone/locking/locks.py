@@ -124,15 +124,16 @@ class Locks:
         return self._of('snapshot', snapshot_id, timeout)
 
     def maintenance(
-        self, host: str
+        self, service_host: str
     ) -> contextlib.AbstractContextManager[Hold]:
         """Lock the maintenance of a back end for one pass; try only once.
 
-        :param host: the host of the service in Manila, ``HOST@BACKEND``.
+        :param service_host: the host of the service in Manila,
+            ``HOST@BACKEND``.
         """
         # Hash the host: it may be too long for a file or the coordinator.
-        key = f'pass-{uuid.uuid5(uuid.NAMESPACE_DNS, host)}'
-        return self._hold(f'maintenance-{host}', key, 0)
+        key = f'pass-{uuid.uuid5(uuid.NAMESPACE_DNS, service_host)}'
+        return self._hold(f'maintenance-{service_host}', key, 0)
 
     @contextlib.contextmanager
     def _of(

@@ -39,13 +39,13 @@ from manila_glusterfs_clone.tools import gluster
 LOG = log.getLogger(__name__)
 
 #: Seconds to wait for the lock of a share.
-_PATIENCE = 1.0
+_LOCK_TIMEOUT = 1.0
 
 
 class AccessAudit:
     """Compares and corrects the access lists of one back end.
 
-    :param host: the name of the service in Manila: ``HOST@BACKEND``.
+    :param service_host: the name of the service in Manila: ``HOST@BACKEND``.
     """
 
     def __init__(
@@ -53,14 +53,14 @@ class AccessAudit:
         the_services: services.Services,
         the_backoff: backoff.Backoff,
         *,
-        host: str,
+        service_host: str,
     ) -> None:
         self._services = the_services
         self._backoff = the_backoff
-        self._host = host
+        self._service_host = service_host
         #: Ids of shares whose last correction failed: clients without a rule
         #: may still be connected.
-        self._unverified: set[str] = set()
+        self._unverified_share_ids: set[str] = set()
 
     def audit(
         self,
@@ -76,11 +76,13 @@ class AccessAudit:
         :param rules: the access rules by share instance, read after the
             cluster state.
         """
-        self._unverified = set(filter(state.volume, self._unverified))
-        for share_id, wanted in rules.items():
-            key = 'rules', share_id
+        self._unverified_share_ids = set(
+            filter(state.volume, self._unverified_share_ids)
+        )
+        for share_id, wanted_rules in rules.items():
+            backoff_key = 'rules', share_id
             try:
-                self._audit(state, share_id, wanted)
+                self._audit(state, share_id, wanted_rules)
             except errors.Held as error:
                 LOG.info(
                     'Share %s: in use by another operation; not checking its '
@@ -90,7 +92,7 @@ class AccessAudit:
                 )
             except errors.Error as error:
                 self._backoff.warn_once(
-                    key,
+                    backoff_key,
                     f'Volume {names.volume(share_id)}: its options differ '
                     f'from Manila\'s access rules and could not be set; a '
                     f'later maintenance pass or the next start of '
@@ -99,7 +101,7 @@ class AccessAudit:
             except Exception as error:
                 LOG.debug('Share %s: audit failed', share_id, exc_info=True)
                 self._backoff.warn_once(
-                    key,
+                    backoff_key,
                     f'Share {share_id}: its access lists could not be '
                     f'compared with Manila\'s access rules; a later '
                     f'maintenance pass or the next start of manila-share '
@@ -110,26 +112,26 @@ class AccessAudit:
         self,
         state: cluster_state.ClusterState,
         share_id: str,
-        wanted: protocols.Rules,
+        wanted_rules: protocols.Rules,
     ) -> None:
         volume = state.volume(share_id)
         if volume is None:
             return
         views = (volume, *state.views_of(share_id))
         if owner := volumes.other_owner(share_id, views):
-            key = 'owner', share_id
+            backoff_key = 'owner', share_id
             # A clone may have been completed after the cluster was read. In
             # this state it still has the mark of its origin.
-            if not self._backoff.was_seen_before(key):
+            if not self._backoff.came_up_before(backoff_key):
                 return
             self._backoff.warn_once(
-                key,
+                backoff_key,
                 f'Volume {volume.name}: has the mark {owner}, although it '
                 f'belongs to share {share_id} in Manila; its access lists '
                 f'stay unchanged (unmanage the share, or run "gluster volume '
                 f'set {volume.name} {names.OPTION_SHARE} {share_id}")',
             )
-        elif not self._is_correct(share_id, views, wanted):
+        elif not self._is_correct(share_id, views, wanted_rules):
             if self._backoff.is_retry_due(('rules', share_id)):
                 self._correct(state, share_id)
 
@@ -137,16 +139,20 @@ class AccessAudit:
         self,
         share_id: str,
         views: Sequence[gluster.Volume],
-        wanted: protocols.Rules,
+        wanted_rules: protocols.Rules,
     ) -> bool:
         """Return whether a volume has the right options on all nodes.
 
         Return False, too, if the last correction of the share failed.
         """
-        standing = self._services.volumes.permanent_options(share_id, views[0])
-        return share_id not in self._unverified and all(
-            self._services.protocol.holds(view, wanted.active, wanted.changing)
-            and volume_options.has_options(view, standing)
+        permanent_options = self._services.volumes.permanent_options(
+            share_id, views[0]
+        )
+        return share_id not in self._unverified_share_ids and all(
+            self._services.protocol.holds(
+                view, wanted_rules.active, wanted_rules.changing
+            )
+            and volume_options.has_options(view, permanent_options)
             for view in views
         )
 
@@ -154,37 +160,42 @@ class AccessAudit:
         self, state: cluster_state.ClusterState, share_id: str
     ) -> None:
         """Make a volume admit exactly the clients that have an access rule."""
-        name = names.volume(share_id)
-        with self._services.locks.share(share_id, timeout=_PATIENCE):
+        volume_name = names.volume(share_id)
+        with self._services.locks.share(share_id, timeout=_LOCK_TIMEOUT):
             # Another operation may have changed the share since the cluster
             # was read.
-            wanted = manila_db.rules(self._host, share_id).get(share_id)
-            if wanted is None:
+            wanted_rules = manila_db.rules(self._service_host, share_id).get(
+                share_id
+            )
+            if wanted_rules is None:
                 return
             volume = self._services.volumes.get_in_use(share_id)
-            nodes = [
+            nodes_with_volume = [
                 node
                 for node in self._services.cluster.nodes
-                if name in state.views.get(node.name, ())
+                if volume_name in state.views.get(node.name, ())
             ]
             node_views, _ = self._services.cluster.try_everywhere(
-                lambda node: node.gluster.volume(name), nodes
+                lambda node: node.gluster.volume(volume_name),
+                nodes_with_volume,
             )
             views = [volume, *filter(None, node_views.values())]
-            if self._is_correct(share_id, views, wanted):
+            if self._is_correct(share_id, views, wanted_rules):
                 return
-            self._unverified.add(share_id)
+            self._unverified_share_ids.add(share_id)
             rules = (
-                *wanted.active,
+                *wanted_rules.active,
                 # Rules in transition stay as they are on the volume: only
                 # operations that hold this lock change them.
-                *self._services.protocol.admitted(volume, wanted.changing),
+                *self._services.protocol.admitted(
+                    volume, wanted_rules.changing
+                ),
             )
             options = self._services.volumes.permanent_options(
                 share_id, volume
             )
             self._services.protocol.apply(
-                name,
+                volume_name,
                 rules,
                 revoking=True,
                 more=options,
@@ -192,26 +203,26 @@ class AccessAudit:
                     member.uuid for member in self._services.cluster.members()
                 ],
             )
-            self._unverified.discard(share_id)
-        changed = {
+            self._unverified_share_ids.discard(share_id)
+        changed_options = {
             f'{option} {view.options.get(option, "not set")}'
             for view in views
             for option in self._services.protocol.options_to_change(
                 view, rules, options
             )
         }
-        if not changed:
+        if not changed_options:
             # An earlier pass set the options, but could not verify them.
             LOG.warning(
                 'Volume %s: its options match Manila\'s access rules again on '
                 'all nodes, and bricks disconnect clients without a rule',
-                name,
+                volume_name,
             )
             return
         LOG.warning(
             'Volume %s: its options differed from Manila\'s access rules '
             '(%s); the options are set again, and bricks disconnect clients '
             'without a rule',
-            name,
-            ', '.join(sorted(changed)),
+            volume_name,
+            ', '.join(sorted(changed_options)),
         )

@@ -24,54 +24,56 @@ from oslo_log import log
 LOG = log.getLogger(__name__)
 
 #: The longest time between two retries, in passes.
-_MAX_WAIT = 64
+_MAX_WAIT_PASSES = 64
 
 
 class Backoff:
     """Records per key: last occurrence, last warning and next retry."""
 
     def __init__(self) -> None:
-        self._passes = 0
+        self._pass_number = 0
         #: By key: the last pass in which the key came up.
-        self._came_up: dict[Hashable, int] = {}
+        self._last_passes: dict[Hashable, int] = {}
         #: By key: the last warning that was logged.
-        self._warnings: dict[Hashable, str] = {}
+        self._last_warnings: dict[Hashable, str] = {}
         #: By key: the pass of the next retry, and the number of passes to wait
         #: after that retry.
         self._retries: dict[Hashable, tuple[int, int]] = {}
 
     def begin_pass(self) -> None:
         """Increase the number of the current pass."""
-        self._passes += 1
+        self._pass_number += 1
 
     def end_pass(self) -> None:
         """Delete the records of keys that did not come up in this pass.
 
         Call this only after a complete pass.
         """
-        forgotten = [
-            key for key, last in self._came_up.items() if last != self._passes
+        forgotten_keys = [
+            key
+            for key, last_pass in self._last_passes.items()
+            if last_pass != self._pass_number
         ]
-        for key in forgotten:
-            del self._came_up[key]
-            self._warnings.pop(key, None)
+        for key in forgotten_keys:
+            del self._last_passes[key]
+            self._last_warnings.pop(key, None)
             self._retries.pop(key, None)
 
     def warn_once(self, key: Hashable, message: str) -> None:
         """Log a warning, unless the last warning of this key was the same."""
-        self._came_up[key] = self._passes
-        if self._warnings.get(key) != message:
-            self._warnings[key] = message
+        self._last_passes[key] = self._pass_number
+        if self._last_warnings.get(key) != message:
+            self._last_warnings[key] = message
             LOG.warning('%s', message)
 
-    def was_seen_before(self, key: Hashable) -> bool:
+    def came_up_before(self, key: Hashable) -> bool:
         """Return whether a key came up in an earlier pass.
 
         Record that the key came up in this pass.
         """
-        last = self._came_up.get(key, self._passes)
-        self._came_up[key] = self._passes
-        return last < self._passes
+        last_pass = self._last_passes.get(key, self._pass_number)
+        self._last_passes[key] = self._pass_number
+        return last_pass < self._pass_number
 
     def is_retry_due(self, key: Hashable) -> bool:
         """Return whether to retry in this pass.
@@ -80,9 +82,12 @@ class Backoff:
         passes (at most 64) after the previous try. A try that is due is
         recorded as made.
         """
-        self._came_up[key] = self._passes
-        due, wait = self._retries.get(key, (0, 1))
-        if self._passes < due:
+        self._last_passes[key] = self._pass_number
+        due_pass, wait_passes = self._retries.get(key, (0, 1))
+        if self._pass_number < due_pass:
             return False
-        self._retries[key] = self._passes + wait, min(wait * 2, _MAX_WAIT)
+        self._retries[key] = (
+            self._pass_number + wait_passes,
+            min(wait_passes * 2, _MAX_WAIT_PASSES),
+        )
         return True

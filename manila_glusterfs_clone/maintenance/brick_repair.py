@@ -234,7 +234,7 @@ def _mount(
 def _remount(
     node: cluster.Node,
     brick: bricks.MountedBrick,
-    volume: str,
+    volume_name: str,
     cause: errors.BadFileSystem,
 ) -> None:
     # The brick lost its last writes if they were not synced. The other bricks
@@ -245,7 +245,7 @@ def _remount(
         'volume heal %s full" afterwards): %s',
         brick.path,
         node.name,
-        volume,
+        volume_name,
         cause,
     )
     # The kernel refuses to unmount the file system while the brick process
@@ -282,11 +282,14 @@ def _write_volume_id(
     if not node.file_systems.exists(f'{path}/{_BRICK_METADATA}'):
         raise BrickEmpty(path, node.name)
     if hex_id is not None:
-        objects = read_objects()
-        owner = objects.names().get(hex_id)
-        source = bricks.hex_id_in_name(brick.lv.origin)
-        inherited = {source, objects.origins().get(source or '')}
-        if owner is not None and hex_id not in inherited:
+        known_objects = read_objects()
+        owner = known_objects.names().get(hex_id)
+        snapshot_hex_id = bricks.hex_id_in_name(brick.lv.origin)
+        inherited_hex_ids = {
+            snapshot_hex_id,
+            known_objects.origins().get(snapshot_hex_id or ''),
+        }
+        if owner is not None and hex_id not in inherited_hex_ids:
             raise ForeignVolumeId(
                 path,
                 node.name,

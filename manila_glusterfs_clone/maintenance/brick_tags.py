@@ -37,7 +37,7 @@ from manila_glusterfs_clone.tools import lvm
 LOG = log.getLogger(__name__)
 
 #: Seconds to wait for the lock of a share.
-_PATIENCE = 1.0
+_LOCK_TIMEOUT = 1.0
 
 
 class BrickTags:
@@ -73,7 +73,7 @@ class BrickTags:
             if self._is_tag_wrong(state, share_id, volume) and (
                 self._backoff.is_retry_due(('tags', share_id))
             ):
-                self._adopt(share_id)
+                self._repair_tags(share_id)
             self._report_former_bricks(state, share_id, volume)
 
     def _is_tag_wrong(
@@ -87,23 +87,27 @@ class BrickTags:
             lvs = state.lvs.get(node.name)
             if lvs is None:
                 continue
-            wanted = _tags(share_id, path)
-            tagged = [
-                brick_ownership.ownership_tags(lv) == wanted for lv in lvs
+            wanted_tags = _tags(share_id, path)
+            tag_matches = [
+                brick_ownership.ownership_tags(lv) == wanted_tags for lv in lvs
             ]
-            named = [brick_ownership.is_named_in_path(lv, path) for lv in lvs]
-            if not any(tagged) or any(
+            name_matches = [
+                brick_ownership.is_named_in_path(lv, path) for lv in lvs
+            ]
+            if not any(tag_matches) or any(
                 is_named and not is_tagged
-                for is_named, is_tagged in zip(named, tagged, strict=True)
+                for is_named, is_tagged in zip(
+                    name_matches, tag_matches, strict=True
+                )
             ):
                 return True
         return False
 
-    def _adopt(self, share_id: str) -> None:
+    def _repair_tags(self, share_id: str) -> None:
         name = names.volume(share_id)
         try:
             # Another operation may be deleting the share.
-            with self._locks.share(share_id, timeout=_PATIENCE):
+            with self._locks.share(share_id, timeout=_LOCK_TIMEOUT):
                 volume = self._cluster.read(lambda client: client.volume(name))
                 if volume is None:
                     return

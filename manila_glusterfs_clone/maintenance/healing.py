@@ -28,7 +28,7 @@ from manila_glusterfs_clone.tools import gluster
 LOG = log.getLogger(__name__)
 
 #: Seconds to wait for the lock of a share.
-_PATIENCE = 1.0
+_LOCK_TIMEOUT = 1.0
 
 
 @dataclasses.dataclass(eq=False)
@@ -107,7 +107,7 @@ class Healer:
         for share_id in to_heal:
             try:
                 # Another operation may be deleting the share.
-                with self._locks.share(share_id, timeout=_PATIENCE):
+                with self._locks.share(share_id, timeout=_LOCK_TIMEOUT):
                     healed[share_id] = self._heal(share_id, unmounted)
             except (errors.Held, errors.Busy) as error:
                 LOG.info(

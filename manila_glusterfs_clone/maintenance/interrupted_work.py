@@ -179,7 +179,7 @@ class InterruptedWork:
             is_marked = (
                 work is not None and work.operation == _OPERATIONS[row.status]
             )
-            was_seen = self._backoff.was_seen_before(
+            was_seen = self._backoff.came_up_before(
                 ('idle', row.id, is_marked)
             )
             if is_marked and not (was_seen or starting):
@@ -241,7 +241,7 @@ class InterruptedWork:
             or row.status == instances.EXTENDING_ERROR
             or (
                 is_complete
-                and self._backoff.was_seen_before(('complete', row.id))
+                and self._backoff.came_up_before(('complete', row.id))
             )
         )
         if not was_begun:

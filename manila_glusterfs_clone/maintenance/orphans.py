@@ -54,7 +54,7 @@ from manila_glusterfs_clone import options
 LOG = log.getLogger(__name__)
 
 #: Seconds to wait for the lock of a share or snapshot.
-_PATIENCE = 1.0
+_LOCK_TIMEOUT = 1.0
 
 #: By kind: the function that reads rows by id, deleted or not.
 _READ_ROWS: Mapping[
@@ -197,7 +197,7 @@ class Orphans:
             # Do not report an object in its first pass: another Manila may be
             # deleting the object.
             unknown = Orphan(kind, instance_id)
-            if self._backoff.was_seen_before(unknown):
+            if self._backoff.came_up_before(unknown):
                 self._backoff.warn_once(unknown, str(unknown))
         return [
             row
@@ -222,7 +222,7 @@ class Orphans:
         orphan = Orphan(kind, row.id, row.deleted_at)
         seen_for = time.monotonic() - self._first_seen[kind, row.id]
         if not self._removes:
-            if self._backoff.was_seen_before(orphan):
+            if self._backoff.came_up_before(orphan):
                 self._backoff.warn_once(orphan, str(orphan))
         elif seen_for >= self._grace and self._backoff.is_retry_due(row):
             self._remove(orphan, row, deleted_before)
@@ -238,11 +238,11 @@ class Orphans:
             with contextlib.ExitStack() as stack:
                 # Another operation may still use the object.
                 stack.enter_context(
-                    self._locks.share(row.share_id, timeout=_PATIENCE)
+                    self._locks.share(row.share_id, timeout=_LOCK_TIMEOUT)
                 )
                 if orphan.kind == 'snapshot':
                     stack.enter_context(
-                        self._locks.snapshot(row.id, timeout=_PATIENCE)
+                        self._locks.snapshot(row.id, timeout=_LOCK_TIMEOUT)
                     )
                 # The database may have been restored since the row was read.
                 now = _READ_ROWS[orphan.kind]([row.id]).get(row.id)

@@ -70,7 +70,7 @@ class Maintenance:
         self._failed_steps = 0
         self._healer = healing.Healer(the_services)
         self._audit = access_audit.AccessAudit(
-            the_services, self._backoff, host=host
+            the_services, self._backoff, service_host=host
         )
         self._brick_tags = brick_tags.BrickTags(
             the_services.cluster, the_services.locks, self._backoff

@@ -46,13 +46,13 @@ class UnknownPool(errors.NotPossible):
     """The back end does not have the pool of a share."""
 
     #: The host of the share: ``HOST@BACKEND#POOL``.
-    host: str
-    pools: tuple[str, ...]
+    share_host: str
+    pool_names: tuple[str, ...]
 
     def __str__(self) -> str:
         return (
-            f'host {self.host}: names none of the pools '
-            f'{", ".join(self.pools)}; check glusterfs_clone_pools'
+            f'host {self.share_host}: names none of the pools '
+            f'{", ".join(self.pool_names)}; check glusterfs_clone_pools'
         )
 
 
@@ -70,10 +70,10 @@ def pool(share: Data, settings: options.Settings) -> str:
 
     :raises UnknownPool: the back end does not have this pool.
     """
-    host = str(share['host'])
-    name = host.partition('#')[2]
+    share_host = str(share['host'])
+    name = share_host.partition('#')[2]
     if name not in settings.pools:
-        raise UnknownPool(host, settings.pools)
+        raise UnknownPool(share_host, settings.pools)
     return name
 
 

@@ -28,9 +28,11 @@ def read(
     :param configuration: the configuration section of the back end, with
         Manila's own options.
     """
-    usual = configuration.reserved_share_percentage
-    from_snapshot = configuration.reserved_share_from_snapshot_percentage
-    extend = configuration.reserved_share_extend_percentage
+    reserved = configuration.reserved_share_percentage
+    reserved_from_snapshot = (
+        configuration.reserved_share_from_snapshot_percentage
+    )
+    reserved_for_extend = configuration.reserved_share_extend_percentage
     settings = the_services.settings
     return {
         'vendor_name': 'Gluster',
@@ -48,9 +50,11 @@ def read(
                     settings.limits.oversubscription
                 ),
                 'thin_provisioning': True,
-                'reserved_percentage': usual,
-                'reserved_snapshot_percentage': from_snapshot or usual,
-                'reserved_share_extend_percentage': extend or usual,
+                'reserved_percentage': reserved,
+                'reserved_snapshot_percentage': reserved_from_snapshot
+                or reserved,
+                'reserved_share_extend_percentage': reserved_for_extend
+                or reserved,
                 'dedupe': False,
                 'compression': False,
                 'qos': False,

@@ -48,15 +48,17 @@ def of_share(
 
 
 def of_rules(
-    rules: Iterable[protocols.Rule], refused: Container[str]
+    rules: Iterable[protocols.Rule], refused_rule_ids: Container[str]
 ) -> dict[str, dict[str, str]]:
     """Return the states of access rules, by access id.
 
-    :param refused: the ids of the rules that could not be applied.
+    :param refused_rule_ids: the ids of the rules that could not be applied.
     """
     return {
         rule.access_id: {
-            'state': 'error' if rule.access_id in refused else 'active'
+            'state': 'error'
+            if rule.access_id in refused_rule_ids
+            else 'active'
         }
         for rule in rules
     }

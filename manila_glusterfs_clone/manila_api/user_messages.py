@@ -34,8 +34,8 @@ LOG = log.getLogger(__name__)
 def rules_refused(
     context: Any,
     share: Mapping[str, Any],
-    added: Iterable[Mapping[str, Any]],
-    refused: Container[str],
+    added_rules: Iterable[Mapping[str, Any]],
+    refused_rule_ids: Container[str],
     tls: bool,
 ) -> None:
     """Report to the user that access rules could not be applied.
@@ -43,17 +43,17 @@ def rules_refused(
     A rule of an unsupported type or level gets the message about unsupported
     access. Other refused rules get the message about a forbidden client.
 
-    :param added: the new rules.
-    :param refused: the ids of the rules that could not be applied.
+    :param added_rules: the new rules.
+    :param refused_rule_ids: the ids of the rules that could not be applied.
     :param tls: whether rules name certificates instead of addresses.
     """
-    supported = ('cert' if tls else 'ip', 'rw')
-    kinds = {
-        (rule['access_type'], rule['access_level']) == supported
-        for rule in added
-        if rule['access_id'] in refused
+    supported_type_and_level = ('cert' if tls else 'ip', 'rw')
+    support_flags = {
+        (rule['access_type'], rule['access_level']) == supported_type_and_level
+        for rule in added_rules
+        if rule['access_id'] in refused_rule_ids
     }
-    for is_supported in sorted(kinds):
+    for is_supported in sorted(support_flags):
         detail = (
             'FORBIDDEN_CLIENT_ACCESS'
             if is_supported
@@ -63,7 +63,7 @@ def rules_refused(
 
 
 @contextlib.contextmanager
-def extending(share: Mapping[str, Any]) -> Iterator[None]:
+def insufficient_space_reported(share: Mapping[str, Any]) -> Iterator[None]:
     """Create a user message if the body fails for lack of space.
 
     The error of the body is raised in any case. Manila's own message reports

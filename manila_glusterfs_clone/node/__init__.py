@@ -81,14 +81,15 @@ def installer(user: str, public_key: str) -> str:
         'fi',
     ]
     if public_key:
-        key = shlex.quote(public_key)
+        quoted_key = shlex.quote(public_key)
         lines += [
             f'home=$(getent passwd {user} | cut -d: -f6)',
             f'install -d -m 0700 -o {user} "$home/.ssh"',
-            f'if ! grep -qxF {key} "$home/.ssh/authorized_keys" '
+            f'if ! grep -qxF {quoted_key} "$home/.ssh/authorized_keys" '
             f'2>/dev/null; then',
             # Begin with a newline, because the file may not end with one.
-            f'    printf "\\n%s\\n" {key} >>"$home/.ssh/authorized_keys"',
+            f'    printf "\\n%s\\n" {quoted_key} '
+            f'>>"$home/.ssh/authorized_keys"',
             f'    chown {user} "$home/.ssh/authorized_keys"',
             '    chmod 0600 "$home/.ssh/authorized_keys"',
             'fi',

@@ -74,8 +74,8 @@ On the clusters each step of the clone and of its deletion is tried with each
 of the first six faults on one of the two releases, which alternates from step
 to step. Of everything else a sample is tried. The cluster has three nodes, and
 the shares have the layout replica-3, unless a heading says otherwise. On these
-other clusters each operation has each fault once. An empty cell was not tried; a
-dash means that the fault does not apply.
+other clusters each operation has each fault once. An empty cell was not tried;
+a dash means that the fault does not apply.
 
 In the model a fault has variants that cannot be produced at will on a cluster;
 they have tables of their own.

@@ -59,9 +59,7 @@ def is_read(argv: Sequence[str]) -> bool:
     return words[0] in _READS
 
 
-def reason(
-    step: Step, fault: kinds.Fault, shape: shapes.Shape
-) -> str | None:
+def reason(step: Step, fault: kinds.Fault, shape: shapes.Shape) -> str | None:
     """Return why a fault does not apply to a step."""
     if step.node not in _DARKENED:
         return f'{step.node} does what gl2 does, beside it'

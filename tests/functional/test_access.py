@@ -238,7 +238,9 @@ def test_access_list_that_an_operator_changed(
     # Manila's database is played.
     monkeypatch.setattr(manila_db, 'rules', lambda *_: wanted)
     ours = manila.driver._services
-    audit = access_audit.AccessAudit(ours, backoff.Backoff(), host='h@b')
+    audit = access_audit.AccessAudit(
+        ours, backoff.Backoff(), service_host='h@b'
+    )
     begun = time.monotonic()
     audit.audit(cluster_state.read(ours.cluster, ours.settings.mark), wanted)
     assert time.monotonic() - begun <= 20

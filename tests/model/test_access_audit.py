@@ -418,7 +418,7 @@ def test_where_all_is_well_the_audit_costs_nothing(
     ours = warden.services
     seen = cluster_state.read(ours.cluster, ours.settings.mark)
     audit = access_audit.AccessAudit(
-        ours, backoff.Backoff(), host='host@model'
+        ours, backoff.Backoff(), service_host='host@model'
     )
     before = len(share.cloud.process.steps)
     audit.audit(seen, manila_db.rules('host@model'))

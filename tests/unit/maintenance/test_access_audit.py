@@ -117,7 +117,7 @@ class Scene:
             locks=self.cluster.locks,
         )
         self._audit = access_audit.AccessAudit(
-            the_services, self.backoff, host=fake_cluster.HOST
+            the_services, self.backoff, service_host=fake_cluster.HOST
         )
         #: The rules in Manila's database.
         self.rules = {A: rules('bob'), B: rules('bob')}

@@ -83,9 +83,9 @@ def test_after_a_pass_without_it_all_begins_anew() -> None:
 def test_old_is_what_came_up_before() -> None:
     found = backoff.Backoff()
     found.begin_pass()
-    assert not found.was_seen_before('a')
-    assert not found.was_seen_before('a')
+    assert not found.came_up_before('a')
+    assert not found.came_up_before('a')
     found.end_pass()
     found.begin_pass()
-    assert found.was_seen_before('a')
-    assert not found.was_seen_before('b')
+    assert found.came_up_before('a')
+    assert not found.came_up_before('b')

@@ -52,7 +52,7 @@ def test_pool() -> None:
     assert arguments.pool({'host': 'h@x#gvg/b'}, SETTINGS) == 'gvg/b'
     with pytest.raises(arguments.UnknownPool) as caught:
         arguments.pool({'host': 'h@x#gvg/c'}, SETTINGS)
-    assert caught.value.pools == ('gvg/a', 'gvg/b')
+    assert caught.value.pool_names == ('gvg/a', 'gvg/b')
 
 
 def test_layout(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,6 @@ def test_other_errors_of_an_extension_create_no_message(
     created: list[tuple[str, str]],
 ) -> None:
     with pytest.raises(ZeroDivisionError):
-        with user_messages.extending(SHARE):
+        with user_messages.insufficient_space_reported(SHARE):
             raise ZeroDivisionError
     assert created == []

@@ -47,6 +47,11 @@ _PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 #: Seconds to wait for a lagging node to receive options from its peers, before
 #: the options are set again.
 _PROPAGATION = 3.0
+#: Seconds after which a commit that keeps failing is given up. A node that
+#: loses power right after the creation of a volume may lose the volfiles of
+#: the volume. Then every commit fails there until glusterd is restarted (11.1:
+#: "stat on file: …-shd.vol failed").
+_COMMIT_TIMEOUT = 120.0
 
 
 @dataclasses.dataclass(eq=False)
@@ -121,16 +126,17 @@ def write(
 ) -> Confirmation:
     """Set options of a volume, and ask nodes whether they have them.
 
-    If a node lacks an option, set the options again until the settle timeout
-    has passed. Do not ask disconnected nodes: they receive the options from
-    their peers when they rejoin.
+    If a node lacks an option, set the options again. Stop when the settle
+    timeout has passed, or when the commit has failed for two minutes. Do not
+    ask disconnected nodes: they receive the options from their peers when they
+    rejoin.
 
     :param volume: the volume, read from the writer immediately before.
     :param must_last: whether to wait for a node whose glusterd has just
         started, and ask it again: during its start, glusterd may lose new
         options.
     :param node_uuids: the nodes to ask; if empty, ask all nodes with a brick.
-    :raises NotConfirmed: after the settle timeout, a node lacks an option.
+    :raises NotConfirmed: a node still lacks an option.
     """
     name = volume.name
     wanted = set(node_uuids) or {brick.node_uuid for brick in volume.bricks}
@@ -155,6 +161,7 @@ def write(
     )
     next_write = _PROPAGATION
     write_failure: errors.Error | None = None
+    failing_since: float | None = None
     logged: set[str] = set()
     while True:
         pool = the_cluster.read(lambda gluster: gluster.peers())
@@ -195,7 +202,11 @@ def write(
                 pool,
                 failures,
             )
-        if is_late:
+        if is_late or (
+            lagging_nodes
+            and failing_since is not None
+            and elapsed - failing_since >= _COMMIT_TIMEOUT
+        ):
             reasons = (str(write_failure),) if write_failure else ()
             raise NotConfirmed(name, lagging_nodes, reasons)
         if starting_nodes:
@@ -223,6 +234,12 @@ def write(
             except errors.Error as error:
                 # glusterd refuses while a node still applies old changes.
                 write_failure = error
+                if not isinstance(error, errors.CommitFailed):
+                    failing_since = None
+                elif failing_since is None:
+                    failing_since = elapsed
+            else:
+                failing_since = None
 
 
 def _log_failures(

@@ -101,6 +101,30 @@ def test_a_node_that_keeps_the_old_options_is_named(
     assert time.now - begun >= test_cluster.SETTLE
 
 
+def test_a_commit_that_keeps_failing_is_given_up_early(
+    time: fakes.Clock,
+) -> None:
+    """A node whose volfiles were lost fails each commit until a restart."""
+    nodes = [
+        fakes.Node(f'gl{n}').gluster('pool list', test_cluster.VIEWS[n])
+        for n in (1, 2, 3)
+    ]
+    nodes[0].gluster(INFO, info('old'))
+    nodes[0].gluster(
+        'volume set v auth.allow new',
+        errors.CommitFailed('gl1', ('volume', 'set'), 'on localhost'),
+    )
+    nodes[1].gluster(INFO, info('new'))
+    the_cluster = test_cluster.make(nodes)
+    the_cluster.settle_timeout = 600.0
+    begun = time.now
+    with pytest.raises(volume_options.NotConfirmed) as caught:
+        volume_options.write(the_cluster, VOLUME, NEW, must_last=False)
+    assert caught.value.nodes == ('gl1',)
+    assert 'on localhost' in caught.value.reasons[0]
+    assert 120 <= time.now - begun < 150
+
+
 @pytest.mark.parametrize(
     ('volume', 'has_options'),
     [(VOLUME, True), (None, False)],

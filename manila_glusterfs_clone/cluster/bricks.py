@@ -20,7 +20,7 @@ of clones and snapshots, and chooses the names of their LVs. This driver finds
 such an LV by the mount that holds the brick, or by the volume id with which
 the name of the LV begins. Then the driver tags the LV.
 
-All functions are idempotent.
+All functions except :func:`make` are idempotent.
 """
 
 from collections.abc import Collection, Iterable

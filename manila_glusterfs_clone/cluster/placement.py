@@ -72,7 +72,7 @@ class TooFewNodesWithSpace(InsufficientSpace):
         return (
             f'thin pool {self.pool}: layout {self.layout} needs '
             f'{self.needed} nodes with space, but only {self.available} have '
-            f'space: {_listed(self.obstacles)}'
+            f'it; nodes that cannot be used: {_listed(self.obstacles)}'
         )
 
 

@@ -49,8 +49,8 @@ _PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 _PROPAGATION = 3.0
 #: Seconds after which a commit that keeps failing is given up. A node that
 #: loses power right after the creation of a volume may lose the volfiles of
-#: the volume. Then every commit fails there until glusterd is restarted (11.1:
-#: "stat on file: …-shd.vol failed").
+#: the volume. Then every commit fails there: on 11.1 for ten minutes and more,
+#: with "stat on file: …-shd.vol failed".
 _COMMIT_TIMEOUT = 120.0
 
 

@@ -68,8 +68,8 @@ class ForeignMount(BrickNotRepaired):
             f'a file system that is on no logical volume is mounted at '
             f'{self.mount_point}; the driver does not mount the logical '
             f'volume of the share over it, because either may have the newer '
-            f'data. Keep the newer data: unmount the file system, or remove '
-            f'the logical volume'
+            f'data; unmount the file system only if the logical volume has '
+            f'the newer data: then the driver mounts the logical volume'
         )
 
 
@@ -123,13 +123,13 @@ class NotMountable(BrickNotRepaired):
 
 @dataclasses.dataclass(eq=False)
 class BrickEmpty(BrickNotRepaired):
-    """A brick has neither a volume id nor the metadata of a brick."""
+    """A brick has the wrong volume id or none, and no brick metadata."""
 
     def __str__(self) -> str:
         return self._sentence(
-            f'has no volume id and no {_BRICK_METADATA}, so it is empty or no '
-            f'brick; look into the directory, and if its data is lost, '
-            f'replace the brick with "gluster volume reset-brick"'
+            f'has no {_BRICK_METADATA}, so it is empty or no brick; look into '
+            f'the directory, and if its data is lost, replace the brick with '
+            f'"gluster volume reset-brick"'
         )
 
 

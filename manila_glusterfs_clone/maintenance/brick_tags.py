@@ -135,8 +135,8 @@ class BrickTags:
             self._backoff.warn_once(
                 ('tags', share_id),
                 f'Volume {name}: the tags of its bricks could not be checked '
-                f'on all nodes; a later maintenance pass or the next start '
-                f'of manila-share retries: {error}',
+                f'on at least one node; a later maintenance pass or the next '
+                f'start of manila-share retries: {error}',
             )
 
     def _report_former_bricks(

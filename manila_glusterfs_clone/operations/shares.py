@@ -22,7 +22,8 @@ delete
     See :mod:`~manila_glusterfs_clone.operations.share_removal`.
 extend
     The bricks may have different sizes. Clients see the size that results
-    from the smallest brick. Extending the share again grows the others.
+    from the smallest brick. Extending the share again grows the bricks that
+    are too small.
 """
 
 from collections.abc import Sequence
@@ -202,8 +203,8 @@ class Shares:
 
         :param old: rules that were in force and stay in force.
         :param new: rules that Manila passes as new.
-        :param revoking: whether rules that are in neither list may be in
-            force.
+        :param revoking: whether the volume may still grant rules that are in
+            neither list, so that they must be revoked.
         :return: the reasons why rules cannot be granted, by access id.
         """
         name = names.volume(share_id)
@@ -226,12 +227,12 @@ class Shares:
         return self._protocol.admitted(volume, rules) if volume else ()
 
     def unmanage(self, share_id: str) -> None:
-        """Remove this driver's marks from a share; keep its volume and LVs.
+        """Mark a volume as unmanaged, and untag its LVs; keep both.
 
         The LVs keep the tags by which nodes mount bricks at boot.
 
-        :raises errors.NotPossible: a node is disconnected, so its marks could
-            not be removed.
+        :raises errors.NotPossible: a node is disconnected, so the LVs there
+            could not be untagged.
         """
         tag = names.share_tag(share_id)
 
@@ -266,7 +267,7 @@ class Shares:
     def delete(self, share_id: str, *, is_clone: bool = False) -> None:
         """Delete a share and all its data; do nothing if it does not exist.
 
-        After a clone was deleted, clean up the snapshots that it was cloned
+        After a clone was deleted, deactivate the snapshots that it was cloned
         from. Other snapshots are left alone, because another Manila may be
         cloning them. If the clone has no LV, its snapshots are unknown: clean
         up all snapshots of volumes with this back end's mark.

@@ -96,7 +96,7 @@ SENTENCES: list[tuple[errors.Error, str]] = [
             'gvg/pool', {'gl1': 'not active'}, 'replica-3', 3, 2
         ),
         'thin pool gvg/pool: layout replica-3 needs 3 nodes with space, but '
-        'only 2 have space: node gl1: not active',
+        'only 2 have it; nodes that cannot be used: node gl1: not active',
     ),
     (
         placement.TooFewNodesAnswer(

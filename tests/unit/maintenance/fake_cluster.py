@@ -84,7 +84,7 @@ def brick_lv(share_id: str) -> lvm.LogicalVolume:
 
 
 class Locks:
-    """Locks that others hold if a test says so; nobody waits for them long."""
+    """Locks that others hold if a test says so; waiting times are short."""
 
     def __init__(self) -> None:
         #: The kind and the id of each lock that another operation holds.

@@ -160,7 +160,7 @@ def test_another_file_system_in_place_of_a_brick_is_left_alone(
 def test_an_lv_that_another_volume_uses_is_left_alone(scene: Scene) -> None:
     node = scene.cluster.node('gl2')
     scene.retag('gl2')
-    # Both volumes have a brick on this LV: nobody knows whose it is.
+    # Both volumes have a brick on this LV: its owner is unknown.
     path = f'{MOUNT}/second'
     other = fake_cluster.volume(
         OTHER,

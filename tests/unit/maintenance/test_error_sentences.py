@@ -24,8 +24,8 @@ SENTENCES: dict[errors.Error, str] = {
         'brick /srv/manila-x/brick on node gl1: a file system that is on no '
         'logical volume is mounted at /srv/manila-x; the driver does not '
         'mount the logical volume of the share over it, because either may '
-        'have the newer data. Keep the newer data: unmount the file system, '
-        'or remove the logical volume'
+        'have the newer data; unmount the file system only if the logical '
+        'volume has the newer data: then the driver mounts the logical volume'
     ),
     brick_repair.BrickLost(*BRICK, ('manila.mount=y', 'manila.share=x')): (
         'brick /srv/manila-x/brick on node gl1: lost, because no logical '
@@ -48,7 +48,7 @@ SENTENCES: dict[errors.Error, str] = {
         f'repaired; otherwise run "xfs_repair /dev/gvg/manila-x"'
     ),
     brick_repair.BrickEmpty(*BRICK): (
-        'brick /srv/manila-x/brick on node gl1: has no volume id and no '
+        'brick /srv/manila-x/brick on node gl1: has no '
         '.glusterfs, so it is empty or no brick; look into the directory, '
         'and if its data is lost, replace the brick with "gluster volume '
         'reset-brick"'

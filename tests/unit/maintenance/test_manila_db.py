@@ -39,7 +39,7 @@ OTHER_HOSTS = (
 
 
 def execute(statement: str, **values: Any) -> None:
-    """Change a table as nobody but an administrator does."""
+    """Change a table directly, as an administrator does."""
     with db_api.get_engine().begin() as connection:
         connection.execute(sqlalchemy.text(statement), values)
 

@@ -598,7 +598,7 @@ def test_interrupted_work_is_resumed_at_the_start(scene: Scene) -> None:
     assert scene.arguments('resume') == [True]
 
 
-def test_a_failure_at_the_start_keeps_nobody_from_serving(
+def test_a_failure_at_the_start_does_not_prevent_serving(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene.interval = 0

@@ -161,13 +161,13 @@ class BadFileSystem(CommandFailed):
 class InUse(CommandFailed):
     """A process on the node has a mounted file system or an LV open.
 
-    :param failed: the error of the command that failed.
+    :param error: the error of the command that failed.
     :param path: the mount point, or the path of the device.
     """
 
-    def __init__(self, failed: CommandFailed, path: str) -> None:
-        super().__init__(*failed.args)
-        self.args = (failed, path)
+    def __init__(self, error: CommandFailed, path: str) -> None:
+        super().__init__(*error.args)
+        self.args = (error, path)
         self.path = path
 
     def __str__(self) -> str:
@@ -272,7 +272,7 @@ class LinkLost(Unknown):
     node: str
     argv: Sequence[str]
     reason: str
-    partial: str = ''
+    partial_output: str = ''
 
     def __str__(self) -> str:
         return (

@@ -99,20 +99,22 @@ class Health:
         :param faults: by part (:data:`SERVICES`, :data:`STORAGE`): all its
             current faults. A part that is missing here keeps its faults.
         """
-        before = {*self.faults}
+        previous_faults = {*self.faults}
         with self._lock:
             self._faults.update({k: tuple(v) for k, v in faults.items()})
-        now = self.faults
-        new = [fault for fault in now if fault not in before]
-        if new:
+        current_faults = self.faults
+        new_faults = [
+            fault for fault in current_faults if fault not in previous_faults
+        ]
+        if new_faults:
             LOG.warning(
                 'Back end %s: %d new faults; operations that do not need the '
                 'faulty parts continue:\n%s',
                 self._backend,
-                len(new),
-                '\n'.join(f'  * {fault}' for fault in new),
+                len(new_faults),
+                '\n'.join(f'  * {fault}' for fault in new_faults),
             )
-        for fault in before - {*now}:
+        for fault in previous_faults - {*current_faults}:
             LOG.info(
                 'Back end %s: a fault is over: %s (%s)',
                 self._backend,

@@ -48,14 +48,14 @@ class TooFewNodes(errors.NotPossible):
     """The back end has fewer nodes than a layout needs."""
 
     layout: str
-    needed: int
-    available: int
+    needed_count: int
+    available_count: int
 
     def __str__(self) -> str:
         return (
-            f'layout {self.layout}: needs {self.needed} nodes, but only '
-            f'{self.available} are configured; add nodes or choose another '
-            f'layout'
+            f'layout {self.layout}: needs {self.needed_count} nodes, but only '
+            f'{self.available_count} are configured; add nodes or choose '
+            f'another layout'
         )
 
 

@@ -43,7 +43,7 @@ class Attempts:
         *,
         jitter: bool = False,
     ) -> None:
-        self._begun = time.monotonic()
+        self._begun_at = time.monotonic()
         self._seconds = seconds
         self._longest_pause = pause if longest_pause is None else longest_pause
         self._jitter = jitter
@@ -58,19 +58,19 @@ class Attempts:
             self.pause()
 
     @property
-    def elapsed(self) -> float:
+    def elapsed_seconds(self) -> float:
         """Return the seconds since this object was created."""
-        return time.monotonic() - self._begun
+        return time.monotonic() - self._begun_at
 
     @property
     def seconds_left(self) -> float:
         """Return the seconds until the deadline; 0 after the deadline."""
-        return max(0.0, self._seconds - self.elapsed)
+        return max(0.0, self._seconds - self.elapsed_seconds)
 
     @property
     def is_over(self) -> bool:
         """Return whether the deadline has passed."""
-        return self.elapsed >= self._seconds
+        return self.elapsed_seconds >= self._seconds
 
     @property
     def last_failure(self) -> errors.Error:

@@ -191,7 +191,7 @@ class Cluster:
         lost_uuids = known_uuids - {peer.uuid for peer in peers}
         if known_uuids and 2 * len(lost_uuids) >= len(known_uuids):
             raise errors.CutOff(node.name, len(lost_uuids), len(known_uuids))
-        disconnected_count = sum(not peer.connected for peer in peers)
+        disconnected_count = sum(not peer.is_connected for peer in peers)
         if len(peers) > 2 and 2 * disconnected_count >= len(peers):
             raise errors.CutOff(node.name, disconnected_count, len(peers))
 

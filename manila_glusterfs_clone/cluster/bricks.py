@@ -215,7 +215,7 @@ def require_pools_visible(
     :raises PoolsNotVisible: LVM does not list one of the thin pools.
     """
     visible_names = {lv.full_name for lv in lvs if lv.is_thin_pool}
-    required_names = node.pools if pool_names is None else pool_names
+    required_names = node.pool_names if pool_names is None else pool_names
     if missing_names := sorted({*required_names} - visible_names):
         raise PoolsNotVisible(node.name, tuple(missing_names))
 

@@ -58,7 +58,7 @@ class NodeAddresses:
         :param peers: the current peers in the trusted storage pool.
         :return: whether all connected nodes in the configuration answered.
         """
-        connected_uuids = {peer.uuid for peer in peers if peer.connected}
+        connected_uuids = {peer.uuid for peer in peers if peer.is_connected}
         members = self._cluster.members()
         if not {peer.uuid for peer in peers} <= {m.uuid for m in members}:
             # A node has joined the pool, or has a new UUID.

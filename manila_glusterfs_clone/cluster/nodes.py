@@ -77,7 +77,7 @@ class Node:
         pool_names: Sequence[str] = (),
     ) -> None:
         self.commands = circuit_breaker.CircuitBreaker(commands)
-        self.pools = tuple(pool_names)
+        self.pool_names = tuple(pool_names)
         self.name = commands.name
         self.console = console.Console(self.commands)
         self.gluster = gluster.Gluster(self.console)

@@ -28,7 +28,7 @@ LOG = log.getLogger(__name__)
 #: Upper limit for the time that glusterd needs to start, in seconds: a fixed
 #: part, and a part for each volume. On a slow machine, 7 s were not enough
 #: with 2 volumes, and 17 s were not enough with 21 volumes.
-_START_TIME, _START_TIME_PER_VOLUME = 15.0, 0.5
+_START_SECONDS, _START_SECONDS_PER_VOLUME = 15.0, 0.5
 
 
 @dataclasses.dataclass(eq=False)
@@ -51,38 +51,39 @@ def require_all_connected(the_cluster: cluster.Cluster) -> None:
     :raises PeersDisconnected: glusterd on the writer has no connection to some
         peers.
     """
-    disconnected = [
+    disconnected_hosts = [
         peer.hostname
         for peer in the_cluster.read(lambda gluster: gluster.peers())
-        if not peer.connected
+        if not peer.is_connected
     ]
-    if disconnected:
-        raise PeersDisconnected(tuple(sorted(disconnected)))
+    if disconnected_hosts:
+        raise PeersDisconnected(tuple(sorted(disconnected_hosts)))
     # All peers are connected, so use nodes again that counted as down.
     the_cluster.forget_failures()
 
 
 def compare_views(
-    nodes: Sequence[str], views: Mapping[str, Sequence[gluster.Peer]]
+    node_names: Sequence[str],
+    peers_by_node: Mapping[str, Sequence[gluster.Peer]],
 ) -> tuple[list[findings.Finding], list[findings.Finding]]:
     """Compare the configured nodes with the peers that glusterd reports.
 
-    :param nodes: the names of all configured nodes.
-    :param views: by node name: the peers that glusterd on that node reports;
-        without the nodes that did not answer.
+    :param node_names: the names of all configured nodes.
+    :param peers_by_node: by node name: the peers that glusterd on that node
+        reports; without the nodes that did not answer.
     :return: the mistakes in the configuration, and the faults of peers.
     """
     mistakes: list[findings.Finding] = []
     faults: list[findings.Finding] = []
     own_uuids = {
         name: peer.uuid
-        for name, peers in views.items()
+        for name, peers in peers_by_node.items()
         for peer in peers
         if peer.hostname == 'localhost'
     }
     uuid_sets = {
         name: frozenset(peer.uuid for peer in peers)
-        for name, peers in views.items()
+        for name, peers in peers_by_node.items()
     }
     # The set of peers that most nodes report. If two sets are reported by
     # equally many nodes, the larger set.
@@ -92,38 +93,45 @@ def compare_views(
     )
     other_peers = {
         peer.uuid: peer
-        for name, peers in views.items()
+        for name, peers in peers_by_node.items()
         if uuid_sets[name] == common_uuids
         for peer in peers
         if peer.hostname != 'localhost'
     }
     # Peers other than the nodes that answered: nodes that did not answer, or
     # peers that are not configured.
-    absent = {
+    absent_peers = {
         uuid: other_peers[uuid]
         for uuid in other_peers.keys() - {*own_uuids.values()}
     }
-    not_in_pool = [
-        name for name in views if own_uuids.get(name) not in common_uuids
+    names_outside_pool = [
+        name
+        for name in peers_by_node
+        if own_uuids.get(name) not in common_uuids
     ]
-    disconnected = [peer for peer in absent.values() if not peer.connected]
-    for name in not_in_pool:
+    disconnected_peers = [
+        peer for peer in absent_peers.values() if not peer.is_connected
+    ]
+    for name in names_outside_pool:
         finding = findings.Finding(
             f'node {name}',
             'not a peer',
             f'not in the trusted storage pool of '
-            f'{", ".join(n for n in views if n != name)}; run "gluster peer '
-            f'probe {name}" on one of these nodes, or, if node {name} was '
-            f'reinstalled, restore its /var/lib/glusterd/glusterd.info',
+            f'{", ".join(n for n in peers_by_node if n != name)}; run '
+            f'"gluster peer probe {name}" on one of these nodes, or, if node '
+            f'{name} was reinstalled, restore its '
+            f'/var/lib/glusterd/glusterd.info',
             name,
         )
         # A reinstalled node has a new UUID, and its old UUID is a peer that
         # is disconnected. This is a fault; any further node is a mistake.
-        (faults if len(not_in_pool) <= len(disconnected) else mistakes).append(
-            finding
-        )
-    for name in views:
-        if name not in not_in_pool and uuid_sets[name] != common_uuids:
+        (
+            faults
+            if len(names_outside_pool) <= len(disconnected_peers)
+            else mistakes
+        ).append(finding)
+    for name in peers_by_node:
+        if name not in names_outside_pool and uuid_sets[name] != common_uuids:
             faults.append(
                 findings.Finding(
                     f'node {name}',
@@ -137,50 +145,57 @@ def compare_views(
     for uuid in {
         u for u in own_uuids.values() if [*own_uuids.values()].count(u) > 1
     }:
-        same_nodes = [name for name in own_uuids if own_uuids[name] == uuid]
+        names_of_one_node = [
+            name for name in own_uuids if own_uuids[name] == uuid
+        ]
         mistakes.append(
             findings.Finding(
                 'glusterfs_clone_nodes',
                 'same node',
-                f'{", ".join(same_nodes)} are the same node; list each node '
-                f'once',
+                f'{", ".join(names_of_one_node)} are the same node; list each '
+                f'node once',
             )
         )
-    silent_nodes = {*nodes} - views.keys()
-    not_configured = sorted(
+    silent_names = {*node_names} - peers_by_node.keys()
+    unconfigured_hosts = sorted(
         peer.hostname
-        for peer in absent.values()
-        if peer.connected and peer.hostname not in silent_nodes
+        for peer in absent_peers.values()
+        if peer.is_connected and peer.hostname not in silent_names
     )
     # A node that did not answer may be a peer with another name. So report
     # peers only if they outnumber the nodes that may have another name.
-    absent_hosts = {peer.hostname for peer in absent.values()}
-    if len(not_configured) > len(silent_nodes - absent_hosts):
+    absent_hosts = {peer.hostname for peer in absent_peers.values()}
+    if len(unconfigured_hosts) > len(silent_names - absent_hosts):
         mistakes.append(
             findings.Finding(
                 'glusterfs_clone_nodes',
                 'unknown peers',
                 f'connected peers of the trusted storage pool are missing; '
-                f'add {", ".join(not_configured)}',
+                f'add {", ".join(unconfigured_hosts)}',
             )
         )
-    if ipv6 := sorted(
-        {p.hostname for ps in views.values() for p in ps if ':' in p.hostname}
+    if ipv6_hosts := sorted(
+        {
+            p.hostname
+            for ps in peers_by_node.values()
+            for p in ps
+            if ':' in p.hostname
+        }
     ):
         mistakes.append(
             findings.Finding(
                 'trusted storage pool',
                 'ipv6',
                 f'peers have IPv6 addresses, which the driver does not '
-                f'support: {", ".join(ipv6)}; probe these peers by host names '
-                f'or IPv4 addresses',
+                f'support: {", ".join(ipv6_hosts)}; probe these peers by host '
+                f'names or IPv4 addresses',
             )
         )
     return mistakes, faults
 
 
-def _read_age(node: cluster.Node) -> int | None:
-    """Return what ``ps`` prints of the age of glusterd; see :func:`_age`."""
+def _read_glusterd_age(node: cluster.Node) -> int | None:
+    """Return the age that ``ps`` prints; see :func:`_glusterd_age`."""
     result = node.commands.run(
         ['ps', '-C', 'glusterd', '-o', 'etimes='],
         timeout=40.0,
@@ -194,7 +209,7 @@ def _read_age(node: cluster.Node) -> int | None:
     return max(map(int, ages), default=None)
 
 
-def _age(node: cluster.Node) -> int | None:
+def _glusterd_age(node: cluster.Node) -> int | None:
     """Return how long glusterd has been running on a node, in seconds.
 
     Ask a second time if the first answer is unknown.
@@ -203,9 +218,9 @@ def _age(node: cluster.Node) -> int | None:
     :raises errors.Garbled: the output of ``ps`` is not a list of numbers.
     """
     try:
-        return _read_age(node)
+        return _read_glusterd_age(node)
     except errors.Unknown:
-        return _read_age(node)
+        return _read_glusterd_age(node)
 
 
 def seconds_until_started(
@@ -219,24 +234,26 @@ def seconds_until_started(
 
     :param nodes: the nodes to ask; None for all.
     """
-    volumes = the_cluster.read(lambda gluster: gluster.volume_names())
-    start_time = _START_TIME + _START_TIME_PER_VOLUME * len(volumes)
-    ages, failures = the_cluster.try_everywhere(_age, nodes)
-    for node, error in failures.items():
+    volume_names = the_cluster.read(lambda gluster: gluster.volume_names())
+    start_seconds = _START_SECONDS + _START_SECONDS_PER_VOLUME * len(
+        volume_names
+    )
+    ages, failures = the_cluster.try_everywhere(_glusterd_age, nodes)
+    for node_name, error in failures.items():
         if not isinstance(error, errors.Error):
             raise error
         LOG.warning(
             'Node %s: could not read how long glusterd has been running: %s',
-            node,
+            node_name,
             error,
         )
         if errors.is_unknown(error):
             # glusterd may have just started on the node.
-            ages[node] = 0
+            ages[node_name] = 0
     return {
-        node: start_time - age
+        node: start_seconds - age
         for node, age in ages.items()
-        if age is not None and age < start_time
+        if age is not None and age < start_seconds
     }
 
 

@@ -31,8 +31,8 @@ from manila_glusterfs_clone.tools import lvm
 
 GIB = thin_pools.GIB
 ThinPool = thin_pools.ThinPool
-find = thin_pools.find
-obstacle = thin_pools.obstacle
+find_thin_pool = thin_pools.find_thin_pool
+reason_without_room = thin_pools.reason_without_room
 
 #: Timeout of the LVM query for capacities, in seconds. All periodic tasks of
 #: manila-share wait for this query, and run once a minute. So this timeout
@@ -40,7 +40,7 @@ obstacle = thin_pools.obstacle
 _CAPACITY_TIMEOUT = 40.0
 
 
-def _listed(obstacles: Mapping[str, str]) -> str:
+def _list_obstacles(obstacles: Mapping[str, str]) -> str:
     return '; '.join(
         findings.labelled(f'node {node}', reason)
         for node, reason in obstacles.items()
@@ -57,7 +57,10 @@ class InsufficientSpace(errors.NotPossible):
     obstacles: Mapping[str, str]
 
     def __str__(self) -> str:
-        return f'thin pool {self.pool}: not usable: {_listed(self.obstacles)}'
+        return (
+            f'thin pool {self.pool}: not usable: '
+            f'{_list_obstacles(self.obstacles)}'
+        )
 
 
 @dataclasses.dataclass(eq=False)
@@ -65,14 +68,15 @@ class TooFewNodesWithSpace(InsufficientSpace):
     """Fewer nodes have enough space for a brick than the layout needs."""
 
     layout: str
-    needed: int
-    available: int
+    needed_count: int
+    available_count: int
 
     def __str__(self) -> str:
         return (
             f'thin pool {self.pool}: layout {self.layout} needs '
-            f'{self.needed} nodes with space, but only {self.available} have '
-            f'it; nodes that cannot be used: {_listed(self.obstacles)}'
+            f'{self.needed_count} nodes with space, but only '
+            f'{self.available_count} have it; nodes that cannot be used: '
+            f'{_list_obstacles(self.obstacles)}'
         )
 
 
@@ -81,16 +85,17 @@ class TooFewNodesAnswer(errors.NotPossible):
     """Fewer nodes answer than the layout needs."""
 
     layout: str
-    needed: int
-    available: int
+    needed_count: int
+    available_count: int
     #: The reason why a node does not answer, by node name.
     obstacles: Mapping[str, str]
 
     def __str__(self) -> str:
         return (
-            f'layout {self.layout}: needs {self.needed} nodes, but only '
-            f'{self.available} answer ({_listed(self.obstacles)}); bring the '
-            f'other nodes back, and retry'
+            f'layout {self.layout}: needs {self.needed_count} nodes, but only '
+            f'{self.available_count} answer '
+            f'({_list_obstacles(self.obstacles)}); bring the other nodes '
+            f'back, and retry'
         )
 
 
@@ -146,53 +151,58 @@ class Placement:
         :raises TooFewNodesAnswer: too few nodes answer.
         """
         members = self._cluster.members()
-        pools, failures = self._read_pools(pool, members)
-        unreachable = {node: str(error) for node, error in failures.items()}
+        pool_by_node, failures = self._read_pools(pool, members)
+        unreachable_reasons = {
+            node: str(error) for node, error in failures.items()
+        }
         for node in self._cluster.nodes:
             if node not in {member.node for member in members}:
-                unreachable[node.name] = 'could not be reached'
+                unreachable_reasons[node.name] = 'could not be reached'
         brick_size = layout.brick_size(size)
-        fitting: list[tuple[int, cluster.Member]] = []
-        full: dict[str, str] = {}
+        candidates: list[tuple[int, cluster.Member]] = []
+        full_reasons: dict[str, str] = {}
         for member in members:
             if member.node.name in failures:
                 continue
-            thin_pool = pools[member.node.name]
-            reason = obstacle(thin_pool, brick_size, self._limits)
+            thin_pool = pool_by_node[member.node.name]
+            reason = reason_without_room(thin_pool, brick_size, self._limits)
             if reason is None and thin_pool is not None:
-                fitting.append((-thin_pool.free, member))
+                candidates.append((-thin_pool.free_bytes, member))
             else:
-                full[member.node.name] = str(reason)
-        if len(fitting) < layout.node_count:
-            if full:
+                full_reasons[member.node.name] = str(reason)
+        if len(candidates) < layout.node_count:
+            if full_reasons:
                 raise TooFewNodesWithSpace(
                     pool=pool,
-                    obstacles={**unreachable, **full},
+                    obstacles={**unreachable_reasons, **full_reasons},
                     layout=layout.name,
-                    needed=layout.node_count,
-                    available=len(fitting),
+                    needed_count=layout.node_count,
+                    available_count=len(candidates),
                 )
             raise TooFewNodesAnswer(
-                layout.name, layout.node_count, len(fitting), unreachable
+                layout.name,
+                layout.node_count,
+                len(candidates),
+                unreachable_reasons,
             )
-        fitting.sort(key=lambda pair: pair[0])
-        return tuple(member for _, member in fitting[: layout.node_count])
+        candidates.sort(key=lambda pair: pair[0])
+        return tuple(member for _, member in candidates[: layout.node_count])
 
     def require_room(
-        self, required: Mapping[cluster.Node, RequiredSpace]
+        self, space_by_node: Mapping[cluster.Node, RequiredSpace]
     ) -> None:
         """Make sure that thin pools have the required space.
 
         :raises InsufficientSpace: a thin pool does not have the space.
         """
-        for node, space in required.items():
-            thin_pool = find(space.lvs, space.pool)
-            reason = obstacle(thin_pool, space.size, self._limits)
+        for node, space in space_by_node.items():
+            thin_pool = find_thin_pool(space.lvs, space.pool)
+            reason = reason_without_room(thin_pool, space.size, self._limits)
             if reason is not None:
                 raise InsufficientSpace(space.pool, {node.name: reason})
 
     def capacities(
-        self, pools: Sequence[str], layout: layouts.Layout
+        self, pool_names: Sequence[str], layout: layouts.Layout
     ) -> Mapping[str, Capacity]:
         """Return the capacity of each pool for shares of a layout.
 
@@ -201,14 +211,14 @@ class Placement:
         these, the node with the least free space limits the size. A node that
         does not answer adds no capacity.
 
-        :param pools: the names of the pools, ``vg/thinpool``.
+        :param pool_names: the names of the pools, ``vg/thinpool``.
         """
-        lvs_by_node, failures = self._cluster.try_everywhere(
+        lvs_by_node, errors_by_node = self._cluster.try_everywhere(
             lambda node: node.lvm.lvs(timeout=_CAPACITY_TIMEOUT)
         )
         if self._health is not None:
-            mistakes, faults = thin_pools.examine(
-                pools, lvs_by_node, failures, self._limits
+            mistakes, faults = thin_pools.find_problems(
+                pool_names, lvs_by_node, errors_by_node, self._limits
             )
             self._health.report({findings.STORAGE: [*mistakes, *faults]})
         return {
@@ -216,34 +226,37 @@ class Placement:
                 [
                     thin_pool
                     for thin_pool in (
-                        find(lvs, name) for lvs in lvs_by_node.values()
+                        find_thin_pool(lvs, name)
+                        for lvs in lvs_by_node.values()
                     )
                     if thin_pool is not None
                 ],
                 layout,
             )
-            for name in pools
+            for name in pool_names
         }
 
     def _capacity(
-        self, pools: Sequence[ThinPool], layout: layouts.Layout
+        self, node_pools: Sequence[ThinPool], layout: layouts.Layout
     ) -> Capacity:
-        free = sorted(
+        free_bytes = sorted(
             (
-                0 if obstacle(pool, 0, self._limits) else pool.free
-                for pool in pools
+                0
+                if reason_without_room(pool, 0, self._limits)
+                else pool.free_bytes
+                for pool in node_pools
             ),
             reverse=True,
         )
         return Capacity(
-            total=layout.share_capacity(sum(pool.size for pool in pools)),
+            total=layout.share_capacity(sum(pool.size for pool in node_pools)),
             free=(
-                layout.share_size(free[layout.node_count - 1])
-                if len(free) >= layout.node_count
+                layout.share_size(free_bytes[layout.node_count - 1])
+                if len(free_bytes) >= layout.node_count
                 else 0
             ),
             provisioned=layout.share_capacity(
-                sum(pool.provisioned for pool in pools)
+                sum(pool.provisioned for pool in node_pools)
             ),
         )
 
@@ -251,6 +264,6 @@ class Placement:
         self, pool: str, members: Iterable[cluster.Member]
     ) -> tuple[dict[str, ThinPool | None], dict[str, Exception]]:
         return self._cluster.try_everywhere(
-            lambda node: find(node.lvm.lvs(), pool),
+            lambda node: find_thin_pool(node.lvm.lvs(), pool),
             [member.node for member in members],
         )

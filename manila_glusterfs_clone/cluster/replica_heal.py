@@ -34,7 +34,7 @@ LOG = log.getLogger(__name__)
 
 #: Seconds to wait until all copies are equal; and seconds to wait for bricks
 #: that do not answer, because they may have just been started.
-_HEAL_TIMEOUT, _BRICK_START_TIME = 60.0, 15.0
+_HEAL_TIMEOUT, _BRICK_START_TIMEOUT = 60.0, 15.0
 #: The first and the longest pause between two checks, in seconds. On a slow
 #: machine a check runs a process for one second.
 _PAUSE, _LONGEST_PAUSE = 0.5, 5.0
@@ -51,9 +51,9 @@ class CopiesDiffer(errors.NotPossible):
     #: The bricks that do not answer, each as ``host:/path (state)``.
     bricks: tuple[str, ...]
     #: The number of marked files and directories.
-    entries: int
+    entry_count: int
     #: The number of entries in split-brain, which only an operator can heal.
-    split_brain: int
+    split_brain_count: int
     #: Why a request to the self-heal daemon failed; None if none failed.
     request_failure: str | None = None
 
@@ -63,14 +63,14 @@ class CopiesDiffer(errors.NotPossible):
             remedy = (
                 f'start them with "gluster volume start {self.volume} force"'
             )
-        elif self.split_brain:
-            state = f'{self.split_brain} entries are in split-brain'
+        elif self.split_brain_count:
+            state = f'{self.split_brain_count} entries are in split-brain'
             remedy = (
                 f'resolve the split-brain ("gluster volume heal '
                 f'{self.volume} info split-brain" lists the entries)'
             )
         else:
-            state = f'{self.entries} entries are not healed yet'
+            state = f'{self.entry_count} entries are not healed yet'
             if self.request_failure is not None:
                 state = f'{state} ({self.request_failure})'
             remedy = (
@@ -83,7 +83,7 @@ class CopiesDiffer(errors.NotPossible):
         )
 
 
-def heal(the_cluster: cluster.Cluster, volume: str) -> None:
+def heal(the_cluster: cluster.Cluster, volume_name: str) -> None:
     """Request the self-heal of a volume, and wait until it is complete.
 
     :raises CopiesDiffer: self-heal is not complete in time, bricks do not
@@ -93,32 +93,42 @@ def heal(the_cluster: cluster.Cluster, volume: str) -> None:
     requested_at: float | None = None
     request_failure: str | None = None
     while True:
-        timeout = max(_BRICK_START_TIME, attempts.seconds_left)
+        timeout = max(_BRICK_START_TIMEOUT, attempts.seconds_left)
         state = the_cluster.read(
-            lambda gluster: gluster.heal_state(volume, timeout)
+            lambda gluster: gluster.heal_state(volume_name, timeout)
         )
         if state.is_healed:
             return
-        elapsed = attempts.elapsed
-        limit = _BRICK_START_TIME if state.silent_bricks else _HEAL_TIMEOUT
-        if state.split_brain or elapsed + attempts.next_pause > limit:
+        elapsed_seconds = attempts.elapsed_seconds
+        limit_seconds = (
+            _BRICK_START_TIMEOUT if state.silent_bricks else _HEAL_TIMEOUT
+        )
+        if (
+            state.split_brain_count
+            or elapsed_seconds + attempts.next_pause > limit_seconds
+        ):
             raise CopiesDiffer(
-                volume,
+                volume_name,
                 state.silent_bricks,
-                state.entries,
-                state.split_brain,
+                state.entry_count,
+                state.split_brain_count,
                 request_failure,
             )
-        if requested_at is None or elapsed - requested_at >= _REQUEST_INTERVAL:
-            requested_at = elapsed
+        if (
+            requested_at is None
+            or elapsed_seconds - requested_at >= _REQUEST_INTERVAL
+        ):
+            requested_at = elapsed_seconds
             LOG.info(
                 'Volume %s: %d entries are not healed yet; requesting the '
                 'self-heal',
-                volume,
-                state.entries,
+                volume_name,
+                state.entry_count,
             )
             try:
-                the_cluster.writer().gluster.heal(volume, _REQUEST_TIMEOUT)
+                the_cluster.writer().gluster.heal(
+                    volume_name, _REQUEST_TIMEOUT
+                )
             except errors.Busy:
                 requested_at = None  # request again after the next check
             except (errors.GlusterRefused, errors.Unknown) as error:

@@ -33,13 +33,13 @@ class ThinPool:
     metadata_percent: float
     #: The sum of the virtual sizes of all thin LVs in the pool.
     provisioned: int
-    active: bool
+    is_active: bool
     #: One of :class:`~manila_glusterfs_clone.tools.lvm.Health`.
     health: str
-    zeroes: bool
+    zeroes_new_blocks: bool
 
     @property
-    def free(self) -> int:
+    def free_bytes(self) -> int:
         return int(self.size * (100 - self.data_percent) / 100)
 
 
@@ -53,7 +53,9 @@ class Fault:
     message: str
 
 
-def find(lvs: Iterable[lvm.LogicalVolume], name: str) -> ThinPool | None:
+def find_thin_pool(
+    lvs: Iterable[lvm.LogicalVolume], name: str
+) -> ThinPool | None:
     """Return the thin pool with a name; None if LVM does not list it.
 
     :param lvs: all LVs that LVM lists on a node.
@@ -67,12 +69,10 @@ def find(lvs: Iterable[lvm.LogicalVolume], name: str) -> ThinPool | None:
                 size=lv.size,
                 data_percent=lv.data_percent,
                 metadata_percent=lv.metadata_percent,
-                provisioned=sum(
-                    volume.size for volume in lvs if volume.pool_name == name
-                ),
-                active=lv.is_active,
+                provisioned=sum(lv.size for lv in lvs if lv.pool_name == name),
+                is_active=lv.is_active,
                 health=lv.health,
-                zeroes=lv.zeroes_new_blocks,
+                zeroes_new_blocks=lv.zeroes_new_blocks,
             )
     return None
 
@@ -88,7 +88,7 @@ def find_fault(pool: ThinPool | None, limits: options.Limits) -> Fault | None:
             'not listed by LVM; create the pool, or if it exists, check its '
             'disk with "pvs" and "dmesg" on the node',
         )
-    if not pool.active:
+    if not pool.is_active:
         # At boot, LVM does not activate a pool if a failing disk has damaged
         # its metadata: "Check of pool failed (status:64). Manual repair
         # required!"
@@ -101,13 +101,13 @@ def find_fault(pool: ThinPool | None, limits: options.Limits) -> Fault | None:
     if pool.health != lvm.Health.OK:
         return Fault(
             pool.health,
-            f'LVM reports the health {pool.health}; {_remedy(pool)}',
+            f'LVM reports the health {pool.health}; {_health_remedy(pool)}',
         )
     if pool.data_percent >= limits.data_percent:
         return Fault(
             'full',
             f'data space is {pool.data_percent:.1f} % full, the limit is '
-            f'{limits.data_percent} %; {_make_room(pool)}',
+            f'{limits.data_percent} %; {_space_remedy(pool)}',
         )
     if pool.metadata_percent >= limits.metadata_percent:
         return Fault(
@@ -120,7 +120,7 @@ def find_fault(pool: ThinPool | None, limits: options.Limits) -> Fault | None:
     return None
 
 
-def obstacle(
+def reason_without_room(
     pool: ThinPool | None, size: int, limits: options.Limits
 ) -> str | None:
     """Return why a pool has no space for more thin LVs.
@@ -139,22 +139,22 @@ def obstacle(
             f'{(pool.provisioned + size) / GIB:.1f} GiB, but '
             f'max_over_subscription_ratio ({limits.oversubscription:g}) '
             f'allows {pool.size * limits.oversubscription / GIB:.1f} GiB; '
-            f'{_make_room(pool)}'
+            f'{_space_remedy(pool)}'
         )
     return None
 
 
-def _make_room(pool: ThinPool) -> str:
+def _space_remedy(pool: ThinPool) -> str:
     return (
         f'run "lvextend --size +SIZE {pool.name}", or delete shares or '
         f'snapshots'
     )
 
 
-def _remedy(pool: ThinPool) -> str:
+def _health_remedy(pool: ThinPool) -> str:
     """Return the remedy for a health problem of a pool (lvmthin(7))."""
     if pool.health == lvm.Health.OUT_OF_DATA:
-        return _make_room(pool)
+        return _space_remedy(pool)
     if pool.health == lvm.Health.METADATA_READ_ONLY:
         return (
             f'unmount all file systems in the pool, deactivate the pool, and '
@@ -166,10 +166,10 @@ def _remedy(pool: ThinPool) -> str:
     )
 
 
-def examine(
-    wanted: Sequence[str],
-    reports: Mapping[str, Sequence[lvm.LogicalVolume]],
-    failures: Mapping[str, Exception],
+def find_problems(
+    pool_names: Sequence[str],
+    lvs_by_node: Mapping[str, Sequence[lvm.LogicalVolume]],
+    errors_by_node: Mapping[str, Exception],
     limits: options.Limits,
 ) -> tuple[list[findings.Finding], list[findings.Finding]]:
     """Return configuration mistakes and current faults of thin pools.
@@ -180,9 +180,9 @@ def examine(
     created the pool there. If LVM lists no LV of the VG, that is a fault: the
     disk of the VG may have failed.
 
-    :param wanted: the names of the pools, ``vg/thinpool``.
-    :param reports: the LVs of each node that answered, by node name.
-    :param failures: why the other nodes did not answer, by node name.
+    :param pool_names: the names of the pools, ``vg/thinpool``.
+    :param lvs_by_node: the LVs of each node that answered, by node name.
+    :param errors_by_node: why the other nodes did not answer, by node name.
     """
     mistakes: list[findings.Finding] = []
     faults = [
@@ -196,24 +196,27 @@ def examine(
             str(error),
             node,
         )
-        for node, error in failures.items()
+        for node, error in errors_by_node.items()
     ]
-    for name in wanted:
-        pools = {node: find(lvs, name) for node, lvs in reports.items()}
-        if pools and not any(pools.values()):
+    for name in pool_names:
+        pool_by_node = {
+            node: find_thin_pool(lvs, name)
+            for node, lvs in lvs_by_node.items()
+        }
+        if pool_by_node and not any(pool_by_node.values()):
             mistakes.append(
                 findings.Finding(
                     f'thin pool {name}',
                     'missing',
-                    f'exists on none of the nodes {", ".join(pools)}; '
+                    f'exists on none of the nodes {", ".join(pool_by_node)}; '
                     f'correct glusterfs_clone_pools, or create the pool on '
                     f'every node',
                 )
             )
             continue
-        for node, pool in pools.items():
+        for node, pool in pool_by_node.items():
             is_vg_visible = any(
-                lv.vg == name.partition('/')[0] for lv in reports[node]
+                lv.vg == name.partition('/')[0] for lv in lvs_by_node[node]
             )
             subject = f'thin pool {name} on node {node}'
             if pool is None and is_vg_visible:
@@ -230,7 +233,7 @@ def examine(
                 faults.append(
                     findings.Finding(subject, fault.kind, fault.message, node)
                 )
-            if pool is not None and not pool.zeroes:
+            if pool is not None and not pool.zeroes_new_blocks:
                 mistakes.append(
                     findings.Finding(
                         subject,

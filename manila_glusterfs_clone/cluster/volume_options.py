@@ -46,12 +46,12 @@ LOG = log.getLogger(__name__)
 _PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 #: Seconds to wait for a lagging node to receive options from its peers, before
 #: the options are set again.
-_PROPAGATION = 3.0
+_PROPAGATION_SECONDS = 3.0
 #: Seconds after which a commit that keeps failing is given up. A node that
 #: loses power right after the creation of a volume may lose the volfiles of
 #: the volume. Then every commit fails there: on 11.1 for ten minutes and more,
 #: with "stat on file: …-shd.vol failed".
-_COMMIT_TIMEOUT = 120.0
+_COMMIT_TIMEOUT_SECONDS = 120.0
 
 
 @dataclasses.dataclass(eq=False)
@@ -84,9 +84,9 @@ class Confirmation:
     failures: Mapping[str, Exception]
 
     @property
-    def connected(self) -> frozenset[str]:
+    def connected_uuids(self) -> frozenset[str]:
         """Return the UUIDs of the nodes that the writer is connected to."""
-        return frozenset(peer.uuid for peer in self.peers if peer.connected)
+        return frozenset(peer.uuid for peer in self.peers if peer.is_connected)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -138,16 +138,18 @@ def write(
     :param node_uuids: the nodes to ask; if empty, ask all nodes with a brick.
     :raises NotConfirmed: a node still lacks an option.
     """
-    name = volume.name
-    wanted = set(node_uuids) or {brick.node_uuid for brick in volume.bricks}
+    volume_name = volume.name
+    asked_uuids = set(node_uuids) or {
+        brick.node_uuid for brick in volume.bricks
+    }
 
     def is_written(gluster: gluster.Gluster) -> bool:
-        return has_options(gluster.volume(name), options)
+        return has_options(gluster.volume(volume_name), options)
 
     def set_options(gluster: gluster.Gluster) -> None:
-        gluster.set_options(name, options)
+        gluster.set_options(volume_name, options)
 
-    def is_known(node: cluster.Node) -> bool:
+    def has_written_options(node: cluster.Node) -> bool:
         if is_written(node.gluster):
             return True
         # A reinstalled node has no volumes and no peers: raise CutOff.
@@ -159,28 +161,31 @@ def write(
     attempts = retry.Attempts(
         the_cluster.settle_timeout, _PAUSE, _LONGEST_PAUSE, jitter=True
     )
-    next_write = _PROPAGATION
+    next_write_at = _PROPAGATION_SECONDS
     write_failure: errors.Error | None = None
     failing_since: float | None = None
-    logged: set[str] = set()
+    logged_nodes: set[str] = set()
     while True:
-        pool = the_cluster.read(lambda gluster: gluster.peers())
-        connected = {peer.uuid for peer in pool if peer.connected}
-        members = {
+        all_peers = the_cluster.read(lambda gluster: gluster.peers())
+        connected_uuids = {
+            peer.uuid for peer in all_peers if peer.is_connected
+        }
+        member_by_name = {
             member.node.name: member
             for member in the_cluster.members()
-            if member.uuid in wanted & connected
+            if member.uuid in asked_uuids & connected_uuids
         }
         answers, failures = the_cluster.try_everywhere(
-            is_known, [member.node for member in members.values()]
+            has_written_options,
+            [member.node for member in member_by_name.values()],
         )
-        _log_failures(name, failures, logged)
+        _log_failures(volume_name, failures, logged_nodes)
         lagging_nodes = tuple(node for node in answers if not answers[node])
-        elapsed, is_late = attempts.elapsed, attempts.is_over
+        elapsed_seconds, is_late = attempts.elapsed_seconds, attempts.is_over
         starting_nodes: Mapping[str, float] = {}
         if must_last and not lagging_nodes:
             starting_nodes = peers.seconds_until_started(
-                the_cluster, [members[node].node for node in answers]
+                the_cluster, [member_by_name[node].node for node in answers]
             )
         # Ask again if glusterd is busy, or if its answer is incomplete: a
         # glusterd that was just started may not report all its volumes.
@@ -195,40 +200,40 @@ def write(
         ):
             return Confirmation(
                 frozenset(
-                    members[node].uuid
+                    member_by_name[node].uuid
                     for node in answers
                     if node not in starting_nodes
                 ),
-                pool,
+                all_peers,
                 failures,
             )
         if is_late or (
             lagging_nodes
             and failing_since is not None
-            and elapsed - failing_since >= _COMMIT_TIMEOUT
+            and elapsed_seconds - failing_since >= _COMMIT_TIMEOUT_SECONDS
         ):
             reasons = (str(write_failure),) if write_failure else ()
-            raise NotConfirmed(name, lagging_nodes, reasons)
+            raise NotConfirmed(volume_name, lagging_nodes, reasons)
         if starting_nodes:
             LOG.info(
                 'Volume %s: options are set, but glusterd on %s has just '
                 'started and may lose the options; reading them again after '
                 'the start',
-                name,
+                volume_name,
                 ', '.join(starting_nodes),
             )
             seconds = max(starting_nodes.values())
             attempts.pause(min(seconds, attempts.seconds_left))
             continue
         attempts.pause()
-        if lagging_nodes and elapsed >= next_write:
+        if lagging_nodes and elapsed_seconds >= next_write_at:
             LOG.info(
                 'Volume %s: glusterd on %s does not report the new options; '
                 'setting the options again',
-                name,
+                volume_name,
                 ', '.join(lagging_nodes),
             )
-            next_write = elapsed + _PROPAGATION
+            next_write_at = elapsed_seconds + _PROPAGATION_SECONDS
             try:
                 set_options(the_cluster.writer().gluster)
             except errors.Error as error:
@@ -237,27 +242,28 @@ def write(
                 if not isinstance(error, errors.CommitFailed):
                     failing_since = None
                 elif failing_since is None:
-                    failing_since = elapsed
+                    failing_since = elapsed_seconds
             else:
                 failing_since = None
 
 
 def _log_failures(
-    volume: str, failures: Mapping[str, Exception], logged: set[str]
+    volume_name: str, failures: Mapping[str, Exception], logged_nodes: set[str]
 ) -> None:
     """Log once for each node why glusterd on it did not answer.
 
     :param failures: the exceptions, by node name.
-    :param logged: names of nodes that were logged before; new names are added.
+    :param logged_nodes: names of nodes that were logged before; new names are
+        added.
     """
-    for node, error in failures.items():
+    for node_name, error in failures.items():
         if not isinstance(error, errors.Error):
             raise error
-        if node not in logged:
+        if node_name not in logged_nodes:
             LOG.warning(
                 'Volume %s: its options on node %s could not be read: %s',
-                volume,
-                node,
+                volume_name,
+                node_name,
                 error,
             )
-    logged.update(failures)
+    logged_nodes.update(failures)

@@ -50,7 +50,7 @@ class ClusterState:
     def is_complete(self) -> bool:
         """Return whether every node is connected and has listed its LVs."""
         return not self.unread_nodes and all(
-            peer.connected for peer in self.peers
+            peer.is_connected for peer in self.peers
         )
 
     def volume(self, share_id: str) -> gluster.Volume | None:
@@ -80,11 +80,11 @@ class ClusterState:
             return frozenset({'it has no volume'})
         if not volume.is_started:
             return frozenset({'its volume is not started'})
-        connected = {peer.uuid for peer in self.peers if peer.connected}
+        connected = {peer.uuid for peer in self.peers if peer.is_connected}
         down = {
             (brick.node_uuid, brick.path)
             for brick in self.brick_statuses
-            if not brick.online and brick.node_uuid in connected
+            if not brick.is_online and brick.node_uuid in connected
         }
         return frozenset(
             f'{brick.host}:{brick.path}'

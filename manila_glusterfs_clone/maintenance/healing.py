@@ -220,7 +220,7 @@ class Healer:
         if not volume.is_started:
             return list(self._bricks(volume))
         online = {
-            brick.node_uuid: brick.online
+            brick.node_uuid: brick.is_online
             for brick in self._cluster.read(
                 lambda client: client.brick_status(volume.name)
             )

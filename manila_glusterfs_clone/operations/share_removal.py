@@ -41,12 +41,13 @@ class ShareHasSnapshots(errors.NotPossible):
     """A share cannot be removed, because its volume has snapshots."""
 
     volume: str
-    count: int
+    snapshot_count: int
 
     def __str__(self) -> str:
         return (
-            f'volume {self.volume}: has {self.count} snapshots; delete them '
-            f'first ("gluster snapshot list {self.volume}" lists them)'
+            f'volume {self.volume}: has {self.snapshot_count} snapshots; '
+            f'delete them first ("gluster snapshot list {self.volume}" lists '
+            f'them)'
         )
 
 

@@ -38,14 +38,14 @@ class SnapshotLimitReached(errors.NotPossible):
     """A volume has as many snapshots as glusterd allows."""
 
     volume: str
-    count: int
+    snapshot_count: int
     limit: int
 
     def __str__(self) -> str:
         return (
-            f'volume {self.volume}: has {self.count} snapshots, and glusterd '
-            f'allows {self.limit}; delete snapshots, or raise the limits of '
-            f'the volume ("gluster snapshot config {self.volume} '
+            f'volume {self.volume}: has {self.snapshot_count} snapshots, and '
+            f'glusterd allows {self.limit}; delete snapshots, or raise the '
+            f'limits of the volume ("gluster snapshot config {self.volume} '
             f'snap-max-hard-limit NUMBER") and of the cluster (the same '
             f'without {self.volume}) to at most {gluster.MAX_SNAPSHOTS}'
         )
@@ -63,7 +63,7 @@ def require_permitted(
     config = the_cluster.read(
         lambda gluster: gluster.snapshot_config(volume.name)
     )
-    if config.auto_delete:
+    if config.has_auto_delete:
         raise AutoDeleteEnabled(volume.name)
     if volume.snapshot_count >= config.hard_limit:
         raise SnapshotLimitReached(

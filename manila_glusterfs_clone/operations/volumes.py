@@ -274,7 +274,7 @@ class Volumes:
                     for brick in self._cluster.read(
                         lambda gluster: gluster.brick_status(name)
                     )
-                    if brick.online
+                    if brick.is_online
                 }
                 if wanted <= online:
                     return

@@ -313,7 +313,7 @@ def _check_snapshot_options(views: list[NodeView], results: Results) -> None:
         except errors.Error as error:
             failure = error
             continue
-        if config.auto_delete:
+        if config.has_auto_delete:
             results.mistakes.append(
                 Finding(
                     'snapshot option auto-delete of the cluster',
@@ -342,7 +342,7 @@ def _check_thin_pools(
             )
         elif not (_is_reported(view, 'lvs') or _is_reported(view, 'findmnt')):
             failures[view.node.name] = view.lvs
-    mistakes, faults = thin_pools.examine(
+    mistakes, faults = thin_pools.find_problems(
         settings.pools, reports, failures, settings.limits
     )
     results.mistakes += mistakes

@@ -104,7 +104,7 @@ def require_no_outdated_bricks(
     alive = {
         host
         for uuid, host in unconfirmed.items()
-        if uuid in confirmation.connected
+        if uuid in confirmation.connected_uuids
     }
     members = the_cluster.members()
     to_ask = [member.node for member in members if member.uuid in unconfirmed]
@@ -154,7 +154,7 @@ def await_eviction(
     :raises ClientsNotReported: glusterd does not report a brick that may have
         clients.
     """
-    connected = {peer.uuid for peer in peers if peer.connected}
+    connected = {peer.uuid for peer in peers if peer.is_connected}
     expected = {
         (brick.node_uuid, brick.path): brick.host
         for brick in volume.bricks
@@ -166,7 +166,7 @@ def await_eviction(
     refreshed = False
     while True:
         bricks = _bricks(the_cluster, volume, connected)
-        elapsed = attempts.elapsed
+        elapsed = attempts.elapsed_seconds
         denied_clients = addresses.exclude_nodes(
             address
             for brick in bricks
@@ -187,7 +187,7 @@ def await_eviction(
             reported = {
                 (brick.node_uuid, brick.path)
                 for brick in bricks
-                if brick.online
+                if brick.is_online
             }
         if not denied_clients and expected.keys() <= reported:
             return

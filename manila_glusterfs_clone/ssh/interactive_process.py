@@ -65,8 +65,8 @@ class InteractiveProcess:
         :raises ValueError: ``line`` is not one line, or ``until`` is empty.
             Nothing was sent.
         :raises Unreachable: the process had ended. Nothing was sent.
-        :raises LinkLost: the line may have taken effect. ``partial`` has
-            the incomplete answer and the last error output.
+        :raises LinkLost: the line may have taken effect. ``partial_output``
+            has the incomplete answer and the last error output.
         :raises TimedOut: the line may have taken effect.
         """
         if not until or '\n' in line or '\0' in line:

@@ -277,7 +277,7 @@ def test_no_snapshot_where_healing_takes_too_long(
     with pytest.raises(replica_heal.CopiesDiffer) as caught:
         manila.snapshot(next(ids), origin)
     assert 50 < manila.pool.time.now - begun < 75
-    assert caught.value.entries == 9
+    assert caught.value.entry_count == 9
     assert caught.value.bricks == ()
 
 

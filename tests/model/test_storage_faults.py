@@ -164,7 +164,7 @@ def test_as_many_snapshots_as_there_may_be(
     steps = len(manila.process.steps)
     with pytest.raises(snapshot_limits.SnapshotLimitReached) as caught:
         manila.snapshot(second, origin)
-    assert (caught.value.count, caught.value.limit) == (1, 1)
+    assert (caught.value.snapshot_count, caught.value.limit) == (1, 1)
     # Before anything was waited for.
     assert len(manila.process.steps) - steps < 7
     manila.delete_snapshot(first)

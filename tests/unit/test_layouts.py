@@ -40,7 +40,7 @@ def test_by_name(layout: layouts.Layout) -> None:
 def test_too_few_nodes() -> None:
     with pytest.raises(layouts.TooFewNodes) as caught:
         layouts.layout_by_name('replica-3', 2)
-    assert (caught.value.needed, caught.value.available) == (3, 2)
+    assert (caught.value.needed_count, caught.value.available_count) == (3, 2)
 
 
 @pytest.mark.parametrize('name', ['', 'Auto', 'replica', 'replica-3 force'])

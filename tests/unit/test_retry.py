@@ -39,7 +39,7 @@ def test_the_time_of_an_attempt_counts(time: fakes.Clock) -> None:
     for _ in attempts:
         time.now += 6.0
     assert time.slept == [1.0]
-    assert attempts.elapsed == 13.0
+    assert attempts.elapsed_seconds == 13.0
     assert attempts.seconds_left == 0.0
 
 

@@ -75,7 +75,7 @@ class Gluster:
                 hostname=xml_output.text(peer, 'hostname'),
                 # A connected peer may be outside the pool, for example
                 # rejected. For its own node glusterd reports no state.
-                connected=xml_output.text(peer, 'connected') == '1'
+                is_connected=xml_output.text(peer, 'connected') == '1'
                 and xml_output.text(peer, 'state') in ('', _IN_CLUSTER),
                 names=frozenset(
                     name.text or ''
@@ -165,7 +165,7 @@ class Gluster:
             BrickStatus(
                 node_uuid=xml_output.text(node, 'peerid'),
                 path=xml_output.text(node, 'path'),
-                online=xml_output.text(node, 'status') == '1',
+                is_online=xml_output.text(node, 'status') == '1',
                 clients=frozenset(
                     xml_output.text(client, 'hostname').rpartition(':')[0]
                     for client in node.iterfind('clientsStatus/client')

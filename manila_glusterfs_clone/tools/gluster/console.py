@@ -310,13 +310,13 @@ class Console:
         :raises errors.LinkLost: the console printed no known text.
         """
         for known in (_GLUSTERD_DOWN, _TIMED_OUT):
-            if known in error.partial:
+            if known in error.partial_output:
                 return known
         raise errors.LinkLost(
             self._node.name,
             (*_COMMAND, *words),
             error.reason,
-            partial=error.partial,
+            partial_output=error.partial_output,
         ) from error
 
     def _parse(self, words: typing.Sequence[str], text: str) -> Answer:

@@ -27,7 +27,7 @@ class Peer:
     #: The name of the peer; ``localhost`` for the node that made the list.
     hostname: str
     #: Whether the peer is connected and accepted into the pool.
-    connected: bool
+    is_connected: bool
     #: All names and addresses of the peer; empty for the node that made the
     #: list.
     names: frozenset[str] = frozenset()
@@ -92,7 +92,7 @@ class SnapshotConfig:
     hard_limit: int
     #: Whether glusterd deletes the oldest snapshot of a volume that is near
     #: its limit.
-    auto_delete: bool
+    has_auto_delete: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ class BrickStatus:
 
     node_uuid: str
     path: str
-    online: bool
+    is_online: bool
     #: The addresses of the clients, without ports.
     clients: frozenset[str]
 
@@ -112,15 +112,15 @@ class HealState:
 
     #: The number of entries (files and directories) that self-heal still has
     #: to copy, summed over all bricks.
-    entries: int
+    entry_count: int
     #: The number of these entries that are in split-brain.
-    split_brain: int
+    split_brain_count: int
     #: The bricks that did not answer, each as ``host:/path (state)``.
     silent_bricks: tuple[str, ...]
 
     @property
     def is_healed(self) -> bool:
-        return not self.entries and not self.silent_bricks
+        return not self.entry_count and not self.silent_bricks
 
 
 def text(element: ElementTree.Element | None, path: str) -> str:
@@ -136,8 +136,8 @@ def volumes(root: ElementTree.Element) -> dict[str, Volume]:
     :return: the volumes by name.
     :raises ValueError: bricks or options of a volume are missing.
     """
-    parsed = map(_volume, root.iterfind('volInfo/volumes/volume'))
-    return {volume.name: volume for volume in parsed}
+    parsed_volumes = map(_volume, root.iterfind('volInfo/volumes/volume'))
+    return {volume.name: volume for volume in parsed_volumes}
 
 
 def _volume(element: ElementTree.Element) -> Volume:
@@ -172,8 +172,10 @@ def _volume(element: ElementTree.Element) -> Volume:
 
 
 def snapshots(root: ElementTree.Element) -> dict[str, Snapshot]:
-    parsed = map(_snapshot, root.iterfind('snapInfo/snapshots/snapshot'))
-    return {snapshot.name: snapshot for snapshot in parsed}
+    parsed_snapshots = map(
+        _snapshot, root.iterfind('snapInfo/snapshots/snapshot')
+    )
+    return {snapshot.name: snapshot for snapshot in parsed_snapshots}
 
 
 def _snapshot(element: ElementTree.Element) -> Snapshot:
@@ -194,7 +196,7 @@ def snapshot_config(root: ElementTree.Element, volume: str) -> SnapshotConfig:
             limit = text(element, 'effectiveHardLimit')
     return SnapshotConfig(
         hard_limit=int(limit or MAX_SNAPSHOTS),
-        auto_delete=text(config, 'systemConfig/autoDelete') == 'enable',
+        has_auto_delete=text(config, 'systemConfig/autoDelete') == 'enable',
     )
 
 
@@ -204,15 +206,17 @@ def heal_state(root: ElementTree.Element) -> HealState:
     For a brick that is down, the answer has a state, such as "Transport
     endpoint is not connected". It has no counts, or a dash for each count.
     """
-    entries = split_brain = 0
-    silent = []
+    entry_count = split_brain_count = 0
+    silent_bricks = []
     for brick in root.iterfind('healInfo/bricks/brick'):
-        count = text(brick, 'totalNumberOfEntries')
-        if count.isdecimal():
-            entries += int(count)
-            split = text(brick, 'numberOfEntriesInSplitBrain')
-            split_brain += int(split) if split.isdecimal() else 0
+        count_text = text(brick, 'totalNumberOfEntries')
+        if count_text.isdecimal():
+            entry_count += int(count_text)
+            split_count = text(brick, 'numberOfEntriesInSplitBrain')
+            split_brain_count += (
+                int(split_count) if split_count.isdecimal() else 0
+            )
         else:
             state = text(brick, 'status') or 'no state'
-            silent.append(f'{text(brick, "name")} ({state})')
-    return HealState(entries, split_brain, tuple(silent))
+            silent_bricks.append(f'{text(brick, "name")} ({state})')
+    return HealState(entry_count, split_brain_count, tuple(silent_bricks))

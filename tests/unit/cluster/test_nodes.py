@@ -28,7 +28,7 @@ def node() -> nodes.Node:
 
 
 def test_a_node_has_the_name_of_its_connection(node: nodes.Node) -> None:
-    assert (node.name, node.pools) == ('gl1', ('gvg/pool',))
+    assert (node.name, node.pool_names) == ('gl1', ('gvg/pool',))
 
 
 def test_a_node_that_failed_is_skipped_for_a_while(node: nodes.Node) -> None:

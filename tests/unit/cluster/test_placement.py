@@ -57,7 +57,7 @@ def report(
 
 
 def found(said: fakes.Answer) -> placement.ThinPool:
-    pool = placement.find(lvm.parse_report(said.stdout), 'gvg/pool')
+    pool = placement.find_thin_pool(lvm.parse_report(said.stdout), 'gvg/pool')
     assert pool is not None
     return pool
 
@@ -84,16 +84,16 @@ def test_a_real_pool(release: str) -> None:
     assert pool.size >= 8 * GIB
     # The volume, its snapshot and its clone.
     assert pool.provisioned == 3 * GIB
-    assert 0 < pool.free < pool.size
-    assert placement.obstacle(pool, 0, LIMITS) is None
+    assert 0 < pool.free_bytes < pool.size
+    assert placement.reason_without_room(pool, 0, LIMITS) is None
     lvs = lvm.parse_report(said.stdout)
-    assert placement.find(lvs, 'gvg/manila-golden') is None
-    assert placement.find(lvs, 'other/pool') is None
+    assert placement.find_thin_pool(lvs, 'gvg/manila-golden') is None
+    assert placement.find_thin_pool(lvs, 'other/pool') is None
 
 
 def test_a_generator_is_read_once() -> None:
     lvs = iter(lvm.parse_report(report(promised=3).stdout))
-    pool = placement.find(lvs, 'gvg/pool')
+    pool = placement.find_thin_pool(lvs, 'gvg/pool')
     assert pool is not None
     assert pool.provisioned == 3 * GIB
 
@@ -124,7 +124,7 @@ def test_a_generator_is_read_once() -> None:
 def test_obstacles(
     report: fakes.Answer, size: int, obstacle: str | None
 ) -> None:
-    reason = placement.obstacle(found(report), size * GIB, LIMITS)
+    reason = placement.reason_without_room(found(report), size * GIB, LIMITS)
     if obstacle is None:
         assert reason is None
     else:
@@ -136,7 +136,7 @@ def test_no_pool_is_an_obstacle() -> None:
     fault = thin_pools.find_fault(None, LIMITS)
     assert fault is not None
     assert fault.kind == 'not visible'
-    assert placement.obstacle(None, 0, LIMITS) == fault.message
+    assert placement.reason_without_room(None, 0, LIMITS) == fault.message
 
 
 # -- choosing nodes
@@ -166,11 +166,17 @@ def test_too_few_nodes_have_the_room_and_why() -> None:
     with pytest.raises(placement.TooFewNodesWithSpace) as caught:
         thin.choose_nodes('gvg/pool', layouts.REPLICA_3, GIB)
     error = caught.value
-    assert (error.layout, error.needed, error.available) == ('replica-3', 3, 1)
+    assert (error.layout, error.needed_count, error.available_count) == (
+        'replica-3',
+        3,
+        1,
+    )
     assert error.obstacles == {
-        'gl2': placement.obstacle(found(report(data=99)), GIB, LIMITS),
+        'gl2': placement.reason_without_room(
+            found(report(data=99)), GIB, LIMITS
+        ),
         'gl3': str(away),
-        'gl4': placement.obstacle(None, GIB, LIMITS),
+        'gl4': placement.reason_without_room(None, GIB, LIMITS),
     }
 
 
@@ -179,7 +185,7 @@ def test_too_few_nodes_answer() -> None:
     _, thin = make(report(), report(), away)
     with pytest.raises(placement.TooFewNodesAnswer) as caught:
         thin.choose_nodes('gvg/pool', layouts.REPLICA_3, GIB)
-    assert caught.value.available == 2
+    assert caught.value.available_count == 2
     assert set(caught.value.obstacles) == {'gl3'}
 
 

@@ -70,7 +70,7 @@ def test_copies_that_stay_different(time: fakes.Clock) -> None:
     request(nodes).side_effect = refused
     with pytest.raises(replica_heal.CopiesDiffer) as caught:
         replica_heal.heal(nodes, 'v')
-    assert caught.value.entries == 2
+    assert caught.value.entry_count == 2
     assert caught.value.request_failure == str(refused)
     assert 50 < sum(time.slept) <= 60
 
@@ -85,5 +85,5 @@ def test_bricks_that_do_not_answer_get_less_time(time: fakes.Clock) -> None:
 def test_a_split_brain_is_not_waited_for(time: fakes.Clock) -> None:
     with pytest.raises(replica_heal.CopiesDiffer) as caught:
         replica_heal.heal(pool(xml_output.HealState(2, 1, ())), 'v')
-    assert caught.value.split_brain == 1
+    assert caught.value.split_brain_count == 1
     assert not time.slept

@@ -28,22 +28,22 @@ POOL = thin_pools.ThinPool(
     data_percent=50.0,
     metadata_percent=1.0,
     provisioned=0,
-    active=True,
+    is_active=True,
     health=lvm.Health.OK,
-    zeroes=True,
+    zeroes_new_blocks=True,
 )
 ROW = test_bricks.lv('pool', layout='thin,pool', pool='')
 
 
 def test_free_space() -> None:
-    assert POOL.free == 5 * thin_pools.GIB
+    assert POOL.free_bytes == 5 * thin_pools.GIB
 
 
 @pytest.mark.parametrize(
     ('change', 'kind'),
     [
         ({}, None),
-        ({'active': False}, 'inactive'),
+        ({'is_active': False}, 'inactive'),
         ({'health': lvm.Health.FAILED}, lvm.Health.FAILED),
         ({'data_percent': 95.0}, 'full'),
         ({'metadata_percent': 85.0}, 'metadata full'),
@@ -65,7 +65,9 @@ def test_a_pool_that_lvm_does_not_list() -> None:
 
 def test_a_pool_that_no_node_has_is_a_mistake() -> None:
     reports = {'gl1': test_bricks.lvs_of(ROW)}
-    mistakes, faults = thin_pools.examine(['gvg/other'], reports, {}, LIMITS)
+    mistakes, faults = thin_pools.find_problems(
+        ['gvg/other'], reports, {}, LIMITS
+    )
     assert [mistake.kind for mistake in mistakes] == ['missing']
     assert not faults
 
@@ -73,7 +75,7 @@ def test_a_pool_that_no_node_has_is_a_mistake() -> None:
 def test_a_node_that_does_not_answer_is_a_fault() -> None:
     away = errors.Unreachable('gl2', 'no route')
     reports = {'gl1': test_bricks.lvs_of(ROW)}
-    mistakes, faults = thin_pools.examine(
+    mistakes, faults = thin_pools.find_problems(
         ['gvg/pool'], reports, {'gl2': away}, LIMITS
     )
     assert not mistakes

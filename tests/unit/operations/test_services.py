@@ -101,7 +101,9 @@ def test_nodes_are_opened_with_the_settings(
         for name in ('gl1', 'gl2', 'gl3')
     ]
     assert opened.cluster.settle_timeout == 7
-    assert [node.pools for node in opened.cluster.nodes] == [('vg/pool',)] * 3
+    assert [node.pool_names for node in opened.cluster.nodes] == [
+        ('vg/pool',)
+    ] * 3
 
 
 def test_closing_closes_every_node(

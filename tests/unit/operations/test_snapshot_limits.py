@@ -20,8 +20,10 @@ from manila_glusterfs_clone.operations import snapshot_limits
 from manila_glusterfs_clone.tools import gluster
 
 
-def check(count: int, *, limit: int = 2, auto_delete: bool = False) -> None:
-    config = mock.Mock(auto_delete=auto_delete, hard_limit=limit)
+def check(
+    count: int, *, limit: int = 2, has_auto_delete: bool = False
+) -> None:
+    config = mock.Mock(has_auto_delete=has_auto_delete, hard_limit=limit)
     nodes: Any = mock.Mock(**{'read.return_value': config})
     volume = gluster.Volume('v', 'i', 'Started', count, 1, (), {})
     snapshot_limits.require_permitted(nodes, volume)
@@ -40,5 +42,5 @@ def test_snapshot_at_the_limit(count: int) -> None:
 
 def test_snapshot_while_glusterd_deletes_old_ones() -> None:
     with pytest.raises(snapshot_limits.AutoDeleteEnabled) as caught:
-        check(0, auto_delete=True)
+        check(0, has_auto_delete=True)
     assert caught.value.volume == 'v'

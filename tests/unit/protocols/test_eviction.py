@@ -28,7 +28,7 @@ VOLUME = gluster.Volume(
 def confirmation(*uuids: str, connected: tuple[str, ...] = ()) -> Any:
     return mock.Mock(
         confirmed_by=frozenset(uuids),
-        connected=frozenset(connected),
+        connected_uuids=frozenset(connected),
         reasons=('no route',),
     )
 

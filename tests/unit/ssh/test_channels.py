@@ -153,7 +153,7 @@ def test_connection_lost_during_a_command(
     for _ in range(2):
         with pytest.raises(errors.LinkLost) as caught:
             node.run(['true'], accept=(0, -1))
-        assert caught.value.partial == 'half'
+        assert caught.value.partial_output == 'half'
 
 
 def test_connection_lost_after_the_exit_status(
@@ -185,7 +185,7 @@ def test_channel_closed_without_an_exit_status(
     node = connect(one)
     with pytest.raises(errors.LinkLost) as caught:
         node.run(['true'])
-    assert caught.value.partial == 'half'
+    assert caught.value.partial_output == 'half'
     assert 'status' in caught.value.reason
 
 

@@ -229,7 +229,7 @@ def test_sshd_killed_in_mid_command(
         mortal.kill()
         with pytest.raises(errors.LinkLost) as caught:
             runs.result(sshd.PATIENCE)
-        assert caught.value.partial == 'half\n'
+        assert caught.value.partial_output == 'half\n'
         with pytest.raises(errors.LinkLost):
             talks.result(sshd.PATIENCE)
     assert 'refused' in ssh_helpers.refusal(node).reason

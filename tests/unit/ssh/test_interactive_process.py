@@ -101,8 +101,8 @@ def test_the_process_dies(
     mine = ssh_helpers.which_connection(node)
     with pytest.raises(errors.LinkLost) as caught:
         ask(console, 'die')
-    assert '<half' in caught.value.partial
-    assert 'going' in caught.value.partial
+    assert '<half' in caught.value.partial_output
+    assert 'going' in caught.value.partial_output
     assert caught.value.argv[-1] == 'die'
     assert not console.alive
     # Found dead: nothing has been said, so it may be said to another.

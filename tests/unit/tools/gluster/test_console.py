@@ -167,7 +167,7 @@ def test_the_connection_is_lost() -> None:
     node = fakes.Node().gluster('volume stop x', lost('<?xml half'))
     with pytest.raises(errors.LinkLost) as caught:
         console.Console(node).run('volume', 'stop', 'x')
-    assert caught.value.partial == '<?xml half'
+    assert caught.value.partial_output == '<?xml half'
     assert caught.value.argv == (*fakes.CONSOLE, 'volume', 'stop', 'x')
     assert node.opened[0].ended
 

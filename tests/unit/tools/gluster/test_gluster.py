@@ -40,7 +40,7 @@ def test_peers(release: str) -> None:
     assert {p.hostname for p in peers} == {'localhost', 'gl2', 'gl3'}
     assert len({p.uuid for p in peers}) == 3
     assert all(len(p.uuid) == 36 for p in peers)
-    assert all(p.connected for p in peers)
+    assert all(p.is_connected for p in peers)
 
 
 def test_a_peer_that_is_away() -> None:
@@ -195,12 +195,12 @@ def test_one_snapshot_is_not_taken_for_another(release: str) -> None:
 
 def test_policy(release: str) -> None:
     config = replaying(release, 'snapshot-config').snapshot_config()
-    assert config == gluster.SnapshotConfig(256, auto_delete=False)
+    assert config == gluster.SnapshotConfig(256, has_auto_delete=False)
     answer = fakes.golden(release, 'snapshot-config').answer.stdout
     node = fakes.Node().gluster(
         'snapshot config', answer.replace('disable', 'enable')
     )
-    assert make_client(node).snapshot_config().auto_delete
+    assert make_client(node).snapshot_config().has_auto_delete
 
 
 def test_limits_of_a_volume(release: str) -> None:
@@ -216,7 +216,7 @@ def test_bricks(release: str) -> None:
     # The daemons stand in the same list and are left out.
     assert len(bricks) == 3
     assert {b.path for b in bricks} == {BRICK}
-    assert all(b.online for b in bricks)
+    assert all(b.is_online for b in bricks)
     assert all(b.clients == frozenset() for b in bricks)
 
 
@@ -238,7 +238,7 @@ def test_a_brick_that_is_down(release: str) -> None:
         'volume status golden',
         answer.replace('<status>1</status>', '<status>0</status>', 1),
     )
-    assert [b.online for b in make_client(node).brick_status('golden')] == [
+    assert [b.is_online for b in make_client(node).brick_status('golden')] == [
         False,
         True,
         True,
@@ -269,13 +269,13 @@ def test_something_to_heal(release: str) -> None:
     total = '<totalNumberOfEntries>{}</totalNumberOfEntries>'
     node = heal_node(release, total.format(0), total.format(7))
     state = make_client(node).heal_state('golden')
-    assert (state.entries, state.is_healed) == (7, False)
+    assert (state.entry_count, state.is_healed) == (7, False)
 
 
 def test_split_brain(release: str) -> None:
     split = '<numberOfEntriesInSplitBrain>{}</numberOfEntriesInSplitBrain>'
     node = heal_node(release, split.format(0), split.format(2))
-    assert make_client(node).heal_state('golden').split_brain == 2
+    assert make_client(node).heal_state('golden').split_brain_count == 2
 
 
 @pytest.mark.parametrize('count', ['-', '', '-1'])

@@ -135,8 +135,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         """Return information that differs at each start.
 
         Manila calls :meth:`ensure_shares` only if this information changed.
-        Each start needs that call, as a crash may have interrupted a change of
-        rules.
+        Each start needs that call: a crash may have interrupted a rule change.
         """
         settings = self._services.settings
         return {
@@ -249,8 +248,9 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
                 [rule for rule in rules if rule.access_id in added_ids],
                 revoking=bool(delete_rules or not (add_rules or update_rules)),
             )
-        tls = self._services.settings.tls
-        user_messages.rules_refused(context, share, add_rules, refusals, tls)
+        user_messages.report_refused_rules(
+            context, share, add_rules, refusals, self._services.settings.tls
+        )
         return updates.of_rules(rules, refusals)
 
     def ensure_shares(
@@ -283,12 +283,12 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
                 self._backend_name(),
             )
         return {
-            s['id']: updates.of_share(
-                states.get(s['id']),
+            share['id']: updates.of_share(
+                states.get(share['id']),
                 self._export_locations,
-                reapply_rules=s['id'] in waiting_share_ids,
+                reapply_rules=share['id'] in waiting_share_ids,
             )
-            for s in shares
+            for share in shares
         }
 
     def get_share_status(

@@ -173,7 +173,7 @@ class AccessAudit:
             nodes_with_volume = [
                 node
                 for node in self._services.cluster.nodes
-                if volume_name in state.views.get(node.name, ())
+                if volume_name in state.volumes_by_node.get(node.name, ())
             ]
             node_views, _ = self._services.cluster.try_everywhere(
                 lambda node: node.gluster.volume(volume_name),

@@ -83,11 +83,11 @@ class BrickTags:
         volume: gluster.Volume,
     ) -> bool:
         """Return whether any brick of a volume may have wrong tags."""
-        for node, path in self._bricks(volume):
-            lvs = state.lvs.get(node.name)
+        for node, path in self._node_brick_paths(volume):
+            lvs = state.lvs_by_node.get(node.name)
             if lvs is None:
                 continue
-            wanted_tags = _tags(share_id, path)
+            wanted_tags = _wanted_tags(share_id, path)
             tag_matches = [
                 brick_ownership.ownership_tags(lv) == wanted_tags for lv in lvs
             ]
@@ -104,14 +104,16 @@ class BrickTags:
         return False
 
     def _repair_tags(self, share_id: str) -> None:
-        name = names.volume(share_id)
+        volume_name = names.volume(share_id)
         try:
             # Another operation may be deleting the share.
             with self._locks.share(share_id, timeout=_LOCK_TIMEOUT):
-                volume = self._cluster.read(lambda client: client.volume(name))
+                volume = self._cluster.read(
+                    lambda client: client.volume(volume_name)
+                )
                 if volume is None:
                     return
-                paths = dict(self._bricks(volume))
+                paths = dict(self._node_brick_paths(volume))
                 self._cluster.everywhere(
                     lambda node: brick_ownership.repair_tags(
                         node,
@@ -128,14 +130,15 @@ class BrickTags:
             LOG.info(
                 'Volume %s: in use by another operation; not checking the '
                 'tags of its bricks now: %s',
-                name,
+                volume_name,
                 error,
             )
         except errors.Error as error:
             self._backoff.warn_once(
                 ('tags', share_id),
-                f'Volume {name}: the tags of its bricks could not be checked '
-                f'on at least one node; a later maintenance pass or the next '
+                f'Volume {volume_name}: the tags of its bricks could not be '
+                f'checked on at least one node; a later maintenance pass or '
+                f'the next '
                 f'start of manila-share retries: {error}',
             )
 
@@ -146,42 +149,45 @@ class BrickTags:
         volume: gluster.Volume,
     ) -> None:
         tag = names.share_tag(share_id)
-        paths = {node.name: path for node, path in self._bricks(volume)}
-        former: list[str] = []
-        for node, lvs in state.lvs.items():
-            path = paths.get(node)
-            former += [
+        path_by_node = {
+            node_name.name: path
+            for node_name, path in self._node_brick_paths(volume)
+        }
+        former_lvs: list[str] = []
+        for node, lvs in state.lvs_by_node.items():
+            path = path_by_node.get(node)
+            former_lvs += [
                 f'{node}:{lv.full_name}'
                 for lv in lvs
                 if tag in lv.tags and not _is_brick(lv, share_id, path)
             ]
-        if former:
+        if former_lvs:
             self._backoff.warn_once(
                 ('former', share_id),
                 f'Volume {volume.name}: no longer uses the logical volumes '
-                f'{", ".join(former)}, because a snapshot was restored or a '
-                f'brick was replaced; keeping these logical volumes, which '
+                f'{", ".join(former_lvs)}, because a snapshot was restored or '
+                f'a brick was replaced; keeping these logical volumes, which '
                 f'take up space, until the share is deleted',
             )
 
-    def _bricks(
+    def _node_brick_paths(
         self, volume: gluster.Volume
     ) -> Iterator[tuple[cluster.Node, str]]:
         """Yield the node and the path of each brick on a configured node."""
-        nodes = {
+        node_by_uuid = {
             member.uuid: member.node for member in self._cluster.members()
         }
         for brick in volume.bricks:
-            if brick.node_uuid in nodes:
-                yield nodes[brick.node_uuid], brick.path
+            if brick.node_uuid in node_by_uuid:
+                yield node_by_uuid[brick.node_uuid], brick.path
 
 
-def _tags(share_id: str, path: str) -> frozenset[str]:
+def _wanted_tags(share_id: str, path: str) -> frozenset[str]:
     return names.brick_tags(share_id, path.rpartition('/')[0])
 
 
 def _is_brick(lv: lvm.LogicalVolume, share_id: str, path: str | None) -> bool:
     return path is not None and (
         brick_ownership.is_named_in_path(lv, path)
-        or brick_ownership.ownership_tags(lv) == _tags(share_id, path)
+        or brick_ownership.ownership_tags(lv) == _wanted_tags(share_id, path)
     )

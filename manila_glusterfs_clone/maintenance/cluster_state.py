@@ -34,22 +34,22 @@ class ClusterState:
     """The peers, volumes, snapshots and logical volumes of a cluster."""
 
     #: The mark of this back end on its volumes.
-    backend: str
+    backend_mark: str
     peers: tuple[gluster.Peer, ...]
     volumes: Mapping[str, gluster.Volume]
     snapshots: Mapping[str, gluster.Snapshot]
     brick_statuses: tuple[gluster.BrickStatus, ...]
     #: The logical volumes of each node, by node name.
-    lvs: Mapping[str, tuple[lvm.LogicalVolume, ...]]
+    lvs_by_node: Mapping[str, tuple[lvm.LogicalVolume, ...]]
     #: By node name: the error of a node that did not list its logical volumes.
-    unread_nodes: Mapping[str, Exception]
+    errors_by_node: Mapping[str, Exception]
     #: By node name: the volumes that glusterd on the node knows.
-    views: Mapping[str, Mapping[str, gluster.Volume]]
+    volumes_by_node: Mapping[str, Mapping[str, gluster.Volume]]
 
     @property
     def is_complete(self) -> bool:
         """Return whether every node is connected and has listed its LVs."""
-        return not self.unread_nodes and all(
+        return not self.errors_by_node and all(
             peer.is_connected for peer in self.peers
         )
 
@@ -63,7 +63,9 @@ class ClusterState:
         Nodes that do not have the volume are left out.
         """
         name = names.volume(share_id)
-        views = (volumes.get(name) for volumes in self.views.values())
+        views = (
+            volumes.get(name) for volumes in self.volumes_by_node.values()
+        )
         return tuple(view for view in views if view is not None)
 
     def offline_parts(self, share_id: str) -> frozenset[str]:
@@ -80,25 +82,27 @@ class ClusterState:
             return frozenset({'it has no volume'})
         if not volume.is_started:
             return frozenset({'its volume is not started'})
-        connected = {peer.uuid for peer in self.peers if peer.is_connected}
-        down = {
+        connected_uuids = {
+            peer.uuid for peer in self.peers if peer.is_connected
+        }
+        offline_bricks = {
             (brick.node_uuid, brick.path)
             for brick in self.brick_statuses
-            if not brick.is_online and brick.node_uuid in connected
+            if not brick.is_online and brick.node_uuid in connected_uuids
         }
         return frozenset(
             f'{brick.host}:{brick.path}'
             for brick in volume.bricks
-            if (brick.node_uuid, brick.path) in down
+            if (brick.node_uuid, brick.path) in offline_bricks
         )
 
     def _is_own(self, volume: gluster.Volume | None) -> bool:
         return (
             volume is not None
-            and volume.options.get(names.OPTION_BACKEND) == self.backend
+            and volume.options.get(names.OPTION_BACKEND) == self.backend_mark
         )
 
-    def own_volumes(self) -> set[str]:
+    def own_volume_names(self) -> set[str]:
         """Return the names of the volumes with the mark of this back end.
 
         They include interrupted clones, which inherit the mark of their
@@ -110,7 +114,7 @@ class ClusterState:
             if self._is_own(volume)
         }
 
-    def marked_shares(self) -> set[str]:
+    def marked_share_ids(self) -> set[str]:
         """Return the ids of the shares that have a mark on the cluster.
 
         The mark is either the mark of this back end on a volume, or the
@@ -119,10 +123,12 @@ class ClusterState:
         database shows that.
         """
         share_ids = set(
-            filter(None, map(names.share_id_from_name, self.own_volumes()))
+            filter(
+                None, map(names.share_id_from_name, self.own_volume_names())
+            )
         )
-        for tagged in self._tagged(names.TAG_SHARE):
-            name = names.VOLUME_PREFIX + tagged
+        for tag_value in self._tag_values(names.TAG_SHARE):
+            name = names.VOLUME_PREFIX + tag_value
             share_id = names.share_id_from_name(name)
             volume = self.volumes.get(name)
             if share_id and (
@@ -131,15 +137,15 @@ class ClusterState:
                 share_ids.add(share_id)
         return share_ids
 
-    def marked_snapshots(self) -> set[str]:
+    def marked_snapshot_ids(self) -> set[str]:
         """Return the ids of the snapshots that the cluster still has.
 
         Include snapshots of which only tagged LVs remain. Leave out unmanaged
         snapshots.
         """
-        unmanaged = {
+        unmanaged_hex_ids = {
             bricks.hex_id_in_name(lv.name)
-            for lvs in self.lvs.values()
+            for lvs in self.lvs_by_node.values()
             for lv in lvs
             if names.TAG_UNMANAGED in lv.tags
         }
@@ -148,30 +154,30 @@ class ClusterState:
             snapshot_id = names.snapshot_id_from_name(name)
             if (
                 snapshot_id
-                and snapshot.hex_id not in unmanaged
+                and snapshot.hex_id not in unmanaged_hex_ids
                 and self._is_own(self.volumes.get(snapshot.origin))
             ):
                 snapshot_ids.add(snapshot_id)
-        for tagged in self._tagged(names.TAG_SNAPSHOT):
-            name = names.SNAPSHOT_PREFIX + tagged
+        for tag_value in self._tag_values(names.TAG_SNAPSHOT):
+            name = names.SNAPSHOT_PREFIX + tag_value
             snapshot_id = names.snapshot_id_from_name(name)
             if snapshot_id and name not in self.snapshots:
                 snapshot_ids.add(snapshot_id)
         return snapshot_ids
 
-    def _tagged(self, prefix: str) -> set[str]:
+    def _tag_values(self, prefix: str) -> set[str]:
         return {
             value
-            for lvs in self.lvs.values()
+            for lvs in self.lvs_by_node.values()
             for lv in lvs
             if (value := lv.tag_value(prefix)) is not None
         }
 
 
-def read(the_cluster: cluster.Cluster, backend: str) -> ClusterState:
+def read(the_cluster: cluster.Cluster, backend_mark: str) -> ClusterState:
     """Return the state of a cluster.
 
-    :param backend: the mark of this back end on its volumes.
+    :param backend_mark: the mark of this back end on its volumes.
     :raises errors.Error: no glusterd answers.
     """
 
@@ -184,20 +190,20 @@ def read(the_cluster: cluster.Cluster, backend: str) -> ClusterState:
             with contextlib.suppress(errors.Busy):
                 brick_statuses = client.brick_status(gluster.ALL_VOLUMES)
         return ClusterState(
-            backend=backend,
+            backend_mark=backend_mark,
             peers=peers,
             volumes=volumes,
             snapshots=client.snapshots(),
             brick_statuses=brick_statuses,
-            lvs=lvs,
-            unread_nodes=unread_nodes,
-            views=views,
+            lvs_by_node=lvs_by_node,
+            errors_by_node=errors_by_node,
+            volumes_by_node=volumes_by_node,
         )
 
-    views, _ = the_cluster.try_everywhere(
+    volumes_by_node, _ = the_cluster.try_everywhere(
         lambda node: node.gluster.volumes_in_one_call()
     )
-    lvs, unread_nodes = the_cluster.try_everywhere(_logical_volumes)
+    lvs_by_node, errors_by_node = the_cluster.try_everywhere(_logical_volumes)
     return the_cluster.read(read_gluster)
 
 

@@ -61,14 +61,14 @@ class OptionsReset(errors.Unsettled):
 
 
 @dataclasses.dataclass(frozen=True)
-class Unmounted:
+class UnmountedBricks:
     """The bricks that should be mounted but are not."""
 
     #: By node name: the tags of the logical volumes of these bricks.
-    tags: Mapping[str, frozenset[str]]
+    tags_by_node: Mapping[str, frozenset[str]]
     #: By node name: the error of a node whose mounts could not be read. Such a
     #: node is not asked again for each share.
-    failed: Mapping[str, Exception]
+    errors_by_node: Mapping[str, Exception]
 
 
 class Healer:
@@ -80,7 +80,7 @@ class Healer:
         self._clone_cleanup = the_services.clone_cleanup
         self._locks = the_services.locks
         #: By share id, and by name of an object: the last logged error.
-        self._logged: dict[str, dict[str, str]] = {}
+        self._logged_errors: dict[str, dict[str, str]] = {}
 
     def forget_errors_except_of(self, share_ids: Iterable[str]) -> None:
         """Forget the logged errors of all shares but these.
@@ -88,8 +88,8 @@ class Healer:
         Somebody else may have repaired the other shares. If the same error
         comes up again, it is logged again.
         """
-        for share_id in self._logged.keys() - {*share_ids}:
-            del self._logged[share_id]
+        for share_id in self._logged_errors.keys() - {*share_ids}:
+            del self._logged_errors[share_id]
 
     def heal(
         self, share_ids: Iterable[str]
@@ -101,93 +101,111 @@ class Healer:
 
         :return: by share id: the volume, or the error of healing the share.
         """
-        to_heal = list(share_ids)
-        unmounted = self._unmounted()
-        healed: dict[str, gluster.Volume | errors.Error] = {}
-        for share_id in to_heal:
+        ids_to_heal = list(share_ids)
+        unmounted_bricks = self._find_unmounted_bricks()
+        heal_results: dict[str, gluster.Volume | errors.Error] = {}
+        for share_id in ids_to_heal:
             try:
                 # Another operation may be deleting the share.
                 with self._locks.share(share_id, timeout=_LOCK_TIMEOUT):
-                    healed[share_id] = self._heal(share_id, unmounted)
+                    heal_results[share_id] = self._heal(
+                        share_id, unmounted_bricks
+                    )
             except (errors.Held, errors.Busy) as error:
                 LOG.info(
                     'Share %s: busy; not healing it now: %s', share_id, error
                 )
-                healed[share_id] = error
+                heal_results[share_id] = error
             except errors.Error as error:
                 self._log_once(share_id, f'share {share_id}', error)
-                healed[share_id] = error
+                heal_results[share_id] = error
             except Exception as error:
                 LOG.exception('Share %s: healing failed', share_id)
-                healed[share_id] = HealingFailed(share_id, str(error))
+                heal_results[share_id] = HealingFailed(share_id, str(error))
             else:
                 self._log_once(share_id, f'share {share_id}', None)
         self._clone_cleanup.clean_up_volumes(
-            {names.volume(share_id) for share_id in to_heal}
+            {names.volume(share_id) for share_id in ids_to_heal}
         )
-        return healed
+        return heal_results
 
-    def _unmounted(self) -> Unmounted:
+    def _find_unmounted_bricks(self) -> UnmountedBricks:
         """Return the bricks that should be mounted but are not."""
-        tags, failed = self._cluster.try_everywhere(
-            lambda node: frozenset(
-                tag for lv in bricks.unmounted_lvs(node) for tag in lv.tags
+        tags_by_node, errors_by_node = self._cluster.try_everywhere(
+            lambda node_name: frozenset(
+                tag
+                for lv in bricks.unmounted_lvs(node_name)
+                for tag in lv.tags
             )
         )
-        for node, error in failed.items():
+        for node, error in errors_by_node.items():
             LOG.error(
                 'Node %s: its mounts could not be read; not repairing its '
                 'bricks now: %s',
                 node,
                 error,
             )
-        return Unmounted(tags, failed)
+        return UnmountedBricks(tags_by_node, errors_by_node)
 
-    def _heal(self, share_id: str, unmounted: Unmounted) -> gluster.Volume:
+    def _heal(
+        self, share_id: str, unmounted_bricks: UnmountedBricks
+    ) -> gluster.Volume:
         """Start the offline parts of a share; do not wait until they run.
 
         A share whose node or disk failed works with its other replicas.
         Waiting for it would delay the healing of the next share.
         """
         volume = self._volumes.get_in_use(share_id)
-        name, tag = volume.name, names.share_tag(share_id)
-        down = self._down(volume)
-        paths = self._bricks(volume)
-        broken = {
+        volume_name, share_tag = volume.name, names.share_tag(share_id)
+        nodes_with_brick_down = self._nodes_with_brick_down(volume)
+        paths = self._brick_paths(volume)
+        broken_brick_paths = {
             node: path
             for node, path in paths.items()
-            if node in down or tag in unmounted.tags.get(node.name, ())
+            if node in nodes_with_brick_down
+            or share_tag in unmounted_bricks.tags_by_node.get(node.name, ())
         }
-        _, failed = self._cluster.try_everywhere(
+        _, repair_errors = self._cluster.try_everywhere(
             lambda node: brick_repair.repair(
                 node,
                 share_id,
                 volume,
-                broken[node],
+                broken_brick_paths[node],
                 lambda: self._cluster.read(brick_ownership.read_known_objects),
             ),
-            [node for node in broken if node.name not in unmounted.failed],
+            [
+                node
+                for node in broken_brick_paths
+                if node.name not in unmounted_bricks.errors_by_node
+            ],
         )
-        failed |= {
-            node.name: unmounted.failed[node.name]
-            for node in broken
-            if node.name in unmounted.failed
+        repair_errors |= {
+            node.name: unmounted_bricks.errors_by_node[node.name]
+            for node in broken_brick_paths
+            if node.name in unmounted_bricks.errors_by_node
         }
         for node, path in paths.items():
             self._log_once(
                 share_id,
                 f'brick {path} on node {node.name}',
-                failed.get(node.name),
+                repair_errors.get(node.name),
             )
         if not volume.is_started:
             if volume.options.get(names.OPTION_SHARE) != share_id:
-                raise OptionsReset(name)
-            LOG.warning('Volume %s: stopped; starting it', name)
-        elif repaired := [node for node in down if node.name not in failed]:
+                raise OptionsReset(volume_name)
+            LOG.warning('Volume %s: stopped; starting it', volume_name)
+        elif repaired_nodes := [
+            node
+            for node in nodes_with_brick_down
+            if node.name not in repair_errors
+        ]:
             LOG.warning(
                 'Volume %s: bricks are down; starting them: %s',
-                name,
-                ', '.join(f'{node.name}:{broken[node]}' for node in repaired),
+                volume_name,
+                ', '.join(
+                    f'{node.name}:{broken_brick_paths[node]}'
+                    for node in repaired_nodes
+                ),
             )
         else:
             return volume
@@ -195,13 +213,13 @@ class Healer:
             # With force, glusterd starts the volume even if some bricks cannot
             # start.
             lambda client: client.start_volume(
-                name, force=volume.is_started or bool(failed)
+                volume_name, force=volume.is_started or bool(repair_errors)
             ),
             lambda client: False,
         )
         return volume
 
-    def _bricks(self, volume: gluster.Volume) -> dict[cluster.Node, str]:
+    def _brick_paths(self, volume: gluster.Volume) -> dict[cluster.Node, str]:
         """Return the paths of bricks by node, for configured nodes only."""
         return {
             member.node: brick.path
@@ -210,7 +228,9 @@ class Healer:
             if member.uuid == brick.node_uuid
         }
 
-    def _down(self, volume: gluster.Volume) -> list[cluster.Node]:
+    def _nodes_with_brick_down(
+        self, volume: gluster.Volume
+    ) -> list[cluster.Node]:
         """Return the nodes whose brick of a volume is down.
 
         If the volume is stopped, these are all its nodes. Otherwise nodes that
@@ -218,8 +238,8 @@ class Healer:
         bricks.
         """
         if not volume.is_started:
-            return list(self._bricks(volume))
-        online = {
+            return list(self._brick_paths(volume))
+        is_online_by_uuid = {
             brick.node_uuid: brick.is_online
             for brick in self._cluster.read(
                 lambda client: client.brick_status(volume.name)
@@ -228,7 +248,7 @@ class Healer:
         return [
             member.node
             for member in self._cluster.members()
-            if online.get(member.uuid) is False
+            if is_online_by_uuid.get(member.uuid) is False
         ]
 
     def _log_once(
@@ -238,17 +258,17 @@ class Healer:
 
         :param error: None if the object has no error now.
         """
-        logged = self._logged.setdefault(share_id, {})
+        logged = self._logged_errors.setdefault(share_id, {})
         message = str(error) if error else ''
         if message and logged.get(name) != message:
             # The message may already begin with the name of the object.
             reason = message.removeprefix(f'{name}: ')
-            LOG.error('%s: not healed: %s', _capitalized(name), reason)
+            LOG.error('%s: not healed: %s', _capitalize(name), reason)
         if message:
             logged[name] = message
         else:
             logged.pop(name, None)
 
 
-def _capitalized(name: str) -> str:
+def _capitalize(name: str) -> str:
     return name[:1].upper() + name[1:]

@@ -35,7 +35,7 @@ UNMANAGING = 'unmanage_starting'
 
 
 @dataclasses.dataclass(frozen=True)
-class Kind:
+class InstanceApi:
     """Manila's functions for one kind of instances: shares or snapshots."""
 
     name: str
@@ -53,9 +53,9 @@ class Kind:
     is_deleted_alone: Callable[[Any], bool]
 
 
-def shares() -> Kind:
+def shares() -> InstanceApi:
     """Return the functions for share instances."""
-    return Kind(
+    return InstanceApi(
         'Share',
         is_share=True,
         read=lambda context, instance_id: db.share_instance_get(
@@ -67,19 +67,20 @@ def shares() -> Kind:
     )
 
 
-def snapshots(host: str) -> Kind:
+def snapshots(service_host: str) -> InstanceApi:
     """Return the functions for snapshot instances.
 
-    :param host: the service that deletes the snapshots: ``HOST@BACKEND``.
+    :param service_host: the service that deletes the snapshots:
+        ``HOST@BACKEND``.
     """
-    return Kind(
+    return InstanceApi(
         'Snapshot',
         is_share=False,
         read=db.share_snapshot_instance_get,
         write=db.share_snapshot_instance_update,
         ask_to_delete=lambda context, instance: (
             rpcapi.ShareAPI().delete_snapshot(
-                context, {'id': instance['snapshot_id']}, host
+                context, {'id': instance['snapshot_id']}, service_host
             )
         ),
         # Manila deletes the snapshots of a share group together. Their
@@ -88,22 +89,22 @@ def snapshots(host: str) -> Kind:
     )
 
 
-def by_kind(
-    host: str,
+def rows_by_api(
+    service_host: str,
     share_rows: Iterable[manila_db.Row],
     snapshot_rows: Iterable[manila_db.Row],
-) -> tuple[tuple[Kind, Iterable[manila_db.Row]], ...]:
+) -> tuple[tuple[InstanceApi, Iterable[manila_db.Row]], ...]:
     """Return each kind with its rows: first shares, then snapshots."""
-    return (shares(), share_rows), (snapshots(host), snapshot_rows)
+    return (shares(), share_rows), (snapshots(service_host), snapshot_rows)
 
 
-def describe_end(status: str, state: Mapping[str, Any]) -> str:
+def describe_end(status: str, cluster_status: Mapping[str, Any]) -> str:
     """Return the log text for a resumed creation or extension.
 
     :param status: the status in Manila's database.
-    :param state: the state on the cluster.
+    :param cluster_status: the state on the cluster.
     """
-    is_available = state['status'] == AVAILABLE
+    is_available = cluster_status['status'] == AVAILABLE
     if status == CREATING:
         if is_available:
             return (
@@ -121,8 +122,8 @@ def describe_end(status: str, state: Mapping[str, Any]) -> str:
     )
     if is_available:
         return (
-            f'{cause}; its size is {state["size"]} GiB, setting its status to '
-            f'available'
+            f'{cause}; its size is {cluster_status["size"]} GiB, setting its '
+            f'status to available'
         )
     return (
         f'{cause}, and the cluster has no volume that is its own; setting '

@@ -63,7 +63,7 @@ CONF = cfg.CONF
 
 
 #: By status: the operation of the driver to which the status belongs.
-_OPERATIONS = {
+_OPERATION_BY_STATUS = {
     instances.CREATING: work_marks.CREATE,
     instances.EXTENDING: work_marks.EXTEND,
     instances.EXTENDING_ERROR: work_marks.EXTEND,
@@ -72,7 +72,7 @@ _OPERATIONS = {
 }
 
 #: The statuses of work that is completed, if it can be.
-_COMPLETED = frozenset(
+_COMPLETABLE_STATUSES = frozenset(
     {instances.CREATING, instances.EXTENDING, instances.EXTENDING_ERROR}
 )
 
@@ -80,7 +80,7 @@ _COMPLETED = frozenset(
 class InterruptedWork:
     """Resumes the interrupted work of one back end.
 
-    :param host: the name of the service in Manila: ``HOST@BACKEND``.
+    :param service_host: the name of the service in Manila: ``HOST@BACKEND``.
     """
 
     def __init__(
@@ -88,20 +88,20 @@ class InterruptedWork:
         the_services: services.Services,
         the_backoff: backoff.Backoff,
         *,
-        host: str,
+        service_host: str,
     ) -> None:
         self._locks = the_services.locks
         self._statuses = statuses.Statuses(the_services)
         self._marks = the_services.marks
         self._backoff = the_backoff
-        self._host = host
+        self._service_host = service_host
 
     def resume(
         self,
         shares: Iterable[manila_db.Row],
         snapshots: Iterable[manila_db.Row],
         *,
-        starting: bool,
+        is_starting: bool,
     ) -> None:
         """Resume or end interrupted work; log each failure once.
 
@@ -112,28 +112,30 @@ class InterruptedWork:
 
         :param shares: all shares of this back end.
         :param snapshots: all snapshots of this back end.
-        :param starting: whether the service is starting. If so, instances with
-            a mark are resumed at once.
+        :param is_starting: whether the service is starting. If so, instances
+            with a mark are resumed at once.
         """
         if getattr(CONF, 'startup_reconciliation_enabled', False):
             return
-        for kind, rows in instances.by_kind(self._host, shares, snapshots):
+        for api, rows in instances.rows_by_api(
+            self._service_host, shares, snapshots
+        ):
             for row in rows:
-                if row.status not in _OPERATIONS:
+                if row.status not in _OPERATION_BY_STATUS:
                     continue
-                key = ('interrupted', row.id)
+                backoff_key = ('interrupted', row.id)
                 try:
-                    self._resume(kind, row, starting)
+                    self._resume(api, row, is_starting)
                 except Exception as error:
                     LOG.debug(
                         '%s %s: resuming interrupted work failed',
-                        kind.name,
+                        api.name,
                         row.id,
                         exc_info=True,
                     )
                     self._backoff.warn_once(
-                        key,
-                        f'{kind.name} {row.id}: interrupted in status '
+                        backoff_key,
+                        f'{api.name} {row.id}: interrupted in status '
                         f'{row.status}, and resuming failed; the next '
                         f'maintenance pass or start of manila-share retries: '
                         f'{error}',
@@ -146,8 +148,8 @@ class InterruptedWork:
     ) -> None:
         """Ask manila-share to retry failed deletions."""
         # Snapshots first: a share with snapshots cannot be deleted.
-        for kind, rows in reversed(
-            instances.by_kind(self._host, shares, snapshots)
+        for api, rows in reversed(
+            instances.rows_by_api(self._service_host, shares, snapshots)
         ):
             for row in rows:
                 if (
@@ -155,67 +157,68 @@ class InterruptedWork:
                     or not self._backoff.is_retry_due(('delete', row.id))
                 ):
                     continue
-                with self._idle(
-                    kind, row.id, instances.ERROR_DELETING
+                with self._locked_if_idle(
+                    api, row.id, instances.ERROR_DELETING
                 ) as instance:
                     if instance is not None:
                         LOG.warning(
                             '%s %s: its deletion failed, and all nodes are '
                             'connected now; asking manila-share to delete it '
                             'again',
-                            kind.name,
+                            api.name,
                             row.id,
                         )
-                        self._delete(kind, instance)
+                        self._request_deletion(api, instance)
 
     def _resume(
-        self, kind: instances.Kind, row: manila_db.Row, starting: bool
+        self, api: instances.InstanceApi, row: manila_db.Row, is_starting: bool
     ) -> None:
-        with self._idle(kind, row.id, row.status) as instance:
+        with self._locked_if_idle(api, row.id, row.status) as instance:
             if instance is None:
                 return
             # Read the mark under the lock: another host may have removed it.
             work = self._marks.find(row.id)
             is_marked = (
-                work is not None and work.operation == _OPERATIONS[row.status]
+                work is not None
+                and work.operation == _OPERATION_BY_STATUS[row.status]
             )
-            was_seen = self._backoff.came_up_before(
+            was_idle_before = self._backoff.came_up_before(
                 ('idle', row.id, is_marked)
             )
-            if is_marked and not (was_seen or starting):
+            if is_marked and not (was_idle_before or is_starting):
                 return
-            if row.status in _COMPLETED:
-                was_begun = self._complete(kind, row, instance, is_marked)
+            if row.status in _COMPLETABLE_STATUSES:
+                was_begun = self._complete(api, row, instance, is_marked)
             else:
                 was_begun = is_marked
             if not was_begun:
-                if was_seen:
-                    self._warn_not_begun(kind, row)
+                if was_idle_before:
+                    self._warn_not_begun(api, row)
                 return
             if row.status == instances.DELETING:
                 LOG.warning(
                     '%s %s: a service restart interrupted its deletion; '
                     'asking manila-share to delete it again',
-                    kind.name,
+                    api.name,
                     row.id,
                 )
                 # Keep the mark: the deletion removes it.
-                self._delete(kind, instance)
+                self._request_deletion(api, instance)
                 return
             if row.status == instances.UNMANAGING:
                 LOG.warning(
                     '%s %s: a service restart interrupted unmanaging it; '
                     'setting its status to unmanage_error (unmanage it again)',
-                    kind.name,
+                    api.name,
                     row.id,
                 )
-                self._write(kind, row.id, status='unmanage_error')
+                self._write(api, row.id, status='unmanage_error')
             if is_marked:
                 self._marks.remove(row.id)
 
     def _complete(
         self,
-        kind: instances.Kind,
+        api: instances.InstanceApi,
         row: manila_db.Row,
         instance: Any,
         is_marked: bool,
@@ -226,13 +229,13 @@ class InterruptedWork:
             write the status only after a failed extension, or if the work was
             already complete in an earlier pass.
         """
-        if kind.is_share:
-            state = self._statuses.share(row.id, row.status)
+        if api.is_share:
+            cluster_status = self._statuses.share(row.id, row.status)
         else:
-            state = self._statuses.snapshot(row.id, row.share_id)
-        is_available = state['status'] == instances.AVAILABLE
+            cluster_status = self._statuses.snapshot(row.id, row.share_id)
+        is_available = cluster_status['status'] == instances.AVAILABLE
         is_complete = (
-            state.get('size', 0) > instance['size']
+            cluster_status.get('size', 0) > instance['size']
             if row.status == instances.EXTENDING
             else is_available
         )
@@ -248,46 +251,49 @@ class InterruptedWork:
             return False
         LOG.warning(
             '%s %s: %s',
-            kind.name,
+            api.name,
             row.id,
-            instances.describe_end(row.status, state),
+            instances.describe_end(row.status, cluster_status),
         )
         context = manila_context.get_admin_context()
-        if 'export_locations' in state:
+        if 'export_locations' in cluster_status:
             db.export_locations_update(
-                context, row.id, state['export_locations']
+                context, row.id, cluster_status['export_locations']
             )
-        if 'size' in state:
+        if 'size' in cluster_status:
             db.share_update(
-                context, instance['share_id'], {'size': state['size']}
+                context, instance['share_id'], {'size': cluster_status['size']}
             )
             # The quota reservation expires by itself; recount the usage.
             context.project_id = instance['project_id']
             context.user_id = instance['user_id']
             quota.QUOTAS.usage_reset(context, ['gigabytes'])
-        values = {'status': state['status']}
+        instance_updates = {'status': cluster_status['status']}
         if is_available and row.status == instances.CREATING:
-            values['progress'] = '100%'
-            if kind.is_share:
-                values['launched_at'] = timeutils.utcnow()
-        self._write(kind, row.id, **values)
+            instance_updates['progress'] = '100%'
+            if api.is_share:
+                instance_updates['launched_at'] = timeutils.utcnow()
+        self._write(api, row.id, **instance_updates)
         return True
 
     def _warn_not_begun(
-        self, kind: instances.Kind, row: manila_db.Row
+        self, api: instances.InstanceApi, row: manila_db.Row
     ) -> None:
-        noun = 'share' if kind.is_share else 'share snapshot'
-        command = f'openstack {noun} instance set --status error {row.id}'
+        cli_object = 'share' if api.is_share else 'share snapshot'
+        command = (
+            f'openstack {cli_object} instance set --status error {row.id}'
+        )
         self._backoff.warn_once(
             ('waiting', row.id),
-            f'{kind.name} {row.id}: status {row.status}, but no service works '
-            f'on it. If the message queue of {self._host} still has its '
-            f'request, wait; if not, run "{command}", and delete it or retry',
+            f'{api.name} {row.id}: status {row.status}, but no service works '
+            f'on it. If the message queue of {self._service_host} still has '
+            f'its request, wait; if not, run "{command}", and delete it or '
+            f'retry',
         )
 
     @contextlib.contextmanager
-    def _idle(
-        self, kind: instances.Kind, instance_id: str, status: str
+    def _locked_if_idle(
+        self, api: instances.InstanceApi, instance_id: str, status: str
     ) -> Any:
         """Hold the lock of an instance that no operation is working on.
 
@@ -297,7 +303,7 @@ class InterruptedWork:
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(self._locks.work(instance_id, timeout=0))
-                instance = kind.read(
+                instance = api.read(
                     manila_context.get_admin_context(), instance_id
                 )
             except (errors.Held, exception.NotFound):
@@ -305,25 +311,27 @@ class InterruptedWork:
                 return
             yield instance if instance['status'] == status else None
 
-    def _delete(self, kind: instances.Kind, instance: Any) -> None:
-        if not kind.is_deleted_alone(instance):
+    def _request_deletion(
+        self, api: instances.InstanceApi, instance: Any
+    ) -> None:
+        if not api.is_deleted_alone(instance):
             return
         context = manila_context.get_admin_context()
-        before = instance['status']
-        self._write(kind, instance['id'], status=instances.DELETING)
+        previous_status = instance['status']
+        self._write(api, instance['id'], status=instances.DELETING)
         try:
-            kind.ask_to_delete(context, instance)
+            api.ask_to_delete(context, instance)
         except Exception:
             LOG.exception(
                 '%s %s: manila-share could not be asked to delete it; '
                 'setting its status back to %s',
-                kind.name,
+                api.name,
                 instance['id'],
-                before,
+                previous_status,
             )
-            self._write(kind, instance['id'], status=before)
+            self._write(api, instance['id'], status=previous_status)
 
     def _write(
-        self, kind: instances.Kind, instance_id: str, **values: Any
+        self, api: instances.InstanceApi, instance_id: str, **values: Any
     ) -> None:
-        kind.write(manila_context.get_admin_context(), instance_id, values)
+        api.write(manila_context.get_admin_context(), instance_id, values)

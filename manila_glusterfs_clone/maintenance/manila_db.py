@@ -49,7 +49,7 @@ IN_USE = frozenset(
 )
 
 #: States of access rules in transition: an access list may grant them or not.
-_CHANGING = frozenset(
+_CHANGING_STATES = frozenset(
     {
         'queued_to_apply',
         'applying',
@@ -113,14 +113,14 @@ def rules(
     :param host: ``HOST@BACKEND``.
     :param share_id: the only share instance to read; None for all.
     """
-    which = [
+    conditions = [
         _is_of_host(host),
         _SHARES.c.deleted == _NOT_DELETED,
         _SHARES.c.status.in_(IN_USE),
     ]
     if share_id is not None:
-        which.append(_SHARES.c.id == share_id)
-    mapped = sqlalchemy.and_(
+        conditions.append(_SHARES.c.id == share_id)
+    mapping_condition = sqlalchemy.and_(
         _MAPPINGS.c.share_instance_id == _SHARES.c.id,
         _MAPPINGS.c.deleted == _NOT_DELETED,
     )
@@ -134,27 +134,40 @@ def rules(
             _RULES.c.access_level,
         )
         .select_from(
-            _SHARES.outerjoin(_MAPPINGS, mapped).outerjoin(
+            _SHARES.outerjoin(_MAPPINGS, mapping_condition).outerjoin(
                 _RULES, _RULES.c.id == _MAPPINGS.c.access_id
             )
         )
-        .where(*which)
+        .where(*conditions)
         .order_by(_SHARES.c.id, _MAPPINGS.c.created_at)
     )
-    result: dict[str, protocols.Rules] = {}
-    for instance_id, access_id, state, kind, to, level in _fetch(statement):
-        share = result.setdefault(instance_id, protocols.Rules())
-        if kind is None:
+    rules_by_share: dict[str, protocols.Rules] = {}
+    for (
+        instance_id,
+        access_id,
+        state,
+        access_type,
+        access_to,
+        access_level,
+    ) in _fetch(statement):
+        share_rules = rules_by_share.setdefault(instance_id, protocols.Rules())
+        if access_type is None:
             continue  # the share has no rules
-        rule = protocols.Rule(access_id, kind, to, level)
+        rule = protocols.Rule(access_id, access_type, access_to, access_level)
         if state == 'active':
-            share = dataclasses.replace(share, active=(*share.active, rule))
-        elif state in _CHANGING:
-            share = dataclasses.replace(
-                share, changing=(*share.changing, rule)
+            share_rules = dataclasses.replace(
+                share_rules, active=(*share_rules.active, rule)
             )
-        result[instance_id] = share
-    return {key: value for key, value in result.items() if names.is_id(key)}
+        elif state in _CHANGING_STATES:
+            share_rules = dataclasses.replace(
+                share_rules, changing=(*share_rules.changing, rule)
+            )
+        rules_by_share[instance_id] = share_rules
+    return {
+        instance_id: share_rules
+        for instance_id, share_rules in rules_by_share.items()
+        if names.is_id(instance_id)
+    }
 
 
 def shares_with_waiting_rules(host: str) -> frozenset[str]:
@@ -176,7 +189,7 @@ def shares_with_waiting_rules(host: str) -> frozenset[str]:
             _SHARES.c.deleted == _NOT_DELETED,
             _SHARES.c.access_rules_status == 'active',
             _MAPPINGS.c.deleted == _NOT_DELETED,
-            _MAPPINGS.c.state.in_(_CHANGING),
+            _MAPPINGS.c.state.in_(_CHANGING_STATES),
         )
     )
     return frozenset(row.id for row in _fetch(statement))
@@ -190,7 +203,7 @@ def _is_of_host(host: str) -> Any:
     )
 
 
-def _rows(table: Any, *which: Any) -> dict[str, Row]:
+def _rows(table: Any, *conditions: Any) -> dict[str, Row]:
     share_id = _SHARES.c.id
     tables = _SHARES
     if table is _SNAPSHOTS:
@@ -203,10 +216,10 @@ def _rows(table: Any, *which: Any) -> dict[str, Row]:
             table.c.status,
             table.c.deleted,
             table.c.deleted_at,
-            share_id.label('of'),
+            share_id.label('share_id'),
         )
         .select_from(tables)
-        .where(*which)
+        .where(*conditions)
     )
     return {
         row.id: Row(
@@ -218,7 +231,7 @@ def _rows(table: Any, *which: Any) -> dict[str, Row]:
             (row.deleted_at or datetime.datetime.max)
             if row.deleted != _NOT_DELETED
             else None,
-            row.of,
+            row.share_id,
         )
         for row in _fetch(statement)
         # Names on the cluster contain only ids in this form.

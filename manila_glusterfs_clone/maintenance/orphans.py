@@ -87,14 +87,15 @@ class Orphan:
         """Return the commands that remove the object."""
         if self.kind == 'share':
             tag = names.share_tag(self.id)
-            gluster = (
+            gluster_command = (
                 f'gluster volume stop {self.name} force" and "gluster volume'
             )
         else:
-            tag, gluster = names.snapshot_tag(self.id), 'gluster snapshot'
+            tag = names.snapshot_tag(self.id)
+            gluster_command = 'gluster snapshot'
         return (
-            f'run "{gluster} delete {self.name}" and, on each node, unmount '
-            f'what "lvs @{tag}" lists and run "lvremove @{tag}"'
+            f'run "{gluster_command} delete {self.name}" and, on each node, '
+            f'unmount what "lvs @{tag}" lists and run "lvremove @{tag}"'
         )
 
     def __str__(self) -> str:
@@ -107,7 +108,7 @@ class Orphan:
             )
         return (
             f'{self.kind.capitalize()} {self.name}: Manila deleted it at '
-            f'{_to_the_second(self.deleted_at)} UTC, but the cluster still '
+            f'{_format_time(self.deleted_at)} UTC, but the cluster still '
             f'has it; keeping it, because glusterfs_clone_orphans is '
             f'"{options.REPORT}". To remove it, {self.remedy}'
         )
@@ -116,10 +117,11 @@ class Orphan:
 class Orphans:
     """Removes or reports the orphans of one back end.
 
-    :param host: the name of the service in Manila: ``HOST@BACKEND``.
-    :param grace: the seconds that must pass before a removal, both since the
-        deletion and since this service first saw the orphan.
-    :param removes: whether to remove orphans; if not, they are only reported.
+    :param service_host: the name of the service in Manila: ``HOST@BACKEND``.
+    :param grace_seconds: the seconds that must pass before a removal, both
+        since the deletion and since this service first saw the orphan.
+    :param must_remove: whether to remove orphans; if not, they are only
+        reported.
     """
 
     def __init__(
@@ -129,20 +131,20 @@ class Orphans:
         the_locks: locks.Locks,
         the_backoff: backoff.Backoff,
         *,
-        host: str,
-        grace: float,
-        removes: bool,
+        service_host: str,
+        grace_seconds: float,
+        must_remove: bool,
     ) -> None:
         self._shares = the_shares
         self._snapshots = the_snapshots
         self._locks = the_locks
         self._backoff = the_backoff
-        self._host = host
-        self._grace = grace
-        self._removes = removes
+        self._service_host = service_host
+        self._grace_seconds = grace_seconds
+        self._must_remove = must_remove
         #: By kind and id: when the orphan was first seen, by the monotonic
         #: clock.
-        self._first_seen: dict[tuple[str, str], float] = {}
+        self._first_seen_at: dict[tuple[str, str], float] = {}
 
     def deleted_before(self) -> datetime.datetime:
         """Return the time by which an orphan must have been deleted.
@@ -155,7 +157,7 @@ class Orphans:
         # Times in Manila's database are in UTC, without a time zone.
         now = datetime.datetime.now(datetime.timezone.utc)
         return now.replace(tzinfo=None) - datetime.timedelta(
-            seconds=self._grace if self._removes else 0
+            seconds=self._grace_seconds if self._must_remove else 0
         )
 
     def remove_or_report(
@@ -177,12 +179,16 @@ class Orphans:
         """
         # Snapshots first: a share with snapshots cannot be removed.
         candidates = {
-            'snapshot': state.marked_snapshots() - live_snapshots.keys(),
-            'share': state.marked_shares() - live_shares.keys(),
+            'snapshot': state.marked_snapshot_ids() - live_snapshots.keys(),
+            'share': state.marked_share_ids() - live_shares.keys(),
         }
-        keys = {(kind, key) for kind, ids in candidates.items() for key in ids}
-        self._first_seen = {
-            key: self._first_seen.get(key, time.monotonic()) for key in keys
+        keys = {
+            (kind, instance_id)
+            for kind, ids in candidates.items()
+            for instance_id in ids
+        }
+        self._first_seen_at = {
+            key: self._first_seen_at.get(key, time.monotonic()) for key in keys
         }
         for kind, ids in candidates.items():
             for row in self._orphan_rows(kind, ids, deleted_before):
@@ -196,9 +202,9 @@ class Orphans:
         for instance_id in sorted(ids - rows.keys()):
             # Do not report an object in its first pass: another Manila may be
             # deleting the object.
-            unknown = Orphan(kind, instance_id)
-            if self._backoff.came_up_before(unknown):
-                self._backoff.warn_once(unknown, str(unknown))
+            unknown_orphan = Orphan(kind, instance_id)
+            if self._backoff.came_up_before(unknown_orphan):
+                self._backoff.warn_once(unknown_orphan, str(unknown_orphan))
         return [
             row
             for row in rows.values()
@@ -209,7 +215,7 @@ class Orphans:
         self, kind: str, row: manila_db.Row, deleted_before: datetime.datetime
     ) -> bool:
         return (
-            row.host == self._host
+            row.host == self._service_host
             # Deleted snapshots of a share group keep their last status.
             and (row.status == 'deleted' or kind == 'snapshot')
             and row.deleted_at is not None
@@ -220,11 +226,14 @@ class Orphans:
         self, kind: str, row: manila_db.Row, deleted_before: datetime.datetime
     ) -> None:
         orphan = Orphan(kind, row.id, row.deleted_at)
-        seen_for = time.monotonic() - self._first_seen[kind, row.id]
-        if not self._removes:
+        seconds_known = time.monotonic() - self._first_seen_at[kind, row.id]
+        if not self._must_remove:
             if self._backoff.came_up_before(orphan):
                 self._backoff.warn_once(orphan, str(orphan))
-        elif seen_for >= self._grace and self._backoff.is_retry_due(row):
+        elif (
+            seconds_known >= self._grace_seconds
+            and self._backoff.is_retry_due(row)
+        ):
             self._remove(orphan, row, deleted_before)
 
     def _remove(
@@ -245,16 +254,16 @@ class Orphans:
                         self._locks.snapshot(row.id, timeout=_LOCK_TIMEOUT)
                     )
                 # The database may have been restored since the row was read.
-                now = _READ_ROWS[orphan.kind]([row.id]).get(row.id)
-                if now is None or not self._is_orphan(
-                    orphan.kind, now, deleted_before
+                current_row = _READ_ROWS[orphan.kind]([row.id]).get(row.id)
+                if current_row is None or not self._is_orphan(
+                    orphan.kind, current_row, deleted_before
                 ):
                     LOG.info(
                         '%s: no longer deleted in the database; keeping it',
                         name,
                     )
                     return
-                if self._is_disowned(orphan):
+                if self._is_unmanaged(orphan):
                     LOG.info('%s: unmanaged; keeping it', name)
                     return
                 if orphan.kind == 'snapshot':
@@ -268,7 +277,7 @@ class Orphans:
                 error,
             )
         except errors.Error as error:
-            when = _to_the_second(row.deleted_at)
+            when = _format_time(row.deleted_at)
             self._backoff.warn_once(
                 row,
                 f'{name}: Manila deleted it at {when} UTC, but it could not '
@@ -280,15 +289,15 @@ class Orphans:
                 '%s: removed from the cluster, because Manila deleted it at '
                 '%s UTC',
                 name,
-                _to_the_second(row.deleted_at),
+                _format_time(row.deleted_at),
             )
 
-    def _is_disowned(self, orphan: Orphan) -> bool:
+    def _is_unmanaged(self, orphan: Orphan) -> bool:
         if orphan.kind == 'snapshot':
             return self._snapshots.is_unmanaged(orphan.id)
         return self._shares.is_unmanaged(orphan.id)
 
 
-def _to_the_second(moment: datetime.datetime | None) -> str:
+def _format_time(moment: datetime.datetime | None) -> str:
     """Return a time as text, without fractions of a second."""
     return str(moment).partition('.')[0]

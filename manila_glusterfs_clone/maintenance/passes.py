@@ -49,28 +49,30 @@ LOG = log.getLogger(__name__)
 class Maintenance:
     """Runs the maintenance of one back end.
 
-    :param host: the name of the service in Manila: ``HOST@BACKEND``.
+    :param service_host: the name of the service in Manila: ``HOST@BACKEND``.
     """
 
-    def __init__(self, the_services: services.Services, host: str) -> None:
+    def __init__(
+        self, the_services: services.Services, service_host: str
+    ) -> None:
         self._services = the_services
-        self._host = host
-        self._interval = the_services.settings.reconcile_interval
+        self._service_host = service_host
+        self._interval_seconds = the_services.settings.reconcile_interval
         #: Log text: when a failed step is tried again.
         self._next_attempt = (
-            f'in {self._interval:g} s'
-            if self._interval
+            f'in {self._interval_seconds:g} s'
+            if self._interval_seconds
             else 'when manila-share starts'
         )
         self._thread: periodic_thread.PeriodicThread | None = None
         #: Held by run_pass and ensure_shares, because both use the backoff.
-        self._lock = threading.RLock()
+        self._pass_lock = threading.RLock()
         self._backoff = backoff.Backoff()
         #: The number of steps of the current pass that failed.
-        self._failed_steps = 0
+        self._failed_step_count = 0
         self._healer = healing.Healer(the_services)
-        self._audit = access_audit.AccessAudit(
-            the_services, self._backoff, service_host=host
+        self._access_audit = access_audit.AccessAudit(
+            the_services, self._backoff, service_host=service_host
         )
         self._brick_tags = brick_tags.BrickTags(
             the_services.cluster, the_services.locks, self._backoff
@@ -80,12 +82,12 @@ class Maintenance:
             the_services.snapshots,
             the_services.locks,
             self._backoff,
-            host=host,
-            grace=the_services.settings.orphan_grace,
-            removes=the_services.settings.orphans == options.REMOVE,
+            service_host=service_host,
+            grace_seconds=the_services.settings.orphan_grace,
+            must_remove=the_services.settings.orphans == options.REMOVE,
         )
         self._interrupted_work = interrupted_work.InterruptedWork(
-            the_services, self._backoff, host=host
+            the_services, self._backoff, service_host=service_host
         )
 
     def start(self) -> None:
@@ -96,19 +98,19 @@ class Maintenance:
         shares instead.
         """
         try:
-            self._resume_interrupted_work(starting=True)
+            self._resume_interrupted_work(is_starting=True)
         except Exception:
             LOG.exception(
                 'Back end %s: looking for interrupted work failed; shares and '
                 'snapshots may stay in creating, extending or deleting until '
                 'the next maintenance pass or start of manila-share',
-                self._host,
+                self._service_host,
             )
-        if self._interval and self._thread is None:
+        if self._interval_seconds and self._thread is None:
             self._thread = periodic_thread.PeriodicThread(
                 self.run_pass,
-                self._interval,
-                f'Maintenance of {self._host}',
+                self._interval_seconds,
+                f'Maintenance of {self._service_host}',
             )
             self._thread.start()
 
@@ -123,7 +125,7 @@ class Maintenance:
 
         See :func:`.manila_db.shares_with_waiting_rules`.
         """
-        return manila_db.shares_with_waiting_rules(self._host)
+        return manila_db.shares_with_waiting_rules(self._service_host)
 
     def ensure_shares(
         self, share_ids: Collection[str]
@@ -137,7 +139,7 @@ class Maintenance:
         :return: by share id: the volume, or the error of healing the share.
         :raises errors.Error: the cluster could not be read.
         """
-        with self._lock:
+        with self._pass_lock:
             return self._ensure_shares(share_ids)
 
     def _ensure_shares(
@@ -145,25 +147,35 @@ class Maintenance:
     ) -> dict[str, gluster.Volume | errors.Error]:
         state = self._read_cluster()
         with self._step('correct access lists'):
-            rules = manila_db.rules(self._host)
-            self._audit.audit(
+            rules = manila_db.rules(self._service_host)
+            self._access_audit.audit(
                 state,
-                {key: rules[key] for key in rules if key in share_ids},
+                {
+                    share_id: rules[share_id]
+                    for share_id in rules
+                    if share_id in share_ids
+                },
             )
         with self._step('correct brick tags'):
-            self._brick_tags.correct(state, manila_db.shares(self._host))
-        offline = [key for key in share_ids if state.offline_parts(key)]
-        healed = self._healer.heal(offline) if offline else {}
-        result: dict[str, gluster.Volume | errors.Error] = {}
+            self._brick_tags.correct(
+                state, manila_db.shares(self._service_host)
+            )
+        offline_share_ids = [
+            share_id for share_id in share_ids if state.offline_parts(share_id)
+        ]
+        heal_results = (
+            self._healer.heal(offline_share_ids) if offline_share_ids else {}
+        )
+        volumes_or_errors: dict[str, gluster.Volume | errors.Error] = {}
         for share_id in share_ids:
             volume = state.volume(share_id)
-            if share_id in healed:
-                result[share_id] = healed[share_id]
+            if share_id in heal_results:
+                volumes_or_errors[share_id] = heal_results[share_id]
             elif volume is not None:
-                result[share_id] = volume
+                volumes_or_errors[share_id] = volume
         with self._step('deactivate snapshots'):
             self._deactivate_snapshots(state, share_ids)
-        return result
+        return volumes_or_errors
 
     def run_pass(self) -> None:
         """Run one pass, unless another process is running one.
@@ -172,49 +184,51 @@ class Maintenance:
         """
         try:
             with (
-                self._lock,
-                self._services.locks.maintenance(self._host),
+                self._pass_lock,
+                self._services.locks.maintenance(self._service_host),
             ):
                 self._backoff.begin_pass()
-                self._failed_steps = 0
+                self._failed_step_count = 0
                 self._run_steps()
-                if not self._failed_steps:
+                if not self._failed_step_count:
                     self._backoff.end_pass()
         except errors.Held as error:
             LOG.debug(
                 'Back end %s: maintenance pass skipped, because another '
                 'process runs one: %s',
-                self._host,
+                self._service_host,
                 error,
             )
         except Exception as error:
             LOG.debug(
                 'Back end %s: maintenance pass failed',
-                self._host,
+                self._service_host,
                 exc_info=True,
             )
             self._backoff.warn_once(
                 'pass',
-                f'Back end {self._host}: maintenance pass failed; next pass '
-                f'{self._next_attempt}: {error}',
+                f'Back end {self._service_host}: maintenance pass failed; '
+                f'next pass {self._next_attempt}: {error}',
             )
 
     def _run_steps(self) -> None:
         deleted_before = self._orphans.deleted_before()
         state = self._read_cluster()
-        shares = manila_db.shares(self._host)
-        snapshots = manila_db.snapshots(self._host)
+        shares = manila_db.shares(self._service_host)
+        snapshots = manila_db.snapshots(self._service_host)
         with self._step('correct access lists'):
             # Before healing: a started volume must not admit clients without a
             # rule.
-            self._audit.audit(state, manila_db.rules(self._host))
+            self._access_audit.audit(
+                state, manila_db.rules(self._service_host)
+            )
         with self._step('correct brick tags'):
             # Before healing, which finds bricks by their tags.
             self._brick_tags.correct(state, shares)
         with self._step('heal shares'):
             self._heal(state, shares)
         with self._step('resume interrupted work'):
-            self._resume_interrupted_work(starting=False)
+            self._resume_interrupted_work(is_starting=False)
         if not state.is_complete:
             return  # The remaining steps need all nodes.
         with self._step('deactivate snapshots'):
@@ -234,17 +248,17 @@ class Maintenance:
         try:
             yield
         except Exception as error:
-            self._failed_steps += 1
+            self._failed_step_count += 1
             LOG.debug(
                 'Back end %s: maintenance step "%s" failed',
-                self._host,
+                self._service_host,
                 name,
                 exc_info=True,
             )
             self._backoff.warn_once(
                 ('step', name),
-                f'Back end {self._host}: maintenance step "{name}" failed; '
-                f'next attempt {self._next_attempt}: {error}',
+                f'Back end {self._service_host}: maintenance step "{name}" '
+                f'failed; next attempt {self._next_attempt}: {error}',
             )
 
     def _read_cluster(self) -> cluster_state.ClusterState:
@@ -252,11 +266,11 @@ class Maintenance:
             self._services.cluster, self._services.settings.mark
         )
 
-    def _resume_interrupted_work(self, *, starting: bool) -> None:
-        shares = manila_db.shares(self._host)
-        snapshots = manila_db.snapshots(self._host)
+    def _resume_interrupted_work(self, *, is_starting: bool) -> None:
+        shares = manila_db.shares(self._service_host)
+        snapshots = manila_db.snapshots(self._service_host)
         self._interrupted_work.resume(
-            shares.values(), snapshots.values(), starting=starting
+            shares.values(), snapshots.values(), is_starting=is_starting
         )
 
     def _deactivate_snapshots(
@@ -265,14 +279,18 @@ class Maintenance:
         """Clean up the snapshots that interrupted clones left active."""
         # Another Manila may use the same back end name. Leave its snapshots
         # alone.
-        own = state.own_volumes() & set(map(names.volume, share_ids))
-        snapshots = {
+        own_volume_names = state.own_volume_names() & set(
+            map(names.volume, share_ids)
+        )
+        own_snapshots = {
             name: snapshot
             for name, snapshot in state.snapshots.items()
-            if snapshot.origin in own
+            if snapshot.origin in own_volume_names
         }
-        if clone_cleanup.snapshots_to_clean_up(snapshots, state.lvs.values()):
-            self._services.clone_cleanup.clean_up_volumes(own)
+        if clone_cleanup.snapshots_to_clean_up(
+            own_snapshots, state.lvs_by_node.values()
+        ):
+            self._services.clone_cleanup.clean_up_volumes(own_volume_names)
 
     def _heal(
         self,
@@ -286,14 +304,18 @@ class Maintenance:
             if (parts := state.offline_parts(share_id))
         }
         self._healer.forget_errors_except_of(offline_parts)
-        offline = [
+        offline_share_ids = [
             share_id
             for share_id, parts in offline_parts.items()
             if shares[share_id].status in manila_db.IN_USE
             and self._backoff.is_retry_due((share_id, parts))
         ]
         # Shares may have been deleted since the cluster was read.
-        rows = manila_db.shares_by_id(offline)
-        in_use = [i for i in offline if rows[i].status in manila_db.IN_USE]
-        if in_use:
-            self._healer.heal(in_use)
+        rows = manila_db.shares_by_id(offline_share_ids)
+        share_ids_in_use = [
+            share_id
+            for share_id in offline_share_ids
+            if rows[share_id].status in manila_db.IN_USE
+        ]
+        if share_ids_in_use:
+            self._healer.heal(share_ids_in_use)

@@ -34,18 +34,18 @@ class PeriodicThread:
 
     :param action: the function to run. If it raises, the error is logged, and
         the action is run again after the pause.
-    :param interval: the pause before the first run and between two runs, in
-        seconds.
+    :param interval_seconds: the pause before the first run and between two
+        runs, in seconds.
     :param name: the name of the thread, and of the action in the log.
     """
 
     def __init__(
-        self, action: Callable[[], None], interval: float, name: str
+        self, action: Callable[[], None], interval_seconds: float, name: str
     ) -> None:
         self._action = action
-        self._interval = interval
+        self._interval_seconds = interval_seconds
         self._name = name
-        self._stopped = threading.Event()
+        self._stop_event = threading.Event()
 
     def start(self) -> None:
         """Start the thread; call this once, after the process has forked."""
@@ -55,15 +55,15 @@ class PeriodicThread:
 
     def stop(self) -> None:
         """Stop the thread; do not wait for a run in progress."""
-        self._stopped.set()
+        self._stop_event.set()
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._interval):
+        while not self._stop_event.wait(self._interval_seconds):
             try:
                 self._action()
             except Exception:
                 LOG.exception(
                     '%s: failed; next attempt in %g s',
                     self._name,
-                    self._interval,
+                    self._interval_seconds,
                 )

@@ -31,7 +31,7 @@ from manila_glusterfs_clone.cluster import placement
 LOG = log.getLogger(__name__)
 
 
-def rules_refused(
+def report_refused_rules(
     context: Any,
     share: Mapping[str, Any],
     added_rules: Iterable[Mapping[str, Any]],

@@ -345,7 +345,7 @@ class Cluster:
     def state(self, **changes: Any) -> cluster_state.ClusterState:
         """Return the state of the cluster as a pass reads it."""
         usual = cluster_state.ClusterState(
-            backend=BACKEND,
+            backend_mark=BACKEND,
             peers=tuple(
                 gluster.Peer(
                     uuid_of(name), name, name not in self.disconnected
@@ -360,11 +360,11 @@ class Cluster:
                 if each.is_started and each.name not in self.status_errors
                 for status in self.nodes[0].gluster.brick_status(each.name)
             ),
-            lvs={
+            lvs_by_node={
                 node.name: tuple(node.lvm.rows.values()) for node in self.nodes
             },
-            unread_nodes={},
-            views={
+            errors_by_node={},
+            volumes_by_node={
                 node.name: {
                     name: node.gluster.volume(name) for name in self.volumes
                 }

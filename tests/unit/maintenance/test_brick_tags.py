@@ -119,10 +119,10 @@ def test_a_share_without_a_volume_is_left_alone(scene: Scene) -> None:
 
 def test_a_node_that_was_not_read_is_left_alone(scene: Scene) -> None:
     """Its LVs are unknown, and not without tags."""
-    lvs = scene.cluster.state().lvs
+    lvs = scene.cluster.state().lvs_by_node
     lvs = {node: lvs[node] for node in lvs if node != 'gl2'}
     scene.retag('gl2')
-    assert scene.run(lvs=lvs) == []
+    assert scene.run(lvs_by_node=lvs) == []
 
 
 def test_a_share_in_use_is_left_to_its_operation(
@@ -178,7 +178,7 @@ def test_an_lv_that_another_volume_uses_is_left_alone(scene: Scene) -> None:
 def test_a_failure_is_logged_once_and_does_not_hide_the_next_share(
     scene: Scene, caplog: pytest.LogCaptureFixture, failing: str | None
 ) -> None:
-    lvs = scene.cluster.state().lvs
+    lvs = scene.cluster.state().lvs_by_node
     wrong = dict.fromkeys(lvs, ())
     trouble = errors.TimedOut('gl1', ('lvs',), 1)
     for share_id in (A, B):
@@ -189,7 +189,7 @@ def test_a_failure_is_logged_once_and_does_not_hide_the_next_share(
         scene.cluster.trouble = trouble
     messages = []
     for _ in range(3):
-        scene.run(lvs=wrong)
+        scene.run(lvs_by_node=wrong)
         messages += [
             message
             for message in fake_cluster.warnings(caplog)
@@ -212,7 +212,7 @@ def test_a_correction_without_effect_is_retried_at_growing_intervals(
     scene.cluster.locks.on_acquired = lambda: tries.append(None)
     counts = []
     for _ in range(8):
-        scene.run(lvs=dict.fromkeys(fake_cluster.NODES, ()))
+        scene.run(lvs_by_node=dict.fromkeys(fake_cluster.NODES, ()))
         counts.append(len(tries))
     # Two shares are tried in the passes 1, 2, 4 and 8.
     assert counts == [2, 4, 4, 6, 6, 6, 6, 8]

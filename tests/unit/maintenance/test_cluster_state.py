@@ -36,21 +36,21 @@ def volume(**changes: Any) -> gluster.Volume:
 
 def state(**changes: Any) -> cluster_state.ClusterState:
     usual: dict[str, Any] = {
-        'backend': 'gold',
+        'backend_mark': 'gold',
         'peers': (),
         'volumes': {NAME: volume()},
         'snapshots': {},
         'brick_statuses': (),
-        'lvs': {},
-        'unread_nodes': {},
-        'views': {},
+        'lvs_by_node': {},
+        'errors_by_node': {},
+        'volumes_by_node': {},
     }
     return cluster_state.ClusterState(**{**usual, **changes})
 
 
 def test_a_node_that_was_not_read_makes_it_incomplete() -> None:
     assert state().is_complete
-    assert not state(unread_nodes={'gl1': OSError()}).is_complete
+    assert not state(errors_by_node={'gl1': OSError()}).is_complete
 
 
 def test_offline_parts() -> None:
@@ -61,13 +61,13 @@ def test_offline_parts() -> None:
 
 
 def test_only_marked_volumes_belong_to_the_back_end() -> None:
-    assert state().own_volumes() == {NAME}
-    assert state().marked_shares() == {ID}
+    assert state().own_volume_names() == {NAME}
+    assert state().marked_share_ids() == {ID}
     other = {NAME: volume(options={names.OPTION_BACKEND: 'silver'})}
-    assert state(volumes=other).own_volumes() == set()
-    assert state(volumes=other).marked_shares() == set()
+    assert state(volumes=other).own_volume_names() == set()
+    assert state(volumes=other).marked_share_ids() == set()
 
 
 def test_views_of_a_share() -> None:
     views = {'gl1': {NAME: volume()}, 'gl2': {}}
-    assert state(views=views).views_of(ID) == (volume(),)
+    assert state(volumes_by_node=views).views_of(ID) == (volume(),)

@@ -132,13 +132,13 @@ class Scene:
         )
         self._backoff = backoff.Backoff()
         self._room = interrupted_work.InterruptedWork(
-            the_services, self._backoff, host=HOST
+            the_services, self._backoff, service_host=HOST
         )
 
     def run(self, passes: int = 1, *, starting: bool = False) -> None:
         for _ in range(passes):
             self._backoff.begin_pass()
-            self._room.resume(*self._rows(), starting=starting)
+            self._room.resume(*self._rows(), is_starting=starting)
             self._backoff.end_pass()
 
     def retry_deletions(self) -> None:

@@ -51,9 +51,9 @@ def test_only_removal_has_a_grace_time() -> None:
             unused,
             unused,
             backoff.Backoff(),
-            host='h@b',
-            grace=3600,
-            removes=removes,
+            service_host='h@b',
+            grace_seconds=3600,
+            must_remove=removes,
         )
         now = datetime.datetime.now(datetime.timezone.utc)
         latest = kept.deleted_before()

@@ -96,8 +96,10 @@ class Orphans(Recorder):
 
 
 class InterruptedWork(Recorder):
-    def resume(self, shares: Any, snapshots: Any, *, starting: bool) -> None:
-        self.did('resume', starting)
+    def resume(
+        self, shares: Any, snapshots: Any, *, is_starting: bool
+    ) -> None:
+        self.did('resume', is_starting)
 
     def retry_deletions(self, shares: Any, snapshots: Any) -> None:
         self.did('retry deletions', len(shares), len(snapshots))
@@ -313,7 +315,7 @@ def test_a_share_with_another_part_offline_is_healed_at_once(
 @pytest.mark.parametrize(
     'change',
     [
-        {'unread_nodes': {'gl3': DOWN}},
+        {'errors_by_node': {'gl3': DOWN}},
         {'peers': (gluster.Peer('uuid-gl3', 'gl3', False),)},
     ],
     ids=['not read', 'disconnected'],

@@ -49,14 +49,16 @@ def rule(**changes: Any) -> dict[str, Any]:
 def test_refused_rule(
     created: list[tuple[str, str]], changes: dict[str, Any], detail: str
 ) -> None:
-    user_messages.rules_refused(None, SHARE, [rule(**changes)], {'a'}, False)
+    user_messages.report_refused_rules(
+        None, SHARE, [rule(**changes)], {'a'}, False
+    )
     assert created == [('UPDATE_ACCESS_RULES', detail)]
 
 
 def test_no_message_for_rules_that_are_applied(
     created: list[tuple[str, str]],
 ) -> None:
-    user_messages.rules_refused(None, SHARE, [rule()], set(), False)
+    user_messages.report_refused_rules(None, SHARE, [rule()], set(), False)
     assert created == []
 
 

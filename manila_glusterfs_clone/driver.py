@@ -99,7 +99,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         """Mark and lock an instance during the body, and translate errors."""
         with (
             exceptions.translated(name, instance_id, make_error),
-            self._services.marks.during(instance_id, work),
+            self._services.marks.locked_and_marked(instance_id, work),
         ):
             yield
 
@@ -230,23 +230,23 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     ) -> dict[str, dict[str, str]]:
         """Allow exactly the clients of the rules; return the rules' states.
 
-        A call without changed rules requests a verification: the volume may
-        admit other clients. Manila revokes all rules before it deletes a
-        share.
+        A call without changed rules means: verify that no other clients are
+        admitted. Manila revokes all rules before it deletes a share.
         """
         share_id, marks = share['id'], self._services.marks
         is_deletion = share.get('status') == 'deleting'
+        is_revoking = bool(delete_rules or not (add_rules or update_rules))
         added_ids = {rule['access_id'] for rule in add_rules}
         rules = [arguments.rule(rule) for rule in access_rules]
         with (
             exceptions.translated('Changing the access to share', share_id),
-            marks.begun(share_id, _DELETE) if is_deletion else _NO_MARK,
+            marks.mark_begin(share_id, _DELETE) if is_deletion else _NO_MARK,
         ):
             refusals = self._services.shares.update_access(
                 share_id,
                 [rule for rule in rules if rule.access_id not in added_ids],
                 [rule for rule in rules if rule.access_id in added_ids],
-                revoking=bool(delete_rules or not (add_rules or update_rules)),
+                is_revoking=is_revoking,
             )
         user_messages.report_refused_rules(
             context, share, add_rules, refusals, self._services.settings.tls
@@ -258,9 +258,9 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     ) -> dict[str, dict[str, Any]]:
         """Bring shares online, and return the state of each; never raise.
 
-        This also corrects access lists that differ from Manila's rules. The
-        driver does not ask Manila to apply these rules again: Manila would
-        pass all of them as new, and a failure would set active rules to error.
+        Also correct access lists that differ from Manila's rules. Do not ask
+        Manila to apply rules again: Manila would pass all of them as new, and
+        a failure would set active rules to error.
         """
         states: dict[str, gluster.Volume | errors.Error] = {}
         waiting_share_ids: Collection[str] = ()

@@ -266,7 +266,7 @@ _HOST = re.compile(r'[A-Za-z0-9_]([A-Za-z0-9_.:%-]{0,252})')
 _USER = re.compile(r'[^\s\0:-][^\s\0:]{0,254}')
 
 
-def problems(settings: Settings) -> Iterator[tuple[str, str]]:
+def find_mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield the name of each option with an unusable value, and the reason.
 
     Without this check, an operation that uses such a value in a name, a

@@ -59,19 +59,21 @@ class WorkMarks:
         self._locks = the_locks
 
     @contextlib.contextmanager
-    def during(self, instance_id: str, work: Work) -> Iterator[None]:
+    def locked_and_marked(
+        self, instance_id: str, work: Work
+    ) -> Iterator[None]:
         """Lock and mark an instance during an operation.
 
         The mark is removed even if the operation fails. The mark stays only if
         the process is killed or exits during the operation.
         """
         with self._locks.work(instance_id):
-            with self.begun(instance_id, work):
+            with self.mark_begin(instance_id, work):
                 yield
             self.remove(instance_id)
 
     @contextlib.contextmanager
-    def begun(self, instance_id: str, work: Work) -> Iterator[None]:
+    def mark_begin(self, instance_id: str, work: Work) -> Iterator[None]:
         """Mark an instance before the first part of an operation.
 
         If the first part fails, remove the mark. Otherwise keep it for the

@@ -149,7 +149,7 @@ class AccessAudit:
             share_id, views[0]
         )
         return share_id not in self._unverified_share_ids and all(
-            self._services.protocol.holds(
+            self._services.protocol.has_rules(
                 view, wanted_rules.active, wanted_rules.changing
             )
             and volume_options.has_options(view, permanent_options)
@@ -187,7 +187,7 @@ class AccessAudit:
                 *wanted_rules.active,
                 # Rules in transition stay as they are on the volume: only
                 # operations that hold this lock change them.
-                *self._services.protocol.admitted(
+                *self._services.protocol.granted_rules(
                     volume, wanted_rules.changing
                 ),
             )
@@ -197,9 +197,9 @@ class AccessAudit:
             self._services.protocol.apply(
                 volume_name,
                 rules,
-                revoking=True,
-                more=options,
-                on=[
+                is_revoking=True,
+                extra_options=options,
+                node_uuids=[
                     member.uuid for member in self._services.cluster.members()
                 ],
             )

@@ -60,8 +60,8 @@ _LOCK_TIMEOUT = 1.0
 class CloneCleanup:
     """Cleans up the snapshots of one back end after interrupted clones.
 
-    :param backend: the mark of this back end: the value of an option that the
-        volumes of its shares have.
+    :param backend_mark: the mark of this back end: the value of an option that
+        the volumes of its shares have.
     """
 
     def __init__(
@@ -70,12 +70,12 @@ class CloneCleanup:
         sources: clone_sources.CloneSources,
         the_locks: locks.Locks,
         *,
-        backend: str,
+        backend_mark: str,
     ) -> None:
         self._cluster = the_cluster
         self._sources = sources
         self._locks = the_locks
-        self._backend = backend
+        self._backend_mark = backend_mark
 
     def clean_up(self, name: str) -> None:
         """Deactivate a snapshot, and clean up LVs of its interrupted clones.
@@ -87,29 +87,31 @@ class CloneCleanup:
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
         if snapshot is None:
             return
-        if snapshot.is_active or self._sources.active_on(name):
+        if snapshot.is_active or self._sources.active_node_names(name):
             LOG.warning(
                 'Snapshot %s: left active by an interrupted clone, or '
                 'activated by hand; deactivating it',
                 name,
             )
             self._sources.deactivate(name)
-        source = snapshot.hex_id
-        untagged = self._cluster.everywhere(
+        snapshot_hex_id = snapshot.hex_id
+        untagged_lv_names = self._cluster.everywhere(
             lambda node: {
                 lv.full_name
                 for lv in node.lvm.lvs()
                 if _is_untagged_clone(lv)
-                and bricks.hex_id_in_name(lv.origin) == source
+                and bricks.hex_id_in_name(lv.origin) == snapshot_hex_id
             }
         )
-        if not any(untagged.values()):
+        if not any(untagged_lv_names.values()):
             return
         brick_ownership.reclaim(
             self._cluster,
-            lambda node, lv: lv.full_name in untagged[node.name],
+            lambda node, lv: lv.full_name in untagged_lv_names[node.name],
             nodes=[
-                node for node in self._cluster.nodes if untagged[node.name]
+                node
+                for node in self._cluster.nodes
+                if untagged_lv_names[node.name]
             ],
         )
 
@@ -126,7 +128,7 @@ class CloneCleanup:
                     name
                     for name, volume in volumes.items()
                     if volume.options.get(names.OPTION_BACKEND)
-                    == self._backend
+                    == self._backend_mark
                 }
             )
 
@@ -163,9 +165,11 @@ class CloneCleanup:
         }
         if not snapshots:
             return
-        node_lvs, _ = self._cluster.try_everywhere(lambda node: node.lvm.lvs())
+        lvs_by_node, _ = self._cluster.try_everywhere(
+            lambda node: node.lvm.lvs()
+        )
         for snapshot_id in sorted(
-            snapshots_to_clean_up(snapshots, node_lvs.values())
+            snapshots_to_clean_up(snapshots, lvs_by_node.values())
         ):
             self._try_clean_up(snapshot_id)
 
@@ -214,12 +218,12 @@ def snapshots_to_clean_up(
     :param node_lvs: for each node, all its LVs.
     """
     all_lvs = [lv for lvs in node_lvs for lv in lvs]
-    unmanaged = {
+    unmanaged_hex_ids = {
         bricks.hex_id_in_name(lv.name)
         for lv in all_lvs
         if names.TAG_UNMANAGED in lv.tags
     }
-    cloned = {
+    cloned_hex_ids = {
         bricks.hex_id_in_name(lv.origin)
         for lv in all_lvs
         if _is_untagged_clone(lv)
@@ -228,8 +232,8 @@ def snapshots_to_clean_up(
         snapshot_id
         for name, snapshot in snapshots.items()
         if (snapshot_id := names.snapshot_id_from_name(name))
-        and snapshot.hex_id not in unmanaged
-        and (snapshot.is_active or snapshot.hex_id in cloned)
+        and snapshot.hex_id not in unmanaged_hex_ids
+        and (snapshot.is_active or snapshot.hex_id in cloned_hex_ids)
     }
 
 

@@ -59,13 +59,13 @@ class SnapshotPartlyActive(errors.Unsettled):
     """A snapshot is active on some nodes, but not on all."""
 
     snapshot: str
-    active_on: tuple[str, ...]
+    active_node_names: tuple[str, ...]
 
     def __str__(self) -> str:
         return (
             f'snapshot {self.snapshot}: active only on '
-            f'{", ".join(self.active_on)}, not on the other nodes; run '
-            f'"gluster snapshot activate {self.snapshot} force" and then '
+            f'{", ".join(self.active_node_names)}, not on the other nodes; '
+            f'run "gluster snapshot activate {self.snapshot} force" and then '
             f'"gluster snapshot deactivate {self.snapshot}"'
         )
 
@@ -82,7 +82,7 @@ class Source:
     #: The layout of the origin volume. A clone has the same layout.
     layout: layouts.Layout
     #: By node that has a brick of the snapshot: all LVs of that node.
-    nodes: Mapping[cluster.Node, tuple[lvm.LogicalVolume, ...]]
+    lvs_by_node: Mapping[cluster.Node, tuple[lvm.LogicalVolume, ...]]
 
 
 class CloneSources:
@@ -94,7 +94,7 @@ class CloneSources:
     def __init__(self, the_cluster: cluster.Cluster) -> None:
         self._cluster = the_cluster
 
-    def examine(self, snapshot_id: str) -> Source:
+    def read_source(self, snapshot_id: str) -> Source:
         """Return a snapshot and the current state of its LVs.
 
         :raises SnapshotNotFound: the snapshot does not exist.
@@ -106,18 +106,20 @@ class CloneSources:
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
         if snapshot is None:
             raise SnapshotNotFound(name)
-        node_lvs = self._cluster.everywhere(lambda node: node.lvm.lvs())
+        lvs_by_node = self._cluster.everywhere(lambda node: node.lvm.lvs())
         snapshot_lvs = {
-            node: bricks.lvs_named_after(node_lvs[node.name], snapshot.hex_id)
+            node: bricks.lvs_named_after(
+                lvs_by_node[node.name], snapshot.hex_id
+            )
             for node in self._cluster.nodes
         }
         origin = self._cluster.read(
             lambda gluster: gluster.volume(snapshot.origin)
         )
-        holders = bricks.nodes_with_bricks(self._cluster, origin)
+        nodes_with_bricks = bricks.nodes_with_bricks(self._cluster, origin)
         for node, lvs in snapshot_lvs.items():
-            if not lvs and node in holders:
-                bricks.require_pools_visible(node, node_lvs[node.name])
+            if not lvs and node in nodes_with_bricks:
+                bricks.require_pools_visible(node, lvs_by_node[node.name])
         all_lvs = [lv for lvs in snapshot_lvs.values() for lv in lvs]
         if not all_lvs:
             raise SnapshotWithoutData(name)
@@ -126,8 +128,8 @@ class CloneSources:
             pool=all_lvs[0].pool_name,
             size=max(lv.size for lv in all_lvs),
             layout=layouts.of_volume(origin) if origin else layouts.SINGLE,
-            nodes={
-                node: node_lvs[node.name]
+            lvs_by_node={
+                node: lvs_by_node[node.name]
                 for node, lvs in snapshot_lvs.items()
                 if lvs
             },
@@ -160,15 +162,15 @@ class CloneSources:
             nodes.
         """
         self._deactivate(name)
-        if not self.active_on(name):
+        if not self.active_node_names(name):
             return
         self._cluster.change(
             lambda gluster: gluster.activate_snapshot(name, force=True),
             lambda gluster: False,
         )
         self._deactivate(name)
-        if active_on := self.active_on(name):
-            raise SnapshotPartlyActive(name, active_on)
+        if node_names := self.active_node_names(name):
+            raise SnapshotPartlyActive(name, node_names)
 
     def _deactivate(self, name: str) -> None:
         self._cluster.change(
@@ -176,15 +178,17 @@ class CloneSources:
             lambda gluster: not _is_active(gluster.snapshot(name)),
         )
 
-    def active_on(self, name: str) -> tuple[str, ...]:
+    def active_node_names(self, name: str) -> tuple[str, ...]:
         """Return the names of the nodes on which a snapshot is active.
 
         Nodes whose glusterd does not answer are left out.
         """
-        states, _ = self._cluster.try_everywhere(
+        is_active_by_node, _ = self._cluster.try_everywhere(
             lambda node: _is_active(node.gluster.snapshot(name))
         )
-        return tuple(node for node, is_active in states.items() if is_active)
+        return tuple(
+            node for node, is_active in is_active_by_node.items() if is_active
+        )
 
     def snapshots_of_clone(self, share_id: str) -> set[str] | None:
         """Return the ids of the snapshots that a share was cloned from.
@@ -197,26 +201,28 @@ class CloneSources:
         name, tag = names.volume(share_id), names.share_tag(share_id)
         volume = self._cluster.read(lambda gluster: gluster.volume(name))
         hex_id = volume.hex_id if volume is not None else None
-        node_lvs, _ = self._cluster.try_everywhere(lambda node: node.lvm.lvs())
+        lvs_by_node, _ = self._cluster.try_everywhere(
+            lambda node: node.lvm.lvs()
+        )
         share_lvs = [
             lv
-            for lvs in node_lvs.values()
+            for lvs in lvs_by_node.values()
             for lv in lvs
             if tag in lv.tags
             or (hex_id and bricks.hex_id_in_name(lv.name) == hex_id)
         ]
         if not share_lvs:
             return None
-        origins = {bricks.hex_id_in_name(lv.origin) for lv in share_lvs}
-        origins.discard(None)
-        if not origins:
+        origin_hex_ids = {bricks.hex_id_in_name(lv.origin) for lv in share_lvs}
+        origin_hex_ids.discard(None)
+        if not origin_hex_ids:
             return set()
         return {
             snapshot_id
             for name, snapshot in self._cluster.read(
                 lambda gluster: gluster.snapshots()
             ).items()
-            if snapshot.hex_id in origins
+            if snapshot.hex_id in origin_hex_ids
             and (snapshot_id := names.snapshot_id_from_name(name))
         }
 

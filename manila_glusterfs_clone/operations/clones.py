@@ -70,7 +70,7 @@ class SnapshotInOtherPool(errors.NotPossible):
         )
 
 
-class Clones:
+class CloneCreator:
     """Creates shares from snapshots."""
 
     def __init__(
@@ -110,7 +110,7 @@ class Clones:
             if self._volumes.is_finished(share_id):
                 LOG.info('Share %s: already created; starting it', share_id)
                 return self._volumes.bring_online(share_id)
-            source = self._sources.examine(snapshot_id)
+            source = self._sources.read_source(snapshot_id)
             if source.pool != pool:
                 raise SnapshotInOtherPool(snapshot_id, source.pool, pool)
             self._placement.require_room(
@@ -120,7 +120,7 @@ class Clones:
                         max(source.layout.brick_size(size), source.size),
                         lvs,
                     )
-                    for node, lvs in source.nodes.items()
+                    for node, lvs in source.lvs_by_node.items()
                 }
             )
             peers.require_all_connected(self._cluster)
@@ -139,20 +139,20 @@ class Clones:
         clones of one snapshot at the same time. The later steps run in
         parallel with the next clone.
         """
-        volume = names.volume(share_id)
-        snapshot = names.snapshot(snapshot_id)
-        attempts = 0
+        volume_name = names.volume(share_id)
+        snapshot_name = names.snapshot(snapshot_id)
+        attempt_count = 0
 
-        def clone(gluster: gluster.Gluster) -> None:
-            nonlocal attempts
-            attempts += 1
-            gluster.clone_snapshot(snapshot, volume)
+        def clone_snapshot(gluster: gluster.Gluster) -> None:
+            nonlocal attempt_count
+            attempt_count += 1
+            gluster.clone_snapshot(snapshot_name, volume_name)
 
         with self._locks.snapshot(snapshot_id):
             try:
-                self._sources.activate(snapshot)
+                self._sources.activate(snapshot_name)
                 self._cluster.change(
-                    clone,
+                    clone_snapshot,
                     # Do not report success because the volume exists: glusterd
                     # records the volume before it creates the LVs. Retry
                     # instead: glusterd answers Busy while the first attempt
@@ -162,16 +162,16 @@ class Clones:
             except errors.AlreadyExists:
                 LOG.info(
                     'Volume %s: an earlier attempt created it; continuing',
-                    volume,
+                    volume_name,
                 )
             finally:
-                self._deactivate(snapshot)
-            if attempts > 1:
-                self._clone_cleanup.clean_up(snapshot)
+                self._deactivate(snapshot_name)
+            if attempt_count > 1:
+                self._clone_cleanup.clean_up(snapshot_name)
 
-    def _deactivate(self, snapshot: str) -> None:
+    def _deactivate(self, snapshot_name: str) -> None:
         try:
-            self._sources.deactivate(snapshot)
+            self._sources.deactivate(snapshot_name)
         except errors.Error as error:
             # Do not fail: the clone does not need the snapshot any more. An
             # active snapshot uses a process and a mount per brick, and the
@@ -180,19 +180,21 @@ class Clones:
                 'Snapshot %s: could not be deactivated after a clone; the '
                 'next clone, maintenance pass or start of manila-share '
                 'retries: %s',
-                snapshot,
+                snapshot_name,
                 error,
             )
             LOG.debug(
-                'Snapshot %s: deactivation failed', snapshot, exc_info=True
+                'Snapshot %s: deactivation failed',
+                snapshot_name,
+                exc_info=True,
             )
 
     def _finish(self, share_id: str, size: int) -> gluster.Volume:
         volume = self._volumes.get(share_id)
         brick_size = layouts.of_volume(volume).brick_size(size)
 
-        def tag_and_grow(node: cluster.Node, path: str) -> None:
-            brick = bricks.tag_clone_brick(node, share_id, path)
+        def tag_and_grow(node: cluster.Node, brick_path: str) -> None:
+            brick = bricks.tag_clone_brick(node, share_id, brick_path)
             if brick.lv.size < brick_size:
                 bricks.grow(node, brick, brick_size)
 

@@ -52,7 +52,7 @@ class Services:
     volumes: volumes.Volumes
     shares: shares.Shares
     snapshots: snapshots.Snapshots
-    clones: clones.Clones
+    clones: clones.CloneCreator
     clone_sources: clone_sources.CloneSources
     clone_cleanup: clone_cleanup.CloneCleanup
 
@@ -114,9 +114,11 @@ def open_services(
     )
     sources = clone_sources.CloneSources(the_cluster)
     cleanup = clone_cleanup.CloneCleanup(
-        the_cluster, sources, the_locks, backend=settings.mark
+        the_cluster, sources, the_locks, backend_mark=settings.mark
     )
-    the_volumes = volumes.Volumes(the_cluster, protocol, backend=settings.mark)
+    the_volumes = volumes.Volumes(
+        the_cluster, protocol, backend_mark=settings.mark
+    )
     removal = share_removal.ShareRemoval(
         the_cluster, the_volumes, brick_root=settings.brick_root
     )
@@ -143,7 +145,7 @@ def open_services(
         snapshots=snapshots.Snapshots(
             the_cluster, the_placement, the_volumes, cleanup, the_locks
         ),
-        clones=clones.Clones(
+        clones=clones.CloneCreator(
             the_cluster,
             the_placement,
             removal,

@@ -78,50 +78,60 @@ class ShareRemoval:
         :raises deletion_on_nodes.StillKnown: glusterd on a node still has the
             volume; no LV was removed.
         """
-        name = names.volume(share_id)
-        tag = names.share_tag(share_id)
+        volume_name = names.volume(share_id)
+        share_tag = names.share_tag(share_id)
         # A disconnected node would miss the deletion, and would restore the
         # volume on its peers when it reconnects.
         peers.require_all_connected(self._cluster)
-        volume = self._cluster.read(lambda gluster: gluster.volume(name))
-        pools_of: dict[str, set[str]] | None = None
+        volume = self._cluster.read(
+            lambda gluster: gluster.volume(volume_name)
+        )
+        pool_names_by_node: dict[str, set[str]] | None = None
         if volume is None:
-            self._await_creation(name)
-            volume = self._cluster.read(lambda gluster: gluster.volume(name))
+            self._wait_for_running_creation(volume_name)
+            volume = self._cluster.read(
+                lambda gluster: gluster.volume(volume_name)
+            )
         if volume is not None:
             if volume.snapshot_count:
-                raise ShareHasSnapshots(name, volume.snapshot_count)
-            pools_of = self._tag_lvs(share_id, volume)
-            LOG.info('Volume %s: deleting it', name)
+                raise ShareHasSnapshots(volume_name, volume.snapshot_count)
+            pool_names_by_node = self._tag_lvs(share_id, volume)
+            LOG.info('Volume %s: deleting it', volume_name)
             self._cluster.change(
-                lambda gluster: gluster.stop_volume(name),
-                lambda gluster: not volumes.is_started(gluster.volume(name)),
+                lambda gluster: gluster.stop_volume(volume_name),
+                lambda gluster: (
+                    not volumes.is_started(gluster.volume(volume_name))
+                ),
             )
             self._cluster.change(
-                lambda gluster: self._delete_volume(gluster, name),
-                lambda gluster: gluster.volume(name) is None,
+                lambda gluster: self._delete_volume(gluster, volume_name),
+                lambda gluster: gluster.volume(volume_name) is None,
             )
         mount_point = names.mount_point(self._brick_root, share_id)
 
-        def remove_leftovers(node: cluster.Node, lv_count: int) -> None:
-            if not lv_count:
+        def remove_leftovers(
+            node: cluster.Node, removed_lv_count: int
+        ) -> None:
+            if not removed_lv_count:
                 # The mount point may exist although the node has no LV.
                 brick_removal.remove_mount_point(node, mount_point)
-            leftover_directories.remove_of_volume(node, name)
+            leftover_directories.remove_of_volume(node, volume_name)
 
         deletion_on_nodes.finish(
             self._cluster,
-            f'volume {name}',
-            is_known=lambda gluster: gluster.volume(name) is not None,
+            f'volume {volume_name}',
+            is_known=lambda gluster: gluster.volume(volume_name) is not None,
             # The name contains the id of the share and is never reused: an LV
             # with this name belongs to the share even if its tags were
             # removed.
-            is_unwanted=lambda node, lv: tag in lv.tags or lv.name == name,
-            pool_names_by_node=pools_of,
+            is_unwanted=lambda node, lv: (
+                share_tag in lv.tags or lv.name == volume_name
+            ),
+            pool_names_by_node=pool_names_by_node,
             remove_leftovers=remove_leftovers,
         )
 
-    def _await_creation(self, name: str) -> None:
+    def _wait_for_running_creation(self, volume_name: str) -> None:
         """Wait until no creation of a volume is running in glusterd.
 
         glusterd may still be creating the volume for a killed process, and
@@ -130,12 +140,15 @@ class ShareRemoval:
         ended.
         """
         self._cluster.change(
-            lambda gluster: gluster.stop_volume(name), lambda gluster: False
+            lambda gluster: gluster.stop_volume(volume_name),
+            lambda gluster: False,
         )
 
-    def _delete_volume(self, gluster: gluster.Gluster, name: str) -> None:
+    def _delete_volume(
+        self, gluster: gluster.Gluster, volume_name: str
+    ) -> None:
         peers.await_started(self._cluster)
-        gluster.delete_volume(name)
+        gluster.delete_volume(volume_name)
 
     def _tag_lvs(
         self, share_id: str, volume: gluster.Volume
@@ -149,28 +162,30 @@ class ShareRemoval:
         :raises errors.NotPossible: LVM on a node does not list a thin pool, so
             an LV of the share could be missed.
         """
-        tag = names.share_tag(share_id)
-        pools_of: dict[str, set[str]] = {}
+        share_tag = names.share_tag(share_id)
+        pool_names_by_node: dict[str, set[str]] = {}
 
-        def tag_lvs(node: cluster.Node, path: str) -> None:
+        def tag_lvs_of_brick(node: cluster.Node, brick_path: str) -> None:
             lvs = node.lvm.lvs()
-            brick_tags = names.brick_tags(share_id, path.rpartition('/')[0])
-            tagged = {lv for lv in lvs if tag in lv.tags}
+            brick_tags = names.brick_tags(
+                share_id, brick_path.rpartition('/')[0]
+            )
+            tagged_lvs = {lv for lv in lvs if share_tag in lv.tags}
             brick_lvs = {
                 lv
                 for lv in lvs
-                if brick_ownership.is_named_in_path(lv, path)
+                if brick_ownership.is_named_in_path(lv, brick_path)
                 or brick_tags <= lv.tags
             }
             if not brick_lvs:
                 bricks.require_pools_visible(node, lvs)
-                brick = bricks.read_storage(node).find_brick(path)
+                brick = bricks.read_storage(node).find_brick(brick_path)
                 brick_lvs = {brick.lv} if brick is not None else set()
-            pools_of[node.name] = {
-                lv.pool_name for lv in tagged | brick_lvs if lv.pool
+            pool_names_by_node[node.name] = {
+                lv.pool_name for lv in tagged_lvs | brick_lvs if lv.pool
             }
             for lv in brick_lvs:
                 brick_ownership.set_ownership_tags(node, lv, brick_tags)
 
-        self._volumes.for_each_brick(volume, tag_lvs)
-        return pools_of
+        self._volumes.for_each_brick(volume, tag_lvs_of_brick)
+        return pool_names_by_node

@@ -108,7 +108,7 @@ class Shares:
         layout: layouts.Layout,
         members: tuple[cluster.Member, ...],
     ) -> gluster.Volume:
-        name = names.volume(share_id)
+        volume_name = names.volume(share_id)
         brick_size = layout.brick_size(size)
         paths = self._cluster.everywhere(
             lambda node: bricks.make(
@@ -122,9 +122,9 @@ class Shares:
         ]
         self._cluster.change(
             lambda gluster: gluster.create_volume(
-                name, layout.create_arguments, brick_names
+                volume_name, layout.create_arguments, brick_names
             ),
-            lambda gluster: gluster.volume(name) is not None,
+            lambda gluster: gluster.volume(volume_name) is not None,
         )
         self._volumes.deny_all(share_id)
         return self._volumes.bring_online(share_id)
@@ -133,7 +133,7 @@ class Shares:
         """Grow a share to ``size`` bytes while clients use it."""
         with self._locks.share(share_id):
             volume = self._volumes.get(share_id)
-            mounted = self._volumes.mounted_bricks(volume)
+            brick_by_node = self._volumes.mounted_bricks(volume)
             brick_size = layouts.of_volume(volume).brick_size(size)
             self._placement.require_room(
                 {
@@ -142,12 +142,14 @@ class Shares:
                         max(0, brick_size - brick.lv.size),
                         brick.node_lvs,
                     )
-                    for node, brick in mounted.items()
+                    for node, brick in brick_by_node.items()
                 }
             )
             self._cluster.everywhere(
-                lambda node: bricks.grow(node, mounted[node], brick_size),
-                mounted,
+                lambda node: bricks.grow(
+                    node, brick_by_node[node], brick_size
+                ),
+                brick_by_node,
             )
             self._volumes.for_each_brick(
                 volume,
@@ -163,9 +165,11 @@ class Shares:
         cannot be undone, because a file system cannot be shrunk.
         """
         volume = self._volumes.get(share_id)
-        mounted = self._volumes.mounted_bricks(volume)
-        largest = max(brick.lv.size for brick in mounted.values())
-        self.extend(share_id, layouts.of_volume(volume).share_size(largest))
+        brick_by_node = self._volumes.mounted_bricks(volume)
+        largest_size = max(brick.lv.size for brick in brick_by_node.values())
+        self.extend(
+            share_id, layouts.of_volume(volume).share_size(largest_size)
+        )
 
     def size(self, share_id: str) -> int:
         """Return the size that clients see, in bytes.
@@ -173,9 +177,9 @@ class Shares:
         The smallest brick determines this size.
         """
         volume = self._volumes.get(share_id)
-        mounted = self._volumes.mounted_bricks(volume)
-        smallest = min(brick.lv.size for brick in mounted.values())
-        return layouts.of_volume(volume).share_size(smallest)
+        brick_by_node = self._volumes.mounted_bricks(volume)
+        smallest_size = min(brick.lv.size for brick in brick_by_node.values())
+        return layouts.of_volume(volume).share_size(smallest_size)
 
     def bring_online(self, share_id: str) -> gluster.Volume:
         """Start the volume of a share, and wait until every brick is online.
@@ -188,43 +192,52 @@ class Shares:
     def update_access(
         self,
         share_id: str,
-        old: Sequence[protocols.Rule],
-        new: Sequence[protocols.Rule],
+        old_rules: Sequence[protocols.Rule],
+        new_rules: Sequence[protocols.Rule],
         *,
-        revoking: bool,
+        is_revoking: bool,
     ) -> dict[str, errors.NotPossible]:
-        """Grant exactly the rules in ``old`` and ``new``.
+        """Grant exactly the rules in ``old_rules`` and ``new_rules``.
 
         First disconnect the clients whose rules are revoked, then admit new
         clients. If the disconnection fails, Manila sets all rules of the
-        change to error, so no new rule may be in force then. Rules in ``new``
-        that the access list already grants stay in it throughout: after a
-        restart, Manila passes all rules as new.
+        change to error, so no new rule may be in force then. Rules in
+        ``new_rules`` that the access list already grants stay in it
+        throughout: after a restart, Manila passes all rules as new.
 
-        :param old: rules that were in force and stay in force.
-        :param new: rules that Manila passes as new.
-        :param revoking: whether the volume may still grant rules that are in
-            neither list, so that they must be revoked.
+        :param old_rules: rules that were in force and stay in force.
+        :param new_rules: rules that Manila passes as new.
+        :param is_revoking: whether the volume may still grant rules that are
+            in neither list, so that they must be revoked.
         :return: the reasons why rules cannot be granted, by access id.
         """
-        name = names.volume(share_id)
-        all_rules = [*old, *new]
+        volume_name = names.volume(share_id)
+        all_rules = [*old_rules, *new_rules]
         with self._locks.share(share_id):
-            if revoking:
-                kept = [*old, *self._rules_in_force(name, new)]
-                refused = self._protocol.apply(name, kept, revoking=True)
-                if len(kept) == len(all_rules):
-                    return dict(refused)
-            return dict(self._protocol.apply(name, all_rules, revoking=False))
+            if is_revoking:
+                kept_rules = [
+                    *old_rules,
+                    *self._rules_in_force(volume_name, new_rules),
+                ]
+                refusals = self._protocol.apply(
+                    volume_name, kept_rules, is_revoking=True
+                )
+                if len(kept_rules) == len(all_rules):
+                    return dict(refusals)
+            return dict(
+                self._protocol.apply(volume_name, all_rules, is_revoking=False)
+            )
 
     def _rules_in_force(
-        self, name: str, rules: Sequence[protocols.Rule]
+        self, volume_name: str, rules: Sequence[protocols.Rule]
     ) -> Sequence[protocols.Rule]:
         """Return those of the given rules that a volume already grants."""
         if not rules:
             return ()
-        volume = self._cluster.read(lambda gluster: gluster.volume(name))
-        return self._protocol.admitted(volume, rules) if volume else ()
+        volume = self._cluster.read(
+            lambda gluster: gluster.volume(volume_name)
+        )
+        return self._protocol.granted_rules(volume, rules) if volume else ()
 
     def unmanage(self, share_id: str) -> None:
         """Mark a volume as unmanaged, and untag its LVs; keep both.
@@ -239,8 +252,10 @@ class Shares:
         def remove_tags(node: cluster.Node) -> None:
             lvs = node.lvm.lvs()
             bricks.require_pools_visible(node, lvs)
-            if tagged := [lv.full_name for lv in lvs if tag in lv.tags]:
-                node.lvm.remove_tags(tagged, [tag])
+            if tagged_lv_names := [
+                lv.full_name for lv in lvs if tag in lv.tags
+            ]:
+                node.lvm.remove_tags(tagged_lv_names, [tag])
 
         with self._locks.share(share_id):
             peers.require_all_connected(self._cluster)
@@ -251,7 +266,7 @@ class Shares:
     def is_unmanaged(self, share_id: str) -> bool:
         """Return whether a share is marked as unmanaged on any node."""
         name = names.volume(share_id)
-        views = self._cluster.everywhere(
+        volume_by_node = self._cluster.everywhere(
             lambda node: node.gluster.volume(name)
         )
         return any(
@@ -261,7 +276,7 @@ class Shares:
                 volume.options.get(names.OPTION_BACKEND),
                 volume.options.get(names.OPTION_SHARE),
             )
-            for volume in views.values()
+            for volume in volume_by_node.values()
         )
 
     def delete(self, share_id: str, *, is_clone: bool = False) -> None:

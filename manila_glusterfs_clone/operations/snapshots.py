@@ -112,14 +112,13 @@ class Snapshots:
             volume = self._volumes.get(share_id)
             snapshot_limits.require_permitted(self._cluster, volume)
             peers.require_all_connected(self._cluster)
+            brick_by_node = self._volumes.mounted_bricks(volume)
             self._placement.require_room(
                 {
                     node: placement.RequiredSpace(
-                        place.lv.pool_name, 0, place.node_lvs
+                        brick.lv.pool_name, 0, brick.node_lvs
                     )
-                    for node, place in self._volumes.mounted_bricks(
-                        volume
-                    ).items()
+                    for node, brick in brick_by_node.items()
                 }
             )
             if layouts.of_volume(volume).has_self_heal:
@@ -146,10 +145,10 @@ class Snapshots:
         """
         name = names.snapshot(snapshot_id)
         with self._locks.share(share_id), self._locks.snapshot(snapshot_id):
-            if (
-                self._cluster.read(lambda gluster: gluster.snapshot(name))
-                is None
-            ):
+            snapshot = self._cluster.read(
+                lambda gluster: gluster.snapshot(name)
+            )
+            if snapshot is None:
                 return False
             try:
                 self._tag_lvs(snapshot_id, {})
@@ -164,11 +163,11 @@ class Snapshots:
         return True
 
     def _tag_lvs(
-        self, snapshot_id: str, pools_of: dict[str, set[str]]
+        self, snapshot_id: str, pool_names_by_node: dict[str, set[str]]
     ) -> None:
         """Tag the LVs that glusterd created for a snapshot.
 
-        :param pools_of: receives the thin pools of the LVs, by node name.
+        :param pool_names_by_node: receives the thin pools of the LVs.
         :raises errors.NotPossible: LVM on a node does not list a thin pool, so
             an LV of the snapshot could be missed.
         :raises errors.Unsettled: the snapshot does not exist, or lacks LVs.
@@ -181,19 +180,21 @@ class Snapshots:
 
         def tag_lvs(node: cluster.Node) -> int:
             lvs = node.lvm.lvs()
-            own = bricks.lvs_named_after(lvs, snapshot.hex_id)
-            if not own and node in holders:
+            own_lvs = bricks.lvs_named_after(lvs, snapshot.hex_id)
+            if not own_lvs and node in nodes_with_bricks:
                 bricks.require_pools_visible(node, lvs)
-            pools_of[node.name] = {lv.pool_name for lv in own if lv.pool}
-            untagged = [lv.full_name for lv in own if tag not in lv.tags]
+            pool_names_by_node[node.name] = {
+                lv.pool_name for lv in own_lvs if lv.pool
+            }
+            untagged = [lv.full_name for lv in own_lvs if tag not in lv.tags]
             if untagged:
                 node.lvm.add_tags(untagged, [tag])
-            return len(own)
+            return len(own_lvs)
 
         origin = self._cluster.read(
             lambda gluster: gluster.volume(snapshot.origin)
         )
-        holders = bricks.nodes_with_bricks(self._cluster, origin)
+        nodes_with_bricks = bricks.nodes_with_bricks(self._cluster, origin)
         lv_counts = self._cluster.everywhere(tag_lvs)
         if origin and sum(lv_counts.values()) != len(origin.bricks):
             raise SnapshotIncomplete(
@@ -224,10 +225,10 @@ class Snapshots:
             snapshot = self._cluster.read(
                 lambda gluster: gluster.snapshot(name)
             )
-        pools_of: dict[str, set[str]] | None = None
+        pool_names_by_node: dict[str, set[str]] | None = None
         if snapshot is not None:
-            pools_of = {}
-            self._try_to_tag_lvs(snapshot_id, pools_of)
+            pool_names_by_node = {}
+            self._try_to_tag_lvs(snapshot_id, pool_names_by_node)
             # Clean up first: only the snapshot identifies the LVs that
             # interrupted clones left.
             self._clone_cleanup.clean_up(name)
@@ -237,17 +238,16 @@ class Snapshots:
                 lambda gluster: gluster.snapshot(name) is None,
             )
         tag = names.snapshot_tag(snapshot_id)
-
         deletion_on_nodes.finish(
             self._cluster,
             f'snapshot {name}',
             is_known=lambda gluster: gluster.snapshot(name) is not None,
             is_unwanted=lambda node, lv: tag in lv.tags,
-            pool_names_by_node=pools_of,
+            pool_names_by_node=pool_names_by_node,
             remove_leftovers=lambda node, _: (
                 leftover_directories.remove_of_snapshot(node, name)
             ),
-            find_blocked_lv=lambda node: _find_tagged(node, tag),
+            find_blocked_lv=lambda node: _find_tagged_lv(node, tag),
         )
 
     def unmanage(self, snapshot_id: str) -> None:
@@ -262,14 +262,14 @@ class Snapshots:
         def replace_tags(node: cluster.Node) -> None:
             lvs = node.lvm.lvs()
             bricks.require_pools_visible(node, lvs)
-            own = [
+            own_lvs = [
                 lv
                 for lv in lvs
                 if tag in lv.tags or bricks.hex_id_in_name(lv.name) == hex_id
             ]
-            if own:
+            if own_lvs:
                 # Add the new tag first: the LVs are never without a tag.
-                full_names = [lv.full_name for lv in own]
+                full_names = [lv.full_name for lv in own_lvs]
                 node.lvm.add_tags(full_names, [names.TAG_UNMANAGED])
                 node.lvm.remove_tags(full_names, [tag])
 
@@ -287,10 +287,10 @@ class Snapshots:
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
         if snapshot is None:
             return False
-        node_lvs = self._cluster.everywhere(lambda node: node.lvm.lvs())
+        lvs_by_node = self._cluster.everywhere(lambda node: node.lvm.lvs())
         return any(
             names.TAG_UNMANAGED in lv.tags
-            for lvs in node_lvs.values()
+            for lvs in lvs_by_node.values()
             for lv in bricks.lvs_named_after(lvs, snapshot.hex_id)
         )
 
@@ -303,10 +303,10 @@ class Snapshots:
         volume = self._cluster.read(
             lambda gluster: gluster.volume(snapshot.origin)
         )
-        count = len(volume.bricks) if volume is not None else 0
+        brick_count = len(volume.bricks) if volume is not None else 0
         self._cluster.everywhere(
             lambda node: brick_removal.remove_snapshot_mount_points(
-                node, snapshot.hex_id, count
+                node, snapshot.hex_id, brick_count
             )
         )
 
@@ -327,10 +327,10 @@ class Snapshots:
             self._cluster.change(read_status, lambda gluster: False)
 
     def _try_to_tag_lvs(
-        self, snapshot_id: str, pools_of: dict[str, set[str]]
+        self, snapshot_id: str, pool_names_by_node: dict[str, set[str]]
     ) -> None:
         try:
-            self._tag_lvs(snapshot_id, pools_of)
+            self._tag_lvs(snapshot_id, pool_names_by_node)
         except errors.Unsettled as error:
             LOG.info(
                 'Snapshot %s: incomplete; deleting it all the same: %s',
@@ -339,12 +339,12 @@ class Snapshots:
             )
 
 
-def _find_tagged(node: cluster.Node, tag: str) -> str | None:
+def _find_tagged_lv(node: cluster.Node, tag: str) -> str | None:
     """Return the name of an LV with a tag, or None if the node has none.
 
     If glusterd 10.3 cannot remove the LV of a snapshot, it keeps the snapshot.
     It removes the snapshot at its next start, but may not start while it
     cannot remove the LV.
     """
-    tagged = (lv.full_name for lv in node.lvm.lvs() if tag in lv.tags)
-    return next(tagged, None)
+    tagged_names = (lv.full_name for lv in node.lvm.lvs() if tag in lv.tags)
+    return next(tagged_names, None)

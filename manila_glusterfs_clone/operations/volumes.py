@@ -35,7 +35,7 @@ from manila_glusterfs_clone.tools import gluster
 LOG = log.getLogger(__name__)
 
 #: Seconds to wait until the bricks of a started volume are online.
-_ONLINE = 120.0
+_ONLINE_TIMEOUT = 120.0
 
 #: Make self-heal copy whole files. By default, it compares checksums of blocks
 #: and copies those that differ. A brick whose thin pool was full reads data
@@ -120,11 +120,11 @@ class Volumes:
         the_cluster: cluster.Cluster,
         protocol: protocols.Protocol,
         *,
-        backend: str,
+        backend_mark: str,
     ) -> None:
         self._cluster = the_cluster
         self._protocol = protocol
-        self._backend = backend
+        self._backend_mark = backend_mark
 
     def get(self, share_id: str) -> gluster.Volume:
         """Return the volume of a share.
@@ -175,7 +175,7 @@ class Volumes:
         """Return the options that the volume of a share must always have."""
         options = {
             names.OPTION_SHARE: names.canonical_id(share_id),
-            names.OPTION_BACKEND: self._backend,
+            names.OPTION_BACKEND: self._backend_mark,
         }
         if layouts.of_volume(volume).has_self_heal:
             options |= _HEAL_WHOLE_FILES
@@ -264,28 +264,28 @@ class Volumes:
 
     def _await_bricks(self, volume: gluster.Volume) -> None:
         name = volume.name
-        wanted = {(brick.node_uuid, brick.path) for brick in volume.bricks}
-        online: set[tuple[str, str]] = set()
-        for _ in retry.Attempts(_ONLINE, 0.5):
+        all_bricks = {(brick.node_uuid, brick.path) for brick in volume.bricks}
+        online_bricks: set[tuple[str, str]] = set()
+        for _ in retry.Attempts(_ONLINE_TIMEOUT, 0.5):
             try:
                 # The list omits bricks of nodes whose glusterd is down.
-                online = {
+                online_bricks = {
                     (brick.node_uuid, brick.path)
                     for brick in self._cluster.read(
                         lambda gluster: gluster.brick_status(name)
                     )
                     if brick.is_online
                 }
-                if wanted <= online:
+                if all_bricks <= online_bricks:
                     return
             except errors.Busy:
-                online = set()
-        offline = sorted(
+                online_bricks = set()
+        offline_names = sorted(
             f'{brick.host}:{brick.path}'
             for brick in volume.bricks
-            if (brick.node_uuid, brick.path) not in online
+            if (brick.node_uuid, brick.path) not in online_bricks
         )
-        raise BricksOffline(name, tuple(offline), _ONLINE)
+        raise BricksOffline(name, tuple(offline_names), _ONLINE_TIMEOUT)
 
     def for_each_brick(
         self,
@@ -293,7 +293,7 @@ class Volumes:
         action: Callable[[cluster.Node, str], None],
     ) -> None:
         """Run an action on every brick of a volume, all nodes in parallel."""
-        paths = self._paths(volume)
+        paths = self._brick_paths(volume)
         self._cluster.everywhere(lambda node: action(node, paths[node]), paths)
 
     def mounted_bricks(
@@ -303,7 +303,7 @@ class Volumes:
 
         :raises errors.Unsettled: a brick is not on a mounted LV.
         """
-        paths = self._paths(volume)
+        paths = self._brick_paths(volume)
 
         def locate(node: cluster.Node) -> bricks.MountedBrick:
             storage = bricks.read_storage(node)
@@ -313,10 +313,10 @@ class Volumes:
                 raise bricks.BrickNotMounted(node.name, paths[node])
             return brick
 
-        mounted = self._cluster.everywhere(locate, paths)
-        return {node: mounted[node.name] for node in paths}
+        brick_by_name = self._cluster.everywhere(locate, paths)
+        return {node: brick_by_name[node.name] for node in paths}
 
-    def _paths(self, volume: gluster.Volume) -> dict[cluster.Node, str]:
+    def _brick_paths(self, volume: gluster.Volume) -> dict[cluster.Node, str]:
         """Return the path of each brick, by node."""
         return {
             self._cluster.member(brick.node_uuid).node: brick.path

@@ -111,7 +111,7 @@ def run(
 def _check_configuration(
     settings: options.Settings, protocol: type[protocols.Protocol]
 ) -> Iterator[Finding]:
-    for option, problem in options.problems(settings):
+    for option, problem in options.find_mistakes(settings):
         yield Finding(option, 'invalid', problem)
     for option, path in (
         ('glusterfs_clone_ssh_private_key', settings.ssh_private_key),
@@ -128,7 +128,7 @@ def _check_configuration(
         layouts.layout_by_name(settings.layout, len(settings.nodes))
     except errors.NotPossible as error:
         yield Finding('glusterfs_clone_layout', 'invalid', str(error))
-    yield from protocol.problems(settings)
+    yield from protocol.find_mistakes(settings)
     if not locks.has_lock_path():
         yield Finding(
             '[oslo_concurrency] lock_path',

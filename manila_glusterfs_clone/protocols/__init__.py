@@ -57,7 +57,7 @@ class Plan:
 
     options: Mapping[str, str]
     #: By access id of a rule: why the protocol cannot grant the rule.
-    refused: Mapping[str, errors.NotPossible]
+    refusals: Mapping[str, errors.NotPossible]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,9 @@ class Protocol(abc.ABC):
 
     @staticmethod
     @abc.abstractmethod
-    def problems(settings: options.Settings) -> Iterator[findings.Finding]:
+    def find_mistakes(
+        settings: options.Settings,
+    ) -> Iterator[findings.Finding]:
         """Yield the mistakes in the settings of the protocol."""
 
     @abc.abstractmethod
@@ -125,22 +127,22 @@ class Protocol(abc.ABC):
     @abc.abstractmethod
     def apply(
         self,
-        name: str,
+        volume_name: str,
         rules: Sequence[Rule],
         *,
-        revoking: bool,
-        more: Mapping[str, str] | None = None,
-        on: Collection[str] = (),
+        is_revoking: bool,
+        extra_options: Mapping[str, str] | None = None,
+        node_uuids: Collection[str] = (),
     ) -> Mapping[str, errors.NotPossible]:
         """Set the volume options that grant rules, and verify them.
 
-        :param name: the name of the volume.
+        :param volume_name: the name of the volume.
         :param rules: all rules to grant. The volume denies other clients.
-        :param revoking: whether clients may lose access. If so, return only
+        :param is_revoking: whether clients may lose access. If so, return only
             after no brick admits them any longer.
-        :param more: other options to set in the same transaction.
-        :param on: UUIDs of nodes that must confirm the options, in addition
-            to the nodes with a brick.
+        :param extra_options: other options to set in the same transaction.
+        :param node_uuids: UUIDs of nodes that must confirm the options, in
+            addition to the nodes with a brick.
         :return: by access id: why the protocol cannot grant the rule.
         :raises errors.NotPossible: the volume does not exist, and the list
             of rules is not empty.
@@ -163,7 +165,7 @@ class Protocol(abc.ABC):
         )
 
     @abc.abstractmethod
-    def holds(
+    def has_rules(
         self,
         volume: gluster.Volume,
         active: Iterable[Rule],
@@ -176,15 +178,20 @@ class Protocol(abc.ABC):
         """
 
     @abc.abstractmethod
-    def admitted(
+    def granted_rules(
         self, volume: gluster.Volume, rules: Iterable[Rule]
     ) -> tuple[Rule, ...]:
         """Return the rules that the current options of a volume grant."""
 
     @abc.abstractmethod
-    def locations(self, volume: gluster.Volume) -> tuple[ExportLocation, ...]:
+    def find_export_locations(
+        self, volume: gluster.Volume
+    ) -> tuple[ExportLocation, ...]:
         """Return the export locations of a share, the preferred one first."""
 
     def export_locations(self, volume: gluster.Volume) -> list[dict[str, Any]]:
         """Return the export locations as Manila expects them."""
-        return [location.as_manila() for location in self.locations(volume)]
+        return [
+            location.as_manila()
+            for location in self.find_export_locations(volume)
+        ]

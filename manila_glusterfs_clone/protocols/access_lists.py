@@ -118,8 +118,8 @@ def patterns(network: ipaddress.IPv4Network) -> tuple[str, ...]:
         return ('*',)
     entries = []
     for subnet in network.subnets(new_prefix=octets * 8):
-        head = str(subnet.network_address).split('.')[:octets]
-        entries.append('.'.join(head) + ('' if octets == 4 else '.*'))
+        first_octets = str(subnet.network_address).split('.')[:octets]
+        entries.append('.'.join(first_octets) + ('' if octets == 4 else '.*'))
     return tuple(entries)
 
 

@@ -22,11 +22,11 @@ from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
 
 #: Seconds to wait until bricks have disconnected clients without a rule.
-_EVICTION = 60.0
+_EVICTION_TIMEOUT = 60.0
 #: Seconds to wait until glusterd has connected to every running brick.
-_CONNECTION = 10.0
+_CONNECTION_TIMEOUT = 10.0
 #: Seconds within which bricks usually disconnect a client without a rule.
-_USUAL_EVICTION = 3.0
+_USUAL_EVICTION_SECONDS = 3.0
 
 
 @dataclasses.dataclass(eq=False)
@@ -94,47 +94,51 @@ def require_no_outdated_bricks(
     :raises RevocationNotConfirmed: a node with a brick did not confirm the new
         rules, and is not down.
     """
-    unconfirmed = {
+    unconfirmed_hosts = {
         brick.node_uuid: brick.host
         for brick in volume.bricks
         if brick.node_uuid not in confirmation.confirmed_by
     }
-    if not unconfirmed:
+    if not unconfirmed_hosts:
         return
-    alive = {
+    alive_hosts = {
         host
-        for uuid, host in unconfirmed.items()
+        for uuid, host in unconfirmed_hosts.items()
         if uuid in confirmation.connected_uuids
     }
     members = the_cluster.members()
-    to_ask = [member.node for member in members if member.uuid in unconfirmed]
-    if not unconfirmed.keys() <= {member.uuid for member in members}:
+    nodes_to_ask = [
+        member.node for member in members if member.uuid in unconfirmed_hosts
+    ]
+    if not unconfirmed_hosts.keys() <= {member.uuid for member in members}:
         # A brick is on a node with an unknown UUID. Ask all nodes whose UUID
         # is unknown because they have not answered yet.
-        known = {member.node for member in members}
-        to_ask += [node for node in the_cluster.nodes if node not in known]
-    for node in to_ask:
+        known_nodes = {member.node for member in members}
+        nodes_to_ask += [
+            node for node in the_cluster.nodes if node not in known_nodes
+        ]
+    for node in nodes_to_ask:
         # Ask a node even if it was down recently: it may be up again, and its
         # bricks may use the old rules.
         node.commands.reset()
     answers, failures = the_cluster.try_everywhere(
-        lambda node: node.file_systems.mounts(), to_ask
+        lambda node: node.file_systems.mounts(), nodes_to_ask
     )
-    alive |= set(answers) | {
+    alive_hosts |= set(answers) | {
         name
         for name, error in failures.items()
         if not isinstance(error, errors.Down)
     }
-    if alive:
+    if alive_hosts:
         raise RevocationNotConfirmed(
-            volume.name, tuple(sorted(alive)), confirmation.reasons
+            volume.name, tuple(sorted(alive_hosts)), confirmation.reasons
         )
 
 
 def await_eviction(
     the_cluster: cluster.Cluster,
     volume: gluster.Volume,
-    admits: Callable[[str], bool],
+    is_admitted: Callable[[str], bool],
     peers: Sequence[gluster.Peer],
     addresses: node_addresses.NodeAddresses,
 ) -> None:
@@ -145,7 +149,7 @@ def await_eviction(
     brick that stays offline counts as down. Do not read bricks on disconnected
     nodes.
 
-    :param admits: return whether a rule admits an address.
+    :param is_admitted: return whether a rule admits an address.
     :param peers: all nodes of the trusted storage pool.
     :param addresses: the addresses of the nodes: their daemons are clients of
         the bricks, too.
@@ -154,58 +158,65 @@ def await_eviction(
     :raises ClientsNotReported: glusterd does not report a brick that may have
         clients.
     """
-    connected = {peer.uuid for peer in peers if peer.is_connected}
-    expected = {
+    connected_uuids = {peer.uuid for peer in peers if peer.is_connected}
+    host_by_brick = {
         (brick.node_uuid, brick.path): brick.host
         for brick in volume.bricks
-        if brick.node_uuid in connected
+        if brick.node_uuid in connected_uuids
     }
-    if not expected:
+    if not host_by_brick:
         return  # all nodes with bricks are down
-    attempts = retry.Attempts(_EVICTION, 0.5)
-    refreshed = False
+    attempts = retry.Attempts(_EVICTION_TIMEOUT, 0.5)
+    is_refreshed = False
     while True:
-        bricks = _bricks(the_cluster, volume, connected)
-        elapsed = attempts.elapsed_seconds
+        brick_statuses = _read_bricks(the_cluster, volume, connected_uuids)
+        elapsed_seconds = attempts.elapsed_seconds
         denied_clients = addresses.exclude_nodes(
             address
-            for brick in bricks
+            for brick in brick_statuses
             for address in brick.clients
-            if not admits(address)
+            if not is_admitted(address)
         )
         # A client that stays connected longer than usual may be a node with a
         # new address.
         if denied_clients and (
             not addresses.are_known
-            or (elapsed >= _USUAL_EVICTION and not refreshed)
-            or elapsed >= _EVICTION
+            or (
+                elapsed_seconds >= _USUAL_EVICTION_SECONDS and not is_refreshed
+            )
+            or elapsed_seconds >= _EVICTION_TIMEOUT
         ):
-            refreshed = addresses.refresh(peers)
+            is_refreshed = addresses.refresh(peers)
             denied_clients = addresses.exclude_nodes(denied_clients)
-        reported = {(brick.node_uuid, brick.path) for brick in bricks}
-        if elapsed < _CONNECTION:
-            reported = {
+        reported_bricks = {
+            (brick.node_uuid, brick.path) for brick in brick_statuses
+        }
+        if elapsed_seconds < _CONNECTION_TIMEOUT:
+            reported_bricks = {
                 (brick.node_uuid, brick.path)
-                for brick in bricks
+                for brick in brick_statuses
                 if brick.is_online
             }
-        if not denied_clients and expected.keys() <= reported:
+        if not denied_clients and host_by_brick.keys() <= reported_bricks:
             return
-        if elapsed >= _EVICTION:
+        if elapsed_seconds >= _EVICTION_TIMEOUT:
             break
         attempts.pause()
     if denied_clients:
         raise ClientsStillConnected(
-            volume.name, tuple(sorted(denied_clients)), _EVICTION
+            volume.name, tuple(sorted(denied_clients)), _EVICTION_TIMEOUT
         )
-    silent = {expected[brick] for brick in expected.keys() - reported}
-    raise ClientsNotReported(volume.name, tuple(sorted(silent)))
+    silent_hosts = {
+        host_by_brick[brick]
+        for brick in host_by_brick.keys() - reported_bricks
+    }
+    raise ClientsNotReported(volume.name, tuple(sorted(silent_hosts)))
 
 
-def _bricks(
+def _read_bricks(
     the_cluster: cluster.Cluster,
     volume: gluster.Volume,
-    connected: Collection[str],
+    connected_uuids: Collection[str],
 ) -> tuple[gluster.BrickStatus, ...]:
     """Return the states and clients of the bricks on connected nodes.
 
@@ -213,17 +224,17 @@ def _bricks(
     node. If a brick on another node has no clients, the command for all bricks
     fails. Then ask each node for its own brick only.
 
-    :param connected: the UUIDs of the connected nodes.
+    :param connected_uuids: the UUIDs of the connected nodes.
     """
-    nodes_by_uuid = {
+    node_by_uuid = {
         member.uuid: member.node
         for member in the_cluster.members()
-        if member.uuid in connected
+        if member.uuid in connected_uuids
     }
     node_bricks = [
-        (nodes_by_uuid[brick.node_uuid], f'{brick.host}:{brick.path}')
+        (node_by_uuid[brick.node_uuid], f'{brick.host}:{brick.path}')
         for brick in volume.bricks
-        if brick.node_uuid in nodes_by_uuid
+        if brick.node_uuid in node_by_uuid
     ]
     try:
         return _brick_status(
@@ -241,9 +252,9 @@ def _bricks(
 
 def _brick_status(
     the_cluster: cluster.Cluster,
-    volume: str,
+    volume_name: str,
     brick: str,
-    among: Collection[cluster.Node],
+    candidates: Collection[cluster.Node],
 ) -> tuple[gluster.BrickStatus, ...]:
     """Return the states and clients of bricks, as one node reports them.
 
@@ -251,12 +262,14 @@ def _brick_status(
     change, while another transaction holds the lock.
 
     :param brick: ``HOST:PATH``; empty for all bricks of the volume.
-    :param among: the nodes that may run the command.
+    :param candidates: the nodes that may run the command.
     """
     statuses: list[gluster.BrickStatus] = []
 
     def read(gluster: gluster.Gluster) -> None:
-        statuses[:] = gluster.brick_status(volume, brick=brick, clients=True)
+        statuses[:] = gluster.brick_status(
+            volume_name, brick=brick, clients=True
+        )
 
-    the_cluster.change(read, lambda _: False, among)
+    the_cluster.change(read, lambda _: False, candidates)
     return tuple(statuses)

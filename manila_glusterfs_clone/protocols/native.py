@@ -102,7 +102,7 @@ class NativeProtocol(protocols.Protocol):
     ) -> None:
         self._cluster = the_cluster
         self._addresses = node_addresses.NodeAddresses(the_cluster)
-        self._tls = tls
+        self._uses_tls = tls
         self._server_names = tuple(server_names)
 
     @classmethod
@@ -117,7 +117,9 @@ class NativeProtocol(protocols.Protocol):
         )
 
     @staticmethod
-    def problems(settings: options.Settings) -> Iterator[findings.Finding]:
+    def find_mistakes(
+        settings: options.Settings,
+    ) -> Iterator[findings.Finding]:
         """Yield the mistakes in the TLS settings."""
         option = 'glusterfs_clone_tls_server_names'
         if settings.tls and not settings.tls_server_names:
@@ -147,7 +149,7 @@ class NativeProtocol(protocols.Protocol):
             option
             for option in sorted(volume.options)
             if option == REJECT
-            or (option == TLS_ALLOW and not self._tls)
+            or (option == TLS_ALLOW and not self._uses_tls)
             # GlusterFS is built without gNFS now. If a volume has a gNFS
             # option, glusterd refuses to change any option of the volume.
             or (option.startswith('nfs.') and option != 'nfs.disable')
@@ -155,15 +157,15 @@ class NativeProtocol(protocols.Protocol):
 
     def plan(self, rules: Iterable[protocols.Rule]) -> protocols.Plan:
         """Return the options that grant rules, and the refused rules."""
-        entries: list[str] = list(self._server_names) if self._tls else []
-        refused: dict[str, errors.NotPossible] = {}
+        entries: list[str] = list(self._server_names) if self._uses_tls else []
+        refusals: dict[str, errors.NotPossible] = {}
         for rule in rules:
             try:
-                entries = self._with_entries_of(rule, entries)
+                entries = self._add_entries(rule, entries)
             except errors.NotPossible as error:
-                refused[rule.access_id] = error
+                refusals[rule.access_id] = error
         access_list = ','.join(sorted(entries))
-        if not self._tls:
+        if not self._uses_tls:
             plan_options = {ALLOW: access_list or gluster.NOBODY}
             plan_options.update(dict.fromkeys(TLS_OPTIONS, 'off'))
         else:
@@ -171,33 +173,33 @@ class NativeProtocol(protocols.Protocol):
             # list no addresses.
             plan_options = {ALLOW: gluster.NOBODY, TLS_ALLOW: access_list}
             plan_options.update(dict.fromkeys(TLS_OPTIONS, 'on'))
-        return protocols.Plan(plan_options, refused)
+        return protocols.Plan(plan_options, refusals)
 
-    def _with_entries_of(
+    def _add_entries(
         self, rule: protocols.Rule, entries: list[str]
     ) -> list[str]:
         """Return the entries of an access list plus the entries of a rule.
 
         :raises access_lists.AccessListFull: the list would be too long.
         """
-        extended = entries + [
-            entry for entry in self._entries(rule) if entry not in entries
+        extended_entries = entries + [
+            entry for entry in self._rule_entries(rule) if entry not in entries
         ]
-        if len(','.join(extended)) > access_lists.MAX_BYTES:
+        if len(','.join(extended_entries)) > access_lists.MAX_BYTES:
             raise access_lists.AccessListFull(access_lists.MAX_BYTES)
-        return extended
+        return extended_entries
 
-    def _entries(self, rule: protocols.Rule) -> tuple[str, ...]:
+    def _rule_entries(self, rule: protocols.Rule) -> tuple[str, ...]:
         """Return the access list entries that grant a rule.
 
         :raises errors.NotPossible: the protocol cannot grant the rule.
         """
-        supported_type = 'cert' if self._tls else 'ip'
+        supported_type = 'cert' if self._uses_tls else 'ip'
         if rule.access_type != supported_type:
             raise AccessTypeNotSupported(rule.access_type, supported_type)
         if rule.access_level != 'rw':
             raise AccessLevelNotSupported(rule.access_level)
-        if self._tls:
+        if self._uses_tls:
             return access_lists.entries_of_common_name(
                 rule.access_to, self._server_names
             )
@@ -205,12 +207,12 @@ class NativeProtocol(protocols.Protocol):
 
     def apply(
         self,
-        name: str,
+        volume_name: str,
         rules: Sequence[protocols.Rule],
         *,
-        revoking: bool,
-        more: Mapping[str, str] | None = None,
-        on: Collection[str] = (),
+        is_revoking: bool,
+        extra_options: Mapping[str, str] | None = None,
+        node_uuids: Collection[str] = (),
     ) -> Mapping[str, errors.NotPossible]:
         """Set the access lists of a volume, and verify them.
 
@@ -221,47 +223,52 @@ class NativeProtocol(protocols.Protocol):
         seconds.
         """
         plan = self.plan(rules)
-        for access_id, refusal in plan.refused.items():
+        for access_id, refusal in plan.refusals.items():
             LOG.warning(
                 'Access rule %s of volume %s: refused: %s',
                 access_id,
-                name,
+                volume_name,
                 refusal,
             )
-        volume = self._cluster.read(lambda gluster: gluster.volume(name))
+        volume = self._cluster.read(
+            lambda gluster: gluster.volume(volume_name)
+        )
         if volume is None:
             if not rules:
                 # An interrupted deletion has removed the volume already.
                 return {}
-            raise VolumeNotFound(name)
+            raise VolumeNotFound(volume_name)
         confirmation = volume_options.write(
             self._cluster,
             volume,
-            {**plan.options, **(more or {})},
-            must_last=revoking,
-            node_uuids={*on, *(brick.node_uuid for brick in volume.bricks)},
+            {**plan.options, **(extra_options or {})},
+            must_last=is_revoking,
+            node_uuids={
+                *node_uuids,
+                *(brick.node_uuid for brick in volume.bricks),
+            },
         )
         if REJECT in volume.options:
             # Reset auth.reject after auth.allow is set: until then,
             # auth.reject denies clients without a rule.
             self._cluster.change(
-                lambda gluster: gluster.reset_option(name, REJECT),
+                lambda gluster: gluster.reset_option(volume_name, REJECT),
                 lambda gluster: False,
             )
-        if revoking:
+        if is_revoking:
             eviction.require_no_outdated_bricks(
                 self._cluster, volume, confirmation
             )
-            if volume.is_started and not self._tls:
-                allowed = plan.options[ALLOW].split(',')
+            if volume.is_started and not self._uses_tls:
+                entries = plan.options[ALLOW].split(',')
                 eviction.await_eviction(
                     self._cluster,
                     volume,
-                    lambda address: access_lists.matches(address, allowed),
+                    lambda address: access_lists.matches(address, entries),
                     confirmation.peers,
                     self._addresses,
                 )
-        return plan.refused
+        return plan.refusals
 
     def options_to_change(
         self,
@@ -273,7 +280,7 @@ class NativeProtocol(protocols.Protocol):
         reset = {REJECT} & volume.options.keys()
         return super().options_to_change(volume, rules, more) | reset
 
-    def holds(
+    def has_rules(
         self,
         volume: gluster.Volume,
         active: Iterable[protocols.Rule],
@@ -283,27 +290,27 @@ class NativeProtocol(protocols.Protocol):
         active = tuple(active)
         required_options = dict(self.plan(active).options)
         permitted_options = self.plan((*active, *changing)).options
-        required = _entries_of(required_options.pop(self._list_option))
-        permitted = _entries_of(permitted_options[self._list_option])
+        required = _parse_entries(required_options.pop(self._list_option))
+        permitted = _parse_entries(permitted_options[self._list_option])
         return (
             REJECT not in volume.options
             and volume_options.has_options(volume, required_options)
             and required <= self._admitted_entries(volume) <= permitted
         )
 
-    def admitted(
+    def granted_rules(
         self, volume: gluster.Volume, rules: Iterable[protocols.Rule]
     ) -> tuple[protocols.Rule, ...]:
         """Return the rules whose entries are all in the access list."""
         entries = self._admitted_entries(volume)
-        admitted = []
+        granted = []
         for rule in rules:
             with contextlib.suppress(errors.NotPossible):
-                if entries.issuperset(self._entries(rule)):
-                    admitted.append(rule)
-        return tuple(admitted)
+                if entries.issuperset(self._rule_entries(rule)):
+                    granted.append(rule)
+        return tuple(granted)
 
-    def locations(
+    def find_export_locations(
         self, volume: gluster.Volume
     ) -> tuple[protocols.ExportLocation, ...]:
         """Return one location for each node with a brick.
@@ -315,13 +322,13 @@ class NativeProtocol(protocols.Protocol):
         hosts = list(dict.fromkeys(brick.host for brick in volume.bricks))
         locations = []
         for host in hosts:
-            others = ':'.join(other for other in hosts if other != host)
+            backups = ':'.join(other for other in hosts if other != host)
             locations.append(
                 protocols.ExportLocation(
                     path=f'{host}:/{volume.name}',
                     preferred=host == hosts[0],
                     mount_options=(
-                        f'backup-volfile-servers={others}' if others else ''
+                        f'backup-volfile-servers={backups}' if backups else ''
                     ),
                 )
             )
@@ -330,12 +337,12 @@ class NativeProtocol(protocols.Protocol):
     @property
     def _list_option(self) -> str:
         """Return the name of the volume option with the access list."""
-        return TLS_ALLOW if self._tls else ALLOW
+        return TLS_ALLOW if self._uses_tls else ALLOW
 
     def _admitted_entries(self, volume: gluster.Volume) -> frozenset[str]:
         """Return the entries of the access list; ``*`` if it is not set."""
-        return _entries_of(volume.options.get(self._list_option, '*'))
+        return _parse_entries(volume.options.get(self._list_option, '*'))
 
 
-def _entries_of(access_list: str) -> frozenset[str]:
+def _parse_entries(access_list: str) -> frozenset[str]:
     return frozenset(access_list.split(',')) - {gluster.NOBODY}

@@ -95,7 +95,7 @@ def test_the_section_of_the_back_end(
     settings = options.read(
         section(stacked, BACKEND), written['share_backend_name']
     )
-    assert not list(options.problems(settings))
+    assert not list(options.find_mistakes(settings))
     assert settings.nodes == (devstack_host.ADDRESS,)
     assert settings.pools == ('glusterclone/pool',)
     assert section(stacked, BACKEND).driver_handles_share_servers is False
@@ -310,7 +310,9 @@ def test_a_cluster_that_is_there(box: Path, devstack: str) -> None:
         ('two', ['tight/pool'], 'single'),
     ):
         read = section(host, backend)
-        assert not list(options.problems(options.read(read, backend.upper())))
+        assert not list(
+            options.find_mistakes(options.read(read, backend.upper()))
+        )
         assert read.glusterfs_clone_nodes == ['gl1', 'gl2', 'gl3']
         assert read.glusterfs_clone_ssh_port == 2222
         assert read.glusterfs_clone_pools == pools

@@ -254,4 +254,4 @@ def test_access_list_that_an_operator_changed(
     for view in (volume, *seen.views_of(share.id)):
         standing = ours.volumes.permanent_options(share.id, volume)
         assert standing.items() <= dict(view.options).items()
-        assert ours.protocol.holds(view, wanted[share.id].active)
+        assert ours.protocol.has_rules(view, wanted[share.id].active)

@@ -255,7 +255,7 @@ class ModelBackend:
                 share,
                 [rule for rule in rules if rule.access_to in before],
                 [rule for rule in rules if rule.access_to not in before],
-                revoking=not {'0.0.0.0', *addresses} >= {*before},
+                is_revoking=not {'0.0.0.0', *addresses} >= {*before},
             )
         granted = sorted(a for a in addresses if a not in refused)
         self.shares[share].allow = ','.join(granted) or '0.0.0.0'

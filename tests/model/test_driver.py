@@ -46,7 +46,7 @@ def test_create_and_delete(
     share = next(ids)
     volume = manila.create(share)
     assert len(volume.bricks) == 3
-    locations = manila.services.protocol.locations(volume)
+    locations = manila.services.protocol.find_export_locations(volume)
     assert [location.preferred for location in locations] == [
         True,
         False,
@@ -207,7 +207,7 @@ def test_networks_admit_exactly_their_members(
         share,
         [],
         [protocols.Rule('r', 'ip', '10.1.2.64/30', 'rw')],
-        revoking=False,
+        is_revoking=False,
     )
     found = {
         n
@@ -215,7 +215,7 @@ def test_networks_admit_exactly_their_members(
         if manila.pool.mount(f'10.1.2.{n}', f'manila-{share}')
     }
     assert found == {64, 65, 66, 67}
-    backend.update_access(share, [], [], revoking=True)
+    backend.update_access(share, [], [], is_revoking=True)
 
 
 def test_access_by_certificate(
@@ -237,7 +237,7 @@ def test_access_by_certificate(
                 protocols.Rule('3', 'ip', '10.0.0.1', 'rw'),
                 protocols.Rule('4', 'cert', 'a,b', 'rw'),
             ],
-            revoking=False,
+            is_revoking=False,
         )
         assert set(refused) == {'2', '3', '4'}
         options = pool.state.volumes[f'manila-{origin}'].options

@@ -134,8 +134,8 @@ def _on_the_writer(right: Any) -> Any:
 def _close_first(right: Any) -> Any:
     def apply(self: Any, name: str, rules: Any, **more: Any) -> Any:
         """Admit nobody for a moment."""
-        if more['revoking']:
-            right(self, name, (), revoking=False)
+        if more['is_revoking']:
+            right(self, name, (), is_revoking=False)
         return right(self, name, rules, **more)
 
     return apply

@@ -134,12 +134,14 @@ class Services:
     def _update_access(
         self,
         share_id: str,
-        old: list[protocols.Rule],
-        new: list[protocols.Rule],
+        old_rules: list[protocols.Rule],
+        new_rules: list[protocols.Rule],
         *,
-        revoking: bool,
+        is_revoking: bool,
     ) -> dict[str, errors.NotPossible]:
-        self.calls.append(('access', share_id, old, new, revoking))
+        self.calls.append(
+            ('access', share_id, old_rules, new_rules, is_revoking)
+        )
         self.fail()
         return self.refused
 
@@ -576,7 +578,7 @@ def test_new_rules_are_told_from_old_ones(
 
 
 @pytest.mark.parametrize(
-    ('add', 'delete', 'update', 'revoking'),
+    ('add', 'delete', 'update', 'is_revoking'),
     [
         ([rule('a')], [], [], False),
         ([], [rule('b')], [], True),
@@ -592,10 +594,10 @@ def test_when_somebody_may_lose_access(
     add: list[dict[str, str]],
     delete: list[dict[str, str]],
     update: list[dict[str, str]],
-    revoking: bool,
+    is_revoking: bool,
 ) -> None:
     ours.update_access(None, SHARE, [rule('a')], add, delete, update)
-    assert stub.calls[0][-1] is revoking
+    assert stub.calls[0][-1] is is_revoking
 
 
 def test_no_rules(

@@ -53,10 +53,10 @@ def marks(tmp_path: pathlib.Path) -> Iterator[work_marks.WorkMarks]:
 def test_an_operation_is_marked_and_locked(
     marks: work_marks.WorkMarks,
 ) -> None:
-    with marks.during(ID, EXTEND):
+    with marks.locked_and_marked(ID, EXTEND):
         assert marks.find(ID) == EXTEND
         with pytest.raises(errors.Held):
-            with marks.during(ID, EXTEND):
+            with marks.locked_and_marked(ID, EXTEND):
                 pass
     assert marks.find(ID) is None
 
@@ -65,7 +65,7 @@ def test_an_operation_that_fails_leaves_no_mark(
     marks: work_marks.WorkMarks,
 ) -> None:
     with pytest.raises(ValueError):
-        with marks.during(ID, EXTEND):
+        with marks.locked_and_marked(ID, EXTEND):
             raise ValueError
     assert marks.find(ID) is None
 
@@ -74,7 +74,7 @@ def test_the_mark_stays_for_the_parts_that_follow(
     marks: work_marks.WorkMarks,
 ) -> None:
     delete = work_marks.Work(work_marks.DELETE)
-    with marks.begun(ID, delete):
+    with marks.mark_begin(ID, delete):
         pass
     assert marks.find(ID) == delete
 

@@ -377,7 +377,7 @@ class Cluster:
         """Return the service that finds the volumes of shares."""
         whole: Any = self
         protocol = test_protocols.Dummy(whole)
-        return volumes.Volumes(whole, protocol, backend=BACKEND)
+        return volumes.Volumes(whole, protocol, backend_mark=BACKEND)
 
 
 def warnings(caplog: Any, level: str = 'WARNING') -> list[str]:

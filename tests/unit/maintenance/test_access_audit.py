@@ -57,24 +57,29 @@ class Protocol(test_protocols.Dummy):
 
     def apply(
         self,
-        name: str,
+        volume_name: str,
         rules: Sequence[protocols.Rule],
         *,
-        revoking: bool,
-        more: Mapping[str, str] | None = None,
-        on: Collection[str] = (),
+        is_revoking: bool,
+        extra_options: Mapping[str, str] | None = None,
+        node_uuids: Collection[str] = (),
     ) -> Mapping[str, errors.NotPossible]:
         self.applied.append(
-            {'name': name, 'revoking': revoking, 'more': more, 'on': on}
+            {
+                'name': volume_name,
+                'revoking': is_revoking,
+                'more': extra_options,
+                'on': node_uuids,
+            }
         )
         self._whole.nodes[0].gluster.set_options(
-            name, {**self.plan(rules).options, **(more or {})}
+            volume_name, {**self.plan(rules).options, **(extra_options or {})}
         )
-        if name in self.troubles:
-            raise self.troubles[name]
+        if volume_name in self.troubles:
+            raise self.troubles[volume_name]
         return {}
 
-    def holds(
+    def has_rules(
         self,
         volume: gluster.Volume,
         active: Iterable[protocols.Rule],
@@ -84,7 +89,7 @@ class Protocol(test_protocols.Dummy):
         permitted = required | {rule.access_to for rule in changing}
         return required <= users(volume) <= permitted
 
-    def admitted(
+    def granted_rules(
         self, volume: gluster.Volume, rules: Iterable[protocols.Rule]
     ) -> tuple[protocols.Rule, ...]:
         return tuple(r for r in rules if r.access_to in users(volume))

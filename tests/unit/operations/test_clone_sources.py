@@ -123,4 +123,4 @@ def test_snapshot_that_stays_active_names_its_nodes() -> None:
     with pytest.raises(clone_sources.SnapshotPartlyActive) as caught:
         room.deactivate(NAME)
     assert caught.value.snapshot == NAME
-    assert caught.value.active_on == ('gl1',)
+    assert caught.value.active_node_names == ('gl1',)

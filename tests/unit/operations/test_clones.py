@@ -33,8 +33,8 @@ def calls() -> Any:
     return calls
 
 
-def make(calls: Any) -> clones.Clones:
-    return clones.Clones(
+def make(calls: Any) -> clones.CloneCreator:
+    return clones.CloneCreator(
         calls.nodes,
         calls.pools,
         calls.removal,
@@ -49,12 +49,12 @@ def test_finished_clone_is_brought_online(calls: Any) -> None:
     calls.volumes.is_finished.return_value = True
     volume = make(calls).create(SHARE, 'vg/pool', 1, SNAPSHOT)
     assert volume is calls.volumes.bring_online.return_value
-    calls.sources.examine.assert_not_called()
+    calls.sources.read_source.assert_not_called()
 
 
 def test_clone_in_another_pool_is_refused(calls: Any) -> None:
     calls.volumes.is_finished.return_value = False
-    calls.sources.examine.return_value.pool = 'vg/a'
+    calls.sources.read_source.return_value.pool = 'vg/a'
     with pytest.raises(clones.SnapshotInOtherPool) as caught:
         make(calls).create(SHARE, 'vg/b', 1, SNAPSHOT)
     assert caught.value.args == (SNAPSHOT, 'vg/a', 'vg/b')

@@ -97,17 +97,17 @@ def test_clone_that_cannot_be_deleted_keeps_its_snapshots(
 def test_revoking_disconnects_before_new_clients_are_admitted(
     parts: Parts,
 ) -> None:
-    parts.calls.protocol.admitted.return_value = (KEPT,)
-    parts.shares.update_access(SHARE, [OLD], [KEPT, NEW], revoking=True)
+    parts.calls.protocol.granted_rules.return_value = (KEPT,)
+    parts.shares.update_access(SHARE, [OLD], [KEPT, NEW], is_revoking=True)
     assert parts.calls.protocol.apply.mock_calls == [
-        mock.call(mock.ANY, [OLD, KEPT], revoking=True),
-        mock.call(mock.ANY, [OLD, KEPT, NEW], revoking=False),
+        mock.call(mock.ANY, [OLD, KEPT], is_revoking=True),
+        mock.call(mock.ANY, [OLD, KEPT, NEW], is_revoking=False),
     ]
 
 
 def test_revoking_without_new_rules_is_one_change(parts: Parts) -> None:
-    parts.calls.protocol.admitted.return_value = (KEPT,)
-    parts.shares.update_access(SHARE, [OLD], [KEPT], revoking=True)
+    parts.calls.protocol.granted_rules.return_value = (KEPT,)
+    parts.shares.update_access(SHARE, [OLD], [KEPT], is_revoking=True)
     parts.calls.protocol.apply.assert_called_once_with(
-        mock.ANY, [OLD, KEPT], revoking=True
+        mock.ANY, [OLD, KEPT], is_revoking=True
     )

@@ -48,7 +48,7 @@ def make(answer: str) -> tuple[volumes.Volumes, fakes.Node]:
     node = fakes.Node().gluster('pool list', test_cluster.peers(1))
     node.gluster(INFO, answer)
     whole = cluster.Cluster([cluster.Node(node)], settle_timeout=30)
-    room = volumes.Volumes(whole, mock.Mock(), backend='gold')
+    room = volumes.Volumes(whole, mock.Mock(), backend_mark='gold')
     return room, node
 
 
@@ -136,7 +136,7 @@ def test_denying_all_fails_if_a_node_with_a_brick_does_not_confirm() -> None:
     )
     access = mock.Mock(**{'deny_all_options.return_value': {}})
     access.options_not_inherited.return_value = ()
-    room = volumes.Volumes(whole, access, backend='gold')
+    room = volumes.Volumes(whole, access, backend_mark='gold')
     room.deny_all(ID)
     with pytest.raises(volume_options.NotConfirmed) as caught:
         room.deny_all(ID)

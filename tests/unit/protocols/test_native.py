@@ -87,7 +87,7 @@ def test_without_rules_tls_admits_the_nodes_only() -> None:
 def test_rules() -> None:
     plan = IP.plan([rule('10.0.0.7'), rule('10.1.0.0/16', id='r2')])
     assert plan.options[native.ALLOW] == '10.0.0.7,10.1.*'
-    assert not plan.refused
+    assert not plan.refusals
 
 
 def test_the_same_rules_are_the_same_list() -> None:
@@ -125,8 +125,8 @@ def test_the_same_rules_are_the_same_list() -> None:
 )
 def test_other_addresses_than_ipv4_are_refused(to: str) -> None:
     plan = IP.plan([rule(to), rule('10.0.0.5', id='r2')])
-    assert set(plan.refused) == {'r1'}
-    assert plan.refused['r1']
+    assert set(plan.refusals) == {'r1'}
+    assert plan.refusals['r1']
     assert plan.options[native.ALLOW] == '10.0.0.5'
 
 
@@ -154,7 +154,7 @@ def test_other_types_and_levels_are_refused(
     access: native.NativeProtocol, bad: protocols.Rule, error: errors.Error
 ) -> None:
     plan = access.plan([bad])
-    refusal = plan.refused['r1']
+    refusal = plan.refusals['r1']
     assert type(refusal) is type(error)
     assert refusal.args == error.args
     assert plan.options == access.deny_all_options()
@@ -165,7 +165,7 @@ def test_other_types_and_levels_are_refused(
 )
 def test_common_names(name: str) -> None:
     plan = TLS.plan([cert(name)])
-    assert not plan.refused
+    assert not plan.refusals
     assert name in plan.options[native.TLS_ALLOW].split(',')
 
 
@@ -176,7 +176,7 @@ def test_common_names(name: str) -> None:
 def test_other_common_names_are_refused(name: str) -> None:
     assert not access_lists.is_common_name(name)
     plan = TLS.plan([cert(name)])
-    assert isinstance(plan.refused['r1'], access_lists.CommonNameNotValid)
+    assert isinstance(plan.refusals['r1'], access_lists.CommonNameNotValid)
     assert plan.options == TLS.deny_all_options()
 
 
@@ -185,7 +185,7 @@ def test_other_common_names_are_refused(name: str) -> None:
 )
 def test_the_names_of_the_nodes_are_refused(name: str) -> None:
     plan = TLS.plan([cert(name)])
-    assert isinstance(plan.refused['r1'], access_lists.CommonNameOfNode)
+    assert isinstance(plan.refusals['r1'], access_lists.CommonNameOfNode)
     assert plan.options == TLS.deny_all_options()
 
 
@@ -193,24 +193,24 @@ def test_the_first_rules_have_the_room() -> None:
     # 128 addresses each, in one list of 4,000 bytes.
     rules = [rule(f'100.100.{100 + n}.128/25', id=f'r{n}') for n in range(9)]
     plan = IP.plan(rules)
-    refused = sorted(plan.refused)
+    refused = sorted(plan.refusals)
     assert refused
     assert refused == [f'r{n}' for n in range(9 - len(refused), 9)]
-    assert isinstance(plan.refused['r8'], access_lists.AccessListFull)
+    assert isinstance(plan.refusals['r8'], access_lists.AccessListFull)
     listed = plan.options[native.ALLOW]
     assert len(listed) <= access_lists.MAX_BYTES
     for n in range(9):
         inside = access_lists.matches(
             f'100.100.{100 + n}.200', listed.split(',')
         )
-        assert inside is (f'r{n}' not in plan.refused)
+        assert inside is (f'r{n}' not in plan.refusals)
 
 
 def test_a_rule_that_is_small_enough_still_fits() -> None:
     large = [rule(f'100.100.{100 + n}.128/25', id=f'r{n}') for n in range(9)]
     plan = IP.plan([*large, rule('1.2.3.4', id='small')])
-    assert 'small' not in plan.refused
-    assert 'r8' in plan.refused
+    assert 'small' not in plan.refusals
+    assert 'r8' in plan.refusals
 
 
 @given(st.lists(test_access_lists.NETWORKS, max_size=30))
@@ -222,7 +222,7 @@ def test_a_list_is_never_too_long(
     assert len(plan.options[native.ALLOW]) <= access_lists.MAX_BYTES
     listed = plan.options[native.ALLOW].split(',')
     for each, network in zip(rules, networks, strict=True):
-        if each.access_id not in plan.refused:
+        if each.access_id not in plan.refusals:
             assert access_lists.matches(str(network[0]), listed)
             assert access_lists.matches(str(network[-1]), listed)
 
@@ -289,7 +289,7 @@ def ip_volume(**changed: str | None) -> gluster.Volume:
 def test_list_within_the_bounds_holds(
     active: list[protocols.Rule], changing: list[protocols.Rule]
 ) -> None:
-    assert IP.holds(ip_volume(), active, changing)
+    assert IP.has_rules(ip_volume(), active, changing)
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_list_within_the_bounds_holds(
 def test_list_outside_the_bounds_does_not(
     active: list[protocols.Rule], changing: list[protocols.Rule]
 ) -> None:
-    assert not IP.holds(ip_volume(), active, changing)
+    assert not IP.has_rules(ip_volume(), active, changing)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_whatever_decides_on_access_is_compared(
     changed: dict[str, str | None],
 ) -> None:
     volume = ip_volume(**changed)
-    assert not IP.holds(volume, [A, NET], [B])
+    assert not IP.has_rules(volume, [A, NET], [B])
     (option,) = changed
     differing = IP.options_to_change(volume, [A, NET], {})
     assert differing == {option.replace('_', '.')}
@@ -329,30 +329,30 @@ def test_options_that_hold_are_not_changed() -> None:
 
 
 def test_nobody_is_an_empty_list() -> None:
-    assert IP.holds(ip_volume(auth_allow=gluster.NOBODY), [], [A])
-    assert not IP.holds(ip_volume(auth_allow=gluster.NOBODY), [A])
+    assert IP.has_rules(ip_volume(auth_allow=gluster.NOBODY), [], [A])
+    assert not IP.has_rules(ip_volume(auth_allow=gluster.NOBODY), [A])
 
 
 def test_with_tls_the_names_are_compared_those_of_the_nodes_too() -> None:
     options = dict(TLS.plan([cert('c1')]).options)
     found = gluster.Volume(NAME, 'i', 'Started', 0, 1, (), options)
-    assert TLS.holds(found, [cert('c1')], [cert('c2')])
-    assert TLS.holds(found, [], [cert('c1')])
-    assert not TLS.holds(found, [cert('c1'), cert('c2')])
+    assert TLS.has_rules(found, [cert('c1')], [cert('c2')])
+    assert TLS.has_rules(found, [], [cert('c1')])
+    assert not TLS.has_rules(found, [cert('c1'), cert('c2')])
     for wrong in ('c1', 'GL2.example,c1,gl1,c3', None):
         options[native.TLS_ALLOW] = wrong or ''
         if wrong is None:
             del options[native.TLS_ALLOW]
-        assert not TLS.holds(found, [cert('c1')], [cert('c2')])
+        assert not TLS.has_rules(found, [cert('c1')], [cert('c2')])
     options[native.TLS_ALLOW] = 'GL2.example,c1,gl1'
     options[native.ALLOW] = '*'
-    assert not TLS.holds(found, [cert('c1')])
+    assert not TLS.has_rules(found, [cert('c1')])
 
 
 def test_rules_that_are_in_a_list() -> None:
-    assert IP.admitted(ip_volume(), [A, B, NET, BAD]) == (A, NET)
-    assert IP.admitted(ip_volume(auth_allow=None), [A, B]) == ()
-    assert TLS.admitted(
+    assert IP.granted_rules(ip_volume(), [A, B, NET, BAD]) == (A, NET)
+    assert IP.granted_rules(ip_volume(auth_allow=None), [A, B]) == ()
+    assert TLS.granted_rules(
         gluster.Volume(NAME, 'i', '', 0, 1, (), {native.TLS_ALLOW: 'c1'}),
         [cert('c1'), cert('c2'), A],
     ) == (cert('c1'),)
@@ -434,7 +434,7 @@ def test_applying(node: fakes.Node) -> None:
     node.gluster(INFO, info(DENY_ALL), info(GRANTED))
     node.gluster(SET_GRANTED, fakes.xml())
     node.gluster(STATUS, clients('10.0.0.7'))
-    assert make(node).apply(NAME, [rule('10.0.0.7')], revoking=True) == {}
+    assert make(node).apply(NAME, [rule('10.0.0.7')], is_revoking=True) == {}
     assert written(node) == [SET_GRANTED]
 
 
@@ -445,7 +445,7 @@ def test_refused_rules_are_returned_and_the_others_applied(
     node.gluster(SET_GRANTED, fakes.xml())
     node.gluster(STATUS, clients())
     refused = make(node).apply(
-        NAME, [rule('10.0.0.7'), rule('fd00::1', id='r2')], revoking=True
+        NAME, [rule('10.0.0.7'), rule('fd00::1', id='r2')], is_revoking=True
     )
     assert set(refused) == {'r2'}
 
@@ -455,7 +455,7 @@ def test_list_that_holds_is_verified_and_not_set_again(
 ) -> None:
     node.gluster(INFO, info(GRANTED))
     node.gluster(STATUS, clients('10.0.0.7'))
-    make(node).apply(NAME, [rule('10.0.0.7')], revoking=True)
+    make(node).apply(NAME, [rule('10.0.0.7')], is_revoking=True)
     assert written(node) == []
     assert STATUS in node.said()
 
@@ -464,7 +464,10 @@ def test_more_options_go_into_the_same_transaction(node: fakes.Node) -> None:
     node.gluster(INFO, info(DENY_ALL), info({**GRANTED, 'user.x': '1'}))
     node.gluster(f'{SET_GRANTED} user.x 1', fakes.xml())
     make(node).apply(
-        NAME, [rule('10.0.0.7')], revoking=False, more={'user.x': '1'}
+        NAME,
+        [rule('10.0.0.7')],
+        is_revoking=False,
+        extra_options={'user.x': '1'},
     )
     assert written(node) == [f'{SET_GRANTED} user.x 1']
 
@@ -475,7 +478,7 @@ def test_reject_list_is_reset_after_the_allow_list_is_set(
     reset = f'volume reset {NAME} auth.reject'
     node.gluster(INFO, info({'auth.reject': '*'}), info(GRANTED))
     node.gluster(SET_GRANTED, fakes.xml()).gluster(reset, fakes.xml())
-    make(node).apply(NAME, [rule('10.0.0.7')], revoking=False)
+    make(node).apply(NAME, [rule('10.0.0.7')], is_revoking=False)
     changes = [line for line in node.said() if line in (SET_GRANTED, reset)]
     assert changes == [SET_GRANTED, reset]
 
@@ -486,9 +489,9 @@ def test_no_such_volume(node: fakes.Node) -> None:
         fakes.xml(ret=-1, errno=30806, message='Volume does not exist'),
     )
     # Manila takes all rules away before it deletes again.
-    assert make(node).apply(NAME, [], revoking=True) == {}
+    assert make(node).apply(NAME, [], is_revoking=True) == {}
     with pytest.raises(native.VolumeNotFound) as caught:
-        make(node).apply(NAME, [rule('10.0.0.7')], revoking=True)
+        make(node).apply(NAME, [rule('10.0.0.7')], is_revoking=True)
     assert caught.value.volume == NAME
 
 
@@ -496,7 +499,7 @@ def test_a_volume_that_is_not_started_has_no_clients(
     node: fakes.Node,
 ) -> None:
     node.gluster(INFO, info(GRANTED, 'Created'))
-    make(node).apply(NAME, [rule('10.0.0.7')], revoking=True)
+    make(node).apply(NAME, [rule('10.0.0.7')], is_revoking=True)
     assert STATUS not in node.said()
 
 
@@ -506,7 +509,7 @@ def test_lists_that_do_not_stay_as_set_are_no_success(
     node.gluster(INFO, info(GRANTED))
     node.gluster(SET_DENY_ALL, fakes.xml())
     with pytest.raises(volume_options.NotConfirmed) as caught:
-        make(node).apply(NAME, [], revoking=True)
+        make(node).apply(NAME, [], is_revoking=True)
     assert caught.value.nodes == ('gl1',)
 
 
@@ -522,7 +525,7 @@ def test_revoking_waits_until_the_client_is_gone(
         clients('10.0.0.7'),
         clients('10.9.9.1'),
     )
-    make(node).apply(NAME, [], revoking=True)
+    make(node).apply(NAME, [], is_revoking=True)
     assert len(time.slept) == 3
     # The nodes' addresses are asked for once.
     assert len([a for a in node.ran if a[0] == 'hostname']) == 1
@@ -536,9 +539,9 @@ def test_a_client_that_stays_is_named(
     node.gluster(STATUS, clients('10.0.0.7', '10.0.0.70'))
     began = time.now
     with pytest.raises(eviction.ClientsStillConnected) as caught:
-        make(node).apply(NAME, [], revoking=True)
+        make(node).apply(NAME, [], is_revoking=True)
     assert caught.value.clients == ('10.0.0.7', '10.0.0.70')
-    assert time.now - began >= eviction._EVICTION
+    assert time.now - began >= eviction._EVICTION_TIMEOUT
 
 
 def test_clients_that_are_never_reported_fail_the_change(
@@ -549,7 +552,7 @@ def test_clients_that_are_never_reported_fail_the_change(
         STATUS, fakes.xml(ret=-1, errno=30802, message='Another transaction')
     )
     with pytest.raises(errors.Busy):
-        make(node).apply(NAME, [], revoking=True)
+        make(node).apply(NAME, [], is_revoking=True)
 
 
 def test_with_tls_the_addresses_of_clients_are_not_read(
@@ -558,7 +561,7 @@ def test_with_tls_the_addresses_of_clients_are_not_read(
     access = make(node, tls=True, servers=('gl1',))
     plan = access.plan([cert('client')])
     node.gluster(INFO, info(dict(plan.options)))
-    assert access.apply(NAME, [cert('client')], revoking=True) == {}
+    assert access.apply(NAME, [cert('client')], is_revoking=True) == {}
     assert STATUS not in node.said()
 
 
@@ -596,7 +599,7 @@ def test_outdated_bricks_fail_the_change(
     servers = TLS._server_names if tls else ()
     access = make(*nodes, tls=tls, servers=servers)
     with pytest.raises(eviction.RevocationNotConfirmed) as caught:
-        access.apply(NAME, [], revoking=True)
+        access.apply(NAME, [], is_revoking=True)
     assert caught.value.nodes == ('gl3',)
     assert STATUS not in nodes[0].said()
 
@@ -604,14 +607,14 @@ def test_outdated_bricks_fail_the_change(
 def test_bricks_of_a_node_that_is_down_admit_nobody() -> None:
     nodes = three(DOWN, info(DENY_ALL, bricks=(1, 2, 3)))
     nodes[0].gluster(STATUS, clients(bricks=(1, 2)))
-    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert make(*nodes).apply(NAME, [], is_revoking=True) == {}
     assert test_bricks.FINDMNT in nodes[2].ran
 
 
 def test_a_node_without_a_brick_is_of_no_account() -> None:
     nodes = three(UP, info(DENY_ALL, bricks=(1, 2)))
     nodes[0].gluster(STATUS, clients(bricks=(1, 2)))
-    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert make(*nodes).apply(NAME, [], is_revoking=True) == {}
     assert test_bricks.FINDMNT not in nodes[2].ran
 
 
@@ -624,7 +627,7 @@ def test_granting_does_not_need_a_disconnected_node() -> None:
     nodes = three(UP, before, after)
     nodes[0].gluster(SET_GRANTED, fakes.xml())
     room = make(*nodes)
-    assert room.apply(NAME, [rule('10.0.0.7')], revoking=False) == {}
+    assert room.apply(NAME, [rule('10.0.0.7')], is_revoking=False) == {}
     assert not nodes[2].ran
     assert STATUS not in nodes[0].said()
 
@@ -642,7 +645,7 @@ def test_a_node_that_answers_in_any_way_is_not_down(
 ) -> None:
     nodes = three(error, info(DENY_ALL, bricks=(1, 2, 3)))
     with pytest.raises(eviction.RevocationNotConfirmed) as caught:
-        make(*nodes).apply(NAME, [], revoking=True)
+        make(*nodes).apply(NAME, [], is_revoking=True)
     assert caught.value.nodes == ('gl3',)
 
 
@@ -698,13 +701,13 @@ def test_a_node_that_the_change_left_out_has_it_made_again(
 ) -> None:
     nodes = together(GRANTED_INFO)
     once_set(nodes, 2, lambda: knows_at_last(nodes[2]))
-    assert make(*nodes).apply(NAME, [], revoking=revoking) == {}
+    assert make(*nodes).apply(NAME, [], is_revoking=revoking) == {}
     assert written(nodes[0]) == [SET_DENY_ALL] * 2
 
 
 def test_node_that_its_peers_are_about_to_update_is_waited_for() -> None:
     nodes = together(GRANTED_INFO, GRANTED_INFO, DENY_ALL_INFO)
-    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert make(*nodes).apply(NAME, [], is_revoking=True) == {}
     assert written(nodes[0]) == [SET_DENY_ALL]
 
 
@@ -717,7 +720,7 @@ def test_refusals_are_retried_while_a_node_catches_up() -> None:
     no = fakes.xml(ret=-1, errno=30800, message='Staging failed on gl3.')
     nodes[0].gluster(SET_DENY_ALL, fakes.xml(), no, fakes.xml())
     once_set(nodes, 3, lambda: knows_at_last(nodes[2]))
-    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert make(*nodes).apply(NAME, [], is_revoking=True) == {}
     assert written(nodes[0]) == [SET_DENY_ALL] * 3
 
 
@@ -730,7 +733,7 @@ def test_a_node_that_goes_by_the_rules_of_before_is_found_when_all_hold() -> (
     nodes[0].gluster('pool list', test_cluster.VIEWS[1])
     nodes[0].gluster(INFO, DENY_ALL_INFO).gluster(SET_DENY_ALL, fakes.xml())
     once_set(nodes, 1, lambda: knows_at_last(nodes[2]))
-    make(*nodes).apply(NAME, [], revoking=False)
+    make(*nodes).apply(NAME, [], is_revoking=False)
     assert written(nodes[0]) == [SET_DENY_ALL]
 
 
@@ -750,7 +753,7 @@ def test_what_a_node_knows_that_has_just_started_it_may_lose(
 ) -> None:
     nodes = young(DENY_ALL_INFO, DENY_ALL_INFO, GRANTED_INFO)
     once_set(nodes, 2, lambda: knows_at_last(nodes[2]))
-    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert make(*nodes).apply(NAME, [], is_revoking=True) == {}
     assert written(nodes[0]) == [SET_DENY_ALL] * 2
     assert sum(time.slept) > 2 * 12
 
@@ -759,7 +762,7 @@ def test_granting_does_not_wait_for_a_node_to_start(
     time: fakes.Clock,
 ) -> None:
     nodes = young(DENY_ALL_INFO)
-    assert make(*nodes).apply(NAME, [], revoking=False) == {}
+    assert make(*nodes).apply(NAME, [], is_revoking=False) == {}
     assert not time.slept
 
 
@@ -769,7 +772,7 @@ def test_a_node_that_never_starts_to_its_end_may_admit_who_it_will() -> None:
     nodes[2].gluster('pool list', test_cluster.VIEWS[3])
     nodes[2].gluster(INFO, DENY_ALL_INFO).answer(test_bricks.FINDMNT, DOWN)
     with pytest.raises(eviction.RevocationNotConfirmed) as caught:
-        make(*nodes).apply(NAME, [], revoking=True)
+        make(*nodes).apply(NAME, [], is_revoking=True)
     assert caught.value.nodes == ('gl3',)
 
 
@@ -778,7 +781,7 @@ def test_a_node_that_glusterd_is_connected_to_is_not_down() -> None:
     nodes[2].answer(fakes.AGE, DOWN)
     nodes[2]._script[test_bricks.FINDMNT] = [DOWN]
     with pytest.raises(eviction.RevocationNotConfirmed) as caught:
-        make(*nodes).apply(NAME, [], revoking=True)
+        make(*nodes).apply(NAME, [], is_revoking=True)
     assert caught.value.nodes == ('gl3',)
 
 
@@ -792,7 +795,7 @@ def test_the_first_change_does_not_use_up_the_time_of_the_others(
 
     once_set(nodes, 1, slow)
     nodes[2].gluster(INFO, *[GRANTED_INFO] * 3, DENY_ALL_INFO)
-    assert make(*nodes).apply(NAME, [], revoking=False) == {}
+    assert make(*nodes).apply(NAME, [], is_revoking=False) == {}
 
 
 # -- bricks that glusterd does not tell of
@@ -809,7 +812,7 @@ def test_brick_that_is_not_reported_yet_is_waited_for(
         clients('10.0.0.7', bricks=(1, 2, 3)),
         clients(bricks=(1, 2, 3)),
     )
-    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert make(*nodes).apply(NAME, [], is_revoking=True) == {}
     assert len(time.slept) == 2
 
 
@@ -817,7 +820,7 @@ def test_brick_that_is_never_reported_is_named() -> None:
     nodes = together(DENY_ALL_INFO)
     from_now_on(nodes[0], STATUS, clients(bricks=(1, 2)))
     with pytest.raises(eviction.ClientsNotReported) as caught:
-        make(*nodes).apply(NAME, [], revoking=True)
+        make(*nodes).apply(NAME, [], is_revoking=True)
     assert caught.value.nodes == ('gl3',)
 
 
@@ -829,7 +832,7 @@ def test_a_brick_whose_process_has_ended_has_no_clients(
         '<status>1</status>', '<status>0</status>', 1
     )
     from_now_on(nodes[0], STATUS, off)
-    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert make(*nodes).apply(NAME, [], is_revoking=True) == {}
     assert 10 <= sum(time.slept) < 12
 
 
@@ -839,7 +842,7 @@ def test_a_brick_whose_process_has_ended_has_no_clients(
 def test_a_node_that_never_learns_of_it_is_named() -> None:
     nodes = together(GRANTED_INFO)
     with pytest.raises(volume_options.NotConfirmed) as caught:
-        make(*nodes).apply(NAME, [], revoking=False)
+        make(*nodes).apply(NAME, [], is_revoking=False)
     assert caught.value.nodes == ('gl3',)
 
 
@@ -848,9 +851,9 @@ def test_one_that_cannot_be_asked_is_no_success_where_rules_are_revoked() -> (
 ):
     late = errors.TimedOut('gl3', ('gluster',), 1)
     nodes = together(late)
-    assert make(*nodes).apply(NAME, [], revoking=False) == {}
+    assert make(*nodes).apply(NAME, [], is_revoking=False) == {}
     with pytest.raises(eviction.RevocationNotConfirmed) as caught:
-        make(*nodes).apply(NAME, [], revoking=True)
+        make(*nodes).apply(NAME, [], is_revoking=True)
     assert caught.value.nodes == ('gl3',)
 
 
@@ -859,7 +862,7 @@ def test_node_with_a_partial_answer_is_asked_again(
 ) -> None:
     part = errors.Garbled('gl3', ('gluster',), '')
     nodes = together(part, part, DENY_ALL_INFO)
-    assert make(*nodes).apply(NAME, [], revoking=True) == {}
+    assert make(*nodes).apply(NAME, [], is_revoking=True) == {}
     assert written(nodes[0]) == [SET_DENY_ALL]
     assert len(time.slept) == 2
 
@@ -867,7 +870,7 @@ def test_node_with_a_partial_answer_is_asked_again(
 def test_programming_errors_are_raised() -> None:
     nodes = together(ValueError('ours'))
     with pytest.raises(ValueError, match='ours'):
-        make(*nodes).apply(NAME, [], revoking=False)
+        make(*nodes).apply(NAME, [], is_revoking=False)
 
 
 # -- export locations
@@ -886,7 +889,7 @@ def volume_on(*hosts: str) -> gluster.Volume:
 
 
 def test_one_for_each_node_with_the_others_for_when_it_is_down() -> None:
-    assert IP.locations(volume_on('gl2', 'gl1', 'gl3')) == (
+    assert IP.find_export_locations(volume_on('gl2', 'gl1', 'gl3')) == (
         protocols.ExportLocation(
             'gl2:/manila-x', True, 'backup-volfile-servers=gl1:gl3'
         ),
@@ -900,17 +903,17 @@ def test_one_for_each_node_with_the_others_for_when_it_is_down() -> None:
 
 
 def test_a_single_node() -> None:
-    assert IP.locations(volume_on('gl1')) == (
+    assert IP.find_export_locations(volume_on('gl1')) == (
         protocols.ExportLocation('gl1:/manila-x', True, ''),
     )
 
 
 def test_a_node_with_two_bricks_is_one_location() -> None:
-    found = IP.locations(volume_on('gl1', 'gl2', 'gl1'))
+    found = IP.find_export_locations(volume_on('gl1', 'gl2', 'gl1'))
     assert [e.path for e in found] == ['gl1:/manila-x', 'gl2:/manila-x']
     assert [e.preferred for e in found] == [True, False]
 
 
 def test_paths_are_what_manila_tells_apart() -> None:
-    found = IP.locations(volume_on('gl1', 'gl2', 'gl3'))
+    found = IP.find_export_locations(volume_on('gl1', 'gl2', 'gl3'))
     assert len({e.path for e in found}) == 3

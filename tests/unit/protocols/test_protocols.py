@@ -50,7 +50,9 @@ class Dummy(protocols.Protocol):
         return cls(nodes)
 
     @staticmethod
-    def problems(settings: options.Settings) -> Iterator[findings.Finding]:
+    def find_mistakes(
+        settings: options.Settings,
+    ) -> Iterator[findings.Finding]:
         yield from ()
 
     def deny_all_options(self) -> dict[str, str]:
@@ -65,22 +67,22 @@ class Dummy(protocols.Protocol):
 
     def apply(
         self,
-        name: str,
+        volume_name: str,
         rules: Sequence[protocols.Rule],
         *,
-        revoking: bool,
-        more: Mapping[str, str] | None = None,
-        on: Collection[str] = (),
+        is_revoking: bool,
+        extra_options: Mapping[str, str] | None = None,
+        node_uuids: Collection[str] = (),
     ) -> Mapping[str, errors.NotPossible]:
         self._cluster.change(
             lambda gluster: gluster.set_options(
-                name, self.plan(rules).options
+                volume_name, self.plan(rules).options
             ),
             lambda gluster: False,
         )
         return {}
 
-    def holds(
+    def has_rules(
         self,
         volume: gluster.Volume,
         active: Iterable[protocols.Rule],
@@ -88,12 +90,12 @@ class Dummy(protocols.Protocol):
     ) -> bool:
         return self.plan(active).options.items() <= volume.options.items()
 
-    def admitted(
+    def granted_rules(
         self, volume: gluster.Volume, rules: Iterable[protocols.Rule]
     ) -> tuple[protocols.Rule, ...]:
-        return tuple(r for r in rules if self.holds(volume, [r]))
+        return tuple(r for r in rules if self.has_rules(volume, [r]))
 
-    def locations(
+    def find_export_locations(
         self, volume: gluster.Volume
     ) -> tuple[protocols.ExportLocation, ...]:
         return (protocols.ExportLocation(f'any:/{volume.name}', True, ''),)
@@ -146,7 +148,7 @@ def test_a_volume_denies_all_clients_by_the_options_of_the_protocol(
     )
     node.gluster(command, fakes.xml())
     nodes = cluster.Cluster([cluster.Node(node)], settle_timeout=30)
-    volumes.Volumes(nodes, protocol, backend='gold').deny_all(SHARE)
+    volumes.Volumes(nodes, protocol, backend_mark='gold').deny_all(SHARE)
     assert written(node) == [command]
 
 
@@ -168,7 +170,7 @@ def test_access_rules_are_applied_by_the_protocol(
         locks,
         brick_root='/b',
     )
-    assert not service.update_access(SHARE, [RULE], [], revoking=False)
+    assert not service.update_access(SHARE, [RULE], [], is_revoking=False)
     assert written(node) == [command]
 
 

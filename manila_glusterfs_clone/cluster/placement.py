@@ -36,7 +36,7 @@ reason_without_room = thin_pools.reason_without_room
 
 #: Timeout of the LVM query for capacities, in seconds. All periodic tasks of
 #: manila-share wait for this query, and run once a minute. So this timeout
-#: plus ssh.commands.MARGIN must be less than a minute.
+#: plus ssh.commands.MARGIN_SECONDS must be less than a minute.
 _CAPACITY_TIMEOUT = 40.0
 
 

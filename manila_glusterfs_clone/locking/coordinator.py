@@ -49,8 +49,8 @@ CALL_TIMEOUT = 10.0
 _PREFIX = 'gfs-clone-'
 
 #: The process in which Manila's coordinator was started.
-_process = os.getpid()
-_starting = threading.Lock()
+_started_in_pid = os.getpid()
+_start_lock = threading.Lock()
 
 
 class AcquiredLock(NamedTuple):
@@ -69,14 +69,14 @@ def is_distributed() -> bool:
     return not CONF.coordination.backend_url.startswith('file:')
 
 
-def acquire(key: str) -> AcquiredLock | None:
+def acquire(name: str) -> AcquiredLock | None:
     """Try once to acquire a lock; return None if another process has it.
 
-    :param key: the name of the lock, at most 45 characters.
+    :param name: the name of the lock, at most 45 characters.
     :raises Exception: the tooz driver failed. It may raise any class.
     """
     _start_here()
-    lock = coordination.Lock(_PREFIX + key)
+    lock = coordination.Lock(_PREFIX + name)
     try:
         if not lock.acquire(blocking=False):
             return None
@@ -140,15 +140,15 @@ class _Coordinator(coordination.Coordinator):  # type: ignore[misc]
 
 def _start_here() -> None:
     """Start Manila's coordinator, unless this process has started it."""
-    global _process
-    with _starting:
-        inherited = coordination.LOCK_COORDINATOR
-        if inherited.started and _process == os.getpid():
+    global _started_in_pid
+    with _start_lock:
+        inherited_coordinator = coordination.LOCK_COORDINATOR
+        if inherited_coordinator.started and _started_in_pid == os.getpid():
             return
-        started = _Coordinator(prefix=inherited.prefix)
-        started.start()
-        coordination.LOCK_COORDINATOR = started
-        _process = os.getpid()
+        new_coordinator = _Coordinator(prefix=inherited_coordinator.prefix)
+        new_coordinator.start()
+        coordination.LOCK_COORDINATOR = new_coordinator
+        _started_in_pid = os.getpid()
 
 
 def _ownership_check(lock: Any) -> Callable[[], bool]:
@@ -159,23 +159,25 @@ def _ownership_check(lock: Any) -> Callable[[], bool]:
     MySQL, check the connection: MySQL keeps the lock as long as the connection
     exists. If a driver has no check, assume that this process has the lock.
     """
-    inner: Any = getattr(lock, 'lock', None)
-    kind = type(inner).__name__
-    if kind == 'Etcd3Lock':
+    tooz_lock: Any = getattr(lock, 'lock', None)
+    class_name = type(tooz_lock).__name__
+    if class_name == 'Etcd3Lock':
         client = lock.coordinator.coordinator.client
-        path = inner.LOCK_PREFIX + inner.name
+        path = tooz_lock.LOCK_PREFIX + tooz_lock.name
 
         def revisions() -> list[Any]:
             entries = client.get(path, metadata=True)
             return [entry['create_revision'] for _, entry in entries]
 
-        acquired = revisions()
-        return lambda: bool(acquired) and revisions() == acquired
-    if kind == 'MySQLLock':
+        acquired_revisions = revisions()
+        return lambda: (
+            bool(acquired_revisions) and revisions() == acquired_revisions
+        )
+    if class_name == 'MySQLLock':
 
         def is_connected() -> bool:
             try:
-                inner._conn.ping(reconnect=False)
+                tooz_lock._conn.ping(reconnect=False)
             except Exception:
                 return False
             return True
@@ -184,7 +186,7 @@ def _ownership_check(lock: Any) -> Callable[[], bool]:
 
     def is_owner() -> bool:
         try:
-            return bool(inner.is_still_owner())
+            return bool(tooz_lock.is_still_owner())
         except (AttributeError, NotImplementedError):
             return True
 

@@ -11,7 +11,7 @@
 # under the License.
 """Acquire, check and release locks between hosts.
 
-If the coordinator goes down, operations wait for it until ``_OUTAGE`` seconds
+If the coordinator goes down, operations wait for it until ``_OUTAGE_SECONDS``
 after the start of the outage. After that time, operations that need a lock
 fail at the first call. So a long outage does not delay every operation.
 
@@ -37,9 +37,9 @@ LOG = log.getLogger(__name__)
 T = TypeVar('T')
 
 #: Seconds after the start of a coordinator outage until operations fail.
-_OUTAGE = 60.0
+_OUTAGE_SECONDS = 60.0
 #: Seconds between two calls while the coordinator is down.
-_REST = 2.0
+_REST_SECONDS = 2.0
 #: The first and the longest pause between two attempts to acquire a lock, in
 #: seconds.
 _PAUSES = (0.05, 1.0)
@@ -105,8 +105,8 @@ class HostLocks:
         #: The current outage: the monotonic time of its start (None if there
         #: is no outage) and of the next call, and the last error message.
         self._down_since: float | None = None
-        self._next_call = 0.0
-        self._failure = ''
+        self._next_call_at = 0.0
+        self._failure_message = ''
 
     def acquire(self, name: str, key: str, seconds: float) -> 'HostLock':
         """Wait until a lock is free, and acquire it.
@@ -118,40 +118,42 @@ class HostLocks:
         :raises NoCoordinator: the coordinator did not answer.
         """
         deadline = time.monotonic() + seconds
-        pause, longest = _PAUSES
+        pause, longest_pause = _PAUSES
         while True:
-            until = deadline
+            wait_until = deadline
             problem: errors.Error = LockHeld(name, seconds)
             try:
-                acquired = self.call(
+                acquired_lock = self.call(
                     lambda: coordinator.acquire(key), _release_until_done
                 )
-                if acquired is not None:
-                    return HostLock(self, name, acquired)
+                if acquired_lock is not None:
+                    return HostLock(self, name, acquired_lock)
             except Exception as error:
                 problem = NoCoordinator(name, _message(error))
                 problem.__cause__ = error
                 if self._down_since is not None:
-                    patience = min(seconds, _OUTAGE)
-                    until = min(deadline, self._down_since + patience)
-            seconds_left = until - time.monotonic()
+                    patience_seconds = min(seconds, _OUTAGE_SECONDS)
+                    wait_until = min(
+                        deadline, self._down_since + patience_seconds
+                    )
+            seconds_left = wait_until - time.monotonic()
             if seconds_left <= 0:
                 raise problem
             time.sleep(min(pause, seconds_left))
-            pause = min(2 * pause, longest)
+            pause = min(2 * pause, longest_pause)
 
     def call(
         self,
         call: Callable[[], T],
         on_late: Callable[[T], object] | None = None,
         *,
-        always: bool = False,
+        must_start: bool = False,
     ) -> T:
         """Call the coordinator, and record whether it is down.
 
         :param on_late: called with the result if the call returns after the
             timeout.
-        :param always: whether to start the call even while the coordinator
+        :param must_start: whether to start the call even while the coordinator
             counts as down; raise TimeoutError then without waiting.
         :return: the result of the call.
         :raises TimeoutError: the coordinator is down, and the next call is not
@@ -161,12 +163,12 @@ class HostLocks:
         with self._lock:
             now = time.monotonic()
             if self._down_since is not None:
-                if now >= self._next_call:
-                    self._next_call = now + _REST
+                if now >= self._next_call_at:
+                    self._next_call_at = now + _REST_SECONDS
                 else:
-                    if always:
+                    if must_start:
                         coordinator.start_call(call)
-                    raise TimeoutError(self._failure)
+                    raise TimeoutError(self._failure_message)
         try:
             answer = coordinator.run_call(call, on_late)
         except Exception as error:
@@ -174,8 +176,8 @@ class HostLocks:
                 now = time.monotonic()
                 if self._down_since is None:
                     self._down_since = now
-                self._next_call = now + _REST
-                self._failure = _message(error)
+                self._next_call_at = now + _REST_SECONDS
+                self._failure_message = _message(error)
             raise
         self._down_since = None
         return answer
@@ -188,37 +190,39 @@ class HostLock:
         self,
         host_locks: HostLocks,
         name: str,
-        acquired: coordinator.AcquiredLock,
+        acquired_lock: coordinator.AcquiredLock,
     ) -> None:
         self._host_locks = host_locks
         self._name = name
-        self._acquired = acquired
+        self._acquired_lock = acquired_lock
 
     def require(self) -> None:
         """Make sure that this process still has the lock.
 
         :raises LockLost: the lock was lost, or the coordinator did not answer.
         """
-        self._check(lambda: self._host_locks.call(self._acquired.is_held))
+        self._check(lambda: self._host_locks.call(self._acquired_lock.is_held))
 
     def release(self) -> None:
         """Release the lock; log a warning if it was lost, and never raise."""
 
         def release() -> bool:
             try:
-                return _release(self._acquired)
+                return _release(self._acquired_lock)
             except Exception:
                 # Retry. Otherwise the tooz driver would renew the lease of the
                 # lock until this process exits.
                 threading.Thread(
                     target=_release_until_done,
-                    args=(self._acquired,),
+                    args=(self._acquired_lock,),
                     daemon=True,
                 ).start()
                 raise
 
         try:
-            self._check(lambda: self._host_locks.call(release, always=True))
+            self._check(
+                lambda: self._host_locks.call(release, must_start=True)
+            )
         except LockLost as error:
             LOG.warning(
                 'Lock %s: lost while it was held (check the load of this host '
@@ -236,28 +240,30 @@ class HostLock:
             raise LockLost(self._name)
 
 
-def _release(acquired: coordinator.AcquiredLock) -> bool:
+def _release(acquired_lock: coordinator.AcquiredLock) -> bool:
     """Release a lock; return whether this process had it before."""
-    has_lock = acquired.is_held()
+    has_lock = acquired_lock.is_held()
     try:
-        acquired.release()
+        acquired_lock.release()
     except Exception:
         if has_lock:
             raise
     return has_lock
 
 
-def _release_until_done(acquired: coordinator.AcquiredLock | None) -> None:
+def _release_until_done(
+    acquired_lock: coordinator.AcquiredLock | None,
+) -> None:
     """Release a lock, and retry until that succeeds."""
-    while acquired is not None:
+    while acquired_lock is not None:
         try:
-            _release(acquired)
+            _release(acquired_lock)
             return
         except Exception as error:
             LOG.debug(
                 'Coordinator: releasing a lock failed; retrying: %s', error
             )
-            time.sleep(_REST)
+            time.sleep(_REST_SECONDS)
 
 
 def _message(error: Exception) -> str:

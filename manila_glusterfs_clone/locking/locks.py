@@ -47,7 +47,7 @@ LOG = log.getLogger(__name__)
 CONF = cfg.CONF
 
 _PREFIX = 'manila-glusterfs-clone-'
-_threads = lockutils.Semaphores()
+_thread_locks = lockutils.Semaphores()
 
 
 def has_lock_path() -> bool:
@@ -73,10 +73,8 @@ class LockUnusable(errors.NotPossible):
 class Hold:
     """The locks between threads, processes and hosts for one object."""
 
-    def __init__(
-        self, between_hosts: cross_host_locks.HostLock | None
-    ) -> None:
-        self._between_hosts = between_hosts
+    def __init__(self, host_lock: cross_host_locks.HostLock | None) -> None:
+        self._host_lock = host_lock
 
     def require(self) -> None:
         """Make sure that the lock between hosts, if any, was not lost.
@@ -84,8 +82,8 @@ class Hold:
         :raises cross_host_locks.LockLost: the lock was lost, or the
             coordinator did not answer.
         """
-        if self._between_hosts is not None:
-            self._between_hosts.require()
+        if self._host_lock is not None:
+            self._host_lock.require()
 
 
 class Locks:
@@ -103,25 +101,25 @@ class Locks:
 
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
-        self._hosts = cross_host_locks.HostLocks()
+        self._host_locks = cross_host_locks.HostLocks()
 
     def work(
         self, instance_id: str, *, timeout: float | None = None
     ) -> contextlib.AbstractContextManager[Hold]:
         """Lock a share or snapshot for a whole operation of Manila."""
-        return self._of('work', instance_id, timeout)
+        return self._lock_instance('work', instance_id, timeout)
 
     def share(
         self, share_id: str, *, timeout: float | None = None
     ) -> contextlib.AbstractContextManager[Hold]:
         """Lock a share against other changes to its volume."""
-        return self._of('share', share_id, timeout)
+        return self._lock_instance('share', share_id, timeout)
 
     def snapshot(
         self, snapshot_id: str, *, timeout: float | None = None
     ) -> contextlib.AbstractContextManager[Hold]:
         """Lock a snapshot against other changes to it, and other clones."""
-        return self._of('snapshot', snapshot_id, timeout)
+        return self._lock_instance('snapshot', snapshot_id, timeout)
 
     def maintenance(
         self, service_host: str
@@ -136,7 +134,7 @@ class Locks:
         return self._hold(f'maintenance-{service_host}', key, 0)
 
     @contextlib.contextmanager
-    def _of(
+    def _lock_instance(
         self, kind: str, instance_id: str, timeout: float | None
     ) -> Iterator[Hold]:
         name = f'{kind}-{names.canonical_id(instance_id)}'
@@ -153,21 +151,21 @@ class Locks:
 
         with contextlib.ExitStack() as stack:
             # A file lock does not exclude threads of the same process.
-            threads = _threads.get(_PREFIX + key)
-            if not threads.acquire(timeout=seconds):
+            thread_lock = _thread_locks.get(_PREFIX + key)
+            if not thread_lock.acquire(timeout=seconds):
                 raise cross_host_locks.LockHeld(name, seconds)
-            stack.callback(threads.release)
+            stack.callback(thread_lock.release)
             try:
-                processes = lockutils.external_lock(key, _PREFIX)
-                acquired = processes.acquire(timeout=seconds_left())
+                file_lock = lockutils.external_lock(key, _PREFIX)
+                is_acquired = file_lock.acquire(timeout=seconds_left())
             except OSError as error:
                 raise LockUnusable(name, str(error)) from error
-            if not acquired:
+            if not is_acquired:
                 raise cross_host_locks.LockHeld(name, seconds)
-            stack.callback(processes.release)
-            between_hosts = None
+            stack.callback(file_lock.release)
+            host_lock = None
             if coordinator.is_distributed():
-                between_hosts = self._hosts.acquire(name, key, seconds_left())
-                stack.callback(between_hosts.release)
+                host_lock = self._host_locks.acquire(name, key, seconds_left())
+                stack.callback(host_lock.release)
             LOG.debug('Lock %s: acquired', name)
-            yield Hold(between_hosts)
+            yield Hold(host_lock)

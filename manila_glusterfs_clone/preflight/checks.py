@@ -214,7 +214,7 @@ def _node_finding(view: NodeView, kind: str, message: str) -> Finding:
 def _is_reported(view: NodeView, program: str) -> bool:
     """Return whether a finding reports already that a program cannot run."""
     probe = view.probe
-    return isinstance(probe, Probe) and program not in probe.ran
+    return isinstance(probe, Probe) and program not in probe.working
 
 
 def _check_programs(view: NodeView, results: Results) -> None:
@@ -228,17 +228,18 @@ def _check_programs(view: NodeView, results: Results) -> None:
     if isinstance(probe, errors.Error):
         results.services.append(_node_finding(view, 'programs', str(probe)))
         return
-    if probe.missing:
-        packages = ', '.join(programs_and_sudo.packages_of(probe.missing))
+    if missing_programs := probe.missing_programs:
+        packages = ', '.join(programs_and_sudo.packages_of(missing_programs))
         results.mistakes.append(
             _node_finding(
                 view,
                 'missing',
-                f'programs are missing: {", ".join(probe.missing)}; install '
-                f'{packages or "them"} on the node (Debian package names)',
+                f'programs are missing: {", ".join(missing_programs)}; '
+                f'install {packages or "them"} on the node (Debian package '
+                f'names)',
             )
         )
-    for message, programs in _group_by_message(probe.refused).items():
+    for message, programs in _group_by_message(probe.sudo_refusals).items():
         results.mistakes.append(
             _node_finding(
                 view,
@@ -247,7 +248,7 @@ def _check_programs(view: NodeView, results: Results) -> None:
                 f'{_INSTALLER_REMEDY}',
             )
         )
-    for message, programs in _group_by_message(probe.failed).items():
+    for message, programs in _group_by_message(probe.failures).items():
         results.services.append(
             _node_finding(
                 view,
@@ -269,7 +270,7 @@ def _group_by_message(messages: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def _check_release(view: NodeView, probe: Probe, results: Results) -> None:
-    if 'gluster' not in probe.ran:
+    if 'gluster' not in probe.working:
         return
     if probe.release is None:
         problem = 'GlusterFS release unknown; check "gluster --version" there'
@@ -292,8 +293,8 @@ def _check_boot_unit(view: NodeView, probe: Probe, results: Results) -> None:
     if probe.boot_unit == 'enabled' or _is_reported(view, 'systemctl'):
         return
     # If systemd did not report the state, the unit may be enabled: a fault.
-    part = results.mistakes if probe.boot_unit else results.services
-    part.append(
+    problems = results.mistakes if probe.boot_unit else results.services
+    problems.append(
         _node_finding(
             view,
             'boot unit',
@@ -331,19 +332,19 @@ def _check_snapshot_options(views: list[NodeView], results: Results) -> None:
 def _check_thin_pools(
     settings: options.Settings, views: list[NodeView], results: Results
 ) -> None:
-    reports = {}
-    failures: dict[str, errors.Error] = {}
+    lvs_by_node = {}
+    errors_by_node: dict[str, errors.Error] = {}
     for view in views:
         if isinstance(view.lvs, tuple):
-            reports[view.node.name] = view.lvs
+            lvs_by_node[view.node.name] = view.lvs
         elif isinstance(view.lvs, _CONFIGURATION_ERRORS):
             results.mistakes.append(
                 _node_finding(view, 'unreachable', str(view.lvs))
             )
         elif not (_is_reported(view, 'lvs') or _is_reported(view, 'findmnt')):
-            failures[view.node.name] = view.lvs
+            errors_by_node[view.node.name] = view.lvs
     mistakes, faults = thin_pools.find_problems(
-        settings.pools, reports, failures, settings.limits
+        settings.pools, lvs_by_node, errors_by_node, settings.limits
     )
     results.mistakes += mistakes
     results.storage += faults

@@ -56,7 +56,7 @@ class Program:
     #: The package of Debian and Ubuntu that contains the program.
     package: str
     #: The arguments of the probe, with which the program changes nothing.
-    words: tuple[str, ...] = ('--version',)
+    probe_arguments: tuple[str, ...] = ('--version',)
     #: Whether the driver runs the program as root.
     as_root: bool = True
 
@@ -100,13 +100,13 @@ class Probe:
     """The result of the probe of one node."""
 
     #: The programs that ran.
-    ran: frozenset[str]
+    working: frozenset[str]
     #: The programs that are not installed.
-    missing: tuple[str, ...]
+    missing_programs: tuple[str, ...]
     #: By program that sudo refused to run: the output of sudo.
-    refused: Mapping[str, str]
+    sudo_refusals: Mapping[str, str]
     #: By program that failed for another reason: the output of the program.
-    failed: Mapping[str, str]
+    failures: Mapping[str, str]
     #: The release of GlusterFS, such as (11, 1); None if unknown.
     release: tuple[int, int] | None
     #: The state of the unit that mounts bricks at boot, as systemd prints
@@ -124,7 +124,7 @@ def script(*, sudo: bool) -> str:
     parts = []
     for program in PROGRAMS:
         line = commands.command_line(
-            [program.name, *program.words],
+            [program.name, *program.probe_arguments],
             sudo=sudo and program.as_root,
             seconds=_PROGRAM_TIMEOUT,
         )
@@ -162,34 +162,36 @@ def probe(node: circuit_breaker.CommandRunner, *, sudo: bool) -> Probe:
 
 
 def _evaluate(outcomes: Mapping[str, tuple[int, str]]) -> Probe:
-    ran: list[str] = []
-    missing: list[str] = []
-    refused, failed = {}, {}
-    unit = ''
+    working_programs: list[str] = []
+    missing_programs: list[str] = []
+    sudo_refusals, failures = {}, {}
+    unit_state = ''
     for program in PROGRAMS:
         status, output = outcomes[program.name]
         if program.name == 'systemctl':
-            unit = _unit_state(output)
+            unit_state = _unit_state(output)
         missing_program = _missing_program(program.name, status, output)
         if missing_program:
-            missing.append(missing_program)
-        elif _has_run(program.name, status, output, unit):
-            ran.append(program.name)
+            missing_programs.append(missing_program)
+        elif _has_run(program.name, status, output, unit_state):
+            working_programs.append(program.name)
         elif status == 1:
             # sudo exits with 1 if it refuses a program. With the arguments of
             # the probe, only setfattr and systemctl exit with 1 themselves,
             # and _has_run() recognizes their output.
-            refused[program.name] = output
+            sudo_refusals[program.name] = output
         else:
-            failed[program.name] = output or f'status {status}'
-    release = _RELEASE.search(outcomes['gluster'][1])
+            failures[program.name] = output or f'status {status}'
+    release_match = _RELEASE.search(outcomes['gluster'][1])
     return Probe(
-        ran=frozenset(ran),
-        missing=tuple(dict.fromkeys(missing)),
-        refused=refused,
-        failed=failed,
-        release=(int(release[1]), int(release[2])) if release else None,
-        boot_unit=unit,
+        working=frozenset(working_programs),
+        missing_programs=tuple(dict.fromkeys(missing_programs)),
+        sudo_refusals=sudo_refusals,
+        failures=failures,
+        release=(int(release_match[1]), int(release_match[2]))
+        if release_match
+        else None,
+        boot_unit=unit_state,
     )
 
 

@@ -268,7 +268,7 @@ def _brick_status(
 
     def read(gluster: gluster.Gluster) -> None:
         statuses[:] = gluster.brick_status(
-            volume_name, brick=brick, clients=True
+            volume_name, brick=brick, with_clients=True
         )
 
     the_cluster.change(read, lambda _: False, candidates)

@@ -34,7 +34,7 @@ CLOSE_TIMEOUT = 2.0
 #: The errors that paramiko raises if a connection or channel is unusable.
 CONNECTION_ERRORS = (paramiko.SSHException, EOFError, OSError)
 
-_CHUNK = 1 << 20
+_CHUNK_BYTES = 1 << 20
 
 
 class ChannelRefused(Exception):
@@ -53,10 +53,10 @@ def open_channel(
     :raises ChannelRefused: the node refused a channel until the time limit.
     :raises CONNECTION_ERRORS: the connection is dead.
     """
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     pause = 0.01
     while True:
-        seconds_left = until - time.monotonic()
+        seconds_left = deadline - time.monotonic()
         try:
             return connection.transport.open_session(
                 timeout=max(0.0, seconds_left)
@@ -65,7 +65,7 @@ def open_channel(
             # paramiko may raise here the error of a channel that another
             # thread has requested. So check the time and the connection, and
             # not the error.
-            seconds_left = until - time.monotonic()
+            seconds_left = deadline - time.monotonic()
             if seconds_left <= 0 or not connection.is_active():
                 raise
             if seconds_left <= pause:
@@ -83,7 +83,7 @@ class Watchdog(threading.Thread):
     accepts no data, and no channel of the connection can continue. Then the
     watchdog closes the connection.
 
-    :param since: the monotonic time from which ``seconds`` counts.
+    :param started_at: the monotonic time from which ``seconds`` counts.
     :param seconds: the time limit.
     :param channel: None if the channel is still to be opened.
     """
@@ -91,29 +91,29 @@ class Watchdog(threading.Thread):
     def __init__(
         self,
         connection: login.Connection,
-        since: float,
+        started_at: float,
         seconds: float,
         channel: paramiko.Channel | None = None,
     ) -> None:
         super().__init__(daemon=True)
         self.channel = channel
-        self.expired = False
+        self.has_expired = False
         self.seconds = seconds
         self._connection = connection
-        self._until = since + seconds
-        self._stopped = threading.Event()
+        self._deadline = started_at + seconds
+        self._stop_event = threading.Event()
 
     def stop(self) -> None:
         """Cancel the time limit."""
-        self._stopped.set()
+        self._stop_event.set()
 
     def run(self) -> None:
         """Wait for :meth:`stop`; at the time limit, close the channel."""
-        if self._stopped.wait(max(0.0, self._until - time.monotonic())):
+        if self._stop_event.wait(max(0.0, self._deadline - time.monotonic())):
             return
-        self.expired = True
+        self.has_expired = True
         threading.Thread(target=self._close_channel, daemon=True).start()
-        if not self._stopped.wait(CLOSE_TIMEOUT):
+        if not self._stop_event.wait(CLOSE_TIMEOUT):
             self._connection.close()
             if self.channel is not None:
                 # If the connection breaks while a channel is requested,
@@ -148,7 +148,7 @@ class Channel:
         self._channel = channel
         self._watchdog = watchdog
         #: Acquired by the first call of close(), and never released.
-        self._closed = threading.Lock()
+        self._close_lock = threading.Lock()
         self._data_event = _DataEvent()
         channel.in_buffer.set_event(self._data_event)
         channel.in_stderr_buffer.set_event(self._data_event)
@@ -160,7 +160,7 @@ class Channel:
         :raises Unreachable: the time limit had passed; nothing was started.
         :raises LinkLost: the command may have been started.
         """
-        if self._watchdog.expired:
+        if self._watchdog.has_expired:
             raise errors.Unreachable(
                 self.node, 'the time was up before the command was started'
             )
@@ -188,16 +188,16 @@ class Channel:
             self._data_event.really_clear()
             # Check for the end before reading the buffers: after the end the
             # buffers have all remaining data.
-            ended = channel.closed or channel.eof_received
-            out = channel.recv(_CHUNK) if channel.recv_ready() else b''
+            has_ended = channel.closed or channel.eof_received
+            out = channel.recv(_CHUNK_BYTES) if channel.recv_ready() else b''
             err = (
-                channel.recv_stderr(_CHUNK)
+                channel.recv_stderr(_CHUNK_BYTES)
                 if channel.recv_stderr_ready()
                 else b''
             )
             if out or err:
                 return out, err
-            if ended:
+            if has_ended:
                 return None
             self._data_event.wait()
 
@@ -216,9 +216,9 @@ class Channel:
         else:
             self._feed(b'')
         try:
-            while (piece := self.read()) is not None:
-                stdout += piece[0]
-                stderr += piece[1]
+            while (output := self.read()) is not None:
+                stdout += output[0]
+                stderr += output[1]
         except CONNECTION_ERRORS as error:
             raise self.error_for(
                 login.describe(error), bytes(stdout)
@@ -226,8 +226,10 @@ class Channel:
         status = self._channel.recv_exit_status()
         # An end of output is no proof of complete output: the node also sends
         # it after the watchdog has closed the channel.
-        complete = self._channel.eof_received or self._connection.is_active()
-        if self._watchdog.expired or not complete:
+        is_complete = (
+            self._channel.eof_received or self._connection.is_active()
+        )
+        if self._watchdog.has_expired or not is_complete:
             status = -1
         return bytes(stdout), bytes(stderr), status
 
@@ -245,23 +247,23 @@ class Channel:
 
     def is_reusable(self) -> bool:
         """Return whether new channels can be opened on the connection."""
-        return self._connection.is_active() and not self._watchdog.expired
+        return self._connection.is_active() and not self._watchdog.has_expired
 
     def error_for(
-        self, reason: str, partial: bytes, *more: str
+        self, reason: str, partial_output: bytes, *extra_words: str
     ) -> errors.Unknown:
         """Return the error for a process whose outcome is unknown.
 
         :param reason: why the channel failed.
-        :param partial: the output that was received.
-        :param more: words to show after the command, such as its input.
+        :param partial_output: the output that was received.
+        :param extra_words: words to show after the command, such as its input.
         :return: ``TimedOut`` if the time limit has passed, else ``LinkLost``.
         """
-        argv = (*self.argv, *more)
-        if self._watchdog.expired:
+        argv = (*self.argv, *extra_words)
+        if self._watchdog.has_expired:
             return errors.TimedOut(self.node, argv, self._watchdog.seconds)
         return errors.LinkLost(
-            self.node, argv, reason, partial.decode(errors='replace')
+            self.node, argv, reason, partial_output.decode(errors='replace')
         )
 
     def set_time_limit(self, seconds: float) -> None:
@@ -279,12 +281,13 @@ class Channel:
         """Remove the time limit of the channel."""
         self._watchdog.stop()
 
-    def close(self, reusable: bool) -> None:
+    def close(self, is_reusable: bool) -> None:
         """Close the channel; do nothing if it is closed already.
 
-        :param reusable: whether new channels can be opened on the connection.
+        :param is_reusable: whether new channels can be opened on the
+            connection.
         """
-        if not self._closed.acquire(blocking=False):
+        if not self._close_lock.acquire(blocking=False):
             return
         try:
             if not self._channel.closed:
@@ -294,7 +297,7 @@ class Channel:
         finally:
             self._watchdog.stop()
             self._pool.release(
-                self._connection, reusable and self.is_reusable()
+                self._connection, is_reusable and self.is_reusable()
             )
 
     def _feed(self, data: bytes) -> None:

@@ -33,7 +33,7 @@ from manila_glusterfs_clone.ssh import interactive_process
 RETRY_SECONDS = 30.0
 #: Seconds. The circuit breaker does not remember a failure that took less:
 #: the next command can try again without a long wait.
-_QUICK = 2.0
+_QUICK_SECONDS = 2.0
 
 
 class CommandRunner(typing.Protocol):
@@ -65,13 +65,13 @@ class CircuitBreaker:
     """Forward commands to a node, unless the node is known to be down.
 
     It remembers an ``Unreachable`` error only if the attempt took
-    :data:`_QUICK` seconds or more. If a node refuses at once (no sshd, a
+    :data:`_QUICK_SECONDS` or more. If a node refuses at once (no sshd, a
     wrong key), each command tries again.
     """
 
-    def __init__(self, node: CommandRunner) -> None:
-        self.name = node.name
-        self._node = node
+    def __init__(self, runner: CommandRunner) -> None:
+        self.name = runner.name
+        self._runner = runner
         self._lock = threading.Lock()
         self._failure: errors.Unreachable | None = None
         #: The monotonic time after which a command tries to connect again.
@@ -104,7 +104,7 @@ class CircuitBreaker:
         :raises Unreachable: also at once, if the node is known to be down.
         """
         with self._recording():
-            return self._node.run(
+            return self._runner.run(
                 argv,
                 timeout=timeout,
                 accept=accept,
@@ -120,12 +120,12 @@ class CircuitBreaker:
         :raises Unreachable: also at once, if the node is known to be down.
         """
         with self._recording():
-            return self._node.open(argv, timeout=timeout)
+            return self._runner.open(argv, timeout=timeout)
 
     def close(self) -> None:
         """Disconnect from the node, and forget the last failure."""
         self.reset()
-        self._node.close()
+        self._runner.close()
 
     @contextlib.contextmanager
     def _recording(self) -> Iterator[None]:
@@ -144,7 +144,7 @@ class CircuitBreaker:
         except errors.Unreachable as error:
             now = time.monotonic()
             with self._lock:
-                if now - start < _QUICK:
+                if now - start < _QUICK_SECONDS:
                     self._failure = None
                 else:
                     self._failure = error

@@ -22,7 +22,7 @@ A command has one of these outcomes:
 * *done* or *refused* by its exit status: the command ran to its end.
 
 The program ``timeout`` on the node kills a command at the time limit of the
-caller. The driver waits :data:`MARGIN` seconds longer for the exit status.
+caller. The driver waits :data:`MARGIN_SECONDS` longer for the exit status.
 """
 
 from collections.abc import Collection, Sequence
@@ -43,10 +43,10 @@ from manila_glusterfs_clone.ssh import login
 LOG = logging.getLogger(__name__)
 
 #: Seconds that the driver waits after the time limit on the node has passed.
-MARGIN = 10.0
+MARGIN_SECONDS = 10.0
 #: Seconds between SIGTERM and SIGKILL for a command on the node. It must be
-#: less than MARGIN.
-KILL_AFTER = 5
+#: less than MARGIN_SECONDS.
+KILL_AFTER_SECONDS = 5
 
 Address = login.Address
 Credentials = login.Credentials
@@ -77,7 +77,7 @@ def command_line(
         raise ValueError(f'not a command: {tuple(argv)!r}')
     words = ['sudo', '-n'] if sudo else []
     if seconds is not None:
-        words += ['timeout', '-k', str(KILL_AFTER), str(seconds)]
+        words += ['timeout', '-k', str(KILL_AFTER_SECONDS), str(seconds)]
     # LC_ALL is set before sudo, because sudo keeps LC_*. The sudo rules on
     # the node list only the words after sudo.
     return 'LC_ALL=C ' + shlex.join([*words, *argv])
@@ -107,7 +107,7 @@ class Remote:
         self._credentials = credentials
         self._sudo = sudo
         self._connect_timeout = connect_timeout
-        self._pool_of_pid: dict[int, connections.ConnectionPool] = {}
+        self._pool_by_pid: dict[int, connections.ConnectionPool] = {}
 
     def run(
         self,
@@ -133,15 +133,15 @@ class Remote:
         sudo = self._sudo and as_root
         command_line(argv, sudo=sudo)
         start = time.monotonic()
-        end: int | str = 'error'
+        outcome: int | str = 'error'
         try:
             result = self._run(argv, timeout, stdin, sudo)
-            end = result.status
+            outcome = result.status
         except errors.Error as error:
-            end = type(error).__name__
+            outcome = type(error).__name__
             raise
         finally:
-            self._log(argv, end, start)
+            self._log(argv, outcome, start)
         if result.status in accept:
             return result
         if 128 < result.status <= 192:
@@ -175,7 +175,7 @@ class Remote:
             channel.start(line)
             channel.clear_time_limit()
         except BaseException:
-            channel.close(reusable=False)
+            channel.close(is_reusable=False)
             raise
         self._log(argv, 'started', start)
         return interactive_process.InteractiveProcess(channel)
@@ -187,25 +187,27 @@ class Remote:
     def _run(
         self, argv: tuple[str, ...], timeout: float, stdin: bytes, sudo: bool
     ) -> Result:
-        until = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout
         channel = self._open_channel(argv, timeout)
-        reusable = False
+        is_reusable = False
         try:
             start = time.monotonic()
-            limit = max(1, math.ceil(until - start))
-            channel.start(command_line(argv, sudo=sudo, seconds=limit))
+            limit_seconds = max(1, math.ceil(deadline - start))
+            channel.start(command_line(argv, sudo=sudo, seconds=limit_seconds))
             stdout, stderr, status = channel.communicate(stdin)
-            reusable = channel.is_reusable()
-            late = time.monotonic() - start >= limit
+            is_reusable = channel.is_reusable()
+            is_late = time.monotonic() - start >= limit_seconds
             # At the time limit, ``timeout`` exits with 124 or 137. The login
             # shell may have replaced itself by ``timeout``. If a signal kills
             # ``timeout`` then, the node sends no exit status.
-            if status in (124, 137) or (status < 0 and reusable and late):
+            if status in (124, 137) or (
+                status < 0 and is_reusable and is_late
+            ):
                 raise errors.TimedOut(self.name, argv, timeout)
             if status < 0:
                 raise channel.error_for('no exit status was sent', stdout)
         finally:
-            channel.close(reusable)
+            channel.close(is_reusable)
         return Result(
             self.name,
             argv,
@@ -218,55 +220,59 @@ class Remote:
         self, argv: tuple[str, ...], timeout: float
     ) -> channels.Channel:
         start = time.monotonic()
-        until = start + timeout
+        deadline = start + timeout
         pool = self._pool()
         reason = ''
         # Opening a channel starts no command. So if the connection is dead,
         # it is safe to try once more on a new connection.
         for _ in range(2):
-            connection = pool.take(until)
-            watchdog = channels.Watchdog(connection, start, timeout + MARGIN)
-            reusable = opened = False
+            connection = pool.take(deadline)
+            watchdog = channels.Watchdog(
+                connection, start, timeout + MARGIN_SECONDS
+            )
+            is_reusable = is_opened = False
             try:
                 watchdog.start()
                 channel = channels.open_channel(
                     connection,
-                    min(self._connect_timeout, until - time.monotonic()),
+                    min(self._connect_timeout, deadline - time.monotonic()),
                 )
-                opened = True
+                is_opened = True
                 return channels.Channel(
                     self.name, argv, pool, connection, channel, watchdog
                 )
             except channels.ChannelRefused as error:
-                reusable = True
+                is_reusable = True
                 raise errors.Unreachable(self.name, str(error)) from error
             except channels.CONNECTION_ERRORS as error:
                 reason = f'no channel was opened: {login.describe(error)}'
             finally:
-                if not opened:
+                if not is_opened:
                     watchdog.stop()
-                    pool.release(connection, reusable)
+                    pool.release(connection, is_reusable)
         raise errors.Unreachable(self.name, reason)
 
     def _pool(self) -> connections.ConnectionPool:
         # Use no lock: after a fork in another thread, the lock may stay
         # locked in the child process for ever.
         pid = os.getpid()
-        pool = self._pool_of_pid.get(pid)
+        pool = self._pool_by_pid.get(pid)
         if pool is None:
-            new = connections.ConnectionPool(
+            new_pool = connections.ConnectionPool(
                 self._address, self._credentials, self._connect_timeout
             )
-            pool = self._pool_of_pid.setdefault(pid, new)
-            for other in [*self._pool_of_pid]:
-                if other != pid:
-                    parent = self._pool_of_pid.pop(other, None)
-                    if parent is not None:
-                        parent.abandon()
+            pool = self._pool_by_pid.setdefault(pid, new_pool)
+            for other_pid in [*self._pool_by_pid]:
+                if other_pid != pid:
+                    parent_pool = self._pool_by_pid.pop(other_pid, None)
+                    if parent_pool is not None:
+                        parent_pool.abandon()
         return pool
 
-    def _log(self, argv: Sequence[str], end: int | str, start: float) -> None:
+    def _log(
+        self, argv: Sequence[str], outcome: int | str, start: float
+    ) -> None:
         seconds = time.monotonic() - start
         LOG.debug(
-            '%s: %s: %s, %.3f s', self.name, shlex.join(argv), end, seconds
+            '%s: %s: %s, %.3f s', self.name, shlex.join(argv), outcome, seconds
         )

@@ -24,14 +24,14 @@ from manila_glusterfs_clone.ssh import login
 
 #: The number of channels that a connection may have open at a time. sshd
 #: allows 10 by default (MaxSessions).
-CHANNELS = 8
+MAX_CHANNELS = 8
 
 
 @dataclasses.dataclass
 class _Attempt:
     """One attempt to connect; all threads that need a connection share it."""
 
-    until: float
+    deadline: float
     step: str = 'reading of the keys'
     error: errors.Unreachable | None = None
 
@@ -59,34 +59,37 @@ class ConnectionPool:
         self._address = address
         self._credentials = credentials
         self._seconds = seconds
-        self._changed = threading.Condition()
+        self._condition = threading.Condition()
         self._current: login.Connection | None = None
         self._attempt: _Attempt | None = None
         self._queue: list[object] = []
 
-    def take(self, until: float) -> login.Connection:
+    def take(self, deadline: float) -> login.Connection:
         """Return a connection on which the caller may open one channel.
 
         Connect first if there is no connection. Wait while the connection has
-        :data:`CHANNELS` channels; threads get a free channel in the order of
-        their calls. The caller must call :meth:`release` after it has closed
-        the channel.
+        :data:`MAX_CHANNELS` channels; threads get a free channel in the order
+        of their calls. The caller must call :meth:`release` after it has
+        closed the channel.
 
-        :param until: the monotonic time until which to wait.
+        :param deadline: the monotonic time until which to wait.
         :raises Unreachable: connecting failed, or took too long.
         :raises Occupied: no channel of the connection became free in time.
         """
         ticket = object()
         attempt: _Attempt | None = None
-        with self._changed:
+        with self._condition:
             self._queue.append(ticket)
             try:
                 while True:
-                    end, error_class = until, errors.Unreachable
-                    if (connection := self._usable()) is not None:
-                        ahead = self._queue.index(ticket)
-                        if connection.channels + ahead < CHANNELS:
-                            connection.channels += 1
+                    wait_until, error_class = deadline, errors.Unreachable
+                    if (connection := self._usable_connection()) is not None:
+                        ahead_count = self._queue.index(ticket)
+                        if (
+                            connection.channel_count + ahead_count
+                            < MAX_CHANNELS
+                        ):
+                            connection.channel_count += 1
                             return connection
                         reason = ''
                     else:
@@ -94,37 +97,38 @@ class ConnectionPool:
                             error = attempt.error
                             raise type(error)(error.node, error.reason)
                         attempt = self._attempt or self._start_attempt()
-                        end = min(until, attempt.until)
+                        wait_until = min(deadline, attempt.deadline)
                         reason = f'{attempt.step}: no answer in time'
-                        if attempt.step == login.TCP and end < until:
+                        if attempt.step == login.TCP and wait_until < deadline:
                             error_class = errors.Down
-                    seconds_left = end - time.monotonic()
+                    seconds_left = wait_until - time.monotonic()
                     if seconds_left <= 0 and connection is not None:
                         raise errors.Occupied(self._address.host)
                     if seconds_left <= 0:
                         raise error_class(self._address.host, reason)
-                    self._changed.wait(seconds_left)
+                    self._condition.wait(seconds_left)
             finally:
                 self._queue.remove(ticket)
-                self._changed.notify_all()
+                self._condition.notify_all()
 
-    def release(self, connection: login.Connection, reusable: bool) -> None:
+    def release(self, connection: login.Connection, is_reusable: bool) -> None:
         """Report that a channel from :meth:`take` is closed.
 
-        :param reusable: whether new channels can be opened on the connection.
+        :param is_reusable: whether new channels can be opened on the
+            connection.
         """
-        with self._changed:
-            connection.channels -= 1
-            if not reusable:
+        with self._condition:
+            connection.channel_count -= 1
+            if not is_reusable:
                 self._retire(connection)
-            unused = connection.retired and not connection.channels
-            self._changed.notify_all()
-        if unused:
+            is_unused = connection.is_retired and not connection.channel_count
+            self._condition.notify_all()
+        if is_unused:
             connection.close()
 
     def close(self) -> None:
         """Disconnect from the node, even if commands are running."""
-        with self._changed:
+        with self._condition:
             connection, attempt = self._current, self._attempt
             if connection is not None:
                 self._retire(connection)
@@ -133,7 +137,7 @@ class ConnectionPool:
                 attempt.error = errors.Unreachable(
                     self._address.host, 'the driver disconnected'
                 )
-            self._changed.notify_all()
+            self._condition.notify_all()
         if connection is not None:
             connection.close()
 
@@ -148,13 +152,13 @@ class ConnectionPool:
         if self._current is not None:
             self._current.sock.close()
 
-    def _usable(self) -> login.Connection | None:
+    def _usable_connection(self) -> login.Connection | None:
         if self._current is not None and not self._current.is_active():
             self._retire(self._current)
         return self._current
 
     def _retire(self, connection: login.Connection) -> None:
-        connection.retired = True
+        connection.is_retired = True
         if self._current is connection:
             self._current = None
 
@@ -179,12 +183,12 @@ class ConnectionPool:
             error = errors.Unreachable(
                 self._address.host, login.describe(failure)
             )
-        with self._changed:
-            wanted = self._attempt is attempt
-            if wanted:
+        with self._condition:
+            is_current = self._attempt is attempt
+            if is_current:
                 self._attempt = None
                 self._current = connection
                 attempt.error = error
-                self._changed.notify_all()
-        if connection is not None and not wanted:
+                self._condition.notify_all()
+        if connection is not None and not is_current:
             connection.close()

@@ -28,19 +28,19 @@ from manila_glusterfs_clone.ssh import login
 LOG = logging.getLogger(__name__)
 
 #: The number of bytes that ``InteractiveProcess.stderr`` keeps at most.
-TAIL = 4096
+TAIL_BYTES = 4096
 
 
 class InteractiveProcess:
     """A process that answers line by line; not safe for several threads.
 
-    Any error ends the process. ``stderr`` has the last :data:`TAIL` bytes of
-    its error output.
+    Any error ends the process. ``stderr`` has the last :data:`TAIL_BYTES`
+    bytes of its error output.
     """
 
     #: Whether nothing but blanks was received after the last answer. If
     #: False, the next answer may belong to an earlier line.
-    in_step = True
+    is_in_step = True
 
     def __init__(self, channel: channels.Channel) -> None:
         self.stderr = b''
@@ -49,56 +49,60 @@ class InteractiveProcess:
         self._pid = os.getpid()
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Return whether the process may still run; False after a fork."""
         return self._pid == os.getpid() and self._channel.is_alive()
 
-    def ask(self, line: str, *, until: bytes, timeout: float) -> bytes:
-        """Send a line, and return the answer, which ends with ``until``.
+    def ask(self, line: str, *, terminator: bytes, timeout: float) -> bytes:
+        """Send a line, and return the answer, which ends with ``terminator``.
 
         Output that follows counts as the beginning of the next answer.
 
         :param line: a line without its newline.
-        :param until: the bytes with which the answer ends.
+        :param terminator: the bytes with which the answer ends.
         :param timeout: seconds within which the answer must be complete.
-        :return: the answer, including ``until``.
-        :raises ValueError: ``line`` is not one line, or ``until`` is empty.
-            Nothing was sent.
+        :return: the answer, including ``terminator``.
+        :raises ValueError: ``line`` is not one line, or ``terminator`` is
+            empty. Nothing was sent.
         :raises Unreachable: the process had ended. Nothing was sent.
         :raises LinkLost: the line may have taken effect. ``partial_output``
             has the incomplete answer and the last error output.
         :raises TimedOut: the line may have taken effect.
         """
-        if not until or '\n' in line or '\0' in line:
+        if not terminator or '\n' in line or '\0' in line:
             raise ValueError(f'not one line, or no mark: {line!r}')
         channel = self._channel
-        if not self.alive:
+        if not self.is_alive:
             self.close()
             raise errors.Unreachable(
                 channel.node, f'{shlex.join(channel.argv)!r} has ended'
             )
         start = time.monotonic()
-        end = 'error'
-        answered = False
+        outcome = 'error'
+        is_answered = False
         try:
             channel.set_time_limit(timeout)
-            answer = self._exchange(line.encode() + b'\n', until)
+            answer = self._exchange(line.encode() + b'\n', terminator)
             channel.clear_time_limit()
-            end = f'{len(answer)} bytes'
-            answered = True
+            outcome = f'{len(answer)} bytes'
+            is_answered = True
             return answer
         except channels.CONNECTION_ERRORS as error:
-            partial = b'\n'.join(filter(None, (self._output, self.stderr)))
-            failure = channel.error_for(login.describe(error), partial, line)
-            end = type(failure).__name__
+            partial_output = b'\n'.join(
+                filter(None, (self._output, self.stderr))
+            )
+            failure = channel.error_for(
+                login.describe(error), partial_output, line
+            )
+            outcome = type(failure).__name__
             raise failure from error
         finally:
-            if not answered:
+            if not is_answered:
                 self.close()
             seconds = time.monotonic() - start
             command = shlex.join([*channel.argv, line])
             LOG.debug(
-                '%s: %s: %s, %.3f s', channel.node, command, end, seconds
+                '%s: %s: %s, %.3f s', channel.node, command, outcome, seconds
             )
 
     def close(self) -> None:
@@ -109,19 +113,19 @@ class InteractiveProcess:
         if self._pid == os.getpid():
             self._channel.close(self._channel.is_reusable())
 
-    def _exchange(self, data: bytes, until: bytes) -> bytes:
+    def _exchange(self, data: bytes, terminator: bytes) -> bytes:
         channel = self._channel
         channel.send(data)
         output = self._output
-        searched = 0
-        while (position := output.find(until, searched)) < 0:
-            searched = max(0, len(output) - len(until) + 1)
-            received = channel.read()
-            if received is None:
+        search_start = 0
+        while (position := output.find(terminator, search_start)) < 0:
+            search_start = max(0, len(output) - len(terminator) + 1)
+            new_output = channel.read()
+            if new_output is None:
                 raise EOFError('the process has ended')
-            output += received[0]
-            self.stderr = (self.stderr + received[1])[-TAIL:]
-        answer = bytes(output[: position + len(until)])
+            output += new_output[0]
+            self.stderr = (self.stderr + new_output[1])[-TAIL_BYTES:]
+        answer = bytes(output[: position + len(terminator)])
         del output[: len(answer)]
-        self.in_step = not output.strip()
+        self.is_in_step = not output.strip()
         return answer

@@ -33,11 +33,11 @@ from manila_glusterfs_clone import errors
 LOG = logging.getLogger(__name__)
 
 #: Seconds between two keepalive messages on an idle connection.
-KEEPALIVE = 15
+KEEPALIVE_SECONDS = 15
 #: Seconds after which the kernel closes a TCP connection whose data the node
 #: does not acknowledge. This detects a dead node, because paramiko does not
 #: wait for the answers to keepalive messages.
-UNACKNOWLEDGED = 30
+UNACKNOWLEDGED_SECONDS = 30
 
 #: The names of the steps of a login, for messages. TCP is the first step.
 TCP = 'TCP connection'
@@ -87,8 +87,8 @@ class Connection:
         self.client = client
         self.transport = transport
         self.sock = sock
-        self.channels = 0
-        self.retired = False
+        self.channel_count = 0
+        self.is_retired = False
 
     def is_active(self) -> bool:
         """Return whether paramiko reports the connection as up."""
@@ -123,8 +123,8 @@ def login(
     client = paramiko.SSHClient()
     client.set_missing_host_key_policy(_RejectUnknown(node))
     _load_known_hosts(client, node, credentials.known_hosts)
-    until = time.monotonic() + seconds
-    sock = link = None
+    deadline = time.monotonic() + seconds
+    sock = connection = None
     step = TCP
     on_step(step)
     try:
@@ -134,11 +134,11 @@ def login(
         # acknowledged. That would slow down each command.
         sock.setsockopt(tcp, socket.TCP_NODELAY, 1)
         sock.setsockopt(
-            tcp, socket.TCP_USER_TIMEOUT, int(UNACKNOWLEDGED * 1000)
+            tcp, socket.TCP_USER_TIMEOUT, int(UNACKNOWLEDGED_SECONDS * 1000)
         )
         step = _SSH
         on_step(step)
-        seconds_left = max(0.1, until - time.monotonic())
+        seconds_left = max(0.1, deadline - time.monotonic())
         client.connect(
             node,
             address.port,
@@ -154,8 +154,8 @@ def login(
         transport = client.get_transport()
         if transport is None:
             raise EOFError('connection lost after login')
-        transport.set_keepalive(KEEPALIVE)
-        link = Connection(client, transport, sock)
+        transport.set_keepalive(KEEPALIVE_SECONDS)
+        connection = Connection(client, transport, sock)
     except errors.Unreachable:
         raise
     except paramiko.BadHostKeyException as error:
@@ -180,12 +180,12 @@ def login(
             error_class = errors.NoSuchHost
         raise error_class(node, f'{step}: {describe(error)}') from error
     finally:
-        if link is None:
+        if connection is None:
             client.close()
             if sock is not None:
                 sock.close()
     LOG.debug('%s: connected to port %d', node, address.port)
-    return link
+    return connection
 
 
 def _is_no_answer(error: Exception) -> bool:

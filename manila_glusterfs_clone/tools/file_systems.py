@@ -26,7 +26,7 @@ from manila_glusterfs_clone.ssh import commands
 
 #: Mount options of bricks. ``nouuid``: the XFS of a clone and the XFS of its
 #: origin have the same UUID.
-OPTIONS = 'nouuid,noatime'
+MOUNT_OPTIONS = 'nouuid,noatime'
 
 #: Time limit, in seconds, for commands that write little or nothing.
 TIMEOUT = 60.0
@@ -42,7 +42,7 @@ _VOLUME_ID_LINE = re.compile(
 
 #: Exit status and text of ``umount`` if a file system is in use. All texts
 #: here are those that the programs print with LC_ALL=C.
-_UMOUNT_FAILED, _TARGET_BUSY = 32, 'target is busy'
+_UMOUNT_FAILED_STATUS, _TARGET_BUSY = 32, 'target is busy'
 #: Text of ``rmdir`` and ``getfattr`` for ENOENT.
 _NO_SUCH_FILE = 'No such file or directory'
 #: Text of ``getfattr`` for ENOENT, and for ENODATA ("No such attribute").
@@ -87,15 +87,15 @@ def parse_findmnt(text: str) -> tuple[Mount, ...]:
 class FileSystems:
     """The file systems and mounts of one node."""
 
-    def __init__(self, node: circuit_breaker.CommandRunner) -> None:
-        self._node = node
+    def __init__(self, runner: circuit_breaker.CommandRunner) -> None:
+        self._runner = runner
 
     def mounts(self) -> tuple[Mount, ...]:
         """Return the mounts of all XFS file systems.
 
         :raises errors.Garbled: the answer is not JSON of ``findmnt``.
         """
-        result = self._node.run(
+        result = self._runner.run(
             [
                 'findmnt',
                 '--json',
@@ -131,7 +131,11 @@ class FileSystems:
         :param target: the mount point.
         """
         self._run(
-            'mount', '--types=xfs', f'--options={OPTIONS}', device, target
+            'mount',
+            '--types=xfs',
+            f'--options={MOUNT_OPTIONS}',
+            device,
+            target,
         )
 
     def unmount(self, target: str) -> None:
@@ -144,7 +148,7 @@ class FileSystems:
         try:
             self._run('umount', target)
         except errors.CommandFailed as error:
-            if error.status != _UMOUNT_FAILED or (
+            if error.status != _UMOUNT_FAILED_STATUS or (
                 _TARGET_BUSY not in error.stderr
             ):
                 raise
@@ -156,18 +160,20 @@ class FileSystems:
         ``mkfs.xfs`` without ``-f`` refuses a device with a file system. An
         inode of 512 bytes can hold the extended attributes of GlusterFS.
         """
-        self._run('mkfs.xfs', '-q', '-K', '-i', 'size=512', device, disk=True)
+        self._run(
+            'mkfs.xfs', '-q', '-K', '-i', 'size=512', device, is_slow=True
+        )
 
     def grow_xfs(self, target: str) -> None:
         """Grow a mounted XFS to the size of its device.
 
         :param target: the mount point.
         """
-        self._run('xfs_growfs', '-d', target, disk=True)
+        self._run('xfs_growfs', '-d', target, is_slow=True)
 
     def sync(self, *paths: str) -> None:
         """Write all pending data of the file systems of paths to disk."""
-        self._run('sync', '--file-system', *paths, disk=True)
+        self._run('sync', '--file-system', *paths, is_slow=True)
 
     def make_directory(self, path: str) -> None:
         """Make a directory and its parents, as far as they do not exist."""
@@ -178,7 +184,7 @@ class FileSystems:
 
         :raises errors.CommandFailed: for example, a directory is not empty.
         """
-        result = self._node.run(
+        result = self._runner.run(
             ['rmdir', *paths], timeout=TIMEOUT, accept=(0, 1)
         )
         for line in result.stderr.splitlines():
@@ -197,7 +203,7 @@ class FileSystems:
         :return: empty if the directory does not exist.
         :raises errors.CommandFailed: the user may not read it.
         """
-        result = self._node.run(
+        result = self._runner.run(
             ['ls', '-1', directory],
             timeout=TIMEOUT,
             # ls exits with 2 if the directory does not exist.
@@ -219,22 +225,22 @@ class FileSystems:
 
         A missing directory is no error.
         """
-        self._node.run(
+        self._runner.run(
             ['rmdir', '--ignore-fail-on-non-empty', *paths],
             timeout=TIMEOUT,
             # rmdir exits with 1 if a directory does not exist.
             accept=(0, 1),
         )
 
-    def read_volume_id(self, brick: str) -> str | None:
+    def read_volume_id(self, brick_path: str) -> str | None:
         """Return the volume id in the mark of a brick directory, in hex.
 
-        :param brick: the path of the directory.
+        :param brick_path: the path of the directory.
         :return: None if the directory or its mark does not exist.
         :raises errors.BadFileSystem: a disk or the file system failed.
         """
         result = self._getfattr(
-            '--encoding=hex', f'--name={_VOLUME_ID}', brick
+            '--encoding=hex', f'--name={_VOLUME_ID}', brick_path
         )
         match = _VOLUME_ID_LINE.search(result.stdout)
         if match is not None:
@@ -252,21 +258,21 @@ class FileSystems:
         """
         return _NO_FILE_OR_ATTRIBUTE not in self._getfattr(path).stderr
 
-    def write_volume_id(self, brick: str, hex_id: str) -> None:
+    def write_volume_id(self, brick_path: str, hex_id: str) -> None:
         """Mark a brick directory with the id of its volume.
 
-        :param brick: the path of the directory.
+        :param brick_path: the path of the directory.
         :param hex_id: the volume id, as 32 hex digits.
         """
         self._run(
             'setfattr',
             f'--name={_VOLUME_ID}',
             f'--value=0x{hex_id}',
-            brick,
+            brick_path,
         )
 
     def _getfattr(self, *words: str) -> commands.Result:
-        result = self._node.run(
+        result = self._runner.run(
             ['getfattr', '--absolute-names', *words],
             timeout=TIMEOUT,
             accept=(0, 1),
@@ -281,5 +287,5 @@ class FileSystems:
             )
         return result
 
-    def _run(self, *argv: str, disk: bool = False) -> None:
-        self._node.run(argv, timeout=DISK_TIMEOUT if disk else TIMEOUT)
+    def _run(self, *argv: str, is_slow: bool = False) -> None:
+        self._runner.run(argv, timeout=DISK_TIMEOUT if is_slow else TIMEOUT)

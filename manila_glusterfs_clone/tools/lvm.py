@@ -12,7 +12,7 @@
 """LVM on one node: logical volumes, thin pools, and their states.
 
 Only this module reads the output of LVM: the fields of reports, the health
-states (:class:`Health`) and the texts of refusals (``_IN_USE``).
+states (:class:`Health`) and the texts of refusals (``_IN_USE_MESSAGE``).
 
 The module reads JSON reports with sizes in bytes. It reads each property from
 its own field and not from ``lv_attr``, whose letters change between releases.
@@ -31,7 +31,7 @@ from typing import Any
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
 
-_REPORT = (
+_REPORT_FIELDS = (
     'vg_name',
     'lv_name',
     'lv_size',
@@ -51,7 +51,9 @@ _REPORT = (
 #: Exit status of an LVM command that refuses or fails (ECMD_FAILED).
 _FAILED_STATUS = 5
 #: The message of ``lvremove`` about an LV that is mounted or open.
-_IN_USE = re.compile(r'Logical volume (\S+) (?:contains a filesystem )?in use')
+_IN_USE_MESSAGE = re.compile(
+    r'Logical volume (\S+) (?:contains a filesystem )?in use'
+)
 
 #: Time limit in seconds. LVM takes longer only if a disk hangs.
 TIMEOUT = 120.0
@@ -133,7 +135,7 @@ class LogicalVolume:
 
 
 def parse_report(text: str) -> tuple[LogicalVolume, ...]:
-    """Parse the JSON of ``lvs`` with the fields of :data:`_REPORT`.
+    """Parse the JSON of ``lvs`` with the fields of :data:`_REPORT_FIELDS`.
 
     :raises ValueError: the text is not such a report.
     """
@@ -172,8 +174,8 @@ def _split(text: str) -> frozenset[str]:
 class Lvm:
     """LVM commands on one node."""
 
-    def __init__(self, node: circuit_breaker.CommandRunner) -> None:
-        self._node = node
+    def __init__(self, runner: circuit_breaker.CommandRunner) -> None:
+        self._runner = runner
 
     def lvs(
         self, *names: str, timeout: float = TIMEOUT
@@ -187,13 +189,13 @@ class Lvm:
             that no LV has is no error.
         :raises errors.Garbled: the answer is not a report.
         """
-        result = self._node.run(
+        result = self._runner.run(
             [
                 'lvs',
                 '--reportformat=json',
                 '--units=b',
                 '--nosuffix',
-                f'--options={",".join(_REPORT)}',
+                f'--options={",".join(_REPORT_FIELDS)}',
                 *names,
             ],
             timeout=timeout,
@@ -265,10 +267,10 @@ class Lvm:
         try:
             self._run('lvremove', '--force', '--yes', *names)
         except errors.CommandFailed as error:
-            match = _IN_USE.search(error.stderr)
+            match = _IN_USE_MESSAGE.search(error.stderr)
             if match is None or error.status != _FAILED_STATUS:
                 raise
             raise errors.InUse(error, f'/dev/{match[1]}') from error
 
     def _run(self, *argv: str) -> None:
-        self._node.run(argv, timeout=TIMEOUT)
+        self._runner.run(argv, timeout=TIMEOUT)

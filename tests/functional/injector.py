@@ -341,19 +341,21 @@ class InteractiveProcess(interactive_process.InteractiveProcess):
         return self._real.stderr
 
     @property
-    def alive(self) -> bool:
-        return self._real.alive
+    def is_alive(self) -> bool:
+        return self._real.is_alive
 
     @property
-    def in_step(self) -> bool:  # type: ignore[override]
-        return self._real.in_step
+    def is_in_step(self) -> bool:  # type: ignore[override]
+        return self._real.is_in_step
 
-    def ask(self, line: str, *, until: bytes, timeout: float) -> bytes:
+    def ask(self, line: str, *, terminator: bytes, timeout: float) -> bytes:
         return self._link.injector.step(
             self._link,
             ('gluster', *line.split()),
             timeout,
-            lambda seconds: self._real.ask(line, until=until, timeout=seconds),
+            lambda seconds: self._real.ask(
+                line, terminator=terminator, timeout=seconds
+            ),
         )
 
     def close(self) -> None:

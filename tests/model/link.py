@@ -303,11 +303,11 @@ class InteractiveProcess(interactive_process.InteractiveProcess):
         self._left = b''
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return not self._over and self._link.node.up
 
-    def ask(self, line: str, *, until: bytes, timeout: float) -> bytes:
-        assert self.alive and '\n' not in line
+    def ask(self, line: str, *, terminator: bytes, timeout: float) -> bytes:
+        assert self.is_alive and '\n' not in line
         if self._boot != self._link.node.boots:
             # The node was off meanwhile, and nobody has told us.
             self._over = True
@@ -329,12 +329,12 @@ class InteractiveProcess(interactive_process.InteractiveProcess):
                 if self._link.process.fault is Fault.GARBLED:
                     # The mark comes in the midst, and the rest of it late.
                     cut = fault_injection.garbled(text)
-                    text = cut + until.decode() + text[len(cut) :]
+                    text = cut + terminator.decode() + text[len(cut) :]
                 self._left += text.encode()
         except BaseException:
             self._over = True
             raise
-        answer, mark, self._left = self._left.partition(until)
+        answer, mark, self._left = self._left.partition(terminator)
         return answer + mark
 
     def close(self) -> None:

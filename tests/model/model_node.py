@@ -150,7 +150,7 @@ class ModelNode:
         said = []
         for program in programs_and_sudo.PROGRAMS:
             line = commands.command_line(
-                [program.name, *program.words],
+                [program.name, *program.probe_arguments],
                 sudo=program.as_root,
                 seconds=10,
             )
@@ -168,8 +168,8 @@ class ModelNode:
                 status, text = (
                     1,
                     (
-                        f'setfattr: {program.words[-1]}: No such file or '
-                        f'directory'
+                        f'setfattr: {program.probe_arguments[-1]}: No such '
+                        f'file or directory'
                     ),
                 )
             elif program.name == 'gluster':

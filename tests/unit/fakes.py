@@ -194,11 +194,11 @@ class InteractiveProcess(interactive_process.InteractiveProcess):
         self._node = node
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return not self.dead and not self.ended
 
-    def ask(self, line: str, *, until: bytes, timeout: float) -> bytes:
-        assert self.alive
+    def ask(self, line: str, *, terminator: bytes, timeout: float) -> bytes:
+        assert self.is_alive
         self.lines.append(line)
         self._node.during(line)
         try:
@@ -207,9 +207,9 @@ class InteractiveProcess(interactive_process.InteractiveProcess):
             self.close()
             raise
         answer, mark, self._left = (self._left + said.encode()).partition(
-            until
+            terminator
         )
-        self.in_step = not self._left.strip()
+        self.is_in_step = not self._left.strip()
         if not mark:
             self.close()
             raise errors.TimedOut(self._node.name, CONSOLE, timeout)

@@ -67,7 +67,7 @@ class Gluster:
         :param timeout: seconds.
         """
         answer = self._console.run(
-            'pool', 'list', timeout=timeout, read=True
+            'pool', 'list', timeout=timeout, is_read=True
         ).root
         return tuple(
             Peer(
@@ -142,7 +142,7 @@ class Gluster:
         )
 
     def brick_status(
-        self, volume: str, *, brick: str = '', clients: bool = False
+        self, volume: str, *, brick: str = '', with_clients: bool = False
     ) -> tuple[BrickStatus, ...]:
         """Return the status of the bricks of a started volume.
 
@@ -157,9 +157,12 @@ class Gluster:
 
         :param volume: the name, or :data:`ALL_VOLUMES`.
         :param brick: the only brick to read, as ``host:/path``; all if empty.
-        :param clients: whether to list the clients of each brick.
+        :param with_clients: whether to list the clients of each brick.
         """
-        words = (*filter(None, [brick]), *(('clients',) if clients else ()))
+        words = (
+            *filter(None, [brick]),
+            *(('clients',) if with_clients else ()),
+        )
         answer = self._console.run('volume', 'status', volume, *words)
         return tuple(
             BrickStatus(
@@ -325,4 +328,6 @@ class Gluster:
 
     def _read(self, *words: str) -> ElementTree.Element:
         """Run a command that changes nothing, and takes no lock."""
-        return self._console.run(*words, timeout=READ_TIMEOUT, read=True).root
+        return self._console.run(
+            *words, timeout=READ_TIMEOUT, is_read=True
+        ).root

@@ -52,8 +52,8 @@ from manila_glusterfs_clone.tools.gluster import refusals
 LOG = log.getLogger(__name__)
 
 _COMMAND = ('gluster', '--mode=script', '--xml')
-_END = b'</cliOutput>'
-_LONGEST_LINE = 1000  # bytes; CMDBUFSIZ of the CLI is 1024
+_END_TAG = b'</cliOutput>'
+_MAX_LINE_BYTES = 1000  # bytes; CMDBUFSIZ of the CLI is 1024
 
 #: The seconds that the CLI waits for glusterd.
 _CLI_TIMEOUT = 120
@@ -96,7 +96,7 @@ class Answer:
 
     errno: int
     message: str
-    succeeded: bool
+    has_succeeded: bool
     root: ElementTree.Element
 
 
@@ -115,7 +115,7 @@ def parse_answer(text: str) -> Answer:
     return Answer(
         errno=int(root.findtext('opErrno') or 0),
         message=(root.findtext('opErrstr') or '').strip(),
-        succeeded=int(return_code) == 0,
+        has_succeeded=int(return_code) == 0,
         root=root,
     )
 
@@ -123,14 +123,14 @@ def parse_answer(text: str) -> Answer:
 class Console:
     """The gluster command line of one node."""
 
-    def __init__(self, node: circuit_breaker.CommandRunner) -> None:
-        self.name = node.name
-        self._node = node
+    def __init__(self, runner: circuit_breaker.CommandRunner) -> None:
+        self.name = runner.name
+        self._runner = runner
         self._write_slots = threading.BoundedSemaphore(_WRITE_SLOTS)
         self._read_slots = threading.BoundedSemaphore(_READ_SLOTS)
         self._idle: list[interactive_process.InteractiveProcess] = []
         #: The number of commands that run, in consoles or own processes.
-        self._slots_in_use = 0
+        self._used_slot_count = 0
         self._lock = threading.Lock()
 
     def run(
@@ -138,7 +138,7 @@ class Console:
         *words: str,
         timeout: float = TIMEOUT,
         own_process: bool = False,
-        read: bool = False,
+        is_read: bool = False,
     ) -> Answer:
         """Run one gluster command.
 
@@ -146,7 +146,7 @@ class Console:
         :param timeout: seconds, including the wait for a free slot and the
             start of a console.
         :param own_process: whether the command needs its own process.
-        :param read: whether the command changes nothing and is quick.
+        :param is_read: whether the command changes nothing and is quick.
         :raises errors.Busy, errors.AlreadyExists, errors.NotFound,
             errors.GlusterRefused: glusterd refused the command.
         :raises errors.Occupied: no slot was free in time.
@@ -159,19 +159,19 @@ class Console:
                 raise ValueError(f'{word!r} is not one word')
         start = time.monotonic()
         try:
-            until = start + timeout
-            if own_process or len(' '.join(words).encode()) > _LONGEST_LINE:
-                result = self._run_process(words, until)
+            deadline = start + timeout
+            if own_process or len(' '.join(words).encode()) > _MAX_LINE_BYTES:
+                result = self._run_process(words, deadline)
                 answer = self._parse(words, result.stdout or result.stderr)
             else:
                 try:
-                    answer = self._run_in_console(words, until, read)
+                    answer = self._run_in_console(words, deadline, is_read)
                 except errors.LinkLost:
-                    if not read:
+                    if not is_read:
                         raise
                     # The console may have died while it was idle, for example
                     # because the node rebooted. A read is safe to repeat.
-                    answer = self._run_in_console(words, until, read)
+                    answer = self._run_in_console(words, deadline, is_read)
             return self._check(words, answer)
         finally:
             seconds = time.monotonic() - start
@@ -200,12 +200,12 @@ class Console:
             console.close()
 
     def _run_process(
-        self, words: typing.Sequence[str], until: float
+        self, words: typing.Sequence[str], deadline: float
     ) -> commands.Result:
         """Run a command in its own process."""
-        with self._slot(words, until, read=False) as seconds_left:
+        with self._slot(words, deadline, is_read=False) as seconds_left:
             self._close_spare_console()
-            result = self._node.run(
+            result = self._runner.run(
                 [*_COMMAND, *words], timeout=seconds_left, accept=(0, 1)
             )
         output = result.stdout or result.stderr
@@ -218,27 +218,27 @@ class Console:
         return result
 
     def _run_in_console(
-        self, words: typing.Sequence[str], until: float, read: bool
+        self, words: typing.Sequence[str], deadline: float, is_read: bool
     ) -> Answer:
-        with self._slot(words, until, read) as seconds_left:
+        with self._slot(words, deadline, is_read) as seconds_left:
             console = self._take_console(seconds_left)
-            reusable = False
+            is_reusable = False
             try:
                 output = console.ask(
                     ' '.join(words),
-                    until=_END,
-                    timeout=self._seconds_left(words, until),
+                    terminator=_END_TAG,
+                    timeout=self._seconds_left(words, deadline),
                 )
                 answer = self._parse(words, output.decode(errors='replace'))
                 # Reuse the console only if its output was parsed and has
                 # ended. Else its next answer may be of another command.
-                reusable = console.in_step
+                is_reusable = console.is_in_step
                 return answer
             except errors.LinkLost as error:
                 # A console ends after it has printed an error in plain text.
                 return self._parse(words, self._last_output(error, words))
             finally:
-                if reusable:
+                if is_reusable:
                     with self._lock:
                         self._idle.append(console)
                 else:
@@ -246,32 +246,32 @@ class Console:
 
     @contextlib.contextmanager
     def _slot(
-        self, words: typing.Sequence[str], until: float, read: bool
+        self, words: typing.Sequence[str], deadline: float, is_read: bool
     ) -> typing.Iterator[float]:
         """Wait for a free slot, hold it, and yield the seconds left.
 
         :raises errors.Occupied: no slot became free in time.
         """
-        slots = self._read_slots if read else self._write_slots
-        if not slots.acquire(timeout=max(0.0, until - time.monotonic())):
+        slots = self._read_slots if is_read else self._write_slots
+        if not slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise errors.Occupied(self.name, ('gluster', *words))
         try:
             with self._lock:
-                self._slots_in_use += 1
-            yield self._seconds_left(words, until)
+                self._used_slot_count += 1
+            yield self._seconds_left(words, deadline)
         finally:
             with self._lock:
-                self._slots_in_use -= 1
+                self._used_slot_count -= 1
             slots.release()
 
     def _seconds_left(
-        self, words: typing.Sequence[str], until: float
+        self, words: typing.Sequence[str], deadline: float
     ) -> float:
         """Return the seconds until a deadline, more than 0.
 
         :raises errors.Occupied: the deadline has passed.
         """
-        seconds = until - time.monotonic()
+        seconds = deadline - time.monotonic()
         if seconds <= 0:
             raise errors.Occupied(self.name, ('gluster', *words))
         return seconds
@@ -282,12 +282,12 @@ class Console:
         The other tools on the node need the other sessions of the connection.
         """
         with self._lock:
-            sessions = self._slots_in_use + len(self._idle)
-            if sessions <= _WRITE_SLOTS + _READ_SLOTS:
+            session_count = self._used_slot_count + len(self._idle)
+            if session_count <= _WRITE_SLOTS + _READ_SLOTS:
                 return
-            spare = self._idle.pop() if self._idle else None
-        if spare is not None:
-            spare.close()
+            spare_console = self._idle.pop() if self._idle else None
+        if spare_console is not None:
+            spare_console.close()
 
     def _take_console(
         self, timeout: float
@@ -297,8 +297,8 @@ class Console:
             with self._lock:
                 console = self._idle.pop() if self._idle else None
             if console is None:
-                return self._node.open(_COMMAND, timeout=timeout)
-            if console.alive:
+                return self._runner.open(_COMMAND, timeout=timeout)
+            if console.is_alive:
                 return console
             console.close()
 
@@ -309,11 +309,11 @@ class Console:
 
         :raises errors.LinkLost: the console printed no known text.
         """
-        for known in (_GLUSTERD_DOWN, _TIMED_OUT):
-            if known in error.partial_output:
-                return known
+        for known_text in (_GLUSTERD_DOWN, _TIMED_OUT):
+            if known_text in error.partial_output:
+                return known_text
         raise errors.LinkLost(
-            self._node.name,
+            self.name,
             (*_COMMAND, *words),
             error.reason,
             partial_output=error.partial_output,
@@ -322,20 +322,20 @@ class Console:
     def _parse(self, words: typing.Sequence[str], text: str) -> Answer:
         argv = ('gluster', *words)
         if _GLUSTERD_DOWN in text:
-            raise GlusterdNotRunning(self._node.name)
+            raise GlusterdNotRunning(self.name)
         if _TIMED_OUT in text:
-            raise errors.TimedOut(self._node.name, argv, _CLI_TIMEOUT)
+            raise errors.TimedOut(self.name, argv, _CLI_TIMEOUT)
         try:
             return parse_answer(text)
         except ValueError as error:
-            raise errors.Garbled(self._node.name, argv, text) from error
+            raise errors.Garbled(self.name, argv, text) from error
 
     def _check(self, words: typing.Sequence[str], answer: Answer) -> Answer:
         """Return the answer if the command succeeded; else raise an error."""
         argv = ('gluster', *words)
-        if answer.succeeded:
+        if answer.has_succeeded:
             return answer
         if refusals.is_partially_done(answer.message):
-            raise errors.CommitFailed(self._node.name, argv, answer.message)
+            raise errors.CommitFailed(self.name, argv, answer.message)
         error_class = refusals.error_class(answer.errno, answer.message)
-        raise error_class(self._node.name, argv, answer.errno, answer.message)
+        raise error_class(self.name, argv, answer.errno, answer.message)

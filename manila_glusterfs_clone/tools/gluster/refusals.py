@@ -38,7 +38,7 @@ class Refusal:
     #: The values of ``opErrno`` that stand for this reason only.
     errnos: frozenset[int] = frozenset()
     #: The class of the error to raise.
-    error: type[errors.GlusterRefused] = errors.GlusterRefused
+    error_type: type[errors.GlusterRefused] = errors.GlusterRefused
 
     def matches(self, errno: int, message: str) -> bool:
         """Return whether an answer has this reason.
@@ -90,7 +90,7 @@ ALREADY_ACTIVATED = Refusal(re.compile('is already activated'))
 ALREADY_DEACTIVATED = Refusal(re.compile('is already deactivated'))
 
 #: The reasons with their own error class, in the order of the search.
-_CLASSIFIED = (BUSY, ALREADY_EXISTS, NOT_FOUND)
+_CLASSIFIED_REFUSALS = (BUSY, ALREADY_EXISTS, NOT_FOUND)
 
 #: The texts of failures after glusterd began to change something. Their
 #: outcome is unknown.
@@ -122,9 +122,9 @@ def error_class(errno: int, message: str) -> type[errors.GlusterRefused]:
     :param errno: ``opErrno`` of the answer.
     :param message: ``opErrstr`` of the answer.
     """
-    for refusal in _CLASSIFIED:
+    for refusal in _CLASSIFIED_REFUSALS:
         if refusal.matches(errno, message):
-            return refusal.error
+            return refusal.error_type
     return errors.GlusterRefused
 
 

@@ -317,7 +317,7 @@ def test_sudo_allows_the_commands_of_the_probe(
     program: programs_and_sudo.Program,
 ) -> None:
     line = commands.command_line(
-        [program.name, *program.words], sudo=True, seconds=10
+        [program.name, *program.probe_arguments], sudo=True, seconds=10
     )
     assert line in programs_and_sudo.script(sudo=True)
     assert allowed(line.removeprefix('LC_ALL=C sudo -n '))

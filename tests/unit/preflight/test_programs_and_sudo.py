@@ -78,16 +78,16 @@ def ask(home: pathlib.Path, *, sudo: bool) -> programs_and_sudo.Probe:
 @pytest.mark.parametrize('sudo', [True, False])
 def test_the_result_for_each_program(home: pathlib.Path, sudo: bool) -> None:
     found = ask(home, sudo=sudo)
-    assert found.missing == ('xfs_growfs',)
-    assert [*found.refused] == (['lvremove'] if sudo else [])
-    assert [*found.failed] == ['mkfs.xfs']
+    assert found.missing_programs == ('xfs_growfs',)
+    assert [*found.sudo_refusals] == (['lvremove'] if sudo else [])
+    assert [*found.failures] == ['mkfs.xfs']
     assert found.release == (11, 1)
     assert found.boot_unit == 'disabled'
     assert {p.name for p in programs_and_sudo.PROGRAMS} == (
-        found.ran
-        | {*found.missing}
-        | found.refused.keys()
-        | found.failed.keys()
+        found.working
+        | {*found.missing_programs}
+        | found.sudo_refusals.keys()
+        | found.failures.keys()
     )
 
 

@@ -70,7 +70,7 @@ def node(server: sshd.Sshd, connect: ssh_helpers.Connect) -> commands.Remote:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, 'MARGIN', 0.3)
+    monkeypatch.setattr(commands, 'MARGIN_SECONDS', 0.3)
     monkeypatch.setattr(channels, 'CLOSE_TIMEOUT', 0.5)
 
 

@@ -208,9 +208,9 @@ def test_slow_output_does_not_extend_the_deadline(
         error = ssh_helpers.hang(one, node, 'trickle', seconds)
         if error is None:
             return None
-        assert error.seconds == seconds + commands.MARGIN
+        assert error.seconds == seconds + commands.MARGIN_SECONDS
         with pytest.raises(errors.TimedOut):
-            node.open(['trickle']).ask('x', until=b'>', timeout=0.3)
+            node.open(['trickle']).ask('x', terminator=b'>', timeout=0.3)
         return one.connections
 
     assert ssh_helpers.patiently(attempt, 0.5) == 2
@@ -243,7 +243,7 @@ def test_frozen_node_with_full_sockets(
 ) -> None:
     """More input is sent to a frozen node than the socket has room for."""
     # The kernel is not to be the one that gives up.
-    monkeypatch.setattr(login, 'UNACKNOWLEDGED', 10 * ssh_helpers.SOON)
+    monkeypatch.setattr(login, 'UNACKNOWLEDGED_SECONDS', 10 * ssh_helpers.SOON)
     node = connect(mortal)
     flag = mortal.home / 'runs'
 

@@ -170,7 +170,7 @@ def test_timeout_on_the_node(
     monkeypatch: pytest.MonkeyPatch,
     ignores: str,
 ) -> None:
-    monkeypatch.setattr(commands, 'KILL_AFTER', 1)
+    monkeypatch.setattr(commands, 'KILL_AFTER_SECONDS', 1)
     note = tmp_path / 'pid'
     note.touch()
     code = f'trap "" {ignores}; echo $$ > {note}; while :; do sleep 0.1; done'
@@ -222,7 +222,7 @@ def test_sshd_killed_in_mid_command(
         talks = pool.submit(
             node.open(['sleep', '20']).ask,
             'hello',
-            until=b'>',
+            terminator=b'>',
             timeout=sshd.PATIENCE,
         )
         sshd.wait_until(flag.exists, 'the command runs')

@@ -46,7 +46,7 @@ def test_64_threads_share_a_connection(node: commands.Remote) -> None:
 
 
 def test_busy(node: commands.Remote, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, 'CHANNELS', 1)
+    monkeypatch.setattr(connections, 'MAX_CHANNELS', 1)
     holder = node.open(['cat'])
     begun = time.monotonic()
     with pytest.raises(errors.Occupied) as caught:
@@ -64,7 +64,7 @@ def test_waiting_for_a_channel_counts_against_the_time_limit(
     node: commands.Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command gets only the seconds left, on the node too."""
-    monkeypatch.setattr(connections, 'CHANNELS', 1)
+    monkeypatch.setattr(connections, 'MAX_CHANNELS', 1)
     holder = node.open(['cat'])
     timer = threading.Timer(2.5, holder.close)
     timer.start()
@@ -100,7 +100,7 @@ def test_forked(node: commands.Remote) -> None:
     if child == 0:
         # Whatever happens, this copy of the test run must not go on.
         try:
-            assert not console.alive
+            assert not console.is_alive
             theirs = ssh_helpers.which_connection(node)
             console.close()
             node.close()
@@ -118,9 +118,9 @@ def test_forked(node: commands.Remote) -> None:
     assert theirs.startswith(sshd.HOST)
     assert theirs != mine
     assert ssh_helpers.which_connection(node) == mine
-    assert console.ask('still here', until=b'\n', timeout=sshd.PATIENCE) == (
-        b'still here\n'
-    )
+    assert console.ask(
+        'still here', terminator=b'\n', timeout=sshd.PATIENCE
+    ) == (b'still here\n')
 
 
 def test_sshd_restarted_between_commands(

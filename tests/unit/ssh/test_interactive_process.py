@@ -49,15 +49,15 @@ def console(
 
 
 def ask(console: interactive_process.InteractiveProcess, line: str) -> bytes:
-    return console.ask(line, until=b'>', timeout=sshd.PATIENCE)
+    return console.ask(line, terminator=b'>', timeout=sshd.PATIENCE)
 
 
 def test_answers(console: interactive_process.InteractiveProcess) -> None:
-    assert console.alive
+    assert console.is_alive
     assert ask(console, 'one') == b'<one>'
     assert ask(console, 'zwölf') == '\n<zwölf>'.encode()
     console.close()
-    assert not console.alive
+    assert not console.is_alive
     console.close()
 
 
@@ -66,7 +66,7 @@ def test_much_output_of_a_process(
 ) -> None:
     assert ask(console, 'noise') == b'<noise>'
     assert len(ask(console, 'much')) == (5 << 20) + 3
-    assert len(console.stderr) <= interactive_process.TAIL
+    assert len(console.stderr) <= interactive_process.TAIL_BYTES
 
 
 def test_mark_in_pieces(node: commands.Remote) -> None:
@@ -77,9 +77,9 @@ for line in sys.stdin:
         sys.stdout.write(letter), time.sleep(0.02)
 """
     console = node.open(sshd.python(code))
-    answer = console.ask('a', until=b'</end>', timeout=sshd.PATIENCE)
+    answer = console.ask('a', terminator=b'</end>', timeout=sshd.PATIENCE)
     assert answer == b'x</end>'
-    answer = console.ask('b', until=b'</end>', timeout=sshd.PATIENCE)
+    answer = console.ask('b', terminator=b'</end>', timeout=sshd.PATIENCE)
     assert answer == b'yx</end>'
     console.close()
 
@@ -91,7 +91,7 @@ def test_input_that_is_not_one_line(
     with pytest.raises(ValueError):
         ask(console, line)
     with pytest.raises(ValueError):
-        console.ask('a', until=b'', timeout=1)
+        console.ask('a', terminator=b'', timeout=1)
     assert ask(console, 'fine') == b'<fine>'
 
 
@@ -104,7 +104,7 @@ def test_the_process_dies(
     assert '<half' in caught.value.partial_output
     assert 'going' in caught.value.partial_output
     assert caught.value.argv[-1] == 'die'
-    assert not console.alive
+    assert not console.is_alive
     # Found dead: nothing has been said, so it may be said to another.
     with pytest.raises(errors.Unreachable):
         ask(console, 'more')
@@ -116,9 +116,9 @@ def test_the_process_hangs(
 ) -> None:
     mine = ssh_helpers.which_connection(node)
     with pytest.raises(errors.TimedOut) as caught:
-        console.ask('hang', until=b'>', timeout=0.3)
+        console.ask('hang', terminator=b'>', timeout=0.3)
     assert caught.value.seconds == 0.3
-    assert not console.alive
+    assert not console.is_alive
     with pytest.raises(errors.Unreachable):
         ask(console, 'more')
     assert ssh_helpers.which_connection(node) != mine
@@ -127,7 +127,7 @@ def test_the_process_hangs(
 def test_ended_processes_release_their_channels(
     node: commands.Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, 'CHANNELS', 2)
+    monkeypatch.setattr(connections, 'MAX_CHANNELS', 2)
     mine = ssh_helpers.which_connection(node)
     for number in range(6):
         console = node.open(['sh', '-c', 'read line'])
@@ -144,4 +144,4 @@ def test_endless_output_does_not_extend_the_deadline(
     node: commands.Remote, impatient: None
 ) -> None:
     with pytest.raises(errors.TimedOut):
-        node.open(['yes']).ask('x', until=b'>', timeout=0.3)
+        node.open(['yes']).ask('x', terminator=b'>', timeout=0.3)

@@ -88,7 +88,7 @@ def test_recorded_answers_raise_the_right_errors(release: str) -> None:
             assert error.argv == ('gluster', *words)
             assert error.node == 'gl1'
         else:
-            assert answer.succeeded
+            assert answer.has_succeeded
     assert refused == {
         name: REFUSALS[name]
         for name in gluster_recordings(release)
@@ -253,7 +253,7 @@ def test_a_long_line_gets_its_own_process(size: int, alone: bool) -> None:
     words = ('volume', 'set', 'x' * (size - len('volume set ')))
     assert len(' '.join(words)) == size
     node = fakes.Node().gluster(' '.join(words), fakes.xml())
-    assert console.Console(node).run(*words).succeeded
+    assert console.Console(node).run(*words).has_succeeded
     assert bool(node.opened) != alone
     assert node.ran == ([(*fakes.CONSOLE, *words)] if alone else [])
 
@@ -361,7 +361,7 @@ def test_more_threads_than_consoles(read: bool, places: int) -> None:
     wrong = []
 
     def ask(n: int) -> None:
-        answer = gluster.run('volume', 'info', f'v{n}', read=read)
+        answer = gluster.run('volume', 'info', f'v{n}', is_read=read)
         if answer.root.find(f'v{n}') is None:
             wrong.append(n)
 
@@ -386,18 +386,18 @@ def test_no_console_is_free_in_time(read: bool, places: int) -> None:
 
     node.during = during
     with fakes.threads(
-        [lambda: gluster.run('pool', 'list', read=read)] * places
+        [lambda: gluster.run('pool', 'list', is_read=read)] * places
     ):
         for _ in range(places):
             assert full.acquire(timeout=5)
         with pytest.raises(errors.Occupied) as caught:
-            gluster.run('pool', 'list', timeout=0.01, read=read)
+            gluster.run('pool', 'list', timeout=0.01, is_read=read)
         assert caught.value.argv == ('gluster', 'pool', 'list')
         # The others are free all the same.
         node.during = lambda said: None
-        gluster.run('pool', 'list', timeout=0.01, read=not read)
+        gluster.run('pool', 'list', timeout=0.01, is_read=not read)
         go_on.set()
-    gluster.run('pool', 'list', read=read)
+    gluster.run('pool', 'list', is_read=read)
 
 
 def test_the_time_limit_is_counted_once() -> None:
@@ -412,7 +412,9 @@ def test_the_time_limit_is_counted_once() -> None:
         go_on.wait(5)
 
     node.during = during
-    with fakes.threads([lambda: gluster.run('pool', 'list', read=True)] * 2):
+    with fakes.threads(
+        [lambda: gluster.run('pool', 'list', is_read=True)] * 2
+    ):
         for _ in range(2):
             assert full.acquire(timeout=5)
         threading.Timer(0.6, go_on.set).start()
@@ -422,15 +424,15 @@ def test_the_time_limit_is_counted_once() -> None:
             self: fakes.InteractiveProcess,
             text: str,
             *,
-            until: bytes,
+            terminator: bytes,
             timeout: float,
         ) -> bytes:
             limits.append(timeout)
-            return real(self, text, until=until, timeout=timeout)
+            return real(self, text, terminator=terminator, timeout=timeout)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fakes.InteractiveProcess, 'ask', ask)
-            gluster.run('pool', 'list', timeout=2.0, read=True)
+            gluster.run('pool', 'list', timeout=2.0, is_read=True)
     assert len(limits) == 1
     assert 0 < limits[0] <= 1.5
 
@@ -475,13 +477,13 @@ def test_a_process_ends_a_spare_idle_console() -> None:
         word = 'list' if read else 'status'
         what = ('pool', word) if read else ('volume', word)
         with fakes.threads(
-            [lambda w=what, r=read: gluster.run(*w, read=r)] * count  # type: ignore[misc]
+            [lambda w=what, r=read: gluster.run(*w, is_read=r)] * count  # type: ignore[misc]
         ):
             pass
-    idle = [each for each in node.opened if each.alive]
+    idle = [each for each in node.opened if each.is_alive]
     node.during = lambda said: None
     gluster.run('volume', 'heal', 'x', 'info', own_process=True)
-    left = [each for each in node.opened if each.alive]
+    left = [each for each in node.opened if each.is_alive]
     assert len(left) <= 4 or len(left) == len(idle) < 5
 
 
@@ -491,7 +493,7 @@ def test_an_error_releases_the_slot() -> None:
     for _ in range(9):
         with pytest.raises(errors.LinkLost):
             gluster.run('pool', 'list', timeout=0.01)
-    assert gluster.run('pool', 'list', timeout=0.01).succeeded
+    assert gluster.run('pool', 'list', timeout=0.01).has_succeeded
 
 
 def test_closing_ends_the_idle_consoles() -> None:

@@ -222,7 +222,7 @@ def test_bricks(release: str) -> None:
 
 def test_clients(release: str) -> None:
     bricks = replaying(release, 'volume-status-clients').brick_status(
-        'golden', clients=True
+        'golden', with_clients=True
     )
     assert len(bricks) == 3
     for brick in bricks:
@@ -380,9 +380,12 @@ def test_commands_that_take_a_lock_do_not_use_a_read_slot(
     commands: dict[str, bool] = {}
 
     def run(
-        self: console.Console, *words: str, read: bool = False, **more: object
+        self: console.Console,
+        *words: str,
+        is_read: bool = False,
+        **more: object,
     ) -> None:
-        commands[' '.join(words)] = read
+        commands[' '.join(words)] = is_read
         raise errors.NotFound('gl1', words, 0, 'no')
 
     monkeypatch.setattr(console.Console, 'run', run)

@@ -74,6 +74,18 @@ def online(
     )
 
 
+def start_heal(
+    lab: lab_module.Lab, share: manila_stand_in.Share, *kind: str
+) -> None:
+    """Start a heal, which happens by itself within ten minutes.
+
+    It is refused while the self-heal daemon of a node starts, which it does
+    after the node and after each change of a volume.
+    """
+    command = ' '.join(('gluster volume heal', share.volume, *kind))
+    lab.node('gl1').wait_until_succeeds(command, timeout=60)
+
+
 def healed(lab: lab_module.Lab, share: manila_stand_in.Share) -> None:
     """Wait until no copy lacks anything."""
     lab.node('gl1').wait_until_succeeds(
@@ -206,8 +218,7 @@ def test_pool_that_runs_full_in_use(
     tight.drain_pool(TIGHT)
     ensure(manila, share)
     online(lab, share)
-    # By itself it begins within ten minutes.
-    lab.node('gl1').gluster(f'volume heal {share.volume}')
+    start_heal(lab, share)
     healed(lab, share)
     copies(lab, share, 'big')
     copies(lab, share, 'more')
@@ -291,7 +302,7 @@ def test_disk_that_fails(
     for each in (share, apart, lone):
         online(lab, each)
     # The brick took it before its file system knew of the disk.
-    lab.node('gl1').gluster(f'volume heal {share.volume} full')
+    start_heal(lab, share, 'full')
     healed(lab, share)
     copies(lab, share, 'during')
     manila.clone(snapshot)

@@ -31,6 +31,7 @@ from tests.model import glusterd_state
 from tests.model import model_cluster
 from tests.model import model_node
 from tests.model import shell
+from tests.model import turns
 
 T = TypeVar('T')
 
@@ -81,7 +82,11 @@ class Process:
         self._lock = threading.Lock()
 
     def fail_at(self, step: int, fault: fault_injection.AnyFault) -> None:
-        """Plan a fault at a step, counted from the first."""
+        """Plan a fault at a step, counted from the first.
+
+        When nodes are asked in parallel, a step has no fixed number.
+        """
+        assert turns.is_in_turn()
         self._fault = step, fault
 
     def fail_when(self, fault: fault_injection.AnyFault, *words: str) -> None:

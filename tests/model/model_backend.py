@@ -11,8 +11,7 @@
 # under the License.
 """The driver's back end on top of the model, and the expected shares."""
 
-from collections.abc import Callable, Iterator
-import concurrent.futures
+from collections.abc import Iterator
 import contextlib
 import dataclasses
 import importlib
@@ -24,7 +23,6 @@ from unittest import mock
 
 import manila_glusterfs_clone
 from manila_glusterfs_clone import backend
-from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.maintenance import healing
 from manila_glusterfs_clone import options
@@ -44,7 +42,6 @@ THIN_POOL = 'gvg/pool'
 
 #: Their time is that of the network, which the model does without.
 _REAL_TIME = {
-    'remote',
     'channels',
     'connections',
     'interactive_process',
@@ -95,48 +92,12 @@ def rooms() -> Iterator[types.ModuleType]:
 _ROOMS = tuple(rooms())
 
 
-class InTurn:
-    """A pool of threads that does one thing after the other.
-
-    So steps have the same number in each run.
-    """
-
-    def __init__(self, workers: int) -> None:
-        pass
-
-    def __enter__(self) -> 'InTurn':
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def submit(
-        self, action: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-    ) -> 'concurrent.futures.Future[T]':
-        future: concurrent.futures.Future[T] = concurrent.futures.Future()
-        try:
-            future.set_result(action(*args, **kwargs))
-        except BaseException as error:
-            future.set_exception(error)
-        return future
-
-
 @contextlib.contextmanager
 def in_time_of(pool: model_cluster.ModelCluster) -> Iterator[None]:
     """Run the driver in the time of a cluster."""
     with contextlib.ExitStack() as stack:
         for room in _ROOMS:
             stack.enter_context(mock.patch.object(room, 'time', pool.time))
-        yield
-
-
-@contextlib.contextmanager
-def in_turn() -> Iterator[None]:
-    """Make the driver ask one node after the other."""
-    futures = types.SimpleNamespace(ThreadPoolExecutor=InTurn)
-    with mock.patch.object(
-        cluster, 'concurrent', types.SimpleNamespace(futures=futures)
-    ):
         yield
 
 

@@ -27,6 +27,7 @@ from tests.model import link
 from tests.model import model_backend
 from tests.model import model_cluster
 from tests.model import model_node
+from tests.model import turns
 
 #: The name of the other back end.
 BACKEND = 'another'
@@ -49,7 +50,7 @@ def pool(release: str = '11.1', count: int = 3) -> model_cluster.ModelCluster:
 @functools.cache
 def _pickled(release: str, count: int) -> bytes:
     made = model_cluster.ModelCluster(count, release)
-    with model_backend.in_time_of(made), model_backend.in_turn():
+    with model_backend.in_time_of(made), turns.in_turn():
         _another_manila(made)
         _an_operator(made)
     made.time.advance(60.0)

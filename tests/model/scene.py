@@ -29,6 +29,7 @@ from tests.model import link
 from tests.model import model_backend
 from tests.model import model_cluster
 from tests.model import neighbours
+from tests.model import turns
 
 
 def _id(number: int) -> str:
@@ -117,7 +118,7 @@ class Scene:
 
     def __init__(self, release: str) -> None:
         pool = neighbours.pool(release)
-        with model_backend.in_time_of(pool), model_backend.in_turn():
+        with model_backend.in_time_of(pool), turns.in_turn():
             manila = model_backend.ModelBackend(link.Process(pool))
             manila.create(ORIGIN)
             manila.allow(ORIGIN, KEPT, REVOKED)
@@ -144,7 +145,7 @@ class Scene:
             manila = self.again()
             with (
                 model_backend.in_time_of(manila.pool),
-                model_backend.in_turn(),
+                turns.in_turn(),
             ):
                 operation.act(manila)
                 manila.check()
@@ -170,7 +171,7 @@ class Scene:
         fault: fault_injection.AnyFault,
     ) -> tuple[str, str]:
         pool = manila.pool
-        with model_backend.in_time_of(pool), model_backend.in_turn():
+        with model_backend.in_time_of(pool), turns.in_turn():
             said = ''
             begun = pool.time.now
             try:

@@ -23,6 +23,7 @@ from tests.model import link
 from tests.model import model_backend
 from tests.model import neighbours
 from tests.model import scene as scenes
+from tests.model import turns
 
 
 @pytest.fixture(scope='module')
@@ -44,7 +45,7 @@ def test_an_operation_ends_within_its_budget(
     """It may be refused; nobody is disturbed, and others are untouched."""
     manila = scene.again()
     pool = manila.pool
-    with model_backend.in_time_of(pool), model_backend.in_turn():
+    with model_backend.in_time_of(pool), turns.in_turn():
         condition.begin(manila.process)
         begun = pool.time.now
         try:
@@ -66,7 +67,7 @@ FAULT = 60.0
 def start(condition: budgets.Condition, shares: int) -> float:
     """Return how long it takes to look at so many shares."""
     pool = neighbours.pool()
-    with model_backend.in_time_of(pool), model_backend.in_turn():
+    with model_backend.in_time_of(pool), turns.in_turn():
         manila = model_backend.ModelBackend(link.Process(pool))
         for number in range(shares):
             share = str(uuid.UUID(int=number + 1))

@@ -25,6 +25,7 @@ from tests.model import budgets
 from tests.model import link
 from tests.model import model_backend
 from tests.model import neighbours
+from tests.model import turns
 
 STAYS, GOES = '10.0.0.5', '10.0.0.6'
 
@@ -68,7 +69,7 @@ def test_life_in_a_cluster_of_each_shape(
         thin.data_percent = 10.0 if roomiest else 50.0
     names = sorted(pool.nodes, key=lambda name: name != f'gl{shape.writer}')
     origin, snapshot, clone = (next(ids) for _ in range(3))
-    with model_backend.in_time_of(pool), model_backend.in_turn():
+    with model_backend.in_time_of(pool), turns.in_turn():
         manila = model_backend.ModelBackend(
             link.Process(pool), layout=shape.layout, nodes=tuple(names)
         )

@@ -35,6 +35,7 @@ from tests.model import link
 from tests.model import model_backend
 from tests.model import model_node
 from tests.model import test_share_manager
+from tests.model import turns
 
 cloud = test_share_manager.cloud
 share_type = test_share_manager.share_type
@@ -556,7 +557,7 @@ def test_what_is_being_made_is_no_orphan(
         return answer
 
     monkeypatch.setattr(cloud.process, 'step', step)
-    with model_backend.in_turn():
+    with turns.in_turn():
         made = cloud.create()
         clone = cloud.create(2, snapshot)
     monkeypatch.undo()

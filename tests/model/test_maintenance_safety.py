@@ -35,6 +35,7 @@ from tests.model import link
 from tests.model import model_backend
 from tests.model import test_maintenance
 from tests.model import test_share_manager
+from tests.model import turns
 
 cloud = test_share_manager.cloud
 share_type = test_share_manager.share_type
@@ -135,6 +136,7 @@ def test_half_unmanaged_share_can_be_deleted(
     cloud.check()
 
 
+@turns.in_turn()
 @pytest.mark.parametrize('what', ['share', 'snapshot'])
 def test_killed_while_unmanaging(
     cloud: test_share_manager.Cloud, warden: test_maintenance.Warden, what: str

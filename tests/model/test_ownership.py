@@ -27,11 +27,12 @@ from tests.model import invariants
 from tests.model import link
 from tests.model import model_backend
 from tests.model import model_cluster
+from tests.model import turns
 
 
 @pytest.fixture(autouse=True)
 def in_turn(pool: model_cluster.ModelCluster) -> Iterator[None]:
-    with model_backend.in_time_of(pool), model_backend.in_turn():
+    with model_backend.in_time_of(pool), turns.in_turn():
         yield
 
 

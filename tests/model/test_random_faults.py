@@ -35,6 +35,7 @@ from tests.model import link
 from tests.model import model_backend
 from tests.model import neighbours
 from tests.model import scene as scenes
+from tests.model import turns
 
 MAX_SHARES = 4
 
@@ -57,7 +58,7 @@ class Troubles(stateful.RuleBasedStateMachine):
         self.leave = contextlib.ExitStack()
         self.pool = neighbours.pool(release)
         self.leave.enter_context(model_backend.in_time_of(self.pool))
-        self.leave.enter_context(model_backend.in_turn())
+        self.leave.enter_context(turns.in_turn())
         self.manila = model_backend.ModelBackend(link.Process(self.pool))
         self.ids: Iterator[str] = (
             str(uuid.UUID(int=n)) for n in itertools.count(1)

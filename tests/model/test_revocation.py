@@ -22,6 +22,7 @@ from tests.model import answers
 from tests.model import link
 from tests.model import model_backend
 from tests.model import model_cluster
+from tests.model import turns
 from tests.model import volumes
 
 SHARE = str(uuid.UUID(int=1))
@@ -87,7 +88,7 @@ def test_every_shape_of_a_cluster(
     count: int, layout: str, writer: int, roomiest: int
 ) -> None:
     pool = make(count, layout, writer, roomiest)
-    with model_backend.in_time_of(pool), model_backend.in_turn():
+    with model_backend.in_time_of(pool), turns.in_turn():
         manila = begin(pool, layout, writer)
         if layout == 'single':
             (brick,) = pool.state.volumes[manila.shares[SHARE].volume].bricks

@@ -39,6 +39,7 @@ from tests.model import model_backend
 from tests.model import model_cluster
 from tests.model import neighbours
 from tests.model import share_manager
+from tests.model import turns
 
 BACKEND = 'model'
 
@@ -205,6 +206,7 @@ class Life:
     }
 
 
+@turns.in_turn()
 @pytest.mark.parametrize('part', [0, 0.5, 0.99])
 @pytest.mark.parametrize('verb', Life.VERBS)
 def test_killed_in_the_middle_and_started_again(

@@ -13,12 +13,12 @@
 
 Manila's database contains the shares of this back end and their access rules.
 The access lists on the cluster may differ: an operator sets or resets options,
-a node misses a change, or a change of rules fails. The audit compares the
-lists themselves, and not only the marks of volumes: "gluster volume reset"
-removes both.
+a node misses a change, or a change of rules fails. The audit includes volumes
+without the driver's marks: "gluster volume reset" removes the marks and the
+access lists.
 
-The audit uses the cluster state of the pass. If all access lists match the
-rules, it runs no command.
+The audit compares the rules with the cluster state that the pass has read. If
+all access lists match the rules, the audit runs no command.
 """
 
 from collections.abc import Mapping, Sequence
@@ -85,16 +85,16 @@ class AccessAudit:
                 self._audit(state, share_id, wanted_rules)
             except errors.Held as error:
                 LOG.info(
-                    'Share %s: in use by another operation; not checking its '
-                    'access lists now: %s',
+                    'Share %s: in use by another operation; not correcting '
+                    'its access lists now: %s',
                     share_id,
                     error,
                 )
             except errors.Error as error:
                 self._backoff.warn_once(
                     backoff_key,
-                    f'Volume {names.volume(share_id)}: its options differ '
-                    f'from Manila\'s access rules and could not be set; a '
+                    f'Volume {names.volume(share_id)}: the options for '
+                    f'Manila\'s access rules could not be set or verified; a '
                     f'later maintenance pass or the next start of '
                     f'manila-share retries: {error}',
                 )
@@ -103,9 +103,8 @@ class AccessAudit:
                 self._backoff.warn_once(
                     backoff_key,
                     f'Share {share_id}: its access lists could not be '
-                    f'compared with Manila\'s access rules; a later '
-                    f'maintenance pass or the next start of manila-share '
-                    f'retries: {error}',
+                    f'compared or corrected; a later maintenance pass or the '
+                    f'next start of manila-share retries: {error}',
                 )
 
     def _audit(
@@ -120,16 +119,18 @@ class AccessAudit:
         views = (volume, *state.views_of(share_id))
         if owner := volumes.other_owner(share_id, views):
             backoff_key = 'owner', share_id
-            # A clone may have been completed after the cluster was read. In
-            # this state it still has the mark of its origin.
+            # Warn only in a second pass. Until a clone is complete, it has
+            # the mark of its origin, and the cluster may have been read
+            # before that.
             if not self._backoff.came_up_before(backoff_key):
                 return
             self._backoff.warn_once(
                 backoff_key,
                 f'Volume {volume.name}: has the mark {owner}, although it '
                 f'belongs to share {share_id} in Manila; its access lists '
-                f'stay unchanged (unmanage the share, or run "gluster volume '
-                f'set {volume.name} {names.OPTION_SHARE} {share_id}")',
+                f'stay unchanged (to keep the share in Manila, run "gluster '
+                f'volume set {volume.name} {names.OPTION_SHARE} {share_id}"; '
+                f'otherwise unmanage the share)',
             )
         elif not self._is_correct(share_id, views, wanted_rules):
             if self._backoff.is_retry_due(('rules', share_id)):
@@ -185,8 +186,8 @@ class AccessAudit:
             self._unverified_share_ids.add(share_id)
             rules = (
                 *wanted_rules.active,
-                # Rules in transition stay as they are on the volume: only
-                # operations that hold this lock change them.
+                # Neither grant nor revoke a rule in transition: Manila's own
+                # request for the rule does that.
                 *self._services.protocol.granted_rules(
                     volume, wanted_rules.changing
                 ),
@@ -212,7 +213,8 @@ class AccessAudit:
             )
         }
         if not changed_options:
-            # An earlier pass set the options, but could not verify them.
+            # An earlier correction set the options, but could not verify
+            # them.
             LOG.warning(
                 'Volume %s: its options match Manila\'s access rules again on '
                 'all nodes, and bricks disconnect clients without a rule',

@@ -12,9 +12,9 @@
 """Log a lasting problem once, and retry at growing intervals.
 
 A :class:`Backoff` keeps records from one maintenance pass to the next. Each
-record belongs to a key, which the caller chooses for each problem. A key
-*comes up* in a pass if the caller passes it to a method. If a key does not
-come up in a complete pass, its record is deleted at the end of that pass.
+record belongs to a key. The caller chooses one key for each problem. A key
+*comes up* in a pass if the caller calls a method with the key. If a key does
+not come up in a complete pass, its records are deleted at the end of the pass.
 """
 
 from collections.abc import Hashable
@@ -79,8 +79,8 @@ class Backoff:
         """Return whether to retry in this pass.
 
         The first try of a key is due at once. Each retry is due 1, 2, 4, …
-        passes (at most 64) after the previous try. A try that is due is
-        recorded as made.
+        passes (at most 64) after the previous try. If a try is due, record
+        that the caller makes it now.
         """
         self._last_passes[key] = self._pass_number
         due_pass, wait_passes = self._retries.get(key, (0, 1))

@@ -18,14 +18,16 @@ A brick cannot start in these states (observed on GlusterFS 10.3 and 11.1):
   the thin pool failed. All access to the file system then ends in EIO, except
   ``statfs``. So ``df`` and ``gluster volume status NAME detail`` show no
   error. The brick process exits at its next health check, within half a
-  minute. Unmounting and mounting the file system replays its log.
+  minute. To repair the file system, the driver unmounts and mounts it: when
+  XFS is mounted, it replays its log.
 * The brick does not have the id of its volume. ``gluster volume start NAME
   force`` writes a missing id. If a brick has another id, glusterd refuses to
   start any brick of the volume.
 
-A repair changes only a brick that belongs to the share: the tags of its
-logical volume name the share and the mount point, and the logical volume is
-mounted there.
+A repair changes only a brick whose logical volume has the tags of the share
+and of the mount point. If nothing is mounted at the mount point, the repair
+mounts this logical volume. If anything else is mounted at the mount point, an
+operator has to act.
 """
 
 from collections.abc import Callable
@@ -66,10 +68,11 @@ class ForeignMount(BrickNotRepaired):
     def __str__(self) -> str:
         return self._sentence(
             f'a file system that is on no logical volume is mounted at '
-            f'{self.mount_point}; the driver does not mount the logical '
-            f'volume of the share over it, because either may have the newer '
-            f'data; unmount the file system only if the logical volume has '
-            f'the newer data: then the driver mounts the logical volume'
+            f'{self.mount_point}, so the driver does not mount the logical '
+            f'volume of the share there. Compare the data of both, and '
+            f'unmount the file system only if the logical volume has the '
+            f'newer data; a later maintenance pass then mounts the logical '
+            f'volume'
         )
 
 
@@ -82,9 +85,9 @@ class BrickLost(BrickNotRepaired):
     def __str__(self) -> str:
         return self._sentence(
             f'lost, because no logical volume has its tags '
-            f'({", ".join(self.tags)}); replace the brick with "gluster '
-            f'volume reset-brick", so that it receives the data of the other '
-            f'copies, if there are any'
+            f'({", ".join(self.tags)}); run "gluster volume reset-brick" to '
+            f'replace the brick. The new brick receives the data of the other '
+            f'copies, if the volume has any'
         )
 
 
@@ -98,10 +101,11 @@ class ForeignLogicalVolume(BrickNotRepaired):
     def __str__(self) -> str:
         return self._sentence(
             f'logical volume {self.logical_volume} is mounted as the brick, '
-            f'but lacks tags of the share ({", ".join(self.tags)}); the '
-            f'driver does not change it. If {self.logical_volume} is the '
-            f'brick, add the tags with "lvchange --addtag", otherwise '
-            f'unmount it'
+            f'but does not have all tags of the brick '
+            f'({", ".join(self.tags)}), so the driver does not repair the '
+            f'brick. If {self.logical_volume} has the data of the share, add '
+            f'the tags with "lvchange --addtag"; otherwise unmount '
+            f'{self.logical_volume}'
         )
 
 
@@ -127,9 +131,9 @@ class BrickEmpty(BrickNotRepaired):
 
     def __str__(self) -> str:
         return self._sentence(
-            f'has no {_BRICK_METADATA}, so it is empty or no brick; look into '
-            f'the directory, and if its data is lost, replace the brick with '
-            f'"gluster volume reset-brick"'
+            f'has no {_BRICK_METADATA}, so it is empty or not a brick; look '
+            f'into the directory. If its data is lost, run "gluster volume '
+            f'reset-brick" to replace the brick'
         )
 
 
@@ -150,7 +154,7 @@ class ForeignVolumeId(BrickNotRepaired):
             f'cannot start while the brick is mounted. If '
             f'{self.logical_volume} has the data of {self.volume}, run '
             f'"setfattr -n trusted.glusterfs.volume-id -v 0x{self.hex_id} '
-            f'{self.path}", otherwise unmount it'
+            f'{self.path}"; otherwise unmount {self.logical_volume}'
         )
 
 
@@ -161,7 +165,7 @@ def repair(
     path: str,
     read_objects: Callable[[], brick_ownership.KnownObjects],
 ) -> None:
-    """Repair a brick that is down, without starting it.
+    """Repair a brick that is down; do not start it.
 
     :param read_objects: reads all volumes and snapshots of the cluster; called
         only if the tags or the volume id of the brick are wrong.
@@ -237,8 +241,8 @@ def _remount(
     volume_name: str,
     cause: errors.BadFileSystem,
 ) -> None:
-    # The brick lost its last writes if they were not synced. The other bricks
-    # have no record of that loss.
+    # The brick has lost the writes that were not synced. The other bricks have
+    # no record of this loss, so only a full heal finds all differences.
     LOG.warning(
         'Brick %s on node %s: its file system has shut itself down; '
         'remounting it (the last writes may be missing, so run "gluster '
@@ -271,10 +275,11 @@ def _write_volume_id(
 ) -> None:
     """Write the id of a volume to its brick.
 
-    Do not overwrite the id of another object of the cluster: the logical
-    volume may have the data of that object. A clone is the exception. It
-    inherits the id of its snapshot (10.3) or of the snapshot's origin (11.1).
-    A power cut can prevent its own id from reaching the disk.
+    Do not overwrite the id of another volume or snapshot of the cluster: the
+    logical volume may have the data of that object. But overwrite an id that
+    the brick of a clone inherited from its snapshot (10.3) or from the
+    snapshot's origin (11.1). The brick keeps the inherited id if a power cut
+    prevents the clone's own id from reaching the disk.
 
     :param hex_id: the id that the brick has; None if it has none.
     """

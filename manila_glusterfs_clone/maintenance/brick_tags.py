@@ -11,12 +11,15 @@
 # under the License.
 """Correct the LVM tags of the bricks of shares.
 
-Tags can be wrong after an operator restored a snapshot by hand, which makes
-other logical volumes the bricks of a share, or after an operator ran
-``lvchange``. Nodes mount bricks by their tags at boot, so the bricks need the
-tags of their share. A former brick of a share is only reported, because
-GlusterFS 11 needs it to find the logical volumes of older snapshots. The
-deletion of the share removes its former bricks.
+Tags can be wrong after an operator ran ``lvchange`` or restored a snapshot by
+hand. After a restore, the bricks of the share are on other logical volumes.
+Nodes mount bricks by their tags at boot, so the bricks need the tags of their
+share.
+
+A logical volume that a share no longer uses is a *former brick* of the share.
+This module logs a former brick and does not change it, because GlusterFS 11
+needs it to find the logical volumes of older snapshots. The deletion of the
+share removes the former bricks.
 """
 
 from collections.abc import Iterator, Mapping
@@ -136,9 +139,8 @@ class BrickTags:
         except errors.Error as error:
             self._backoff.warn_once(
                 ('tags', share_id),
-                f'Volume {volume_name}: the tags of its bricks could not be '
-                f'checked on at least one node; a later maintenance pass or '
-                f'the next '
+                f'Volume {volume_name}: checking or correcting the tags of '
+                f'its bricks failed; a later maintenance pass or the next '
                 f'start of manila-share retries: {error}',
             )
 
@@ -166,8 +168,8 @@ class BrickTags:
                 ('former', share_id),
                 f'Volume {volume.name}: no longer uses the logical volumes '
                 f'{", ".join(former_lvs)}, because a snapshot was restored or '
-                f'a brick was replaced; keeping these logical volumes, which '
-                f'take up space, until the share is deleted',
+                f'a brick was replaced; these logical volumes take up space '
+                f'until the share is deleted',
             )
 
     def _node_brick_paths(

@@ -14,7 +14,7 @@
 The number of commands does not depend on the number of shares. One node runs
 six commands. Every node runs two: ``lvs``, and ``gluster volume info`` for the
 volumes that its own glusterd knows. Each command takes milliseconds, except
-the one that reads the state of the bricks.
+``gluster volume status``, which reads the state of the bricks.
 """
 
 from collections.abc import Mapping
@@ -41,14 +41,14 @@ class ClusterState:
     brick_statuses: tuple[gluster.BrickStatus, ...]
     #: The logical volumes of each node, by node name.
     lvs_by_node: Mapping[str, tuple[lvm.LogicalVolume, ...]]
-    #: By node name: the error of a node that did not list its logical volumes.
+    #: By node name: why the node did not list all its logical volumes.
     errors_by_node: Mapping[str, Exception]
     #: By node name: the volumes that glusterd on the node knows.
     volumes_by_node: Mapping[str, Mapping[str, gluster.Volume]]
 
     @property
     def is_complete(self) -> bool:
-        """Return whether every node is connected and has listed its LVs."""
+        """Return whether every node is connected and listed all its LVs."""
         return not self.errors_by_node and all(
             peer.is_connected for peer in self.peers
         )
@@ -60,7 +60,7 @@ class ClusterState:
     def views_of(self, share_id: str) -> tuple[gluster.Volume, ...]:
         """Return the volume of a share as each node reports it.
 
-        Nodes that do not have the volume are left out.
+        Omit nodes that do not answer or do not have the volume.
         """
         name = names.volume(share_id)
         views = (
@@ -69,13 +69,13 @@ class ClusterState:
         return tuple(view for view in views if view is not None)
 
     def offline_parts(self, share_id: str) -> frozenset[str]:
-        """Return the parts of a share that are offline and can be healed now.
+        """Return the parts of a share that are offline.
 
-        Bricks on disconnected nodes are left out, because they cannot be
-        healed. All bricks are left out while glusterd is busy and does not
-        report their state.
+        Omit bricks on disconnected nodes, because they cannot be healed now.
+        Omit all bricks if glusterd was busy and did not report their state.
 
-        :return: names of bricks, or one text about the whole volume.
+        :return: names of bricks; if the volume does not exist or is stopped,
+            one text that says so.
         """
         volume = self.volume(share_id)
         if volume is None:
@@ -105,7 +105,7 @@ class ClusterState:
     def own_volume_names(self) -> set[str]:
         """Return the names of the volumes with the mark of this back end.
 
-        They include interrupted clones, which inherit the mark of their
+        They include interrupted clones: a clone inherits the mark of its
         origin.
         """
         return {
@@ -119,8 +119,8 @@ class ClusterState:
 
         The mark is either the mark of this back end on a volume, or the
         share's tag on an LV whose volume does not exist or has no mark. In the
-        second case the share may belong to another back end: only Manila's
-        database shows that.
+        second case only Manila's database shows which back end the share
+        belongs to.
         """
         share_ids = set(
             filter(
@@ -138,10 +138,12 @@ class ClusterState:
         return share_ids
 
     def marked_snapshot_ids(self) -> set[str]:
-        """Return the ids of the snapshots that the cluster still has.
+        """Return the ids of the snapshots that have a mark on the cluster.
 
-        Include snapshots of which only tagged LVs remain. Leave out unmanaged
-        snapshots.
+        The mark is either the mark of this back end on the volume of the
+        origin, or the snapshot's tag on an LV if glusterd does not report the
+        snapshot. In the second case only Manila's database shows which back
+        end the snapshot belongs to. Omit unmanaged snapshots.
         """
         unmanaged_hex_ids = {
             bricks.hex_id_in_name(lv.name)
@@ -209,6 +211,7 @@ def read(the_cluster: cluster.Cluster, backend_mark: str) -> ClusterState:
 
 def _logical_volumes(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
     lvs = node.lvm.lvs()
-    # An LV that LVM does not list may have the tag of an unmanaged object.
+    # Only a tag shows that a snapshot is unmanaged. If LVM did not list its
+    # LVs, the snapshot would count as an orphan.
     bricks.require_pools_visible(node, lvs)
     return lvs

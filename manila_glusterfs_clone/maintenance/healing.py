@@ -40,8 +40,8 @@ class HealingFailed(errors.Unsettled):
 
     def __str__(self) -> str:
         return (
-            f'share {self.share_id}: healing failed unexpectedly; see the log '
-            f'of manila-share: {self.reason}'
+            f'share {self.share_id}: healing failed unexpectedly: '
+            f'{self.reason}; see the log of manila-share'
         )
 
 
@@ -53,10 +53,9 @@ class OptionsReset(errors.Unsettled):
 
     def __str__(self) -> str:
         return (
-            f'volume {self.volume}: stopped, and its options were reset; the '
-            f'driver starts the volume only after it has set the access '
-            f'lists, in a maintenance pass or at the next start of '
-            f'manila-share'
+            f'volume {self.volume}: stopped, and its options were reset. In a '
+            f'later maintenance pass or at the next start of manila-share, '
+            f'the driver sets the access lists and then starts the volume'
         )
 
 
@@ -66,8 +65,8 @@ class UnmountedBricks:
 
     #: By node name: the tags of the logical volumes of these bricks.
     tags_by_node: Mapping[str, frozenset[str]]
-    #: By node name: the error of a node whose mounts could not be read. Such a
-    #: node is not asked again for each share.
+    #: By node name: why the mounts of the node could not be read. The driver
+    #: does not repair bricks on such a node now.
     errors_by_node: Mapping[str, Exception]
 
 
@@ -79,14 +78,16 @@ class Healer:
         self._volumes = the_services.volumes
         self._clone_cleanup = the_services.clone_cleanup
         self._locks = the_services.locks
-        #: By share id, and by name of an object: the last logged error.
+        #: By share id, then by name of the share or brick: the last logged
+        #: error.
         self._logged_errors: dict[str, dict[str, str]] = {}
 
     def forget_errors_except_of(self, share_ids: Iterable[str]) -> None:
-        """Forget the logged errors of all shares but these.
+        """Forget the logged errors of shares that are not in ``share_ids``.
 
-        Somebody else may have repaired the other shares. If the same error
-        comes up again, it is logged again.
+        If such a share fails again with the same error, log the error again.
+
+        :param share_ids: the ids of the shares that need healing now.
         """
         for share_id in self._logged_errors.keys() - {*share_ids}:
             del self._logged_errors[share_id]
@@ -150,10 +151,10 @@ class Healer:
     def _heal(
         self, share_id: str, unmounted_bricks: UnmountedBricks
     ) -> gluster.Volume:
-        """Start the offline parts of a share; do not wait until they run.
+        """Repair and start the bricks of a share; do not wait until they run.
 
-        A share whose node or disk failed works with its other replicas.
-        Waiting for it would delay the healing of the next share.
+        If a node or disk has failed, waiting for its brick would delay the
+        healing of the next share.
         """
         volume = self._volumes.get_in_use(share_id)
         volume_name, share_tag = volume.name, names.share_tag(share_id)
@@ -220,7 +221,7 @@ class Healer:
         return volume
 
     def _brick_paths(self, volume: gluster.Volume) -> dict[cluster.Node, str]:
-        """Return the paths of bricks by node, for configured nodes only."""
+        """Return the path of each brick on a configured node, by node."""
         return {
             member.node: brick.path
             for brick in volume.bricks
@@ -231,11 +232,10 @@ class Healer:
     def _nodes_with_brick_down(
         self, volume: gluster.Volume
     ) -> list[cluster.Node]:
-        """Return the nodes whose brick of a volume is down.
+        """Return the nodes on which a brick of a volume is down.
 
-        If the volume is stopped, these are all its nodes. Otherwise nodes that
-        are down themselves are left out: glusterd does not report their
-        bricks.
+        If the volume is stopped, these are all its nodes. If it is started,
+        omit nodes that are down: glusterd does not report their bricks.
         """
         if not volume.is_started:
             return list(self._brick_paths(volume))
@@ -254,7 +254,7 @@ class Healer:
     def _log_once(
         self, share_id: str, name: str, error: Exception | None
     ) -> None:
-        """Log an error of an object, unless the last one was the same.
+        """Log an error of an object, unless the last logged one was the same.
 
         :param error: None if the object has no error now.
         """

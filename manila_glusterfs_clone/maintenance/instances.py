@@ -94,7 +94,7 @@ def rows_by_api(
     share_rows: Iterable[manila_db.Row],
     snapshot_rows: Iterable[manila_db.Row],
 ) -> tuple[tuple[InstanceApi, Iterable[manila_db.Row]], ...]:
-    """Return each kind with its rows: first shares, then snapshots."""
+    """Return the functions and rows for shares, then those for snapshots."""
     return (shares(), share_rows), (snapshots(service_host), snapshot_rows)
 
 
@@ -108,8 +108,8 @@ def describe_end(status: str, cluster_status: Mapping[str, Any]) -> str:
     if status == CREATING:
         if is_available:
             return (
-                'a service restart interrupted its creation, which is '
-                'complete; setting its status to available'
+                'a service restart interrupted its creation, but it is '
+                'complete on the cluster; setting its status to available'
             )
         return (
             'a service restart interrupted its creation; setting its status '
@@ -122,10 +122,10 @@ def describe_end(status: str, cluster_status: Mapping[str, Any]) -> str:
     )
     if is_available:
         return (
-            f'{cause}; its size is {cluster_status["size"]} GiB, setting its '
-            f'status to available'
+            f'{cause}; its size is {cluster_status["size"]} GiB now; setting '
+            f'its status to available'
         )
     return (
-        f'{cause}, and the cluster has no volume that is its own; setting '
-        f'its status to error (look for its volume with "gluster volume info")'
+        f'{cause}, and the cluster has no volume of this share; setting its '
+        f'status to error (look for the volume with "gluster volume info")'
     )

@@ -14,28 +14,33 @@
 manila-share removes a request from the message queue before it starts the
 work. If the service is killed during the work, the request is lost. The share
 or snapshot stays in ``creating``, ``extending``, ``deleting`` or
-``unmanage_starting`` (``ensure_driver_resources`` in manila/share/manager.py
-skips it), and Manila refuses all requests for it.
+``unmanage_starting``: at the next start, Manila skips instances in these
+statuses (``ensure_driver_resources`` in manila/share/manager.py). Manila
+refuses all requests of users for such an instance.
 
-Work is *interrupted* if the instance has a mark (:mod:`.work_marks`), or if
-the work is complete on the cluster but Manila did not write the status. An
-instance whose request is still in the queue is left alone. The driver resumes
-interrupted work at service start, and in each pass until it succeeds:
+Work is *interrupted* if no process is doing it, and either the instance has a
+mark (:mod:`.work_marks`), or the work is complete on the cluster but Manila
+did not write the status. The driver does not change an instance whose request
+is still in the queue. The driver resumes interrupted work at service start,
+and again in each pass until the work succeeds:
 
 * Creating: the status becomes ``available`` if the share or snapshot is
-  complete, else ``error``. After an error, its user deletes it and retries.
+  complete, else ``error``. In ``error``, the user has to delete the share or
+  snapshot and create it again.
 * Extending: the driver completes the extension, because clients may already
   see the new size.
 * Failed extension (``extending_error``): the driver grows all bricks to the
   size of the largest. The status becomes ``available`` with the actual size.
   Users cannot recover from this status: Manila refuses even a deletion.
-* Deleting: the driver asks manila-share to delete the instance again. It also
-  retries failed deletions (``error_deleting``) once all nodes are connected.
+* Deleting: the driver asks manila-share to delete the instance again.
+* Failed deletion (``error_deleting``): the driver asks again when all nodes
+  are connected.
 * Unmanaging: the status becomes ``unmanage_error``. An administrator can then
   unmanage the share or snapshot again.
 
-If ``startup_reconciliation_enabled`` is set, an option of later Manila
-releases, Manila resumes interrupted work itself, and this module does nothing.
+Later Manila releases have the option ``startup_reconciliation_enabled``. If it
+is set, Manila resumes interrupted work itself, and this module only retries
+failed deletions.
 """
 
 from collections.abc import Iterable
@@ -71,7 +76,7 @@ _OPERATION_BY_STATUS = {
     instances.UNMANAGING: work_marks.UNMANAGE,
 }
 
-#: The statuses of work that is completed, if it can be.
+#: The statuses whose work the driver completes if possible.
 _COMPLETABLE_STATUSES = frozenset(
     {instances.CREATING, instances.EXTENDING, instances.EXTENDING_ERROR}
 )
@@ -105,15 +110,16 @@ class InterruptedWork:
     ) -> None:
         """Resume or end interrupted work; log each failure once.
 
-        An instance is resumed if it was idle in an earlier pass, too. Without
-        an interruption, it is idle only for a moment: before Manila writes its
-        status, and between the two operations of a deletion. A failed
-        extension is resumed at once.
+        An instance is *idle* while no process holds its work lock. Resume an
+        instance that has a mark, or whose work is complete, only if it was
+        idle in an earlier pass, too. Without an interruption, it is idle only
+        for a moment: before Manila writes its status, or between the two
+        operations of a deletion. Resume a failed extension at once.
 
         :param shares: all shares of this back end.
         :param snapshots: all snapshots of this back end.
-        :param is_starting: whether the service is starting. If so, instances
-            with a mark are resumed at once.
+        :param is_starting: whether the service is starting. If so, resume
+            instances with a mark at once.
         """
         if getattr(CONF, 'startup_reconciliation_enabled', False):
             return
@@ -135,10 +141,10 @@ class InterruptedWork:
                     )
                     self._backoff.warn_once(
                         backoff_key,
-                        f'{api.name} {row.id}: interrupted in status '
-                        f'{row.status}, and resuming failed; the next '
-                        f'maintenance pass or start of manila-share retries: '
-                        f'{error}',
+                        f'{api.name} {row.id}: its work in status '
+                        f'{row.status} could not be checked or resumed; the '
+                        f'next maintenance pass or start of manila-share '
+                        f'retries: {error}',
                     )
 
     def retry_deletions(
@@ -207,8 +213,9 @@ class InterruptedWork:
                 return
             if row.status == instances.UNMANAGING:
                 LOG.warning(
-                    '%s %s: a service restart interrupted unmanaging it; '
-                    'setting its status to unmanage_error (unmanage it again)',
+                    '%s %s: a service restart interrupted the request to '
+                    'unmanage it; setting its status to unmanage_error '
+                    '(unmanage it again)',
                     api.name,
                     row.id,
                 )
@@ -228,6 +235,7 @@ class InterruptedWork:
         :param is_marked: whether the instance has a mark. Without a mark,
             write the status only after a failed extension, or if the work was
             already complete in an earlier pass.
+        :return: whether the status was written.
         """
         if api.is_share:
             cluster_status = self._statuses.share(row.id, row.status)
@@ -264,7 +272,8 @@ class InterruptedWork:
             db.share_update(
                 context, instance['share_id'], {'size': cluster_status['size']}
             )
-            # The quota reservation expires by itself; recount the usage.
+            # The lost request never commits its quota reservation, which
+            # expires. So make Manila count the usage again.
             context.project_id = instance['project_id']
             context.user_id = instance['user_id']
             quota.QUOTAS.usage_reset(context, ['gigabytes'])
@@ -287,8 +296,8 @@ class InterruptedWork:
             ('waiting', row.id),
             f'{api.name} {row.id}: status {row.status}, but no service works '
             f'on it. If the message queue of {self._service_host} still has '
-            f'its request, wait; if not, run "{command}", and delete it or '
-            f'retry',
+            f'the request, wait; otherwise run "{command}", and then delete '
+            f'it or repeat the request',
         )
 
     @contextlib.contextmanager

@@ -48,7 +48,8 @@ IN_USE = frozenset(
     }
 )
 
-#: States of access rules in transition: an access list may grant them or not.
+#: States of access rules in transition. Whether the access list grants such a
+#: rule is unknown.
 _CHANGING_STATES = frozenset(
     {
         'queued_to_apply',
@@ -76,17 +77,17 @@ class Row:
     status: str
     #: When the instance was deleted, in UTC; None if it is not deleted.
     deleted_at: datetime.datetime | None
-    #: The id of the share instance; for a snapshot, the id of its origin.
+    #: The id of the share instance; for a snapshot, that of its origin.
     share_id: str
 
 
 def shares(host: str) -> dict[str, Row]:
-    """Return the share instances of ``HOST@BACKEND``, by id."""
+    """Return the undeleted share instances of ``HOST@BACKEND``, by id."""
     return _rows(_SHARES, _is_of_host(host), _SHARES.c.deleted == _NOT_DELETED)
 
 
 def snapshots(host: str) -> dict[str, Row]:
-    """Return the snapshot instances of ``HOST@BACKEND``, by id."""
+    """Return the undeleted snapshot instances of ``HOST@BACKEND``, by id."""
     return _rows(
         _SNAPSHOTS, _is_of_host(host), _SNAPSHOTS.c.deleted == _NOT_DELETED
     )
@@ -107,8 +108,9 @@ def rules(
 ) -> dict[str, protocols.Rules]:
     """Return the access rules of the shares in use, by share instance.
 
-    Rules in error, or in a state that this module does not know, are left out:
-    the driver could not apply them, or could not verify that they are denied.
+    Omit rules in the state ``error``: the driver could not apply the rule, or
+    could not verify that its client is disconnected. Omit rules in unknown
+    states, too.
 
     :param host: ``HOST@BACKEND``.
     :param share_id: the only share instance to read; None for all.
@@ -171,11 +173,11 @@ def rules(
 
 
 def shares_with_waiting_rules(host: str) -> frozenset[str]:
-    """Return the ids of shares with rules that Manila would not apply.
+    """Return the ids of shares whose waiting rules Manila would overlook.
 
-    Such a share has a rule that still has to be applied or denied, but its
-    ``access_rules_status`` is ``active``. When Manila starts, it checks only
-    this status.
+    Such a share has a rule that Manila still has to apply or deny, but the
+    ``access_rules_status`` of the share is ``active``. When Manila starts, it
+    checks only this status.
     """
     statement = (
         sqlalchemy.select(_SHARES.c.id)
@@ -226,8 +228,8 @@ def _rows(table: Any, *conditions: Any) -> dict[str, Row]:
             row.id,
             (row.host or '').partition('#')[0],
             row.status or '',
-            # If the time is missing, assume the latest: the row is never an
-            # orphan.
+            # If the time of the deletion is missing, assume the latest time,
+            # so that the object never counts as an orphan.
             (row.deleted_at or datetime.datetime.max)
             if row.deleted != _NOT_DELETED
             else None,

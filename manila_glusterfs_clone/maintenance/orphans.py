@@ -17,18 +17,20 @@ An object becomes an orphan in three ways:
   deletion in Manila.
 * A node that was down during a deletion restores the object on its peers.
 * ``manila-manage share delete`` deletes a share from the database without
-  calling the driver. The row of the share then looks like that of any deleted
-  share.
+  calling the driver. The row of the share then looks like the row of any other
+  deleted share.
 
-An orphan is removed only if Manila's database has it as a deleted object of
-this back end, and only after the grace time. The grace time must have passed
-since the deletion *and*, by the monotonic clock, since this service first saw
-the orphan. So neither a wrong clock nor a restored row with an old time causes
-an immediate removal. The row is read again just before the removal.
+This module removes an orphan only if Manila's database has a row that marks
+the object as deleted, and only if the object belonged to this back end. The
+grace time must have passed both since the deletion and, by the monotonic
+clock, since this service first saw the orphan. So neither a wrong clock nor a
+restored row with an old time causes an immediate removal. This module reads
+the row again just before the removal.
 
-An object that the database does not know is reported and kept: it may belong
-to another Manila, or a restored backup of the database may lack it. An
-unmanaged object is no orphan: it has no mark of this back end
+This module reports and keeps an object of which the database has no row: the
+object may belong to another Manila, or the database may have been restored
+from a backup without the row. An unmanaged object is no orphan: it has no mark
+of this back end
 (:meth:`~manila_glusterfs_clone.operations.shares.Shares.unmanage`). An object
 that is being created is no orphan: its row is not deleted.
 """
@@ -147,12 +149,11 @@ class Orphans:
         self._first_seen_at: dict[tuple[str, str], float] = {}
 
     def deleted_before(self) -> datetime.datetime:
-        """Return the time by which an orphan must have been deleted.
+        """Return the latest deletion time at which an object is an orphan.
 
-        Call this before the cluster is read. If an object is deleted or
-        unmanaged after this time, the cluster state that is read may still
-        contain its marks. If orphans are only reported, there is no grace
-        time.
+        Call this before the cluster is read: the cluster state can still
+        contain the marks of an object that is deleted or unmanaged later. If
+        orphans are only reported, there is no grace time.
         """
         # Times in Manila's database are in UTC, without a time zone.
         now = datetime.datetime.now(datetime.timezone.utc)
@@ -173,8 +174,8 @@ class Orphans:
             removed objects on its peers.
         :param live_shares: the rows of this back end's shares that are not
             deleted, by id.
-        :param live_snapshots: the rows of its snapshots that are not deleted,
-            by id.
+        :param live_snapshots: the rows of this back end's snapshots that are
+            not deleted, by id.
         :param deleted_before: the result of :meth:`deleted_before`.
         """
         # Snapshots first: a share with snapshots cannot be removed.
@@ -200,8 +201,8 @@ class Orphans:
         """Return the rows of orphans; report ids that Manila does not know."""
         rows = _READ_ROWS[kind](ids)
         for instance_id in sorted(ids - rows.keys()):
-            # Do not report an object in its first pass: another Manila may be
-            # deleting the object.
+            # Do not report an object in the first pass that finds it: another
+            # Manila may be deleting the object.
             unknown_orphan = Orphan(kind, instance_id)
             if self._backoff.came_up_before(unknown_orphan):
                 self._backoff.warn_once(unknown_orphan, str(unknown_orphan))
@@ -216,7 +217,8 @@ class Orphans:
     ) -> bool:
         return (
             row.host == self._service_host
-            # Deleted snapshots of a share group keep their last status.
+            # Manila does not set the status of a snapshot to deleted when it
+            # deletes the snapshots of a share group.
             and (row.status == 'deleted' or kind == 'snapshot')
             and row.deleted_at is not None
             and row.deleted_at <= deleted_before

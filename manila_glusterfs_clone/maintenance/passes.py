@@ -13,9 +13,9 @@
 
 A pass first reads the whole cluster, and then Manila's database. So the
 database has a row of every new object that the pass finds on the cluster. An
-object that is deleted between the two reads is deleted too late to count as an
-orphan in this pass. If the cluster and the database agree, the pass changes
-nothing and logs nothing.
+object that Manila deletes between the two reads does not count as an orphan in
+this pass, because its deletion is too recent. If the cluster and the database
+agree, the pass changes nothing and logs nothing.
 
 Before a pass changes an object, it takes the object's lock and reads its state
 again. A pass logs a lasting problem once, and retries at growing intervals.
@@ -132,9 +132,9 @@ class Maintenance:
     ) -> dict[str, gluster.Volume | errors.Error]:
         """Bring shares online, and correct access lists and brick tags.
 
-        Also clean up the snapshots of these shares after interrupted clones.
-        Read the cluster once for all shares. Make further reads only for
-        shares that need a correction.
+        Clean up the snapshots of these shares after interrupted clones, too.
+        Read the cluster once for all shares; read it again only for shares
+        that need a correction.
 
         :return: by share id: the volume, or the error of healing the share.
         :raises errors.Error: the cluster could not be read.
@@ -276,9 +276,9 @@ class Maintenance:
     def _deactivate_snapshots(
         self, state: cluster_state.ClusterState, share_ids: Collection[str]
     ) -> None:
-        """Clean up the snapshots that interrupted clones left active."""
-        # Another Manila may use the same back end name. Leave its snapshots
-        # alone.
+        """Clean up the snapshots of shares after interrupted clones."""
+        # Another Manila may use the same back end name, and so the same mark.
+        # Its shares are not in share_ids.
         own_volume_names = state.own_volume_names() & set(
             map(names.volume, share_ids)
         )
@@ -310,7 +310,7 @@ class Maintenance:
             if shares[share_id].status in manila_db.IN_USE
             and self._backoff.is_retry_due((share_id, parts))
         ]
-        # Shares may have been deleted since the cluster was read.
+        # Manila may have deleted shares since their rows were read.
         rows = manila_db.shares_by_id(offline_share_ids)
         share_ids_in_use = [
             share_id

@@ -22,24 +22,25 @@ CAUSE = errors.CommandFailed('gl1', ('mount',), 32, '', 'bad superblock')
 SENTENCES: dict[errors.Error, str] = {
     brick_repair.ForeignMount(*BRICK, '/srv/manila-x'): (
         'brick /srv/manila-x/brick on node gl1: a file system that is on no '
-        'logical volume is mounted at /srv/manila-x; the driver does not '
-        'mount the logical volume of the share over it, because either may '
-        'have the newer data; unmount the file system only if the logical '
-        'volume has the newer data: then the driver mounts the logical volume'
+        'logical volume is mounted at /srv/manila-x, so the driver does not '
+        'mount the logical volume of the share there. Compare the data of '
+        'both, and unmount the file system only if the logical volume has the '
+        'newer data; a later maintenance pass then mounts the logical volume'
     ),
     brick_repair.BrickLost(*BRICK, ('manila.mount=y', 'manila.share=x')): (
         'brick /srv/manila-x/brick on node gl1: lost, because no logical '
-        'volume has its tags (manila.mount=y, manila.share=x); replace the '
-        'brick with "gluster volume reset-brick", so that it receives the '
-        'data of the other copies, if there are any'
+        'volume has its tags (manila.mount=y, manila.share=x); run "gluster '
+        'volume reset-brick" to replace the brick. The new brick receives the '
+        'data of the other copies, if the volume has any'
     ),
     brick_repair.ForeignLogicalVolume(
         *BRICK, 'gvg/other', ('manila.mount=y', 'manila.share=x')
     ): (
         'brick /srv/manila-x/brick on node gl1: logical volume gvg/other is '
-        'mounted as the brick, but lacks tags of the share (manila.mount=y, '
-        'manila.share=x); the driver does not change it. If gvg/other is the '
-        'brick, add the tags with "lvchange --addtag", otherwise unmount it'
+        'mounted as the brick, but does not have all tags of the brick '
+        '(manila.mount=y, manila.share=x), so the driver does not repair the '
+        'brick. If gvg/other has the data of the share, add the tags with '
+        '"lvchange --addtag"; otherwise unmount gvg/other'
     ),
     brick_repair.NotMountable(*BRICK, 'gvg/manila-x', CAUSE): (
         f'brick /srv/manila-x/brick on node gl1: its file system cannot be '
@@ -49,9 +50,9 @@ SENTENCES: dict[errors.Error, str] = {
     ),
     brick_repair.BrickEmpty(*BRICK): (
         'brick /srv/manila-x/brick on node gl1: has no '
-        '.glusterfs, so it is empty or no brick; look into the directory, '
-        'and if its data is lost, replace the brick with "gluster volume '
-        'reset-brick"'
+        '.glusterfs, so it is empty or not a brick; look into the directory. '
+        'If its data is lost, run "gluster volume reset-brick" to replace the '
+        'brick'
     ),
     brick_repair.ForeignVolumeId(
         *BRICK, 'gvg/manila-x', 'manila-x', 'ab12', 'other'
@@ -59,17 +60,17 @@ SENTENCES: dict[errors.Error, str] = {
         'brick /srv/manila-x/brick on node gl1: has the volume id of other, '
         'so volume manila-x cannot start while the brick is mounted. If '
         'gvg/manila-x has the data of manila-x, run "setfattr -n '
-        'trusted.glusterfs.volume-id -v 0xab12 /srv/manila-x/brick", '
-        'otherwise unmount it'
+        'trusted.glusterfs.volume-id -v 0xab12 /srv/manila-x/brick"; '
+        'otherwise unmount gvg/manila-x'
     ),
     healing.HealingFailed('x', 'no more'): (
-        'share x: healing failed unexpectedly; see the log of manila-share: '
-        'no more'
+        'share x: healing failed unexpectedly: no more; see the log of '
+        'manila-share'
     ),
     healing.OptionsReset('manila-x'): (
-        'volume manila-x: stopped, and its options were reset; the driver '
-        'starts the volume only after it has set the access lists, in a '
-        'maintenance pass or at the next start of manila-share'
+        'volume manila-x: stopped, and its options were reset. In a later '
+        'maintenance pass or at the next start of manila-share, the driver '
+        'sets the access lists and then starts the volume'
     ),
 }
 

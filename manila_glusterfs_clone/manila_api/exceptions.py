@@ -38,8 +38,8 @@ def translated(
 
     :param operation: the operation in the body, such as ``Creating share``.
     :param name: the id of the share or snapshot, or the name of the back end.
-    :param make_error: returns Manila's exception for a message. It is not used
-        for a lack of space.
+    :param make_error: returns Manila's exception for a message. This context
+        does not use it for :class:`.InsufficientSpace`.
     """
     try:
         yield

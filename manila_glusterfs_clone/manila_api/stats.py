@@ -22,7 +22,7 @@ def read(
 ) -> dict[str, Any]:
     """Return the statistics in Manila's format; sizes are in GiB.
 
-    Every pool must have all sizes and reserves. Otherwise the scheduler fails
+    Report all sizes and reserves of every pool. Otherwise the scheduler fails
     for all back ends.
 
     :param configuration: the configuration section of the back end, with

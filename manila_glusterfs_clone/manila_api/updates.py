@@ -27,9 +27,10 @@ def of_share(
 ) -> dict[str, Any]:
     """Return the values of a share that ``ensure_shares`` returns to Manila.
 
-    Set a share to error only if it has no volume of its own: Manila never
-    calls ``ensure_shares`` for shares in error. If a share could not be read,
-    for example because a node is down, it stays available.
+    Set a share to error only if the cluster has no volume of this share:
+    Manila never calls ``ensure_shares`` for shares in error, so the share
+    stays in error. If a share could not be read, for example because a node is
+    down, the share stays available.
 
     :param state: the volume of the share, or the error of healing it; None if
         the cluster could not be read.

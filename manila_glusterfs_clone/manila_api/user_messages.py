@@ -12,9 +12,9 @@
 """Create Manila's user messages for requests that the driver refuses.
 
 Users can read neither logs nor exceptions. They see the status of a share, and
-user messages, whose texts Manila defines. Manila creates a message from an
-exception (:mod:`~manila_glusterfs_clone.manila_api.exceptions`). This module
-creates messages where Manila creates none, or one without the reason.
+user messages, whose texts Manila defines. For some exceptions, Manila creates
+the message (:mod:`~manila_glusterfs_clone.manila_api.exceptions`). This module
+creates a message where Manila creates none, or one that lacks the reason.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -40,8 +40,9 @@ def report_refused_rules(
 ) -> None:
     """Report to the user that access rules could not be applied.
 
-    A rule of an unsupported type or level gets the message about unsupported
-    access. Other refused rules get the message about a forbidden client.
+    Create one message about unsupported access if a rule has an unsupported
+    type or level. Create one message about a forbidden client if any other
+    rule was refused.
 
     :param added_rules: the new rules.
     :param refused_rule_ids: the ids of the rules that could not be applied.
@@ -66,8 +67,8 @@ def report_refused_rules(
 def insufficient_space_reported(share: Mapping[str, Any]) -> Iterator[None]:
     """Create a user message if the body fails for lack of space.
 
-    The error of the body is raised in any case. Manila's own message reports
-    only that the extension failed.
+    This context does not suppress the error. Manila's own message reports only
+    that the extension failed.
     """
     try:
         yield
@@ -88,8 +89,8 @@ def _create(
             share['project_id'],
             resource_type=message_field.Resource.SHARE,
             resource_id=share['share_id'],
-            # Older releases of Manila lack some details. Their message reports
-            # an unknown error.
+            # Older releases of Manila do not have some of these details. With
+            # None, the message reports an unknown error.
             detail=getattr(message_field.Detail, detail, None),
         )
     except Exception:

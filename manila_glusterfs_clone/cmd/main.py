@@ -25,7 +25,7 @@ _USER = re.compile(r'[a-z_][a-z0-9_-]{0,31}')
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit status.
 
-    :param argv: the arguments; None for those of the process.
+    :param argv: the arguments; None for the arguments of the process.
     """
     parser = argparse.ArgumentParser(
         prog='manila-glusterfs-clone',
@@ -38,8 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         description='Print a shell script that prepares a storage node. The '
         'script installs the service that mounts bricks before glusterd '
         'starts, the user that the driver logs in as, and the sudo rules of '
-        'that user. Run it on each node as root: "manila-glusterfs-clone '
-        'node-installer | ssh root@NODE sh". It may be run again.',
+        'that user. Run the script on each node as root: '
+        '"manila-glusterfs-clone node-installer | ssh root@NODE sh". The '
+        'script is idempotent.',
     )
     installer.add_argument(
         '--user',
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         '--public-key',
         metavar='FILE',
         type=pathlib.Path,
-        help='a file with the public key that the driver logs in with',
+        help='a file with the public key to authorize for that user',
     )
     installer.set_defaults(run=_node_installer)
     arguments = parser.parse_args(argv)

@@ -9,23 +9,23 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Clean up snapshots after interrupted clones: deactivate, tag, remove.
+"""Deactivate snapshots, and tag or remove LVs, after interrupted clones.
 
 A clone is interrupted if the process that requested it is killed, or if a
 glusterd fails while it creates the clone. An interrupted clone can leave:
 
 * an active snapshot. Every client that could mount the origin when the
   snapshot was taken can mount the active snapshot;
-* LVs that belong to a volume but have no tag. If the snapshot is deleted,
-  nothing shows what these LVs are for. If the origin is deleted, too, glusterd
-  11 does not start while it cannot mount them;
+* LVs that belong to the new volume but have no tag. After the snapshot is
+  deleted, LVM does not show what these LVs are for. After the origin is
+  deleted, too, glusterd 11 does not start while it cannot mount these LVs;
 * LVs that belong to no volume. GlusterFS 11.1 leaves such LVs if a node
   refuses the clone.
 
-The snapshot identifies all three, so this module cleans them up before the
-snapshot is deleted. glusterd may still be creating the clone for a killed
-process. Meanwhile glusterd holds its lock of the snapshot and refuses to
-deactivate it, so the deactivation is retried until the clone has ended.
+Only the snapshot identifies all three, so the driver cleans up before it
+deletes the snapshot. After a process was killed, glusterd may still be
+creating the clone that the process requested. While glusterd creates a clone,
+it refuses to deactivate the snapshot. So the driver retries the deactivation.
 """
 
 from collections.abc import (
@@ -53,15 +53,15 @@ from manila_glusterfs_clone.tools import lvm
 
 LOG = log.getLogger(__name__)
 
-#: Seconds to wait for the lock of a snapshot, which a clone may hold.
+#: Seconds to wait for the lock of a snapshot. A running clone holds this lock.
 _LOCK_TIMEOUT = 1.0
 
 
 class CloneCleanup:
     """Cleans up the snapshots of one back end after interrupted clones.
 
-    :param backend_mark: the mark of this back end: the value of an option that
-        the volumes of its shares have.
+    :param backend_mark: the mark of this back end: the value of the volume
+        option :data:`names.OPTION_BACKEND` on the volumes of its shares.
     """
 
     def __init__(
@@ -80,9 +80,9 @@ class CloneCleanup:
     def clean_up(self, name: str) -> None:
         """Deactivate a snapshot, and clean up LVs of its interrupted clones.
 
-        The caller holds the snapshot's lock. LVs that belong to a volume get
-        the tags of the volume's share, so that they can be found later. LVs
-        that belong to no volume are removed.
+        If a volume uses an untagged LV, set the tags of the volume's share on
+        the LV. If no volume uses the LV, remove it. The caller holds the
+        snapshot's lock.
         """
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
         if snapshot is None:
@@ -118,8 +118,8 @@ class CloneCleanup:
     def clean_up_own(self) -> None:
         """Clean up the snapshots of all volumes with this back end's mark.
 
-        Called after the deletion of a clone that had no LV: then nothing shows
-        which snapshot it was cloned from.
+        Call this after the deletion of a clone that had no LV: nothing shows
+        which snapshot such a clone was created from. Failures are logged.
         """
         with _errors_logged():
             volumes = self._cluster.read(lambda gluster: gluster.volumes())
@@ -135,10 +135,9 @@ class CloneCleanup:
     def clean_up_volumes(self, origins: Collection[str]) -> None:
         """Clean up the snapshots of volumes; log failures.
 
-        Snapshots that another operation has locked are skipped.
+        Skip snapshots that another operation has locked.
 
-        :param origins: the names of the volumes, which must belong to this
-            back end.
+        :param origins: the names of volumes of this back end.
         """
         with _errors_logged():
             self._clean_up_all(
@@ -175,7 +174,7 @@ class CloneCleanup:
 
     def _try_clean_up(self, snapshot_id: str) -> None:
         try:
-            # An operation that holds the lock does its own cleanup.
+            # A clone or deletion that holds the lock does its own cleanup.
             with self._locks.snapshot(snapshot_id, timeout=_LOCK_TIMEOUT):
                 peers.require_all_connected(self._cluster)
                 self.clean_up(names.snapshot(snapshot_id))
@@ -188,8 +187,9 @@ class CloneCleanup:
             )
         except errors.Error as error:
             LOG.warning(
-                'Snapshot %s: cleanup after a clone failed; the next '
-                'maintenance pass or start of manila-share retries: %s',
+                'Snapshot %s: could not be cleaned up after an interrupted '
+                'clone; the next maintenance pass or start of manila-share '
+                'retries: %s',
                 snapshot_id,
                 error,
             )
@@ -202,8 +202,8 @@ def _errors_logged() -> Iterator[None]:
     except errors.Error as error:
         LOG.error(
             'Snapshots of this back end: could not be read, so none was '
-            'cleaned up after clones; the next maintenance pass or start of '
-            'manila-share retries: %s',
+            'cleaned up after interrupted clones; the next maintenance pass '
+            'or start of manila-share retries: %s',
             error,
         )
 
@@ -212,7 +212,9 @@ def snapshots_to_clean_up(
     snapshots: Mapping[str, gluster.Snapshot],
     node_lvs: Iterable[Sequence[lvm.LogicalVolume]],
 ) -> set[str]:
-    """Return the ids of snapshots that may have had an interrupted clone.
+    """Return the ids of snapshots to clean up after interrupted clones.
+
+    Unmanaged snapshots are left out.
 
     :param snapshots: snapshots of this back end, by name.
     :param node_lvs: for each node, all its LVs.
@@ -238,7 +240,7 @@ def snapshots_to_clean_up(
 
 
 def _is_untagged_clone(lv: lvm.LogicalVolume) -> bool:
-    """Return whether a clone created an LV, and the LV has no tags."""
+    """Return whether an LV has no tags and was created for a clone."""
     return not lv.tags and bool(
         bricks.hex_id_in_name(lv.name) and bricks.hex_id_in_name(lv.origin)
     )

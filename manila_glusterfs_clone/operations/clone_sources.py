@@ -9,11 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Prepare snapshots for cloning, and find the snapshots of a clone.
+"""Read, activate and deactivate the snapshots that shares are cloned from.
 
-The driver keeps its snapshots inactive, except while it clones them. This
-module reads, activates and deactivates snapshots. :mod:`.clone_cleanup`
-removes what interrupted clones leave behind.
+The driver keeps its snapshots inactive, except while it clones them.
+:mod:`.clone_cleanup` cleans up after interrupted clones.
 """
 
 from collections.abc import Mapping
@@ -30,7 +29,7 @@ from manila_glusterfs_clone.tools import lvm
 
 @dataclasses.dataclass(eq=False)
 class SnapshotNotFound(errors.NotPossible):
-    """The snapshot that a share should be created from does not exist."""
+    """The snapshot to clone does not exist."""
 
     snapshot: str
 
@@ -88,7 +87,8 @@ class Source:
 class CloneSources:
     """Reads, activates and deactivates the snapshots that are cloned.
 
-    The caller of a method holds the lock of the snapshot.
+    The caller of :meth:`activate` or :meth:`deactivate` holds the lock of the
+    snapshot.
     """
 
     def __init__(self, the_cluster: cluster.Cluster) -> None:
@@ -154,9 +154,9 @@ class CloneSources:
     def deactivate(self, name: str) -> None:
         """Stop the bricks of a snapshot, after any running clone has ended.
 
-        glusterd refuses to deactivate a snapshot that is active on some nodes
-        only, for example after a disk failure. In this case, first activate
-        the snapshot on all nodes, and then deactivate it.
+        If a snapshot is active on some nodes only, for example after a disk
+        failure, glusterd refuses to deactivate it. In this case, first
+        activate the snapshot on all nodes, and then deactivate it.
 
         :raises SnapshotPartlyActive: the snapshot is still active on some
             nodes.
@@ -181,7 +181,7 @@ class CloneSources:
     def active_node_names(self, name: str) -> tuple[str, ...]:
         """Return the names of the nodes on which a snapshot is active.
 
-        Nodes whose glusterd does not answer are left out.
+        The result omits nodes whose glusterd does not answer.
         """
         is_active_by_node, _ = self._cluster.try_everywhere(
             lambda node: _is_active(node.gluster.snapshot(name))

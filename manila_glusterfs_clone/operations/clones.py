@@ -18,17 +18,17 @@ the requested size, deny all clients, start the volume, and write all bricks to
 disk. The volume inherits the access lists of its origin, so it is started only
 after it denies all clients.
 
-If the process is killed, the remains depend on the step:
+If the process is killed, the result depends on the current step:
 
-* Before glusterd creates the clone: the snapshot may stay active. The next
+* Before glusterd creates the clone: the snapshot can stay active. The next
   maintenance pass, service start or clone of the snapshot deactivates it.
-* While glusterd creates the clone: glusterd continues. LVs without a volume
-  may remain. Deleting the share or the snapshot removes them, and so does the
-  next maintenance pass or service start
+* While glusterd creates the clone: glusterd continues, and can leave LVs
+  without a volume. Deleting the share or the snapshot removes these LVs, and
+  so does the next maintenance pass or service start
   (:mod:`~manila_glusterfs_clone.operations.clone_cleanup`).
-* After glusterd has created the clone: a volume with the share's name remains.
-  It may still have the access lists of its origin, and its LVs may have no
-  tags. Deleting the share removes everything.
+* After glusterd has created the clone: the volume of the share exists. It may
+  still have the access lists of its origin, and its LVs may have no tags.
+  Deleting the share removes the volume and the LVs.
 """
 
 import dataclasses
@@ -96,12 +96,13 @@ class CloneCreator:
     ) -> gluster.Volume:
         """Create a share from a snapshot, and return its volume.
 
-        The volume is online. A volume that was just created denies all
-        clients.
+        The volume is online. If this call creates the volume, the volume
+        denies all clients. If the share already exists, its access list stays
+        unchanged.
 
         :param pool: the thin pool that Manila chose for the share,
             ``vg/thinpool``.
-        :param size: the size of the share, in bytes; not smaller than the
+        :param size: the size of the share, in bytes; at least the size of the
             snapshot.
         :raises errors.NotPossible: the snapshot does not exist or is in
             another pool, the pool lacks space, or a node is disconnected.
@@ -135,9 +136,9 @@ class CloneCreator:
     def _clone(self, share_id: str, snapshot_id: str) -> None:
         """Activate a snapshot, clone it, and deactivate it.
 
-        Only this step holds the snapshot's lock, because glusterd refuses two
-        clones of one snapshot at the same time. The later steps run in
-        parallel with the next clone.
+        glusterd refuses two clones of one snapshot at the same time, so this
+        step holds the snapshot's lock. The later steps do not hold it, so they
+        can run in parallel with the next clone.
         """
         volume_name = names.volume(share_id)
         snapshot_name = names.snapshot(snapshot_id)
@@ -153,10 +154,10 @@ class CloneCreator:
                 self._sources.activate(snapshot_name)
                 self._cluster.change(
                     clone_snapshot,
-                    # Do not report success because the volume exists: glusterd
-                    # records the volume before it creates the LVs. Retry
-                    # instead: glusterd answers Busy while the first attempt
-                    # runs, and AlreadyExists after it has created the volume.
+                    # An existing volume is no proof of success: glusterd
+                    # records the volume before it creates the LVs. So retry:
+                    # glusterd answers Busy while the first attempt runs, and
+                    # AlreadyExists after that attempt has created the volume.
                     lambda gluster: False,
                 )
             except errors.AlreadyExists:
@@ -173,9 +174,9 @@ class CloneCreator:
         try:
             self._sources.deactivate(snapshot_name)
         except errors.Error as error:
-            # Do not fail: the clone does not need the snapshot any more. An
-            # active snapshot uses a process and a mount per brick, and the
-            # clients of the origin can mount it.
+            # Do not fail: the clone does not need the snapshot any more. But
+            # warn: an active snapshot uses a process and a mount for each
+            # brick, and the clients of the origin can mount the snapshot.
             LOG.warning(
                 'Snapshot %s: could not be deactivated after a clone; the '
                 'next clone, maintenance pass or start of manila-share '

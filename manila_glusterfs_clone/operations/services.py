@@ -69,12 +69,12 @@ class Services:
     def capacities(self) -> Capacities:
         """Return the capacity of each pool, by pool name.
 
-        The capacity is the size of shares that have the configured layout.
+        A capacity is the total size of shares with the configured layout.
         """
         return self.placement.capacities(self.settings.pools, self.layout())
 
     def close(self) -> None:
-        """Close all SSH connections; the next command opens one again."""
+        """Close all SSH connections; the next command opens a new one."""
         self.cluster.close()
 
 

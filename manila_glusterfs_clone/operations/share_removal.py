@@ -12,9 +12,9 @@
 """Remove all parts of a share from the cluster, even of an unfinished share.
 
 The deletion of a share uses this module, and so does the undo of a failed
-creation. The removal is idempotent. If its process is killed, the volume may
-already be stopped or deleted. The remaining LVs keep the share's tag, so that
-the next removal finds them.
+creation. The removal is idempotent. If the process is killed during a removal,
+the volume may already be stopped or deleted. The LVs that are not removed yet
+keep the share's tag, so that the next removal finds them.
 """
 
 import dataclasses
@@ -68,10 +68,10 @@ class ShareRemoval:
     def remove(self, share_id: str) -> None:
         """Remove the volume, LVs and mount points of a share.
 
-        The caller holds the share's lock. The order of the steps matters. The
-        LVs are tagged first, so that they can be identified if the removal is
-        interrupted. The volume is deleted next. The LVs are removed last,
-        because glusterd 11 does not start while a brick of a clone is missing.
+        The caller holds the share's lock. Tag the LVs first, so that the next
+        removal finds them if this removal is interrupted. Then delete the
+        volume. Remove the LVs last, because glusterd 11 does not start while a
+        brick of a clone is missing.
 
         :raises errors.NotPossible: a node is disconnected.
         :raises ShareHasSnapshots: the volume has snapshots.
@@ -121,9 +121,9 @@ class ShareRemoval:
             self._cluster,
             f'volume {volume_name}',
             is_known=lambda gluster: gluster.volume(volume_name) is not None,
-            # The name contains the id of the share and is never reused: an LV
-            # with this name belongs to the share even if its tags were
-            # removed.
+            # The name of the volume contains the id of the share, and is never
+            # reused. So an LV with this name belongs to the share, even if an
+            # operator has removed the tags of the LV.
             is_unwanted=lambda node, lv: (
                 share_tag in lv.tags or lv.name == volume_name
             ),
@@ -134,10 +134,10 @@ class ShareRemoval:
     def _wait_for_running_creation(self, volume_name: str) -> None:
         """Wait until no creation of a volume is running in glusterd.
 
-        glusterd may still be creating the volume for a killed process, and
-        holds the volume's lock meanwhile. So this tries to stop the volume:
-        glusterd answers Busy, and the stop is retried, until the creation has
-        ended.
+        After a process was killed, glusterd may still be creating the volume
+        that the process requested. Until the creation ends, glusterd holds the
+        volume's lock, and answers Busy to other commands. So send a command to
+        stop the volume, and retry it while glusterd answers Busy.
         """
         self._cluster.change(
             lambda gluster: gluster.stop_volume(volume_name),
@@ -153,7 +153,7 @@ class ShareRemoval:
     def _tag_lvs(
         self, share_id: str, volume: gluster.Volume
     ) -> dict[str, set[str]]:
-        """Tag the LVs of all bricks, including those that glusterd created.
+        """Tag the LVs of all bricks, even LVs that glusterd created.
 
         After the volume is deleted, only the tags show which share an LV
         belongs to.

@@ -11,13 +11,13 @@
 # under the License.
 """Create, extend, delete and unmanage shares, and set their access rules.
 
-If the process is killed during an operation, the remains depend on the
+If the process is killed during an operation, the result depends on the
 operation:
 
 create
-    Thin LVs with the share's tag remain, and possibly a volume with the
-    share's name. The volume is not started before it denies all clients.
-    Deleting the share removes the LVs and the volume.
+    Thin LVs with the share's tag may exist, and the volume of the share. The
+    driver does not start the volume before it denies all clients. Deleting
+    the share removes the LVs and the volume.
 delete
     See :mod:`~manila_glusterfs_clone.operations.share_removal`.
 extend
@@ -80,8 +80,9 @@ class Shares:
     ) -> gluster.Volume:
         """Create an empty share, and return its volume.
 
-        The volume is online. A volume that was just created denies all
-        clients.
+        The volume is online. If this call creates the volume, the volume
+        denies all clients. If the share already exists, its access list stays
+        unchanged.
 
         :param pool: the thin pool that Manila chose for the share,
             ``vg/thinpool``.
@@ -130,7 +131,7 @@ class Shares:
         return self._volumes.bring_online(share_id)
 
     def extend(self, share_id: str, size: int) -> None:
-        """Grow a share to ``size`` bytes while clients use it."""
+        """Grow a share to ``size`` bytes; clients can use it meanwhile."""
         with self._locks.share(share_id):
             volume = self._volumes.get(share_id)
             brick_by_node = self._volumes.mounted_bricks(volume)
@@ -199,16 +200,18 @@ class Shares:
     ) -> dict[str, errors.NotPossible]:
         """Grant exactly the rules in ``old_rules`` and ``new_rules``.
 
-        First disconnect the clients whose rules are revoked, then admit new
-        clients. If the disconnection fails, Manila sets all rules of the
-        change to error, so no new rule may be in force then. Rules in
-        ``new_rules`` that the access list already grants stay in it
-        throughout: after a restart, Manila passes all rules as new.
+        First disconnect the clients whose rules are revoked. If this fails,
+        Manila sets the new rules to error, too. So grant the new rules only
+        after the disconnection.
 
-        :param old_rules: rules that were in force and stay in force.
+        After a restart, Manila passes all rules as new. So if the access list
+        already grants a rule in ``new_rules``, keep the rule in the list
+        during the whole change: its clients stay connected.
+
+        :param old_rules: rules that Manila does not pass as new.
         :param new_rules: rules that Manila passes as new.
-        :param is_revoking: whether the volume may still grant rules that are
-            in neither list, so that they must be revoked.
+        :param is_revoking: whether to revoke rules that are in neither list,
+            because the volume possibly still grants such rules.
         :return: the reasons why rules cannot be granted, by access id.
         """
         volume_name = names.volume(share_id)
@@ -244,8 +247,8 @@ class Shares:
 
         The LVs keep the tags by which nodes mount bricks at boot.
 
-        :raises errors.NotPossible: a node is disconnected, so the LVs there
-            could not be untagged.
+        :raises errors.NotPossible: a node is disconnected, or LVM on a node
+            does not list a thin pool, so an LV could keep its tag.
         """
         tag = names.share_tag(share_id)
 
@@ -259,7 +262,8 @@ class Shares:
 
         with self._locks.share(share_id):
             peers.require_all_connected(self._cluster)
-            # Remove the tags last: a deletion of the share needs them.
+            # Remove the tags last: if an earlier step fails, Manila still has
+            # the share, and a deletion of the share needs the tags.
             self._volumes.unmanage(share_id)
             self._cluster.everywhere(remove_tags)
 
@@ -282,10 +286,14 @@ class Shares:
     def delete(self, share_id: str, *, is_clone: bool = False) -> None:
         """Delete a share and all its data; do nothing if it does not exist.
 
-        After a clone was deleted, deactivate the snapshots that it was cloned
-        from. Other snapshots are left alone, because another Manila may be
-        cloning them. If the clone has no LV, its snapshots are unknown: clean
-        up all snapshots of volumes with this back end's mark.
+        After the deletion of a clone, clean up the snapshots that it was
+        cloned from: deactivate them, and tag or remove the LVs that
+        interrupted clones left. Do not change other snapshots, because
+        another Manila may be cloning them.
+
+        If the clone has no LV, nothing shows which snapshots it was cloned
+        from. In this case, clean up the snapshots of all volumes with this
+        back end's mark.
 
         :param is_clone: whether the share was created from a snapshot.
         """

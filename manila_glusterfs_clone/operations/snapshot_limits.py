@@ -54,7 +54,7 @@ class SnapshotLimitReached(errors.NotPossible):
 def require_permitted(
     the_cluster: cluster.Cluster, volume: gluster.Volume
 ) -> None:
-    """Verify that glusterd can take a snapshot and would delete none for it.
+    """Verify that glusterd can take a snapshot without deleting older ones.
 
     :raises AutoDeleteEnabled: glusterd would delete older snapshots.
     :raises SnapshotLimitReached: the volume has as many snapshots as glusterd

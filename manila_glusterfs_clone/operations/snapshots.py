@@ -44,7 +44,7 @@ LOG = log.getLogger(__name__)
 
 @dataclasses.dataclass(eq=False)
 class SnapshotVanished(errors.Unsettled):
-    """A snapshot that was just taken does not exist."""
+    """A snapshot does not exist, although glusterd has taken it."""
 
     snapshot: str
 
@@ -140,8 +140,8 @@ class Snapshots:
     def complete(self, snapshot_id: str, share_id: str) -> bool:
         """Complete a snapshot whose creation was interrupted.
 
-        :return: whether the snapshot is complete; if not, it has to be
-            deleted.
+        :return: whether the snapshot is complete. If not, the user must delete
+            it.
         """
         name = names.snapshot(snapshot_id)
         with self._locks.share(share_id), self._locks.snapshot(snapshot_id):
@@ -213,7 +213,7 @@ class Snapshots:
         """Remove all parts of a snapshot from the cluster.
 
         The caller holds the snapshot's lock. glusterd may report success
-        although it left an LV, so this checks LVM on every node.
+        although it left an LV. So remove such LVs on every node.
         """
         name = names.snapshot(snapshot_id)
         # A disconnected node would miss the deletion, and would restore the
@@ -251,10 +251,10 @@ class Snapshots:
         )
 
     def unmanage(self, snapshot_id: str) -> None:
-        """Mark the LVs of a snapshot as unmanaged; change nothing else.
+        """Tag a snapshot's LVs as unmanaged, and remove the snapshot's tag.
 
-        :raises errors.NotPossible: a node is disconnected, so its tags could
-            not be changed.
+        :raises errors.NotPossible: a node is disconnected, or LVM on a node
+            does not list a thin pool, so an LV could keep its old tag.
         """
         name = names.snapshot(snapshot_id)
         tag = names.snapshot_tag(snapshot_id)
@@ -268,7 +268,7 @@ class Snapshots:
                 if tag in lv.tags or bricks.hex_id_in_name(lv.name) == hex_id
             ]
             if own_lvs:
-                # Add the new tag first: the LVs are never without a tag.
+                # Add the new tag first, so that the LVs always have a tag.
                 full_names = [lv.full_name for lv in own_lvs]
                 node.lvm.add_tags(full_names, [names.TAG_UNMANAGED])
                 node.lvm.remove_tags(full_names, [tag])
@@ -297,8 +297,8 @@ class Snapshots:
     def _remove_mount_points(self, snapshot: gluster.Snapshot) -> None:
         """Remove the mount points of the bricks of a snapshot.
 
-        Their paths contain the id of the snapshot, which is not known any more
-        after the snapshot is deleted.
+        The paths of the mount points contain the id of the snapshot. After the
+        snapshot is deleted, this id is unknown.
         """
         volume = self._cluster.read(
             lambda gluster: gluster.volume(snapshot.origin)
@@ -313,10 +313,10 @@ class Snapshots:
     def _await_transactions(self, volume: str) -> None:
         """Wait until glusterd has ended its transactions on a volume.
 
-        glusterd may still be taking a snapshot for a killed process, and holds
-        the volume's lock meanwhile. So this reads the state of the bricks:
-        glusterd answers Busy, and the read is retried, until the transaction
-        has ended.
+        After a process was killed, glusterd may still be taking the snapshot
+        that the process requested. Until the transaction ends, glusterd holds
+        the volume's lock. So read the state of the bricks, which needs this
+        lock, and retry the read while glusterd answers Busy.
         """
         origin = self._cluster.read(lambda gluster: gluster.volume(volume))
         if origin is not None and origin.is_started:
@@ -333,7 +333,7 @@ class Snapshots:
             self._tag_lvs(snapshot_id, pool_names_by_node)
         except errors.Unsettled as error:
             LOG.info(
-                'Snapshot %s: incomplete; deleting it all the same: %s',
+                'Snapshot %s: incomplete; continuing its deletion: %s',
                 snapshot_id,
                 error,
             )
@@ -342,9 +342,9 @@ class Snapshots:
 def _find_tagged_lv(node: cluster.Node, tag: str) -> str | None:
     """Return the name of an LV with a tag, or None if the node has none.
 
-    If glusterd 10.3 cannot remove the LV of a snapshot, it keeps the snapshot.
-    It removes the snapshot at its next start, but may not start while it
-    cannot remove the LV.
+    If glusterd 10.3 cannot remove the LV of a snapshot, it keeps the snapshot,
+    and retries the removal at its next start. This start can fail while
+    glusterd cannot remove the LV.
     """
     tagged_names = (lv.full_name for lv in node.lvm.lvs() if tag in lv.tags)
     return next(tagged_names, None)

@@ -9,12 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Read the state of a share or snapshot whose operation was interrupted.
+"""Return the state of a share or snapshot after an interrupted operation.
 
 The results have the format of the driver methods ``get_share_status`` and
-``get_snapshot_status``, which Manila may call after a restart of the service.
-:mod:`~manila_glusterfs_clone.maintenance.interrupted_work` uses the results,
-too.
+``get_snapshot_status``. Manila can call these methods after a restart of the
+service. :mod:`~manila_glusterfs_clone.maintenance.interrupted_work` also uses
+the results.
 """
 
 from typing import Any
@@ -26,18 +26,18 @@ from manila_glusterfs_clone.tools import gluster
 
 _AVAILABLE = {'status': 'available'}
 _ERROR = {'status': 'error'}
-#: Statuses of a share during its creation, when its volume may be unfinished.
+#: Statuses of a share during its creation: its volume may be unfinished.
 _CREATING = frozenset({'creating', 'creating_from_snapshot'})
 
 
 class Statuses:
-    """Completes interrupted work where possible, and returns the state."""
+    """Completes interrupted work if possible, and returns the state."""
 
     def __init__(self, the_services: services.Services) -> None:
         self._services = the_services
 
     def share(self, share_id: str, status: str) -> dict[str, Any]:
-        """Complete the extension of a share, if any, and return its state.
+        """Bring a share online or complete its extension; return its state.
 
         :param status: the status of the share in Manila's database.
             ``extending`` means that an extension was interrupted, and

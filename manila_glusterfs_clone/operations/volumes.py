@@ -12,9 +12,9 @@
 """Find the volumes of shares, deny all clients, and bring bricks online.
 
 One transaction denies all clients of a volume and sets the mark of its share.
-So a volume with its share's mark has denied all clients once. A volume without
-this mark is a clone with the access lists of its origin, or belongs to
-somebody else, or was reset by an operator. Only Manila's database shows which.
+A volume without this mark is not finished (a clone has the access lists of its
+origin), or belongs to somebody else, or an operator has reset its options.
+Only Manila's database shows which of these is true.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,10 +37,10 @@ LOG = log.getLogger(__name__)
 #: Seconds to wait until the bricks of a started volume are online.
 _ONLINE_TIMEOUT = 120.0
 
-#: Make self-heal copy whole files. By default, it compares checksums of blocks
-#: and copies those that differ. A brick whose thin pool was full reads data
-#: from memory that never reached its disk: its files counted as healed, but
-#: differed after a reboot (observed on 10.3 and 11.1).
+#: Make self-heal copy whole files. By default, it copies only blocks whose
+#: checksums differ. After its thin pool was full, a brick reads blocks from
+#: memory that never reached its disk. Self-heal did not copy these blocks, and
+#: the files differed after a reboot (observed on 10.3 and 11.1).
 _HEAL_WHOLE_FILES = {'cluster.data-self-heal-algorithm': 'full'}
 
 
@@ -59,20 +59,21 @@ class VolumeNotFound(errors.Missing):
 
 @dataclasses.dataclass(eq=False)
 class VolumeUnfinished(errors.Missing):
-    """A volume does not have the mark that ends the creation of a share."""
+    """A volume does not have the mark of its share."""
 
     volume: str
 
     def __str__(self) -> str:
         return (
-            f'volume {self.volume}: lacks {names.OPTION_SHARE}, and may admit '
-            f'clients of its origin; delete the share if its creation failed'
+            f'volume {self.volume}: {names.OPTION_SHARE} is not the id of its '
+            f'share, so the volume may admit clients of its origin; delete '
+            f'the share if its creation failed'
         )
 
 
 @dataclasses.dataclass(eq=False)
 class VolumeUnmanaged(errors.Missing):
-    """A volume was unmanaged: Manila does not manage it any more."""
+    """A volume is marked as unmanaged."""
 
     volume: str
 
@@ -155,7 +156,7 @@ class Volumes:
     def get_in_use(self, share_id: str) -> gluster.Volume:
         """Return the volume of a share that was available in Manila.
 
-        The volume may lack the mark: "gluster volume reset" removes it.
+        The volume may have no mark: "gluster volume reset" removes it.
 
         :raises errors.Missing: the volume does not exist, is unmanaged, or has
             the mark of another share. An unfinished clone has the mark of its
@@ -182,7 +183,7 @@ class Volumes:
         return options
 
     def is_finished(self, share_id: str) -> bool:
-        """Return whether the volume of a share exists and has its mark.
+        """Return whether a share has a volume with the share's mark.
 
         Such a volume may be in use, so a repeated creation must not remove it.
         """
@@ -193,11 +194,11 @@ class Volumes:
         return True
 
     def deny_all(self, share_id: str) -> None:
-        """Make the volume of a share deny all clients, and set its mark.
+        """Make the volume of a share deny all clients, and mark the volume.
 
-        One transaction does both, so a volume never has the mark of this share
-        while it admits clients of another. Every node with a brick must
-        confirm.
+        One transaction does both, so a clone never has the mark of its share
+        while it admits clients of its origin. Every node with a brick must
+        confirm the options.
         """
         name = names.volume(share_id)
         volume = self.get(share_id)
@@ -215,9 +216,8 @@ class Volumes:
     def unmanage(self, share_id: str) -> None:
         """Mark a volume as unmanaged; do nothing if it does not exist.
 
-        This overwrites the marks. It cannot reset them: glusterd answers
-        ``Option user.… does not exist``, because it does not know these
-        options (11.1).
+        Overwrite the marks, because glusterd refuses to reset options that it
+        does not know (11.1: ``Option user.… does not exist``).
         """
         name = names.volume(share_id)
         marks = dict.fromkeys(
@@ -225,7 +225,7 @@ class Volumes:
         )
         volume = self._cluster.read(lambda gluster: gluster.volume(name))
         if volume is not None:
-            # All nodes must confirm: any of them may be asked for the marks.
+            # All nodes must confirm: each of them can become the writer.
             uuids = [member.uuid for member in self._cluster.members()]
             confirmation = volume_options.write(
                 self._cluster, volume, marks, must_last=True, node_uuids=uuids
@@ -241,10 +241,10 @@ class Volumes:
         )
 
     def bring_online(self, share_id: str) -> gluster.Volume:
-        """Start a volume, wait until its bricks are online, and sync them.
+        """Start a volume, wait for its bricks, and write the bricks to disk.
 
         :raises errors.Missing: the creation of the share was not finished.
-        :raises errors.Unsettled: a brick stays offline, or is on the wrong LV.
+        :raises errors.Unsettled: a brick is offline, or lacks the volume id.
         """
         volume = self.get_finished(share_id)
         name = volume.name
@@ -329,7 +329,7 @@ def _options(volume: gluster.Volume | None) -> dict[str, str]:
 
 
 def other_owner(share_id: str, views: Iterable[gluster.Volume]) -> str | None:
-    """Return the other owner that the mark of a volume names, if any.
+    """Return the owner in a volume's mark, unless the share is the owner.
 
     A mark that is absent or is no share id is ignored: an operator may have
     reset or overwritten it.

@@ -78,8 +78,9 @@ SENTENCES = [
     ),
     (
         volumes.VolumeUnfinished('v'),
-        'volume v: lacks user.manila.share, and may admit clients of its '
-        'origin; delete the share if its creation failed',
+        'volume v: user.manila.share is not the id of its share, so the '
+        'volume may admit clients of its origin; delete the share if its '
+        'creation failed',
     ),
     (
         volumes.VolumeUnmanaged('v'),

@@ -46,8 +46,8 @@ class Rules:
 
     #: Rules in the state ``active``: access lists must admit their clients.
     active: tuple[Rule, ...] = ()
-    #: Rules that Manila is applying, updating or denying: access lists may
-    #: admit their clients.
+    #: Rules that Manila is applying, updating or denying: access lists are
+    #: correct whether they admit the clients of these rules or not.
     changing: tuple[Rule, ...] = ()
 
 
@@ -56,7 +56,7 @@ class Plan:
     """The volume options for a set of access rules."""
 
     options: Mapping[str, str]
-    #: By access id of a rule: why the protocol cannot grant the rule.
+    #: By access id of a refused rule: why the protocol cannot grant the rule.
     refusals: Mapping[str, errors.NotPossible]
 
 
@@ -119,9 +119,9 @@ class Protocol(abc.ABC):
     def plan(self, rules: Iterable[Rule]) -> Plan:
         """Return the options that grant rules, and the refused rules.
 
-        The result contains all options that grant access, whatever their
-        current values are. If the access list has no room for all rules,
-        earlier rules take precedence.
+        The result contains every option that controls access, even if the
+        volume already has the value. If the access list has no room for all
+        rules, rules that come first in ``rules`` take precedence.
         """
 
     @abc.abstractmethod
@@ -138,12 +138,13 @@ class Protocol(abc.ABC):
 
         :param volume_name: the name of the volume.
         :param rules: all rules to grant. The volume denies other clients.
-        :param is_revoking: whether clients may lose access. If so, return only
-            after no brick admits them any longer.
+        :param is_revoking: whether this call can end the access of clients. If
+            so, return only after no running brick admits these clients.
         :param extra_options: other options to set in the same transaction.
         :param node_uuids: UUIDs of nodes that must confirm the options, in
             addition to the nodes with a brick.
-        :return: by access id: why the protocol cannot grant the rule.
+        :return: by access id of a refused rule: why the protocol cannot grant
+            the rule.
         :raises errors.NotPossible: the volume does not exist, and the list
             of rules is not empty.
         :raises errors.Unsettled: a node did not confirm the options, or
@@ -174,7 +175,8 @@ class Protocol(abc.ABC):
         """Return whether the options of a volume match its access rules.
 
         :param active: rules whose clients the volume must admit.
-        :param changing: rules whose clients the volume may admit in addition.
+        :param changing: rules that make no difference: the options match
+            whether the volume admits the clients of these rules or not.
         """
 
     @abc.abstractmethod

@@ -11,12 +11,12 @@
 # under the License.
 """Entries of GlusterFS access lists: addresses, networks, common names.
 
-GlusterFS 10 and 11.1 understand only the prefixes ``/8``, ``/16`` and ``/24``
-in ``auth.allow``, and misread any other prefix: ``10.0.0.9/32`` admits
-everyone (glusterfs issue 4108; reproduced on real clusters). Therefore this
-module never writes a prefix. It writes a network as addresses and patterns
-such as ``10.0.*`` that match exactly the addresses of the network. A network
-needs at most 128 such entries.
+In ``auth.allow``, GlusterFS 10 and 11.1 understand only the prefix lengths
+``/8``, ``/16`` and ``/24``. They misread any other prefix length:
+``10.0.0.9/32`` admits everyone (glusterfs issue 4108; reproduced on real
+clusters). Therefore this module never writes a prefix length. It writes a
+network as addresses, or as patterns such as ``10.0.*``. These entries match
+exactly the addresses of the network. A network needs at most 128 entries.
 
 glusterd stores each option as one line. If the line is longer than 4,092
 bytes, glusterd overruns its buffer (``glusterd-store.c``). Therefore this
@@ -92,7 +92,7 @@ class CommonNameOfNode(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class AccessListFull(errors.NotPossible):
-    """The access list of a share has no room for all its rules."""
+    """The access list of a share has no room for all rules of the share."""
 
     max_bytes: int
 
@@ -124,7 +124,7 @@ def patterns(network: ipaddress.IPv4Network) -> tuple[str, ...]:
 
 
 def matches(address: str, entries: Iterable[str]) -> bool:
-    """Return whether an entry matches an address.
+    """Return whether at least one entry matches an address.
 
     :param entries: entries that :func:`patterns` returned.
     """

@@ -86,11 +86,11 @@ def require_no_outdated_bricks(
 ) -> None:
     """Make sure that no running brick uses the old access rules.
 
-    A node is down if nothing answers at its address, and if glusterd on the
-    writer has no connection to it. A node that answers may have running
+    A node counts as down only if nothing answers at its address and glusterd
+    on the writer has no connection to it. A node that answers may have running
     bricks, even if it refuses the SSH login.
 
-    :param confirmation: the nodes that confirmed the new rules.
+    :param confirmation: which nodes confirmed the new rules.
     :raises RevocationNotConfirmed: a node with a brick did not confirm the new
         rules, and is not down.
     """
@@ -111,8 +111,9 @@ def require_no_outdated_bricks(
         member.node for member in members if member.uuid in unconfirmed_hosts
     ]
     if not unconfirmed_hosts.keys() <= {member.uuid for member in members}:
-        # A brick is on a node with an unknown UUID. Ask all nodes whose UUID
-        # is unknown because they have not answered yet.
+        # A brick is on a node that is not among the members. Ask all other
+        # configured nodes: the service does not know their UUIDs yet, and one
+        # of them may have this brick.
         known_nodes = {member.node for member in members}
         nodes_to_ask += [
             node for node in the_cluster.nodes if node not in known_nodes
@@ -144,15 +145,15 @@ def await_eviction(
 ) -> None:
     """Wait until bricks have disconnected all clients without a rule.
 
-    After a start, glusterd reports no clients of a brick until it has
-    connected to the brick. So wait for bricks that are offline at first; a
-    brick that stays offline counts as down. Do not read bricks on disconnected
-    nodes.
+    After glusterd has started, it reports no clients of a brick until it has
+    connected to the brick. So wait up to ``_CONNECTION_TIMEOUT`` seconds for
+    bricks that glusterd reports as offline. After this time, a brick that is
+    still offline counts as down. Ignore bricks on disconnected nodes.
 
     :param is_admitted: return whether a rule admits an address.
     :param peers: all nodes of the trusted storage pool.
-    :param addresses: the addresses of the nodes: their daemons are clients of
-        the bricks, too.
+    :param addresses: the addresses of the nodes. The daemons on the nodes are
+        clients of the bricks, too, and need no rule.
     :raises ClientsStillConnected: clients without a rule are still connected
         after the waiting time.
     :raises ClientsNotReported: glusterd does not report a brick that may have
@@ -177,8 +178,8 @@ def await_eviction(
             for address in brick.clients
             if not is_admitted(address)
         )
-        # A client that stays connected longer than usual may be a node with a
-        # new address.
+        # A client that stays connected longer than usual may be a node whose
+        # address has changed.
         if denied_clients and (
             not addresses.are_known
             or (
@@ -220,9 +221,9 @@ def _read_bricks(
 ) -> tuple[gluster.BrickStatus, ...]:
     """Return the states and clients of the bricks on connected nodes.
 
-    glusterd can report a brick without clients only if the brick is on its own
-    node. If a brick on another node has no clients, the command for all bricks
-    fails. Then ask each node for its own brick only.
+    First ask one node for all bricks. This fails if a brick on another node
+    has no clients: glusterd can report such a brick only on the node of the
+    brick. In this case, ask each node for its own brick.
 
     :param connected_uuids: the UUIDs of the connected nodes.
     """
@@ -258,8 +259,9 @@ def _brick_status(
 ) -> tuple[gluster.BrickStatus, ...]:
     """Return the states and clients of bricks, as one node reports them.
 
-    The command needs the lock of the volume in glusterd. So retry it, like a
-    change, while another transaction holds the lock.
+    The command needs the lock of the volume in glusterd. So run it like a
+    change: :meth:`Cluster.change` retries while another transaction holds the
+    lock.
 
     :param brick: ``HOST:PATH``; empty for all bricks of the volume.
     :param candidates: the nodes that may run the command.

@@ -150,7 +150,7 @@ class NativeProtocol(protocols.Protocol):
             for option in sorted(volume.options)
             if option == REJECT
             or (option == TLS_ALLOW and not self._uses_tls)
-            # GlusterFS is built without gNFS now. If a volume has a gNFS
+            # Current GlusterFS is built without gNFS. If a volume has a gNFS
             # option, glusterd refuses to change any option of the volume.
             or (option.startswith('nfs.') and option != 'nfs.disable')
         )
@@ -169,7 +169,7 @@ class NativeProtocol(protocols.Protocol):
             plan_options = {ALLOW: access_list or gluster.NOBODY}
             plan_options.update(dict.fromkeys(TLS_OPTIONS, 'off'))
         else:
-            # With TLS, a listed common name is enough to admit a client. So
+            # With TLS, a brick admits a client by its common name alone. So
             # list no addresses.
             plan_options = {ALLOW: gluster.NOBODY, TLS_ALLOW: access_list}
             plan_options.update(dict.fromkeys(TLS_OPTIONS, 'on'))
@@ -216,11 +216,10 @@ class NativeProtocol(protocols.Protocol):
     ) -> Mapping[str, errors.NotPossible]:
         """Set the access lists of a volume, and verify them.
 
-        Without TLS, also wait until bricks have disconnected all clients
-        without a rule: glusterd reports the addresses of connected clients.
-        With TLS, do not wait: glusterd does not report the common names of
-        clients. Bricks still disconnect clients without a rule, within
-        seconds.
+        Bricks disconnect clients without a rule within seconds. If
+        ``is_revoking`` is true and TLS is off, wait for this: glusterd reports
+        the addresses of connected clients. With TLS, do not wait: glusterd
+        does not report the common names of clients.
         """
         plan = self.plan(rules)
         for access_id, refusal in plan.refusals.items():
@@ -235,7 +234,7 @@ class NativeProtocol(protocols.Protocol):
         )
         if volume is None:
             if not rules:
-                # An interrupted deletion has removed the volume already.
+                # An interrupted deletion may have removed the volume.
                 return {}
             raise VolumeNotFound(volume_name)
         confirmation = volume_options.write(
@@ -249,8 +248,8 @@ class NativeProtocol(protocols.Protocol):
             },
         )
         if REJECT in volume.options:
-            # Reset auth.reject after auth.allow is set: until then,
-            # auth.reject denies clients without a rule.
+            # Reset auth.reject only after auth.allow is set: the old
+            # auth.allow may list clients that only auth.reject denies.
             self._cluster.change(
                 lambda gluster: gluster.reset_option(volume_name, REJECT),
                 lambda gluster: False,
@@ -315,7 +314,7 @@ class NativeProtocol(protocols.Protocol):
     ) -> tuple[protocols.ExportLocation, ...]:
         """Return one location for each node with a brick.
 
-        From the node in the path a client fetches only the volfile; then it
+        A client fetches the volfile from the node in the path, and then
         connects to all bricks. If this node is down, the client tries the
         nodes in ``backup-volfile-servers``.
         """

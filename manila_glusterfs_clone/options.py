@@ -36,8 +36,8 @@ OPTS: list[cfg.Opt] = [
         sample_default='gl1,gl2,gl3',
         help='The storage nodes: all peers of one trusted storage pool, as '
         'names or addresses that the host of manila-share reaches over SSH. '
-        'Commands that change the cluster run on the first node that works, '
-        'so keep the same order on every host.',
+        'The driver runs gluster commands on the first node whose glusterd '
+        'answers, so list the nodes in the same order on every host.',
     ),
     cfg.PortOpt(
         'glusterfs_clone_ssh_port',
@@ -68,9 +68,9 @@ OPTS: list[cfg.Opt] = [
         'glusterfs_clone_pools',
         default=[],
         sample_default='gvg/pool',
-        help='The LVM thin pools to put bricks on, as vg/thinpool. Each is '
-        'one pool in Manila and must exist under the same name on every '
-        'storage node.',
+        help='The LVM thin pools for bricks, each as vg/thinpool. Each thin '
+        'pool is one pool in Manila, and must exist under the same name on '
+        'every storage node.',
     ),
     cfg.StrOpt(
         'glusterfs_clone_layout',
@@ -86,28 +86,29 @@ OPTS: list[cfg.Opt] = [
     cfg.StrOpt(
         'glusterfs_clone_brick_root',
         default=DEFAULT_BRICK_ROOT,
-        help='The directory on the storage nodes below which the bricks of '
-        'created shares are mounted.',
+        help='The directory on the storage nodes in which the driver mounts '
+        'the bricks of new shares. For shares created from snapshots, '
+        'glusterd chooses another directory.',
     ),
     cfg.BoolOpt(
         'glusterfs_clone_tls',
         default=False,
         help='Whether clients authenticate with TLS certificates. If true, '
-        'shares take access rules of the type "cert" (the common name of '
-        'the client\'s certificate) and encrypt all traffic; if false, '
-        'access rules of the type "ip". Every node and client needs its '
-        'certificate where its GlusterFS looks for it: glusterfs.pem, .key '
-        'and .ca in /usr/lib/ssl on Debian and Ubuntu, in /etc/ssl or '
-        '/etc/pki/tls elsewhere.',
+        'GlusterFS encrypts all traffic of shares, and access rules have the '
+        'type "cert" (the common name in the client\'s certificate). If '
+        'false, access rules have the type "ip". TLS needs the files '
+        'glusterfs.pem, glusterfs.key and glusterfs.ca on every node and '
+        'client: in /usr/lib/ssl on Debian and Ubuntu, in /etc/ssl or '
+        '/etc/pki/tls on other systems.',
     ),
     cfg.ListOpt(
         'glusterfs_clone_tls_server_names',
         default=[],
         sample_default='gl1,gl2,gl3',
-        help='The common names of the storage nodes\' own certificates. The '
-        'driver allows these names on every share, because replication and '
-        'self-heal need that, and refuses them in access rules. Required '
-        'if glusterfs_clone_tls is true.',
+        help='The common names in the certificates of the storage nodes. '
+        'Required if glusterfs_clone_tls is true. The driver allows these '
+        'names on every share, because the GlusterFS daemons on the nodes '
+        'are clients of the bricks. It refuses access rules with these names.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_max_data_percent',
@@ -115,8 +116,8 @@ OPTS: list[cfg.Opt] = [
         min=1,
         max=100,
         help='The limit for the used data space of a thin pool, in percent. '
-        'Where a pool has reached the limit on a node, the driver creates no '
-        'share, snapshot or clone there, and extends no share.',
+        'If a thin pool on a node has reached the limit, the driver creates '
+        'no share, snapshot or clone in it, and extends no share in it.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_max_metadata_percent',
@@ -124,25 +125,27 @@ OPTS: list[cfg.Opt] = [
         min=1,
         max=100,
         help='The limit for the used metadata space of a thin pool, in '
-        'percent; the effect is that of glusterfs_clone_max_data_percent. A '
-        'pool with full metadata becomes read-only and needs repair, so stay '
-        'well below 100.',
+        'percent. At this limit, the driver refuses the same operations as at '
+        'glusterfs_clone_max_data_percent. A thin pool with full metadata '
+        'becomes read-only and needs repair, so set a value well below 100.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_settle_timeout',
         default=600,
         min=30,
-        help='How long, in seconds, the driver reads the state of the '
-        'cluster again after a command whose outcome is unknown (a time-out '
-        'or a broken connection), and retries a command that glusterd '
-        'refuses because another transaction is in progress.',
+        help='How long, in seconds, the driver retries a gluster command. It '
+        'retries a command whose outcome is unknown (a time-out or a broken '
+        'connection), unless the cluster shows that the command has taken '
+        'effect. It also retries a command that glusterd refuses because '
+        'another transaction is in progress.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_lock_timeout',
         default=900,
         min=1,
         help='How long, in seconds, an operation waits for another operation '
-        'on the same share or snapshot before it fails.',
+        'on the same share or snapshot. After this time, the waiting '
+        'operation fails.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_reconcile_interval',
@@ -150,12 +153,11 @@ OPTS: list[cfg.Opt] = [
         min=0,
         help='Seconds between two passes of maintenance. A pass compares the '
         'shares with the cluster: it starts bricks that are down, corrects '
-        'access lists that differ from the access rules, and retries '
-        'deletions that failed; it also handles orphans (see '
-        'glusterfs_clone_orphans). 0 disables periodic passes; shares are '
-        'still checked when manila-share starts. Each pass reads the state '
-        'of all bricks, which briefly delays other commands of glusterd, so '
-        'do not set less than 60.',
+        'access lists that differ from the access rules, retries deletions '
+        'that failed, and handles orphans (see glusterfs_clone_orphans). 0 '
+        'disables periodic passes; the driver still checks the shares when '
+        'manila-share starts. Each pass reads the state of all bricks. This '
+        'briefly delays other gluster commands, so set 0 or at least 60.',
     ),
     cfg.StrOpt(
         'glusterfs_clone_orphans',
@@ -173,10 +175,11 @@ OPTS: list[cfg.Opt] = [
         default=3600,
         min=3600,
         help='How long, in seconds, an orphan stays on the cluster before the '
-        'driver removes it. The time counts from its deletion in Manila or '
-        'from when this service first found the orphan, whichever is later. '
-        'The time allows to check what was deleted by force, and must exceed '
-        'the difference between the clocks of the hosts.',
+        'driver removes it. The time starts when Manila deletes the share or '
+        'snapshot, or when this service first finds the orphan, whichever is '
+        'later. Operators can use this time to check objects that were '
+        'deleted by force. The time must exceed the difference between the '
+        'clocks of the hosts.',
     ),
 ]
 
@@ -195,8 +198,8 @@ class Limits:
     data_percent: int
     #: The same limit for the metadata space.
     metadata_percent: int
-    #: The total size of the thin LVs in a pool may be the size of the pool
-    #: times this number.
+    #: The maximum total size of the thin LVs in a pool, as a multiple of the
+    #: size of the pool.
     oversubscription: float
 
 

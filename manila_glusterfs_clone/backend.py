@@ -22,7 +22,7 @@ from manila_glusterfs_clone.preflight import checks
 
 @dataclasses.dataclass(frozen=True)
 class Backend:
-    """One back end, from its set-up to the end of the service."""
+    """The services and the maintenance of one back end."""
 
     services: services.Services
     maintenance: passes.Maintenance

@@ -66,7 +66,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     """Shares on a GlusterFS cluster with bricks on LVM thin pools."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Runs before Manila forks: do not connect, lock or start threads.
+        # Manila forks after this call: do not connect, lock or start threads.
         super().__init__(False, *args, config_opts=[options.OPTS], **kwargs)
         self._private_storage = kwargs.get('private_storage')
         self._backend: backend.Backend | None = None
@@ -116,7 +116,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         )
 
     def check_for_setup_error(self) -> None:
-        """Check and start the back end; raise all its mistakes at once."""
+        """Check and start the back end; one error lists all mistakes."""
         with exceptions.translated('Setting up', self._backend_name()):
             self._opened_backend.check()
         self._opened_backend.start()
@@ -135,7 +135,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         """Return information that differs at each start.
 
         Manila calls :meth:`ensure_shares` only if this information changed.
-        Each start needs that call: a crash may have interrupted a rule change.
+        Each start needs this call: a crash may have interrupted a rule change.
         """
         settings = self._services.settings
         return {
@@ -198,7 +198,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             )
 
     def unmanage(self, share: Data) -> None:
-        """Remove the driver's marks from a share; keep its data."""
+        """Mark a share as unmanaged; keep its data."""
         with self._operation(
             'Unmanaging share',
             share['id'],
@@ -210,7 +210,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def extend_share(
         self, share: Data, new_size: int, share_server: Any = None
     ) -> None:
-        """Extend a share while clients use it."""
+        """Extend a share; clients can use it meanwhile."""
         work = work_marks.Work(work_marks.EXTEND, new_size)
         with self._operation('Extending share', share['id'], work):
             with user_messages.insufficient_space_reported(share):
@@ -230,8 +230,8 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     ) -> dict[str, dict[str, str]]:
         """Allow exactly the clients of the rules; return the rules' states.
 
-        A call without changed rules means: verify that no other clients are
-        admitted. Manila revokes all rules before it deletes a share.
+        If Manila changed no rule, verify that no other clients are admitted. A
+        deletion begins here: Manila first revokes all rules of the share.
         """
         share_id, marks = share['id'], self._services.marks
         is_deletion = share.get('status') == 'deleting'
@@ -258,9 +258,9 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     ) -> dict[str, dict[str, Any]]:
         """Bring shares online, and return the state of each; never raise.
 
-        Also correct access lists that differ from Manila's rules. Do not ask
-        Manila to apply rules again: Manila would pass all of them as new, and
-        a failure would set active rules to error.
+        Also correct access lists. Ask Manila to apply the rules of a share
+        again only if a rule still waits: Manila passes all rules as new, and a
+        failure sets active rules to error, too.
         """
         states: dict[str, gluster.Volume | errors.Error] = {}
         waiting_share_ids: Collection[str] = ()
@@ -305,7 +305,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def create_snapshot(
         self, context: Any, snapshot: Data, share_server: Any = None
     ) -> None:
-        """Take a snapshot of a share while clients use it."""
+        """Take a snapshot of a share; clients can use it meanwhile."""
         with self._operation('Creating snapshot', snapshot['id'], _CREATE):
             self._services.snapshots.create(
                 snapshot['id'], snapshot['share_instance_id']

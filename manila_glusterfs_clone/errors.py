@@ -20,7 +20,7 @@ A remote action is *done*, *refused* or *unknown*. The base classes are::
     │   │   ├── NoSuchHost       the node's name has no address
     │   │   ├── LoginRefused     sshd does not accept the user or the key
     │   │   ├── HostKeyRejected  the host key is unknown or has changed
-    │   │   └── CutOff           glusterd has lost most of its peers
+    │   │   └── CutOff           glusterd has lost half of its peers or more
     │   ├── CommandFailed        a command ended with a failure status
     │   │   ├── BadFileSystem    the kernel shut the file system down
     │   │   └── InUse            a process has the mount or LV open
@@ -29,8 +29,8 @@ A remote action is *done*, *refused* or *unknown*. The base classes are::
     │   │   │   └── Occupied     this service has no free slot on the node
     │   │   ├── AlreadyExists    a volume or snapshot has the name
     │   │   └── NotFound         no volume or snapshot has the name
-    │   └── NotPossible          the driver refused, before any command
-    │       ├── Missing          the object does not exist or is incomplete
+    │   └── NotPossible          the driver itself refused
+    │       ├── Missing          the share has no finished volume of its own
     │       └── Held             another operation holds the lock
     ├── Unknown                  the action may have been done
     │   ├── TimedOut             no answer within the time limit
@@ -50,14 +50,14 @@ import dataclasses
 import shlex
 import typing
 
-#: The number of characters of a command's output that a message contains.
+#: The maximum number of characters of a command's output in a message.
 EXCERPT = 400
 
 
 class Error(Exception):
     """The base class of all errors that this package raises on purpose.
 
-    Most subclasses are dataclasses. A field is a tuple, not a list.
+    Most subclasses are dataclasses. A list in a field becomes a tuple.
     """
 
     def __post_init__(self) -> None:
@@ -92,7 +92,7 @@ class Unreachable(Refused):
 
 
 class Down(Unreachable):
-    """Nothing at the node's address accepts or refuses a TCP connection."""
+    """Nothing at the node's address answers a TCP connection attempt."""
 
     _REMEDY = '; start the node, or repair the network'
 
@@ -116,14 +116,14 @@ class HostKeyRejected(Unreachable):
 
 
 class CutOff(Unreachable):
-    """glusterd on a node is disconnected from most of its peers.
+    """glusterd on a node has lost half of its peers or more.
 
-    :param missed: the number of disconnected peers.
-    :param peers: the number of peers.
+    :param missed: the number of nodes that are disconnected or not its peers.
+    :param peers: the number of all nodes, including this one.
     """
 
     def __init__(self, node: str, missed: int, peers: int) -> None:
-        super().__init__(node, f'{missed} of {peers} peers are disconnected')
+        super().__init__(node, f'no connection to {missed} of {peers} nodes')
         self.args = (node, missed, peers)
 
     def __str__(self) -> str:
@@ -198,13 +198,13 @@ class Busy(GlusterRefused):
     """Another transaction holds the lock in glusterd; a retry may succeed.
 
     glusterd releases a lock after at most three minutes. If a node fails
-    while a lock is held, glusterd may never release it (glusterfs issues 283
-    and 4603).
+    during a transaction, glusterd may never release the lock of the
+    transaction (glusterfs issues 283 and 4603).
     """
 
     def __str__(self) -> str:
         return (
-            f'{super().__str__()}; retry in a few minutes. If this persists, '
+            f'{super().__str__()}; retry in a few minutes. If retries fail, '
             f'restart glusterd on the node whose UUID follows "held by" in '
             f'/var/log/glusterfs/glusterd.log on node {self.node} ("gluster '
             f'pool list" shows the names of the UUIDs)'
@@ -232,7 +232,7 @@ class NotFound(GlusterRefused):
 
 
 class NotPossible(Refused):
-    """The driver refused an operation before it ran any command.
+    """The driver itself refused an operation.
 
     Each situation has a subclass, whose message has the reason and the
     remedy.
@@ -240,7 +240,7 @@ class NotPossible(Refused):
 
 
 class Missing(NotPossible):
-    """The object does not exist, or its creation was never completed."""
+    """The share has no finished volume of its own."""
 
 
 class Held(NotPossible):
@@ -266,7 +266,7 @@ class TimedOut(Unknown):
 class LinkLost(Unknown):
     """The SSH session broke during a command, or sent no exit status.
 
-    :param partial: the part of the output that the driver received.
+    :param partial_output: the output that the driver received until then.
     """
 
     node: str

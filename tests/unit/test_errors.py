@@ -111,7 +111,7 @@ def test_the_text_tells_all(error: errors.Error) -> None:
 SENTENCES = [
     (
         errors.CutOff('gl1', 2, 3),
-        'glusterd on node gl1: 2 of 3 peers are disconnected; start glusterd '
+        'glusterd on node gl1: no connection to 2 of 3 nodes; start glusterd '
         'on the peers, or repair the network between the nodes',
     ),
     (
@@ -165,7 +165,7 @@ SENTENCES = [
     (
         errors.Busy('gl1', ('volume', 'list'), 0, 'Another transaction'),
         'glusterd on node gl1: refused \'volume list\': Another transaction '
-        '(errno 0); retry in a few minutes. If this persists, restart '
+        '(errno 0); retry in a few minutes. If retries fail, restart '
         'glusterd on the node whose UUID follows "held by" in '
         '/var/log/glusterfs/glusterd.log on node gl1 ("gluster pool list" '
         'shows the names of the UUIDs)',

@@ -13,7 +13,7 @@
 
 Only the modules of this package use this module. paramiko waits without a
 time limit for the answer to a request, and for space in the send buffer of a
-socket. So a :class:`Watchdog` limits the time of everything on a channel.
+socket. So a :class:`Watchdog` limits the time of all actions on a channel.
 """
 
 from collections.abc import Sequence
@@ -51,7 +51,8 @@ def open_channel(
 
     :param seconds: the time limit for all attempts together.
     :raises ChannelRefused: the node refused a channel until the time limit.
-    :raises CONNECTION_ERRORS: the connection is dead.
+    :raises CONNECTION_ERRORS: the connection is dead, or the node did not
+        answer until the time limit.
     """
     deadline = time.monotonic() + seconds
     pause = 0.01
@@ -75,17 +76,17 @@ def open_channel(
 
 
 class Watchdog(threading.Thread):
-    """Close a channel at its time limit; if that fails, its connection too.
+    """Close a channel at its time limit; if that fails, close the connection.
 
     A thread that waits for the node wakes when the watchdog closes the
-    channel. A thread that waits for space in the socket does not wake. So if
-    nobody has called :meth:`stop` after :data:`CLOSE_TIMEOUT`, the socket
-    accepts no data, and no channel of the connection can continue. Then the
-    watchdog closes the connection.
+    channel, and calls :meth:`stop`. A thread that waits for space in the
+    socket does not wake. If no thread has called :meth:`stop` within
+    :data:`CLOSE_TIMEOUT`, the socket accepts no data, so no channel of the
+    connection can continue. Then the watchdog closes the connection.
 
     :param started_at: the monotonic time from which ``seconds`` counts.
     :param seconds: the time limit.
-    :param channel: None if the channel is still to be opened.
+    :param channel: None until the channel is opened.
     """
 
     def __init__(
@@ -116,8 +117,9 @@ class Watchdog(threading.Thread):
         if not self._stop_event.wait(CLOSE_TIMEOUT):
             self._connection.close()
             if self.channel is not None:
-                # If the connection breaks while a channel is requested,
-                # paramiko may not wake the thread that requested the channel.
+                # If the connection breaks during a request on the channel,
+                # paramiko does not always wake the thread that waits for the
+                # answer.
                 self.channel.event.set()
 
     def _close_channel(self) -> None:
@@ -127,9 +129,10 @@ class Watchdog(threading.Thread):
 
 
 class Channel:
-    """An open channel of a connection; :meth:`close` releases it.
+    """An open channel of a connection.
 
-    Until then it counts towards the channels of the connection.
+    The channel counts towards :data:`connections.MAX_CHANNELS` until
+    :meth:`close` releases it.
     """
 
     def __init__(
@@ -162,7 +165,7 @@ class Channel:
         """
         if self._watchdog.has_expired:
             raise errors.Unreachable(
-                self.node, 'the time was up before the command was started'
+                self.node, 'time limit reached before the command was started'
             )
         try:
             self._channel.exec_command(line.encode())
@@ -181,13 +184,13 @@ class Channel:
     def read(self) -> tuple[bytes, bytes] | None:
         """Wait for output; return new stdout and stderr, or None at the end.
 
-        One of the two may be empty.
+        If only one stream has output, the other value is empty.
         """
         channel = self._channel
         while True:
             self._data_event.really_clear()
-            # Check for the end before reading the buffers: after the end the
-            # buffers have all remaining data.
+            # Check for the end before reading the buffers. In the reverse
+            # order, output that arrives between the two steps would be lost.
             has_ended = channel.closed or channel.eof_received
             out = channel.recv(_CHUNK_BYTES) if channel.recv_ready() else b''
             err = (
@@ -224,8 +227,8 @@ class Channel:
                 login.describe(error), bytes(stdout)
             ) from error
         status = self._channel.recv_exit_status()
-        # An end of output is no proof of complete output: the node also sends
-        # it after the watchdog has closed the channel.
+        # The end of the output does not prove that the output is complete:
+        # the node also sends an end after the watchdog has closed the channel.
         is_complete = (
             self._channel.eof_received or self._connection.is_active()
         )
@@ -234,9 +237,9 @@ class Channel:
         return bytes(stdout), bytes(stderr), status
 
     def is_alive(self) -> bool:
-        """Return whether the process may still run.
+        """Return whether the process possibly still runs.
 
-        The connection is up, and the node has not ended the output.
+        True if the connection is up and the node has not ended the output.
         """
         channel = self._channel
         return (
@@ -301,8 +304,8 @@ class Channel:
             )
 
     def _feed(self, data: bytes) -> None:
-        # A process that ends early reads no more input. Ignore that error
-        # here: the exit status of the process shows why it ended.
+        # Sending fails if the process ends before it has read all input.
+        # Ignore this error: the exit status shows why the process ended.
         with contextlib.suppress(*CONNECTION_ERRORS):
             self._channel.sendall(data)
             self._channel.shutdown_write()

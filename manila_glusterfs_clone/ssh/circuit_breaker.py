@@ -9,14 +9,17 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A circuit breaker: commands to a node that is known to be down fail at once.
+"""Fail a command at once if its node is known to be down.
 
-If a node does not answer, a command to it fails only after the connection
-time-out. A maintenance pass runs commands for each share, and would wait that
-long for each of them. With the circuit breaker only the first command waits.
+A command to a node that does not answer fails only after the connection
+time-out. A maintenance pass runs commands for each share. Without the circuit
+breaker, each of these commands would wait for the time-out. With the circuit
+breaker, only the first command waits.
+
 For the next :data:`RETRY_SECONDS`, all commands to the node fail at once with
-the error of the first. After that, one command tries to connect again. All
-others still fail at once, until the node has answered that command.
+the error of the first command. Then one command tries to connect again. Until
+this command has an outcome, other commands still fail at once, but for no
+longer than another :data:`RETRY_SECONDS`.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -31,8 +34,8 @@ from manila_glusterfs_clone.ssh import interactive_process
 
 #: Seconds between two attempts to connect to a node that does not answer.
 RETRY_SECONDS = 30.0
-#: Seconds. The circuit breaker does not remember a failure that took less:
-#: the next command can try again without a long wait.
+#: The circuit breaker does not remember a failure that took fewer seconds. The
+#: next command then tries to connect, because that attempt is short, too.
 _QUICK_SECONDS = 2.0
 
 
@@ -64,9 +67,9 @@ class CommandRunner(typing.Protocol):
 class CircuitBreaker:
     """Forward commands to a node, unless the node is known to be down.
 
-    It remembers an ``Unreachable`` error only if the attempt took
-    :data:`_QUICK_SECONDS` or more. If a node refuses at once (no sshd, a
-    wrong key), each command tries again.
+    The circuit breaker remembers an ``Unreachable`` error only if the attempt
+    took :data:`_QUICK_SECONDS` or more. If a node refuses at once (no sshd, a
+    wrong key), each new command tries to connect.
     """
 
     def __init__(self, runner: CommandRunner) -> None:
@@ -86,7 +89,7 @@ class CircuitBreaker:
             )
 
     def reset(self) -> None:
-        """Forget the last failure, so that the next command connects."""
+        """Forget the failure, so that the next command tries to connect."""
         with self._lock:
             self._failure = None
 
@@ -101,7 +104,8 @@ class CircuitBreaker:
     ) -> commands.Result:
         """Run one command to its end.
 
-        :raises Unreachable: also at once, if the node is known to be down.
+        :raises Unreachable: no SSH session could be opened, or the node is
+            known to be down.
         """
         with self._recording():
             return self._runner.run(
@@ -117,27 +121,28 @@ class CircuitBreaker:
     ) -> interactive_process.InteractiveProcess:
         """Start an interactive process.
 
-        :raises Unreachable: also at once, if the node is known to be down.
+        :raises Unreachable: no SSH session could be opened, or the node is
+            known to be down.
         """
         with self._recording():
             return self._runner.open(argv, timeout=timeout)
 
     def close(self) -> None:
-        """Disconnect from the node, and forget the last failure."""
+        """Disconnect from the node, and forget the failure."""
         self.reset()
         self._runner.close()
 
     @contextlib.contextmanager
     def _recording(self) -> Iterator[None]:
-        """Fail if the node is known to be down; record the body's outcome."""
+        """Fail if the node is known to be down; else record the outcome."""
         start = time.monotonic()
         with self._lock:
             failure = self._failure
             if failure is not None:
                 if start < self._retry_at:
                     raise type(failure)(*failure.args)
-                # This command tries to connect. Until it has an outcome, all
-                # other commands still fail at once.
+                # Only this command tries to connect. Other commands fail at
+                # once until it has an outcome, or RETRY_SECONDS have passed.
                 self._retry_at = start + RETRY_SECONDS
         try:
             yield

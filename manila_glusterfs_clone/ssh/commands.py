@@ -13,13 +13,14 @@
 
 A command has one of these outcomes:
 
-* *refused*, ``Unreachable``: a failure before the driver sent the request to
-  start the command. Nothing was started.
-* *unknown*, ``LinkLost``: a failure after that request, before the driver had
-  received the exit status and all output. Or a signal killed the command.
+* *refused*, ``Unreachable`` or ``Occupied``: the driver did not send the
+  request to start the command. Nothing was started.
+* *unknown*, ``LinkLost``: the driver sent the request, but did not receive the
+  exit status and all output; or a signal killed the command.
 * *unknown*, ``TimedOut``: the node killed the command at the time limit, or
   the driver received no exit status in time.
-* *done* or *refused* by its exit status: the command ran to its end.
+* *done*: the command ended with an exit status that the caller accepts.
+* *refused*, ``CommandFailed``: the command ended with another exit status.
 
 The program ``timeout`` on the node kills a command at the time limit of the
 caller. The driver waits :data:`MARGIN_SECONDS` longer for the exit status.
@@ -42,7 +43,8 @@ from manila_glusterfs_clone.ssh import login
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds that the driver waits after the time limit on the node has passed.
+#: Seconds that the driver waits for the exit status after the time limit of a
+#: command on the node.
 MARGIN_SECONDS = 10.0
 #: Seconds between SIGTERM and SIGKILL for a command on the node. It must be
 #: less than MARGIN_SECONDS.
@@ -78,8 +80,8 @@ def command_line(
     words = ['sudo', '-n'] if sudo else []
     if seconds is not None:
         words += ['timeout', '-k', str(KILL_AFTER_SECONDS), str(seconds)]
-    # LC_ALL is set before sudo, because sudo keeps LC_*. The sudo rules on
-    # the node list only the words after sudo.
+    # Set LC_ALL before sudo: sudo passes it on to the command, and the sudo
+    # rules on the node do not allow it after sudo.
     return 'LC_ALL=C ' + shlex.join([*words, *argv])
 
 
@@ -145,8 +147,8 @@ class Remote:
         if result.status in accept:
             return result
         if 128 < result.status <= 192:
-            # The outcome is unknown: before the signal, the command may have
-            # done a part of its work.
+            # The outcome is unknown: the signal possibly killed the command
+            # in the middle of its work.
             raise errors.LinkLost(
                 self.name,
                 argv,
@@ -197,9 +199,9 @@ class Remote:
             stdout, stderr, status = channel.communicate(stdin)
             is_reusable = channel.is_reusable()
             is_late = time.monotonic() - start >= limit_seconds
-            # At the time limit, ``timeout`` exits with 124 or 137. The login
-            # shell may have replaced itself by ``timeout``. If a signal kills
-            # ``timeout`` then, the node sends no exit status.
+            # At the time limit, ``timeout`` exits with 124 or 137. Or SIGKILL
+            # kills ``timeout``, too. If the login shell has replaced itself
+            # by ``timeout``, the node then sends no exit status.
             if status in (124, 137) or (
                 status < 0 and is_reusable and is_late
             ):
@@ -253,8 +255,8 @@ class Remote:
         raise errors.Unreachable(self.name, reason)
 
     def _pool(self) -> connections.ConnectionPool:
-        # Use no lock: after a fork in another thread, the lock may stay
-        # locked in the child process for ever.
+        # Use no lock: if one thread holds a lock while another thread forks,
+        # the lock is never released in the child process.
         pid = os.getpid()
         pool = self._pool_by_pid.get(pid)
         if pool is None:

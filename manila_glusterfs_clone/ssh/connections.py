@@ -29,7 +29,7 @@ MAX_CHANNELS = 8
 
 @dataclasses.dataclass
 class _Attempt:
-    """One attempt to connect; all threads that need a connection share it."""
+    """One attempt to connect, for all threads that need a connection."""
 
     deadline: float
     step: str = 'reading of the keys'
@@ -43,9 +43,10 @@ class ConnectionPool:
     """The connections of one process to one node.
 
     All new channels are opened on the current connection. After a failure the
-    pool *retires* the connection: no new channels are opened on it, and the
-    pool closes it after its last channel. Each attempt to connect runs in its
-    own thread, because a name lookup cannot be interrupted.
+    pool *retires* the connection: no new channels are opened on it, and when
+    its channels are closed, the pool closes the connection. Each attempt to
+    connect runs in its own thread, because a name lookup cannot be
+    interrupted.
 
     :param seconds: the time limit for connecting and logging in.
     """
@@ -65,7 +66,7 @@ class ConnectionPool:
         self._queue: list[object] = []
 
     def take(self, deadline: float) -> login.Connection:
-        """Return a connection on which the caller may open one channel.
+        """Reserve one channel, and return the connection on which to open it.
 
         Connect first if there is no connection. Wait while the connection has
         :data:`MAX_CHANNELS` channels; threads get a free channel in the order
@@ -112,7 +113,7 @@ class ConnectionPool:
                 self._condition.notify_all()
 
     def release(self, connection: login.Connection, is_reusable: bool) -> None:
-        """Report that a channel from :meth:`take` is closed.
+        """Release a channel that :meth:`take` reserved.
 
         :param is_reusable: whether new channels can be opened on the
             connection.
@@ -142,12 +143,13 @@ class ConnectionPool:
             connection.close()
 
     def abandon(self) -> None:
-        """Close the copy of the parent's connection in a forked process.
+        """Close the copy of the parent's socket in a forked process.
 
-        The parent keeps its connection: closing the copy of the socket sends
-        nothing to the node. It ensures that the forked process never sends
-        anything on that connection. This takes no lock, because the fork may
-        have copied the lock in its locked state.
+        Without the socket, the forked process cannot send anything on the
+        connection of the parent. The parent keeps its connection, because
+        closing a copy of the socket sends nothing to the node. This method
+        uses no lock: a lock that was locked during the fork is never released
+        in the forked process.
         """
         if self._current is not None:
             self._current.sock.close()

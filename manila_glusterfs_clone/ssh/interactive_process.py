@@ -27,15 +27,15 @@ from manila_glusterfs_clone.ssh import login
 
 LOG = logging.getLogger(__name__)
 
-#: The number of bytes that ``InteractiveProcess.stderr`` keeps at most.
+#: The maximum number of bytes that ``InteractiveProcess.stderr`` keeps.
 TAIL_BYTES = 4096
 
 
 class InteractiveProcess:
     """A process that answers line by line; not safe for several threads.
 
-    Any error ends the process. ``stderr`` has the last :data:`TAIL_BYTES`
-    bytes of its error output.
+    :meth:`ask` ends the process if it receives no answer. ``stderr`` has the
+    last :data:`TAIL_BYTES` bytes of the error output of the process.
     """
 
     #: Whether nothing but blanks was received after the last answer. If
@@ -50,13 +50,14 @@ class InteractiveProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Return whether the process may still run; False after a fork."""
+        """Return whether the process possibly runs; False after a fork."""
         return self._pid == os.getpid() and self._channel.is_alive()
 
     def ask(self, line: str, *, terminator: bytes, timeout: float) -> bytes:
         """Send a line, and return the answer, which ends with ``terminator``.
 
-        Output that follows counts as the beginning of the next answer.
+        Output after ``terminator`` counts as the beginning of the next
+        answer.
 
         :param line: a line without its newline.
         :param terminator: the bytes with which the answer ends.
@@ -70,7 +71,7 @@ class InteractiveProcess:
         :raises TimedOut: the line may have taken effect.
         """
         if not terminator or '\n' in line or '\0' in line:
-            raise ValueError(f'not one line, or no mark: {line!r}')
+            raise ValueError(f'not one line, or no terminator: {line!r}')
         channel = self._channel
         if not self.is_alive:
             self.close()

@@ -35,8 +35,8 @@ LOG = logging.getLogger(__name__)
 #: Seconds between two keepalive messages on an idle connection.
 KEEPALIVE_SECONDS = 15
 #: Seconds after which the kernel closes a TCP connection whose data the node
-#: does not acknowledge. This detects a dead node, because paramiko does not
-#: wait for the answers to keepalive messages.
+#: does not acknowledge. This limit detects a dead node. Keepalive messages do
+#: not, because paramiko does not wait for their answers.
 UNACKNOWLEDGED_SECONDS = 30
 
 #: The names of the steps of a login, for messages. TCP is the first step.
@@ -72,8 +72,8 @@ class Credentials:
 class Connection:
     """An SSH connection after login.
 
-    The connection pool keeps the number of open channels in ``channels``, and
-    sets ``retired`` if no new channels may be opened.
+    The connection pool counts the channels in ``channel_count``, and sets
+    ``is_retired`` when it opens no more channels on the connection.
     """
 
     def __init__(
@@ -96,8 +96,8 @@ class Connection:
 
     def close(self) -> None:
         """Disconnect at once, without waiting for the node."""
-        # Shut the socket down: if a forked process has a copy of it, closing
-        # it here would not end the TCP connection.
+        # Shut the socket down: if a forked process has a copy of the socket,
+        # closing the socket here does not end the TCP connection.
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
         self.client.close()
@@ -114,7 +114,7 @@ def login(
     :param seconds: the time limit of each step. The caller must limit the
         total time, because a name lookup has no time limit.
     :param on_step: called with the name of each step when the step begins.
-    :raises Unreachable: a step failed; the reason names the step.
+    :raises Unreachable: a key file is unusable, or a step failed.
     :raises HostKeyRejected: the host key is unknown, or differs from the
         known one.
     """
@@ -130,8 +130,8 @@ def login(
     try:
         sock = socket.create_connection((node, address.port), seconds)
         tcp = socket.IPPROTO_TCP
-        # By default TCP delays a small packet until the one before it is
-        # acknowledged. That would slow down each command.
+        # By default TCP delays a small packet until the previous packet is
+        # acknowledged. This delay would slow down each command.
         sock.setsockopt(tcp, socket.TCP_NODELAY, 1)
         sock.setsockopt(
             tcp, socket.TCP_USER_TIMEOUT, int(UNACKNOWLEDGED_SECONDS * 1000)
@@ -198,15 +198,16 @@ def _is_no_answer(error: Exception) -> bool:
 
 
 def describe(error: Exception) -> str:
-    """Return the text of an error, or the name of its class if it is empty."""
+    """Return the text of an error; if it has none, the name of its class."""
     return str(error) or type(error).__name__
 
 
 class _RejectUnknown(paramiko.MissingHostKeyPolicy):
     """A policy that raises :class:`errors.HostKeyRejected`.
 
-    paramiko applies it to a node without a known host key. The RejectPolicy
-    of paramiko raises SSHException, which does not tell the reason.
+    paramiko applies this policy to a node without a known host key. The
+    RejectPolicy of paramiko raises SSHException, whose class does not show
+    the reason.
     """
 
     def __init__(self, node: str) -> None:
@@ -241,8 +242,8 @@ def _load_known_hosts(
 
 
 def _private_key(node: str, path: str) -> paramiko.PKey:
-    # Check the file first: for an unreadable key, connect() would report that
-    # the node refused the login.
+    # Open the file first: the loop below ignores all errors, so an unreadable
+    # file would be reported as malformed.
     try:
         open(path, 'rb').close()
     except OSError as error:

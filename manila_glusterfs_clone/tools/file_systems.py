@@ -40,16 +40,16 @@ _VOLUME_ID_LINE = re.compile(
     rf'^{re.escape(_VOLUME_ID)}=0x([0-9a-f]{{32}})$', re.MULTILINE
 )
 
-#: Exit status and text of ``umount`` if a file system is in use. All texts
-#: here are those that the programs print with LC_ALL=C.
+#: Exit status and text of ``umount`` if a file system is in use. This text and
+#: the following ones are those that the programs print with LC_ALL=C.
 _UMOUNT_FAILED_STATUS, _TARGET_BUSY = 32, 'target is busy'
 #: Text of ``rmdir`` and ``getfattr`` for ENOENT.
 _NO_SUCH_FILE = 'No such file or directory'
 #: Text of ``getfattr`` for ENOENT, and for ENODATA ("No such attribute").
 _NO_FILE_OR_ATTRIBUTE = 'No such '
-#: Texts for EIO and EUCLEAN. EIO: XFS has shut the file system down; until it
-#: is unmounted, every call but ``statfs`` fails with EIO. EUCLEAN: the XFS is
-#: damaged.
+#: Texts for EIO and EUCLEAN. After XFS has shut a file system down, every call
+#: except ``statfs`` fails with EIO until the file system is unmounted. EUCLEAN
+#: means that the XFS is damaged.
 _BAD_FILE_SYSTEM = ('Input/output error', 'Structure needs cleaning')
 
 
@@ -172,11 +172,14 @@ class FileSystems:
         self._run('xfs_growfs', '-d', target, is_slow=True)
 
     def sync(self, *paths: str) -> None:
-        """Write all pending data of the file systems of paths to disk."""
+        """Write all pending data of file systems to disk.
+
+        :param paths: a path in each of the file systems.
+        """
         self._run('sync', '--file-system', *paths, is_slow=True)
 
     def make_directory(self, path: str) -> None:
-        """Make a directory and its parents, as far as they do not exist."""
+        """Make a directory and its parents; an existing one is no error."""
         self._run('mkdir', '--parents', path)
 
     def remove_directories(self, *paths: str) -> None:
@@ -201,7 +204,7 @@ class FileSystems:
         """Return the names of the files and directories in a directory.
 
         :return: empty if the directory does not exist.
-        :raises errors.CommandFailed: the user may not read it.
+        :raises errors.CommandFailed: the login user cannot read the directory.
         """
         result = self._runner.run(
             ['ls', '-1', directory],
@@ -221,14 +224,14 @@ class FileSystems:
         return tuple(result.stdout.splitlines())
 
     def remove_empty_directories(self, *paths: str) -> None:
-        """Remove those directories that are empty; keep the others.
+        """Remove the directories that are empty; keep those that are not.
 
-        A missing directory is no error.
+        A directory that does not exist or cannot be removed is no error.
         """
         self._runner.run(
             ['rmdir', '--ignore-fail-on-non-empty', *paths],
             timeout=TIMEOUT,
-            # rmdir exits with 1 if a directory does not exist.
+            # rmdir exits with 1 if it could not remove a directory.
             accept=(0, 1),
         )
 

@@ -123,7 +123,7 @@ class LogicalVolume:
         return bool(self.pool) and 'thin' in self.layout
 
     def tag_value(self, prefix: str) -> str | None:
-        """Return the part of a tag after ``prefix``, or None if no tag has it.
+        """Return the part of a tag after ``prefix``; None without such a tag.
 
         If several tags begin with ``prefix``, use the first in alphabetical
         order.
@@ -183,7 +183,7 @@ class Lvm:
         """Return the LVs of the node.
 
         :param names: the VGs, LVs (``vg/lv``) or tags (``@tag``) to select;
-            none for all LVs.
+            without names, all LVs are selected.
         :param timeout: seconds.
         :raises errors.CommandFailed: a named VG or LV does not exist. A tag
             that no LV has is no error.
@@ -243,7 +243,7 @@ class Lvm:
         self._run('lvchange', '--activate=y', '--ignoreactivationskip', name)
 
     def remove_tags(self, names: Sequence[str], tags: Iterable[str]) -> None:
-        """Remove tags from LVs; an LV that lacks a tag is no error.
+        """Remove tags from LVs; an LV without a tag is no error.
 
         :param names: each as ``vg/lv``.
         """

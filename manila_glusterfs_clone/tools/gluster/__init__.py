@@ -13,9 +13,9 @@
 
 Methods that read return frozen dataclasses of
 :mod:`~manila_glusterfs_clone.tools.gluster.xml_output`. Methods that write
-return nothing. All raise the errors of
-:mod:`~manila_glusterfs_clone.tools.gluster.console`. A method that changes a
-state succeeds, too, if the state is the requested one already.
+return nothing. All methods raise the errors of
+:mod:`~manila_glusterfs_clone.tools.gluster.console`. The methods that start,
+stop, activate, deactivate or delete an object are idempotent.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,9 +36,9 @@ BrickStatus = xml_output.BrickStatus
 HealState = xml_output.HealState
 MAX_SNAPSHOTS = xml_output.MAX_SNAPSHOTS
 
-#: Time limit for a read, in seconds. Only glusterd on this node handles a
-#: read. It usually answers in milliseconds. A busy glusterd may need half a
-#: minute, and a glusterd that hangs does not answer.
+#: Time limit for a read, in seconds. glusterd answers a read without its
+#: peers, usually in milliseconds. A busy glusterd can need half a minute, and
+#: a glusterd that hangs does not answer.
 READ_TIMEOUT = 60.0
 #: Time limit for ``gluster volume heal … info``, in seconds. The command reads
 #: from every brick; the CLI waits up to 600 s.
@@ -73,8 +73,8 @@ class Gluster:
             Peer(
                 uuid=xml_output.text(peer, 'uuid'),
                 hostname=xml_output.text(peer, 'hostname'),
-                # A connected peer may be outside the pool, for example
-                # rejected. For its own node glusterd reports no state.
+                # A connected peer is possibly not in the pool, for example
+                # rejected. glusterd reports no state of its own node.
                 is_connected=xml_output.text(peer, 'connected') == '1'
                 and xml_output.text(peer, 'state') in ('', _IN_CLUSTER),
                 names=frozenset(
@@ -96,7 +96,7 @@ class Gluster:
         ``volume info`` reads one volume after the other. If a volume is
         deleted while the command reads it, the command ends early and
         reports success. So this method compares its answer with ``volume
-        list``, and reads each missing volume by name.
+        list``, and reads each volume that the answer lacks by its name.
         """
         existing_names = self.volume_names()
         volumes = self._volumes()
@@ -106,9 +106,9 @@ class Gluster:
         return volumes
 
     def volumes_in_one_call(self) -> dict[str, Volume]:
-        """Return the volumes of one ``volume info``, by name.
+        """Return the volumes that one ``volume info`` lists, by name.
 
-        Some may be missing: see :meth:`volumes`.
+        The answer possibly lacks volumes: see :meth:`volumes`.
         """
         return self._volumes()
 
@@ -151,9 +151,8 @@ class Gluster:
         with :class:`errors.Busy` if they run at the same time. The answer
         for :data:`ALL_VOLUMES` lacks volumes that are stopped or busy.
 
-        If a brick has no clients, listing its clients works only on the node
-        of the brick: there the command reports that the brick has none. On
-        every other node the command fails with "Commit failed".
+        If a brick has no clients, only the node of the brick can list its
+        clients. On every other node the command fails with "Commit failed".
 
         :param volume: the name, or :data:`ALL_VOLUMES`.
         :param brick: the only brick to read, as ``host:/path``; all if empty.
@@ -194,8 +193,8 @@ class Gluster:
     def heal(self, volume: str, timeout: float) -> None:
         """Make the self-heal daemons heal a started volume now.
 
-        This does not wait for them: :meth:`heal_state` returns their
-        progress.
+        This method does not wait until the volume is healed. For the
+        progress, call :meth:`heal_state`.
 
         :param timeout: seconds.
         :raises errors.GlusterRefused: for example, a brick is down.
@@ -251,12 +250,13 @@ class Gluster:
 
         ``snapshot clone`` does not write the volfile of the self-heal daemon.
         Without this file glusterd cannot change options of a replicated or
-        dispersed clone that is not started. The command fails with ``Commit
+        dispersed clone that is not started: ``volume set`` fails with ``Commit
         failed on localhost``, and the log of glusterd has ``stat on file:
         …-shd.vol failed`` (10.3 and 11.1).
 
-        This method turns profiling on and off. Other commands write all
-        volfiles, too, but they need a started volume or change more.
+        This method turns profiling on and off, which makes glusterd write all
+        volfiles. Other commands with this effect need a started volume, or
+        change more.
         """
         with refusals.suppress(refusals.ALREADY_STARTED):
             self._console.run('volume', 'profile', volume, 'start')
@@ -282,8 +282,8 @@ class Gluster:
     def activate_snapshot(self, name: str, *, force: bool = False) -> None:
         """Activate a snapshot: start its bricks, so that it can be cloned.
 
-        :param force: whether to succeed even if the snapshot is already
-            active on some nodes.
+        :param force: whether to start the bricks that are down even if the
+            snapshot is already active on some nodes.
         """
         words = ('force',) if force else ()
         with refusals.suppress(refusals.ALREADY_ACTIVATED):
@@ -293,7 +293,8 @@ class Gluster:
         """Deactivate a snapshot: stop its bricks.
 
         If the snapshot is inactive on a peer already, that peer refuses the
-        command. The snapshot then stays active on the other nodes.
+        command. In this case the method raises no error, but the snapshot
+        stays active on the other nodes.
         """
         with refusals.suppress(refusals.ALREADY_DEACTIVATED):
             self._console.run('snapshot', 'deactivate', name)
@@ -321,7 +322,7 @@ class Gluster:
         try:
             return xml_output.volumes(root)
         except ValueError as error:
-            # The answer lacks data. The caller may retry, or ask another node.
+            # The answer lacks data. The caller can retry, or ask another node.
             raise errors.Garbled(
                 self._console.name, ('gluster', *words), str(error)
             ) from error

@@ -23,13 +23,15 @@ Behaviour of consoles on GlusterFS 10.3 and 11.1, and the driver's reaction:
 * While glusterd is down, a console does not answer. It runs the command when
   glusterd runs again. From then on, each answer belongs to the previous
   command. So the driver closes a console that did not answer in time.
-* Another program prints the answer to ``volume heal … info``, and the console
-  flushes it only when the console ends. So this command gets its own process.
+* The console gets the answer to ``volume heal … info`` from another program,
+  and prints this answer only when the console ends. So the driver runs this
+  command in its own process.
 * The CLI waits 120 s for glusterd, and then prints ``Error : Request timed
   out``. The transaction may still run, so the outcome is *unknown*. The time
-  limit of the driver is longer, so that the CLI gives up first.
-* The exit status has no meaning, unlike ``opRet``, ``opErrno`` and
-  ``opErrstr``: see :mod:`~manila_glusterfs_clone.tools.gluster.refusals`.
+  limit of the driver is longer, so that the CLI reports the time-out first.
+* If a command prints XML, ``opRet``, ``opErrno`` and ``opErrstr`` show the
+  outcome, and the exit status does not: see
+  :mod:`~manila_glusterfs_clone.tools.gluster.refusals`.
 """
 
 import contextlib
@@ -53,17 +55,17 @@ LOG = log.getLogger(__name__)
 
 _COMMAND = ('gluster', '--mode=script', '--xml')
 _END_TAG = b'</cliOutput>'
-_MAX_LINE_BYTES = 1000  # bytes; CMDBUFSIZ of the CLI is 1024
+_MAX_LINE_BYTES = 1000  # CMDBUFSIZ of the CLI is 1024.
 
-#: The seconds that the CLI waits for glusterd.
+#: The time, in seconds, that the CLI waits for glusterd.
 _CLI_TIMEOUT = 120
 #: Time limit for a command, in seconds; longer than :data:`_CLI_TIMEOUT`.
 TIMEOUT = 135.0
 
-#: The number of commands that write, and of commands that read, that may run
-#: at a time on a node. Reads have their own slots, so that they never wait for
-#: slow writes. The sum is below the ten sessions that sshd allows, because LVM
-#: and mounts need sessions even while glusterd is busy.
+#: The maximum numbers of slow commands and of quick reads that run at a time
+#: on a node. Quick reads have their own slots, so that they never wait for
+#: slow commands. The sum is below the number of channels of an SSH connection,
+#: because LVM and mount commands need channels even while glusterd is busy.
 _WRITE_SLOTS, _READ_SLOTS = 3, 2
 
 #: Texts that the CLI prints instead of XML.
@@ -129,7 +131,7 @@ class Console:
         self._write_slots = threading.BoundedSemaphore(_WRITE_SLOTS)
         self._read_slots = threading.BoundedSemaphore(_READ_SLOTS)
         self._idle: list[interactive_process.InteractiveProcess] = []
-        #: The number of commands that run, in consoles or own processes.
+        #: The number of running commands, in consoles or in own processes.
         self._used_slot_count = 0
         self._lock = threading.Lock()
 
@@ -142,7 +144,7 @@ class Console:
     ) -> Answer:
         """Run one gluster command.
 
-        :param words: the arguments of ``gluster``, without blanks.
+        :param words: the arguments of ``gluster``; each has no blanks.
         :param timeout: seconds, including the wait for a free slot and the
             start of a console.
         :param own_process: whether the command needs its own process.
@@ -169,7 +171,7 @@ class Console:
                 except errors.LinkLost:
                     if not is_read:
                         raise
-                    # The console may have died while it was idle, for example
+                    # The console possibly died while it was idle, for example
                     # because the node rebooted. A read is safe to repeat.
                     answer = self._run_in_console(words, deadline, is_read)
             return self._check(words, answer)
@@ -230,8 +232,9 @@ class Console:
                     timeout=self._seconds_left(words, deadline),
                 )
                 answer = self._parse(words, output.decode(errors='replace'))
-                # Reuse the console only if its output was parsed and has
-                # ended. Else its next answer may be of another command.
+                # Reuse the console only if the answer was parsed, and no
+                # output follows. The console would return that output as the
+                # answer to the next command.
                 is_reusable = console.is_in_step
                 return answer
             except errors.LinkLost as error:
@@ -248,7 +251,7 @@ class Console:
     def _slot(
         self, words: typing.Sequence[str], deadline: float, is_read: bool
     ) -> typing.Iterator[float]:
-        """Wait for a free slot, hold it, and yield the seconds left.
+        """Occupy a slot; yield the seconds that are left until the deadline.
 
         :raises errors.Occupied: no slot became free in time.
         """
@@ -277,9 +280,9 @@ class Console:
         return seconds
 
     def _close_spare_console(self) -> None:
-        """End an idle console if commands and idle consoles exceed the slots.
+        """End an idle console if commands and idle consoles outnumber slots.
 
-        The other tools on the node need the other sessions of the connection.
+        The SSH connection needs free channels for LVM and mount commands.
         """
         with self._lock:
             session_count = self._used_slot_count + len(self._idle)

@@ -12,11 +12,11 @@
 """The reasons for which glusterd refuses commands, as far as known.
 
 The XML answer to a refused command has a number, ``opErrno``, and a text,
-``opErrstr``. Some numbers stand for one reason only. Other reasons share the
-numbers 30800 (internal error), 22 (EINVAL) and 0, and a reason can have
-several numbers. Only the text tells such reasons apart. So each
-:class:`Refusal` has the numbers that stand for its reason only, and a pattern
-for the text. No other module reads the texts of glusterd.
+``opErrstr``. Some numbers stand for one reason only. The numbers 30800
+(internal error), 22 (EINVAL) and 0 stand for many reasons, and only the text
+distinguishes these. So each :class:`Refusal` has a pattern for the text, and
+the numbers that stand for its reason only. No other module reads the texts of
+glusterd.
 
 Observed on GlusterFS 10.3 and 11.1; see ``tests/golden``.
 """
@@ -92,16 +92,16 @@ ALREADY_DEACTIVATED = Refusal(re.compile('is already deactivated'))
 #: The reasons with their own error class, in the order of the search.
 _CLASSIFIED_REFUSALS = (BUSY, ALREADY_EXISTS, NOT_FOUND)
 
-#: The texts of failures after glusterd began to change something. Their
-#: outcome is unknown.
+#: The texts of failures that happen after glusterd began a change. The outcome
+#: of the command is unknown.
 #:
-#: "Staging failed" is in this list only if no reason follows: then a peer has
-#: disconnected. With a reason it is a refusal.
+#: "Staging failed on PEER. Please check": the peer has disconnected. If a
+#: reason follows instead of "Please check", the peer refused the command.
 #:
 #: "Failed to reconfigure barrier": a barrier holds back the writes of clients
 #: while glusterd takes a snapshot. If a node loses power during that time, the
 #: bricks on the other nodes keep the barrier. The barrier ends after two
-#: minutes, or when glusterd refuses the next snapshot because of it (10.3).
+#: minutes, or when the next snapshot has failed because of it (10.3).
 _PARTIALLY_DONE = re.compile(
     r'^(Commit|Brick ops) failed on |^Post[- ][Vv]alidation failed '
     r'|^Failed to reconfigure barrier|^Staging failed on \S+\. Please check'
@@ -130,7 +130,7 @@ def error_class(errno: int, message: str) -> type[errors.GlusterRefused]:
 
 @contextlib.contextmanager
 def suppress(*refusals: Refusal) -> Iterator[None]:
-    """Suppress refusals because the state is the requested one already."""
+    """Suppress refusals of a state that the object already has."""
     try:
         yield
     except errors.GlusterRefused as error:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import dataclasses
 from xml.etree import ElementTree
 
-#: The number of snapshots of one volume that glusterd allows at most.
+#: The maximum number of snapshots of one volume in glusterd.
 MAX_SNAPSHOTS = 256
 
 
@@ -57,7 +57,7 @@ class Volume:
     bricks: tuple[Brick, ...]
     #: The options that were changed from their defaults.
     options: Mapping[str, str]
-    #: The number of arbiter bricks among the copies; these have no data.
+    #: How many of the replicas are arbiter bricks, which store no file data.
     arbiter_count: int = 0
 
     @property
@@ -87,11 +87,11 @@ class Snapshot:
 class SnapshotConfig:
     """The snapshot options, as ``gluster snapshot config`` lists them."""
 
-    #: The number of snapshots that a volume may have: the lower one of the
-    #: limit of the volume and the limit of the cluster.
+    #: The maximum number of snapshots of a volume: the limit of the volume or
+    #: the limit of the cluster, whichever is lower.
     hard_limit: int
-    #: Whether glusterd deletes the oldest snapshot of a volume that is near
-    #: its limit.
+    #: Whether glusterd deletes the oldest snapshot of a volume when the volume
+    #: comes near its limit.
     has_auto_delete: bool
 
 
@@ -204,7 +204,7 @@ def heal_state(root: ElementTree.Element) -> HealState:
     """Parse the answer to ``volume heal … info summary``.
 
     For a brick that is down, the answer has a state, such as "Transport
-    endpoint is not connected". It has no counts, or a dash for each count.
+    endpoint is not connected", and no counts, or a dash for each count.
     """
     entry_count = split_brain_count = 0
     silent_bricks = []

@@ -11,14 +11,14 @@
 # under the License.
 """Acquire locks of Manila's coordinator, with any tooz driver.
 
-``[coordination] backend_url`` configures the coordinator. Manila calls it
-through a tooz driver. This module works around these problems:
+``[coordination] backend_url`` configures the coordinator. Manila calls the
+coordinator through a tooz driver. This module works around these problems:
 
-* Only ``acquire(blocking=False)`` does the same in all tooz drivers: it tries
-  once, and returns whether it acquired the lock. If a waiting time is given
-  and the lock stays held, some drivers return False, others raise RetryError,
-  and some wait twice as long. So this module never gives a waiting time.
-* A call may take 60 s (Redis) or 30 s (etcd) to fail. So :func:`run_call` runs
+* With a waiting time, ``acquire`` differs between tooz drivers: if the lock
+  does not become free, some return False, others raise RetryError, and some
+  wait twice as long as requested. So this module only calls
+  ``acquire(blocking=False)``, which tries once and does not wait.
+* A call can take 60 s (Redis) or 30 s (etcd) to fail. So :func:`run_call` runs
   each call in its own thread, and waits for at most ``CALL_TIMEOUT`` seconds.
 * After a failed release, the tooz driver continues to renew the lease of the
   lock. So callers have to retry the release.
@@ -44,11 +44,11 @@ T = TypeVar('T')
 #: Seconds without an answer after which the coordinator counts as down.
 CALL_TIMEOUT = 10.0
 
-#: The prefix of lock names. MySQL accepts names of 64 characters: 7 for the
-#: prefix of Manila, 10 for this prefix, and at most 45 for a kind and an id.
+#: The prefix of lock names. MySQL accepts names of at most 64 characters:
+#: Manila's prefix has 7, this prefix has 10, a kind and an id have at most 45.
 _PREFIX = 'gfs-clone-'
 
-#: The process in which Manila's coordinator was started.
+#: The id of the process in which Manila's coordinator was started.
 _started_in_pid = os.getpid()
 _start_lock = threading.Lock()
 
@@ -73,7 +73,7 @@ def acquire(name: str) -> AcquiredLock | None:
     """Try once to acquire a lock; return None if another process has it.
 
     :param name: the name of the lock, at most 45 characters.
-    :raises Exception: the tooz driver failed. It may raise any class.
+    :raises Exception: the tooz driver failed. Drivers raise various classes.
     """
     _start_here()
     lock = coordination.Lock(_PREFIX + name)
@@ -106,12 +106,12 @@ def start_call(call: Callable[[], T]) -> 'futures.Future[T]':
 def run_call(
     call: Callable[[], T], on_late: Callable[[T], object] | None = None
 ) -> T:
-    """Run a call of the coordinator, and return the result.
+    """Run a call to the coordinator, and return the result.
 
     :param on_late: called with the result if the call returns after the
         timeout.
     :raises TimeoutError: the call did not return within ``CALL_TIMEOUT``.
-    :raises Exception: the call raised it.
+    :raises Exception: the error that the call raised.
     """
     future = start_call(call)
     try:
@@ -133,8 +133,9 @@ class _Coordinator(coordination.Coordinator):  # type: ignore[misc]
         """Do nothing: each operation releases its own locks.
 
         Manila stops its coordinator while operations are still in progress.
-        Some tooz drivers would release the locks of these operations. Other
-        tooz drivers would not return while the coordinator is down.
+        The ``stop`` method of some tooz drivers releases the locks of these
+        operations. The ``stop`` method of other tooz drivers does not return
+        while the coordinator is down.
         """
 
 

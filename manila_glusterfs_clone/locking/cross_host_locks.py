@@ -13,11 +13,12 @@
 
 If the coordinator goes down, operations wait for it until ``_OUTAGE_SECONDS``
 after the start of the outage. After that time, operations that need a lock
-fail at the first call. So a long outage does not delay every operation.
+fail at their first call to the coordinator. So a long outage does not delay
+every operation.
 
 A process can lose a lock without releasing it: the lease of the lock ends
 while the process is stopped or the network is down, the connection to the
-coordinator breaks, or an operator breaks the lock. :meth:`HostLock.require`
+coordinator breaks, or an operator removes the lock. :meth:`HostLock.require`
 checks whether the process still has the lock.
 """
 
@@ -36,7 +37,8 @@ LOG = log.getLogger(__name__)
 
 T = TypeVar('T')
 
-#: Seconds after the start of a coordinator outage until operations fail.
+#: Seconds after the start of an outage of the coordinator at which operations
+#: stop waiting, and fail.
 _OUTAGE_SECONDS = 60.0
 #: Seconds between two calls while the coordinator is down.
 _REST_SECONDS = 2.0
@@ -89,7 +91,8 @@ class LockLost(errors.Unknown):
             f'may be lost, because the coordinator did not answer '
             f'({self.failure})'
             if self.failure
-            else 'lost: its lease or connection ended, or somebody broke it'
+            else 'lost: its lease or connection ended, or an operator removed '
+            'it'
         )
         return (
             f'lock {self.lock}: {state}; another host may have worked on the '
@@ -98,12 +101,13 @@ class LockLost(errors.Unknown):
 
 
 class HostLocks:
-    """Acquires locks between hosts, for one process."""
+    """The locks between hosts of one process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: The current outage: the monotonic time of its start (None if there
-        #: is no outage) and of the next call, and the last error message.
+        #: The current outage: its start (None if there is no outage), the
+        #: earliest time of the next call, and the message of the last error.
+        #: Both times are monotonic.
         self._down_since: float | None = None
         self._next_call_at = 0.0
         self._failure_message = ''
@@ -154,11 +158,13 @@ class HostLocks:
         :param on_late: called with the result if the call returns after the
             timeout.
         :param must_start: whether to start the call even while the coordinator
-            counts as down; raise TimeoutError then without waiting.
+            counts as down. The method does not wait for such a call, and
+            raises TimeoutError.
         :return: the result of the call.
-        :raises TimeoutError: the coordinator is down, and the next call is not
-            due yet.
-        :raises Exception: the tooz driver failed. It may raise any class.
+        :raises TimeoutError: the call did not return in time, or the
+            coordinator is down and the next call is not due yet.
+        :raises Exception: the tooz driver failed. Drivers raise various
+            classes.
         """
         with self._lock:
             now = time.monotonic()
@@ -197,7 +203,7 @@ class HostLock:
         self._acquired_lock = acquired_lock
 
     def require(self) -> None:
-        """Make sure that this process still has the lock.
+        """Verify that this process still has the lock.
 
         :raises LockLost: the lock was lost, or the coordinator did not answer.
         """
@@ -210,8 +216,8 @@ class HostLock:
             try:
                 return _release(self._acquired_lock)
             except Exception:
-                # Retry. Otherwise the tooz driver would renew the lease of the
-                # lock until this process exits.
+                # Retry, because the tooz driver continues to renew the lease
+                # of the lock until a release succeeds or this process exits.
                 threading.Thread(
                     target=_release_until_done,
                     args=(self._acquired_lock,),
@@ -225,8 +231,8 @@ class HostLock:
             )
         except LockLost as error:
             LOG.warning(
-                'Lock %s: lost while it was held (check the load of this host '
-                'and its connection to the coordinator): %s',
+                'Lock %s: possibly lost before its release; check the load of '
+                'this host and its connection to the coordinator: %s',
                 self._name,
                 error,
             )
@@ -241,7 +247,7 @@ class HostLock:
 
 
 def _release(acquired_lock: coordinator.AcquiredLock) -> bool:
-    """Release a lock; return whether this process had it before."""
+    """Release a lock; return whether this process still had the lock."""
     has_lock = acquired_lock.is_held()
     try:
         acquired_lock.release()

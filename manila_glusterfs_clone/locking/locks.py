@@ -16,16 +16,17 @@ excludes other threads. A file lock excludes other processes on the host. A
 lock of the coordinator excludes other hosts, if ``[coordination] backend_url``
 names a distributed coordinator. An operation acquires the locks in this order,
 and releases them in reverse order. So at most one thread of each host waits
-for the lock of the coordinator.
+for the same lock of the coordinator.
 
 An operation that needs locks of several kinds acquires them in this order:
 work, share, snapshot.
 
-A lost lock does not endanger data in most cases: names of objects are never
-reused, gluster and LVM refuse to create an object that exists, and only Manila
-requests deletions. The exception is a failed operation that the driver undoes:
-after the lock was lost, another host may have continued the operation. So the
-driver calls :meth:`Hold.require` before it undoes an operation.
+In most cases, the loss of a lock between hosts does not endanger data: names
+of objects are never reused, gluster and LVM refuse to create an object that
+exists, and only Manila requests deletions. But if the driver undoes a failed
+operation after it lost the lock, it can destroy the work of another host that
+continued the operation. So the driver calls :meth:`Hold.require` before it
+undoes an operation.
 """
 
 from collections.abc import Iterator
@@ -71,13 +72,13 @@ class LockUnusable(errors.NotPossible):
 
 
 class Hold:
-    """The locks between threads, processes and hosts for one object."""
+    """The acquired locks of one object."""
 
     def __init__(self, host_lock: cross_host_locks.HostLock | None) -> None:
         self._host_lock = host_lock
 
     def require(self) -> None:
-        """Make sure that the lock between hosts, if any, was not lost.
+        """Verify that the lock between hosts, if any, was not lost.
 
         :raises cross_host_locks.LockLost: the lock was lost, or the
             coordinator did not answer.
@@ -87,9 +88,10 @@ class Hold:
 
 
 class Locks:
-    """Acquires the locks of operations; waits ``timeout`` seconds at most.
+    """The locks of the operations of a back end.
 
-    The ``timeout`` of a method replaces this waiting time; 0 means to try
+    A method waits for its lock for at most the ``timeout`` of the constructor,
+    in seconds. A ``timeout`` of the method replaces this value; 0 means to try
     once. All methods raise these errors:
 
     * cross_host_locks.LockHeld: another operation held the lock for the whole
@@ -118,7 +120,7 @@ class Locks:
     def snapshot(
         self, snapshot_id: str, *, timeout: float | None = None
     ) -> contextlib.AbstractContextManager[Hold]:
-        """Lock a snapshot against other changes to it, and other clones."""
+        """Lock a snapshot against other changes and other clones of it."""
         return self._lock_instance('snapshot', snapshot_id, timeout)
 
     def maintenance(
@@ -129,7 +131,7 @@ class Locks:
         :param service_host: the host of the service in Manila,
             ``HOST@BACKEND``.
         """
-        # Hash the host: it may be too long for a file or the coordinator.
+        # Hash the host, because it can be too long for the name of a lock.
         key = f'pass-{uuid.uuid5(uuid.NAMESPACE_DNS, service_host)}'
         return self._hold(f'maintenance-{service_host}', key, 0)
 

@@ -13,11 +13,11 @@
 
 manila-share removes a request from the message queue before it starts the
 operation. If the service is killed during the operation, the request is lost.
-Manila's database shows the same status for such a request and for one that
-still waits in the queue. A mark distinguishes the two: the driver sets the
-mark when an operation begins, and removes it when the operation ends. The mark
-is in Manila's private storage for drivers, under the id of the share or
-snapshot instance.
+Manila's database shows the same status for a lost request and for a request
+that still waits in the queue. A mark distinguishes these requests: the driver
+sets the mark when an operation begins, and removes it when the operation ends.
+The mark is in Manila's private storage for drivers, under the id of the share
+or snapshot instance.
 
 The process that runs an operation holds the work lock of the instance. So if
 an instance has a mark, and no process on any host holds its work lock, the
@@ -76,8 +76,9 @@ class WorkMarks:
     def mark_begin(self, instance_id: str, work: Work) -> Iterator[None]:
         """Mark an instance before the first part of an operation.
 
-        If the first part fails, remove the mark. Otherwise keep it for the
-        following parts.
+        The body of the ``with`` statement is the first part. If the first part
+        fails, remove the mark. Otherwise keep the mark for the following
+        parts.
         """
         self.set(instance_id, work)
         try:

@@ -28,8 +28,8 @@ SENTENCES: dict[errors.Error, str] = {
         'runs and can be reached from this host, and retry'
     ),
     cross_host_locks.LockLost('share-x'): (
-        'lock share-x: lost: its lease or connection ended, or somebody broke '
-        'it; another host may have worked on the same object'
+        'lock share-x: lost: its lease or connection ended, or an operator '
+        'removed it; another host may have worked on the same object'
     ),
     cross_host_locks.LockLost('share-x', 'timed out'): (
         'lock share-x: may be lost, because the coordinator did not answer '

@@ -16,8 +16,8 @@ an operator must correct. A back end with mistakes does not start; one
 exception lists all mistakes. A *fault* is a current failure: a node or its
 glusterd is down, a thin pool is full, a disk failed. A back end with faults
 starts, and operations that do not need the faulty part work. The checks
-report faults to :class:`findings.Health`. A problem that may be either a
-mistake or a fault counts as a fault.
+report faults to :class:`findings.Health`. If the checks cannot tell whether a
+problem is a mistake or a fault, the problem counts as a fault.
 """
 
 from collections.abc import Iterator, Mapping
@@ -84,15 +84,15 @@ def run(
     health: findings.Health,
     protocol: type[protocols.Protocol],
 ) -> None:
-    """Check the configuration and, if it has nodes and keys, the cluster.
+    """Check the configuration and, if the driver can log in, the cluster.
 
     :param health: the object to which to report the faults.
     :param protocol: the protocol whose options to check.
-    :raises findings.Misconfigured: there are mistakes. If no glusterd
-        answers, faults count as mistakes, because no operation can work.
+    :raises findings.Misconfigured: there are mistakes. If glusterd answers on
+        no node, faults count as mistakes, because no operation can work.
     """
     results = Results(mistakes=list(_check_configuration(settings, protocol)))
-    # The driver can only connect if it has nodes and readable keys.
+    # Without nodes and readable keys, the driver cannot log in.
     if settings.nodes and _has_readable_keys(settings):
         views = _read_nodes(settings, the_cluster)
         _check_nodes(settings, views, results)
@@ -212,7 +212,7 @@ def _node_finding(view: NodeView, kind: str, message: str) -> Finding:
 
 
 def _is_reported(view: NodeView, program: str) -> bool:
-    """Return whether a finding reports already that a program cannot run."""
+    """Return whether a finding already reports a program as unusable."""
     probe = view.probe
     return isinstance(probe, Probe) and program not in probe.working
 
@@ -254,7 +254,7 @@ def _check_programs(view: NodeView, results: Results) -> None:
                 view,
                 'programs',
                 f'{", ".join(programs)} could not be run: {message}; run the '
-                f'same on the node to see why',
+                f'same programs on the node to see the cause',
             )
         )
     _check_release(view, probe, results)
@@ -292,7 +292,7 @@ def _check_release(view: NodeView, probe: Probe, results: Results) -> None:
 def _check_boot_unit(view: NodeView, probe: Probe, results: Results) -> None:
     if probe.boot_unit == 'enabled' or _is_reported(view, 'systemctl'):
         return
-    # If systemd did not report the state, the unit may be enabled: a fault.
+    # If systemd did not report the state, the unit is possibly enabled.
     problems = results.mistakes if probe.boot_unit else results.services
     problems.append(
         _node_finding(
@@ -306,7 +306,7 @@ def _check_boot_unit(view: NodeView, probe: Probe, results: Results) -> None:
 
 
 def _check_snapshot_options(views: list[NodeView], results: Results) -> None:
-    """Check the snapshot options; read them from a node that answers."""
+    """Check the snapshot options; ask nodes in turn until one answers."""
     failure: errors.Error | None = None
     for view in views:
         try:

@@ -12,8 +12,8 @@
 """The programs that the driver needs on nodes, and a probe that tries them.
 
 The probe runs each program in the same way as the driver: with ``timeout``
-and, where the program needs root, with sudo. The arguments of the probe
-change nothing. The whole probe is one command on the node.
+and, where the program needs root, with sudo. With the arguments of the probe,
+the programs change nothing. The whole probe is one command on the node.
 """
 
 from collections.abc import Mapping, Sequence
@@ -103,9 +103,9 @@ class Probe:
     working: frozenset[str]
     #: The programs that are not installed.
     missing_programs: tuple[str, ...]
-    #: By program that sudo refused to run: the output of sudo.
+    #: The output of sudo, by the name of the program that sudo did not run.
     sudo_refusals: Mapping[str, str]
-    #: By program that failed for another reason: the output of the program.
+    #: The output of each program that failed for another reason, by its name.
     failures: Mapping[str, str]
     #: The release of GlusterFS, such as (11, 1); None if unknown.
     release: tuple[int, int] | None
@@ -117,7 +117,7 @@ class Probe:
 def script(*, sudo: bool) -> str:
     """Return a shell script that runs all programs and prints the outcomes.
 
-    The script contains only constants, and no values of options.
+    The script contains only constants, and no values of driver options.
 
     :param sudo: whether to run programs that need root with sudo.
     """
@@ -215,7 +215,7 @@ def _has_run(name: str, status: int, output: str, unit: str) -> bool:
     if name == 'setfattr':
         return status == 1 and f'{_NO_SUCH_PATH}: No such file' in output
     if name == 'systemctl':
-        # If systemctl fails to read the state of the unit, it still has run.
+        # systemctl ran even if it failed to read the state of the unit.
         return bool(unit) or 'ailed to ' in output
     return status == 0
 

@@ -13,7 +13,7 @@
 
 The script ``mount-bricks`` mounts bricks. A systemd unit runs it at boot, and
 a drop-in file for the glusterd unit runs it before each start of glusterd.
-The sudo rules allow the commands of the driver.
+The sudo rules allow the login user to run the driver's commands as root.
 """
 
 from importlib import resources
@@ -43,7 +43,7 @@ def text(name: str) -> str:
 
 
 def sudoers(user: str) -> str:
-    """Return the sudo rules that allow a user the commands of the driver."""
+    """Return sudo rules that allow a user to run the driver's commands."""
     return _SUDO_USER.sub(rf'\g<1>{user}\g<2>', text(SUDOERS))
 
 
@@ -53,7 +53,7 @@ def installer(user: str, public_key: str) -> str:
     The script is idempotent. It checks the sudo rules before it installs
     them, because rules with an error would disable sudo for all users.
 
-    :param user: the user as which the driver logs in.
+    :param user: the login user of the driver.
     :param public_key: the public key to authorize, as one line; empty for
         none.
     """
@@ -87,7 +87,7 @@ def installer(user: str, public_key: str) -> str:
             f'install -d -m 0700 -o {user} "$home/.ssh"',
             f'if ! grep -qxF {quoted_key} "$home/.ssh/authorized_keys" '
             f'2>/dev/null; then',
-            # Begin with a newline, because the file may not end with one.
+            # Begin with a newline, in case the file does not end with one.
             f'    printf "\\n%s\\n" {quoted_key} '
             f'>>"$home/.ssh/authorized_keys"',
             f'    chown {user} "$home/.ssh/authorized_keys"',

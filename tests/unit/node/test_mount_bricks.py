@@ -331,7 +331,8 @@ def test_lost_blocks_of_a_pool_are_freed(boot: Boot) -> None:
     done = boot.run()
     assert done.returncode == 0
     assert done.stderr == (
-        'pool gvg/pool has blocks that belong to no LV; freeing them\n'
+        'LV gvg/a could not be activated; '
+        'freeing blocks that belong to no LV in pool gvg/pool\n'
     )
     first, repair, again, other = boot.calls('lvchange')
     assert first == again == 'lvchange -K -a y gvg/a'

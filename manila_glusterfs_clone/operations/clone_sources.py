@@ -55,15 +55,15 @@ class SnapshotWithoutData(errors.Unsettled):
 
 @dataclasses.dataclass(eq=False)
 class SnapshotPartlyActive(errors.Unsettled):
-    """A snapshot is active on some nodes, but not on all."""
+    """A snapshot is still active on some nodes after its deactivation."""
 
     snapshot: str
     active_node_names: tuple[str, ...]
 
     def __str__(self) -> str:
         return (
-            f'snapshot {self.snapshot}: active only on '
-            f'{", ".join(self.active_node_names)}, not on the other nodes; '
+            f'snapshot {self.snapshot}: still active on '
+            f'{", ".join(self.active_node_names)} after its deactivation; '
             f'run "gluster snapshot activate {self.snapshot} force" and then '
             f'"gluster snapshot deactivate {self.snapshot}"'
         )

@@ -34,7 +34,7 @@ SENTENCES = [
     ),
     (
         clone_sources.SnapshotPartlyActive('s', ('gl1', 'gl2')),
-        'snapshot s: active only on gl1, gl2, not on the other nodes; run '
+        'snapshot s: still active on gl1, gl2 after its deactivation; run '
         '"gluster snapshot activate s force" and then "gluster snapshot '
         'deactivate s"',
     ),

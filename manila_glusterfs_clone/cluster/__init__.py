@@ -12,9 +12,9 @@
 """The trusted storage pool: run commands on one node or on all nodes.
 
 Gluster commands run on one node, the *writer*: the first configured node
-whose glusterd answers. All manila-share services choose the same writer, so
-their gluster transactions do not start on different nodes and block each
-other. LVM and mount commands run on all nodes in parallel.
+whose glusterd answers and is connected to most peers. Usually all manila-share
+services choose the same writer: transactions that start on different nodes
+can block each other. LVM and mount commands run on all nodes in parallel.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -52,8 +52,7 @@ GlusterdHangs = nodes.GlusterdHangs
 class Cluster:
     """The nodes of one trusted storage pool, in the configured order.
 
-    :param settle_timeout: seconds to retry a command if its outcome is
-        unknown, or if another transaction holds the lock in glusterd.
+    :param settle_timeout: how long :meth:`change` retries, in seconds.
     """
 
     def __init__(
@@ -70,8 +69,8 @@ class Cluster:
     def members(self) -> tuple[Member, ...]:
         """Return the nodes whose UUID is known, in the configured order.
 
-        The UUID of a node is known after its glusterd has answered once since
-        the service started.
+        This service learns the UUID of a node when glusterd on the node
+        answers for the first time.
         """
         with self._lock:
             members = dict(self._members)
@@ -90,9 +89,9 @@ class Cluster:
     def refresh_members(self, uuids: Collection[str]) -> tuple[Member, ...]:
         """Read the UUIDs of all nodes again, and return the members.
 
-        :param uuids: the UUIDs of the trusted storage pool. Other UUIDs are
-            ignored: a reinstalled node has a new one, which is not in the
-            trusted storage pool until an operator probes the node.
+        :param uuids: the UUIDs of the trusted storage pool. Ignore other
+            UUIDs: a reinstalled node has a new UUID, which is in the trusted
+            storage pool only after an operator has probed the node.
         """
         discovered = self._discover()
         with self._lock:
@@ -127,8 +126,8 @@ class Cluster:
     def member(self, uuid: str) -> Member:
         """Return the node with a UUID in the trusted storage pool.
 
-        :raises NoReachableMember: no configured node has that UUID, or it has
-            not answered since the service started.
+        :raises NoReachableMember: no configured node has that UUID, or
+            glusterd on that node has not answered since the service started.
         """
         for members in (self.members, lambda: self.refresh_members({uuid})):
             for member in members():
@@ -141,14 +140,14 @@ class Cluster:
         candidates: Collection[Node] = (),
         ask_last: Collection[Node] = (),
     ) -> Node:
-        """Return the first node whose glusterd answers.
+        """Return the first node that passes :meth:`require_majority`.
 
-        A node that fails :meth:`require_majority` is asked last for a while. A
-        node that passes stays the writer, even if a command fails there.
+        If a node failed this check recently, ask it after the other nodes. A
+        command that fails on a node does not change the order of the nodes.
 
         :param candidates: choose only among these nodes; among all if empty.
-        :param ask_last: choose one of these only if no other node answers.
-        :raises errors.SeveralFailed: no glusterd answers.
+        :param ask_last: choose one of these only if no other node passes.
+        :raises errors.SeveralFailed: no node passes the check.
         :raises NoNodes: no nodes are configured.
         """
         failures: dict[str, Exception] = {}
@@ -162,7 +161,7 @@ class Cluster:
             try:
                 self.require_majority(node, unresponsive.timeout(node))
             except errors.Busy:
-                raise  # glusterd works, but this service has too many requests
+                raise  # this service runs too many commands on the node
             except errors.Error as error:
                 failures[node.name] = error
                 unresponsive.record_failure(node, time.monotonic())
@@ -178,12 +177,13 @@ class Cluster:
     ) -> None:
         """Make sure that glusterd on a node is connected to most peers.
 
-        A glusterd that is cut off would confirm a change that most nodes do
-        not receive. A glusterd that was detached or reinstalled would report
-        that no volume exists.
+        Without a connection to most peers, glusterd would confirm a change
+        that most nodes do not receive. On a node that was detached or
+        reinstalled, glusterd would report that no volume exists.
 
-        :raises errors.CutOff: glusterd has lost half of the peers or more.
-        :raises errors.Unreachable: the node does not answer.
+        :raises errors.CutOff: half of the known nodes or more are not peers;
+            or, of three peers or more, half or more are disconnected.
+        :raises errors.Error: glusterd does not answer.
         """
         with self._lock:
             known_uuids = {member.uuid for member in self._members.values()}
@@ -198,10 +198,10 @@ class Cluster:
     # -- commands
 
     def read(self, question: Callable[[gluster.Gluster], T]) -> T:
-        """Query glusterd on the writer; if that fails, on another node."""
+        """Query glusterd on the writer, or on another node if that fails."""
         failure: errors.Error | None = None
         failed_nodes: list[Node] = []
-        # Try at least twice: an idle SSH connection may have been lost.
+        # Ask even a single node twice: its idle SSH connection may be broken.
         for _ in range(max(2, len(self.nodes))):
             node = self.writer(ask_last=failed_nodes)
             try:
@@ -220,10 +220,10 @@ class Cluster:
     ) -> None:
         """Run a gluster command until its outcome is known.
 
-        Retry the command while another transaction holds the lock, and after
-        an unknown outcome. Stop when the command succeeds, is refused, or has
-        taken effect. An earlier attempt that still runs holds the lock, so no
-        retry runs at the same time.
+        Retry the command if another transaction holds the lock, if no node can
+        run the command, or if the outcome is unknown. An earlier attempt that
+        is still running holds the lock, so it never runs together with a
+        retry.
 
         :param action: run the command, which must be idempotent.
         :param is_done: return whether the command has taken effect; called
@@ -264,18 +264,18 @@ class Cluster:
             if node is not None and not isinstance(
                 failure, (errors.Busy, errors.CommitFailed)
             ):
-                # The next attempt uses another node.
+                # The next attempt asks the other nodes first.
                 failed_nodes.append(node)
                 self._unresponsive.record_timeout(node, failure)
             attempts.record(failure)
             if failed_commit_count == _COMMIT_ATTEMPTS:
                 break
-            LOG.info('Gluster command: failed, may be retried: %s', failure)
+            LOG.info('Gluster command: an attempt failed: %s', failure)
         # A later refusal does not prove that earlier attempts had no effect.
         raise self._add_hanging_nodes(unknown_error or attempts.last_failure)
 
     def _add_hanging_nodes(self, failure: errors.Error) -> errors.Error:
-        """Return a failure together with the nodes whose glusterd hangs.
+        """Combine a failure with one error per node whose glusterd hangs.
 
         A glusterd that hangs blocks the transactions of all other nodes.
         """
@@ -297,8 +297,8 @@ class Cluster:
         """Run an action on nodes in parallel, and collect the exceptions.
 
         :param nodes: the nodes; None for all.
-        :return: the results of the nodes that succeeded, and the exceptions
-            of the others, each by node name.
+        :return: by node name: the results of the nodes that succeeded; and the
+            exceptions of the nodes that failed.
         """
         targets = tuple(self.nodes if nodes is None else nodes)
         results: dict[str, T] = {}
@@ -326,14 +326,14 @@ class Cluster:
         :param nodes: the nodes; None for all.
         :return: the results, by node name.
         :raises errors.SeveralFailed: the action failed on several nodes.
-        :raises Exception: the action raised it, on one node only.
+        :raises Exception: the error of the only node that failed.
         """
         results, failures = self.try_everywhere(action, nodes)
         raise_any(failures)
         return results
 
     def forget_failures(self) -> None:
-        """Forget which nodes were down; the next command tries them again."""
+        """Forget which nodes were down, so that commands connect to them."""
         for node in self.nodes:
             node.commands.reset()
 
@@ -343,7 +343,7 @@ class Cluster:
 
 
 def raise_any(failures: Mapping[str, Exception]) -> None:
-    """Raise the only exception of a dict, or all as SeveralFailed."""
+    """Raise the only exception of a dict, or several as SeveralFailed."""
     if len(failures) == 1:
         raise next(iter(failures.values()))
     if failures:

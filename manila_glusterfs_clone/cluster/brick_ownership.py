@@ -12,16 +12,16 @@
 """Find the logical volumes that glusterd uses, and remove only unused ones.
 
 The tags of an LV name the object that the LV was created for. glusterd reports
-the object that uses the LV now. The two can differ after an operator has run
-``lvchange``, ``lvrename`` or ``snapshot restore``: the last turns the LVs of a
-snapshot into bricks of a volume, and does not change their tags. This driver
-never removes an LV that glusterd uses, whatever its tags are.
+the object that uses the LV now. These objects can differ after an operator has
+run ``lvchange``, ``lvrename`` or ``snapshot restore``. A ``snapshot restore``
+turns the LVs of a snapshot into bricks of a volume, and keeps their tags. This
+driver never removes an LV that glusterd uses, whatever the tags of the LV are.
 
 A brick uses an LV if the brick is mounted from the LV, if the path of the
 brick contains the name of the LV, or if the tags of the LV contain the mount
 point of the brick. This includes bricks of stopped volumes. glusterd does not
-report the paths of a snapshot's bricks: this module finds their LVs by the
-names and the mount points of the LVs.
+report the paths of a snapshot's bricks. So this module identifies the LVs of a
+snapshot by their names and mount points.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -49,7 +49,7 @@ _OWNERSHIP_PREFIXES = (names.TAG_SHARE, names.TAG_SNAPSHOT, names.TAG_MOUNT)
 
 @dataclasses.dataclass(eq=False)
 class RenamedBrick(errors.NotPossible):
-    """An LV was renamed, and may belong to a brick that has no known LV."""
+    """An LV was renamed; it is possibly the missing LV of a brick."""
 
     node: str
     logical_volume: str
@@ -59,7 +59,7 @@ class RenamedBrick(errors.NotPossible):
     def __str__(self) -> str:
         return (
             f'logical volume {self.logical_volume} on node {self.node}: '
-            f'renamed; may be the missing logical volume of brick '
+            f'renamed; it is possibly the missing logical volume of brick '
             f'{self.path} of volume {self.volume}; mount the brick, or give '
             f'{self.logical_volume} its old name, and retry'
         )
@@ -97,7 +97,7 @@ class LvUser:
 
 @dataclasses.dataclass(frozen=True)
 class KnownObjects:
-    """The volumes and snapshots that glusterd on some nodes reports."""
+    """The volumes and snapshots that glusterd on one or more nodes reports."""
 
     volumes: tuple[gluster.Volume, ...] = ()
     snapshots: tuple[gluster.Snapshot, ...] = ()
@@ -108,14 +108,17 @@ class KnownObjects:
         )
 
     def names(self) -> dict[str, str]:
-        """Return the names of volumes and snapshots, by hex id."""
+        """Return the names of volumes and snapshots, by volume id in hex."""
         return {
             **{volume.hex_id: volume.name for volume in self.volumes},
             **{snapshot.hex_id: snapshot.name for snapshot in self.snapshots},
         }
 
     def origins(self) -> dict[str, str]:
-        """Return the hex id of each snapshot's origin, by snapshot hex id."""
+        """Map the hex id of each snapshot to the hex id of its origin.
+
+        Omit a snapshot whose origin is not in ``volumes``.
+        """
         ids = {volume.name: volume.hex_id for volume in self.volumes}
         return {
             snapshot.hex_id: ids[snapshot.origin]
@@ -132,7 +135,7 @@ def read_known_objects(gluster: gluster.Gluster) -> KnownObjects:
 
 
 def is_named_in_path(lv: lvm.LogicalVolume, brick_path: str) -> bool:
-    """Return whether the path of a brick contains the name of an LV."""
+    """Return whether the path of a brick identifies an LV by its name."""
     match = _GLUSTERD_BRICK_PATH.match(brick_path)
     if match is not None:
         return bricks.hex_id_in_name(lv.name) == match['hex']
@@ -143,9 +146,9 @@ def is_named_in_path(lv: lvm.LogicalVolume, brick_path: str) -> bool:
 class LvUsers:
     """The volumes and snapshots that use the LVs of one node.
 
-    :param known: the volumes and snapshots to look for.
+    :param known_objects: the volumes and snapshots that can be users.
     :param storage: the LVs and mounts of the node.
-    :param other_nodes: the UUIDs of nodes whose bricks are ignored.
+    :param other_node_uuids: the UUIDs of nodes whose bricks are ignored.
     """
 
     known_objects: KnownObjects
@@ -155,8 +158,8 @@ class LvUsers:
     def users_of(self, lv: lvm.LogicalVolume) -> tuple[LvUser, ...]:
         """Return the certain users of an LV, then the likely ones.
 
-        A likely user has a brick below a mount point of the LV, or below the
-        mount point in the tags of the LV.
+        A likely user is a volume with a brick below a mount point of the LV,
+        or below the mount point in the tags of the LV.
         """
         certain_users = list(self.certain_users_of(lv))
         likely_users: list[LvUser] = []
@@ -190,8 +193,8 @@ class LvUsers:
     ) -> None:
         """Make sure that an unused LV is not the missing LV of a brick.
 
-        :raises RenamedBrick: the LV was renamed, and a brick on the node has
-            no known LV.
+        :raises RenamedBrick: the LV was renamed, and a share's brick on the
+            node has no LV.
         """
         original_name = f'{names.VOLUME_PREFIX}{lv.tag_value(names.TAG_SHARE)}'
         if lv.name == original_name or bricks.hex_id_in_name(lv.name):
@@ -233,7 +236,7 @@ def set_ownership_tags(
     node: cluster.Node, lv: lvm.LogicalVolume, wanted_tags: frozenset[str]
 ) -> None:
     """Replace the tags of an LV that name its owner and its mount point."""
-    # Add tags before removing others, so that the LV always has an owner.
+    # Add the new tags before removing old ones: the LV always has an owner.
     if missing_tags := wanted_tags - lv.tags:
         node.lvm.add_tags([lv.full_name], missing_tags)
     if unwanted_tags := ownership_tags(lv) - wanted_tags:
@@ -249,13 +252,13 @@ def reclaim(
     """Unmount and remove unwanted LVs, except those that are in use.
 
     An LV is in use if glusterd on the writer or on the node of the LV reports
-    a user. Keep such an LV, and set the tags that its user needs.
+    an object that uses it. Keep such an LV, and set the tags of that object.
 
     :param pool_names_by_node: the thin pools that LVM must list; None for all
         configured pools.
     :param nodes: the nodes; None for all.
-    :return: the number of unwanted LVs by node name, including kept ones; and
-        the users of the kept LVs.
+    :return: by node name: the number of unwanted LVs, including kept LVs; and
+        the objects that use the kept LVs.
     :raises errors.Error: an LV cannot be removed, or glusterd does not answer.
     """
     read_from_writer = functools.cache(
@@ -323,7 +326,7 @@ def repair_tags(
     ):
         candidate_lvs = [brick.lv]
     else:
-        return False  # another file system is mounted in place of the brick
+        return False  # the file system of another LV is mounted there
     if (
         len(candidate_lvs) != 1
         or ownership_tags(candidate_lvs[0]) == wanted_tags
@@ -335,7 +338,7 @@ def repair_tags(
         return False
     LOG.warning(
         'Brick %s of volume %s on node %s: logical volume %s has wrong tags '
-        '(%s), because a snapshot was restored or tags were changed by hand; '
+        '(%s), because an operator restored a snapshot or changed tags; '
         'setting the tags of the share',
         brick_path,
         volume.name,

@@ -24,7 +24,7 @@ from manila_glusterfs_clone.tools import lvm
 
 LOG = log.getLogger(__name__)
 
-#: Seconds to wait until the brick process has closed its file system.
+#: Seconds to wait until the brick process has closed the file system.
 _UNMOUNT_TIMEOUT = 30.0
 
 
@@ -40,20 +40,20 @@ def reclaim(
     :func:`~manila_glusterfs_clone.cluster.brick_ownership.reclaim`, which asks
     glusterd which LVs are in use.
 
-    Delete the volume or snapshot in glusterd first: glusterd 11 does not start
-    while a brick of a volume is missing. This function writes the
-    configuration of glusterd to disk before it removes an LV. Otherwise a
-    power cut could restore the volume without its bricks.
+    Before the call, delete the volume or snapshot in glusterd: glusterd 11
+    does not start while a brick of a volume is missing. This function writes
+    the configuration of glusterd to disk before it removes an LV. Otherwise
+    glusterd could have the volume again after a power cut, without its bricks.
 
     :param is_unwanted: return whether to remove an LV.
     :param keep: return whether to keep an unwanted LV because it is in use;
         called immediately before the LV is unmounted.
     :param pool_names: the thin pools that LVM must list, as ``vg/thinpool``;
         None for all configured pools.
-    :return: the number of unwanted LVs, including those that were kept.
+    :return: the number of unwanted LVs, including kept LVs.
     :raises errors.InUse: a process holds an LV or its mount open.
-    :raises bricks.PoolsNotVisible: LVM does not list one of the thin pools,
-        so it may not list all LVs.
+    :raises bricks.PoolsNotVisible: LVM does not list one of the thin pools.
+        If so, its list of LVs is possibly incomplete.
     """
     storage = bricks.read_storage(node)
     bricks.require_pools_visible(node, storage.lvs, pool_names)
@@ -67,7 +67,8 @@ def reclaim(
         for mount_point in mount_points:
             _unmount(node, mount_point)
         tagged_mount_point = lv.tag_value(names.TAG_MOUNT)
-        # Remove mount points before the LV: a retry finds them by the LV.
+        # Remove the mount points before the LV: a retry needs the LV to find
+        # its mount points.
         for mount_point in sorted(
             {
                 *mount_points,
@@ -76,7 +77,7 @@ def reclaim(
         ):
             remove_mount_point(node, mount_point)
         LOG.info(
-            'Logical volume %s on node %s: not in use any more; removing it',
+            'Logical volume %s on node %s: no longer in use; removing it',
             lv.full_name,
             node.name,
         )
@@ -87,7 +88,7 @@ def reclaim(
 def remove_mount_point(node: cluster.Node, mount_point: str) -> None:
     """Remove the directory that a brick was mounted on.
 
-    Below ``SNAPS_ROOT``, remove the parent directory too.
+    If the directory is below ``SNAPS_ROOT``, remove its parent, too.
 
     :raises errors.CommandFailed: a directory is not empty.
     """

@@ -17,10 +17,10 @@ mark it as the LV of a brick, and record the share id and the mount point
 
 :func:`make` creates the bricks of a new share. glusterd creates the bricks
 of clones and snapshots, and chooses the names of their LVs. This driver finds
-such an LV by the mount that holds the brick, or by the volume id with which
-the name of the LV begins. Then the driver tags the LV.
+such an LV by the mount of the brick, or by the volume id at the beginning of
+the LV's name. Then the driver tags the LV.
 
-All functions except :func:`make` are idempotent.
+All functions except :func:`make` and :func:`remount` are idempotent.
 """
 
 from collections.abc import Collection, Iterable
@@ -74,8 +74,9 @@ class BrickNotMounted(errors.Unsettled):
     def __str__(self) -> str:
         return (
             f'brick {self.path} on node {self.node}: not on a mounted logical '
-            f'volume; run "{node_files.SCRIPT_PATH}" there, which mounts the '
-            f'brick or prints the reason why not'
+            f'volume; run "{node_files.SCRIPT_PATH}" there to mount it; if it '
+            f'is still not mounted, check with "findmnt" what is mounted at '
+            f'its parent directory'
         )
 
 
@@ -97,7 +98,7 @@ class NotThin(errors.Unsettled):
 
 @dataclasses.dataclass(eq=False)
 class WrongVolumeId(errors.Unsettled):
-    """A brick directory is not marked with the id of its volume."""
+    """A brick directory does not have the id of its volume."""
 
     node: str
     path: str
@@ -109,7 +110,7 @@ class WrongVolumeId(errors.Unsettled):
         actual = 'missing' if self.actual is None else self.actual
         return (
             f'brick {self.path} on node {self.node}: its volume id is '
-            f'{actual} instead of {self.expected}; make sure that the right '
+            f'{actual}, expected {self.expected}; make sure that the right '
             f'file system is mounted as the brick'
         )
 
@@ -135,11 +136,11 @@ class NodeStorage:
     def find_brick(self, path: str) -> MountedBrick | None:
         """Return the mount point and the LV of a brick.
 
-        The parent directory of a brick must be the mount point. Other parent
-        directories are not examined: if a brick is not mounted, they belong
-        to the root file system, which may be on a thin LV, too.
+        The mount point of a brick is its parent directory. This method ignores
+        mounts above this directory, such as the root file system.
 
-        :return: None if the brick is not mounted, or not mounted from an LV.
+        :return: None if no XFS is mounted on the parent directory, or if the
+            XFS is not on an LV.
         """
         mount_point = path.rpartition('/')[0]
         for mount in reversed(self.mounts):
@@ -163,7 +164,7 @@ class NodeStorage:
 def hex_id_in_name(lv_name: str) -> str | None:
     """Return the volume id in the name of an LV that glusterd created.
 
-    :return: the id in hex; None if the name is not of glusterd's form.
+    :return: the id in hex; None if glusterd does not choose such names.
     """
     match = _GLUSTERD_LV_NAME.fullmatch(lv_name)
     return match['hex'] if match else None
@@ -207,7 +208,7 @@ def require_pools_visible(
 
     If LVM cannot read a disk, it omits the VGs on that disk, lists all other
     VGs, and exits with status 0 (2.03.16 and 2.03.31). So an LV that LVM does
-    not list may still exist. A caller must not treat it as removed.
+    not list can still exist. A caller must not treat it as removed.
 
     :param lvs: the LVs that LVM listed.
     :param pool_names: the thin pools to check, as ``vg/thinpool``; None for
@@ -229,7 +230,7 @@ def make(
     :param size: bytes.
     :param brick_root: the directory that contains the mount points of bricks.
     :return: the path of the brick directory. It does not exist yet: glusterd
-        creates it, and refuses to create it on the root file system.
+        creates it when it creates the volume.
     """
     vg, thin_pool = names.split_pool(pool)
     lv_name = names.volume(share_id)
@@ -269,10 +270,10 @@ def tag_clone_brick(
 
 
 def grow(node: cluster.Node, brick: MountedBrick, size: int) -> None:
-    """Grow the LV and the XFS of a brick to ``size`` bytes, while mounted.
+    """Grow the LV and the mounted XFS of a brick to ``size`` bytes.
 
     Grow the XFS even if the LV already has this size: an earlier attempt may
-    have been interrupted after it had grown the LV.
+    have been interrupted after the LV was grown.
     """
     if brick.lv.size < size:
         node.lvm.extend(brick.lv.full_name, size)
@@ -282,8 +283,8 @@ def grow(node: cluster.Node, brick: MountedBrick, size: int) -> None:
 def verify_durable(node: cluster.Node, path: str, hex_id: str) -> None:
     """Make sure that a brick survives a power cut.
 
-    Verify that the brick directory is marked with the id of its volume: then
-    it is on the right file system. Write this file system and the
+    Verify that the brick directory has the id of its volume. The id shows that
+    the directory is on the right file system. Write this file system and the
     configuration of glusterd to disk.
 
     :param hex_id: the volume id, in hex.
@@ -296,7 +297,10 @@ def verify_durable(node: cluster.Node, path: str, hex_id: str) -> None:
 
 
 def unmounted_lvs(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
-    """Return the LVs of bricks whose tagged mount points are not mounted."""
+    """Return the LVs of bricks that should be mounted but are not.
+
+    The tags of such an LV contain a mount point, but no XFS is mounted there.
+    """
     lvs = node.lvm.lvs(f'@{names.TAG_BRICK}')
     mount_points = {mount.target for mount in node.file_systems.mounts()}
     return tuple(

@@ -15,9 +15,9 @@ glusterd on the writer has already deleted the volume or snapshot. Two steps
 follow on all nodes, in this order:
 
 1. Verify that glusterd on every node has deleted the object. A glusterd that
-   still has it can restore it on the other nodes. If the logical volumes were
-   removed before that, glusterd 11 would not start on these nodes: it does not
-   start while a brick of a clone is missing.
+   still has the object can restore it on the other nodes. Without the logical
+   volumes of the object, glusterd 11 would not start on these nodes: it does
+   not start while a brick of a clone is missing.
 2. Remove the logical volumes of the bricks, and the directories that glusterd
    left behind.
 """
@@ -48,16 +48,17 @@ class StillKnown(errors.Unsettled):
 
     def __str__(self) -> str:
         lv_clause = (
-            f' and its logical volume {self.logical_volume}; end the '
-            f'processes there that "fuser -vm /dev/{self.logical_volume}" '
-            f'lists'
+            f' and its logical volume {self.logical_volume}; run "fuser -vm '
+            f'/dev/{self.logical_volume}" there, and end the processes that '
+            f'it lists'
             if self.logical_volume is not None
             else ''
         )
         return (
             f'{self.subject}: deleted, but glusterd on node {self.node} still '
-            f'has it{lv_clause}; delete it again in a minute, and if this '
-            f'error is repeated, restart glusterd there first'
+            f'has it{lv_clause}; retry the deletion in a minute; if this '
+            f'error occurs again, restart glusterd on node {self.node}, and '
+            f'retry'
         )
 
 
@@ -71,7 +72,7 @@ def finish(
     remove_leftovers: Callable[[cluster.Node, int], None],
     find_blocked_lv: Callable[[cluster.Node], str | None] = lambda node: None,
 ) -> None:
-    """Reclaim the logical volumes of an object that is deleted on the writer.
+    """Reclaim the logical volumes of an object that the writer has deleted.
 
     :param subject: the object, ``volume NAME`` or ``snapshot NAME``.
     :param is_known: return whether glusterd on one node still has the object.
@@ -109,9 +110,9 @@ def _warn_of_kept_lvs(
     """
     for user_name in sorted({user.name for user in users}):
         LOG.warning(
-            '%s: its logical volumes are used by %s, because a snapshot was '
-            'restored or tags were changed by hand; keeping '
-            'these logical volumes, with the tags of %s (nothing to do)',
+            '%s: deleted, but %s uses some of its logical volumes, because an '
+            'operator restored a snapshot or changed tags; keeping these '
+            'logical volumes with the tags of %s (no action is needed)',
             f'{subject[0].upper()}{subject[1:]}',
             user_name,
             user_name,

@@ -15,10 +15,10 @@ Observed on GlusterFS 10.3 and 11.1: glusterd creates two directories for each
 volume on all nodes, one for the files of processes and one for the self-heal
 daemon. It does not remove them when the volume is deleted.
 
-For each snapshot, glusterd creates one directory on all nodes. It does not
-remove this directory from nodes without a brick of the snapshot. After a
-``snapshot restore`` or a failed ``snapshot create`` it does not remove the
-directory from any node (11.1).
+glusterd creates one directory for each snapshot on all nodes. When it deletes
+the snapshot, it keeps the directory on nodes without a brick of the snapshot.
+After a ``snapshot restore`` or a failed ``snapshot create``, it keeps the
+directory on all nodes (11.1).
 
 All these directories are below ``/run``, so a reboot removes them.
 """
@@ -45,15 +45,15 @@ def remove_of_volume(node: cluster.Node, name: str) -> None:
 def remove_of_snapshot(node: cluster.Node, name: str) -> None:
     """Remove the directories of a deleted snapshot, if they are empty.
 
-    Each attempt to take the snapshot created a subdirectory with its own id.
+    Each attempt to take the snapshot created one subdirectory.
     """
     directory = f'{bricks.SNAPS_ROOT}/{name}'
     try:
         subdirectories = node.file_systems.entries(directory)
     except errors.CommandFailed as error:
         LOG.info(
-            'Snapshot %s: deleted, but its empty directories on node %s could '
-            'not be listed; keeping them until the next reboot: %s',
+            'Snapshot %s: deleted, but its directories on node %s could not '
+            'be listed; the next reboot removes them: %s',
             name,
             node.name,
             error,

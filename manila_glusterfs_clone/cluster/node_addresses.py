@@ -12,13 +12,14 @@
 """Distinguish the IP addresses of nodes from those of clients.
 
 The GlusterFS daemons on the nodes connect to the bricks like clients, so they
-appear in the lists of a volume's clients. A daemon connects from any address
-of its node. It connects from a loopback address if the node resolves its own
-name to one: Debian's installer writes "127.0.1.1 NAME" to /etc/hosts.
+appear in the list of a volume's clients. A daemon can connect from any address
+of its node. If the node resolves its own name to a loopback address, the
+daemon connects from that address. For example, Debian's installer writes
+"127.0.1.1 NAME" to /etc/hosts.
 
 The addresses of the nodes and the members of the trusted storage pool can
 change. So call :meth:`NodeAddresses.refresh` when an address is unknown. If a
-node does not answer, its last known addresses stay in use.
+node does not answer, :class:`NodeAddresses` keeps its known addresses.
 """
 
 from collections.abc import Iterable, Sequence
@@ -47,7 +48,7 @@ class NodeAddresses:
         return bool(self._known_addresses)
 
     def exclude_nodes(self, addresses: Iterable[str]) -> frozenset[str]:
-        """Return the addresses that are neither a node's nor loopback."""
+        """Return the addresses that are not loopback and not of a node."""
         return frozenset(
             address for address in addresses if not _is_loopback(address)
         ).difference(*self._known_addresses.values())
@@ -56,12 +57,12 @@ class NodeAddresses:
         """Read the addresses of all connected nodes.
 
         :param peers: the current peers in the trusted storage pool.
-        :return: whether all connected nodes in the configuration answered.
+        :return: whether all configured nodes that are connected answered.
         """
         connected_uuids = {peer.uuid for peer in peers if peer.is_connected}
         members = self._cluster.members()
         if not {peer.uuid for peer in peers} <= {m.uuid for m in members}:
-            # A node has joined the pool, or has a new UUID.
+            # A node has joined the trusted storage pool, or has a new UUID.
             members = self._cluster.refresh_members(
                 {peer.uuid for peer in peers}
             )
@@ -122,8 +123,8 @@ class NodeAddresses:
 def _addresses_of(node: cluster.Node) -> frozenset[str]:
     """Return the IP addresses of a node, without loopback addresses.
 
-    :raises errors.Garbled: the output is truncated, so the last address may
-        be incomplete.
+    :raises errors.Garbled: the output is truncated: the last address can be
+        incomplete.
     """
     result = node.commands.run(['hostname', '--all-ip-addresses'])
     if not result.stdout.endswith('\n'):

@@ -22,11 +22,11 @@ from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools.gluster import console
 from manila_glusterfs_clone.tools import lvm
 
-#: Seconds for which a node is asked last when the writer is chosen, after its
-#: glusterd failed the check of the writer.
+#: If glusterd on a node fails the check of the writer, the next checks ask
+#: this node after the other nodes, for this many seconds.
 ASK_LAST_SECONDS = 30.0
-#: Timeout of the check of the writer, in seconds, if glusterd on the node has
-#: failed this check before, or did not answer a command in time.
+#: Timeout of the check of the writer, in seconds, if glusterd on the node
+#: failed the previous check, or did not answer a command in time.
 TIMEOUT_AFTER_FAILURE = 5.0
 
 
@@ -62,8 +62,8 @@ class GlusterdHangs(errors.Unsettled):
 
     def __str__(self) -> str:
         return (
-            f'glusterd on node {self.node}: no answer, which blocks changes '
-            f'on all nodes; run "systemctl kill -s KILL glusterd" and '
+            f'glusterd on node {self.node}: does not answer, and blocks '
+            f'changes on all nodes; run "systemctl kill -s KILL glusterd" and '
             f'"systemctl start glusterd" there, and retry'
         )
 
@@ -101,12 +101,12 @@ class Member:
 
 
 class UnresponsiveNodes:
-    """The nodes whose glusterd failed, for the next choice of the writer."""
+    """The nodes whose glusterd failed a check, or did not answer in time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         #: By node name: the monotonic time until which the node is asked
-        #: last. 0 if only the timeout of the node is shortened.
+        #: last. 0 if the node has only a shorter timeout.
         self._ask_last_until: dict[str, float] = {}
 
     def is_asked_last(self, node: Node, now: float) -> bool:
@@ -117,19 +117,19 @@ class UnresponsiveNodes:
     def timeout(self, node: Node) -> float:
         """Return the timeout for the check of a node as writer, in seconds.
 
-        If glusterd hangs, only the first check waits for the full timeout.
+        If glusterd hangs, only the first check waits for READ_TIMEOUT.
         """
         with self._lock:
             has_failed = node.name in self._ask_last_until
         return TIMEOUT_AFTER_FAILURE if has_failed else gluster.READ_TIMEOUT
 
     def record_failure(self, node: Node, now: float) -> None:
-        """Ask a node last for ``ASK_LAST_SECONDS`` seconds."""
+        """Ask a node last for :data:`ASK_LAST_SECONDS`."""
         with self._lock:
             self._ask_last_until[node.name] = now + ASK_LAST_SECONDS
 
     def record_timeout(self, node: Node, error: errors.Error) -> None:
-        """Shorten the next timeout of a node if the error is a timeout."""
+        """If an error is a timeout, shorten the next check of the node."""
         if isinstance(error, errors.TimedOut):
             with self._lock:
                 self._ask_last_until.setdefault(node.name, 0.0)

@@ -58,7 +58,7 @@ def require_all_connected(the_cluster: cluster.Cluster) -> None:
     ]
     if disconnected_hosts:
         raise PeersDisconnected(tuple(sorted(disconnected_hosts)))
-    # All peers are connected, so use nodes again that counted as down.
+    # All peers are connected, so no node needs to be treated as down.
     the_cluster.forget_failures()
 
 
@@ -69,8 +69,8 @@ def compare_views(
     """Compare the configured nodes with the peers that glusterd reports.
 
     :param node_names: the names of all configured nodes.
-    :param peers_by_node: by node name: the peers that glusterd on that node
-        reports; without the nodes that did not answer.
+    :param peers_by_node: by name of each node that answered: the peers that
+        glusterd on that node reports.
     :return: the mistakes in the configuration, and the faults of peers.
     """
     mistakes: list[findings.Finding] = []
@@ -85,8 +85,8 @@ def compare_views(
         name: frozenset(peer.uuid for peer in peers)
         for name, peers in peers_by_node.items()
     }
-    # The set of peers that most nodes report. If two sets are reported by
-    # equally many nodes, the larger set.
+    # Use the set of peers that the most nodes report. If equally many nodes
+    # report two sets, use the larger set.
     set_counts = collections.Counter(uuid_sets.values())
     common_uuids = max(
         set_counts, key=lambda uuids: (set_counts[uuids], len(uuids))
@@ -98,8 +98,8 @@ def compare_views(
         for peer in peers
         if peer.hostname != 'localhost'
     }
-    # Peers other than the nodes that answered: nodes that did not answer, or
-    # peers that are not configured.
+    # The peers that are not among the nodes that answered. Such a peer is a
+    # node that did not answer, or is not configured.
     absent_peers = {
         uuid: other_peers[uuid]
         for uuid in other_peers.keys() - {*own_uuids.values()}
@@ -123,8 +123,9 @@ def compare_views(
             f'/var/lib/glusterd/glusterd.info',
             name,
         )
-        # A reinstalled node has a new UUID, and its old UUID is a peer that
-        # is disconnected. This is a fault; any further node is a mistake.
+        # A reinstalled node has a new UUID, and its old UUID is a disconnected
+        # peer. Without such a peer for each node outside the trusted storage
+        # pool, some of these nodes were never probed: this is a mistake.
         (
             faults
             if len(names_outside_pool) <= len(disconnected_peers)
@@ -136,9 +137,9 @@ def compare_views(
                 findings.Finding(
                     f'node {name}',
                     'other peers',
-                    'glusterd has other peers here than on most nodes; '
-                    'compare "gluster peer status" on all nodes, and probe or '
-                    'detach the peers that differ',
+                    'glusterd on this node has different peers than on most '
+                    'nodes; compare "gluster peer status" on all nodes, and '
+                    'probe or detach the peers that differ',
                     name,
                 )
             )
@@ -162,8 +163,8 @@ def compare_views(
         for peer in absent_peers.values()
         if peer.is_connected and peer.hostname not in silent_names
     )
-    # A node that did not answer may be a peer with another name. So report
-    # peers only if they outnumber the nodes that may have another name.
+    # A node that did not answer can be a peer under another host name. So
+    # report unknown peers only if there are more of them than such nodes.
     absent_hosts = {peer.hostname for peer in absent_peers.values()}
     if len(unconfigured_hosts) > len(silent_names - absent_hosts):
         mistakes.append(
@@ -205,17 +206,17 @@ def _read_glusterd_age(node: cluster.Node) -> int | None:
     ages = result.stdout.split()
     if not all(age.isdecimal() for age in ages):
         raise errors.Garbled(node.name, result.argv, result.stdout)
-    # glusterd forks children that run other programs: they are younger.
+    # The oldest process is glusterd itself: it forks to run other programs.
     return max(map(int, ages), default=None)
 
 
 def _glusterd_age(node: cluster.Node) -> int | None:
     """Return how long glusterd has been running on a node, in seconds.
 
-    Ask a second time if the first answer is unknown.
+    If the first answer is unknown, ask a second time.
 
     :return: None if glusterd is not running.
-    :raises errors.Garbled: the output of ``ps`` is not a list of numbers.
+    :raises errors.Unknown: the second answer is unknown, too.
     """
     try:
         return _read_glusterd_age(node)
@@ -261,10 +262,10 @@ def await_started(the_cluster: cluster.Cluster) -> None:
     """Wait until glusterd has been running long enough on every node.
 
     When glusterd starts, it visits all volumes to start their self-heal
-    daemons. Other transactions can run during that time. If one of them
-    deletes the volume that glusterd visits next, glusterd crashes or loops on
-    that volume forever. A glusterd that loops does not answer, but its peers
-    report it as connected, and all transactions wait for it
+    daemons. Transactions can run during that time. If a transaction deletes
+    the volume that glusterd visits next, glusterd crashes or loops on that
+    volume forever. A glusterd that loops does not answer, but its peers report
+    it as connected, and all transactions wait for it
     (``glusterd_shdsvc_restart`` of 10.3 and 11.1; observed on 11.1 when a
     volume was deleted within four seconds of a start).
     """
@@ -272,8 +273,8 @@ def await_started(the_cluster: cluster.Cluster) -> None:
     if starting_nodes:
         seconds = max(starting_nodes.values())
         LOG.info(
-            'glusterd on %s: just started; waiting %.0f s before a volume is '
-            'deleted',
+            'glusterd on %s: just started; waiting %.0f s before deleting a '
+            'volume',
             ', '.join(starting_nodes),
             seconds,
         )

@@ -14,8 +14,9 @@
 This driver does not reserve space. It queries LVM on the nodes each time that
 it needs to know the free space.
 
-A pool of Manila is the set of all thin pools with one name, ``vg/thinpool``,
-on the nodes. The size of the shares that fit into it depends on their layout.
+A pool of Manila is the set of the thin pools that have the same name,
+``vg/thinpool``, on the nodes. The total size of the shares that fit into a
+pool depends on the layout of the shares.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,9 +35,10 @@ ThinPool = thin_pools.ThinPool
 find_thin_pool = thin_pools.find_thin_pool
 reason_without_room = thin_pools.reason_without_room
 
-#: Timeout of the LVM query for capacities, in seconds. All periodic tasks of
-#: manila-share wait for this query, and run once a minute. So this timeout
-#: plus ssh.commands.MARGIN_SECONDS must be less than a minute.
+#: Timeout of the LVM query for capacities, in seconds. manila-share runs its
+#: periodic tasks one after another, and by default starts them once a minute.
+#: One of these tasks makes this query, and the other tasks wait for it. So
+#: this timeout plus ssh.commands.MARGIN_SECONDS must be less than a minute.
 _CAPACITY_TIMEOUT = 40.0
 
 
@@ -49,7 +51,7 @@ def _list_obstacles(obstacles: Mapping[str, str]) -> str:
 
 @dataclasses.dataclass(eq=False)
 class InsufficientSpace(errors.NotPossible):
-    """Thin pools do not have enough space for the bricks or their data."""
+    """A thin pool has a fault, or not enough space for an operation."""
 
     #: ``vg/thinpool``.
     pool: str
@@ -74,28 +76,27 @@ class TooFewNodesWithSpace(InsufficientSpace):
     def __str__(self) -> str:
         return (
             f'thin pool {self.pool}: layout {self.layout} needs '
-            f'{self.needed_count} nodes with space, but only '
-            f'{self.available_count} have it; nodes that cannot be used: '
+            f'{self.needed_count} nodes with space, available: '
+            f'{self.available_count}; nodes that cannot be used: '
             f'{_list_obstacles(self.obstacles)}'
         )
 
 
 @dataclasses.dataclass(eq=False)
 class TooFewNodesAnswer(errors.NotPossible):
-    """Fewer nodes answer than the layout needs."""
+    """Commands fail on so many nodes that too few nodes can be used."""
 
     layout: str
     needed_count: int
     available_count: int
-    #: The reason why a node does not answer, by node name.
+    #: The reason why a node cannot be used, by node name.
     obstacles: Mapping[str, str]
 
     def __str__(self) -> str:
         return (
-            f'layout {self.layout}: needs {self.needed_count} nodes, but only '
-            f'{self.available_count} answer '
-            f'({_list_obstacles(self.obstacles)}); bring the other nodes '
-            f'back, and retry'
+            f'layout {self.layout}: needs {self.needed_count} nodes, '
+            f'available: {self.available_count}; repair these nodes, and '
+            f'retry: {_list_obstacles(self.obstacles)}'
         )
 
 
@@ -105,15 +106,15 @@ class RequiredSpace:
 
     #: ``vg/thinpool``.
     pool: str
-    #: The size of the thin LVs that the operation adds, in bytes.
+    #: The size that the operation adds to the thin LVs of the pool, in bytes.
     size: int
-    #: All LVs of the node, read immediately before.
+    #: All LVs of the node, read immediately before the check of the space.
     lvs: tuple[lvm.LogicalVolume, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Capacity:
-    """The capacity of a pool of Manila, in bytes of share sizes."""
+    """The capacity of a pool of Manila, as total sizes of shares in bytes."""
 
     total: int
     free: int
@@ -147,7 +148,8 @@ class Placement:
 
         :param pool: ``vg/thinpool``.
         :param size: the size of the share, in bytes.
-        :raises TooFewNodesWithSpace: too few nodes have space.
+        :raises TooFewNodesWithSpace: too few nodes can be used; the pool of at
+            least one node has a fault, or not enough space.
         :raises TooFewNodesAnswer: too few nodes answer.
         """
         members = self._cluster.members()
@@ -193,7 +195,7 @@ class Placement:
     ) -> None:
         """Make sure that thin pools have the required space.
 
-        :raises InsufficientSpace: a thin pool does not have the space.
+        :raises InsufficientSpace: a thin pool has a fault, or not the space.
         """
         for node, space in space_by_node.items():
             thin_pool = find_thin_pool(space.lvs, space.pool)
@@ -206,10 +208,10 @@ class Placement:
     ) -> Mapping[str, Capacity]:
         """Return the capacity of each pool for shares of a layout.
 
-        The free capacity is the maximum size of the next share. The bricks of
-        this share are placed on the nodes with the most free space. Among
-        these, the node with the least free space limits the size. A node that
-        does not answer adds no capacity.
+        The free capacity is the maximum size of the next share. The driver
+        places the bricks of this share on the nodes with the most free space.
+        Of these nodes, the one with the least free space limits the size. A
+        node that does not answer adds no capacity.
 
         :param pool_names: the names of the pools, ``vg/thinpool``.
         """

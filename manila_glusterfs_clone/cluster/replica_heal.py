@@ -13,9 +13,9 @@
 
 GlusterFS marks a file if its copies may differ. The marks are extended
 attributes on the bricks, and their names contain the name of the volume. A
-clone has another name, so it ignores the marks of its origin and cannot know
-which copy is right. Therefore a snapshot must be taken only while no file is
-marked.
+clone has another name, so GlusterFS ignores these marks in the clone and
+cannot know which copy is right. Therefore a snapshot must be taken only while
+no file is marked.
 
 A client that unmounts a volume right after a write leaves marks on files
 whose copies are equal. The self-heal daemon removes such marks within a second
@@ -32,11 +32,11 @@ from manila_glusterfs_clone import retry
 
 LOG = log.getLogger(__name__)
 
-#: Seconds to wait until all copies are equal; and seconds to wait for bricks
-#: that do not answer, because they may have just been started.
+#: Seconds to wait until no file is marked; and seconds to wait for a brick
+#: that does not answer, because it has possibly just been started.
 _HEAL_TIMEOUT, _BRICK_START_TIMEOUT = 60.0, 15.0
 #: The first and the longest pause between two checks, in seconds. On a slow
-#: machine a check runs a process for one second.
+#: machine each check takes one second.
 _PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 #: Timeout of a request to the self-heal daemon, and time between two requests,
 #: in seconds.
@@ -45,12 +45,12 @@ _REQUEST_TIMEOUT, _REQUEST_INTERVAL = 40.0, 15.0
 
 @dataclasses.dataclass(eq=False)
 class CopiesDiffer(errors.NotPossible):
-    """The self-heal of a volume was not complete in time."""
+    """The self-heal of a volume is not complete, or cannot be completed."""
 
     volume: str
     #: The bricks that do not answer, each as ``host:/path (state)``.
     bricks: tuple[str, ...]
-    #: The number of marked files and directories.
+    #: The number of marked files and directories, summed over all bricks.
     entry_count: int
     #: The number of entries in split-brain, which only an operator can heal.
     split_brain_count: int
@@ -75,11 +75,11 @@ class CopiesDiffer(errors.NotPossible):
                 state = f'{state} ({self.request_failure})'
             remedy = (
                 f'wait until "gluster volume heal {self.volume} info '
-                f'summary" counts none'
+                f'summary" reports no entries'
             )
         return (
-            f'volume {self.volume}: its copies differ, so no snapshot can be '
-            f'taken: {state}; {remedy}, and retry'
+            f'volume {self.volume}: its copies possibly differ, so no '
+            f'snapshot can be taken: {state}; {remedy}, and retry'
         )
 
 

@@ -89,9 +89,9 @@ def find_fault(pool: ThinPool | None, limits: options.Limits) -> Fault | None:
             'disk with "pvs" and "dmesg" on the node',
         )
     if not pool.is_active:
-        # At boot, LVM does not activate a pool if a failing disk has damaged
-        # its metadata: "Check of pool failed (status:64). Manual repair
-        # required!"
+        # At boot, LVM does not activate a pool whose metadata a failing disk
+        # has damaged. It prints "Check of pool failed (status:64). Manual
+        # repair required!"
         return Fault(
             'inactive',
             f'not active; run "lvchange --activate y {pool.name}" on the '
@@ -123,10 +123,10 @@ def find_fault(pool: ThinPool | None, limits: options.Limits) -> Fault | None:
 def reason_without_room(
     pool: ThinPool | None, size: int, limits: options.Limits
 ) -> str | None:
-    """Return why a pool has no space for more thin LVs.
+    """Return why a pool cannot be used, or has no space for ``size`` bytes.
 
     :param pool: None for a pool that LVM does not list.
-    :param size: the size of all additional thin LVs together, in bytes.
+    :param size: the size that is added to the thin LVs of the pool, in bytes.
     :return: the reason and the remedy; None if the pool has the space.
     """
     if fault := find_fault(pool, limits):
@@ -175,14 +175,14 @@ def find_problems(
     """Return configuration mistakes and current faults of thin pools.
 
     A pool that exists on no node is a mistake: its name is wrong, or nobody
-    created it. If only some nodes lack a pool, there are two cases. If LVM on
-    such a node lists other LVs of the pool's VG, that is a mistake: nobody
-    created the pool there. If LVM lists no LV of the VG, that is a fault: the
-    disk of the VG may have failed.
+    created the pool. If only some nodes lack a pool, there are two cases. A
+    node that lists other LVs of the pool's VG has a mistake: nobody created
+    the pool on this node. A node that lists no LV of the VG has a fault: the
+    disk of the VG has possibly failed.
 
     :param pool_names: the names of the pools, ``vg/thinpool``.
     :param lvs_by_node: the LVs of each node that answered, by node name.
-    :param errors_by_node: why the other nodes did not answer, by node name.
+    :param errors_by_node: why a node could not be read, by node name.
     """
     mistakes: list[findings.Finding] = []
     faults = [

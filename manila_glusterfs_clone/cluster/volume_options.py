@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Set options of a volume, and verify that every node applies them.
+"""Set options of a volume, and verify that nodes have received them.
 
 A node that rejoins its peers can have old options, for two reasons:
 
@@ -18,14 +18,16 @@ A node that rejoins its peers can have old options, for two reasons:
   later (10.3, observed in the logs and the brick of the peer).
 * A rejoining peer receives missed changes at the handshake, but applies them
   only after it has restarted its bricks: up to 17 s later with 21 volumes.
-  If an option is set before that, the peer first reports the new value. But
-  it then replaces this value with the one from the handshake, if it had missed
-  more changes than it has taken part in since (11.1;
+  An option that is set in this period can be lost on the peer: the peer first
+  reports the new value, and then replaces it with the value from the
+  handshake. This happens if the peer missed more changes before the handshake
+  than it has taken part in since the handshake (11.1;
   ``glusterd_import_friend_volumes_synctask``).
 
 In both cases glusterd reports the peer as connected, although the brick of the
-peer uses old options. So :func:`write` asks each node for its options. If
-requested, it asks a node again whose glusterd has just started.
+peer uses old options. So :func:`write` asks nodes for their options. If the
+caller requests it, :func:`write` waits for each glusterd that has just
+started, and asks it again.
 """
 
 from collections.abc import Collection, Mapping
@@ -44,13 +46,13 @@ LOG = log.getLogger(__name__)
 #: The first and the longest pause between two attempts, in seconds. Jitter
 #: shortens each pause by up to half.
 _PAUSE, _LONGEST_PAUSE = 0.5, 10.0
-#: Seconds to wait for a lagging node to receive options from its peers, before
-#: the options are set again.
+#: A *lagging* node lacks a new option. Seconds to wait until it receives the
+#: option from its peers, before the options are set again.
 _PROPAGATION_SECONDS = 3.0
-#: Seconds after which a commit that keeps failing is given up. A node that
-#: loses power right after the creation of a volume may lose the volfiles of
-#: the volume. Then every commit fails there: on 11.1 for ten minutes and more,
-#: with "stat on file: …-shd.vol failed".
+#: Stop if all commits have failed for this many seconds. A node that loses
+#: power right after the creation of a volume can lose the volfiles of the
+#: volume. Then all commits fail on this node, with "stat on file: …-shd.vol
+#: failed" (on 11.1, for ten minutes and more).
 _COMMIT_TIMEOUT_SECONDS = 120.0
 
 
@@ -94,7 +96,7 @@ class Confirmation:
         return tuple(map(str, self.failures.values()))
 
     def require_bricks_of(self, volume: gluster.Volume) -> None:
-        """Make sure that every node with a brick of a volume confirmed.
+        """Make sure that every node with a brick has confirmed the options.
 
         :raises NotConfirmed: a node with a brick did not confirm the options.
         """
@@ -124,17 +126,17 @@ def write(
     must_last: bool,
     node_uuids: Collection[str] = (),
 ) -> Confirmation:
-    """Set options of a volume, and ask nodes whether they have them.
+    """Set options of a volume, and ask nodes whether they have the options.
 
     If a node lacks an option, set the options again. Stop when the settle
-    timeout has passed, or when the commit has failed for two minutes. Do not
+    timeout has passed, or when all commits have failed for two minutes. Do not
     ask disconnected nodes: they receive the options from their peers when they
     rejoin.
 
     :param volume: the volume, read from the writer immediately before.
-    :param must_last: whether to wait for a node whose glusterd has just
-        started, and ask it again: during its start, glusterd may lose new
-        options.
+    :param must_last: whether to wait until glusterd on each asked node has
+        completed its start, and then to ask again: during its start, glusterd
+        can lose new options.
     :param node_uuids: the nodes to ask; if empty, ask all nodes with a brick.
     :raises NotConfirmed: a node still lacks an option.
     """
@@ -152,7 +154,7 @@ def write(
     def has_written_options(node: cluster.Node) -> bool:
         if is_written(node.gluster):
             return True
-        # A reinstalled node has no volumes and no peers: raise CutOff.
+        # Raise CutOff if the node was reinstalled: it then has no peers.
         the_cluster.require_majority(node)
         return False
 
@@ -187,8 +189,8 @@ def write(
             starting_nodes = peers.seconds_until_started(
                 the_cluster, [member_by_name[node].node for node in answers]
             )
-        # Ask again if glusterd is busy, or if its answer is incomplete: a
-        # glusterd that was just started may not report all its volumes.
+        # Ask again if this service runs too many commands on a node, or if an
+        # answer is incomplete: a glusterd that was just started can omit data.
         is_complete = is_late or not any(
             isinstance(error, errors.Busy | errors.Garbled)
             for error in failures.values()
@@ -217,7 +219,7 @@ def write(
         if starting_nodes:
             LOG.info(
                 'Volume %s: options are set, but glusterd on %s has just '
-                'started and may lose the options; reading them again after '
+                'started and can lose them; reading the options again after '
                 'the start',
                 volume_name,
                 ', '.join(starting_nodes),
@@ -237,7 +239,7 @@ def write(
             try:
                 set_options(the_cluster.writer().gluster)
             except errors.Error as error:
-                # glusterd refuses while a node still applies old changes.
+                # glusterd refuses while a node is applying earlier changes.
                 write_failure = error
                 if not isinstance(error, errors.CommitFailed):
                     failing_since = None
@@ -250,11 +252,11 @@ def write(
 def _log_failures(
     volume_name: str, failures: Mapping[str, Exception], logged_nodes: set[str]
 ) -> None:
-    """Log once for each node why glusterd on it did not answer.
+    """Log once for each node why glusterd on the node did not answer.
 
     :param failures: the exceptions, by node name.
-    :param logged_nodes: names of nodes that were logged before; new names are
-        added.
+    :param logged_nodes: the names of nodes that were logged before. This
+        function adds the names that it logs.
     """
     for node_name, error in failures.items():
         if not isinstance(error, errors.Error):

@@ -37,9 +37,9 @@ SENTENCES: list[tuple[errors.Error, str]] = [
     ),
     (
         cluster.GlusterdHangs('gl3'),
-        'glusterd on node gl3: no answer, which blocks changes on all nodes; '
-        'run "systemctl kill -s KILL glusterd" and "systemctl start glusterd" '
-        'there, and retry',
+        'glusterd on node gl3: does not answer, and blocks changes on all '
+        'nodes; run "systemctl kill -s KILL glusterd" and "systemctl start '
+        'glusterd" there, and retry',
     ),
     (
         peers.PeersDisconnected(('gl2', 'gl3')),
@@ -54,16 +54,16 @@ SENTENCES: list[tuple[errors.Error, str]] = [
     ),
     (
         deletion_on_nodes.StillKnown('volume v', 'gl2'),
-        'volume v: deleted, but glusterd on node gl2 still has it; delete it '
-        'again in a minute, and if this error is repeated, restart glusterd '
-        'there first',
+        'volume v: deleted, but glusterd on node gl2 still has it; retry the '
+        'deletion in a minute; if this error occurs again, restart glusterd '
+        'on node gl2, and retry',
     ),
     (
         deletion_on_nodes.StillKnown('snapshot s', 'gl2', 'gvg/x_0'),
         'snapshot s: deleted, but glusterd on node gl2 still has it and its '
-        'logical volume gvg/x_0; end the processes there that "fuser -vm '
-        '/dev/gvg/x_0" lists; delete it again in a minute, and if this error '
-        'is repeated, restart glusterd there first',
+        'logical volume gvg/x_0; run "fuser -vm /dev/gvg/x_0" there, and end '
+        'the processes that it lists; retry the deletion in a minute; if this '
+        'error occurs again, restart glusterd on node gl2, and retry',
     ),
     (
         bricks.PoolsNotVisible('gl1', ('gvg/pool',)),
@@ -78,14 +78,14 @@ SENTENCES: list[tuple[errors.Error, str]] = [
     ),
     (
         bricks.WrongVolumeId('gl1', '/b/brick', None, 'abc'),
-        'brick /b/brick on node gl1: its volume id is missing instead of abc; '
+        'brick /b/brick on node gl1: its volume id is missing, expected abc; '
         'make sure that the right file system is mounted as the brick',
     ),
     (
         brick_ownership.RenamedBrick('gl1', 'gvg/x', 'v', '/b/brick'),
-        'logical volume gvg/x on node gl1: renamed; may be the missing '
-        'logical volume of brick /b/brick of volume v; mount the brick, or '
-        'give gvg/x its old name, and retry',
+        'logical volume gvg/x on node gl1: renamed; it is possibly the '
+        'missing logical volume of brick /b/brick of volume v; mount the '
+        'brick, or give gvg/x its old name, and retry',
     ),
     (
         placement.InsufficientSpace('gvg/pool', {'gl1': 'not active'}),
@@ -95,33 +95,33 @@ SENTENCES: list[tuple[errors.Error, str]] = [
         placement.TooFewNodesWithSpace(
             'gvg/pool', {'gl1': 'not active'}, 'replica-3', 3, 2
         ),
-        'thin pool gvg/pool: layout replica-3 needs 3 nodes with space, but '
-        'only 2 have it; nodes that cannot be used: node gl1: not active',
+        'thin pool gvg/pool: layout replica-3 needs 3 nodes with space, '
+        'available: 2; nodes that cannot be used: node gl1: not active',
     ),
     (
         placement.TooFewNodesAnswer(
             'replica-3', 3, 2, {'gl1': 'node gl1: no SSH session'}
         ),
-        'layout replica-3: needs 3 nodes, but only 2 answer (node gl1: no SSH '
-        'session); bring the other nodes back, and retry',
+        'layout replica-3: needs 3 nodes, available: 2; repair these nodes, '
+        'and retry: node gl1: no SSH session',
     ),
     (
         replica_heal.CopiesDiffer('v', (), 2, 0, 'busy'),
-        'volume v: its copies differ, so no snapshot can be taken: 2 entries '
-        'are not healed yet (busy); wait until "gluster volume heal v info '
-        'summary" counts none, and retry',
+        'volume v: its copies possibly differ, so no snapshot can be taken: 2 '
+        'entries are not healed yet (busy); wait until "gluster volume heal v '
+        'info summary" reports no entries, and retry',
     ),
     (
         replica_heal.CopiesDiffer('v', (), 2, 1),
-        'volume v: its copies differ, so no snapshot can be taken: 1 entries '
-        'are in split-brain; resolve the split-brain ("gluster volume heal v '
-        'info split-brain" lists the entries), and retry',
+        'volume v: its copies possibly differ, so no snapshot can be taken: 1 '
+        'entries are in split-brain; resolve the split-brain ("gluster volume '
+        'heal v info split-brain" lists the entries), and retry',
     ),
     (
         replica_heal.CopiesDiffer('v', ('gl1:/b',), 0, 0),
-        'volume v: its copies differ, so no snapshot can be taken: bricks do '
-        'not answer: gl1:/b; start them with "gluster volume start v force", '
-        'and retry',
+        'volume v: its copies possibly differ, so no snapshot can be taken: '
+        'bricks do not answer: gl1:/b; start them with "gluster volume start '
+        'v force", and retry',
     ),
 ]
 

@@ -27,10 +27,10 @@ from manila_glusterfs_clone import errors
 
 LOG = log.getLogger(__name__)
 
-#: The parts of a back end. Each check covers one whole part. *Storage*: the
-#: SSH access to nodes, and the thin pools; the driver checks it each time that
-#: Manila asks for the capacity. *Services*: glusterd and the programs on
-#: nodes; the driver checks them when manila-share starts.
+#: The parts of a back end. *Services* are glusterd and the programs on nodes.
+#: *Storage* is the SSH access to nodes, and the thin pools. The driver checks
+#: both parts when manila-share starts. It checks the storage again each time
+#: that Manila asks for the capacity.
 SERVICES, STORAGE = 'services', 'storage'
 
 
@@ -38,8 +38,8 @@ SERVICES, STORAGE = 'services', 'storage'
 class Finding:
     """One problem of a back end, with its remedy.
 
-    Two findings are equal if they have the same subject, kind and node. Their
-    messages may differ, for example in numbers.
+    Two findings are equal if they have the same subject, kind and node, even
+    if their messages differ.
     """
 
     #: The option or the object that has the problem.
@@ -48,7 +48,7 @@ class Finding:
     kind: str
     #: The problem and its remedy, for operators.
     message: str = dataclasses.field(compare=False)
-    #: The node that has the problem; empty if it does not concern one node.
+    #: The node that has the problem; empty if the problem is not on one node.
     node: str = ''
 
     def __str__(self) -> str:
@@ -56,7 +56,10 @@ class Finding:
 
 
 def labelled(subject: str, message: str) -> str:
-    """Return ``SUBJECT: MESSAGE``; do not repeat a subject in the message."""
+    """Return ``SUBJECT: MESSAGE``.
+
+    If the message begins with ``SUBJECT:``, return the message unchanged.
+    """
     label = f'{subject}: '
     return label + message.removeprefix(label)
 
@@ -96,8 +99,8 @@ class Health:
     def report(self, faults: Mapping[str, Sequence[Finding]]) -> None:
         """Replace the faults of one or both parts, and log the changes.
 
-        :param faults: by part (:data:`SERVICES`, :data:`STORAGE`): all its
-            current faults. A part that is missing here keeps its faults.
+        :param faults: by part (:data:`SERVICES`, :data:`STORAGE`): all current
+            faults of the part. A part that is not a key keeps its faults.
         """
         previous_faults = {*self.faults}
         with self._lock:
@@ -108,15 +111,15 @@ class Health:
         ]
         if new_faults:
             LOG.warning(
-                'Back end %s: %d new faults; operations that do not need the '
-                'faulty parts continue:\n%s',
+                'Back end %s: %d new faults (operations that do not need the '
+                'faulty parts continue):\n%s',
                 self._backend,
                 len(new_faults),
                 '\n'.join(f'  * {fault}' for fault in new_faults),
             )
         for fault in previous_faults - {*current_faults}:
             LOG.info(
-                'Back end %s: a fault is over: %s (%s)',
+                'Back end %s: fault no longer found: %s (%s)',
                 self._backend,
                 fault.subject,
                 fault.kind,

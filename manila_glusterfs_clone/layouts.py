@@ -9,15 +9,15 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The layouts of volumes: their properties, and the layout of a volume.
+"""Define the layouts of volumes, and find the layout of a volume.
 
 To add a layout (arbiter, disperse, distributed-replicate), add an entry to
 :data:`LAYOUTS`. Other code reads the attributes of the entry. It never
 compares layout names or replica counts.
 
-No node has two bricks of one volume. If a node had two, glusterd could take
-their file systems for one. Clients would then see only a part of the volume's
-size (glusterfs issues 1447 and 3642).
+No node has two bricks of one volume. If a node had two, glusterd could count
+their two file systems as one. Clients would then see only a part of the
+volume's size (glusterfs issues 1447 and 3642).
 """
 
 from collections.abc import Sequence
@@ -72,11 +72,11 @@ class Layout:
     create_arguments: tuple[str, ...] = ()
     #: The replica count, as ``gluster volume info`` lists it.
     replica_count: int = 1
-    #: How many of these copies are arbiters, as ``gluster volume info`` lists
-    #: it. An arbiter brick has the names of files, but not their data.
+    #: The number of arbiters among the replicas, as ``gluster volume info``
+    #: lists it. An arbiter brick has the names of files, but not their data.
     arbiter_count: int = 0
-    #: The number of bricks that the data of a file is striped over, without
-    #: redundancy.
+    #: The size of a share divided by the size of each brick. Examples: 1 for
+    #: three copies, 4 for disperse 4+2.
     data_brick_count: int = 1
     #: Whether the self-heal daemon copies missing changes between bricks. If
     #: so, self-heal must be complete before the driver takes a snapshot.
@@ -96,7 +96,8 @@ class Layout:
     def share_capacity(self, thin_pool_bytes: int) -> int:
         """Return the total size of the shares that fit into thin pools.
 
-        :param thin_pool_bytes: the total size of the thin pools on all nodes.
+        :param thin_pool_bytes: the total size of the thin pools on all nodes,
+            or of the thin LVs in them.
         :return: bytes.
         """
         return thin_pool_bytes * self.data_brick_count // self.node_count
@@ -135,7 +136,8 @@ LAYOUTS = (SINGLE, REPLICA_3)
 def layout_by_name(name: str, node_count: int) -> Layout:
     """Return the layout with the given name.
 
-    For ``auto``, return replica-3 on three nodes or more, else single.
+    For ``auto``, return replica-3 if there are three nodes or more, else
+    single.
 
     :param name: a name in :data:`LAYOUTS`, or ``auto``.
     :param node_count: the number of nodes of the back end.
@@ -155,7 +157,7 @@ def layout_by_name(name: str, node_count: int) -> Layout:
 def of_volume(volume: VolumeShape) -> Layout:
     """Return the layout of a volume.
 
-    If this driver did not create the volume, its layout may not be in
+    A volume that this driver did not create can have a layout that is not in
     :data:`LAYOUTS`. For such a volume, assume that each brick has all data.
     """
     brick_count = len(volume.bricks)

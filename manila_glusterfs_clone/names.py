@@ -15,14 +15,14 @@ The names of volumes and snapshots contain Manila's instance ids, which never
 change and are never used twice. They do not contain Manila's share names,
 because an administrator can change the template of share names.
 
-glusterd chooses the names of the LVs of a clone, ``<volume id in hex>_<k>``.
+glusterd chooses the names of a clone's LVs: ``<volume id in hex>_<number>``.
 The driver reads these names from the cluster, and never computes them.
 
-Limits of the tools: the name of a gluster volume or snapshot has fewer than
-255 characters, which are letters, digits, ``-`` and ``_``. An LV name has at
-most 127 characters. The device-mapper name of an LV doubles each ``-`` in the
-names of VG and LV. An LVM tag has at most 1,024 characters, which are letters,
-digits and ``_+.-/=!:&#``.
+Limits of the tools: the name of a gluster volume or snapshot has at most 254
+characters: letters, digits, ``-`` and ``_``. An LV name has at most 127
+characters. The device-mapper name of an LV doubles each ``-`` in the names of
+VG and LV. An LVM tag has at most 1,024 characters: letters, digits and
+``_+.-/=!:&#``.
 """
 
 import dataclasses
@@ -36,21 +36,21 @@ from manila_glusterfs_clone import errors
 VOLUME_PREFIX = 'manila-'
 SNAPSHOT_PREFIX = 'manila-snap-'
 
-#: The brick is this directory inside the mounted file system, and not the
-#: mount point. So while the file system is not mounted, the brick does not
-#: exist, and glusterd cannot write to the directory of the mount point.
+#: The brick is this directory in the mounted file system, not the mount point
+#: itself. While the file system is not mounted, this directory does not exist.
+#: So glusterd cannot write to the root file system instead.
 BRICK_DIRECTORY = 'brick'
 
 #: The tag of each LV that contains a brick; nodes mount these LVs at boot.
 TAG_BRICK = 'manila.brick'
-#: The beginning of the tag with the id of the share of an LV.
+#: The prefix of the tag that contains the share id of an LV.
 TAG_SHARE = 'manila.share='
-#: The beginning of the tag with the id of the snapshot of an LV.
+#: The prefix of the tag that contains the snapshot id of an LV.
 TAG_SNAPSHOT = 'manila.snapshot='
-#: The beginning of the tag with the mount point of a brick's LV.
+#: The prefix of the tag that contains the mount point of a brick's LV.
 TAG_MOUNT = 'manila.mount='
-#: The tag of the LVs of a snapshot that Manila has unmanaged. A tag is needed,
-#: because the name of the snapshot cannot be changed.
+#: The tag of the LVs of a snapshot that Manila has unmanaged. The name of the
+#: snapshot does not show this state, because gluster cannot rename snapshots.
 TAG_UNMANAGED = 'manila.unmanaged'
 
 #: The volume options that name the owners of a volume: its share and its back
@@ -62,7 +62,7 @@ UNMANAGED = 'unmanaged'
 
 #: The characters that :func:`backend_mark` does not percent-encode.
 _UNQUOTED_CHARACTERS = ''.join(set(string.punctuation) - {'%'})
-#: The number of characters that the mark of a back end may have. The limit
+#: The maximum length of the mark of a back end, in characters. The limit
 #: exists because glusterd stores an option and its value on one line.
 MAX_MARK_LENGTH = 255
 _TAG_VALUE = re.compile(r'[A-Za-z0-9_+.\-/=!:&#]{1,900}')
@@ -85,14 +85,15 @@ class NotAnId(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class NotATagValue(errors.NotPossible):
-    """The mount point has characters that an LVM tag cannot contain."""
+    """The mount point cannot be part of an LVM tag."""
 
     mount_point: str
 
     def __str__(self) -> str:
         return (
-            f'mount point {self.mount_point!r}: has characters that an LVM '
-            f'tag cannot contain; choose another glusterfs_clone_brick_root'
+            f'mount point {self.mount_point!r}: too long for an LVM tag, or '
+            f'has characters that a tag cannot contain; choose another '
+            f'glusterfs_clone_brick_root'
         )
 
 
@@ -107,7 +108,7 @@ class NotAPoolName(errors.NotPossible):
 
 
 def canonical_id(instance_id: str) -> str:
-    """Return an instance id as names contain it: lower case, with dashes.
+    """Return an instance id in lower case with dashes, as names contain it.
 
     :raises NotAnId: the id is not a UUID.
     """
@@ -138,7 +139,7 @@ def snapshot(snapshot_id: str) -> str:
 def snapshot_id_from_name(name: str) -> str | None:
     """Return the id in the name of a snapshot.
 
-    :return: None if this driver does not give such names to snapshots.
+    :return: None if the name is not the name of a snapshot of this driver.
     """
     if not name.startswith(SNAPSHOT_PREFIX):
         return None
@@ -148,7 +149,7 @@ def snapshot_id_from_name(name: str) -> str | None:
 def share_id_from_name(volume_name: str) -> str | None:
     """Return the share id in the name of a volume.
 
-    :return: None if this driver does not give such names to volumes.
+    :return: None if the name is not the name of a volume of this driver.
     """
     if not volume_name.startswith(VOLUME_PREFIX):
         return None
@@ -173,7 +174,7 @@ def backend_mark(backend: str) -> str:
 
 
 def mount_point(brick_root: str, share_id: str) -> str:
-    """Return the mount point of the bricks of a share that is created empty.
+    """Return the mount point of the bricks of a share that is not a clone.
 
     :param brick_root: the option ``glusterfs_clone_brick_root``.
     """

@@ -22,9 +22,9 @@ class Attempts:
     """The deadline and the growing pauses of a retry loop.
 
     ``for _ in Attempts(…)`` runs its body once per attempt, and sleeps
-    between attempts. The loop ends after the first attempt that ends at or
-    after the deadline, so it always makes at least one attempt. A caller with
-    a loop of its own calls :meth:`pause` itself.
+    between attempts. The loop checks the deadline only after an attempt, so it
+    makes at least one attempt. A caller with a different loop calls
+    :meth:`pause` itself.
 
     :param seconds: the time from now to the deadline, in seconds.
     :param pause: the pause after the first attempt, in seconds. Each later
@@ -89,8 +89,8 @@ class Attempts:
     def pause(self, seconds: float | None = None) -> None:
         """Sleep until the next attempt.
 
-        :param seconds: the length of this pause; later pauses do not change.
-            None for the next growing pause.
+        :param seconds: the length of this pause; it does not change the
+            lengths of later pauses. If None, use the next growing pause.
         """
         if seconds is not None:
             time.sleep(seconds)

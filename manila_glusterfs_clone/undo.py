@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Undo an operation that failed, so that no parts of its object are left."""
+"""Remove the parts of an object whose creation failed."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -23,23 +23,25 @@ LOG = log.getLogger(__name__)
 def undo_on_failure(
     undo: Callable[[], None], subject: str, require_lock: Callable[[], None]
 ) -> Iterator[None]:
-    """Call ``undo`` if the body fails, and raise the error of the body.
+    """If the body fails, call ``undo`` and raise the error of the body.
 
-    If ``undo`` fails, too, log its error, with the error of the body as its
-    context. In both cases Manila sets the object to an error status. When the
-    user deletes the object, the driver calls the same function again.
+    If ``undo`` fails, log its error. Manila sets the object to an error
+    status, whether ``undo`` succeeds or fails. When the user deletes the
+    object, the driver removes the parts that are left.
 
-    :param undo: deletes the object that the body creates. It must find out
-        which parts of the object exist, and must succeed if there are none.
+    :param undo: delete the object that the body creates. This function must
+        find out which parts of the object exist, and must succeed if no part
+        exists.
     :param subject: the object, for the log.
-    :param require_lock: raises if the lock of the operation was lost. If so,
-        ``undo`` is not called, because another host may work on the object.
+    :param require_lock: raise if the operation has lost its lock. Another
+        host could then be changing the object, so ``undo`` is not called.
     """
     try:
         yield
     except BaseException as error:
         LOG.warning(
-            'Creation of %s: failed; removing what was created: %s',
+            'Creation of %s: failed; removing the parts that exist (error: '
+            '%s)',
             subject,
             error,
         )
@@ -48,8 +50,8 @@ def undo_on_failure(
             undo()
         except Exception:
             LOG.exception(
-                'Creation of %s: failed, and not all that was created is '
-                'removed; delete the object in Manila to remove the rest',
+                'Creation of %s: failed, and parts of it could not be '
+                'removed; delete the object in Manila to remove them',
                 subject,
             )
         raise

@@ -191,8 +191,9 @@ def test_what_names_no_pool_is_refused(name: str) -> None:
         ),
         (
             names.NotATagValue('/a b'),
-            "mount point '/a b': has characters that an LVM tag cannot "
-            'contain; choose another glusterfs_clone_brick_root',
+            "mount point '/a b': too long for an LVM tag, or has characters "
+            'that a tag cannot contain; choose another '
+            'glusterfs_clone_brick_root',
         ),
         (
             names.NotAPoolName('pool'),

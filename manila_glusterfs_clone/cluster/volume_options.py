@@ -49,11 +49,6 @@ _PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 #: A *lagging* node lacks a new option. Seconds to wait until it receives the
 #: option from its peers, before the options are set again.
 _PROPAGATION_SECONDS = 3.0
-#: Stop if all commits have failed for this many seconds. A node that loses
-#: power right after the creation of a volume can lose the volfiles of the
-#: volume. Then all commits fail on this node, with "stat on file: …-shd.vol
-#: failed" (on 11.1, for ten minutes and more).
-_COMMIT_TIMEOUT_SECONDS = 120.0
 
 
 @dataclasses.dataclass(eq=False)
@@ -128,17 +123,16 @@ def write(
 ) -> Confirmation:
     """Set options of a volume, and ask nodes whether they have the options.
 
-    If a node lacks an option, set the options again. Stop when the settle
-    timeout has passed, or when all commits have failed for two minutes. Do not
-    ask disconnected nodes: they receive the options from their peers when they
-    rejoin.
+    If a node lacks an option, set the options again until the settle timeout
+    has passed. Do not ask disconnected nodes: they receive the options from
+    their peers when they rejoin.
 
     :param volume: the volume, read from the writer immediately before.
     :param must_last: whether to wait until glusterd on each asked node has
         completed its start, and then to ask again: during its start, glusterd
         can lose new options.
     :param node_uuids: the nodes to ask; if empty, ask all nodes with a brick.
-    :raises NotConfirmed: a node still lacks an option.
+    :raises NotConfirmed: after the settle timeout, a node lacks an option.
     """
     volume_name = volume.name
     asked_uuids = set(node_uuids) or {
@@ -149,7 +143,14 @@ def write(
         return has_options(gluster.volume(volume_name), options)
 
     def set_options(gluster: gluster.Gluster) -> None:
-        gluster.set_options(volume_name, options)
+        try:
+            gluster.set_options(volume_name, options)
+        except errors.CommitFailed:
+            # A node that lost power right after the creation of the volume
+            # may have lost its volfiles.
+            if not volume.is_started:
+                gluster.write_volfiles(volume_name)
+            raise
 
     def has_written_options(node: cluster.Node) -> bool:
         if is_written(node.gluster):
@@ -165,7 +166,6 @@ def write(
     )
     next_write_at = _PROPAGATION_SECONDS
     write_failure: errors.Error | None = None
-    failing_since: float | None = None
     logged_nodes: set[str] = set()
     while True:
         all_peers = the_cluster.read(lambda gluster: gluster.peers())
@@ -209,11 +209,7 @@ def write(
                 all_peers,
                 failures,
             )
-        if is_late or (
-            lagging_nodes
-            and failing_since is not None
-            and elapsed_seconds - failing_since >= _COMMIT_TIMEOUT_SECONDS
-        ):
+        if is_late:
             reasons = (str(write_failure),) if write_failure else ()
             raise NotConfirmed(volume_name, lagging_nodes, reasons)
         if starting_nodes:
@@ -241,12 +237,6 @@ def write(
             except errors.Error as error:
                 # glusterd refuses while a node is applying earlier changes.
                 write_failure = error
-                if not isinstance(error, errors.CommitFailed):
-                    failing_since = None
-                elif failing_since is None:
-                    failing_since = elapsed_seconds
-            else:
-                failing_since = None
 
 
 def _log_failures(

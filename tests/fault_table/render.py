@@ -37,6 +37,7 @@ _SHORT = {
     kinds.Variant.SLOW: 'cut~',
     kinds.Variant.POWER_CUT_MIDWAY: 'power~',
     kinds.Variant.POWER_CUT_AFTER: 'power>',
+    kinds.Variant.REBOOTED: 'reboot',
     kinds.Variant.GLUSTERD_KILLED_MIDWAY: 'glusterd~',
     kinds.Variant.HANGS_IDLE: 'hangs<',
     kinds.Variant.GIVEN_UP: 'gave up',

@@ -47,6 +47,8 @@ BUSY, LATE = 30.0, 15.0
 #: Seconds for which a driver asks again for what has no answer, and that the
 #: command line of gluster waits for a node that has lost its power.
 SETTLE, SILENCE = 600.0, 120.0
+#: Seconds that a driver waits for the bricks of a new volume.
+ONLINE = 120.0
 #: Seconds that an undo, a new session or another try takes.
 ANOTHER_TRY = 10.0
 #: What undoes itself when it fails.
@@ -74,6 +76,8 @@ _COSTS: dict[fault_injection.AnyFault, float] = {
     Fault.POWER_CUT: SETTLE + SILENCE,
     Variant.POWER_CUT_AFTER: SETTLE + SILENCE,
     Variant.POWER_CUT_MIDWAY: 2 * SILENCE,
+    # The node boots; then its glusterd starts.
+    Variant.REBOOTED: 60.0,
     Fault.HANGS: 0.0,
     Variant.HANGS_IDLE: 0.0,
     Variant.GLUSTERD_KILLED_MIDWAY: 0.0,
@@ -100,6 +104,9 @@ def with_fault(
     if fault in (Fault.POWER_CUT, Variant.POWER_CUT_AFTER):
         # To undo is a change that has no answer either.
         found += SETTLE if operation in _UNDONE else 0.0
+    if fault is Variant.REBOOTED and operation in _UNDONE:
+        # A new brick may have lost the id of its volume, and does not start.
+        found += ONLINE
     return found
 
 

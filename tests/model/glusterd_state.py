@@ -38,6 +38,8 @@ LOCK_TIMER = 180.0
 #: Seconds between the start of a brick process and its being online, and
 #: between the order to stop and its end.
 STARTING, STOPPING = 1.0, 2.0
+#: Seconds until a file system brings a new file to its disk by itself.
+UNWRITTEN = 30.0
 
 INTERNAL, NO_QUORUM = 30800, 30804
 BUSY, BRICK_DOWN, LIMIT = 30802, 30803, 30805
@@ -89,9 +91,12 @@ class Volume:
     options: dict[str, str]
     status: str = 'Created'
     is_clone: bool = False
-    #: Whether the file that describes it to the self-heal daemon is there;
+    #: The nodes without the file that describes it to the self-heal daemon;
     #: ``snapshot clone`` does not write it.
-    daemon_file: bool = True
+    without_daemon_file: set[str] = dataclasses.field(default_factory=set)
+    #: When that file was written, until a later change of the volume brings
+    #: its directory to the disks.
+    written_at: float = -math.inf
     #: The options as those nodes have them that missed changes.
     behind: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
     #: How many they missed, less those that they had part in since.
@@ -109,10 +114,16 @@ class Volume:
                 return brick
         return None
 
+    def cut(self, node: str, now: float) -> None:
+        """Lose what a node that loses power has not brought to its disk."""
+        if self.copies > 1 and now - self.written_at < UNWRITTEN:
+            self.without_daemon_file.add(node)
+
     def change(
         self, change: Callable[[Options], Options], absent: Iterable[str]
     ) -> None:
         """Change options, on all nodes but those that are left out."""
+        self.written_at = -math.inf
         absent = set(absent)
         for node in absent:
             self.behind.setdefault(node, self.options)
@@ -237,6 +248,19 @@ class GlusterdState:
             for index, brick in enumerate(volume.bricks):
                 if brick.node == there.name:
                     yield there, index, brick
+
+    def write_volfiles(self, volume: Volume) -> None:
+        """Write the files of a volume on each node that is there."""
+        volume.without_daemon_file -= {
+            node.name for node in self.nodes.values() if node.serves
+        }
+        volume.written_at = -math.inf
+
+    def can_commit(self, volume: Volume) -> bool:
+        """Return whether each node that is there can change the options."""
+        return not any(
+            self.nodes[name].serves for name in volume.without_daemon_file
+        )
 
     # -- copies
 

@@ -56,7 +56,7 @@ _REFUSALS: dict[fault_injection.AnyFault | None, str] = {
     Variant.GIVEN_UP: glusterd_state.COMMIT_FAILED,
 }
 _KILLED = {Fault.KILLED_AFTER, Variant.KILLED_SLOW}
-_LOST = {Fault.LINK_CUT, Variant.SLOW}
+_LOST = {Fault.LINK_CUT, Variant.SLOW, Variant.REBOOTED}
 
 
 class Process:
@@ -145,6 +145,9 @@ class Process:
             raise Killed
         if fault in (Variant.POWER_CUT_MIDWAY, Variant.POWER_CUT_AFTER):
             self.pool.cut(node.name)
+        if fault is Variant.REBOOTED:
+            self.pool.cut(node.name)
+            self.pool.boot(node.name)
         if fault in _LOST:
             raise errors.LinkLost(node.name, step.argv, 'connection reset')
         if fault is Variant.POWER_CUT_MIDWAY:

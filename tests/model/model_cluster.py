@@ -86,6 +86,8 @@ class ModelCluster:
         """Cut the power of nodes, all of them if none is named."""
         for name in names or self.nodes:
             self.nodes[name].cut()
+            for volume in self.state.volumes.values():
+                volume.cut(name, self.time.now)
 
     def shut_down(self, *names: str) -> None:
         """Shut nodes down in good order."""

@@ -179,7 +179,9 @@ class Snapshots:
             snapshot.volume.copies,
             glusterd_state.inherited(snapshot.volume.options),
             is_clone=True,
-            daemon_file=snapshot.volume.copies == 1,
+            without_daemon_file=set()
+            if snapshot.volume.copies == 1
+            else set(self._state.nodes),
         )
         made.bricks = self._bricks(made, snapshot.volume)
         yield 1.0

@@ -92,6 +92,7 @@ class Volumes:
                     'performance.client-io-threads',
                 )
             },
+            written_at=self._state.time.now,
         )
         yield 0.5
         first = self._state.nodes[asked]
@@ -145,7 +146,7 @@ class Volumes:
         yield 0.5
         first = self._state.nodes[asked]
         volume.status = 'Started'
-        volume.daemon_file = True
+        self._state.write_volfiles(volume)
         # They stay when it is deleted.
         for node in self._state.nodes.values():
             if node.serves:
@@ -245,7 +246,7 @@ class Volumes:
         if 'nfs.export-volumes' in {**volume.options, **pairs}:
             # gNFS is not built; each later change fails too.
             raise _not_set(glusterd_state.NOT_COMMITTED)
-        if not volume.daemon_file:
+        if not self._state.can_commit(volume):
             raise _not_set(glusterd_state.NOT_COMMITTED)
         yield 0.5
 
@@ -270,7 +271,7 @@ class Volumes:
             yield 0.1
             return _said('volReset', 'reset volume successful')
         volume = self._find(name)
-        if not volume.daemon_file:
+        if not self._state.can_commit(volume):
             raise glusterd_state.Refusal(
                 glusterd_state.INTERNAL, glusterd_state.NOT_COMMITTED
             )
@@ -329,7 +330,7 @@ class Volumes:
             volume.options.pop(option, None)
             if not on:
                 volume.options[option] = 'on'
-        volume.daemon_file = True
+        self._state.write_volfiles(volume)
         yield 0.5
         return answers.document(said)
 

@@ -11,6 +11,7 @@
 # under the License.
 """Locks that glusterd holds, snapshots that it keeps, shares that reappear."""
 
+from collections.abc import Iterable, Sequence
 import re
 import threading
 import uuid
@@ -20,6 +21,7 @@ import pytest
 from manila_glusterfs_clone.cluster import deletion_on_nodes
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.operations import snapshot_limits
+from manila_glusterfs_clone.tools import gluster
 from tests.functional import manila_stand_in
 from tests.functional import test_storage_faults as faults
 from tests import lab as lab_module
@@ -57,6 +59,32 @@ def bring_back(lab: lab_module.Lab, volume: str) -> None:
     lab.wait_connected(180)
     for node in others:
         node.wait_until_succeeds(f'gluster volume list | grep {volume}')
+
+
+@pytest.mark.any_release
+@pytest.mark.parametrize('losing', ['gl1', 'gl2'])
+def test_volfiles_lost_right_after_the_creation_of_a_volume(
+    lab: lab_module.Lab,
+    manila: manila_stand_in.ManilaStandIn,
+    monkeypatch: pytest.MonkeyPatch,
+    losing: str,
+) -> None:
+    """As by a power cut: each change of the options fails on that node."""
+    node = lab.node(losing)
+    create = gluster.Gluster.create_volume
+
+    def lose_volfiles(
+        self: gluster.Gluster,
+        name: str,
+        layout: Iterable[str],
+        bricks: Sequence[str],
+    ) -> None:
+        create(self, name, layout, bricks)
+        node.succeed(f'rm /var/lib/glusterd/vols/{name}/*.vol')
+
+    monkeypatch.setattr(gluster.Gluster, 'create_volume', lose_volfiles)
+    share = manila.create(1)
+    faults.online(lab, share)
 
 
 @pytest.mark.any_release('10.3')

@@ -12,9 +12,10 @@
 """The trusted storage pool: run commands on one node or on all nodes.
 
 Gluster commands run on one node, the *writer*: the first configured node
-whose glusterd answers and is connected to most peers. Usually all manila-share
-services choose the same writer: transactions that start on different nodes
-can block each other. LVM and mount commands run on all nodes in parallel.
+whose glusterd answers and is connected to most peers. Transactions that start
+on different nodes can block each other. To avoid this, all manila-share
+services prefer the same node. LVM and mount commands run on all nodes in
+parallel.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -34,7 +35,7 @@ LOG = log.getLogger(__name__)
 
 T = TypeVar('T')
 
-#: Number of ``errors.CommitFailed`` after which a change is not retried.
+#: After this many ``errors.CommitFailed``, a change is not retried.
 _COMMIT_ATTEMPTS = 3
 #: The first and the longest pause between two attempts, in seconds. Jitter
 #: shortens each pause by up to half.
@@ -52,7 +53,7 @@ GlusterdHangs = nodes.GlusterdHangs
 class Cluster:
     """The nodes of one trusted storage pool, in the configured order.
 
-    :param settle_timeout: how long :meth:`change` retries, in seconds.
+    :param settle_timeout: how long a change is retried, in seconds.
     """
 
     def __init__(
@@ -67,10 +68,9 @@ class Cluster:
     # -- members and the writer
 
     def members(self) -> tuple[Member, ...]:
-        """Return the nodes whose UUID is known, in the configured order.
+        """Return the nodes with their UUIDs, in the configured order.
 
-        This service learns the UUID of a node when glusterd on the node
-        answers for the first time.
+        Omit a node until glusterd on the node has answered once.
         """
         with self._lock:
             members = dict(self._members)
@@ -89,9 +89,8 @@ class Cluster:
     def refresh_members(self, uuids: Collection[str]) -> tuple[Member, ...]:
         """Read the UUIDs of all nodes again, and return the members.
 
-        :param uuids: the UUIDs of the trusted storage pool. Ignore other
-            UUIDs: a reinstalled node has a new UUID, which is in the trusted
-            storage pool only after an operator has probed the node.
+        :param uuids: the UUIDs of peers. Ignore other UUIDs: a reinstalled
+            node has a new UUID, and is no peer until an operator probes it.
         """
         discovered = self._discover()
         with self._lock:
@@ -124,9 +123,9 @@ class Cluster:
         return members
 
     def member(self, uuid: str) -> Member:
-        """Return the node with a UUID in the trusted storage pool.
+        """Return the node with this UUID.
 
-        :raises NoReachableMember: no configured node has that UUID, or
+        :raises NoReachableMember: no configured node has the UUID, or
             glusterd on that node has not answered since the service started.
         """
         for members in (self.members, lambda: self.refresh_members({uuid})):
@@ -143,16 +142,16 @@ class Cluster:
         """Return the first node that passes :meth:`require_majority`.
 
         If a node failed this check recently, ask it after the other nodes. A
-        command that fails on a node does not change the order of the nodes.
+        failed command does not change this order.
 
         :param candidates: choose only among these nodes; among all if empty.
         :param ask_last: choose one of these only if no other node passes.
+        :raises errors.Busy: this process runs too many commands on a node.
         :raises errors.SeveralFailed: no node passes the check.
         :raises NoNodes: no nodes are configured.
         """
         failures: dict[str, Exception] = {}
         nodes = [n for n in self.nodes if not candidates or n in candidates]
-        # Nodes that failed recently are asked last instead of never.
         now, unresponsive = time.monotonic(), self._unresponsive
         for node in sorted(
             nodes,
@@ -161,7 +160,7 @@ class Cluster:
             try:
                 self.require_majority(node, unresponsive.timeout(node))
             except errors.Busy:
-                raise  # this service runs too many commands on the node
+                raise  # this process runs too many commands on the node
             except errors.Error as error:
                 failures[node.name] = error
                 unresponsive.record_failure(node, time.monotonic())
@@ -181,8 +180,8 @@ class Cluster:
         that most nodes do not receive. On a node that was detached or
         reinstalled, glusterd would report that no volume exists.
 
-        :raises errors.CutOff: half of the known nodes or more are not peers;
-            or, of three peers or more, half or more are disconnected.
+        :raises errors.CutOff: at least half of :meth:`members` are not peers;
+            or, of three nodes or more, at least half are disconnected.
         :raises errors.Error: glusterd does not answer.
         """
         with self._lock:
@@ -198,7 +197,7 @@ class Cluster:
     # -- commands
 
     def read(self, question: Callable[[gluster.Gluster], T]) -> T:
-        """Query glusterd on the writer, or on another node if that fails."""
+        """Query the writer; if its glusterd does not answer, another node."""
         failure: errors.Error | None = None
         failed_nodes: list[Node] = []
         # Ask even a single node twice: its idle SSH connection may be broken.
@@ -221,15 +220,16 @@ class Cluster:
         """Run a gluster command until its outcome is known.
 
         Retry the command if another transaction holds the lock, if no node can
-        run the command, or if the outcome is unknown. An earlier attempt that
-        is still running holds the lock, so it never runs together with a
-        retry.
+        run the command, or if the outcome is unknown. An attempt that is still
+        running holds the lock, so no retry runs at the same time.
 
         :param action: run the command, which must be idempotent.
         :param is_done: return whether the command has taken effect; called
             only after an unknown outcome.
-        :param candidates: the nodes that may run the command; any if empty.
+        :param candidates: the nodes that may run the command; all if empty.
         :raises errors.Refused: the command did not take effect.
+        :raises errors.SeveralFailed: no node could run the command, or
+            glusterd hangs on a node.
         :raises errors.Unknown: the outcome is still unknown after the settle
             timeout, or after ``_COMMIT_ATTEMPTS`` failed commits.
         """
@@ -275,7 +275,7 @@ class Cluster:
         raise self._add_hanging_nodes(unknown_error or attempts.last_failure)
 
     def _add_hanging_nodes(self, failure: errors.Error) -> errors.Error:
-        """Combine a failure with one error per node whose glusterd hangs.
+        """Return a failure plus one error per node whose glusterd hangs.
 
         A glusterd that hangs blocks the transactions of all other nodes.
         """
@@ -297,8 +297,7 @@ class Cluster:
         """Run an action on nodes in parallel, and collect the exceptions.
 
         :param nodes: the nodes; None for all.
-        :return: by node name: the results of the nodes that succeeded; and the
-            exceptions of the nodes that failed.
+        :return: the results and the exceptions, each by node name.
         """
         targets = tuple(self.nodes if nodes is None else nodes)
         results: dict[str, T] = {}
@@ -326,7 +325,7 @@ class Cluster:
         :param nodes: the nodes; None for all.
         :return: the results, by node name.
         :raises errors.SeveralFailed: the action failed on several nodes.
-        :raises Exception: the error of the only node that failed.
+        :raises Exception: the action raised it on exactly one node.
         """
         results, failures = self.try_everywhere(action, nodes)
         raise_any(failures)
@@ -343,7 +342,7 @@ class Cluster:
 
 
 def raise_any(failures: Mapping[str, Exception]) -> None:
-    """Raise the only exception of a dict, or several as SeveralFailed."""
+    """Raise one exception unchanged, and several as SeveralFailed."""
     if len(failures) == 1:
         raise next(iter(failures.values()))
     if failures:

@@ -14,8 +14,8 @@
 The tags of an LV name the object that the LV was created for. glusterd reports
 the object that uses the LV now. These objects can differ after an operator has
 run ``lvchange``, ``lvrename`` or ``snapshot restore``. A ``snapshot restore``
-turns the LVs of a snapshot into bricks of a volume, and keeps their tags. This
-driver never removes an LV that glusterd uses, whatever the tags of the LV are.
+turns the LVs of a snapshot into bricks of a volume, and keeps their tags.
+Whatever the tags name, this driver never removes an LV that glusterd uses.
 
 A brick uses an LV if the brick is mounted from the LV, if the path of the
 brick contains the name of the LV, or if the tags of the LV contain the mount
@@ -77,7 +77,7 @@ class LvUser:
     def tags(self, lv: lvm.LogicalVolume) -> frozenset[str]:
         """Return the tags of this driver that the LV should have.
 
-        If the volume is unmanaged or not a share of this driver, its LV keeps
+        If the volume is unmanaged or not a share of this driver, the LV keeps
         only the tags that nodes need to mount the brick at boot.
         """
         if self.mount_point is None:
@@ -115,7 +115,7 @@ class KnownObjects:
         }
 
     def origins(self) -> dict[str, str]:
-        """Map the hex id of each snapshot to the hex id of its origin.
+        """Return the volume ids of origins, by volume id of the snapshot.
 
         Omit a snapshot whose origin is not in ``volumes``.
         """
@@ -135,7 +135,7 @@ def read_known_objects(gluster: gluster.Gluster) -> KnownObjects:
 
 
 def is_named_in_path(lv: lvm.LogicalVolume, brick_path: str) -> bool:
-    """Return whether the path of a brick identifies an LV by its name."""
+    """Return whether a brick path contains an LV's name or volume id."""
     match = _GLUSTERD_BRICK_PATH.match(brick_path)
     if match is not None:
         return bricks.hex_id_in_name(lv.name) == match['hex']
@@ -148,7 +148,7 @@ class LvUsers:
 
     :param known_objects: the volumes and snapshots that can be users.
     :param storage: the LVs and mounts of the node.
-    :param other_node_uuids: the UUIDs of nodes whose bricks are ignored.
+    :param other_node_uuids: ignore the bricks on these nodes.
     """
 
     known_objects: KnownObjects
@@ -224,7 +224,7 @@ def _lv_user(volume: gluster.Volume, brick_path: str) -> LvUser:
 
 
 def ownership_tags(lv: lvm.LogicalVolume) -> frozenset[str]:
-    """Return those tags of an LV that name its owner and mount point."""
+    """Return the brick, share, snapshot and mount point tags of an LV."""
     return frozenset(
         tag
         for tag in lv.tags
@@ -235,8 +235,8 @@ def ownership_tags(lv: lvm.LogicalVolume) -> frozenset[str]:
 def set_ownership_tags(
     node: cluster.Node, lv: lvm.LogicalVolume, wanted_tags: frozenset[str]
 ) -> None:
-    """Replace the tags of an LV that name its owner and its mount point."""
-    # Add the new tags before removing old ones: the LV always has an owner.
+    """Replace the tags that :func:`ownership_tags` returns."""
+    # Add the new tags first, so that the LV always has an owner.
     if missing_tags := wanted_tags - lv.tags:
         node.lvm.add_tags([lv.full_name], missing_tags)
     if unwanted_tags := ownership_tags(lv) - wanted_tags:
@@ -252,13 +252,13 @@ def reclaim(
     """Unmount and remove unwanted LVs, except those that are in use.
 
     An LV is in use if glusterd on the writer or on the node of the LV reports
-    an object that uses it. Keep such an LV, and set the tags of that object.
+    an object that uses the LV. Then keep the LV, and set the object's tags.
 
     :param pool_names_by_node: the thin pools that LVM must list; None for all
         configured pools.
     :param nodes: the nodes; None for all.
-    :return: by node name: the number of unwanted LVs, including kept LVs; and
-        the objects that use the kept LVs.
+    :return: the number of unwanted LVs, removed or kept, by node name; and the
+        objects that use the kept LVs.
     :raises errors.Error: an LV cannot be removed, or glusterd does not answer.
     """
     read_from_writer = functools.cache(
@@ -326,7 +326,7 @@ def repair_tags(
     ):
         candidate_lvs = [brick.lv]
     else:
-        return False  # the file system of another LV is mounted there
+        return False  # another LV is mounted there
     if (
         len(candidate_lvs) != 1
         or ownership_tags(candidate_lvs[0]) == wanted_tags
@@ -337,9 +337,9 @@ def repair_tags(
     if {user.name for user in users} != {volume.name}:
         return False
     LOG.warning(
-        'Brick %s of volume %s on node %s: logical volume %s has wrong tags '
-        '(%s), because an operator restored a snapshot or changed tags; '
-        'setting the tags of the share',
+        'Brick %s of volume %s on node %s: logical volume %s has wrong tags: '
+        '%s; an operator restored a snapshot or changed tags; setting the '
+        'tags of the share',
         brick_path,
         volume.name,
         node.name,

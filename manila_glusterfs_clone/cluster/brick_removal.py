@@ -41,19 +41,19 @@ def reclaim(
     glusterd which LVs are in use.
 
     Before the call, delete the volume or snapshot in glusterd: glusterd 11
-    does not start while a brick of a volume is missing. This function writes
-    the configuration of glusterd to disk before it removes an LV. Otherwise
-    glusterd could have the volume again after a power cut, without its bricks.
+    does not start while a brick of a volume is missing. So that the deletion
+    survives a power cut, this function writes the configuration of glusterd to
+    disk before it removes an LV.
 
     :param is_unwanted: return whether to remove an LV.
     :param keep: return whether to keep an unwanted LV because it is in use;
         called immediately before the LV is unmounted.
     :param pool_names: the thin pools that LVM must list, as ``vg/thinpool``;
         None for all configured pools.
-    :return: the number of unwanted LVs, including kept LVs.
-    :raises errors.InUse: a process holds an LV or its mount open.
-    :raises bricks.PoolsNotVisible: LVM does not list one of the thin pools.
-        If so, its list of LVs is possibly incomplete.
+    :return: the number of unwanted LVs, removed or kept.
+    :raises errors.InUse: a process has an LV or its file system open.
+    :raises bricks.PoolsNotVisible: LVM does not list a thin pool, and possibly
+        not all LVs.
     """
     storage = bricks.read_storage(node)
     bricks.require_pools_visible(node, storage.lvs, pool_names)
@@ -67,8 +67,8 @@ def reclaim(
         for mount_point in mount_points:
             _unmount(node, mount_point)
         tagged_mount_point = lv.tag_value(names.TAG_MOUNT)
-        # Remove the mount points before the LV: a retry needs the LV to find
-        # its mount points.
+        # Remove the mount points before the LV: a retry finds them through
+        # the LV.
         for mount_point in sorted(
             {
                 *mount_points,
@@ -88,7 +88,7 @@ def reclaim(
 def remove_mount_point(node: cluster.Node, mount_point: str) -> None:
     """Remove the directory that a brick was mounted on.
 
-    If the directory is below ``SNAPS_ROOT``, remove its parent, too.
+    If the parent directory is below ``SNAPS_ROOT``, remove the parent, too.
 
     :raises errors.CommandFailed: a directory is not empty.
     """
@@ -104,10 +104,10 @@ def remove_snapshot_mount_points(
 ) -> None:
     """Remove the directories that a snapshot's bricks were mounted on.
 
-    GlusterFS 11.1 does not remove them when it deletes an active snapshot.
+    GlusterFS 11.1 leaves these directories when it deletes an active snapshot.
 
     :param hex_id: the volume id of the snapshot, in hex.
-    :param brick_count: the number of bricks on all nodes together.
+    :param brick_count: the number of all bricks of the snapshot.
     """
     parent = f'{bricks.SNAPS_ROOT}/{hex_id}'
     node.file_systems.remove_directories(

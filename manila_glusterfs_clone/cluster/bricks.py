@@ -49,7 +49,7 @@ _GLUSTERD_LV_NAME = re.compile(r'(?P<hex>[0-9a-f]{32})_[0-9]+')
 
 @dataclasses.dataclass(eq=False)
 class PoolsNotVisible(errors.NotPossible):
-    """LVM on a node does not list some configured thin pools."""
+    """LVM on a node does not list all required thin pools."""
 
     node: str
     #: ``vg/thinpool``.
@@ -76,13 +76,13 @@ class BrickNotMounted(errors.Unsettled):
             f'brick {self.path} on node {self.node}: not on a mounted logical '
             f'volume; run "{node_files.SCRIPT_PATH}" there to mount it; if it '
             f'is still not mounted, check with "findmnt" what is mounted at '
-            f'its parent directory'
+            f'the parent directory of the brick'
         )
 
 
 @dataclasses.dataclass(eq=False)
 class NotThin(errors.Unsettled):
-    """The LV of a clone's brick is not thin: glusterd did not create it."""
+    """The LV of a clone's brick is not thin, so glusterd did not create it."""
 
     node: str
     path: str
@@ -92,7 +92,7 @@ class NotThin(errors.Unsettled):
         return (
             f'brick {self.path} on node {self.node}: logical volume '
             f'{self.logical_volume} is not thin, so GlusterFS did not create '
-            f'it; check what is mounted as the brick'
+            f'it; check what is mounted at the parent directory of the brick'
         )
 
 
@@ -110,8 +110,8 @@ class WrongVolumeId(errors.Unsettled):
         actual = 'missing' if self.actual is None else self.actual
         return (
             f'brick {self.path} on node {self.node}: its volume id is '
-            f'{actual}, expected {self.expected}; make sure that the right '
-            f'file system is mounted as the brick'
+            f'{actual}, expected {self.expected}; mount the right file system '
+            f'at the parent directory of the brick'
         )
 
 
@@ -122,13 +122,13 @@ class MountedBrick:
     path: str
     mount_point: str
     lv: lvm.LogicalVolume
-    #: All LVs of the node, read at the same time.
+    #: All LVs of the node, from the same query as ``lv``.
     node_lvs: tuple[lvm.LogicalVolume, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class NodeStorage:
-    """The LVs and mounts of one node, read together."""
+    """The LVs and the XFS mounts of one node."""
 
     lvs: tuple[lvm.LogicalVolume, ...]
     mounts: tuple[file_systems.Mount, ...]
@@ -136,8 +136,8 @@ class NodeStorage:
     def find_brick(self, path: str) -> MountedBrick | None:
         """Return the mount point and the LV of a brick.
 
-        The mount point of a brick is its parent directory. This method ignores
-        mounts above this directory, such as the root file system.
+        The mount point of a brick is its parent directory. Ignore mounts above
+        this directory, such as the root file system.
 
         :return: None if no XFS is mounted on the parent directory, or if the
             XFS is not on an LV.
@@ -164,7 +164,7 @@ class NodeStorage:
 def hex_id_in_name(lv_name: str) -> str | None:
     """Return the volume id in the name of an LV that glusterd created.
 
-    :return: the id in hex; None if glusterd does not choose such names.
+    :return: the id in hex; None if glusterd did not choose the name.
     """
     match = _GLUSTERD_LV_NAME.fullmatch(lv_name)
     return match['hex'] if match else None
@@ -173,12 +173,12 @@ def hex_id_in_name(lv_name: str) -> str | None:
 def lvs_named_after(
     lvs: Iterable[lvm.LogicalVolume], hex_id: str
 ) -> tuple[lvm.LogicalVolume, ...]:
-    """Return the LVs whose names contain a volume id (in hex)."""
+    """Return the LVs whose names begin with a volume id (in hex)."""
     return tuple(lv for lv in lvs if hex_id_in_name(lv.name) == hex_id)
 
 
 def read_storage(node: cluster.Node) -> NodeStorage:
-    """Read the LVs and the mounts of a node."""
+    """Read the LVs and the XFS mounts of a node."""
     return NodeStorage(lvs=node.lvm.lvs(), mounts=node.file_systems.mounts())
 
 
@@ -190,7 +190,7 @@ def nodes_with_bricks(
     :param volume: None if glusterd does not report the volume; then return
         all nodes, because each of them may have a brick.
     :raises cluster.NoReachableMember: a brick is on a node that is not
-        configured or cannot be reached.
+        configured, or whose glusterd has never answered.
     """
     if volume is None:
         return frozenset(the_cluster.nodes)
@@ -204,15 +204,15 @@ def require_pools_visible(
     lvs: Iterable[lvm.LogicalVolume],
     pool_names: Collection[str] | None = None,
 ) -> None:
-    """Make sure that LVM on a node lists its thin pools.
+    """Make sure that LVM on a node lists all required thin pools.
 
     If LVM cannot read a disk, it omits the VGs on that disk, lists all other
     VGs, and exits with status 0 (2.03.16 and 2.03.31). So an LV that LVM does
-    not list can still exist. A caller must not treat it as removed.
+    not list can still exist.
 
     :param lvs: the LVs that LVM listed.
     :param pool_names: the thin pools to check, as ``vg/thinpool``; None for
-        all that are configured for the node.
+        all configured pools of the node.
     :raises PoolsNotVisible: LVM does not list one of the thin pools.
     """
     visible_names = {lv.full_name for lv in lvs if lv.is_thin_pool}
@@ -224,13 +224,13 @@ def require_pools_visible(
 def make(
     node: cluster.Node, share_id: str, pool: str, size: int, brick_root: str
 ) -> str:
-    """Create the LV and the file system of a brick, and mount it.
+    """Create the LV and the file system of a brick; mount the file system.
 
     :param pool: ``vg/thinpool``.
     :param size: bytes.
     :param brick_root: the directory that contains the mount points of bricks.
-    :return: the path of the brick directory. It does not exist yet: glusterd
-        creates it when it creates the volume.
+    :return: the path of the brick directory, which glusterd creates together
+        with the volume.
     """
     vg, thin_pool = names.split_pool(pool)
     lv_name = names.volume(share_id)
@@ -253,6 +253,7 @@ def tag_clone_brick(
 ) -> MountedBrick:
     """Find the brick that glusterd created for a clone, and tag its LV.
 
+    :raises PoolsNotVisible: no LV was found, and LVM does not list all pools.
     :raises BrickNotMounted: the brick is not on a mounted LV.
     :raises NotThin: the LV of the brick is not thin.
     """
@@ -283,9 +284,9 @@ def grow(node: cluster.Node, brick: MountedBrick, size: int) -> None:
 def verify_durable(node: cluster.Node, path: str, hex_id: str) -> None:
     """Make sure that a brick survives a power cut.
 
-    Verify that the brick directory has the id of its volume. The id shows that
-    the directory is on the right file system. Write this file system and the
-    configuration of glusterd to disk.
+    Verify by the volume id that the brick directory is on the right file
+    system. Then write this file system and the configuration of glusterd to
+    disk.
 
     :param hex_id: the volume id, in hex.
     :raises WrongVolumeId: the brick directory has another id, or none.
@@ -297,9 +298,9 @@ def verify_durable(node: cluster.Node, path: str, hex_id: str) -> None:
 
 
 def unmounted_lvs(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
-    """Return the LVs of bricks that should be mounted but are not.
+    """Return the LVs of unmounted bricks.
 
-    The tags of such an LV contain a mount point, but no XFS is mounted there.
+    No XFS is mounted at the mount point in the tags of such an LV.
     """
     lvs = node.lvm.lvs(f'@{names.TAG_BRICK}')
     mount_points = {mount.target for mount in node.file_systems.mounts()}
@@ -316,7 +317,8 @@ def remount(node: cluster.Node, lv: lvm.LogicalVolume) -> None:
     if mount_point is None:
         return
     LOG.warning(
-        'Brick %s on node %s: not mounted; mounting it at %s',
+        'Logical volume %s of a brick on node %s: not mounted; mounting it at '
+        '%s',
         lv.full_name,
         node.name,
         mount_point,

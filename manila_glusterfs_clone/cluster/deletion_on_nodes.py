@@ -15,9 +15,8 @@ glusterd on the writer has already deleted the volume or snapshot. Two steps
 follow on all nodes, in this order:
 
 1. Verify that glusterd on every node has deleted the object. A glusterd that
-   still has the object can restore it on the other nodes. Without the logical
-   volumes of the object, glusterd 11 would not start on these nodes: it does
-   not start while a brick of a clone is missing.
+   still has the object can restore it on the other nodes. glusterd 11 does not
+   start on a node where a brick of a clone is missing.
 2. Remove the logical volumes of the bricks, and the directories that glusterd
    left behind.
 """
@@ -83,8 +82,8 @@ def finish(
         with the node and the number of unwanted LVs on it.
     :param find_blocked_lv: return an LV of the object that glusterd failed to
         remove from a node; None if there is none.
-    :raises StillKnown: glusterd on a node still has the object; no LV was
-        removed.
+    :raises StillKnown: glusterd on a node still has the object. The driver has
+        removed no LV.
     """
 
     def require_forgotten(node: cluster.Node) -> None:
@@ -112,7 +111,7 @@ def _warn_of_kept_lvs(
         LOG.warning(
             '%s: deleted, but %s uses some of its logical volumes, because an '
             'operator restored a snapshot or changed tags; keeping these '
-            'logical volumes with the tags of %s (no action is needed)',
+            'logical volumes with the tags of %s; no action is needed',
             f'{subject[0].upper()}{subject[1:]}',
             user_name,
             user_name,

@@ -13,12 +13,12 @@
 
 Observed on GlusterFS 10.3 and 11.1: glusterd creates two directories for each
 volume on all nodes, one for the files of processes and one for the self-heal
-daemon. It does not remove them when the volume is deleted.
+daemon. glusterd keeps both directories when it deletes the volume.
 
-glusterd creates one directory for each snapshot on all nodes. When it deletes
-the snapshot, it keeps the directory on nodes without a brick of the snapshot.
-After a ``snapshot restore`` or a failed ``snapshot create``, it keeps the
-directory on all nodes (11.1).
+glusterd creates one directory for each snapshot on all nodes. When glusterd
+deletes the snapshot, it keeps the directory on nodes without a brick of the
+snapshot. It keeps the directory on all nodes after a ``snapshot restore``, and
+after a failed ``snapshot create`` (11.1).
 
 All these directories are below ``/run``, so a reboot removes them.
 """

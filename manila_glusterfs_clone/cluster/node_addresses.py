@@ -17,9 +17,9 @@ of its node. If the node resolves its own name to a loopback address, the
 daemon connects from that address. For example, Debian's installer writes
 "127.0.1.1 NAME" to /etc/hosts.
 
-The addresses of the nodes and the members of the trusted storage pool can
-change. So call :meth:`NodeAddresses.refresh` when an address is unknown. If a
-node does not answer, :class:`NodeAddresses` keeps its known addresses.
+The nodes and their addresses can change. So call
+:meth:`NodeAddresses.refresh` when an address is unknown. If a node does not
+answer, :class:`NodeAddresses` keeps the addresses that the node last reported.
 """
 
 from collections.abc import Iterable, Sequence
@@ -48,7 +48,7 @@ class NodeAddresses:
         return bool(self._known_addresses)
 
     def exclude_nodes(self, addresses: Iterable[str]) -> frozenset[str]:
-        """Return the addresses that are not loopback and not of a node."""
+        """Return addresses, without those of nodes and loopback addresses."""
         return frozenset(
             address for address in addresses if not _is_loopback(address)
         ).difference(*self._known_addresses.values())
@@ -56,8 +56,8 @@ class NodeAddresses:
     def refresh(self, peers: Sequence[gluster.Peer]) -> bool:
         """Read the addresses of all connected nodes.
 
-        :param peers: the current peers in the trusted storage pool.
-        :return: whether all configured nodes that are connected answered.
+        :param peers: all nodes of the trusted storage pool.
+        :return: whether all nodes that are configured and connected answered.
         """
         connected_uuids = {peer.uuid for peer in peers if peer.is_connected}
         members = self._cluster.members()
@@ -91,7 +91,7 @@ class NodeAddresses:
         """Return the addresses of a peer that is not a configured node.
 
         :param peer_names: the host names or addresses of the peer.
-        :param nodes: the nodes that resolve the names, one after another.
+        :param nodes: ask these nodes in turn until one resolves the name.
         """
         addresses = set()
         for name in peer_names:
@@ -123,8 +123,8 @@ class NodeAddresses:
 def _addresses_of(node: cluster.Node) -> frozenset[str]:
     """Return the IP addresses of a node, without loopback addresses.
 
-    :raises errors.Garbled: the output is truncated: the last address can be
-        incomplete.
+    :raises errors.Garbled: the output is truncated, and the last address may
+        be incomplete.
     """
     result = node.commands.run(['hostname', '--all-ip-addresses'])
     if not result.stdout.endswith('\n'):

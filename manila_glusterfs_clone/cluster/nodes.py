@@ -22,17 +22,17 @@ from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools.gluster import console
 from manila_glusterfs_clone.tools import lvm
 
-#: If glusterd on a node fails the check of the writer, the next checks ask
-#: this node after the other nodes, for this many seconds.
+#: After a node fails the check of :meth:`Cluster.require_majority`, the driver
+#: checks this node after the other nodes, for this many seconds.
 ASK_LAST_SECONDS = 30.0
-#: Timeout of the check of the writer, in seconds, if glusterd on the node
-#: failed the previous check, or did not answer a command in time.
+#: Timeout of the check, in seconds, after the node failed the previous check,
+#: or did not answer a command in time.
 TIMEOUT_AFTER_FAILURE = 5.0
 
 
 @dataclasses.dataclass(eq=False)
 class NoReachableMember(errors.NotPossible):
-    """No reachable configured node has the requested UUID as a peer."""
+    """No configured node with the requested UUID has answered."""
 
     uuid: str
 
@@ -46,7 +46,7 @@ class NoReachableMember(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class NoNodes(errors.NotPossible):
-    """The back end has no nodes."""
+    """No nodes are configured for the back end."""
 
     option: str = 'glusterfs_clone_nodes'
 
@@ -95,8 +95,8 @@ class Member:
 
     node: Node
     uuid: str
-    #: The host name of the peer in the trusted storage pool. Names of bricks
-    #: begin with it: ``HOST:PATH``.
+    #: The host name of the peer in the trusted storage pool: the ``HOST`` in
+    #: ``HOST:PATH``, the name of a brick.
     peer_name: str
 
 
@@ -105,17 +105,17 @@ class UnresponsiveNodes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: By node name: the monotonic time until which the node is asked
-        #: last. 0 if the node has only a shorter timeout.
+        #: By node name: the monotonic time until which the driver checks the
+        #: node last. 0 if the timeout is shorter, but the order is unchanged.
         self._ask_last_until: dict[str, float] = {}
 
     def is_asked_last(self, node: Node, now: float) -> bool:
-        """Return whether to ask a node last when the writer is chosen."""
+        """Return whether to check a node after the other nodes."""
         with self._lock:
             return self._ask_last_until.get(node.name, now) > now
 
     def timeout(self, node: Node) -> float:
-        """Return the timeout for the check of a node as writer, in seconds.
+        """Return the timeout of the next check of a node, in seconds.
 
         If glusterd hangs, only the first check waits for READ_TIMEOUT.
         """
@@ -124,12 +124,12 @@ class UnresponsiveNodes:
         return TIMEOUT_AFTER_FAILURE if has_failed else gluster.READ_TIMEOUT
 
     def record_failure(self, node: Node, now: float) -> None:
-        """Ask a node last for :data:`ASK_LAST_SECONDS`."""
+        """Record that a node failed a check."""
         with self._lock:
             self._ask_last_until[node.name] = now + ASK_LAST_SECONDS
 
     def record_timeout(self, node: Node, error: errors.Error) -> None:
-        """If an error is a timeout, shorten the next check of the node."""
+        """If a command timed out, shorten the next check of the node."""
         if isinstance(error, errors.TimedOut):
             with self._lock:
                 self._ask_last_until.setdefault(node.name, 0.0)

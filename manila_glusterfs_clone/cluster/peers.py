@@ -58,7 +58,7 @@ def require_all_connected(the_cluster: cluster.Cluster) -> None:
     ]
     if disconnected_hosts:
         raise PeersDisconnected(tuple(sorted(disconnected_hosts)))
-    # All peers are connected, so no node needs to be treated as down.
+    # All peers are connected, so no node is down.
     the_cluster.forget_failures()
 
 
@@ -85,8 +85,8 @@ def compare_views(
         name: frozenset(peer.uuid for peer in peers)
         for name, peers in peers_by_node.items()
     }
-    # Use the set of peers that the most nodes report. If equally many nodes
-    # report two sets, use the larger set.
+    # Use the set of peers that most nodes report. Of two equally frequent
+    # sets, use the larger one.
     set_counts = collections.Counter(uuid_sets.values())
     common_uuids = max(
         set_counts, key=lambda uuids: (set_counts[uuids], len(uuids))
@@ -98,8 +98,8 @@ def compare_views(
         for peer in peers
         if peer.hostname != 'localhost'
     }
-    # The peers that are not among the nodes that answered. Such a peer is a
-    # node that did not answer, or is not configured.
+    # The peers except the nodes that answered: configured nodes that did not
+    # answer, and nodes that are not configured.
     absent_peers = {
         uuid: other_peers[uuid]
         for uuid in other_peers.keys() - {*own_uuids.values()}
@@ -124,8 +124,8 @@ def compare_views(
             name,
         )
         # A reinstalled node has a new UUID, and its old UUID is a disconnected
-        # peer. Without such a peer for each node outside the trusted storage
-        # pool, some of these nodes were never probed: this is a mistake.
+        # peer. If there are fewer such peers than nodes outside the trusted
+        # storage pool, some node was never probed: this is a mistake.
         (
             faults
             if len(names_outside_pool) <= len(disconnected_peers)
@@ -164,7 +164,7 @@ def compare_views(
         if peer.is_connected and peer.hostname not in silent_names
     )
     # A node that did not answer can be a peer under another host name. So
-    # report unknown peers only if there are more of them than such nodes.
+    # ignore as many unknown peers as there are such nodes.
     absent_hosts = {peer.hostname for peer in absent_peers.values()}
     if len(unconfigured_hosts) > len(silent_names - absent_hosts):
         mistakes.append(
@@ -213,10 +213,10 @@ def _read_glusterd_age(node: cluster.Node) -> int | None:
 def _glusterd_age(node: cluster.Node) -> int | None:
     """Return how long glusterd has been running on a node, in seconds.
 
-    If the first answer is unknown, ask a second time.
+    If the outcome is unknown, ask a second time.
 
     :return: None if glusterd is not running.
-    :raises errors.Unknown: the second answer is unknown, too.
+    :raises errors.Unknown: both outcomes are unknown.
     """
     try:
         return _read_glusterd_age(node)
@@ -229,9 +229,9 @@ def seconds_until_started(
 ) -> dict[str, float]:
     """Return the seconds until the start of glusterd is complete, by node.
 
-    Omit nodes on which glusterd has completed its start or is not running, and
-    nodes that cannot be reached. If the answer of a node is unknown, assume
-    that glusterd has just started there.
+    Omit a node if glusterd has completed its start or is not running, or if
+    the query failed. If the outcome of the query is unknown, assume that
+    glusterd has just started.
 
     :param nodes: the nodes to ask; None for all.
     """
@@ -265,9 +265,9 @@ def await_started(the_cluster: cluster.Cluster) -> None:
     daemons. Transactions can run during that time. If a transaction deletes
     the volume that glusterd visits next, glusterd crashes or loops on that
     volume forever. A glusterd that loops does not answer, but its peers report
-    it as connected, and all transactions wait for it
-    (``glusterd_shdsvc_restart`` of 10.3 and 11.1; observed on 11.1 when a
-    volume was deleted within four seconds of a start).
+    it as connected, and all transactions wait for it. This was observed on
+    11.1, when a volume was deleted within four seconds of a start.
+    ``glusterd_shdsvc_restart`` of 10.3 has the same fault.
     """
     starting_nodes = seconds_until_started(the_cluster)
     if starting_nodes:

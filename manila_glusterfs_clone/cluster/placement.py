@@ -35,10 +35,10 @@ ThinPool = thin_pools.ThinPool
 find_thin_pool = thin_pools.find_thin_pool
 reason_without_room = thin_pools.reason_without_room
 
-#: Timeout of the LVM query for capacities, in seconds. manila-share runs its
-#: periodic tasks one after another, and by default starts them once a minute.
-#: One of these tasks makes this query, and the other tasks wait for it. So
-#: this timeout plus ssh.commands.MARGIN_SECONDS must be less than a minute.
+#: Timeout of the LVM query for capacities, in seconds. A periodic task of
+#: manila-share makes this query, by default once a minute, and the other
+#: periodic tasks wait for it. So this timeout plus
+#: ssh.commands.MARGIN_SECONDS must be less than a minute.
 _CAPACITY_TIMEOUT = 40.0
 
 
@@ -84,12 +84,12 @@ class TooFewNodesWithSpace(InsufficientSpace):
 
 @dataclasses.dataclass(eq=False)
 class TooFewNodesAnswer(errors.NotPossible):
-    """Commands fail on so many nodes that too few nodes can be used."""
+    """LVM answers on fewer nodes than the layout needs."""
 
     layout: str
     needed_count: int
     available_count: int
-    #: The reason why a node cannot be used, by node name.
+    #: Why LVM does not answer, by node name.
     obstacles: Mapping[str, str]
 
     def __str__(self) -> str:
@@ -148,9 +148,9 @@ class Placement:
 
         :param pool: ``vg/thinpool``.
         :param size: the size of the share, in bytes.
-        :raises TooFewNodesWithSpace: too few nodes can be used; the pool of at
-            least one node has a fault, or not enough space.
-        :raises TooFewNodesAnswer: too few nodes answer.
+        :raises TooFewNodesWithSpace: too few nodes can be used, and a thin
+            pool has a fault, or not enough space.
+        :raises TooFewNodesAnswer: LVM answers on too few nodes.
         """
         members = self._cluster.members()
         pool_by_node, failures = self._read_pools(pool, members)
@@ -195,7 +195,7 @@ class Placement:
     ) -> None:
         """Make sure that thin pools have the required space.
 
-        :raises InsufficientSpace: a thin pool has a fault, or not the space.
+        :raises InsufficientSpace: a thin pool has a fault, or is too full.
         """
         for node, space in space_by_node.items():
             thin_pool = find_thin_pool(space.lvs, space.pool)

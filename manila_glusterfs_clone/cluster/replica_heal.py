@@ -32,8 +32,8 @@ from manila_glusterfs_clone import retry
 
 LOG = log.getLogger(__name__)
 
-#: Seconds to wait until no file is marked; and seconds to wait for a brick
-#: that does not answer, because it has possibly just been started.
+#: Seconds to wait until no file is marked. Seconds to wait for the answer of a
+#: brick, which has possibly just started.
 _HEAL_TIMEOUT, _BRICK_START_TIMEOUT = 60.0, 15.0
 #: The first and the longest pause between two checks, in seconds. On a slow
 #: machine each check takes one second.
@@ -45,7 +45,7 @@ _REQUEST_TIMEOUT, _REQUEST_INTERVAL = 40.0, 15.0
 
 @dataclasses.dataclass(eq=False)
 class CopiesDiffer(errors.NotPossible):
-    """The self-heal of a volume is not complete, or cannot be completed."""
+    """Files of a volume are marked, or bricks do not answer."""
 
     volume: str
     #: The bricks that do not answer, each as ``host:/path (state)``.

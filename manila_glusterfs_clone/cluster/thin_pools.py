@@ -34,7 +34,7 @@ class ThinPool:
     #: The sum of the virtual sizes of all thin LVs in the pool.
     provisioned: int
     is_active: bool
-    #: One of :class:`~manila_glusterfs_clone.tools.lvm.Health`.
+    #: As in :class:`~manila_glusterfs_clone.tools.lvm.LogicalVolume`.
     health: str
     zeroes_new_blocks: bool
 
@@ -49,7 +49,7 @@ class Fault:
 
     #: The kind of the :class:`findings.Finding`, in one or two words.
     kind: str
-    #: The state of the pool and the remedy. The name of the pool is omitted.
+    #: The state of the pool and the remedy, without the name of the pool.
     message: str
 
 
@@ -174,10 +174,10 @@ def find_problems(
 ) -> tuple[list[findings.Finding], list[findings.Finding]]:
     """Return configuration mistakes and current faults of thin pools.
 
-    A pool that exists on no node is a mistake: its name is wrong, or nobody
-    created the pool. If only some nodes lack a pool, there are two cases. A
-    node that lists other LVs of the pool's VG has a mistake: nobody created
-    the pool on this node. A node that lists no LV of the VG has a fault: the
+    If no node lists a pool, this is a mistake: the name of the pool is wrong,
+    or nobody created the pool. If some nodes list the pool, there are two
+    cases. A node that lists other LVs of the pool's VG has a mistake: nobody
+    created the pool there. A node that lists no LV of the VG has a fault: the
     disk of the VG has possibly failed.
 
     :param pool_names: the names of the pools, ``vg/thinpool``.

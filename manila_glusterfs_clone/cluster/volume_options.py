@@ -21,13 +21,13 @@ A node that rejoins its peers can have old options, for two reasons:
   An option that is set in this period can be lost on the peer: the peer first
   reports the new value, and then replaces it with the value from the
   handshake. This happens if the peer missed more changes before the handshake
-  than it has taken part in since the handshake (11.1;
+  than it received afterwards (11.1, in
   ``glusterd_import_friend_volumes_synctask``).
 
 In both cases glusterd reports the peer as connected, although the brick of the
-peer uses old options. So :func:`write` asks nodes for their options. If the
-caller requests it, :func:`write` waits for each glusterd that has just
-started, and asks it again.
+peer uses old options. So :func:`write` asks nodes for their options. With
+``must_last``, :func:`write` waits until each glusterd has completed its start,
+and asks again.
 """
 
 from collections.abc import Collection, Mapping
@@ -46,8 +46,8 @@ LOG = log.getLogger(__name__)
 #: The first and the longest pause between two attempts, in seconds. Jitter
 #: shortens each pause by up to half.
 _PAUSE, _LONGEST_PAUSE = 0.5, 10.0
-#: A *lagging* node lacks a new option. Seconds to wait until it receives the
-#: option from its peers, before the options are set again.
+#: While a node lacks a new option, it is *lagging*. After this many seconds,
+#: :func:`write` sets the options again.
 _PROPAGATION_SECONDS = 3.0
 
 
@@ -91,10 +91,7 @@ class Confirmation:
         return tuple(map(str, self.failures.values()))
 
     def require_bricks_of(self, volume: gluster.Volume) -> None:
-        """Make sure that every node with a brick has confirmed the options.
-
-        :raises NotConfirmed: a node with a brick did not confirm the options.
-        """
+        """Raise NotConfirmed if a node with a brick did not confirm."""
         hosts = {
             brick.host
             for brick in volume.bricks
@@ -128,11 +125,12 @@ def write(
     their peers when they rejoin.
 
     :param volume: the volume, read from the writer immediately before.
-    :param must_last: whether to wait until glusterd on each asked node has
-        completed its start, and then to ask again: during its start, glusterd
-        can lose new options.
+    :param must_last: if true, wait until glusterd on each asked node has
+        completed its start, and ask again. During its start, glusterd can lose
+        new options.
     :param node_uuids: the nodes to ask; if empty, ask all nodes with a brick.
-    :raises NotConfirmed: after the settle timeout, a node lacks an option.
+    :raises NotConfirmed: after the settle timeout, a node still lacks an
+        option.
     """
     volume_name = volume.name
     asked_uuids = set(node_uuids) or {
@@ -147,7 +145,7 @@ def write(
             gluster.set_options(volume_name, options)
         except errors.CommitFailed:
             # A node that lost power right after the creation of the volume
-            # may have lost its volfiles.
+            # may have lost the volume's configuration files (volfiles).
             if not volume.is_started:
                 gluster.write_volfiles(volume_name)
             raise
@@ -189,8 +187,8 @@ def write(
             starting_nodes = peers.seconds_until_started(
                 the_cluster, [member_by_name[node].node for node in answers]
             )
-        # Ask again if this service runs too many commands on a node, or if an
-        # answer is incomplete: a glusterd that was just started can omit data.
+        # Ask again if this process runs too many commands on a node, or if an
+        # answer is incomplete: a glusterd that has just started can omit data.
         is_complete = is_late or not any(
             isinstance(error, errors.Busy | errors.Garbled)
             for error in failures.values()

@@ -74,12 +74,13 @@ SENTENCES: list[tuple[errors.Error, str]] = [
     (
         bricks.NotThin('gl1', '/b/brick', 'gvg/fat'),
         'brick /b/brick on node gl1: logical volume gvg/fat is not thin, so '
-        'GlusterFS did not create it; check what is mounted as the brick',
+        'GlusterFS did not create it; check what is mounted at the parent '
+        'directory of the brick',
     ),
     (
         bricks.WrongVolumeId('gl1', '/b/brick', None, 'abc'),
         'brick /b/brick on node gl1: its volume id is missing, expected abc; '
-        'make sure that the right file system is mounted as the brick',
+        'mount the right file system at the parent directory of the brick',
     ),
     (
         brick_ownership.RenamedBrick('gl1', 'gvg/x', 'v', '/b/brick'),

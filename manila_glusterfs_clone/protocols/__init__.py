@@ -46,8 +46,8 @@ class Rules:
 
     #: Rules in the state ``active``: access lists must admit their clients.
     active: tuple[Rule, ...] = ()
-    #: Rules that Manila is applying, updating or denying: access lists are
-    #: correct whether they admit the clients of these rules or not.
+    #: Rules that Manila is applying, updating or denying: access lists may or
+    #: may not admit their clients.
     changing: tuple[Rule, ...] = ()
 
 
@@ -139,14 +139,13 @@ class Protocol(abc.ABC):
         :param volume_name: the name of the volume.
         :param rules: all rules to grant. The volume denies other clients.
         :param is_revoking: whether this call can end the access of clients. If
-            so, return only after no running brick admits these clients.
+            true, wait until no running brick admits these clients.
         :param extra_options: other options to set in the same transaction.
         :param node_uuids: UUIDs of nodes that must confirm the options, in
             addition to the nodes with a brick.
         :return: by access id of a refused rule: why the protocol cannot grant
             the rule.
-        :raises errors.NotPossible: the volume does not exist, and the list
-            of rules is not empty.
+        :raises errors.NotPossible: there are rules, but no volume.
         :raises errors.Unsettled: a node did not confirm the options, or
             clients without a rule are still connected.
         """
@@ -157,7 +156,7 @@ class Protocol(abc.ABC):
         rules: Sequence[Rule],
         more: Mapping[str, str],
     ) -> frozenset[str]:
-        """Return the names of the options that :meth:`apply` changes."""
+        """Return the names of the options that :meth:`apply` would change."""
         planned = {**self.plan(rules).options, **more}
         return frozenset(
             option
@@ -175,8 +174,7 @@ class Protocol(abc.ABC):
         """Return whether the options of a volume match its access rules.
 
         :param active: rules whose clients the volume must admit.
-        :param changing: rules that make no difference: the options match
-            whether the volume admits the clients of these rules or not.
+        :param changing: rules whose clients the volume may or may not admit.
         """
 
     @abc.abstractmethod

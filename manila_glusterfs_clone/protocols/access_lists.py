@@ -15,12 +15,12 @@ In ``auth.allow``, GlusterFS 10 and 11.1 understand only the prefix lengths
 ``/8``, ``/16`` and ``/24``. They misread any other prefix length:
 ``10.0.0.9/32`` admits everyone (glusterfs issue 4108; reproduced on real
 clusters). Therefore this module never writes a prefix length. It writes a
-network as addresses, or as patterns such as ``10.0.*``. These entries match
-exactly the addresses of the network. A network needs at most 128 entries.
+network as at most 128 addresses, or patterns such as ``10.0.*``. These entries
+match exactly the addresses of the network.
 
 glusterd stores each option as one line. If the line is longer than 4,092
 bytes, glusterd overruns its buffer (``glusterd-store.c``). Therefore this
-driver refuses rules for which an access list has no room.
+driver refuses a rule if the access list would exceed :data:`MAX_BYTES`.
 """
 
 from collections.abc import Iterable

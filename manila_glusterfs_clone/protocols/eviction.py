@@ -86,13 +86,13 @@ def require_no_outdated_bricks(
 ) -> None:
     """Make sure that no running brick uses the old access rules.
 
-    A node counts as down only if nothing answers at its address and glusterd
-    on the writer has no connection to it. A node that answers may have running
-    bricks, even if it refuses the SSH login.
+    A node counts as down if it does not answer at its address, and glusterd
+    on the writer is not connected to it. A node that refuses the SSH login is
+    not down, and may have running bricks.
 
     :param confirmation: which nodes confirmed the new rules.
-    :raises RevocationNotConfirmed: a node with a brick did not confirm the new
-        rules, and is not down.
+    :raises RevocationNotConfirmed: a node with a brick is not down, and has
+        not confirmed the new rules.
     """
     unconfirmed_hosts = {
         brick.node_uuid: brick.host
@@ -111,16 +111,14 @@ def require_no_outdated_bricks(
         member.node for member in members if member.uuid in unconfirmed_hosts
     ]
     if not unconfirmed_hosts.keys() <= {member.uuid for member in members}:
-        # A brick is on a node that is not among the members. Ask all other
-        # configured nodes: the service does not know their UUIDs yet, and one
-        # of them may have this brick.
+        # A brick is on a node with an unknown UUID. Ask all configured nodes
+        # that have not reported their UUIDs yet: one may have this brick.
         known_nodes = {member.node for member in members}
         nodes_to_ask += [
             node for node in the_cluster.nodes if node not in known_nodes
         ]
     for node in nodes_to_ask:
-        # Ask a node even if it was down recently: it may be up again, and its
-        # bricks may use the old rules.
+        # Ask a node even if it was down recently: it may be up again.
         node.commands.reset()
     answers, failures = the_cluster.try_everywhere(
         lambda node: node.file_systems.mounts(), nodes_to_ask
@@ -145,19 +143,19 @@ def await_eviction(
 ) -> None:
     """Wait until bricks have disconnected all clients without a rule.
 
-    After glusterd has started, it reports no clients of a brick until it has
-    connected to the brick. So wait up to ``_CONNECTION_TIMEOUT`` seconds for
-    bricks that glusterd reports as offline. After this time, a brick that is
-    still offline counts as down. Ignore bricks on disconnected nodes.
+    A glusterd that has just started reports a brick as offline, and without
+    clients, until it has connected to the brick. So wait up to
+    ``_CONNECTION_TIMEOUT`` seconds for offline bricks. A brick that is offline
+    after this time counts as down. Ignore bricks on disconnected nodes.
 
     :param is_admitted: return whether a rule admits an address.
     :param peers: all nodes of the trusted storage pool.
     :param addresses: the addresses of the nodes. The daemons on the nodes are
         clients of the bricks, too, and need no rule.
     :raises ClientsStillConnected: clients without a rule are still connected
-        after the waiting time.
-    :raises ClientsNotReported: glusterd does not report a brick that may have
-        clients.
+        after ``_EVICTION_TIMEOUT`` seconds.
+    :raises ClientsNotReported: glusterd does not report a brick on a connected
+        node.
     """
     connected_uuids = {peer.uuid for peer in peers if peer.is_connected}
     host_by_brick = {
@@ -166,7 +164,7 @@ def await_eviction(
         if brick.node_uuid in connected_uuids
     }
     if not host_by_brick:
-        return  # all nodes with bricks are down
+        return  # all nodes with bricks are disconnected
     attempts = retry.Attempts(_EVICTION_TIMEOUT, 0.5)
     is_refreshed = False
     while True:
@@ -221,9 +219,9 @@ def _read_bricks(
 ) -> tuple[gluster.BrickStatus, ...]:
     """Return the states and clients of the bricks on connected nodes.
 
-    First ask one node for all bricks. This fails if a brick on another node
-    has no clients: glusterd can report such a brick only on the node of the
-    brick. In this case, ask each node for its own brick.
+    First ask one node for all bricks. This fails if a brick without clients is
+    on another node: glusterd can report such a brick only on the node of the
+    brick. If the query fails, ask each node for the brick on this node.
 
     :param connected_uuids: the UUIDs of the connected nodes.
     """
@@ -259,9 +257,8 @@ def _brick_status(
 ) -> tuple[gluster.BrickStatus, ...]:
     """Return the states and clients of bricks, as one node reports them.
 
-    The command needs the lock of the volume in glusterd. So run it like a
-    change: :meth:`Cluster.change` retries while another transaction holds the
-    lock.
+    The command needs the lock of the volume in glusterd. So use
+    :meth:`Cluster.change`, which retries until the lock is free.
 
     :param brick: ``HOST:PATH``; empty for all bricks of the volume.
     :param candidates: the nodes that may run the command.

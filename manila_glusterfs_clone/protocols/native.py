@@ -128,7 +128,7 @@ class NativeProtocol(protocols.Protocol):
                 'empty',
                 'empty, but glusterfs_clone_tls is true; list the common '
                 'names of the nodes\' certificates, otherwise every share '
-                'denies the gluster daemons of its own nodes',
+                'denies the gluster daemons on the nodes',
             )
         for name in settings.tls_server_names:
             if not access_lists.is_common_name(name):
@@ -169,8 +169,8 @@ class NativeProtocol(protocols.Protocol):
             plan_options = {ALLOW: access_list or gluster.NOBODY}
             plan_options.update(dict.fromkeys(TLS_OPTIONS, 'off'))
         else:
-            # With TLS, a brick admits a client by its common name alone. So
-            # list no addresses.
+            # A brick with TLS checks only the common name of a client. So list
+            # no addresses.
             plan_options = {ALLOW: gluster.NOBODY, TLS_ALLOW: access_list}
             plan_options.update(dict.fromkeys(TLS_OPTIONS, 'on'))
         return protocols.Plan(plan_options, refusals)
@@ -216,10 +216,9 @@ class NativeProtocol(protocols.Protocol):
     ) -> Mapping[str, errors.NotPossible]:
         """Set the access lists of a volume, and verify them.
 
-        Bricks disconnect clients without a rule within seconds. If
-        ``is_revoking`` is true and TLS is off, wait for this: glusterd reports
-        the addresses of connected clients. With TLS, do not wait: glusterd
-        does not report the common names of clients.
+        If ``is_revoking`` is true and TLS is off, wait until bricks have
+        disconnected all clients without a rule. With TLS, do not wait for
+        this: glusterd does not report the common names of clients.
         """
         plan = self.plan(rules)
         for access_id, refusal in plan.refusals.items():
@@ -275,7 +274,7 @@ class NativeProtocol(protocols.Protocol):
         rules: Sequence[protocols.Rule],
         more: Mapping[str, str],
     ) -> frozenset[str]:
-        """Return the names of the options that :meth:`apply` changes."""
+        """Return the names of the options that :meth:`apply` would change."""
         reset = {REJECT} & volume.options.keys()
         return super().options_to_change(volume, rules, more) | reset
 
@@ -314,9 +313,9 @@ class NativeProtocol(protocols.Protocol):
     ) -> tuple[protocols.ExportLocation, ...]:
         """Return one location for each node with a brick.
 
-        A client fetches the volfile from the node in the path, and then
-        connects to all bricks. If this node is down, the client tries the
-        nodes in ``backup-volfile-servers``.
+        A client fetches the volfile, which lists the bricks, from the node in
+        the path. If this node is down, the client tries the nodes in
+        ``backup-volfile-servers``.
         """
         hosts = list(dict.fromkeys(brick.host for brick in volume.bricks))
         locations = []

@@ -16,8 +16,8 @@ an operator must correct. A back end with mistakes does not start; one
 exception lists all mistakes. A *fault* is a current failure: a node or its
 glusterd is down, a thin pool is full, a disk failed. A back end with faults
 starts, and operations that do not need the faulty part work. The checks
-report faults to :class:`findings.Health`. If the checks cannot tell whether a
-problem is a mistake or a fault, the problem counts as a fault.
+report faults to :class:`findings.Health`. A problem that can be a mistake or a
+fault counts as a fault.
 """
 
 from collections.abc import Iterator, Mapping
@@ -71,7 +71,7 @@ class NodeView:
 
 @dataclasses.dataclass
 class Results:
-    """The mistakes of a back end, and the faults of each of its parts."""
+    """The mistakes of a back end; the faults of its services and storage."""
 
     mistakes: list[Finding] = dataclasses.field(default_factory=list)
     services: list[Finding] = dataclasses.field(default_factory=list)
@@ -86,10 +86,10 @@ def run(
 ) -> None:
     """Check the configuration and, if the driver can log in, the cluster.
 
-    :param health: the object to which to report the faults.
-    :param protocol: the protocol whose options to check.
+    :param health: receives the faults.
+    :param protocol: the protocol whose settings are checked.
     :raises findings.Misconfigured: there are mistakes. If glusterd answers on
-        no node, faults count as mistakes, because no operation can work.
+        no node, no operation can work, so faults count as mistakes.
     """
     results = Results(mistakes=list(_check_configuration(settings, protocol)))
     # Without nodes and readable keys, the driver cannot log in.
@@ -221,7 +221,6 @@ def _check_programs(view: NodeView, results: Results) -> None:
     """Check a node's programs, GlusterFS release, and unit for boot mounts."""
     probe = view.probe
     if isinstance(probe, errors.CommandFailed):
-        # The login shell of the user does not run commands.
         message = f'{probe}; give the user a login shell that runs commands'
         results.mistakes.append(_node_finding(view, 'shell', message))
         return
@@ -262,7 +261,7 @@ def _check_programs(view: NodeView, results: Results) -> None:
 
 
 def _group_by_message(messages: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return, for each message, the programs that have it."""
+    """Return the programs that have the same message, by message."""
     programs: dict[str, list[str]] = {}
     for program, message in messages.items():
         programs.setdefault(message, []).append(program)
@@ -292,7 +291,7 @@ def _check_release(view: NodeView, probe: Probe, results: Results) -> None:
 def _check_boot_unit(view: NodeView, probe: Probe, results: Results) -> None:
     if probe.boot_unit == 'enabled' or _is_reported(view, 'systemctl'):
         return
-    # If systemd did not report the state, the unit is possibly enabled.
+    # If systemd did not report a state, the unit is possibly enabled: a fault.
     problems = results.mistakes if probe.boot_unit else results.services
     problems.append(
         _node_finding(

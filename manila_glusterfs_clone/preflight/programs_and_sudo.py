@@ -28,8 +28,8 @@ from manila_glusterfs_clone.ssh import commands
 #: Time limits, in seconds, for one program and for the whole probe.
 _PROGRAM_TIMEOUT, _TIMEOUT = 10, 60.0
 
-#: A path that cannot exist. setfattr reports that it does not exist, which
-#: proves that setfattr runs.
+#: A path that cannot exist. If setfattr reports that the path does not exist,
+#: setfattr runs.
 _NO_SUCH_PATH = '/proc/manila-glusterfs-clone'
 
 #: The first word of each line that the probe prints. The login shell and sudo
@@ -117,7 +117,7 @@ class Probe:
 def script(*, sudo: bool) -> str:
     """Return a shell script that runs all programs and prints the outcomes.
 
-    The script contains only constants, and no values of driver options.
+    The script contains no values of driver options.
 
     :param sudo: whether to run programs that need root with sudo.
     """
@@ -143,7 +143,8 @@ def probe(node: circuit_breaker.CommandRunner, *, sudo: bool) -> Probe:
     :raises errors.Unreachable: the node cannot be reached.
     :raises errors.CommandFailed, errors.Garbled: the login shell of the user
         does not run commands.
-    :raises errors.Unknown: the node did not answer.
+    :raises errors.Unknown: the node did not answer in time, or the SSH session
+        broke.
     """
     result = node.run(
         ['sh', '-c', script(sudo=sudo)], timeout=_TIMEOUT, as_root=False
@@ -199,7 +200,7 @@ def _missing_program(name: str, status: int, output: str) -> str:
     """Return the program that is missing: ``name``, ``timeout`` or ``sudo``.
 
     :param name: the program that the probe ran.
-    :param status: its exit status.
+    :param status: the exit status of the program.
     :param output: the output of the program or of the login shell.
     :return: empty if no program is missing.
     """
@@ -228,7 +229,7 @@ def _unit_state(output: str) -> str:
 
 
 def packages_of(programs: Sequence[str]) -> tuple[str, ...]:
-    """Return the packages of programs; leave out unknown programs."""
+    """Return the packages of programs; omit unknown programs."""
     return tuple(
         dict.fromkeys(PACKAGES[name] for name in programs if name in PACKAGES)
     )

@@ -13,10 +13,10 @@
 
 The modules, from the top layer to the bottom layer:
 
-* ``circuit_breaker`` refuses commands to a node that is known to be down.
+* ``circuit_breaker`` refuses commands to a node that recently failed.
 * ``commands`` runs commands.
 * ``interactive_process`` exchanges lines with a running process.
 * ``channels`` opens a channel for each process.
-* ``connections`` shares the connections to a node.
+* ``connections`` shares one connection to a node among threads.
 * ``login`` connects and logs in.
 """

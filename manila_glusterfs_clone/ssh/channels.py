@@ -9,11 +9,13 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Open SSH channels; each channel carries one remote process.
+"""Open SSH channels, and run one remote process on each.
 
-Only the modules of this package use this module. paramiko waits without a
-time limit for the answer to a request, and for space in the send buffer of a
-socket. So a :class:`Watchdog` limits the time of all actions on a channel.
+Only the modules of this package use this module.
+
+paramiko has no time limit for the answer to a request, and none for space in
+the send buffer of a socket. So a :class:`Watchdog` limits the time of each
+channel.
 """
 
 from collections.abc import Sequence
@@ -27,8 +29,8 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import connections
 from manila_glusterfs_clone.ssh import login
 
-#: Time limit, in seconds, for closing a channel. If closing takes longer, the
-#: connection counts as dead.
+#: Time limit, in seconds, for closing a channel. If closing takes longer, no
+#: new channels are opened on the connection.
 CLOSE_TIMEOUT = 2.0
 
 #: The errors that paramiko raises if a connection or channel is unusable.
@@ -44,15 +46,15 @@ class ChannelRefused(Exception):
 def open_channel(
     connection: login.Connection, seconds: float
 ) -> paramiko.Channel:
-    """Open a channel; retry while the node has no free session.
+    """Open a channel; retry while sshd refuses it.
 
-    sshd reports the end of a command a moment before it frees the session of
-    the command. So many commands in a row can use up the sessions.
+    sshd limits the number of sessions. It frees the session of a command a
+    moment after it has reported the end of the command.
 
     :param seconds: the time limit for all attempts together.
-    :raises ChannelRefused: the node refused a channel until the time limit.
+    :raises ChannelRefused: sshd still refused at the time limit.
     :raises CONNECTION_ERRORS: the connection is dead, or the node did not
-        answer until the time limit.
+        answer in time.
     """
     deadline = time.monotonic() + seconds
     pause = 0.01
@@ -63,9 +65,8 @@ def open_channel(
                 timeout=max(0.0, seconds_left)
             )
         except paramiko.SSHException as error:
-            # paramiko may raise here the error of a channel that another
-            # thread has requested. So check the time and the connection, and
-            # not the error.
+            # This may be the error of a channel that another thread has
+            # requested. So check the time and the connection instead.
             seconds_left = deadline - time.monotonic()
             if seconds_left <= 0 or not connection.is_active():
                 raise
@@ -78,14 +79,12 @@ def open_channel(
 class Watchdog(threading.Thread):
     """Close a channel at its time limit; if that fails, close the connection.
 
-    A thread that waits for the node wakes when the watchdog closes the
-    channel, and calls :meth:`stop`. A thread that waits for space in the
-    socket does not wake. If no thread has called :meth:`stop` within
-    :data:`CLOSE_TIMEOUT`, the socket accepts no data, so no channel of the
-    connection can continue. Then the watchdog closes the connection.
+    When the watchdog closes the channel, a thread that waits for an answer
+    wakes, and calls :meth:`stop`. A thread that waits for space in the send
+    buffer does not wake. If no thread calls :meth:`stop` within
+    :data:`CLOSE_TIMEOUT`, the watchdog closes the connection.
 
-    :param started_at: the monotonic time from which ``seconds`` counts.
-    :param seconds: the time limit.
+    :param started_at: the beginning of the time limit, in monotonic time.
     :param channel: None until the channel is opened.
     """
 
@@ -117,9 +116,8 @@ class Watchdog(threading.Thread):
         if not self._stop_event.wait(CLOSE_TIMEOUT):
             self._connection.close()
             if self.channel is not None:
-                # If the connection breaks during a request on the channel,
-                # paramiko does not always wake the thread that waits for the
-                # answer.
+                # Wake the thread that waits for an answer on the channel.
+                # paramiko does not always wake it if the connection breaks.
                 self.channel.event.set()
 
     def _close_channel(self) -> None:
@@ -150,7 +148,7 @@ class Channel:
         self._connection = connection
         self._channel = channel
         self._watchdog = watchdog
-        #: Acquired by the first call of close(), and never released.
+        #: The first call of close() acquires this lock and keeps it.
         self._close_lock = threading.Lock()
         self._data_event = _DataEvent()
         channel.in_buffer.set_event(self._data_event)
@@ -158,10 +156,11 @@ class Channel:
         watchdog.channel = channel
 
     def start(self, line: str) -> None:
-        """Run a command line in the login shell of the node.
+        """Start a command line in the login shell on the node.
 
         :raises Unreachable: the time limit had passed; nothing was started.
-        :raises LinkLost: the command may have been started.
+        :raises LinkLost: the channel failed; the command may have been
+            started.
         """
         if self._watchdog.has_expired:
             raise errors.Unreachable(
@@ -182,10 +181,7 @@ class Channel:
         self._channel.sendall(data)
 
     def read(self) -> tuple[bytes, bytes] | None:
-        """Wait for output; return new stdout and stderr, or None at the end.
-
-        If only one stream has output, the other value is empty.
-        """
+        """Wait for output; return stdout and stderr, or None at the end."""
         channel = self._channel
         while True:
             self._data_event.really_clear()
@@ -227,8 +223,8 @@ class Channel:
                 login.describe(error), bytes(stdout)
             ) from error
         status = self._channel.recv_exit_status()
-        # The end of the output does not prove that the output is complete:
-        # the node also sends an end after the watchdog has closed the channel.
+        # The output may be incomplete: it also ends if the watchdog closes the
+        # channel, or if the connection breaks.
         is_complete = (
             self._channel.eof_received or self._connection.is_active()
         )
@@ -237,9 +233,9 @@ class Channel:
         return bytes(stdout), bytes(stderr), status
 
     def is_alive(self) -> bool:
-        """Return whether the process possibly still runs.
+        """Return whether the process may still be running.
 
-        True if the connection is up and the node has not ended the output.
+        True while the connection is up and the output has not ended.
         """
         channel = self._channel
         return (
@@ -258,8 +254,8 @@ class Channel:
         """Return the error for a process whose outcome is unknown.
 
         :param reason: why the channel failed.
-        :param partial_output: the output that was received.
-        :param extra_words: words to show after the command, such as its input.
+        :param extra_words: words that the error shows after the command, such
+            as its input.
         :return: ``TimedOut`` if the time limit has passed, else ``LinkLost``.
         """
         argv = (*self.argv, *extra_words)
@@ -285,10 +281,9 @@ class Channel:
         self._watchdog.stop()
 
     def close(self, is_reusable: bool) -> None:
-        """Close the channel; do nothing if it is closed already.
+        """Close and release the channel; a second call does nothing.
 
-        :param is_reusable: whether new channels can be opened on the
-            connection.
+        :param is_reusable: False to open no new channels on the connection.
         """
         if not self._close_lock.acquire(blocking=False):
             return

@@ -12,14 +12,12 @@
 """Fail a command at once if its node is known to be down.
 
 A command to a node that does not answer fails only after the connection
-time-out. A maintenance pass runs commands for each share. Without the circuit
-breaker, each of these commands would wait for the time-out. With the circuit
-breaker, only the first command waits.
+time-out. Then the node is *known to be down*: for :data:`RETRY_SECONDS`, all
+commands to it fail at once with the same error. So a maintenance pass, which
+runs commands for each share, waits for the time-out once.
 
-For the next :data:`RETRY_SECONDS`, all commands to the node fail at once with
-the error of the first command. Then one command tries to connect again. Until
-this command has an outcome, other commands still fail at once, but for no
-longer than another :data:`RETRY_SECONDS`.
+After :data:`RETRY_SECONDS`, one command tries to connect again. Meanwhile
+other commands still fail at once, for :data:`RETRY_SECONDS` at most.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -34,8 +32,8 @@ from manila_glusterfs_clone.ssh import interactive_process
 
 #: Seconds between two attempts to connect to a node that does not answer.
 RETRY_SECONDS = 30.0
-#: The circuit breaker does not remember a failure that took fewer seconds. The
-#: next command then tries to connect, because that attempt is short, too.
+#: After a failure that took fewer seconds, the next command tries to connect:
+#: it will not wait long, either.
 _QUICK_SECONDS = 2.0
 
 
@@ -67,9 +65,8 @@ class CommandRunner(typing.Protocol):
 class CircuitBreaker:
     """Forward commands to a node, unless the node is known to be down.
 
-    The circuit breaker remembers an ``Unreachable`` error only if the attempt
-    took :data:`_QUICK_SECONDS` or more. If a node refuses at once (no sshd, a
-    wrong key), each new command tries to connect.
+    If a node refuses at once, for example because sshd does not run, each
+    command tries to connect.
     """
 
     def __init__(self, runner: CommandRunner) -> None:
@@ -141,8 +138,7 @@ class CircuitBreaker:
             if failure is not None:
                 if start < self._retry_at:
                     raise type(failure)(*failure.args)
-                # Only this command tries to connect. Other commands fail at
-                # once until it has an outcome, or RETRY_SECONDS have passed.
+                # Only this command tries to connect. Meanwhile others fail.
                 self._retry_at = start + RETRY_SECONDS
         try:
             yield

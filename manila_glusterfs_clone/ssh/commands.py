@@ -13,10 +13,9 @@
 
 A command has one of these outcomes:
 
-* *refused*, ``Unreachable`` or ``Occupied``: the driver did not send the
-  request to start the command. Nothing was started.
-* *unknown*, ``LinkLost``: the driver sent the request, but did not receive the
-  exit status and all output; or a signal killed the command.
+* *refused*, ``Unreachable`` or ``Occupied``: the command was not started.
+* *unknown*, ``LinkLost``: the exit status or a part of the output was lost, or
+  a signal killed the command.
 * *unknown*, ``TimedOut``: the node killed the command at the time limit, or
   the driver received no exit status in time.
 * *done*: the command ended with an exit status that the caller accepts.
@@ -43,11 +42,10 @@ from manila_glusterfs_clone.ssh import login
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds that the driver waits for the exit status after the time limit of a
-#: command on the node.
+#: Seconds that the driver waits for the exit status after the time limit.
 MARGIN_SECONDS = 10.0
-#: Seconds between SIGTERM and SIGKILL for a command on the node. It must be
-#: less than MARGIN_SECONDS.
+#: Seconds from SIGTERM to SIGKILL when ``timeout`` kills a command; less than
+#: :data:`MARGIN_SECONDS`.
 KILL_AFTER_SECONDS = 5
 
 Address = login.Address
@@ -68,32 +66,30 @@ class Result:
 def command_line(
     argv: Sequence[str], *, sudo: bool, seconds: int | None = None
 ) -> str:
-    """Return a command line for the login shell of a node, a POSIX shell.
+    """Return a command line for a POSIX shell on a node.
 
-    :param sudo: whether to run the command with sudo.
     :param seconds: the time limit on the node, at least 1; None for no limit.
-    :raises ValueError: ``argv`` is empty, or a word has a NUL character. The
-        node would run only the part before the NUL.
+    :raises ValueError: ``argv`` is empty, or a word has a NUL, at which the
+        node would cut the line.
     """
     if not argv or any('\0' in word for word in argv):
         raise ValueError(f'not a command: {tuple(argv)!r}')
     words = ['sudo', '-n'] if sudo else []
     if seconds is not None:
         words += ['timeout', '-k', str(KILL_AFTER_SECONDS), str(seconds)]
-    # Set LC_ALL before sudo: sudo passes it on to the command, and the sudo
+    # LC_ALL stands before sudo, which passes it on to the command: the sudo
     # rules on the node do not allow it after sudo.
     return 'LC_ALL=C ' + shlex.join([*words, *argv])
 
 
 class Remote:
-    """A node on which commands run over SSH; safe for use by many threads.
+    """A node on which to run commands over SSH; many threads may use it.
 
-    The first command connects. So does the first command after a connection
-    was lost, and the first command in a forked process.
+    A command connects first if its process has no connection to the node.
 
-    :param sudo: whether to run commands that need root with sudo.
-    :param connect_timeout: seconds for name lookup, TCP, key exchange and
-        authentication together. The same limit applies to opening a channel.
+    :param sudo: whether commands that need root run with sudo.
+    :param connect_timeout: seconds for name lookup, connection and login
+        together. The same limit applies to opening a channel.
     """
 
     def __init__(
@@ -125,7 +121,6 @@ class Remote:
         :param timeout: seconds, including the wait for a connection and for
             a channel.
         :param accept: the exit statuses that mean success.
-        :param stdin: the input of the command.
         :param as_root: whether the command needs root.
         :raises Unreachable, Occupied: nothing was started.
         :raises CommandFailed: the exit status is not in ``accept``.
@@ -147,7 +142,7 @@ class Remote:
         if result.status in accept:
             return result
         if 128 < result.status <= 192:
-            # The outcome is unknown: the signal possibly killed the command
+            # The outcome is unknown: the signal may have killed the command
             # in the middle of its work.
             raise errors.LinkLost(
                 self.name,
@@ -199,15 +194,15 @@ class Remote:
             stdout, stderr, status = channel.communicate(stdin)
             is_reusable = channel.is_reusable()
             is_late = time.monotonic() - start >= limit_seconds
-            # At the time limit, ``timeout`` exits with 124 or 137. Or SIGKILL
-            # kills ``timeout``, too. If the login shell has replaced itself
-            # by ``timeout``, the node then sends no exit status.
+            # At the time limit, the status is 124, or 137 after SIGKILL. If
+            # the login shell has replaced itself by ``timeout``, SIGKILL
+            # leaves no status.
             if status in (124, 137) or (
                 status < 0 and is_reusable and is_late
             ):
                 raise errors.TimedOut(self.name, argv, timeout)
             if status < 0:
-                raise channel.error_for('no exit status was sent', stdout)
+                raise channel.error_for('no exit status received', stdout)
         finally:
             channel.close(is_reusable)
         return Result(
@@ -225,8 +220,8 @@ class Remote:
         deadline = start + timeout
         pool = self._pool()
         reason = ''
-        # Opening a channel starts no command. So if the connection is dead,
-        # it is safe to try once more on a new connection.
+        # If the connection is dead, try once more on a new connection. This
+        # is safe, because opening a channel starts no command.
         for _ in range(2):
             connection = pool.take(deadline)
             watchdog = channels.Watchdog(
@@ -255,8 +250,8 @@ class Remote:
         raise errors.Unreachable(self.name, reason)
 
     def _pool(self) -> connections.ConnectionPool:
-        # Use no lock: if one thread holds a lock while another thread forks,
-        # the lock is never released in the child process.
+        # Use no lock: a lock that another thread holds during a fork is never
+        # released in the child process.
         pid = os.getpid()
         pool = self._pool_by_pid.get(pid)
         if pool is None:

@@ -22,17 +22,17 @@ import time
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import login
 
-#: The number of channels that a connection may have open at a time. sshd
-#: allows 10 by default (MaxSessions).
+#: The maximum number of channels that are reserved or open on one connection.
+#: sshd allows 10 by default (MaxSessions).
 MAX_CHANNELS = 8
 
 
 @dataclasses.dataclass
 class _Attempt:
-    """One attempt to connect, for all threads that need a connection."""
+    """One attempt to connect; all threads that need a connection share it."""
 
     deadline: float
-    step: str = 'reading of the keys'
+    step: str = 'reading the key files'
     error: errors.Unreachable | None = None
 
     def enter(self, step: str) -> None:
@@ -43,10 +43,11 @@ class ConnectionPool:
     """The connections of one process to one node.
 
     All new channels are opened on the current connection. After a failure the
-    pool *retires* the connection: no new channels are opened on it, and when
-    its channels are closed, the pool closes the connection. Each attempt to
-    connect runs in its own thread, because a name lookup cannot be
-    interrupted.
+    pool *retires* the connection: it opens no new channels on it.
+    :meth:`release` closes a retired connection with its last channel.
+
+    Each attempt to connect runs in its own thread, because a name lookup
+    cannot be interrupted.
 
     :param seconds: the time limit for connecting and logging in.
     """
@@ -69,9 +70,9 @@ class ConnectionPool:
         """Reserve one channel, and return the connection on which to open it.
 
         Connect first if there is no connection. Wait while the connection has
-        :data:`MAX_CHANNELS` channels; threads get a free channel in the order
-        of their calls. The caller must call :meth:`release` after it has
-        closed the channel.
+        :data:`MAX_CHANNELS` channels; threads get channels in the order of
+        their calls. After the caller has closed the channel, it must call
+        :meth:`release`.
 
         :param deadline: the monotonic time until which to wait.
         :raises Unreachable: connecting failed, or took too long.
@@ -99,7 +100,7 @@ class ConnectionPool:
                             raise type(error)(error.node, error.reason)
                         attempt = self._attempt or self._start_attempt()
                         wait_until = min(deadline, attempt.deadline)
-                        reason = f'{attempt.step}: no answer in time'
+                        reason = f'{attempt.step} took too long'
                         if attempt.step == login.TCP and wait_until < deadline:
                             error_class = errors.Down
                     seconds_left = wait_until - time.monotonic()
@@ -115,8 +116,7 @@ class ConnectionPool:
     def release(self, connection: login.Connection, is_reusable: bool) -> None:
         """Release a channel that :meth:`take` reserved.
 
-        :param is_reusable: whether new channels can be opened on the
-            connection.
+        :param is_reusable: False to retire the connection.
         """
         with self._condition:
             connection.channel_count -= 1
@@ -128,7 +128,7 @@ class ConnectionPool:
             connection.close()
 
     def close(self) -> None:
-        """Disconnect from the node, even if commands are running."""
+        """Close the current connection, even if commands run on it."""
         with self._condition:
             connection, attempt = self._current, self._attempt
             if connection is not None:
@@ -143,13 +143,14 @@ class ConnectionPool:
             connection.close()
 
     def abandon(self) -> None:
-        """Close the copy of the parent's socket in a forked process.
+        """In a forked process, close the copy of the parent's socket.
 
-        Without the socket, the forked process cannot send anything on the
-        connection of the parent. The parent keeps its connection, because
-        closing a copy of the socket sends nothing to the node. This method
-        uses no lock: a lock that was locked during the fork is never released
-        in the forked process.
+        Then the forked process cannot send anything on the connection of the
+        parent. The parent keeps its connection, because closing a copy of the
+        socket sends nothing to the node.
+
+        This method takes no lock: a lock that another thread held during the
+        fork is never released in the forked process.
         """
         if self._current is not None:
             self._current.sock.close()

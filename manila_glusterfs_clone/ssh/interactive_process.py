@@ -32,14 +32,14 @@ TAIL_BYTES = 4096
 
 
 class InteractiveProcess:
-    """A process that answers line by line; not safe for several threads.
+    """A process that answers line by line, for one thread at a time.
 
-    :meth:`ask` ends the process if it receives no answer. ``stderr`` has the
-    last :data:`TAIL_BYTES` bytes of the error output of the process.
+    If :meth:`ask` receives no complete answer, it closes the channel.
+    ``stderr`` has the last :data:`TAIL_BYTES` bytes of the error output.
     """
 
-    #: Whether nothing but blanks was received after the last answer. If
-    #: False, the next answer may belong to an earlier line.
+    #: False if output other than whitespace followed the last answer. Then the
+    #: next answer may belong to an earlier line.
     is_in_step = True
 
     def __init__(self, channel: channels.Channel) -> None:
@@ -50,7 +50,10 @@ class InteractiveProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Return whether the process possibly runs; False after a fork."""
+        """Return whether the process may still run.
+
+        Always False in a forked process.
+        """
         return self._pid == os.getpid() and self._channel.is_alive()
 
     def ask(self, line: str, *, terminator: bytes, timeout: float) -> bytes:
@@ -60,23 +63,23 @@ class InteractiveProcess:
         answer.
 
         :param line: a line without its newline.
-        :param terminator: the bytes with which the answer ends.
         :param timeout: seconds within which the answer must be complete.
-        :return: the answer, including ``terminator``.
-        :raises ValueError: ``line`` is not one line, or ``terminator`` is
-            empty. Nothing was sent.
-        :raises Unreachable: the process had ended. Nothing was sent.
-        :raises LinkLost: the line may have taken effect. ``partial_output``
-            has the incomplete answer and the last error output.
+        :raises ValueError: ``line`` has a newline or NUL, or ``terminator``
+            is empty. Nothing was sent.
+        :raises Unreachable: the process has ended, or this is a forked
+            process. Nothing was sent.
+        :raises LinkLost: the channel failed; the line may have taken effect.
+            ``partial_output`` has the incomplete answer and ``stderr``.
         :raises TimedOut: the line may have taken effect.
         """
         if not terminator or '\n' in line or '\0' in line:
-            raise ValueError(f'not one line, or no terminator: {line!r}')
+            raise ValueError(f'newline, NUL or no terminator: {line!r}')
         channel = self._channel
         if not self.is_alive:
             self.close()
             raise errors.Unreachable(
-                channel.node, f'{shlex.join(channel.argv)!r} has ended'
+                channel.node,
+                f'the process {shlex.join(channel.argv)!r} has ended',
             )
         start = time.monotonic()
         outcome = 'error'
@@ -107,7 +110,7 @@ class InteractiveProcess:
             )
 
     def close(self) -> None:
-        """Close the channel of the process; this ends the process.
+        """Close the channel: the input of the process ends.
 
         In a forked process this does nothing: the parent owns the channel.
         """

@@ -12,7 +12,7 @@
 """Connect to a node by TCP and SSH, verify its host key, and log in.
 
 Only the modules of this package use this module. It reads the known host keys
-from one file, and never adds a key to it. It logs in with the configured
+from one file, and never changes the file. It logs in with the configured
 private key, and with no other credential.
 """
 
@@ -35,15 +35,15 @@ LOG = logging.getLogger(__name__)
 #: Seconds between two keepalive messages on an idle connection.
 KEEPALIVE_SECONDS = 15
 #: Seconds after which the kernel closes a TCP connection whose data the node
-#: does not acknowledge. This limit detects a dead node. Keepalive messages do
-#: not, because paramiko does not wait for their answers.
+#: does not acknowledge. This limit detects a dead node: paramiko does not wait
+#: for the answers to keepalive messages.
 UNACKNOWLEDGED_SECONDS = 30
 
-#: The names of the steps of a login, for messages. TCP is the first step.
-TCP = 'TCP connection'
+#: The names of the two steps of a login, for error texts.
+TCP = 'name lookup or TCP connection'
 _SSH = 'SSH handshake and login'
 
-#: The errors of a connection attempt if nothing answers at the address.
+#: The errno values of a TCP connection attempt that nothing answers.
 _NO_ANSWER = frozenset(
     {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN}
 )
@@ -51,7 +51,7 @@ _NO_ANSWER = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class Address:
-    """The host and port of the sshd of a node, and the user to log in as."""
+    """The host and port of a node's sshd, and the user to log in as."""
 
     host: str
     port: int = 22
@@ -63,7 +63,7 @@ class Address:
 
 @dataclasses.dataclass(frozen=True)
 class Credentials:
-    """The paths of the private key and of the file of known host keys."""
+    """The paths of the private key file and of the known_hosts file."""
 
     private_key: str
     known_hosts: str
@@ -72,8 +72,8 @@ class Credentials:
 class Connection:
     """An SSH connection after login.
 
-    The connection pool counts the channels in ``channel_count``, and sets
-    ``is_retired`` when it opens no more channels on the connection.
+    The connection pool counts the channels in ``channel_count``. It sets
+    ``is_retired`` to open no more channels on the connection.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ def login(
     except paramiko.BadHostKeyException as error:
         raise errors.HostKeyRejected(
             node,
-            f'{_fingerprint(error.key)} differs from the one in '
+            f'the host key {_fingerprint(error.key)} differs from the one in '
             f'{credentials.known_hosts}',
         ) from error
     except paramiko.AuthenticationException as error:
@@ -189,9 +189,9 @@ def login(
 
 
 def _is_no_answer(error: Exception) -> bool:
-    """Return whether a TCP connection was neither accepted nor refused."""
+    """Return whether nothing answered a TCP connection attempt."""
     if isinstance(error, socket.gaierror):
-        return False  # The name lookup failed; TCP was not tried.
+        return False  # The name lookup failed before the attempt.
     return isinstance(error, TimeoutError) or (
         isinstance(error, OSError) and error.errno in _NO_ANSWER
     )
@@ -206,8 +206,7 @@ class _RejectUnknown(paramiko.MissingHostKeyPolicy):
     """A policy that raises :class:`errors.HostKeyRejected`.
 
     paramiko applies this policy to a node without a known host key. The
-    RejectPolicy of paramiko raises SSHException, whose class does not show
-    the reason.
+    RejectPolicy of paramiko raises SSHException, which can have other reasons.
     """
 
     def __init__(self, node: str) -> None:
@@ -217,7 +216,8 @@ class _RejectUnknown(paramiko.MissingHostKeyPolicy):
         self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
     ) -> None:
         raise errors.HostKeyRejected(
-            self._node, f'{_fingerprint(key)} of {hostname} is unknown'
+            self._node,
+            f'the host key {_fingerprint(key)} of {hostname} is unknown',
         )
 
 
@@ -242,8 +242,8 @@ def _load_known_hosts(
 
 
 def _private_key(node: str, path: str) -> paramiko.PKey:
-    # Open the file first: the loop below ignores all errors, so an unreadable
-    # file would be reported as malformed.
+    # Open the file first. The loop below ignores all errors, and would report
+    # an unreadable file as malformed.
     try:
         open(path, 'rb').close()
     except OSError as error:

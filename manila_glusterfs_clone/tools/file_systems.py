@@ -11,9 +11,9 @@
 # under the License.
 """File systems of one node: mounts, XFS, directories, and brick marks.
 
-Only this module reads the output of ``findmnt``, ``umount``, ``rmdir`` and
-``getfattr``. It finds a mount by comparing whole mount points, never parts of
-lines.
+A brick mark is an extended attribute of a brick directory: GlusterFS stores
+the id of the volume there. Only this module reads the output of ``findmnt``,
+``umount``, ``rmdir``, ``ls`` and ``getfattr``.
 """
 
 import dataclasses
@@ -24,8 +24,8 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
 from manila_glusterfs_clone.ssh import commands
 
-#: Mount options of bricks. ``nouuid``: the XFS of a clone and the XFS of its
-#: origin have the same UUID.
+#: Mount options of bricks. ``nouuid`` is necessary because the XFS of a clone
+#: has the UUID of its origin's XFS.
 MOUNT_OPTIONS = 'nouuid,noatime'
 
 #: Time limit, in seconds, for commands that write little or nothing.
@@ -34,22 +34,22 @@ TIMEOUT = 60.0
 #: ``xfs_growfs`` and ``sync``.
 DISK_TIMEOUT = 300.0
 
-#: The extended attribute in which GlusterFS stores the volume id of a brick.
+#: The name of the brick mark.
 _VOLUME_ID = 'trusted.glusterfs.volume-id'
 _VOLUME_ID_LINE = re.compile(
     rf'^{re.escape(_VOLUME_ID)}=0x([0-9a-f]{{32}})$', re.MULTILINE
 )
 
-#: Exit status and text of ``umount`` if a file system is in use. This text and
-#: the following ones are those that the programs print with LC_ALL=C.
+#: Exit status and text of ``umount`` if a file system is in use. The programs
+#: print this text and the following ones with LC_ALL=C.
 _UMOUNT_FAILED_STATUS, _TARGET_BUSY = 32, 'target is busy'
-#: Text of ``rmdir`` and ``getfattr`` for ENOENT.
+#: Text of ``rmdir`` for ENOENT.
 _NO_SUCH_FILE = 'No such file or directory'
-#: Text of ``getfattr`` for ENOENT, and for ENODATA ("No such attribute").
+#: The beginning of the texts of ``getfattr`` for ENOENT and for ENODATA.
 _NO_FILE_OR_ATTRIBUTE = 'No such '
-#: Texts for EIO and EUCLEAN. After XFS has shut a file system down, every call
-#: except ``statfs`` fails with EIO until the file system is unmounted. EUCLEAN
-#: means that the XFS is damaged.
+#: Texts for EIO and EUCLEAN. After an XFS has shut down, every call except
+#: ``statfs`` fails with EIO until the XFS is unmounted. EUCLEAN means that the
+#: XFS is damaged.
 _BAD_FILE_SYSTEM = ('Input/output error', 'Structure needs cleaning')
 
 
@@ -104,7 +104,7 @@ class FileSystems:
                 '--output=TARGET,SOURCE,FSTYPE,OPTIONS',
             ],
             timeout=TIMEOUT,
-            # findmnt exits with 1 and no output if no XFS is mounted.
+            # If no XFS is mounted, findmnt prints nothing and exits with 1.
             accept=(0, 1),
         )
         if not result.stdout.strip() and not result.stderr.strip():
@@ -117,19 +117,12 @@ class FileSystems:
             ) from error
 
     def mount_at(self, target: str) -> Mount | None:
-        """Return the mount with exactly this mount point, or None.
-
-        If several file systems are mounted there, return the topmost one.
-        """
+        """Return the topmost mount at exactly this mount point, or None."""
         mounts = [mount for mount in self.mounts() if mount.target == target]
         return mounts[-1] if mounts else None
 
     def mount(self, device: str, target: str) -> None:
-        """Mount an XFS on an existing directory.
-
-        :param device: the path of the device.
-        :param target: the mount point.
-        """
+        """Mount the XFS of a device on an existing directory."""
         self._run(
             'mount',
             '--types=xfs',
@@ -139,11 +132,9 @@ class FileSystems:
         )
 
     def unmount(self, target: str) -> None:
-        """Unmount a file system.
+        """Unmount the file system at a mount point.
 
-        :param target: the mount point.
-        :raises errors.InUse: a process uses a file or directory in the file
-            system.
+        :raises errors.InUse: a process uses the file system.
         """
         try:
             self._run('umount', target)
@@ -155,10 +146,12 @@ class FileSystems:
             raise errors.InUse(error, target) from error
 
     def make_xfs(self, device: str) -> None:
-        """Make an XFS on a device that has no file system.
+        """Make an XFS on a device.
 
-        ``mkfs.xfs`` without ``-f`` refuses a device with a file system. An
-        inode of 512 bytes can hold the extended attributes of GlusterFS.
+        An inode of 512 bytes can hold the extended attributes of GlusterFS.
+
+        :raises errors.CommandFailed: for example, the device has a file
+            system.
         """
         self._run(
             'mkfs.xfs', '-q', '-K', '-i', 'size=512', device, is_slow=True
@@ -172,9 +165,9 @@ class FileSystems:
         self._run('xfs_growfs', '-d', target, is_slow=True)
 
     def sync(self, *paths: str) -> None:
-        """Write all pending data of file systems to disk.
+        """Write the pending data of file systems to disk.
 
-        :param paths: a path in each of the file systems.
+        :param paths: one path in each file system.
         """
         self._run('sync', '--file-system', *paths, is_slow=True)
 
@@ -224,9 +217,9 @@ class FileSystems:
         return tuple(result.stdout.splitlines())
 
     def remove_empty_directories(self, *paths: str) -> None:
-        """Remove the directories that are empty; keep those that are not.
+        """Remove those directories that are empty.
 
-        A directory that does not exist or cannot be removed is no error.
+        A directory that is missing or cannot be removed is no error.
         """
         self._runner.run(
             ['rmdir', '--ignore-fail-on-non-empty', *paths],
@@ -236,9 +229,8 @@ class FileSystems:
         )
 
     def read_volume_id(self, brick_path: str) -> str | None:
-        """Return the volume id in the mark of a brick directory, in hex.
+        """Return the volume id, in hex, from the mark of a brick directory.
 
-        :param brick_path: the path of the directory.
         :return: None if the directory or its mark does not exist.
         :raises errors.BadFileSystem: a disk or the file system failed.
         """
@@ -264,8 +256,7 @@ class FileSystems:
     def write_volume_id(self, brick_path: str, hex_id: str) -> None:
         """Mark a brick directory with the id of its volume.
 
-        :param brick_path: the path of the directory.
-        :param hex_id: the volume id, as 32 hex digits.
+        :param hex_id: 32 hex digits.
         """
         self._run(
             'setfattr',

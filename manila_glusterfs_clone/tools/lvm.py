@@ -11,15 +11,14 @@
 # under the License.
 """LVM on one node: logical volumes, thin pools, and their states.
 
-Only this module reads the output of LVM: the fields of reports, the health
-states (:class:`Health`) and the texts of refusals (``_IN_USE_MESSAGE``).
+Only this module reads the output of LVM. It does not use ``lv_attr``, because
+the letters of this field change between releases.
 
-The module reads JSON reports with sizes in bytes. It reads each property from
-its own field and not from ``lv_attr``, whose letters change between releases.
+Observed on LVM 2.03.16 and 2.03.31:
 
-Observed on LVM 2.03.16 and 2.03.31: ``lvcreate -s`` does not copy the tags
-of the origin; ``lvextend`` to the current size of an LV fails with status 5;
-``lvremove`` refuses an LV that is in use, even with ``-f``.
+* ``lvcreate -s`` does not copy the tags of the origin.
+* ``lvextend`` to the current size of an LV fails with status 5.
+* ``lvremove`` refuses an LV that is in use, even with ``-f``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -62,9 +61,9 @@ TIMEOUT = 120.0
 class Health:
     """Values of ``lv_health_status`` of a thin pool (lvs(8), lvmthin(7)).
 
-    :attr:`LogicalVolume.health` can have other values that LVM prints.
-    :mod:`~manila_glusterfs_clone.cluster.thin_pools` has the remedy for each
-    value. To add a value, add a name here and a remedy there.
+    LVM may print other values, too.
+    :mod:`~manila_glusterfs_clone.cluster.thin_pools` has a remedy for each
+    value here.
     """
 
     #: LVM reports no problem of the pool.
@@ -90,19 +89,19 @@ class LogicalVolume:
     is_active: bool
     #: One of :class:`Health`, or another value that LVM printed.
     health: str
-    #: For a thin pool: whether it fills newly allocated blocks with zeros. If
-    #: not, new blocks may have data of deleted LVs.
+    #: Whether a thin pool fills new blocks with zeros. Otherwise new blocks
+    #: may have data of deleted LVs.
     zeroes_new_blocks: bool
     #: The name of the thin pool of the LV, without its VG; empty if none.
     pool: str
-    #: The name of the LV of which this LV is a snapshot; empty if none.
+    #: The name of the LV that this LV is a snapshot of; empty if none.
     origin: str
-    #: The used part of the data space, in percent; 0 if LVM reports none.
+    #: The used percentage of the data space; 0 if LVM reports none.
     data_percent: float
-    #: The used part of the metadata space, in percent; 0 if LVM reports none.
+    #: The used percentage of the metadata space; 0 if LVM reports none.
     metadata_percent: float
     tags: frozenset[str]
-    #: The device path ``/dev/mapper/…``, as ``findmnt`` lists the source.
+    #: The device path, ``/dev/mapper/…``, which ``findmnt`` prints, too.
     device: str
 
     @property
@@ -123,10 +122,9 @@ class LogicalVolume:
         return bool(self.pool) and 'thin' in self.layout
 
     def tag_value(self, prefix: str) -> str | None:
-        """Return the part of a tag after ``prefix``; None without such a tag.
+        """Return the rest of the tag that begins with ``prefix``, or None.
 
-        If several tags begin with ``prefix``, use the first in alphabetical
-        order.
+        Of several such tags, use the first in alphabetical order.
         """
         for tag in sorted(self.tags):
             if tag.startswith(prefix):
@@ -184,7 +182,6 @@ class Lvm:
 
         :param names: the VGs, LVs (``vg/lv``) or tags (``@tag``) to select;
             without names, all LVs are selected.
-        :param timeout: seconds.
         :raises errors.CommandFailed: a named VG or LV does not exist. A tag
             that no LV has is no error.
         :raises errors.Garbled: the answer is not a report.
@@ -214,8 +211,7 @@ class Lvm:
 
         :param pool: the name of the thin pool, without the VG.
         :param size: bytes.
-        :raises errors.CommandFailed: LVM refused, for example because an LV
-            with that name exists.
+        :raises errors.CommandFailed: for example, the LV exists.
         """
         self._run(
             'lvcreate',

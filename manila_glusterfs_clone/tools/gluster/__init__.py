@@ -12,10 +12,10 @@
 """A client of glusterd, with one typed method for each gluster command.
 
 Methods that read return frozen dataclasses of
-:mod:`~manila_glusterfs_clone.tools.gluster.xml_output`. Methods that write
-return nothing. All methods raise the errors of
-:mod:`~manila_glusterfs_clone.tools.gluster.console`. The methods that start,
-stop, activate, deactivate or delete an object are idempotent.
+:mod:`~manila_glusterfs_clone.tools.gluster.xml_output`. All methods raise the
+errors of :meth:`~manila_glusterfs_clone.tools.gluster.console.Console.run`.
+The methods that start, stop, activate, deactivate or delete an object are
+idempotent.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,19 +37,18 @@ HealState = xml_output.HealState
 MAX_SNAPSHOTS = xml_output.MAX_SNAPSHOTS
 
 #: Time limit for a read, in seconds. glusterd answers a read without its
-#: peers, usually in milliseconds. A busy glusterd can need half a minute, and
-#: a glusterd that hangs does not answer.
+#: peers, usually in milliseconds. A busy glusterd can need half a minute.
 READ_TIMEOUT = 60.0
 #: Time limit for ``gluster volume heal … info``, in seconds. The command reads
-#: from every brick; the CLI waits up to 600 s.
+#: from every brick, and ``gluster`` waits up to 600 s for it.
 HEAL_TIMEOUT = 615.0
 #: The number that glusterd uses for the peer state "Peer in Cluster".
 _IN_CLUSTER = '3'
 #: The argument of :meth:`Gluster.brick_status` that selects all volumes.
 ALL_VOLUMES = 'all'
 
-#: An IP address that no client has. An access list that has only this address
-#: denies all clients.
+#: An IP address that no client has. An access list with only this address
+#: denies all.
 NOBODY = '0.0.0.0'  # noqa: S104
 
 
@@ -62,10 +61,7 @@ class Gluster:
     # -- reads
 
     def peers(self, timeout: float = READ_TIMEOUT) -> tuple[Peer, ...]:
-        """Return all nodes of the trusted storage pool, including this one.
-
-        :param timeout: seconds.
-        """
+        """Return all nodes of the trusted storage pool, including this one."""
         answer = self._console.run(
             'pool', 'list', timeout=timeout, is_read=True
         ).root
@@ -73,8 +69,8 @@ class Gluster:
             Peer(
                 uuid=xml_output.text(peer, 'uuid'),
                 hostname=xml_output.text(peer, 'hostname'),
-                # A connected peer is possibly not in the pool, for example
-                # rejected. glusterd reports no state of its own node.
+                # A connected peer may be rejected from the pool. For its own
+                # node, glusterd reports no state.
                 is_connected=xml_output.text(peer, 'connected') == '1'
                 and xml_output.text(peer, 'state') in ('', _IN_CLUSTER),
                 names=frozenset(
@@ -93,10 +89,9 @@ class Gluster:
     def volumes(self) -> dict[str, Volume]:
         """Return all volumes by name.
 
-        ``volume info`` reads one volume after the other. If a volume is
-        deleted while the command reads it, the command ends early and
-        reports success. So this method compares its answer with ``volume
-        list``, and reads each volume that the answer lacks by its name.
+        If a volume is deleted while ``volume info`` reads it, the command
+        omits all further volumes and reports success. So this method reads
+        ``volume list``, too, and reads each missing volume by its name.
         """
         existing_names = self.volume_names()
         volumes = self._volumes()
@@ -108,7 +103,7 @@ class Gluster:
     def volumes_in_one_call(self) -> dict[str, Volume]:
         """Return the volumes that one ``volume info`` lists, by name.
 
-        The answer possibly lacks volumes: see :meth:`volumes`.
+        Volumes may be missing: see :meth:`volumes`.
         """
         return self._volumes()
 
@@ -147,16 +142,15 @@ class Gluster:
         """Return the status of the bricks of a started volume.
 
         Unlike the other reads, this command takes the lock of the volume in
-        glusterd. So this command and another one on the same volume can fail
-        with :class:`errors.Busy` if they run at the same time. The answer
-        for :data:`ALL_VOLUMES` lacks volumes that are stopped or busy.
+        glusterd. If another command on the volume runs at the same time,
+        either can fail with :class:`errors.Busy`.
 
-        If a brick has no clients, only the node of the brick can list its
-        clients. On every other node the command fails with "Commit failed".
+        If a brick has no clients, ``with_clients`` works only on the node of
+        the brick. On every other node the command fails with "Commit failed".
 
-        :param volume: the name, or :data:`ALL_VOLUMES`.
+        :param volume: the name; or :data:`ALL_VOLUMES`, which omits volumes
+            that are stopped or busy.
         :param brick: the only brick to read, as ``host:/path``; all if empty.
-        :param with_clients: whether to list the clients of each brick.
         """
         words = (
             *filter(None, [brick]),
@@ -182,10 +176,7 @@ class Gluster:
     def heal_state(
         self, volume: str, timeout: float = HEAL_TIMEOUT
     ) -> HealState:
-        """Return the pending self-heal of a replicated volume.
-
-        :param timeout: seconds; the command reads from every brick.
-        """
+        """Return the pending self-heal of a replicated volume."""
         words = ('volume', 'heal', volume, 'info', 'summary')
         answer = self._console.run(*words, timeout=timeout, own_process=True)
         return xml_output.heal_state(answer.root)
@@ -193,10 +184,9 @@ class Gluster:
     def heal(self, volume: str, timeout: float) -> None:
         """Make the self-heal daemons heal a started volume now.
 
-        This method does not wait until the volume is healed. For the
-        progress, call :meth:`heal_state`.
+        This method does not wait until the volume is healed;
+        :meth:`heal_state` returns the progress.
 
-        :param timeout: seconds.
         :raises errors.GlusterRefused: for example, a brick is down.
         """
         self._console.run_without_xml(
@@ -211,16 +201,15 @@ class Gluster:
         """Create a volume, without starting it.
 
         :param layout: arguments such as ``replica`` and ``3``.
-        :param bricks: each as ``host:/path``. glusterd creates the directory,
-            which must not exist.
+        :param bricks: each as ``host:/path``. glusterd creates the directory.
         """
         self._console.run('volume', 'create', name, *layout, *bricks)
 
     def start_volume(self, name: str, *, force: bool = False) -> None:
         """Start a volume.
 
-        :param force: whether to start the bricks that are down even if the
-            volume is started already.
+        :param force: start the bricks that are down, even of a started
+            volume.
         """
         words = ('force',) if force else ()
         with refusals.suppress(refusals.ALREADY_STARTED):
@@ -246,17 +235,16 @@ class Gluster:
             self._console.run('volume', 'delete', name)
 
     def write_volfiles(self, volume: str) -> None:
-        """Make glusterd write all volfiles of a volume.
+        """Make glusterd write all volfiles (configuration) of a volume.
 
         ``snapshot clone`` does not write the volfile of the self-heal daemon.
-        Without this file glusterd cannot change options of a replicated or
-        dispersed clone that is not started: ``volume set`` fails with ``Commit
-        failed on localhost``, and the log of glusterd has ``stat on file:
-        …-shd.vol failed`` (10.3 and 11.1).
+        Without it, ``volume set`` on a replicated or dispersed clone that is
+        not started fails with ``Commit failed on localhost``. The log of
+        glusterd then has ``stat on file: …-shd.vol failed`` (10.3 and 11.1).
 
-        This method turns profiling on and off, which makes glusterd write all
-        volfiles. Other commands with this effect need a started volume, or
-        change more.
+        To make glusterd write the volfiles, this method turns profiling on and
+        off. Other commands with this effect need a started volume, or change
+        more.
         """
         with refusals.suppress(refusals.ALREADY_STARTED):
             self._console.run('volume', 'profile', volume, 'start')
@@ -282,8 +270,8 @@ class Gluster:
     def activate_snapshot(self, name: str, *, force: bool = False) -> None:
         """Activate a snapshot: start its bricks, so that it can be cloned.
 
-        :param force: whether to start the bricks that are down even if the
-            snapshot is already active on some nodes.
+        :param force: start the bricks that are down, even of an active
+            snapshot.
         """
         words = ('force',) if force else ()
         with refusals.suppress(refusals.ALREADY_ACTIVATED):
@@ -293,8 +281,8 @@ class Gluster:
         """Deactivate a snapshot: stop its bricks.
 
         If the snapshot is inactive on a peer already, that peer refuses the
-        command. In this case the method raises no error, but the snapshot
-        stays active on the other nodes.
+        command. The snapshot then stays active on the other nodes, but this
+        method raises no error.
         """
         with refusals.suppress(refusals.ALREADY_DEACTIVATED):
             self._console.run('snapshot', 'deactivate', name)

@@ -11,10 +11,10 @@
 # under the License.
 """The gluster command line of one node: words in, one XML answer out.
 
-A command that starts its own ``gluster`` process takes about a second. The
-same command takes milliseconds in a process that is already running. So the
-driver keeps a few ``gluster --mode=script --xml`` processes on each node. Such
-a process is called a *console*, and runs one command at a time.
+A command in its own ``gluster`` process takes about a second. In a process
+that already runs, it takes milliseconds. So the driver keeps a few ``gluster
+--mode=script --xml`` processes on each node. Such a process is a *console*; it
+runs one command at a time.
 
 Behaviour of consoles on GlusterFS 10.3 and 11.1, and the driver's reaction:
 
@@ -23,14 +23,13 @@ Behaviour of consoles on GlusterFS 10.3 and 11.1, and the driver's reaction:
 * While glusterd is down, a console does not answer. It runs the command when
   glusterd runs again. From then on, each answer belongs to the previous
   command. So the driver closes a console that did not answer in time.
-* The console gets the answer to ``volume heal … info`` from another program,
-  and prints this answer only when the console ends. So the driver runs this
-  command in its own process.
-* The CLI waits 120 s for glusterd, and then prints ``Error : Request timed
-  out``. The transaction may still run, so the outcome is *unknown*. The time
-  limit of the driver is longer, so that the CLI reports the time-out first.
-* If a command prints XML, ``opRet``, ``opErrno`` and ``opErrstr`` show the
-  outcome, and the exit status does not: see
+* A console prints the answer to ``volume heal … info`` only when the console
+  ends. So the driver runs this command in its own process.
+* The CLI, the program ``gluster``, waits 120 s for glusterd. Then it prints
+  ``Error : Request timed out``. The transaction may still run, so the outcome
+  is *unknown*. The time limit of the driver is longer than 120 s.
+* The exit status does not show the outcome of a command that prints XML. So
+  the driver reads ``opRet``, ``opErrno`` and ``opErrstr``: see
   :mod:`~manila_glusterfs_clone.tools.gluster.refusals`.
 """
 
@@ -62,10 +61,10 @@ _CLI_TIMEOUT = 120
 #: Time limit for a command, in seconds; longer than :data:`_CLI_TIMEOUT`.
 TIMEOUT = 135.0
 
-#: The maximum numbers of slow commands and of quick reads that run at a time
-#: on a node. Quick reads have their own slots, so that they never wait for
-#: slow commands. The sum is below the number of channels of an SSH connection,
-#: because LVM and mount commands need channels even while glusterd is busy.
+#: The numbers of *slots* on a node for slow commands and for quick reads. Each
+#: running command occupies one slot. Quick reads never wait for slow commands.
+#: The sum is below the number of channels of an SSH connection, because LVM
+#: and mount commands need channels, too.
 _WRITE_SLOTS, _READ_SLOTS = 3, 2
 
 #: Texts that the CLI prints instead of XML.
@@ -131,7 +130,7 @@ class Console:
         self._write_slots = threading.BoundedSemaphore(_WRITE_SLOTS)
         self._read_slots = threading.BoundedSemaphore(_READ_SLOTS)
         self._idle: list[interactive_process.InteractiveProcess] = []
-        #: The number of running commands, in consoles or in own processes.
+        #: The number of running commands.
         self._used_slot_count = 0
         self._lock = threading.Lock()
 
@@ -144,10 +143,10 @@ class Console:
     ) -> Answer:
         """Run one gluster command.
 
-        :param words: the arguments of ``gluster``; each has no blanks.
+        :param words: the arguments of ``gluster``, without whitespace.
         :param timeout: seconds, including the wait for a free slot and the
             start of a console.
-        :param own_process: whether the command needs its own process.
+        :param own_process: whether to run the command outside a console.
         :param is_read: whether the command changes nothing and is quick.
         :raises errors.Busy, errors.AlreadyExists, errors.NotFound,
             errors.GlusterRefused: glusterd refused the command.
@@ -171,7 +170,7 @@ class Console:
                 except errors.LinkLost:
                     if not is_read:
                         raise
-                    # The console possibly died while it was idle, for example
+                    # The console may have died while it was idle, for example
                     # because the node rebooted. A read is safe to repeat.
                     answer = self._run_in_console(words, deadline, is_read)
             return self._check(words, answer)
@@ -212,10 +211,10 @@ class Console:
             )
         output = result.stdout or result.stderr
         if _GLUSTERD_DOWN in output:
-            # The outcome is unknown: the CLI also prints this if glusterd
-            # ends during the command (cli_rpc_notify in cli/src/cli.c).
+            # The CLI also prints this if glusterd ends during the command
+            # (cli_rpc_notify in cli/src/cli.c). So the outcome is unknown.
             raise errors.LinkLost(
-                result.node, result.argv, 'glusterd does not run', output
+                result.node, result.argv, 'glusterd has stopped', output
             )
         return result
 
@@ -232,13 +231,12 @@ class Console:
                     timeout=self._seconds_left(words, deadline),
                 )
                 answer = self._parse(words, output.decode(errors='replace'))
-                # Reuse the console only if the answer was parsed, and no
-                # output follows. The console would return that output as the
-                # answer to the next command.
+                # Do not reuse the console if more output follows: this output
+                # would count as the answer to the next command.
                 is_reusable = console.is_in_step
                 return answer
             except errors.LinkLost as error:
-                # A console ends after it has printed an error in plain text.
+                # After a console has printed an error in plain text, it ends.
                 return self._parse(words, self._last_output(error, words))
             finally:
                 if is_reusable:
@@ -251,7 +249,7 @@ class Console:
     def _slot(
         self, words: typing.Sequence[str], deadline: float, is_read: bool
     ) -> typing.Iterator[float]:
-        """Occupy a slot; yield the seconds that are left until the deadline.
+        """Occupy a slot; yield the seconds that are left until ``deadline``.
 
         :raises errors.Occupied: no slot became free in time.
         """
@@ -280,9 +278,9 @@ class Console:
         return seconds
 
     def _close_spare_console(self) -> None:
-        """End an idle console if commands and idle consoles outnumber slots.
+        """End an idle console if there are more processes than slots.
 
-        The SSH connection needs free channels for LVM and mount commands.
+        This keeps channels free for LVM and mount commands.
         """
         with self._lock:
             session_count = self._used_slot_count + len(self._idle)
@@ -308,9 +306,9 @@ class Console:
     def _last_output(
         self, error: errors.LinkLost, words: typing.Sequence[str]
     ) -> str:
-        """Return the known error text that a console printed at its end.
+        """Return the plain error text of the CLI that a console printed.
 
-        :raises errors.LinkLost: the console printed no known text.
+        :raises errors.LinkLost: the console printed no such text.
         """
         for known_text in (_GLUSTERD_DOWN, _TIMED_OUT):
             if known_text in error.partial_output:

@@ -9,14 +9,13 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The reasons for which glusterd refuses commands, as far as known.
+"""The reasons for which glusterd refuses commands.
 
 The XML answer to a refused command has a number, ``opErrno``, and a text,
-``opErrstr``. Some numbers stand for one reason only. The numbers 30800
-(internal error), 22 (EINVAL) and 0 stand for many reasons, and only the text
-distinguishes these. So each :class:`Refusal` has a pattern for the text, and
-the numbers that stand for its reason only. No other module reads the texts of
-glusterd.
+``opErrstr``. Some numbers stand for one reason. Others stand for many reasons:
+30800 (internal error), 22 (EINVAL) and 0. So each :class:`Refusal` has a
+pattern for the text, and only some have numbers. Only this module reads the
+texts of glusterd.
 
 Observed on GlusterFS 10.3 and 11.1; see ``tests/golden``.
 """
@@ -41,11 +40,7 @@ class Refusal:
     error_type: type[errors.GlusterRefused] = errors.GlusterRefused
 
     def matches(self, errno: int, message: str) -> bool:
-        """Return whether an answer has this reason.
-
-        :param errno: ``opErrno`` of the answer.
-        :param message: ``opErrstr`` of the answer.
-        """
+        """Return whether an ``opErrno`` or ``opErrstr`` has this reason."""
         return errno in self.errnos or bool(self.pattern.search(message))
 
 
@@ -57,7 +52,7 @@ BUSY = Refusal(
     frozenset({30802}),
     errors.Busy,
 )
-#: A volume or snapshot with the name exists (EG_VOLEXST, EG_SNAPEXST).
+#: The volume or snapshot to create exists already (EG_VOLEXST, EG_SNAPEXST).
 ALREADY_EXISTS = Refusal(
     re.compile(
         r'^(Volume \S+ already exists$|Volume with name:\S+ already exists'
@@ -66,7 +61,7 @@ ALREADY_EXISTS = Refusal(
     frozenset({30811, 30812}),
     errors.AlreadyExists,
 )
-#: No volume or snapshot has the name (EG_NOVOL, EG_NOSNAP).
+#: The requested volume or snapshot does not exist (EG_NOVOL, EG_NOSNAP).
 NOT_FOUND = Refusal(
     re.compile(
         r'^(Volume (\S+ )?does not exist$|Snapshot \(\S+\) does not exist'
@@ -89,19 +84,19 @@ ALREADY_ACTIVATED = Refusal(re.compile('is already activated'))
 #: 22.
 ALREADY_DEACTIVATED = Refusal(re.compile('is already deactivated'))
 
-#: The reasons with their own error class, in the order of the search.
+#: The reasons that have their own error class, in the order of the search.
 _CLASSIFIED_REFUSALS = (BUSY, ALREADY_EXISTS, NOT_FOUND)
 
-#: The texts of failures that happen after glusterd began a change. The outcome
-#: of the command is unknown.
+#: The texts of failures with an unknown outcome: glusterd may have begun the
+#: change.
 #:
 #: "Staging failed on PEER. Please check": the peer has disconnected. If a
 #: reason follows instead of "Please check", the peer refused the command.
 #:
 #: "Failed to reconfigure barrier": a barrier holds back the writes of clients
 #: while glusterd takes a snapshot. If a node loses power during that time, the
-#: bricks on the other nodes keep the barrier. The barrier ends after two
-#: minutes, or when the next snapshot has failed because of it (10.3).
+#: bricks on the other nodes keep the barrier. It ends after two minutes, or
+#: earlier when the next snapshot fails because of it (10.3).
 _PARTIALLY_DONE = re.compile(
     r'^(Commit|Brick ops) failed on |^Post[- ][Vv]alidation failed '
     r'|^Failed to reconfigure barrier|^Staging failed on \S+\. Please check'
@@ -111,17 +106,13 @@ _PARTIALLY_DONE = re.compile(
 def is_partially_done(message: str) -> bool:
     """Return whether a failed command may have changed something.
 
-    :param message: ``opErrstr`` of the answer.
+    :param message: the ``opErrstr`` of the answer.
     """
     return bool(_PARTIALLY_DONE.search(message))
 
 
 def error_class(errno: int, message: str) -> type[errors.GlusterRefused]:
-    """Return the class of the error to raise for a refused command.
-
-    :param errno: ``opErrno`` of the answer.
-    :param message: ``opErrstr`` of the answer.
-    """
+    """Return the class of the error for an ``opErrno`` and ``opErrstr``."""
     for refusal in _CLASSIFIED_REFUSALS:
         if refusal.matches(errno, message):
             return refusal.error_type
@@ -130,7 +121,7 @@ def error_class(errno: int, message: str) -> type[errors.GlusterRefused]:
 
 @contextlib.contextmanager
 def suppress(*refusals: Refusal) -> Iterator[None]:
-    """Suppress refusals of a state that the object already has."""
+    """Ignore these refusals: the object already has the requested state."""
     try:
         yield
     except errors.GlusterRefused as error:

@@ -35,7 +35,7 @@ class Peer:
 
 @dataclasses.dataclass(frozen=True)
 class Brick:
-    """One brick of a volume, which glusterd names ``host:path``."""
+    """One brick of a volume; glusterd names it ``host:path``."""
 
     host: str
     path: str
@@ -52,7 +52,7 @@ class Volume:
     #: ``Created``, ``Started`` or ``Stopped``.
     status: str
     snapshot_count: int
-    #: The replica count; 1 without replication.
+    #: 1 without replication.
     replica_count: int
     bricks: tuple[Brick, ...]
     #: The options that were changed from their defaults.
@@ -62,7 +62,7 @@ class Volume:
 
     @property
     def hex_id(self) -> str:
-        """Return the volume id as 32 hex digits, as brick marks have it."""
+        """Return the volume id as 32 hex digits."""
         return self.id.replace('-', '')
 
     @property
@@ -87,11 +87,10 @@ class Snapshot:
 class SnapshotConfig:
     """The snapshot options, as ``gluster snapshot config`` lists them."""
 
-    #: The maximum number of snapshots of a volume: the limit of the volume or
-    #: the limit of the cluster, whichever is lower.
+    #: The maximum number of snapshots of a volume.
     hard_limit: int
-    #: Whether glusterd deletes the oldest snapshot of a volume when the volume
-    #: comes near its limit.
+    #: Whether glusterd deletes a volume's oldest snapshot when the volume has
+    #: almost reached its limit.
     has_auto_delete: bool
 
 
@@ -131,7 +130,7 @@ def volumes(root: ElementTree.Element) -> dict[str, Volume]:
     """Parse the answer to ``volume info``.
 
     After its start, glusterd receives volumes from its peers. For a moment it
-    lists such a volume without bricks (11.1).
+    lists a received volume without bricks (11.1).
 
     :return: the volumes by name.
     :raises ValueError: bricks or options of a volume are missing.
@@ -204,7 +203,7 @@ def heal_state(root: ElementTree.Element) -> HealState:
     """Parse the answer to ``volume heal … info summary``.
 
     For a brick that is down, the answer has a state, such as "Transport
-    endpoint is not connected", and no counts, or a dash for each count.
+    endpoint is not connected". The counts are missing, or are dashes.
     """
     entry_count = split_brain_count = 0
     silent_bricks = []

@@ -36,9 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         'node-installer',
         help='print a shell script that prepares a storage node',
         description='Print a shell script that prepares a storage node. The '
-        'script installs the service that mounts bricks before glusterd '
-        'starts, the user that the driver logs in as, and the sudo rules of '
-        'that user. Run the script on each node as root: '
+        'script installs a service that mounts bricks before glusterd starts. '
+        'It creates the user that the driver logs in as, and installs the '
+        'sudo rules of that user. Run the script on each node as root: '
         '"manila-glusterfs-clone node-installer | ssh root@NODE sh". The '
         'script is idempotent.',
     )
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         '--public-key',
         metavar='FILE',
         type=pathlib.Path,
-        help='a file with the public key to authorize for that user',
+        help='the file with the public key of the driver',
     )
     installer.set_defaults(run=_node_installer)
     arguments = parser.parse_args(argv)

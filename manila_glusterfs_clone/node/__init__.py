@@ -11,9 +11,10 @@
 # under the License.
 """The files to install on storage nodes, and a script that installs them.
 
-The script ``mount-bricks`` mounts bricks. A systemd unit runs it at boot, and
-a drop-in file for the glusterd unit runs it before each start of glusterd.
-The sudo rules allow the login user to run the driver's commands as root.
+One of the files is the script ``mount-bricks``. A systemd unit runs it at
+boot, and a drop-in file for the glusterd unit runs it before each start of
+glusterd. The sudo rules allow the login user to run the driver's commands as
+root.
 """
 
 from importlib import resources
@@ -33,7 +34,7 @@ DROP_IN_PATH = (
 SUDOERS_PATH = '/etc/sudoers.d/manila-glusterfs-clone'
 
 _END = 'END-OF-FILE'
-#: The user name at the beginning of each sudo rule.
+#: The user name in each line of the sudo rules.
 _SUDO_USER = re.compile(r'^(Defaults:)?manila([ !])', re.MULTILINE)
 
 
@@ -51,7 +52,7 @@ def installer(user: str, public_key: str) -> str:
     """Return a POSIX shell script that prepares a storage node.
 
     The script is idempotent. It checks the sudo rules before it installs
-    them, because rules with an error would disable sudo for all users.
+    them, because sudo before 1.9.10 does not support them.
 
     :param user: the login user of the driver.
     :param public_key: the public key to authorize, as one line; empty for
@@ -67,8 +68,9 @@ def installer(user: str, public_key: str) -> str:
         *_file(f'{SUDOERS_PATH}.new', '0440', sudoers(user)),
         f'if ! visudo -c -q -f {SUDOERS_PATH}.new; then',
         f'    rm -f {SUDOERS_PATH}.new',
-        '    echo "sudo on this node rejects the rules; install sudo" \\',
-        '        "1.9.10 or later, and run this again" >&2',
+        '    echo "sudo on this node rejects the sudo rules of the Manila '
+        'driver;" \\',
+        '        "install sudo 1.9.10 or later, and rerun this script" >&2',
         '    exit 1',
         'fi',
         f'mv -f {SUDOERS_PATH}.new {SUDOERS_PATH}',

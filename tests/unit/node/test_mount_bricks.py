@@ -332,7 +332,7 @@ def test_lost_blocks_of_a_pool_are_freed(boot: Boot) -> None:
     assert done.returncode == 0
     assert done.stderr == (
         'LV gvg/a could not be activated; '
-        'freeing blocks that belong to no LV in pool gvg/pool\n'
+        'freeing the blocks of pool gvg/pool that belong to no LV\n'
     )
     first, repair, again, other = boot.calls('lvchange')
     assert first == again == 'lvchange -K -a y gvg/a'

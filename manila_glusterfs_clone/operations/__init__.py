@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Operations that users request on shares, snapshots, clones and access."""
+"""The operations on shares and snapshots that users request in Manila."""

@@ -11,21 +11,20 @@
 # under the License.
 """Deactivate snapshots, and tag or remove LVs, after interrupted clones.
 
-A clone is interrupted if the process that requested it is killed, or if a
-glusterd fails while it creates the clone. An interrupted clone can leave:
+A clone is interrupted if manila-share is killed, or if a glusterd fails, while
+glusterd creates the clone. An interrupted clone can leave:
 
-* an active snapshot. Every client that could mount the origin when the
-  snapshot was taken can mount the active snapshot;
-* LVs that belong to the new volume but have no tag. After the snapshot is
-  deleted, LVM does not show what these LVs are for. After the origin is
-  deleted, too, glusterd 11 does not start while it cannot mount these LVs;
+* an active snapshot. Clients that could mount the origin when the snapshot was
+  taken can mount this snapshot;
+* LVs of the new volume without tags. Nodes do not mount such LVs at boot.
+  Without these mounts, glusterd 11 does not start if the origin was deleted;
 * LVs that belong to no volume. GlusterFS 11.1 leaves such LVs if a node
   refuses the clone.
 
-Only the snapshot identifies all three, so the driver cleans up before it
-deletes the snapshot. After a process was killed, glusterd may still be
-creating the clone that the process requested. While glusterd creates a clone,
-it refuses to deactivate the snapshot. So the driver retries the deactivation.
+The driver finds these LVs by the snapshot that they were cloned from. So it
+cleans up before it deletes the snapshot. After manila-share was killed,
+glusterd may still be creating the clone. Until the clone is created, glusterd
+refuses to deactivate the snapshot, so the driver retries the deactivation.
 """
 
 from collections.abc import (
@@ -53,15 +52,15 @@ from manila_glusterfs_clone.tools import lvm
 
 LOG = log.getLogger(__name__)
 
-#: Seconds to wait for the lock of a snapshot. A running clone holds this lock.
+#: Seconds to wait for the lock of a snapshot, which a running clone holds.
 _LOCK_TIMEOUT = 1.0
 
 
 class CloneCleanup:
     """Cleans up the snapshots of one back end after interrupted clones.
 
-    :param backend_mark: the mark of this back end: the value of the volume
-        option :data:`names.OPTION_BACKEND` on the volumes of its shares.
+    :param backend_mark: the value of :data:`names.OPTION_BACKEND` for this
+        back end.
     """
 
     def __init__(
@@ -78,11 +77,10 @@ class CloneCleanup:
         self._backend_mark = backend_mark
 
     def clean_up(self, name: str) -> None:
-        """Deactivate a snapshot, and clean up LVs of its interrupted clones.
+        """Deactivate a snapshot, and clean up the untagged LVs of its clones.
 
-        If a volume uses an untagged LV, set the tags of the volume's share on
-        the LV. If no volume uses the LV, remove it. The caller holds the
-        snapshot's lock.
+        Tag the LVs that a volume uses, and remove the others. The caller holds
+        the snapshot's lock.
         """
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
         if snapshot is None:
@@ -118,8 +116,7 @@ class CloneCleanup:
     def clean_up_own(self) -> None:
         """Clean up the snapshots of all volumes with this back end's mark.
 
-        Call this after the deletion of a clone that had no LV: nothing shows
-        which snapshot such a clone was created from. Failures are logged.
+        Skip snapshots that another operation has locked; log failures.
         """
         with _errors_logged():
             volumes = self._cluster.read(lambda gluster: gluster.volumes())
@@ -133,11 +130,11 @@ class CloneCleanup:
             )
 
     def clean_up_volumes(self, origins: Collection[str]) -> None:
-        """Clean up the snapshots of volumes; log failures.
+        """Clean up the snapshots of volumes.
 
-        Skip snapshots that another operation has locked.
+        Skip snapshots that another operation has locked; log failures.
 
-        :param origins: the names of volumes of this back end.
+        :param origins: the names of the volumes.
         """
         with _errors_logged():
             self._clean_up_all(
@@ -145,7 +142,10 @@ class CloneCleanup:
             )
 
     def clean_up_snapshots(self, snapshot_ids: Collection[str]) -> None:
-        """Clean up snapshots that no operation has locked; log failures."""
+        """Clean up snapshots.
+
+        Skip snapshots that another operation has locked; log failures.
+        """
         with _errors_logged():
             self._clean_up_all(
                 lambda snapshot_id, snapshot: snapshot_id in snapshot_ids
@@ -174,22 +174,21 @@ class CloneCleanup:
 
     def _try_clean_up(self, snapshot_id: str) -> None:
         try:
-            # A clone or deletion that holds the lock does its own cleanup.
+            # A clone or deletion that holds the lock does this cleanup.
             with self._locks.snapshot(snapshot_id, timeout=_LOCK_TIMEOUT):
                 peers.require_all_connected(self._cluster)
                 self.clean_up(names.snapshot(snapshot_id))
         except errors.Held as error:
             LOG.info(
-                'Snapshot %s: in use by another operation; skipping its '
+                'Snapshot %s: locked by another operation; skipping its '
                 'cleanup: %s',
                 snapshot_id,
                 error,
             )
         except errors.Error as error:
             LOG.warning(
-                'Snapshot %s: could not be cleaned up after an interrupted '
-                'clone; the next maintenance pass or start of manila-share '
-                'retries: %s',
+                'Snapshot %s: cleanup after an interrupted clone failed; the '
+                'next maintenance pass retries: %s',
                 snapshot_id,
                 error,
             )
@@ -201,9 +200,8 @@ def _errors_logged() -> Iterator[None]:
         yield
     except errors.Error as error:
         LOG.error(
-            'Snapshots of this back end: could not be read, so none was '
-            'cleaned up after interrupted clones; the next maintenance pass '
-            'or start of manila-share retries: %s',
+            'Cleanup of snapshots after interrupted clones: could not read '
+            'volumes or snapshots; the next maintenance pass retries: %s',
             error,
         )
 
@@ -212,12 +210,12 @@ def snapshots_to_clean_up(
     snapshots: Mapping[str, gluster.Snapshot],
     node_lvs: Iterable[Sequence[lvm.LogicalVolume]],
 ) -> set[str]:
-    """Return the ids of snapshots to clean up after interrupted clones.
+    """Return the ids of snapshots that are active or have untagged clones.
 
-    Unmanaged snapshots are left out.
+    Omit unmanaged snapshots.
 
-    :param snapshots: snapshots of this back end, by name.
-    :param node_lvs: for each node, all its LVs.
+    :param snapshots: by name.
+    :param node_lvs: the LVs of each node.
     """
     all_lvs = [lv for lvs in node_lvs for lv in lvs]
     unmanaged_hex_ids = {
@@ -240,7 +238,7 @@ def snapshots_to_clean_up(
 
 
 def _is_untagged_clone(lv: lvm.LogicalVolume) -> bool:
-    """Return whether an LV has no tags and was created for a clone."""
+    """Return whether an LV has no tags, and belongs to a clone."""
     return not lv.tags and bool(
         bricks.hex_id_in_name(lv.name) and bricks.hex_id_in_name(lv.origin)
     )

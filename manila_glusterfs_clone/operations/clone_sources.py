@@ -35,8 +35,8 @@ class SnapshotNotFound(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'snapshot {self.snapshot}: does not exist on the cluster; if '
-            f'"gluster snapshot list" does not list it, delete it in Manila'
+            f'snapshot {self.snapshot}: does not exist on the cluster; check '
+            f'"gluster snapshot list", and delete the snapshot in Manila'
         )
 
 
@@ -48,8 +48,8 @@ class SnapshotWithoutData(errors.Unsettled):
 
     def __str__(self) -> str:
         return (
-            f'snapshot {self.snapshot}: its data is lost, because no node has '
-            f'a logical volume of it; delete the snapshot'
+            f'snapshot {self.snapshot}: no node has a logical volume of it, '
+            f'so its data is lost; delete the snapshot in Manila'
         )
 
 
@@ -80,7 +80,7 @@ class Source:
     size: int
     #: The layout of the origin volume. A clone has the same layout.
     layout: layouts.Layout
-    #: By node that has a brick of the snapshot: all LVs of that node.
+    #: All LVs of each node that has a brick of the snapshot.
     lvs_by_node: Mapping[cluster.Node, tuple[lvm.LogicalVolume, ...]]
 
 
@@ -98,8 +98,8 @@ class CloneSources:
         """Return a snapshot and the current state of its LVs.
 
         :raises SnapshotNotFound: the snapshot does not exist.
-        :raises errors.NotPossible: LVM on a node does not list a thin pool, so
-            the list of the snapshot's LVs could be incomplete.
+        :raises errors.NotPossible: LVM on a node lists no LV of the snapshot,
+            and a thin pool is missing there.
         :raises SnapshotWithoutData: no node has an LV of the snapshot.
         """
         name = names.snapshot(snapshot_id)
@@ -144,19 +144,19 @@ class CloneSources:
             try:
                 gluster.activate_snapshot(name, force=force)
             except errors.Unknown:
-                # The snapshot may be active on this node only. Without force,
-                # glusterd would not activate it on the other nodes.
+                # If the snapshot is active on this node only, glusterd does
+                # not activate it on the other nodes without force.
                 force = True
                 raise
 
         self._cluster.change(activate, lambda gluster: False)
 
     def deactivate(self, name: str) -> None:
-        """Stop the bricks of a snapshot, after any running clone has ended.
+        """Stop the bricks of a snapshot; first wait for a running clone.
 
-        If a snapshot is active on some nodes only, for example after a disk
-        failure, glusterd refuses to deactivate it. In this case, first
-        activate the snapshot on all nodes, and then deactivate it.
+        glusterd refuses to deactivate a snapshot that is active on some nodes
+        only, for example after a disk failure. In this case, activate it on
+        all nodes, and deactivate it again.
 
         :raises SnapshotPartlyActive: the snapshot is still active on some
             nodes.
@@ -181,7 +181,7 @@ class CloneSources:
     def active_node_names(self, name: str) -> tuple[str, ...]:
         """Return the names of the nodes on which a snapshot is active.
 
-        The result omits nodes whose glusterd does not answer.
+        Omit nodes whose glusterd does not answer.
         """
         is_active_by_node, _ = self._cluster.try_everywhere(
             lambda node: _is_active(node.gluster.snapshot(name))
@@ -193,10 +193,8 @@ class CloneSources:
     def snapshots_of_clone(self, share_id: str) -> set[str] | None:
         """Return the ids of the snapshots that a share was cloned from.
 
-        LVM records the origin of an LV until the origin is removed.
-
-        :return: the ids; an empty set if these snapshots do not exist any
-            more; None if the share has no LV.
+        :return: None if the share has no LV; empty if the snapshots were
+            deleted.
         """
         name, tag = names.volume(share_id), names.share_tag(share_id)
         volume = self._cluster.read(lambda gluster: gluster.volume(name))

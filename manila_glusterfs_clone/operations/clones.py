@@ -12,23 +12,22 @@
 """Create a share from a snapshot without copying data.
 
 ``gluster snapshot clone`` creates a volume from an activated snapshot. The
-bricks of the new volume are thin snapshots, which share their blocks with the
-bricks of the snapshot. This module does the rest: tag the LVs, grow them to
-the requested size, deny all clients, start the volume, and write all bricks to
-disk. The volume inherits the access lists of its origin, so it is started only
-after it denies all clients.
+bricks of the new volume are thin snapshots of the snapshot's bricks. This
+module then tags the LVs, grows them to the requested size, denies all clients,
+starts the volume, and writes all bricks to disk. A new clone has the access
+lists of its origin, so the module denies all clients before it starts the
+volume.
 
-If the process is killed, the result depends on the current step:
+If manila-share is killed, the result depends on the current step:
 
 * Before glusterd creates the clone: the snapshot can stay active. The next
-  maintenance pass, service start or clone of the snapshot deactivates it.
+  maintenance pass or clone of the snapshot deactivates it.
 * While glusterd creates the clone: glusterd continues, and can leave LVs
-  without a volume. Deleting the share or the snapshot removes these LVs, and
-  so does the next maintenance pass or service start
-  (:mod:`~manila_glusterfs_clone.operations.clone_cleanup`).
-* After glusterd has created the clone: the volume of the share exists. It may
-  still have the access lists of its origin, and its LVs may have no tags.
-  Deleting the share removes the volume and the LVs.
+  without a volume. The next maintenance pass removes these LVs, and so does
+  the deletion of the share or snapshot (:mod:`.clone_cleanup`).
+* After glusterd has created the clone: the volume may have the access lists of
+  its origin, and the LVs may have no tags. Deleting the share removes the
+  volume and the LVs.
 """
 
 import dataclasses
@@ -55,7 +54,7 @@ LOG = log.getLogger(__name__)
 
 @dataclasses.dataclass(eq=False)
 class SnapshotInOtherPool(errors.NotPossible):
-    """The pool chosen for a share is not the thin pool of its snapshot."""
+    """The requested pool of a share is not the thin pool of its snapshot."""
 
     snapshot_id: str
     snapshot_pool: str
@@ -65,7 +64,7 @@ class SnapshotInOtherPool(errors.NotPossible):
         return (
             f'snapshot {self.snapshot_id}: in thin pool {self.snapshot_pool}, '
             f'but the share is requested in {self.pool}; create the share in '
-            f'the pool of the snapshot (see '
+            f'the pool of the snapshot (see the Manila option '
             f'use_scheduler_creating_share_from_snapshot)'
         )
 
@@ -96,12 +95,10 @@ class CloneCreator:
     ) -> gluster.Volume:
         """Create a share from a snapshot, and return its volume.
 
-        The volume is online. If this call creates the volume, the volume
-        denies all clients. If the share already exists, its access list stays
-        unchanged.
+        The volume is online. A new volume denies all clients; an existing
+        volume keeps its access list.
 
-        :param pool: the thin pool that Manila chose for the share,
-            ``vg/thinpool``.
+        :param pool: the thin pool for the share, ``vg/thinpool``.
         :param size: the size of the share, in bytes; at least the size of the
             snapshot.
         :raises errors.NotPossible: the snapshot does not exist or is in
@@ -136,9 +133,8 @@ class CloneCreator:
     def _clone(self, share_id: str, snapshot_id: str) -> None:
         """Activate a snapshot, clone it, and deactivate it.
 
-        glusterd refuses two clones of one snapshot at the same time, so this
-        step holds the snapshot's lock. The later steps do not hold it, so they
-        can run in parallel with the next clone.
+        Hold the snapshot's lock: glusterd refuses two clones of one snapshot
+        at the same time.
         """
         volume_name = names.volume(share_id)
         snapshot_name = names.snapshot(snapshot_id)
@@ -154,8 +150,8 @@ class CloneCreator:
                 self._sources.activate(snapshot_name)
                 self._cluster.change(
                     clone_snapshot,
-                    # An existing volume is no proof of success: glusterd
-                    # records the volume before it creates the LVs. So retry:
+                    # After an unknown outcome, retry even if the volume
+                    # exists: glusterd records it before it creates the LVs.
                     # glusterd answers Busy while the first attempt runs, and
                     # AlreadyExists after that attempt has created the volume.
                     lambda gluster: False,
@@ -175,12 +171,11 @@ class CloneCreator:
             self._sources.deactivate(snapshot_name)
         except errors.Error as error:
             # Do not fail: the clone does not need the snapshot any more. But
-            # warn: an active snapshot uses a process and a mount for each
-            # brick, and the clients of the origin can mount the snapshot.
+            # warn: clients of the origin can mount an active snapshot, and
+            # each of its bricks uses a process and a mount.
             LOG.warning(
                 'Snapshot %s: could not be deactivated after a clone; the '
-                'next clone, maintenance pass or start of manila-share '
-                'retries: %s',
+                'next maintenance pass or clone of the snapshot retries: %s',
                 snapshot_name,
                 error,
             )

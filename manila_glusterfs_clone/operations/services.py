@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Build the services of one back end from its settings."""
+"""Build the objects that carry out the operations of one back end."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -40,7 +40,7 @@ Capacities = Mapping[str, placement.Capacity]
 
 @dataclasses.dataclass(frozen=True)
 class Services:
-    """The services of one back end, which use the same nodes and locks."""
+    """The objects that carry out the operations of one back end."""
 
     settings: options.Settings
     health: findings.Health
@@ -59,18 +59,14 @@ class Services:
     def layout(self, name: str | None = None) -> layouts.Layout:
         """Return the layout for a new share.
 
-        :param name: the layout in the share type; None for the configured
-            layout.
+        :param name: the layout in the share type; None for the configured one.
         """
         return layouts.layout_by_name(
             name or self.settings.layout, len(self.cluster.nodes)
         )
 
     def capacities(self) -> Capacities:
-        """Return the capacity of each pool, by pool name.
-
-        A capacity is the total size of shares with the configured layout.
-        """
+        """Return the capacity of each pool for the configured layout."""
         return self.placement.capacities(self.settings.pools, self.layout())
 
     def close(self) -> None:
@@ -81,10 +77,10 @@ class Services:
 def open_services(
     settings: options.Settings, private_storage: Any | None = None
 ) -> Services:
-    """Return the services of one back end, without connecting to a node.
+    """Return the objects of one back end, without connecting to a node.
 
-    :param private_storage: Manila's private storage of the driver; None if
-        there is no database.
+    :param private_storage: Manila's private storage of the driver; None
+        without a database.
     """
     credentials = commands.Credentials(
         private_key=settings.ssh_private_key,

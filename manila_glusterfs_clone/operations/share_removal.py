@@ -9,12 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Remove all parts of a share from the cluster, even of an unfinished share.
+"""Remove all parts of a finished or unfinished share from the cluster.
 
-The deletion of a share uses this module, and so does the undo of a failed
-creation. The removal is idempotent. If the process is killed during a removal,
-the volume may already be stopped or deleted. The LVs that are not removed yet
-keep the share's tag, so that the next removal finds them.
+The module removes deleted shares, shares whose creation failed, and orphans.
+The removal is idempotent. If manila-share is killed during a removal, the
+volume may be stopped or deleted. The remaining LVs keep the share's tag, by
+which the next removal finds them.
 """
 
 import dataclasses
@@ -45,9 +45,9 @@ class ShareHasSnapshots(errors.NotPossible):
 
     def __str__(self) -> str:
         return (
-            f'volume {self.volume}: has {self.snapshot_count} snapshots; '
-            f'delete them first ("gluster snapshot list {self.volume}" lists '
-            f'them)'
+            f'volume {self.volume}: has snapshots ({self.snapshot_count}); '
+            f'delete the snapshots that "gluster snapshot list {self.volume}" '
+            f'lists, and retry'
         )
 
 
@@ -68,12 +68,13 @@ class ShareRemoval:
     def remove(self, share_id: str) -> None:
         """Remove the volume, LVs and mount points of a share.
 
-        The caller holds the share's lock. Tag the LVs first, so that the next
-        removal finds them if this removal is interrupted. Then delete the
-        volume. Remove the LVs last, because glusterd 11 does not start while a
+        The caller holds the share's lock. This method first tags the LVs, so
+        that the next removal finds them if this one is interrupted. It removes
+        the LVs after the volume, because glusterd 11 does not start while a
         brick of a clone is missing.
 
-        :raises errors.NotPossible: a node is disconnected.
+        :raises errors.NotPossible: a node is disconnected, or LVM on a node
+            does not list a thin pool.
         :raises ShareHasSnapshots: the volume has snapshots.
         :raises deletion_on_nodes.StillKnown: glusterd on a node still has the
             volume; no LV was removed.
@@ -113,7 +114,7 @@ class ShareRemoval:
             node: cluster.Node, removed_lv_count: int
         ) -> None:
             if not removed_lv_count:
-                # The mount point may exist although the node has no LV.
+                # The mount point may exist without an LV of the share.
                 brick_removal.remove_mount_point(node, mount_point)
             leftover_directories.remove_of_volume(node, volume_name)
 
@@ -121,9 +122,8 @@ class ShareRemoval:
             self._cluster,
             f'volume {volume_name}',
             is_known=lambda gluster: gluster.volume(volume_name) is not None,
-            # The name of the volume contains the id of the share, and is never
-            # reused. So an LV with this name belongs to the share, even if an
-            # operator has removed the tags of the LV.
+            # An LV with the name of the volume belongs to the share, even if
+            # an operator has removed its tags: the name contains the share id.
             is_unwanted=lambda node, lv: (
                 share_tag in lv.tags or lv.name == volume_name
             ),
@@ -132,12 +132,12 @@ class ShareRemoval:
         )
 
     def _wait_for_running_creation(self, volume_name: str) -> None:
-        """Wait until no creation of a volume is running in glusterd.
+        """Wait until glusterd has ended a running creation of a volume.
 
-        After a process was killed, glusterd may still be creating the volume
-        that the process requested. Until the creation ends, glusterd holds the
-        volume's lock, and answers Busy to other commands. So send a command to
-        stop the volume, and retry it while glusterd answers Busy.
+        If manila-share was killed while it created the share, glusterd may
+        still be creating the volume, and hold the volume's lock. While
+        glusterd answers Busy, retry a command that needs this lock. Stopping
+        a volume that does not exist is no error.
         """
         self._cluster.change(
             lambda gluster: gluster.stop_volume(volume_name),
@@ -155,12 +155,12 @@ class ShareRemoval:
     ) -> dict[str, set[str]]:
         """Tag the LVs of all bricks, even LVs that glusterd created.
 
-        After the volume is deleted, only the tags show which share an LV
-        belongs to.
+        After the volume is deleted, the removal finds the LVs of a clone by
+        their tags only.
 
         :return: the thin pools of the LVs, by node name.
-        :raises errors.NotPossible: LVM on a node does not list a thin pool, so
-            an LV of the share could be missed.
+        :raises errors.NotPossible: LVM on a node lists no LV of the brick, and
+            a thin pool is missing there.
         """
         share_tag = names.share_tag(share_id)
         pool_names_by_node: dict[str, set[str]] = {}

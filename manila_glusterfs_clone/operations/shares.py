@@ -11,19 +11,18 @@
 # under the License.
 """Create, extend, delete and unmanage shares, and set their access rules.
 
-If the process is killed during an operation, the result depends on the
+If manila-share is killed during an operation, the result depends on the
 operation:
 
 create
-    Thin LVs with the share's tag may exist, and the volume of the share. The
-    driver does not start the volume before it denies all clients. Deleting
-    the share removes the LVs and the volume.
+    The volume of the share may exist, and LVs with the share's tag. The
+    volume denies all clients before it is started. Deleting the share removes
+    the volume and the LVs.
 delete
     See :mod:`~manila_glusterfs_clone.operations.share_removal`.
 extend
-    The bricks may have different sizes. Clients see the size that results
-    from the smallest brick. Extending the share again grows the bricks that
-    are too small.
+    The bricks may have different sizes. The smallest brick determines the
+    size that clients see. Extending the share again grows the smaller bricks.
 """
 
 from collections.abc import Sequence
@@ -80,12 +79,10 @@ class Shares:
     ) -> gluster.Volume:
         """Create an empty share, and return its volume.
 
-        The volume is online. If this call creates the volume, the volume
-        denies all clients. If the share already exists, its access list stays
-        unchanged.
+        The volume is online. A new volume denies all clients; an existing
+        volume keeps its access list.
 
-        :param pool: the thin pool that Manila chose for the share,
-            ``vg/thinpool``.
+        :param pool: the thin pool for the share, ``vg/thinpool``.
         :param size: the size of the share, in bytes.
         """
         with self._locks.share(share_id) as lock:
@@ -160,10 +157,9 @@ class Shares:
             )
 
     def complete_extension(self, share_id: str) -> None:
-        """Grow every brick to the size of the largest one.
+        """Complete an extension that failed on some nodes.
 
-        This completes an extension that failed on some nodes. The extension
-        cannot be undone, because a file system cannot be shrunk.
+        Grow every brick to the size of the largest brick: XFS cannot shrink.
         """
         volume = self._volumes.get(share_id)
         brick_by_node = self._volumes.mounted_bricks(volume)
@@ -185,7 +181,8 @@ class Shares:
     def bring_online(self, share_id: str) -> gluster.Volume:
         """Start the volume of a share, and wait until every brick is online.
 
-        :raises errors.Missing: the creation of the share was never finished.
+        :raises errors.Missing: the volume does not exist, or does not have the
+            mark of the share.
         """
         with self._locks.share(share_id):
             return self._volumes.bring_online(share_id)
@@ -200,19 +197,17 @@ class Shares:
     ) -> dict[str, errors.NotPossible]:
         """Grant exactly the rules in ``old_rules`` and ``new_rules``.
 
-        First disconnect the clients whose rules are revoked. If this fails,
-        Manila sets the new rules to error, too. So grant the new rules only
-        after the disconnection.
+        First disconnect the clients of revoked rules, and then grant the new
+        rules. If the disconnection fails, Manila sets the new rules to error.
 
-        After a restart, Manila passes all rules as new. So if the access list
-        already grants a rule in ``new_rules``, keep the rule in the list
-        during the whole change: its clients stay connected.
+        After a restart, Manila passes all rules as new. Rules that the volume
+        already grants stay granted, so their clients stay connected.
 
         :param old_rules: rules that Manila does not pass as new.
         :param new_rules: rules that Manila passes as new.
-        :param is_revoking: whether to revoke rules that are in neither list,
-            because the volume possibly still grants such rules.
-        :return: the reasons why rules cannot be granted, by access id.
+        :param is_revoking: whether the volume may grant other rules, whose
+            clients must be disconnected.
+        :return: why rules cannot be granted, by access id.
         """
         volume_name = names.volume(share_id)
         all_rules = [*old_rules, *new_rules]
@@ -234,7 +229,7 @@ class Shares:
     def _rules_in_force(
         self, volume_name: str, rules: Sequence[protocols.Rule]
     ) -> Sequence[protocols.Rule]:
-        """Return those of the given rules that a volume already grants."""
+        """Return the given rules that a volume already grants."""
         if not rules:
             return ()
         volume = self._cluster.read(
@@ -243,12 +238,12 @@ class Shares:
         return self._protocol.granted_rules(volume, rules) if volume else ()
 
     def unmanage(self, share_id: str) -> None:
-        """Mark a volume as unmanaged, and untag its LVs; keep both.
+        """Mark a volume as unmanaged, and remove the share's tag from its LVs.
 
-        The LVs keep the tags by which nodes mount bricks at boot.
+        The LVs keep the tags that nodes need to mount bricks at boot.
 
         :raises errors.NotPossible: a node is disconnected, or LVM on a node
-            does not list a thin pool, so an LV could keep its tag.
+            does not list a thin pool.
         """
         tag = names.share_tag(share_id)
 
@@ -262,8 +257,8 @@ class Shares:
 
         with self._locks.share(share_id):
             peers.require_all_connected(self._cluster)
-            # Remove the tags last: if an earlier step fails, Manila still has
-            # the share, and a deletion of the share needs the tags.
+            # Remove the tags last: if marking the volume fails, Manila still
+            # has the share, and the deletion of the share needs the tags.
             self._volumes.unmanage(share_id)
             self._cluster.everywhere(remove_tags)
 
@@ -287,13 +282,9 @@ class Shares:
         """Delete a share and all its data; do nothing if it does not exist.
 
         After the deletion of a clone, clean up the snapshots that it was
-        cloned from: deactivate them, and tag or remove the LVs that
-        interrupted clones left. Do not change other snapshots, because
-        another Manila may be cloning them.
-
-        If the clone has no LV, nothing shows which snapshots it was cloned
-        from. In this case, clean up the snapshots of all volumes with this
-        back end's mark.
+        created from, and no others: another Manila may be cloning them. If
+        the clone has no LV, nothing shows which snapshots these are. So clean
+        up the snapshots of all volumes with this back end's mark.
 
         :param is_clone: whether the share was created from a snapshot.
         """

@@ -20,16 +20,15 @@ from manila_glusterfs_clone.tools import gluster
 
 @dataclasses.dataclass(eq=False)
 class AutoDeleteEnabled(errors.NotPossible):
-    """glusterd is configured to delete the oldest snapshots by itself."""
+    """glusterd is configured to delete old snapshots automatically."""
 
     volume: str
 
     def __str__(self) -> str:
         return (
-            f'volume {self.volume}: glusterd would delete its oldest '
-            f'snapshots, because the snapshot option auto-delete of the '
-            f'cluster is enabled; run "gluster snapshot config auto-delete '
-            f'disable"'
+            f'volume {self.volume}: glusterd could delete its oldest '
+            f'snapshots, because auto-delete is enabled; run "gluster '
+            f'snapshot config auto-delete disable"'
         )
 
 
@@ -45,9 +44,10 @@ class SnapshotLimitReached(errors.NotPossible):
         return (
             f'volume {self.volume}: has {self.snapshot_count} snapshots, and '
             f'glusterd allows {self.limit}; delete snapshots, or raise the '
-            f'limits of the volume ("gluster snapshot config {self.volume} '
-            f'snap-max-hard-limit NUMBER") and of the cluster (the same '
-            f'without {self.volume}) to at most {gluster.MAX_SNAPSHOTS}'
+            f'limits to at most {gluster.MAX_SNAPSHOTS}: "gluster snapshot '
+            f'config {self.volume} snap-max-hard-limit NUMBER" for the '
+            f'volume, "gluster snapshot config snap-max-hard-limit NUMBER" '
+            f'for the cluster'
         )
 
 
@@ -56,9 +56,8 @@ def require_permitted(
 ) -> None:
     """Verify that glusterd can take a snapshot without deleting older ones.
 
-    :raises AutoDeleteEnabled: glusterd would delete older snapshots.
-    :raises SnapshotLimitReached: the volume has as many snapshots as glusterd
-        allows.
+    :raises AutoDeleteEnabled: glusterd could delete older snapshots.
+    :raises SnapshotLimitReached: the volume has as many snapshots as allowed.
     """
     config = the_cluster.read(
         lambda gluster: gluster.snapshot_config(volume.name)

@@ -11,10 +11,9 @@
 # under the License.
 """Take, complete, delete and unmanage snapshots of shares.
 
-The driver keeps its snapshots inactive, except while it clones them. If the
-process is killed while it takes a snapshot, the LVs of the snapshot may have
-no tags. Deleting the snapshot finds these LVs by their names, which contain
-the id of the snapshot.
+The driver keeps its snapshots inactive, except while it clones them. If
+manila-share is killed while it takes a snapshot, the LVs of the snapshot may
+have no tags. The deletion of the snapshot finds these LVs by their names.
 """
 
 import dataclasses
@@ -44,24 +43,24 @@ LOG = log.getLogger(__name__)
 
 @dataclasses.dataclass(eq=False)
 class SnapshotVanished(errors.Unsettled):
-    """A snapshot does not exist, although glusterd has taken it."""
+    """A snapshot that glusterd has taken does not exist any more."""
 
     snapshot: str
 
     def __str__(self) -> str:
         return (
-            f'snapshot {self.snapshot}: taken, but does not exist; take '
-            f'another snapshot'
+            f'snapshot {self.snapshot}: was taken, but does not exist any '
+            f'more; take another snapshot'
         )
 
 
 @dataclasses.dataclass(eq=False)
 class SnapshotIncomplete(errors.Unsettled):
-    """A snapshot does not have one LV for each brick of its volume."""
+    """A snapshot has more or fewer LVs than its volume has bricks."""
 
     snapshot: str
     brick_count: int
-    #: Pairs of a node name and the number of LVs on that node.
+    #: The name of each node, and the number of LVs on it.
     lv_counts: tuple[tuple[str, int], ...]
 
     def __str__(self) -> str:
@@ -94,14 +93,14 @@ class Snapshots:
     def create(self, snapshot_id: str, share_id: str) -> None:
         """Take a snapshot of all bricks of a share at the same moment.
 
-        :raises errors.NotPossible: glusterd would refuse the snapshot or
-            delete older snapshots for it, a node is disconnected, a pool lacks
-            space, or self-heal of the volume is not complete.
+        :raises errors.NotPossible: :mod:`.snapshot_limits` forbids the
+            snapshot, a node is disconnected, a pool lacks space, or self-heal
+            of the volume is not complete.
         """
         name = names.snapshot(snapshot_id)
         with self._locks.share(share_id):
             if self._cluster.read(lambda gluster: gluster.snapshot(name)):
-                # The snapshot may be in use: do not delete it after a failure.
+                # Do not undo a failure here: the snapshot may be in use.
                 LOG.info(
                     'Snapshot %s: already taken; tagging its logical volumes',
                     snapshot_id,
@@ -138,10 +137,10 @@ class Snapshots:
                 self._tag_lvs(snapshot_id, {})
 
     def complete(self, snapshot_id: str, share_id: str) -> bool:
-        """Complete a snapshot whose creation was interrupted.
+        """Tag the LVs of a snapshot whose creation was interrupted.
 
-        :return: whether the snapshot is complete. If not, the user must delete
-            it.
+        :return: whether the snapshot exists, and has an LV for each brick. If
+            not, the user must delete it.
         """
         name = names.snapshot(snapshot_id)
         with self._locks.share(share_id), self._locks.snapshot(snapshot_id):
@@ -154,8 +153,7 @@ class Snapshots:
                 self._tag_lvs(snapshot_id, {})
             except errors.Unsettled as error:
                 LOG.warning(
-                    'Snapshot %s: incomplete after an interrupted creation: '
-                    '%s',
+                    'Snapshot %s: unusable after an interrupted creation: %s',
                     snapshot_id,
                     error,
                 )
@@ -167,9 +165,9 @@ class Snapshots:
     ) -> None:
         """Tag the LVs that glusterd created for a snapshot.
 
-        :param pool_names_by_node: receives the thin pools of the LVs.
-        :raises errors.NotPossible: LVM on a node does not list a thin pool, so
-            an LV of the snapshot could be missed.
+        :param pool_names_by_node: add the thin pools of the LVs to this dict.
+        :raises errors.NotPossible: LVM on a node lists no LV of the snapshot,
+            and a thin pool is missing there.
         :raises errors.Unsettled: the snapshot does not exist, or lacks LVs.
         """
         name = names.snapshot(snapshot_id)
@@ -212,8 +210,8 @@ class Snapshots:
     def remove(self, snapshot_id: str, share_id: str) -> None:
         """Remove all parts of a snapshot from the cluster.
 
-        The caller holds the snapshot's lock. glusterd may report success
-        although it left an LV. So remove such LVs on every node.
+        The caller holds the snapshot's lock. glusterd can report success
+        although it left an LV. This method removes such LVs on every node.
         """
         name = names.snapshot(snapshot_id)
         # A disconnected node would miss the deletion, and would restore the
@@ -254,7 +252,7 @@ class Snapshots:
         """Tag a snapshot's LVs as unmanaged, and remove the snapshot's tag.
 
         :raises errors.NotPossible: a node is disconnected, or LVM on a node
-            does not list a thin pool, so an LV could keep its old tag.
+            does not list a thin pool.
         """
         name = names.snapshot(snapshot_id)
         tag = names.snapshot_tag(snapshot_id)
@@ -282,7 +280,7 @@ class Snapshots:
             self._cluster.everywhere(replace_tags)
 
     def is_unmanaged(self, snapshot_id: str) -> bool:
-        """Return whether a snapshot exists and is marked as unmanaged."""
+        """Return whether a snapshot exists and has the unmanaged tag."""
         name = names.snapshot(snapshot_id)
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
         if snapshot is None:
@@ -297,8 +295,8 @@ class Snapshots:
     def _remove_mount_points(self, snapshot: gluster.Snapshot) -> None:
         """Remove the mount points of the bricks of a snapshot.
 
-        The paths of the mount points contain the id of the snapshot. After the
-        snapshot is deleted, this id is unknown.
+        Call this before glusterd deletes the snapshot: the paths contain
+        glusterd's id of the snapshot.
         """
         volume = self._cluster.read(
             lambda gluster: gluster.volume(snapshot.origin)
@@ -313,10 +311,9 @@ class Snapshots:
     def _await_transactions(self, volume: str) -> None:
         """Wait until glusterd has ended its transactions on a volume.
 
-        After a process was killed, glusterd may still be taking the snapshot
-        that the process requested. Until the transaction ends, glusterd holds
-        the volume's lock. So read the state of the bricks, which needs this
-        lock, and retry the read while glusterd answers Busy.
+        If manila-share was killed while it took the snapshot, glusterd may
+        still be taking it, and hold the volume's lock. While glusterd answers
+        Busy, retry a command that needs this lock.
         """
         origin = self._cluster.read(lambda gluster: gluster.volume(volume))
         if origin is not None and origin.is_started:
@@ -333,7 +330,7 @@ class Snapshots:
             self._tag_lvs(snapshot_id, pool_names_by_node)
         except errors.Unsettled as error:
             LOG.info(
-                'Snapshot %s: incomplete; continuing its deletion: %s',
+                'Snapshot %s: incomplete; deleting it anyway: %s',
                 snapshot_id,
                 error,
             )
@@ -342,9 +339,8 @@ class Snapshots:
 def _find_tagged_lv(node: cluster.Node, tag: str) -> str | None:
     """Return the name of an LV with a tag, or None if the node has none.
 
-    If glusterd 10.3 cannot remove the LV of a snapshot, it keeps the snapshot,
-    and retries the removal at its next start. This start can fail while
-    glusterd cannot remove the LV.
+    If glusterd 10.3 cannot remove the LV of a snapshot, it keeps the snapshot.
+    It retries the removal at its next start, and this start can fail.
     """
     tagged_names = (lv.full_name for lv in node.lvm.lvs() if tag in lv.tags)
     return next(tagged_names, None)

@@ -12,9 +12,7 @@
 """Return the state of a share or snapshot after an interrupted operation.
 
 The results have the format of the driver methods ``get_share_status`` and
-``get_snapshot_status``. Manila can call these methods after a restart of the
-service. :mod:`~manila_glusterfs_clone.maintenance.interrupted_work` also uses
-the results.
+``get_snapshot_status``, which Manila can call after a restart of manila-share.
 """
 
 from typing import Any
@@ -26,12 +24,12 @@ from manila_glusterfs_clone.tools import gluster
 
 _AVAILABLE = {'status': 'available'}
 _ERROR = {'status': 'error'}
-#: Statuses of a share during its creation: its volume may be unfinished.
+#: Manila's statuses of a share that is being created.
 _CREATING = frozenset({'creating', 'creating_from_snapshot'})
 
 
 class Statuses:
-    """Completes interrupted work if possible, and returns the state."""
+    """Completes interrupted work if possible, and returns the new state."""
 
     def __init__(self, the_services: services.Services) -> None:
         self._services = the_services
@@ -39,11 +37,11 @@ class Statuses:
     def share(self, share_id: str, status: str) -> dict[str, Any]:
         """Bring a share online or complete its extension; return its state.
 
-        :param status: the status of the share in Manila's database.
-            ``extending`` means that an extension was interrupted, and
-            ``extending_error`` that it failed.
-        :return: ``status``. If the share is available, also
-            ``export_locations``, and after an extension ``size`` in GiB.
+        :param status: the status of the share in Manila's database. After an
+            interrupted extension, this is ``extending``; after a failed one,
+            ``extending_error``.
+        :return: ``status``; for an available share also ``export_locations``;
+            after an extension also ``size`` in GiB.
         :raises errors.Error: the state could not be read, or the share could
             not be brought online or extended.
         """
@@ -70,7 +68,7 @@ class Statuses:
     def snapshot(self, snapshot_id: str, share_id: str) -> dict[str, Any]:
         """Complete a snapshot if possible, and return its state.
 
-        :param share_id: the share instance that the snapshot was taken of.
+        :param share_id: the id of the origin.
         :raises errors.Error: the state could not be read.
         """
         is_complete = self._services.snapshots.complete(snapshot_id, share_id)

@@ -11,10 +11,10 @@
 # under the License.
 """Find the volumes of shares, deny all clients, and bring bricks online.
 
-One transaction denies all clients of a volume and sets the mark of its share.
-A volume without this mark is not finished (a clone has the access lists of its
-origin), or belongs to somebody else, or an operator has reset its options.
-Only Manila's database shows which of these is true.
+The *mark* of a share is its id in the volume option
+:data:`~manila_glusterfs_clone.names.OPTION_SHARE`. A volume with the mark of
+its share is *finished*: one transaction denies all clients and sets the mark.
+An unfinished clone has the mark and the access lists of its origin.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,10 +37,10 @@ LOG = log.getLogger(__name__)
 #: Seconds to wait until the bricks of a started volume are online.
 _ONLINE_TIMEOUT = 120.0
 
-#: Make self-heal copy whole files. By default, it copies only blocks whose
-#: checksums differ. After its thin pool was full, a brick reads blocks from
-#: memory that never reached its disk. Self-heal did not copy these blocks, and
-#: the files differed after a reboot (observed on 10.3 and 11.1).
+#: Make self-heal copy whole files, not only blocks with different checksums.
+#: After its thin pool was full, a brick reads some blocks from memory that are
+#: not on its disk. Self-heal did not copy these blocks, and the files differed
+#: after a reboot (observed on 10.3 and 11.1).
 _HEAL_WHOLE_FILES = {'cluster.data-self-heal-algorithm': 'full'}
 
 
@@ -65,9 +65,9 @@ class VolumeUnfinished(errors.Missing):
 
     def __str__(self) -> str:
         return (
-            f'volume {self.volume}: {names.OPTION_SHARE} is not the id of its '
-            f'share, so the volume may admit clients of its origin; delete '
-            f'the share if its creation failed'
+            f'volume {self.volume}: option {names.OPTION_SHARE} is not the id '
+            f'of its share, so the volume may admit clients of its origin; '
+            f'delete the share if its creation failed'
         )
 
 
@@ -78,7 +78,10 @@ class VolumeUnmanaged(errors.Missing):
     volume: str
 
     def __str__(self) -> str:
-        return f'volume {self.volume}: marked as unmanaged; unmanage the share'
+        return (
+            f'volume {self.volume}: marked as unmanaged; unmanage the share '
+            f'in Manila'
+        )
 
 
 @dataclasses.dataclass(eq=False)
@@ -99,7 +102,7 @@ class VolumeOfOtherShare(errors.Missing):
 
 @dataclasses.dataclass(eq=False)
 class BricksOffline(errors.Unsettled):
-    """Bricks did not come online in time after their volume was started."""
+    """Bricks were not online in time after the start of their volume."""
 
     volume: str
     bricks: tuple[str, ...]
@@ -141,8 +144,8 @@ class Volumes:
     def get_finished(self, share_id: str) -> gluster.Volume:
         """Return the volume of a share if it has the mark of the share.
 
-        Start only such a volume: a clone without the mark has the access lists
-        of its origin.
+        Start only such a volume: without the mark, a clone has the access
+        lists of its origin.
 
         :raises errors.Missing: the volume does not exist or lacks the mark.
         """
@@ -158,9 +161,8 @@ class Volumes:
 
         The volume may have no mark: "gluster volume reset" removes it.
 
-        :raises errors.Missing: the volume does not exist, is unmanaged, or has
-            the mark of another share. An unfinished clone has the mark of its
-            origin.
+        :raises errors.Missing: the volume does not exist, is marked as
+            unmanaged, or has the mark of another share.
         """
         volume = self.get(share_id)
         owner = other_owner(share_id, [volume])
@@ -183,9 +185,9 @@ class Volumes:
         return options
 
     def is_finished(self, share_id: str) -> bool:
-        """Return whether a share has a volume with the share's mark.
+        """Return whether a share has a finished volume.
 
-        Such a volume may be in use, so a repeated creation must not remove it.
+        It may be in use, so a repeated creation must not remove it.
         """
         try:
             self.get_finished(share_id)
@@ -194,11 +196,10 @@ class Volumes:
         return True
 
     def deny_all(self, share_id: str) -> None:
-        """Make the volume of a share deny all clients, and mark the volume.
+        """Make the volume of a share deny all clients, and set its marks.
 
-        One transaction does both, so a clone never has the mark of its share
-        while it admits clients of its origin. Every node with a brick must
-        confirm the options.
+        One transaction does both, so a clone with the mark of its share never
+        admits clients of its origin.
         """
         name = names.volume(share_id)
         volume = self.get(share_id)
@@ -208,7 +209,8 @@ class Volumes:
         }
         for option in self._protocol.options_not_inherited(volume):
             self._reset(name, option)
-        # A brick without the options would admit clients of the origin.
+        # All nodes with bricks must confirm: a brick without the options would
+        # admit clients of the origin.
         volume_options.write(
             self._cluster, volume, options, must_last=True
         ).require_bricks_of(volume)
@@ -216,8 +218,8 @@ class Volumes:
     def unmanage(self, share_id: str) -> None:
         """Mark a volume as unmanaged; do nothing if it does not exist.
 
-        Overwrite the marks, because glusterd refuses to reset options that it
-        does not know (11.1: ``Option user.… does not exist``).
+        Overwrite the marks: glusterd 11.1 refuses to reset them (``Option
+        user.… does not exist``).
         """
         name = names.volume(share_id)
         marks = dict.fromkeys(
@@ -243,7 +245,7 @@ class Volumes:
     def bring_online(self, share_id: str) -> gluster.Volume:
         """Start a volume, wait for its bricks, and write the bricks to disk.
 
-        :raises errors.Missing: the creation of the share was not finished.
+        :raises errors.Missing: the volume does not exist or lacks the mark.
         :raises errors.Unsettled: a brick is offline, or lacks the volume id.
         """
         volume = self.get_finished(share_id)
@@ -268,7 +270,7 @@ class Volumes:
         online_bricks: set[tuple[str, str]] = set()
         for _ in retry.Attempts(_ONLINE_TIMEOUT, 0.5):
             try:
-                # The list omits bricks of nodes whose glusterd is down.
+                # glusterd omits bricks of nodes whose glusterd is down.
                 online_bricks = {
                     (brick.node_uuid, brick.path)
                     for brick in self._cluster.read(
@@ -329,13 +331,11 @@ def _options(volume: gluster.Volume | None) -> dict[str, str]:
 
 
 def other_owner(share_id: str, views: Iterable[gluster.Volume]) -> str | None:
-    """Return the owner in a volume's mark, unless the share is the owner.
-
-    A mark that is absent or is no share id is ignored: an operator may have
-    reset or overwritten it.
+    """Return the owner in the mark of a share's volume, if it is another one.
 
     :param views: the volume, as glusterd on one or several nodes reports it.
-    :return: :data:`names.UNMANAGED`, the id of another share, or None.
+    :return: :data:`names.UNMANAGED`, or the id of another share. None for the
+        mark of the share, no mark, or another text.
     """
     marks = {view.options.get(names.OPTION_SHARE, '') for view in views}
     if names.UNMANAGED in marks:

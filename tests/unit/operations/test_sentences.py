@@ -24,13 +24,13 @@ from manila_glusterfs_clone.operations import volumes
 SENTENCES = [
     (
         clone_sources.SnapshotNotFound('s'),
-        'snapshot s: does not exist on the cluster; if "gluster snapshot '
-        'list" does not list it, delete it in Manila',
+        'snapshot s: does not exist on the cluster; check "gluster snapshot '
+        'list", and delete the snapshot in Manila',
     ),
     (
         clone_sources.SnapshotWithoutData('s'),
-        'snapshot s: its data is lost, because no node has a logical volume '
-        'of it; delete the snapshot',
+        'snapshot s: no node has a logical volume of it, so its data is lost; '
+        'delete the snapshot in Manila',
     ),
     (
         clone_sources.SnapshotPartlyActive('s', ('gl1', 'gl2')),
@@ -41,30 +41,31 @@ SENTENCES = [
     (
         clones.SnapshotInOtherPool('id', 'vg/a', 'vg/b'),
         'snapshot id: in thin pool vg/a, but the share is requested in vg/b; '
-        'create the share in the pool of the snapshot (see '
+        'create the share in the pool of the snapshot (see the Manila option '
         'use_scheduler_creating_share_from_snapshot)',
     ),
     (
         share_removal.ShareHasSnapshots('v', 2),
-        'volume v: has 2 snapshots; delete them first ("gluster snapshot list '
-        'v" lists them)',
+        'volume v: has snapshots (2); delete the snapshots that "gluster '
+        'snapshot list v" lists, and retry',
     ),
     (
         snapshot_limits.AutoDeleteEnabled('v'),
-        'volume v: glusterd would delete its oldest snapshots, because the '
-        'snapshot option auto-delete of the cluster is enabled; run "gluster '
-        'snapshot config auto-delete disable"',
+        'volume v: glusterd could delete its oldest snapshots, because '
+        'auto-delete is enabled; run "gluster snapshot config auto-delete '
+        'disable"',
     ),
     (
         snapshot_limits.SnapshotLimitReached('v', 3, 2),
         'volume v: has 3 snapshots, and glusterd allows 2; delete snapshots, '
-        'or raise the limits of the volume ("gluster snapshot config v '
-        'snap-max-hard-limit NUMBER") and of the cluster (the same without v) '
-        'to at most 256',
+        'or raise the limits to at most 256: "gluster snapshot config v '
+        'snap-max-hard-limit NUMBER" for the volume, "gluster snapshot config '
+        'snap-max-hard-limit NUMBER" for the cluster',
     ),
     (
         snapshots.SnapshotVanished('s'),
-        'snapshot s: taken, but does not exist; take another snapshot',
+        'snapshot s: was taken, but does not exist any more; take another '
+        'snapshot',
     ),
     (
         snapshots.SnapshotIncomplete('s', 3, (('gl1', 1), ('gl2', 0))),
@@ -78,13 +79,13 @@ SENTENCES = [
     ),
     (
         volumes.VolumeUnfinished('v'),
-        'volume v: user.manila.share is not the id of its share, so the '
-        'volume may admit clients of its origin; delete the share if its '
+        'volume v: option user.manila.share is not the id of its share, so '
+        'the volume may admit clients of its origin; delete the share if its '
         'creation failed',
     ),
     (
         volumes.VolumeUnmanaged('v'),
-        'volume v: marked as unmanaged; unmanage the share',
+        'volume v: marked as unmanaged; unmanage the share in Manila',
     ),
     (
         volumes.VolumeOfOtherShare('v', 'id', 'other'),

@@ -11,38 +11,38 @@
 # under the License.
 """The tree of errors, by the outcome of a remote action.
 
-A remote action is *done*, *refused* or *unknown*. The base classes are::
+The outcome of a remote action is *done*, *refused* or *unknown*::
 
     Error
-    ├── Refused                  the action changed nothing
-    │   ├── Unreachable          no SSH session could be opened
+    ├── Refused                  the action failed
+    │   ├── Unreachable          the node or its glusterd is unusable
     │   │   ├── Down             nothing answers at the node's address
     │   │   ├── NoSuchHost       the node's name has no address
     │   │   ├── LoginRefused     sshd does not accept the user or the key
     │   │   ├── HostKeyRejected  the host key is unknown or has changed
-    │   │   └── CutOff           glusterd has lost half of its peers or more
+    │   │   └── CutOff           glusterd is not connected to most nodes
     │   ├── CommandFailed        a command ended with a failure status
-    │   │   ├── BadFileSystem    the kernel shut the file system down
-    │   │   └── InUse            a process has the mount or LV open
+    │   │   ├── BadFileSystem    a file system is damaged or shut down
+    │   │   └── InUse            a process uses the file system or LV
     │   ├── GlusterRefused       glusterd refused a command
-    │   │   ├── Busy             another transaction holds the lock
-    │   │   │   └── Occupied     this service has no free slot on the node
-    │   │   ├── AlreadyExists    a volume or snapshot has the name
-    │   │   └── NotFound         no volume or snapshot has the name
-    │   └── NotPossible          the driver itself refused
-    │       ├── Missing          the share has no finished volume of its own
-    │       └── Held             another operation holds the lock
-    ├── Unknown                  the action may have been done
+    │   │   ├── Busy             another transaction holds glusterd's lock
+    │   │   │   └── Occupied     this process runs too many commands
+    │   │   ├── AlreadyExists    the volume or snapshot exists
+    │   │   └── NotFound         the volume or snapshot does not exist
+    │   └── NotPossible          the driver refused the operation
+    │       ├── Missing          the share has no volume with its mark
+    │       └── Held             another operation holds the driver's lock
+    ├── Unknown                  the action may have taken effect
     │   ├── TimedOut             no answer within the time limit
-    │   ├── LinkLost             the session broke, or sent no exit status
+    │   ├── LinkLost             the SSH session broke
     │   ├── Garbled              the answer is unreadable
-    │   └── CommitFailed         glusterd failed during the change
-    ├── Unsettled                the state contradicts the completed action
-    └── SeveralFailed            the errors of several nodes
+    │   └── CommitFailed         glusterd failed during a change
+    ├── Unsettled                the state of the cluster is wrong
+    └── SeveralFailed            several errors
 
-The fields of an error contain its data; ``__str__`` returns a sentence for
-operators. Callers decide by the class and the fields, never by the sentence.
-An error that only one module raises is a subclass in that module.
+Other modules define subclasses. The fields of an error contain its data;
+``__str__`` returns a sentence for operators. Callers read only the class and
+the fields.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,18 +50,15 @@ import dataclasses
 import shlex
 import typing
 
-#: The maximum number of characters of a command's output in a message.
+#: The maximum length of a command's output in an error text, in characters.
 EXCERPT = 400
 
 
 class Error(Exception):
-    """The base class of all errors that this package raises on purpose.
-
-    Most subclasses are dataclasses. A list in a field becomes a tuple.
-    """
+    """The base class of the errors in this tree."""
 
     def __post_init__(self) -> None:
-        """Set ``args`` to the fields of the dataclass; pickle needs this."""
+        """Turn lists into tuples; set ``args`` to the fields, for pickle."""
         if dataclasses.is_dataclass(self):
             for field in dataclasses.fields(self):
                 if isinstance(value := getattr(self, field.name), list):
@@ -72,16 +69,16 @@ class Error(Exception):
 
 
 class Refused(Error):
-    """The action failed for a known reason, and changed nothing."""
+    """The action failed for certain; usually it changed nothing."""
 
 
 class Unknown(Error):
-    """The action may have been done or not; the caller must read the state."""
+    """The action may have taken effect; the caller must read the state."""
 
 
 @dataclasses.dataclass(eq=False)
 class Unreachable(Refused):
-    """No SSH session could be opened, so nothing was run on the node."""
+    """A node or its glusterd is unusable; the action was not started."""
 
     node: str
     reason: str
@@ -92,7 +89,7 @@ class Unreachable(Refused):
 
 
 class Down(Unreachable):
-    """Nothing at the node's address answers a TCP connection attempt."""
+    """A TCP connection attempt, or its name lookup, got no answer."""
 
     _REMEDY = '; start the node, or repair the network'
 
@@ -110,15 +107,18 @@ class LoginRefused(Unreachable):
 
 
 class HostKeyRejected(Unreachable):
-    """The node's host key is unknown, or differs from the known one."""
+    """The known_hosts file has no host key of the node, or another one."""
 
-    _REMEDY = '; if the key is genuine, write it to the known_hosts file'
+    _REMEDY = (
+        '; if the key is genuine, add it to the known_hosts file, and remove '
+        'older keys of the node'
+    )
 
 
 class CutOff(Unreachable):
-    """glusterd on a node has lost half of its peers or more.
+    """glusterd on a node is not connected to most nodes.
 
-    :param missed: the number of nodes that are disconnected or not its peers.
+    :param missed: the number of nodes without a connection.
     :param peers: the number of all nodes, including this one.
     """
 
@@ -128,14 +128,15 @@ class CutOff(Unreachable):
 
     def __str__(self) -> str:
         return (
-            f'glusterd on node {self.node}: {self.reason}; start glusterd on '
-            f'the peers, or repair the network between the nodes'
+            f'glusterd on node {self.node}: {self.reason}; run "gluster pool '
+            f'list" on all nodes; start glusterd on disconnected nodes, and '
+            f'probe missing nodes'
         )
 
 
 @dataclasses.dataclass(eq=False)
 class CommandFailed(Refused):
-    """A command on a node ended with an exit status that means failure."""
+    """A command failed; it may have made a part of its changes."""
 
     node: str
     argv: Sequence[str]
@@ -152,17 +153,14 @@ class CommandFailed(Refused):
 
 
 class BadFileSystem(CommandFailed):
-    """A mounted file system is damaged, or the kernel shut it down.
-
-    The usual cause is a disk failure.
-    """
+    """A file system is damaged or shut down, usually by a disk failure."""
 
 
 class InUse(CommandFailed):
-    """A process on the node has a mounted file system or an LV open.
+    """A process on the node uses a mounted file system or an LV.
 
-    :param error: the error of the command that failed.
-    :param path: the mount point, or the path of the device.
+    :param error: the error of the failed command.
+    :param path: the mount point, or the device of the LV.
     """
 
     def __init__(self, error: CommandFailed, path: str) -> None:
@@ -179,10 +177,11 @@ class InUse(CommandFailed):
 
 @dataclasses.dataclass(eq=False)
 class GlusterRefused(Refused):
-    """glusterd refused a command (opRet, opErrno and opErrstr)."""
+    """glusterd refused a command."""
 
     node: str
     argv: Sequence[str]
+    #: opErrno and opErrstr in the answer of glusterd.
     errno: int
     message: str
 
@@ -197,22 +196,22 @@ class GlusterRefused(Refused):
 class Busy(GlusterRefused):
     """Another transaction holds the lock in glusterd; a retry may succeed.
 
-    glusterd releases a lock after at most three minutes. If a node fails
-    during a transaction, glusterd may never release the lock of the
-    transaction (glusterfs issues 283 and 4603).
+    Normally glusterd releases a lock within three minutes. If a node fails
+    during a transaction, glusterd may never release its lock (glusterfs issues
+    283 and 4603).
     """
 
     def __str__(self) -> str:
         return (
             f'{super().__str__()}; retry in a few minutes. If retries fail, '
-            f'restart glusterd on the node whose UUID follows "held by" in '
-            f'/var/log/glusterfs/glusterd.log on node {self.node} ("gluster '
-            f'pool list" shows the names of the UUIDs)'
+            f'read the UUID after "held by" in '
+            f'/var/log/glusterfs/glusterd.log on node {self.node}, find its '
+            f'node with "gluster pool list", and restart glusterd there'
         )
 
 
 class Occupied(Busy):
-    """This service runs too many commands on a node to start another one."""
+    """This process already runs too many commands on a node."""
 
     def __init__(self, node: str, argv: Sequence[str] = ()) -> None:
         super().__init__(node, argv, 0, 'too many commands are running')
@@ -224,27 +223,26 @@ class Occupied(Busy):
 
 
 class AlreadyExists(GlusterRefused):
-    """A volume or snapshot with the name exists."""
+    """The volume or snapshot to create already exists."""
 
 
 class NotFound(GlusterRefused):
-    """No volume or snapshot with the name exists."""
+    """The volume or snapshot that a command names does not exist."""
 
 
 class NotPossible(Refused):
-    """The driver itself refused an operation.
-
-    Each situation has a subclass, whose message has the reason and the
-    remedy.
-    """
+    """The driver refused an operation; each reason has a subclass."""
 
 
 class Missing(NotPossible):
-    """The share has no finished volume of its own."""
+    """The volume of a share does not exist, or lacks the share's mark.
+
+    The mark is the option :data:`~manila_glusterfs_clone.names.OPTION_SHARE`.
+    """
 
 
 class Held(NotPossible):
-    """Another operation held the lock until the time limit for waiting."""
+    """Another operation of the driver holds a lock; the wait timed out."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -264,9 +262,9 @@ class TimedOut(Unknown):
 
 @dataclasses.dataclass(eq=False)
 class LinkLost(Unknown):
-    """The SSH session broke during a command, or sent no exit status.
+    """The SSH session broke before the driver received the exit status.
 
-    :param partial_output: the output that the driver received until then.
+    :param partial_output: the output that the driver received.
     """
 
     node: str
@@ -308,24 +306,23 @@ class CommitFailed(Unknown):
         return (
             f'glusterd on node {self.node}: could not complete '
             f'{shlex.join(self.argv)!r}: {self.message}; some nodes may have '
-            f'the change, see /var/log/glusterfs/glusterd.log on each node'
+            f'the change; see /var/log/glusterfs/glusterd.log on each node'
         )
 
 
 class Unsettled(Error):
-    """The state of the cluster contradicts an action that was completed.
+    """The state of the cluster is not the state that an operation expects.
 
-    Each situation has a subclass, whose message has the object, its state
-    and the remedy.
+    Each situation has a subclass.
     """
 
 
 class SeveralFailed(Error):
     """Several errors, usually of one action on several nodes.
 
-    :func:`is_unknown` returns whether the outcome of the action is unknown.
+    The errors may include an :class:`Unknown`: see :func:`is_unknown`.
 
-    :param errors: the errors, by the name of the node or of the action.
+    :param errors: by name of the node or of the action.
     """
 
     def __init__(self, errors: Mapping[str, Exception]) -> None:
@@ -337,12 +334,15 @@ class SeveralFailed(Error):
 
 
 def is_unknown(error: BaseException) -> bool:
-    """Return whether an action that raised an error may have been done."""
+    """Return whether the action that failed may have taken effect."""
     return any(isinstance(part, Unknown) for part in parts_of(error))
 
 
 def parts_of(error: BaseException) -> tuple[BaseException, ...]:
-    """Return the errors in a :class:`SeveralFailed`; else the error itself."""
+    """Return the error, or all errors in a :class:`SeveralFailed`.
+
+    Unpack a :class:`SeveralFailed` inside another one, too.
+    """
     if not isinstance(error, SeveralFailed):
         return (error,)
     return tuple(

@@ -13,8 +13,7 @@
 
 A *mistake* is an error in the configuration or in the set-up of a node. It
 stays until an operator corrects it. A *fault* is a current failure, such as a
-node that is down. Each mistake and each fault is a :class:`Finding`. The code
-that finds a problem decides whether the problem is a mistake or a fault.
+node that is down. Both are described by a :class:`Finding`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,10 +26,9 @@ from manila_glusterfs_clone import errors
 
 LOG = log.getLogger(__name__)
 
-#: The parts of a back end. *Services* are glusterd and the programs on nodes.
-#: *Storage* is the SSH access to nodes, and the thin pools. The driver checks
-#: both parts when manila-share starts. It checks the storage again each time
-#: that Manila asks for the capacity.
+#: The parts of a back end. *Services* are glusterd and the programs on nodes;
+#: *storage* is the SSH access and the thin pools. The driver checks both when
+#: manila-share starts, and the storage each time Manila asks for the capacity.
 SERVICES, STORAGE = 'services', 'storage'
 
 
@@ -38,8 +36,7 @@ SERVICES, STORAGE = 'services', 'storage'
 class Finding:
     """One problem of a back end, with its remedy.
 
-    Two findings are equal if they have the same subject, kind and node, even
-    if their messages differ.
+    Findings with the same subject, kind and node are equal.
     """
 
     #: The option or the object that has the problem.
@@ -48,7 +45,7 @@ class Finding:
     kind: str
     #: The problem and its remedy, for operators.
     message: str = dataclasses.field(compare=False)
-    #: The node that has the problem; empty if the problem is not on one node.
+    #: The node that has the problem; empty for a problem of the back end.
     node: str = ''
 
     def __str__(self) -> str:
@@ -56,16 +53,13 @@ class Finding:
 
 
 def labelled(subject: str, message: str) -> str:
-    """Return ``SUBJECT: MESSAGE``.
-
-    If the message begins with ``SUBJECT:``, return the message unchanged.
-    """
+    """Put ``SUBJECT:`` before a message that does not begin with it."""
     label = f'{subject}: '
     return label + message.removeprefix(label)
 
 
 class Misconfigured(errors.Error):
-    """A back end has mistakes; the exception lists all of them."""
+    """The mistakes of a back end."""
 
     def __init__(self, backend: str, mistakes: Sequence[Finding]) -> None:
         super().__init__(backend, tuple(mistakes))
@@ -78,9 +72,9 @@ class Misconfigured(errors.Error):
 
 
 class Health:
-    """Keep the current faults of a back end; log new and fixed faults.
+    """Keeps the current faults of a back end, and logs changes.
 
-    :param backend: the name of the back end, for the log.
+    :param backend: the name of the back end.
     """
 
     def __init__(self, backend: str) -> None:
@@ -97,10 +91,10 @@ class Health:
             )
 
     def report(self, faults: Mapping[str, Sequence[Finding]]) -> None:
-        """Replace the faults of one or both parts, and log the changes.
+        """Replace the faults of the parts that were checked; log changes.
 
-        :param faults: by part (:data:`SERVICES`, :data:`STORAGE`): all current
-            faults of the part. A part that is not a key keeps its faults.
+        :param faults: the current faults of each checked part, by
+            :data:`SERVICES` or :data:`STORAGE`.
         """
         previous_faults = {*self.faults}
         with self._lock:
@@ -111,15 +105,15 @@ class Health:
         ]
         if new_faults:
             LOG.warning(
-                'Back end %s: %d new faults (operations that do not need the '
-                'faulty parts continue):\n%s',
+                'Back end %s: %d new faults; operations that do not need '
+                'these objects continue:\n%s',
                 self._backend,
                 len(new_faults),
                 '\n'.join(f'  * {fault}' for fault in new_faults),
             )
         for fault in previous_faults - {*current_faults}:
             LOG.info(
-                'Back end %s: fault no longer found: %s (%s)',
+                'Back end %s: fault has ended: %s (%s)',
                 self._backend,
                 fault.subject,
                 fault.kind,

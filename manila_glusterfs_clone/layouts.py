@@ -11,13 +11,12 @@
 # under the License.
 """Define the layouts of volumes, and find the layout of a volume.
 
-To add a layout (arbiter, disperse, distributed-replicate), add an entry to
-:data:`LAYOUTS`. Other code reads the attributes of the entry. It never
-compares layout names or replica counts.
+To add a layout, such as arbiter or disperse, add an entry to :data:`LAYOUTS`:
+other modules read only the attributes of the entry.
 
-No node has two bricks of one volume. If a node had two, glusterd could count
-their two file systems as one. Clients would then see only a part of the
-volume's size (glusterfs issues 1447 and 3642).
+No node has two bricks of one volume. glusterd could count their file systems
+as one, and show clients a part of the volume's size (glusterfs issues 1447 and
+3642).
 """
 
 from collections.abc import Sequence
@@ -64,7 +63,7 @@ class Layout:
     """The number and the arrangement of the bricks of a volume."""
 
     name: str
-    #: The description of the layout in the help text of the option.
+    #: A description for the help text of the option.
     summary: str
     #: The number of nodes that a volume needs; each node has one brick.
     node_count: int
@@ -78,8 +77,7 @@ class Layout:
     #: The size of a share divided by the size of each brick. Examples: 1 for
     #: three copies, 4 for disperse 4+2.
     data_brick_count: int = 1
-    #: Whether the self-heal daemon copies missing changes between bricks. If
-    #: so, self-heal must be complete before the driver takes a snapshot.
+    #: Whether the self-heal daemon copies missed changes between bricks.
     has_self_heal: bool = False
 
     def brick_size(self, share_size: int) -> int:
@@ -94,10 +92,9 @@ class Layout:
         return brick_size * self.data_brick_count
 
     def share_capacity(self, thin_pool_bytes: int) -> int:
-        """Return the total size of the shares that fit into thin pools.
+        """Convert the size of thin pools or thin LVs to a size of shares.
 
-        :param thin_pool_bytes: the total size of the thin pools on all nodes,
-            or of the thin LVs in them.
+        :param thin_pool_bytes: the sum over all nodes.
         :return: bytes.
         """
         return thin_pool_bytes * self.data_brick_count // self.node_count
@@ -136,10 +133,8 @@ LAYOUTS = (SINGLE, REPLICA_3)
 def layout_by_name(name: str, node_count: int) -> Layout:
     """Return the layout with the given name.
 
-    For ``auto``, return replica-3 if there are three nodes or more, else
-    single.
+    For ``auto``, return replica-3 for three nodes or more, single for fewer.
 
-    :param name: a name in :data:`LAYOUTS`, or ``auto``.
     :param node_count: the number of nodes of the back end.
     :raises UnknownLayout: no layout has that name.
     :raises TooFewNodes: the layout needs more nodes.
@@ -157,8 +152,8 @@ def layout_by_name(name: str, node_count: int) -> Layout:
 def of_volume(volume: VolumeShape) -> Layout:
     """Return the layout of a volume.
 
-    A volume that this driver did not create can have a layout that is not in
-    :data:`LAYOUTS`. For such a volume, assume that each brick has all data.
+    If the layout is not in :data:`LAYOUTS`, assume that each brick has all
+    data.
     """
     brick_count = len(volume.bricks)
     shape = brick_count, volume.replica_count, volume.arbiter_count

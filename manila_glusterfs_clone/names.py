@@ -9,20 +9,22 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Build and parse the names, tags, marks and paths of the driver's objects.
+"""Build and parse names, tags, marks and paths of volumes, snapshots and LVs.
 
 The names of volumes and snapshots contain Manila's instance ids, which never
-change and are never used twice. They do not contain Manila's share names,
-because an administrator can change the template of share names.
+change and are never reused. Manila's share names are not used, because an
+administrator can change their template.
 
-glusterd chooses the names of a clone's LVs: ``<volume id in hex>_<number>``.
-The driver reads these names from the cluster, and never computes them.
+glusterd chooses the names of the LVs of clones and snapshots:
+``<volume id in hex>_<number>``. The driver reads these names, and never
+computes them.
 
-Limits of the tools: the name of a gluster volume or snapshot has at most 254
-characters: letters, digits, ``-`` and ``_``. An LV name has at most 127
-characters. The device-mapper name of an LV doubles each ``-`` in the names of
-VG and LV. An LVM tag has at most 1,024 characters: letters, digits and
-``_+.-/=!:&#``.
+The maximum lengths and the allowed characters are:
+
+* gluster volume or snapshot: 254 letters, digits, ``-`` and ``_``.
+* LV: 127 characters. The device-mapper name of an LV doubles each ``-`` in the
+  names of VG and LV.
+* LVM tag: 1,024 letters, digits and ``_+.-/=!:&#``.
 """
 
 import dataclasses
@@ -36,34 +38,33 @@ from manila_glusterfs_clone import errors
 VOLUME_PREFIX = 'manila-'
 SNAPSHOT_PREFIX = 'manila-snap-'
 
-#: The brick is this directory in the mounted file system, not the mount point
-#: itself. While the file system is not mounted, this directory does not exist.
-#: So glusterd cannot write to the root file system instead.
+#: The brick is this directory in a mounted file system. Without the mount, the
+#: directory does not exist, so glusterd cannot write to the root file system.
 BRICK_DIRECTORY = 'brick'
 
-#: The tag of each LV that contains a brick; nodes mount these LVs at boot.
+#: The tag of LVs that contain a brick; nodes mount these LVs at boot.
 TAG_BRICK = 'manila.brick'
-#: The prefix of the tag that contains the share id of an LV.
+#: The prefix of the tag with the id of the share that an LV belongs to.
 TAG_SHARE = 'manila.share='
-#: The prefix of the tag that contains the snapshot id of an LV.
+#: The prefix of the tag with the id of the snapshot that an LV belongs to.
 TAG_SNAPSHOT = 'manila.snapshot='
-#: The prefix of the tag that contains the mount point of a brick's LV.
+#: The prefix of the tag with the mount point of an LV.
 TAG_MOUNT = 'manila.mount='
-#: The tag of the LVs of a snapshot that Manila has unmanaged. The name of the
-#: snapshot does not show this state, because gluster cannot rename snapshots.
+#: The tag of the LVs of an unmanaged snapshot: gluster cannot rename the
+#: snapshot itself.
 TAG_UNMANAGED = 'manila.unmanaged'
 
-#: The volume options that name the owners of a volume: its share and its back
-#: end. A clone inherits the options of its origin.
+#: The marks of a volume: options with the id of its share, and with its back
+#: end. A clone inherits the marks of its origin.
 OPTION_SHARE = 'user.manila.share'
 OPTION_BACKEND = 'user.manila.backend'
-#: The value of both options if Manila has unmanaged the share.
+#: The value of both marks after the share was unmanaged.
 UNMANAGED = 'unmanaged'
 
 #: The characters that :func:`backend_mark` does not percent-encode.
 _UNQUOTED_CHARACTERS = ''.join(set(string.punctuation) - {'%'})
-#: The maximum length of the mark of a back end, in characters. The limit
-#: exists because glusterd stores an option and its value on one line.
+#: The maximum length of a :func:`backend_mark`, in characters. glusterd stores
+#: an option and its value on one line, whose length is limited.
 MAX_MARK_LENGTH = 255
 _TAG_VALUE = re.compile(r'[A-Za-z0-9_+.\-/=!:&#]{1,900}')
 _PATH = re.compile(r'(/[A-Za-z0-9_+.\-]{1,200})+')
@@ -108,7 +109,7 @@ class NotAPoolName(errors.NotPossible):
 
 
 def canonical_id(instance_id: str) -> str:
-    """Return an instance id in lower case with dashes, as names contain it.
+    """Return an instance id in canonical form: in lower case, with dashes.
 
     :raises NotAnId: the id is not a UUID.
     """
@@ -132,14 +133,14 @@ def volume(share_id: str) -> str:
 
 
 def snapshot(snapshot_id: str) -> str:
-    """Return the name that a snapshot has in glusterd."""
+    """Return the name of a snapshot in glusterd."""
     return SNAPSHOT_PREFIX + canonical_id(snapshot_id)
 
 
 def snapshot_id_from_name(name: str) -> str | None:
-    """Return the id in the name of a snapshot.
+    """Return the snapshot id in a name.
 
-    :return: None if the name is not the name of a snapshot of this driver.
+    :return: None if this driver does not give snapshots such names.
     """
     if not name.startswith(SNAPSHOT_PREFIX):
         return None
@@ -147,9 +148,9 @@ def snapshot_id_from_name(name: str) -> str | None:
 
 
 def share_id_from_name(volume_name: str) -> str | None:
-    """Return the share id in the name of a volume.
+    """Return the share id in a name.
 
-    :return: None if the name is not the name of a volume of this driver.
+    :return: None if this driver does not give volumes such names.
     """
     if not volume_name.startswith(VOLUME_PREFIX):
         return None
@@ -165,10 +166,10 @@ def _id_or_none(text: str) -> str | None:
 
 
 def backend_mark(backend: str) -> str:
-    """Return the mark of a back end: the value of :data:`OPTION_BACKEND`.
+    """Return the value of :data:`OPTION_BACKEND` for a back end.
 
-    The value of a gluster option is one word. So the mark is the name of the
-    back end with blanks and non-ASCII characters percent-encoded, as in URLs.
+    Percent-encode the name of the back end, because the value of a gluster
+    option is one word.
     """
     return parse.quote(backend, safe=_UNQUOTED_CHARACTERS)
 
@@ -187,17 +188,17 @@ def brick_path(mount_point: str) -> str:
 
 
 def share_tag(share_id: str) -> str:
-    """Return the tag that marks the LVs of a share."""
+    """Return the tag of the LVs of a share."""
     return TAG_SHARE + canonical_id(share_id)
 
 
 def snapshot_tag(snapshot_id: str) -> str:
-    """Return the tag that marks the LVs of a snapshot."""
+    """Return the tag of the LVs of a snapshot."""
     return TAG_SNAPSHOT + canonical_id(snapshot_id)
 
 
 def mount_tag(mount_point: str) -> str:
-    """Return the tag with the mount point of an LV that contains a brick.
+    """Return the tag with the mount point of an LV.
 
     :raises NotATagValue: a tag cannot contain the mount point.
     """
@@ -212,8 +213,8 @@ def brick_tags(share_id: str, mount_point: str) -> frozenset[str]:
 
 
 def is_plain_path(path: str) -> bool:
-    """Return whether a path is absolute and valid in tags and brick paths."""
-    # Reject "." and "..": findmnt lists mount points without them.
+    """Return whether a path is absolute, with characters valid in tags."""
+    # Reject "." and "..": findmnt removes them from mount points.
     return bool(_PATH.fullmatch(path)) and not (
         {'.', '..'} & {*path.split('/')}
     )

@@ -21,18 +21,17 @@ from manila_glusterfs_clone import errors
 class Attempts:
     """The deadline and the growing pauses of a retry loop.
 
-    ``for _ in Attempts(…)`` runs its body once per attempt, and sleeps
-    between attempts. The loop checks the deadline only after an attempt, so it
-    makes at least one attempt. A caller with a different loop calls
-    :meth:`pause` itself.
+    ``for _ in Attempts(…)`` runs its body once per attempt. After each
+    attempt, the loop ends if the deadline has passed; otherwise it pauses.
+    Callers without such a loop call :meth:`pause`.
 
-    :param seconds: the time from now to the deadline, in seconds.
-    :param pause: the pause after the first attempt, in seconds. Each later
-        pause is twice as long as the one before, up to ``longest_pause``.
-    :param longest_pause: the upper limit of a pause, in seconds. If None, all
-        pauses have the length ``pause``.
-    :param jitter: whether to multiply each pause by a random factor from 0.5
-        to 1, so that several services do not always retry at the same time.
+    :param seconds: the seconds until the deadline.
+    :param pause: the first pause, in seconds. Each later pause is twice as
+        long as the pause before, up to ``longest_pause``.
+    :param longest_pause: the longest pause, in seconds; None if pauses do not
+        grow.
+    :param jitter: whether to shorten each pause by a random factor from 0.5 to
+        1, so that several services do not retry at the same time.
     """
 
     def __init__(
@@ -87,10 +86,10 @@ class Attempts:
         self._last_failure = failure
 
     def pause(self, seconds: float | None = None) -> None:
-        """Sleep until the next attempt.
+        """Sleep between two attempts.
 
-        :param seconds: the length of this pause; it does not change the
-            lengths of later pauses. If None, use the next growing pause.
+        :param seconds: the length of this pause only; None to use
+            ``next_pause``, and then double it.
         """
         if seconds is not None:
             time.sleep(seconds)

@@ -23,25 +23,22 @@ LOG = log.getLogger(__name__)
 def undo_on_failure(
     undo: Callable[[], None], subject: str, require_lock: Callable[[], None]
 ) -> Iterator[None]:
-    """If the body fails, call ``undo`` and raise the error of the body.
+    """If the ``with`` block fails, call ``undo``, and raise the error again.
 
-    If ``undo`` fails, log its error. Manila sets the object to an error
-    status, whether ``undo`` succeeds or fails. When the user deletes the
-    object, the driver removes the parts that are left.
+    Log an error of ``undo``: the driver removes the parts that are left when
+    the user deletes the object in Manila.
 
-    :param undo: delete the object that the body creates. This function must
-        find out which parts of the object exist, and must succeed if no part
-        exists.
+    :param undo: remove the parts of the object that exist; succeed if there
+        are none.
     :param subject: the object, for the log.
-    :param require_lock: raise if the operation has lost its lock. Another
-        host could then be changing the object, so ``undo`` is not called.
+    :param require_lock: raise an error if the operation has lost its lock, so
+        that ``undo`` is not called: another host may be changing the object.
     """
     try:
         yield
     except BaseException as error:
         LOG.warning(
-            'Creation of %s: failed; removing the parts that exist (error: '
-            '%s)',
+            'Creation of %s: failed; removing its parts: %s',
             subject,
             error,
         )
@@ -50,8 +47,8 @@ def undo_on_failure(
             undo()
         except Exception:
             LOG.exception(
-                'Creation of %s: failed, and parts of it could not be '
-                'removed; delete the object in Manila to remove them',
+                'Creation of %s: failed, and parts may be left; delete it in '
+                'Manila',
                 subject,
             )
         raise

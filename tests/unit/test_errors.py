@@ -111,8 +111,9 @@ def test_the_text_tells_all(error: errors.Error) -> None:
 SENTENCES = [
     (
         errors.CutOff('gl1', 2, 3),
-        'glusterd on node gl1: no connection to 2 of 3 nodes; start glusterd '
-        'on the peers, or repair the network between the nodes',
+        'glusterd on node gl1: no connection to 2 of 3 nodes; run "gluster '
+        'pool list" on all nodes; start glusterd on disconnected nodes, and '
+        'probe missing nodes',
     ),
     (
         errors.Unreachable('gl1', 'private key /k: Permission denied'),
@@ -136,7 +137,8 @@ SENTENCES = [
     (
         errors.HostKeyRejected('gl1', 'SHA256:x is unknown'),
         'node gl1: no SSH session: SHA256:x is unknown; if the key is '
-        'genuine, write it to the known_hosts file',
+        'genuine, add it to the known_hosts file, and remove older keys of '
+        'the node',
     ),
     (
         errors.CommandFailed('gl1', ARGV, 1, 'out', 'err'),
@@ -165,10 +167,9 @@ SENTENCES = [
     (
         errors.Busy('gl1', ('volume', 'list'), 0, 'Another transaction'),
         'glusterd on node gl1: refused \'volume list\': Another transaction '
-        '(errno 0); retry in a few minutes. If retries fail, restart '
-        'glusterd on the node whose UUID follows "held by" in '
-        '/var/log/glusterfs/glusterd.log on node gl1 ("gluster pool list" '
-        'shows the names of the UUIDs)',
+        '(errno 0); retry in a few minutes. If retries fail, read the UUID '
+        'after "held by" in /var/log/glusterfs/glusterd.log on node gl1, find '
+        'its node with "gluster pool list", and restart glusterd there',
     ),
     (
         errors.Occupied('gl1'),
@@ -192,7 +193,7 @@ SENTENCES = [
     (
         errors.CommitFailed('gl1', ('volume', 'set'), 'Commit failed on gl2'),
         'glusterd on node gl1: could not complete \'volume set\': Commit '
-        'failed on gl2; some nodes may have the change, see '
+        'failed on gl2; some nodes may have the change; see '
         '/var/log/glusterfs/glusterd.log on each node',
     ),
     (

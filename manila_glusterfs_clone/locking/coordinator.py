@@ -11,20 +11,20 @@
 # under the License.
 """Acquire locks of Manila's coordinator, with any tooz driver.
 
-``[coordination] backend_url`` configures the coordinator. Manila calls the
-coordinator through a tooz driver. This module works around these problems:
+``[coordination] backend_url`` in manila.conf names the coordinator, for
+example etcd. Manila calls it through a driver of the tooz library. This module
+works around these problems:
 
-* With a waiting time, ``acquire`` differs between tooz drivers: if the lock
-  does not become free, some return False, others raise RetryError, and some
-  wait twice as long as requested. So this module only calls
-  ``acquire(blocking=False)``, which tries once and does not wait.
+* If a lock does not become free in time, some tooz drivers return False, some
+  raise RetryError, and some wait twice as long as requested. So this module
+  only calls ``acquire(blocking=False)``, which tries once.
 * A call can take 60 s (Redis) or 30 s (etcd) to fail. So :func:`run_call` runs
   each call in its own thread, and waits for at most ``CALL_TIMEOUT`` seconds.
-* After a failed release, the tooz driver continues to renew the lease of the
-  lock. So callers have to retry the release.
-* Manila starts the coordinator before it forks. The child process does not
-  have the thread that renews leases, and would lose every lock after half a
-  minute. So this module starts the coordinator again in the child process.
+* If a release fails, the tooz driver keeps the lock: it continues to renew the
+  lease of the lock. So callers have to retry the release.
+* Manila starts the coordinator before it forks. In the child process, no
+  thread renews the leases, so every lock would be lost after half a minute. So
+  this module starts the coordinator again in the child process.
 """
 
 from collections.abc import Callable
@@ -41,11 +41,11 @@ CONF = cfg.CONF
 
 T = TypeVar('T')
 
-#: Seconds without an answer after which the coordinator counts as down.
+#: Seconds to wait for an answer of the coordinator.
 CALL_TIMEOUT = 10.0
 
 #: The prefix of lock names. MySQL accepts names of at most 64 characters:
-#: Manila's prefix has 7, this prefix has 10, a kind and an id have at most 45.
+#: Manila's prefix has 7, this prefix has 10, the caller's name at most 45.
 _PREFIX = 'gfs-clone-'
 
 #: The id of the process in which Manila's coordinator was started.
@@ -56,8 +56,8 @@ _start_lock = threading.Lock()
 class AcquiredLock(NamedTuple):
     """A lock of the coordinator that this process has acquired.
 
-    :param is_held: ask the coordinator whether this process has the lock.
-    :param release: release the lock.
+    :param is_held: asks the coordinator whether this process still has the
+        lock.
     """
 
     is_held: Callable[[], bool]
@@ -73,7 +73,7 @@ def acquire(name: str) -> AcquiredLock | None:
     """Try once to acquire a lock; return None if another process has it.
 
     :param name: the name of the lock, at most 45 characters.
-    :raises Exception: the tooz driver failed. Drivers raise various classes.
+    :raises Exception: the error of the tooz driver, of any class.
     """
     _start_here()
     lock = coordination.Lock(_PREFIX + name)
@@ -90,7 +90,7 @@ def acquire(name: str) -> AcquiredLock | None:
 
 
 def start_call(call: Callable[[], T]) -> 'futures.Future[T]':
-    """Start a call in its own thread, and return the future of the call."""
+    """Start a call in a new thread, and return the future of its result."""
     future: futures.Future[T] = futures.Future()
 
     def run() -> None:
@@ -111,7 +111,7 @@ def run_call(
     :param on_late: called with the result if the call returns after the
         timeout.
     :raises TimeoutError: the call did not return within ``CALL_TIMEOUT``.
-    :raises Exception: the error that the call raised.
+    :raises Exception: the error of the call.
     """
     future = start_call(call)
     try:
@@ -127,20 +127,19 @@ def run_call(
 
 
 class _Coordinator(coordination.Coordinator):  # type: ignore[misc]
-    """Manila's coordinator, which stays started until the process exits."""
+    """Manila's coordinator, which runs until the process exits."""
 
     def stop(self) -> None:
         """Do nothing: each operation releases its own locks.
 
         Manila stops its coordinator while operations are still in progress.
-        The ``stop`` method of some tooz drivers releases the locks of these
-        operations. The ``stop`` method of other tooz drivers does not return
-        while the coordinator is down.
+        Some tooz drivers would then release the locks of these operations.
+        Other tooz drivers would not return while the coordinator is down.
         """
 
 
 def _start_here() -> None:
-    """Start Manila's coordinator, unless this process has started it."""
+    """Start Manila's coordinator if this process has not started it yet."""
     global _started_in_pid
     with _start_lock:
         inherited_coordinator = coordination.LOCK_COORDINATOR
@@ -155,10 +154,11 @@ def _start_here() -> None:
 def _ownership_check(lock: Any) -> Callable[[], bool]:
     """Return a function that checks whether this process still has a lock.
 
-    Most tooz drivers have such a function. For etcd, compare revisions: etcd
-    creates a new revision each time that a process acquires the lock. For
-    MySQL, check the connection: MySQL keeps the lock as long as the connection
-    exists. If a driver has no check, assume that this process has the lock.
+    For etcd, compare revisions: each time that a process acquires the lock,
+    etcd stores a new revision. For MySQL, check the connection: MySQL keeps
+    the lock as long as the connection exists. Most other tooz drivers have
+    their own check. If a driver has none, assume that this process still has
+    the lock.
     """
     tooz_lock: Any = getattr(lock, 'lock', None)
     class_name = type(tooz_lock).__name__

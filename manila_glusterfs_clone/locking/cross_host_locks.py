@@ -11,15 +11,18 @@
 # under the License.
 """Acquire, check and release locks between hosts.
 
-If the coordinator goes down, operations wait for it until ``_OUTAGE_SECONDS``
-after the start of the outage. After that time, operations that need a lock
-fail at their first call to the coordinator. So a long outage does not delay
-every operation.
+If the coordinator goes down, operations that need a lock wait. They fail if
+the outage lasts ``_OUTAGE_SECONDS``. An operation that begins later fails
+after one attempt, so a long outage does not delay every operation.
 
-A process can lose a lock without releasing it: the lease of the lock ends
-while the process is stopped or the network is down, the connection to the
-coordinator breaks, or an operator removes the lock. :meth:`HostLock.require`
-checks whether the process still has the lock.
+A process can lose a lock that it has not released:
+
+* the lease of the lock ends while the process is stopped or the network is
+  down;
+* the connection to the coordinator breaks;
+* an operator removes the lock.
+
+:meth:`HostLock.require` checks whether the process still has the lock.
 """
 
 from collections.abc import Callable
@@ -37,8 +40,8 @@ LOG = log.getLogger(__name__)
 
 T = TypeVar('T')
 
-#: Seconds after the start of an outage of the coordinator at which operations
-#: stop waiting, and fail.
+#: Operations stop waiting for the coordinator this many seconds after the
+#: start of its outage.
 _OUTAGE_SECONDS = 60.0
 #: Seconds between two calls while the coordinator is down.
 _REST_SECONDS = 2.0
@@ -66,13 +69,13 @@ class NoCoordinator(errors.NotPossible):
     """The coordinator did not answer a request for a lock."""
 
     lock: str
-    #: The message of the exception that the tooz driver raised.
+    #: The message of the error of the call.
     failure: str
 
     def __str__(self) -> str:
         return (
             f'lock {self.lock}: the coordinator did not answer, so nothing '
-            f'was done: {self.failure}; check that the coordinator of '
+            f'was done: {self.failure}; check that the coordinator in '
             f'[coordination] backend_url runs and can be reached from this '
             f'host, and retry'
         )
@@ -80,7 +83,7 @@ class NoCoordinator(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class LockLost(errors.Unknown):
-    """An operation has lost its lock between hosts, or may have lost it."""
+    """A lock between hosts was lost, or was possibly lost."""
 
     lock: str
     #: Why the coordinator did not answer; empty if it answered.
@@ -91,8 +94,8 @@ class LockLost(errors.Unknown):
             f'may be lost, because the coordinator did not answer '
             f'({self.failure})'
             if self.failure
-            else 'lost: its lease or connection ended, or an operator removed '
-            'it'
+            else 'lost, because its lease ended, the connection to the '
+            'coordinator broke, or an operator removed it'
         )
         return (
             f'lock {self.lock}: {state}; another host may have worked on the '
@@ -101,15 +104,15 @@ class LockLost(errors.Unknown):
 
 
 class HostLocks:
-    """The locks between hosts of one process."""
+    """The locks between hosts that one process uses."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: The current outage: its start (None if there is no outage), the
-        #: earliest time of the next call, and the message of the last error.
-        #: Both times are monotonic.
+        #: When the coordinator went down (monotonic); None if it is up.
         self._down_since: float | None = None
+        #: The earliest time of the next call (monotonic).
         self._next_call_at = 0.0
+        #: The message of the last error.
         self._failure_message = ''
 
     def acquire(self, name: str, key: str, seconds: float) -> 'HostLock':
@@ -155,16 +158,15 @@ class HostLocks:
     ) -> T:
         """Call the coordinator, and record whether it is down.
 
+        While the coordinator is down, make one call per ``_REST_SECONDS``, and
+        refuse other calls.
+
         :param on_late: called with the result if the call returns after the
             timeout.
-        :param must_start: whether to start the call even while the coordinator
-            counts as down. The method does not wait for such a call, and
-            raises TimeoutError.
-        :return: the result of the call.
-        :raises TimeoutError: the call did not return in time, or the
-            coordinator is down and the next call is not due yet.
-        :raises Exception: the tooz driver failed. Drivers raise various
-            classes.
+        :param must_start: whether to start even a refused call, without
+            waiting for its result.
+        :raises TimeoutError: the call was refused, or did not return in time.
+        :raises Exception: the error of the tooz driver, of any class.
         """
         with self._lock:
             now = time.monotonic()
@@ -190,7 +192,7 @@ class HostLocks:
 
 
 class HostLock:
-    """A lock between hosts that this process has acquired."""
+    """A lock between hosts that this process acquired."""
 
     def __init__(
         self,
@@ -210,7 +212,7 @@ class HostLock:
         self._check(lambda: self._host_locks.call(self._acquired_lock.is_held))
 
     def release(self) -> None:
-        """Release the lock; log a warning if it was lost, and never raise."""
+        """Release the lock; log errors instead of raising them."""
 
         def release() -> bool:
             try:
@@ -260,7 +262,7 @@ def _release(acquired_lock: coordinator.AcquiredLock) -> bool:
 def _release_until_done(
     acquired_lock: coordinator.AcquiredLock | None,
 ) -> None:
-    """Release a lock, and retry until that succeeds."""
+    """Release a lock, if any, and retry until the release succeeds."""
     while acquired_lock is not None:
         try:
             _release(acquired_lock)

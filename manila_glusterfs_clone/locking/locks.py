@@ -11,22 +11,24 @@
 # under the License.
 """Locks of shares and snapshots, between threads, processes and hosts.
 
-Only one operation at a time runs on a share or snapshot. A lock in memory
-excludes other threads. A file lock excludes other processes on the host. A
-lock of the coordinator excludes other hosts, if ``[coordination] backend_url``
-names a distributed coordinator. An operation acquires the locks in this order,
-and releases them in reverse order. So at most one thread of each host waits
-for the same lock of the coordinator.
+Each lock has three parts, which are acquired in this order:
 
-An operation that needs locks of several kinds acquires them in this order:
-work, share, snapshot.
+* A lock in memory excludes other threads.
+* A file lock excludes other processes on the host.
+* A lock of the coordinator excludes other hosts. This part exists if
+  ``[coordination] backend_url`` names a coordinator for several hosts.
+
+So for each lock, at most one thread per host waits for the coordinator.
+
+The *work* lock of an instance lasts for a whole request of Manila. An
+operation that needs several locks acquires the work lock first, then the share
+lock, then the snapshot lock.
 
 In most cases, the loss of a lock between hosts does not endanger data: names
-of objects are never reused, gluster and LVM refuse to create an object that
-exists, and only Manila requests deletions. But if the driver undoes a failed
-operation after it lost the lock, it can destroy the work of another host that
-continued the operation. So the driver calls :meth:`Hold.require` before it
-undoes an operation.
+of objects are never reused, and gluster and LVM refuse to create an object
+that exists. The undo of a failed operation is an exception: another host may
+have continued the operation, and the undo would destroy its work. So the
+driver calls :meth:`Hold.require` before it undoes an operation.
 """
 
 from collections.abc import Iterator
@@ -58,27 +60,27 @@ def has_lock_path() -> bool:
 
 @dataclasses.dataclass(eq=False)
 class LockUnusable(errors.NotPossible):
-    """The lock file of a lock cannot be created or locked."""
+    """The file of a lock cannot be created or locked."""
 
     lock: str
     failure: str
 
     def __str__(self) -> str:
         return (
-            f'lock {self.lock}: could not be acquired, so nothing was done: '
-            f'{self.failure}; check the directory of [oslo_concurrency] '
+            f'lock {self.lock}: its file cannot be locked, so nothing was '
+            f'done: {self.failure}; check the directory in [oslo_concurrency] '
             f'lock_path'
         )
 
 
 class Hold:
-    """The acquired locks of one object."""
+    """A lock that this process acquired, with all its parts."""
 
     def __init__(self, host_lock: cross_host_locks.HostLock | None) -> None:
         self._host_lock = host_lock
 
     def require(self) -> None:
-        """Verify that the lock between hosts, if any, was not lost.
+        """Verify that this process still has the lock between hosts, if any.
 
         :raises cross_host_locks.LockLost: the lock was lost, or the
             coordinator did not answer.
@@ -88,17 +90,18 @@ class Hold:
 
 
 class Locks:
-    """The locks of the operations of a back end.
+    """The locks of the operations of one back end.
 
-    A method waits for its lock for at most the ``timeout`` of the constructor,
-    in seconds. A ``timeout`` of the method replaces this value; 0 means to try
-    once. All methods raise these errors:
+    Each method returns a context that holds a lock during its body. The
+    context waits for the lock for at most ``timeout`` seconds; 0 means to try
+    once. The default is the ``timeout`` of the constructor. The context raises
+    these errors:
 
     * cross_host_locks.LockHeld: another operation held the lock for the whole
       waiting time;
-    * LockUnusable: the lock file cannot be created or locked;
+    * LockUnusable: the file of the lock cannot be created or locked;
     * cross_host_locks.NoCoordinator: the coordinator did not answer;
-    * errors.NotPossible: the id is not a UUID.
+    * names.NotAnId: the id is not a UUID.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -108,7 +111,7 @@ class Locks:
     def work(
         self, instance_id: str, *, timeout: float | None = None
     ) -> contextlib.AbstractContextManager[Hold]:
-        """Lock a share or snapshot for a whole operation of Manila."""
+        """Lock a share or snapshot for a whole request of Manila."""
         return self._lock_instance('work', instance_id, timeout)
 
     def share(
@@ -120,7 +123,7 @@ class Locks:
     def snapshot(
         self, snapshot_id: str, *, timeout: float | None = None
     ) -> contextlib.AbstractContextManager[Hold]:
-        """Lock a snapshot against other changes and other clones of it."""
+        """Lock a snapshot against other changes, and against other clones."""
         return self._lock_instance('snapshot', snapshot_id, timeout)
 
     def maintenance(
@@ -128,10 +131,10 @@ class Locks:
     ) -> contextlib.AbstractContextManager[Hold]:
         """Lock the maintenance of a back end for one pass; try only once.
 
-        :param service_host: the host of the service in Manila,
+        :param service_host: the name of the service in Manila:
             ``HOST@BACKEND``.
         """
-        # Hash the host, because it can be too long for the name of a lock.
+        # Hash this name, because it can be too long for the name of a lock.
         key = f'pass-{uuid.uuid5(uuid.NAMESPACE_DNS, service_host)}'
         return self._hold(f'maintenance-{service_host}', key, 0)
 

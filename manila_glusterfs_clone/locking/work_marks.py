@@ -9,19 +9,20 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Marks in Manila's database for the operations that are in progress.
+"""Mark operations in Manila's database while they are in progress.
 
 manila-share removes a request from the message queue before it starts the
 operation. If the service is killed during the operation, the request is lost.
 Manila's database shows the same status for a lost request and for a request
-that still waits in the queue. A mark distinguishes these requests: the driver
+that still waits in the queue. A *work mark* distinguishes the two: the driver
 sets the mark when an operation begins, and removes it when the operation ends.
 The mark is in Manila's private storage for drivers, under the id of the share
 or snapshot instance.
 
 The process that runs an operation holds the work lock of the instance. So if
 an instance has a mark, and no process on any host holds its work lock, the
-operation was interrupted.
+operation was interrupted. A deletion is an exception: while Manila revokes the
+access rules of the share, the mark exists without the lock.
 """
 
 from collections.abc import Iterator, Mapping
@@ -49,9 +50,8 @@ class Work:
 class WorkMarks:
     """The marks of one back end.
 
-    :param storage: Manila's private storage for the driver. If None, there is
-        no database, and no marks are set.
-    :param the_locks: the locks of the back end.
+    :param storage: Manila's private storage for the driver; None to set no
+        marks.
     """
 
     def __init__(self, storage: Any | None, the_locks: locks.Locks) -> None:
@@ -64,8 +64,8 @@ class WorkMarks:
     ) -> Iterator[None]:
         """Lock and mark an instance during an operation.
 
-        The mark is removed even if the operation fails. The mark stays only if
-        the process is killed or exits during the operation.
+        The mark is removed even if the operation fails. It stays if the
+        process ends during the operation.
         """
         with self._locks.work(instance_id):
             with self.mark_begin(instance_id, work):
@@ -74,11 +74,10 @@ class WorkMarks:
 
     @contextlib.contextmanager
     def mark_begin(self, instance_id: str, work: Work) -> Iterator[None]:
-        """Mark an instance before the first part of an operation.
+        """Mark an instance for an operation that continues after the body.
 
-        The body of the ``with`` statement is the first part. If the first part
-        fails, remove the mark. Otherwise keep the mark for the following
-        parts.
+        If the body fails, remove the mark. Otherwise keep it for the rest of
+        the operation.
         """
         self.set(instance_id, work)
         try:
@@ -96,7 +95,7 @@ class WorkMarks:
             )
 
     def find(self, instance_id: str) -> Work | None:
-        """Return the mark of an instance; None if it has no mark."""
+        """Return the operation in an instance's mark; None without a mark."""
         values: Mapping[str, str] = {}
         if self._storage is not None:
             values = self._storage.get(instance_id)

@@ -24,20 +24,22 @@ SENTENCES: dict[errors.Error, str] = {
     ),
     cross_host_locks.NoCoordinator('share-x', 'refused'): (
         'lock share-x: the coordinator did not answer, so nothing was done: '
-        'refused; check that the coordinator of [coordination] backend_url '
+        'refused; check that the coordinator in [coordination] backend_url '
         'runs and can be reached from this host, and retry'
     ),
     cross_host_locks.LockLost('share-x'): (
-        'lock share-x: lost: its lease or connection ended, or an operator '
-        'removed it; another host may have worked on the same object'
+        'lock share-x: lost, because its lease ended, the connection to the '
+        'coordinator broke, or an operator removed it; another host may have '
+        'worked on the same object'
     ),
     cross_host_locks.LockLost('share-x', 'timed out'): (
         'lock share-x: may be lost, because the coordinator did not answer '
         '(timed out); another host may have worked on the same object'
     ),
     locks.LockUnusable('share-x', 'read-only file system'): (
-        'lock share-x: could not be acquired, so nothing was done: read-only '
-        'file system; check the directory of [oslo_concurrency] lock_path'
+        'lock share-x: its file cannot be locked, so nothing was done: '
+        'read-only file system; check the directory in [oslo_concurrency] '
+        'lock_path'
     ),
 }
 

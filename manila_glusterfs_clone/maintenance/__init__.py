@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Maintenance: work that the driver does at service start and in passes."""
+"""Maintenance: the driver's own work, at service start and in passes."""

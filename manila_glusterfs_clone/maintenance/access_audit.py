@@ -11,14 +11,13 @@
 # under the License.
 """Compare the access lists on the cluster with Manila's access rules.
 
-Manila's database contains the shares of this back end and their access rules.
-The access lists on the cluster may differ: an operator sets or resets options,
-a node misses a change, or a change of rules fails. The audit includes volumes
-without the driver's marks: "gluster volume reset" removes the marks and the
-access lists.
+Access lists can differ from the rules after an operator set or reset options,
+a node missed a change, or a change of rules failed. The audit finds volumes by
+the share ids in Manila's database, not by the driver's marks: "gluster volume
+reset" removes the marks together with the access lists.
 
-The audit compares the rules with the cluster state that the pass has read. If
-all access lists match the rules, the audit runs no command.
+The audit uses the cluster state that the pass has read. If all access lists
+match the rules, the audit runs no command.
 """
 
 from collections.abc import Mapping, Sequence
@@ -72,9 +71,8 @@ class AccessAudit:
         If the correction of a share fails, log the error, and try again in a
         later pass.
 
-        :param state: the cluster state of the pass.
-        :param rules: the access rules by share instance, read after the
-            cluster state.
+        :param rules: the access rules by share id, read after the cluster
+            state.
         """
         self._unverified_share_ids = set(
             filter(state.volume, self._unverified_share_ids)
@@ -119,9 +117,9 @@ class AccessAudit:
         views = (volume, *state.views_of(share_id))
         if owner := volumes.other_owner(share_id, views):
             backoff_key = 'owner', share_id
-            # Warn only in a second pass. Until a clone is complete, it has
-            # the mark of its origin, and the cluster may have been read
-            # before that.
+            # Warn in the second pass, not in the first: until a clone is
+            # complete, it has the mark of its origin. The cluster may have
+            # been read before the clone was complete.
             if not self._backoff.came_up_before(backoff_key):
                 return
             self._backoff.warn_once(
@@ -144,7 +142,9 @@ class AccessAudit:
     ) -> bool:
         """Return whether a volume has the right options on all nodes.
 
-        Return False, too, if the last correction of the share failed.
+        If the last correction of the share failed, return False.
+
+        :param views: the volume, as each node reports it.
         """
         permanent_options = self._services.volumes.permanent_options(
             share_id, views[0]
@@ -163,8 +163,8 @@ class AccessAudit:
         """Make a volume admit exactly the clients that have an access rule."""
         volume_name = names.volume(share_id)
         with self._services.locks.share(share_id, timeout=_LOCK_TIMEOUT):
-            # Another operation may have changed the share since the cluster
-            # was read.
+            # Read the rules and the volume again: another operation may have
+            # changed them since the pass read them.
             wanted_rules = manila_db.rules(self._service_host, share_id).get(
                 share_id
             )
@@ -186,8 +186,8 @@ class AccessAudit:
             self._unverified_share_ids.add(share_id)
             rules = (
                 *wanted_rules.active,
-                # Neither grant nor revoke a rule in transition: Manila's own
-                # request for the rule does that.
+                # Keep the effect of rules that Manila is changing: Manila's
+                # own request grants or revokes them.
                 *self._services.protocol.granted_rules(
                     volume, wanted_rules.changing
                 ),
@@ -216,14 +216,14 @@ class AccessAudit:
             # An earlier correction set the options, but could not verify
             # them.
             LOG.warning(
-                'Volume %s: its options match Manila\'s access rules again on '
-                'all nodes, and bricks disconnect clients without a rule',
+                'Volume %s: its options match Manila\'s access rules on all '
+                'nodes again; bricks disconnect clients without a rule',
                 volume_name,
             )
             return
         LOG.warning(
             'Volume %s: its options differed from Manila\'s access rules '
-            '(%s); the options are set again, and bricks disconnect clients '
+            '(%s); the options are set again; bricks disconnect clients '
             'without a rule',
             volume_name,
             ', '.join(sorted(changed_options)),

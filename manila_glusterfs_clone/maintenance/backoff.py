@@ -13,8 +13,8 @@
 
 A :class:`Backoff` keeps records from one maintenance pass to the next. Each
 record belongs to a key. The caller chooses one key for each problem. A key
-*comes up* in a pass if the caller calls a method with the key. If a key does
-not come up in a complete pass, its records are deleted at the end of the pass.
+*comes up* in a pass if the caller passes it to a method. At the end of a pass
+without errors, the records of keys that did not come up are deleted.
 """
 
 from collections.abc import Hashable
@@ -28,7 +28,7 @@ _MAX_WAIT_PASSES = 64
 
 
 class Backoff:
-    """Records per key: last occurrence, last warning and next retry."""
+    """The records of each key: the last pass, last warning and next retry."""
 
     def __init__(self) -> None:
         self._pass_number = 0
@@ -41,13 +41,13 @@ class Backoff:
         self._retries: dict[Hashable, tuple[int, int]] = {}
 
     def begin_pass(self) -> None:
-        """Increase the number of the current pass."""
+        """Begin the next pass."""
         self._pass_number += 1
 
     def end_pass(self) -> None:
         """Delete the records of keys that did not come up in this pass.
 
-        Call this only after a complete pass.
+        Call this only after a pass without errors.
         """
         forgotten_keys = [
             key
@@ -76,11 +76,10 @@ class Backoff:
         return last_pass < self._pass_number
 
     def is_retry_due(self, key: Hashable) -> bool:
-        """Return whether to retry in this pass.
+        """Return whether the caller has to try now; if so, record the try.
 
-        The first try of a key is due at once. Each retry is due 1, 2, 4, …
-        passes (at most 64) after the previous try. If a try is due, record
-        that the caller makes it now.
+        The first try of a key is due at once. The retries are due 1, 2, 4, …
+        passes (at most 64) after the previous try.
         """
         self._last_passes[key] = self._pass_number
         due_pass, wait_passes = self._retries.get(key, (0, 1))

@@ -15,19 +15,20 @@ A brick cannot start in these states (observed on GlusterFS 10.3 and 11.1):
 
 * The brick is not mounted, or its logical volume is not active.
 * Its XFS file system has shut itself down, because a write to the disk or to
-  the thin pool failed. All access to the file system then ends in EIO, except
-  ``statfs``. So ``df`` and ``gluster volume status NAME detail`` show no
-  error. The brick process exits at its next health check, within half a
-  minute. To repair the file system, the driver unmounts and mounts it: when
-  XFS is mounted, it replays its log.
+  the thin pool failed. All access to the file system then fails with EIO,
+  except ``statfs``. So ``df`` and ``gluster volume status NAME detail`` show
+  no error. The brick process exits at its next health check, within half a
+  minute. To repair the file system, the driver unmounts and mounts it: XFS
+  replays its log when it is mounted.
 * The brick does not have the id of its volume. ``gluster volume start NAME
   force`` writes a missing id. If a brick has another id, glusterd refuses to
   start any brick of the volume.
 
-A repair changes only a brick whose logical volume has the tags of the share
-and of the mount point. If nothing is mounted at the mount point, the repair
-mounts this logical volume. If anything else is mounted at the mount point, an
-operator has to act.
+A repair first corrects the tags of the brick's logical volume, if glusterd
+identifies this logical volume. After that, the repair needs a logical volume
+with the tags of the share and of the mount point. If no XFS is mounted at the
+mount point, the repair mounts the logical volume. If another XFS is mounted
+there, an operator has to act.
 """
 
 from collections.abc import Callable
@@ -61,18 +62,17 @@ class BrickNotRepaired(errors.Unsettled):
 
 @dataclasses.dataclass(eq=False)
 class ForeignMount(BrickNotRepaired):
-    """A file system that is on no logical volume is mounted as a brick."""
+    """A file system outside LVM is mounted as a brick."""
 
     mount_point: str
 
     def __str__(self) -> str:
         return self._sentence(
-            f'a file system that is on no logical volume is mounted at '
-            f'{self.mount_point}, so the driver does not mount the logical '
-            f'volume of the share there. Compare the data of both, and '
-            f'unmount the file system only if the logical volume has the '
-            f'newer data; a later maintenance pass then mounts the logical '
-            f'volume'
+            f'a file system outside LVM is mounted at {self.mount_point}, so '
+            f'the driver does not mount the logical volume of the share '
+            f'there. Compare the data of both. If the logical volume has the '
+            f'newer data, unmount the file system; a later maintenance pass '
+            f'then mounts the logical volume'
         )
 
 
@@ -86,8 +86,8 @@ class BrickLost(BrickNotRepaired):
         return self._sentence(
             f'lost, because no logical volume has its tags '
             f'({", ".join(self.tags)}); run "gluster volume reset-brick" to '
-            f'replace the brick. The new brick receives the data of the other '
-            f'copies, if the volume has any'
+            f'replace the brick. If the volume has other copies, the new '
+            f'brick receives their data'
         )
 
 
@@ -102,7 +102,7 @@ class ForeignLogicalVolume(BrickNotRepaired):
         return self._sentence(
             f'logical volume {self.logical_volume} is mounted as the brick, '
             f'but does not have all tags of the brick '
-            f'({", ".join(self.tags)}), so the driver does not repair the '
+            f'({", ".join(self.tags)}). So the driver does not repair the '
             f'brick. If {self.logical_volume} has the data of the share, add '
             f'the tags with "lvchange --addtag"; otherwise unmount '
             f'{self.logical_volume}'
@@ -120,8 +120,8 @@ class NotMountable(BrickNotRepaired):
         return self._sentence(
             f'its file system cannot be mounted: {self.cause}; look for disk '
             f'errors in the output of "dmesg" on the node. If the disk '
-            f'failed, reboot the node after the disk was repaired; otherwise '
-            f'run "xfs_repair /dev/{self.logical_volume}"'
+            f'failed, repair it and reboot the node; otherwise run '
+            f'"xfs_repair /dev/{self.logical_volume}"'
         )
 
 
@@ -184,8 +184,8 @@ def repair(
             _write_volume_id(node, brick, volume, hex_id, read_objects)
         except errors.Unsettled:
             if not was_mounted:
-                # glusterd starts no brick of the volume while a brick with
-                # another id is mounted.
+                # While a brick with another id is mounted, glusterd starts no
+                # brick of the volume.
                 node.file_systems.unmount(brick.mount_point)
             raise
 
@@ -193,7 +193,7 @@ def repair(
 def _is_tagged(node: cluster.Node, share_id: str, path: str) -> bool:
     """Return whether a logical volume on a node has the tags of a brick.
 
-    If the brick is mounted, only its logical volume counts.
+    If the brick is mounted, check only its own logical volume.
     """
     storage = bricks.read_storage(node)
     brick = storage.find_brick(path)
@@ -205,9 +205,9 @@ def _is_tagged(node: cluster.Node, share_id: str, path: str) -> bool:
 def _mount(
     node: cluster.Node, share_id: str, path: str
 ) -> tuple[bricks.MountedBrick, bool]:
-    """Mount a brick from the logical volume that has its tags.
+    """Mount a brick from the logical volume that has the brick's tags.
 
-    :return: the brick, and whether it was mounted before.
+    :return: the brick, and whether it was already mounted.
     """
     mount_point = path.rpartition('/')[0]
     tags = {names.share_tag(share_id), names.mount_tag(mount_point)}
@@ -252,8 +252,7 @@ def _remount(
         volume_name,
         cause,
     )
-    # The kernel refuses to unmount the file system while the brick process
-    # runs.
+    # While the brick process runs, this raises InUse.
     node.file_systems.unmount(brick.mount_point)
     try:
         node.file_systems.mount(
@@ -276,10 +275,9 @@ def _write_volume_id(
     """Write the id of a volume to its brick.
 
     Do not overwrite the id of another volume or snapshot of the cluster: the
-    logical volume may have the data of that object. But overwrite an id that
-    the brick of a clone inherited from its snapshot (10.3) or from the
-    snapshot's origin (11.1). The brick keeps the inherited id if a power cut
-    prevents the clone's own id from reaching the disk.
+    logical volume may have the data of that object. The brick of a clone is an
+    exception: after a power cut, it may still have the id of its snapshot
+    (GlusterFS 10.3) or of its origin (11.1). Overwrite that id.
 
     :param hex_id: the id that the brick has; None if it has none.
     """

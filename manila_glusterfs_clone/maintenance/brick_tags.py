@@ -11,10 +11,9 @@
 # under the License.
 """Correct the LVM tags of the bricks of shares.
 
-Tags can be wrong after an operator ran ``lvchange`` or restored a snapshot by
-hand. After a restore, the bricks of the share are on other logical volumes.
-Nodes mount bricks by their tags at boot, so the bricks need the tags of their
-share.
+At boot, nodes mount bricks by the tags of their logical volumes. Tags can be
+wrong after an operator ran ``lvchange`` or restored a snapshot by hand. After
+a restore, the bricks of the share are on other logical volumes.
 
 A logical volume that a share no longer uses is a *former brick* of the share.
 This module logs a former brick and does not change it, because GlusterFS 11
@@ -109,7 +108,7 @@ class BrickTags:
     def _repair_tags(self, share_id: str) -> None:
         volume_name = names.volume(share_id)
         try:
-            # Another operation may be deleting the share.
+            # Lock, because another operation may be deleting the share.
             with self._locks.share(share_id, timeout=_LOCK_TIMEOUT):
                 volume = self._cluster.read(
                     lambda client: client.volume(volume_name)

@@ -11,10 +11,11 @@
 # under the License.
 """Read the state of the whole cluster, once per maintenance pass.
 
-The number of commands does not depend on the number of shares. One node runs
-six commands. Every node runs two: ``lvs``, and ``gluster volume info`` for the
-volumes that its own glusterd knows. Each command takes milliseconds, except
-``gluster volume status``, which reads the state of the bricks.
+The number of commands does not depend on the number of shares. Every node runs
+two commands: ``lvs`` lists its logical volumes (LVs), and ``gluster volume
+info`` lists the volumes as glusterd on this node reports them. One node runs
+six more commands. The slowest is ``gluster volume status``, which reads the
+state of the bricks.
 """
 
 from collections.abc import Mapping
@@ -43,7 +44,7 @@ class ClusterState:
     lvs_by_node: Mapping[str, tuple[lvm.LogicalVolume, ...]]
     #: By node name: why the node did not list all its logical volumes.
     errors_by_node: Mapping[str, Exception]
-    #: By node name: the volumes that glusterd on the node knows.
+    #: By node name: the volumes that glusterd on the node reports, by name.
     volumes_by_node: Mapping[str, Mapping[str, gluster.Volume]]
 
     @property
@@ -74,8 +75,8 @@ class ClusterState:
         Omit bricks on disconnected nodes, because they cannot be healed now.
         Omit all bricks if glusterd was busy and did not report their state.
 
-        :return: names of bricks; if the volume does not exist or is stopped,
-            one text that says so.
+        :return: the ``HOST:PATH`` of bricks. If the volume does not exist or
+            is stopped, one text that says so.
         """
         volume = self.volume(share_id)
         if volume is None:
@@ -115,12 +116,11 @@ class ClusterState:
         }
 
     def marked_share_ids(self) -> set[str]:
-        """Return the ids of the shares that have a mark on the cluster.
+        """Return the ids of shares that may belong to this back end.
 
-        The mark is either the mark of this back end on a volume, or the
-        share's tag on an LV whose volume does not exist or has no mark. In the
-        second case only Manila's database shows which back end the share
-        belongs to.
+        Either the volume of the share has the mark of this back end. Or an LV
+        has the share's tag, and the volume does not exist or has no mark. In
+        the second case, only Manila's database shows whose share it is.
         """
         share_ids = set(
             filter(
@@ -138,12 +138,12 @@ class ClusterState:
         return share_ids
 
     def marked_snapshot_ids(self) -> set[str]:
-        """Return the ids of the snapshots that have a mark on the cluster.
+        """Return the ids of snapshots that may belong to this back end.
 
-        The mark is either the mark of this back end on the volume of the
-        origin, or the snapshot's tag on an LV if glusterd does not report the
-        snapshot. In the second case only Manila's database shows which back
-        end the snapshot belongs to. Omit unmanaged snapshots.
+        Either the volume of the origin has the mark of this back end. Or an LV
+        has the snapshot's tag, and glusterd does not report the snapshot. In
+        the second case, only Manila's database shows whose snapshot it is.
+        Omit unmanaged snapshots.
         """
         unmanaged_hex_ids = {
             bricks.hex_id_in_name(lv.name)
@@ -177,7 +177,7 @@ class ClusterState:
 
 
 def read(the_cluster: cluster.Cluster, backend_mark: str) -> ClusterState:
-    """Return the state of a cluster.
+    """Read the state of a cluster.
 
     :param backend_mark: the mark of this back end on its volumes.
     :raises errors.Error: no glusterd answers.
@@ -211,7 +211,7 @@ def read(the_cluster: cluster.Cluster, backend_mark: str) -> ClusterState:
 
 def _logical_volumes(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
     lvs = node.lvm.lvs()
-    # Only a tag shows that a snapshot is unmanaged. If LVM did not list its
-    # LVs, the snapshot would count as an orphan.
+    # Only the tags of its LVs show that a snapshot is unmanaged. If LVM did
+    # not list these LVs, the snapshot would count as an orphan.
     bricks.require_pools_visible(node, lvs)
     return lvs

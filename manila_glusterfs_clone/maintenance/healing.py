@@ -83,7 +83,7 @@ class Healer:
         self._logged_errors: dict[str, dict[str, str]] = {}
 
     def forget_errors_except_of(self, share_ids: Iterable[str]) -> None:
-        """Forget the logged errors of shares that are not in ``share_ids``.
+        """Forget the logged errors of all shares except ``share_ids``.
 
         If such a share fails again with the same error, log the error again.
 
@@ -100,14 +100,14 @@ class Healer:
         Also clean up the snapshots of these shares after interrupted clones.
         If healing a share fails, continue with the next share.
 
-        :return: by share id: the volume, or the error of healing the share.
+        :return: by share id: the volume, or the error of its healing.
         """
         ids_to_heal = list(share_ids)
         unmounted_bricks = self._find_unmounted_bricks()
         heal_results: dict[str, gluster.Volume | errors.Error] = {}
         for share_id in ids_to_heal:
             try:
-                # Another operation may be deleting the share.
+                # Lock, because another operation may be deleting the share.
                 with self._locks.share(share_id, timeout=_LOCK_TIMEOUT):
                     heal_results[share_id] = self._heal(
                         share_id, unmounted_bricks
@@ -234,8 +234,8 @@ class Healer:
     ) -> list[cluster.Node]:
         """Return the nodes on which a brick of a volume is down.
 
-        If the volume is stopped, these are all its nodes. If it is started,
-        omit nodes that are down: glusterd does not report their bricks.
+        If the volume is stopped, return all its nodes. Otherwise omit nodes
+        that are down: glusterd does not report their bricks.
         """
         if not volume.is_started:
             return list(self._brick_paths(volume))
@@ -254,8 +254,9 @@ class Healer:
     def _log_once(
         self, share_id: str, name: str, error: Exception | None
     ) -> None:
-        """Log an error of an object, unless the last logged one was the same.
+        """Log an error, unless the object's last logged error was the same.
 
+        :param name: the object: a share or brick.
         :param error: None if the object has no error now.
         """
         logged = self._logged_errors.setdefault(share_id, {})

@@ -36,7 +36,7 @@ UNMANAGING = 'unmanage_starting'
 
 @dataclasses.dataclass(frozen=True)
 class InstanceApi:
-    """Manila's functions for one kind of instances: shares or snapshots."""
+    """Manila's functions for share instances, or for snapshot instances."""
 
     name: str
     is_share: bool
@@ -48,8 +48,8 @@ class InstanceApi:
     #: Asks manila-share to delete an instance. Takes a context and the
     #: instance.
     ask_to_delete: Callable[[Any, Any], None]
-    #: Returns whether Manila can delete an instance separately, and not only
-    #: together with its share group.
+    #: Returns whether Manila can delete an instance without the rest of its
+    #: share group.
     is_deleted_alone: Callable[[Any], bool]
 
 
@@ -94,7 +94,7 @@ def rows_by_api(
     share_rows: Iterable[manila_db.Row],
     snapshot_rows: Iterable[manila_db.Row],
 ) -> tuple[tuple[InstanceApi, Iterable[manila_db.Row]], ...]:
-    """Return the functions and rows for shares, then those for snapshots."""
+    """Return the functions and rows of shares, then those of snapshots."""
     return (shares(), share_rows), (snapshots(service_host), snapshot_rows)
 
 
@@ -102,7 +102,8 @@ def describe_end(status: str, cluster_status: Mapping[str, Any]) -> str:
     """Return the log text for a resumed creation or extension.
 
     :param status: the status in Manila's database.
-    :param cluster_status: the state on the cluster.
+    :param cluster_status: the result of a method of
+        :class:`~manila_glusterfs_clone.operations.statuses.Statuses`.
     """
     is_available = cluster_status['status'] == AVAILABLE
     if status == CREATING:

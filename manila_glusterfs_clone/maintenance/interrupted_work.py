@@ -18,11 +18,11 @@ or snapshot stays in ``creating``, ``extending``, ``deleting`` or
 statuses (``ensure_driver_resources`` in manila/share/manager.py). Manila
 refuses all requests of users for such an instance.
 
-Work is *interrupted* if no process is doing it, and either the instance has a
-mark (:mod:`.work_marks`), or the work is complete on the cluster but Manila
-did not write the status. The driver does not change an instance whose request
-is still in the queue. The driver resumes interrupted work at service start,
-and again in each pass until the work succeeds:
+Work is *interrupted* if no process is doing it, in two cases: the instance has
+a work mark (:mod:`~manila_glusterfs_clone.locking.work_marks`), or the work is
+complete on the cluster but Manila did not write the status. In all other
+cases, the request may still be in the queue, and the driver changes nothing.
+The driver resumes interrupted work at service start and in each pass:
 
 * Creating: the status becomes ``available`` if the share or snapshot is
   complete, else ``error``. In ``error``, the user has to delete the share or
@@ -31,7 +31,7 @@ and again in each pass until the work succeeds:
   see the new size.
 * Failed extension (``extending_error``): the driver grows all bricks to the
   size of the largest. The status becomes ``available`` with the actual size.
-  Users cannot recover from this status: Manila refuses even a deletion.
+  Until then, Manila refuses even to delete the share.
 * Deleting: the driver asks manila-share to delete the instance again.
 * Failed deletion (``error_deleting``): the driver asks again when all nodes
   are connected.
@@ -67,7 +67,7 @@ LOG = log.getLogger(__name__)
 CONF = cfg.CONF
 
 
-#: By status: the operation of the driver to which the status belongs.
+#: By status of an instance: the operation that the work mark then names.
 _OPERATION_BY_STATUS = {
     instances.CREATING: work_marks.CREATE,
     instances.EXTENDING: work_marks.EXTEND,
@@ -76,7 +76,7 @@ _OPERATION_BY_STATUS = {
     instances.UNMANAGING: work_marks.UNMANAGE,
 }
 
-#: The statuses whose work the driver completes if possible.
+#: The statuses in which the driver completes the work if possible.
 _COMPLETABLE_STATUSES = frozenset(
     {instances.CREATING, instances.EXTENDING, instances.EXTENDING_ERROR}
 )
@@ -110,16 +110,15 @@ class InterruptedWork:
     ) -> None:
         """Resume or end interrupted work; log each failure once.
 
-        An instance is *idle* while no process holds its work lock. Resume an
-        instance that has a mark, or whose work is complete, only if it was
-        idle in an earlier pass, too. Without an interruption, it is idle only
-        for a moment: before Manila writes its status, or between the two
-        operations of a deletion. Resume a failed extension at once.
+        Work can look interrupted for a moment: before Manila writes the
+        status, or while Manila revokes the access rules of a share that it
+        then deletes. So resume work in the second pass that finds it
+        interrupted. Resume a failed extension at once and, at service start,
+        work with a mark.
 
         :param shares: all shares of this back end.
         :param snapshots: all snapshots of this back end.
-        :param is_starting: whether the service is starting. If so, resume
-            instances with a mark at once.
+        :param is_starting: whether the service is starting.
         """
         if getattr(CONF, 'startup_reconciliation_enabled', False):
             return
@@ -182,7 +181,8 @@ class InterruptedWork:
         with self._locked_if_idle(api, row.id, row.status) as instance:
             if instance is None:
                 return
-            # Read the mark under the lock: another host may have removed it.
+            # Read the mark under the lock: before that, another host may
+            # remove it.
             work = self._marks.find(row.id)
             is_marked = (
                 work is not None
@@ -232,9 +232,9 @@ class InterruptedWork:
     ) -> bool:
         """Complete a creation or extension, and write the status.
 
-        :param is_marked: whether the instance has a mark. Without a mark,
-            write the status only after a failed extension, or if the work was
-            already complete in an earlier pass.
+        :param is_marked: whether the instance has a mark. If not, write the
+            status after a failed extension, or in the second pass that finds
+            the work complete.
         :return: whether the status was written.
         """
         if api.is_share:
@@ -272,8 +272,8 @@ class InterruptedWork:
             db.share_update(
                 context, instance['share_id'], {'size': cluster_status['size']}
             )
-            # The lost request never commits its quota reservation, which
-            # expires. So make Manila count the usage again.
+            # The quota reservation of the lost request expires unused. So make
+            # Manila count the usage again.
             context.project_id = instance['project_id']
             context.user_id = instance['user_id']
             quota.QUOTAS.usage_reset(context, ['gigabytes'])
@@ -304,10 +304,10 @@ class InterruptedWork:
     def _locked_if_idle(
         self, api: instances.InstanceApi, instance_id: str, status: str
     ) -> Any:
-        """Hold the lock of an instance that no operation is working on.
+        """Hold the work lock of an instance, if no other process holds it.
 
-        :return: the instance; None if an operation is working on it, or if it
-            was deleted or has another status.
+        :return: the instance; None if another process holds the lock, or if
+            the instance was deleted or has another status.
         """
         with contextlib.ExitStack() as stack:
             try:

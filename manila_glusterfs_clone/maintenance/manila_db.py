@@ -9,13 +9,12 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Read the share and snapshot instances of a back end in Manila's database.
+"""Read the share and snapshot instances of a back end from Manila's database.
 
-This module reads Manila's tables with its own SQL statements, for two reasons:
-Manila's functions do not return deleted instances of snapshots, and one
-statement reads any number of shares. The columns are those of
-manila/db/sqlalchemy/models.py in Manila 16.0.0 to 23.0.1. This module writes
-nothing.
+This module uses its own SQL statements, for two reasons. Manila's functions do
+not return deleted snapshot instances, and they need one call per share, where
+one statement reads all shares. The columns are those of
+manila/db/sqlalchemy/models.py in Manila 16.0.0 to 23.0.1.
 """
 
 from collections.abc import Collection
@@ -31,7 +30,7 @@ from manila_glusterfs_clone import names
 from manila_glusterfs_clone import protocols
 
 #: The value of the column ``deleted`` in a row that is not deleted. In a
-#: deleted row, the value is the id.
+#: deleted row, the value is the id of the row.
 _NOT_DELETED = 'False'
 
 #: Statuses of shares that are in use and that no operation is changing
@@ -48,8 +47,8 @@ IN_USE = frozenset(
     }
 )
 
-#: States of access rules in transition. Whether the access list grants such a
-#: rule is unknown.
+#: States of access rules that Manila is applying, updating or denying. The
+#: access list may or may not grant such a rule.
 _CHANGING_STATES = frozenset(
     {
         'queued_to_apply',
@@ -75,7 +74,8 @@ class Row:
     #: The host of the share, ``HOST@BACKEND``.
     host: str
     status: str
-    #: When the instance was deleted, in UTC; None if it is not deleted.
+    #: When the instance was deleted, in UTC; None if it is not deleted,
+    #: ``datetime.max`` if the time is missing.
     deleted_at: datetime.datetime | None
     #: The id of the share instance; for a snapshot, that of its origin.
     share_id: str
@@ -94,23 +94,23 @@ def snapshots(host: str) -> dict[str, Row]:
 
 
 def shares_by_id(ids: Collection[str]) -> dict[str, Row]:
-    """Return share instances by id, of any host, deleted or not."""
+    """Return these share instances, of any host, deleted or not."""
     return _rows(_SHARES, _SHARES.c.id.in_(ids)) if ids else {}
 
 
 def snapshots_by_id(ids: Collection[str]) -> dict[str, Row]:
-    """Return snapshot instances by id, of any host, deleted or not."""
+    """Return these snapshot instances, of any host, deleted or not."""
     return _rows(_SNAPSHOTS, _SNAPSHOTS.c.id.in_(ids)) if ids else {}
 
 
 def rules(
     host: str, share_id: str | None = None
 ) -> dict[str, protocols.Rules]:
-    """Return the access rules of the shares in use, by share instance.
+    """Return the access rules of the shares in use, by share id.
 
-    Omit rules in the state ``error``: the driver could not apply the rule, or
-    could not verify that its client is disconnected. Omit rules in unknown
-    states, too.
+    Omit rules that are neither active nor changing, so that access lists do
+    not admit their clients. A rule is in ``error`` if the driver could not
+    apply it, or could not verify that its client is disconnected.
 
     :param host: ``HOST@BACKEND``.
     :param share_id: the only share instance to read; None for all.
@@ -173,11 +173,11 @@ def rules(
 
 
 def shares_with_waiting_rules(host: str) -> frozenset[str]:
-    """Return the ids of shares whose waiting rules Manila would overlook.
+    """Return the ids of shares whose rules Manila would not apply by itself.
 
     Such a share has a rule that Manila still has to apply or deny, but the
-    ``access_rules_status`` of the share is ``active``. When Manila starts, it
-    checks only this status.
+    ``access_rules_status`` of the share is ``active``. manila-share checks
+    only this status when it starts.
     """
     statement = (
         sqlalchemy.select(_SHARES.c.id)
@@ -228,15 +228,15 @@ def _rows(table: Any, *conditions: Any) -> dict[str, Row]:
             row.id,
             (row.host or '').partition('#')[0],
             row.status or '',
-            # If the time of the deletion is missing, assume the latest time,
-            # so that the object never counts as an orphan.
+            # If the time of the deletion is missing, use the latest possible
+            # time, so that the object never counts as an orphan.
             (row.deleted_at or datetime.datetime.max)
             if row.deleted != _NOT_DELETED
             else None,
             row.share_id,
         )
         for row in _fetch(statement)
-        # Names on the cluster contain only ids in this form.
+        # Skip other ids: objects on the cluster have ids in canonical form.
         if names.is_id(row.id)
     }
 

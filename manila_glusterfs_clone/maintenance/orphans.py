@@ -17,20 +17,22 @@ An object becomes an orphan in three ways:
   deletion in Manila.
 * A node that was down during a deletion restores the object on its peers.
 * ``manila-manage share delete`` deletes a share from the database without
-  calling the driver. The row of the share then looks like the row of any other
-  deleted share.
+  calling the driver.
 
-This module removes an orphan only if Manila's database has a row that marks
-the object as deleted, and only if the object belonged to this back end. The
-grace time must have passed both since the deletion and, by the monotonic
-clock, since this service first saw the orphan. So neither a wrong clock nor a
-restored row with an old time causes an immediate removal. This module reads
-the row again just before the removal.
+This module removes an orphan under these conditions:
 
-This module reports and keeps an object of which the database has no row: the
-object may belong to another Manila, or the database may have been restored
-from a backup without the row. An unmanaged object is no orphan: it has no mark
-of this back end
+* Manila's database has the row of the object. The row is marked as deleted,
+  and names this back end.
+* The grace time has passed since the deletion, and also since this service
+  first saw the orphan. The second period is measured by the monotonic clock.
+  So a wrong clock, or an old time in a restored row, causes no immediate
+  removal.
+
+This module reads the row again just before the removal.
+
+An object without a row is reported and kept: it may belong to another Manila,
+or the database may have been restored from an older backup. An unmanaged
+object is no orphan: it has no mark of this back end
 (:meth:`~manila_glusterfs_clone.operations.shares.Shares.unmanage`). An object
 that is being created is no orphan: its row is not deleted.
 """
@@ -58,7 +60,7 @@ LOG = log.getLogger(__name__)
 #: Seconds to wait for the lock of a share or snapshot.
 _LOCK_TIMEOUT = 1.0
 
-#: By kind: the function that reads rows by id, deleted or not.
+#: By kind: the function that reads the rows with given ids, even deleted rows.
 _READ_ROWS: Mapping[
     str, Callable[[Collection[str]], Mapping[str, manila_db.Row]]
 ] = {
@@ -69,7 +71,7 @@ _READ_ROWS: Mapping[
 
 @dataclasses.dataclass(frozen=True)
 class Orphan:
-    """An object on the cluster that Manila deleted or does not know."""
+    """An object on the cluster that Manila deleted, or that has no row."""
 
     #: ``share`` or ``snapshot``.
     kind: str
@@ -105,8 +107,8 @@ class Orphan:
             return (
                 f'{self.kind.capitalize()} {self.name}: on the cluster, but '
                 f'Manila\'s database has no {self.kind} instance {self.id}, '
-                f'not even a deleted one; keeping it. If it belongs to no '
-                f'other Manila and is not needed, {self.remedy}'
+                f'not even a deleted one; keeping it. If neither you nor '
+                f'another Manila needs it, {self.remedy}'
             )
         return (
             f'{self.kind.capitalize()} {self.name}: Manila deleted it at '
@@ -120,10 +122,8 @@ class Orphans:
     """Removes or reports the orphans of one back end.
 
     :param service_host: the name of the service in Manila: ``HOST@BACKEND``.
-    :param grace_seconds: the seconds that must pass before a removal, both
-        since the deletion and since this service first saw the orphan.
-    :param must_remove: whether to remove orphans; if not, they are only
-        reported.
+    :param grace_seconds: the grace time, in seconds.
+    :param must_remove: whether to remove orphans, or to report them.
     """
 
     def __init__(
@@ -149,10 +149,10 @@ class Orphans:
         self._first_seen_at: dict[tuple[str, str], float] = {}
 
     def deleted_before(self) -> datetime.datetime:
-        """Return the latest deletion time at which an object is an orphan.
+        """Return the time before which Manila must have deleted an orphan.
 
-        Call this before the cluster is read: the cluster state can still
-        contain the marks of an object that is deleted or unmanaged later. If
+        Call this before the cluster is read: an object that is deleted or
+        unmanaged later may still have its mark in the cluster state. If
         orphans are only reported, there is no grace time.
         """
         # Times in Manila's database are in UTC, without a time zone.
@@ -174,8 +174,7 @@ class Orphans:
             removed objects on its peers.
         :param live_shares: the rows of this back end's shares that are not
             deleted, by id.
-        :param live_snapshots: the rows of this back end's snapshots that are
-            not deleted, by id.
+        :param live_snapshots: the same of this back end's snapshots.
         :param deleted_before: the result of :meth:`deleted_before`.
         """
         # Snapshots first: a share with snapshots cannot be removed.
@@ -198,11 +197,11 @@ class Orphans:
     def _orphan_rows(
         self, kind: str, ids: set[str], deleted_before: datetime.datetime
     ) -> list[manila_db.Row]:
-        """Return the rows of orphans; report ids that Manila does not know."""
+        """Return the rows of orphans; report objects that have no row."""
         rows = _READ_ROWS[kind](ids)
         for instance_id in sorted(ids - rows.keys()):
-            # Do not report an object in the first pass that finds it: another
-            # Manila may be deleting the object.
+            # Report an object in the second pass that finds it: in the first,
+            # another Manila may be deleting the object.
             unknown_orphan = Orphan(kind, instance_id)
             if self._backoff.came_up_before(unknown_orphan):
                 self._backoff.warn_once(unknown_orphan, str(unknown_orphan))

@@ -11,11 +11,11 @@
 # under the License.
 """Run the maintenance passes of a back end.
 
-A pass first reads the whole cluster, and then Manila's database. So the
-database has a row of every new object that the pass finds on the cluster. An
-object that Manila deletes between the two reads does not count as an orphan in
-this pass, because its deletion is too recent. If the cluster and the database
-agree, the pass changes nothing and logs nothing.
+A pass first reads the whole cluster, and then Manila's database. Manila writes
+the row of an object before the driver creates the object. So in this order,
+the pass finds the row of every new object. An object that Manila deletes
+between the two reads is no orphan in this pass: its deletion is too recent. If
+the cluster and the database agree, the pass changes nothing and logs nothing.
 
 Before a pass changes an object, it takes the object's lock and reads its state
 again. A pass logs a lasting problem once, and retries at growing intervals.
@@ -65,10 +65,10 @@ class Maintenance:
             else 'when manila-share starts'
         )
         self._thread: periodic_thread.PeriodicThread | None = None
-        #: Held by run_pass and ensure_shares, because both use the backoff.
+        #: Held by run_pass and ensure_shares, which both use the backoff.
         self._pass_lock = threading.RLock()
         self._backoff = backoff.Backoff()
-        #: The number of steps of the current pass that failed.
+        #: The number of failed steps in the current pass.
         self._failed_step_count = 0
         self._healer = healing.Healer(the_services)
         self._access_audit = access_audit.AccessAudit(
@@ -132,11 +132,11 @@ class Maintenance:
     ) -> dict[str, gluster.Volume | errors.Error]:
         """Bring shares online, and correct access lists and brick tags.
 
-        Clean up the snapshots of these shares after interrupted clones, too.
-        Read the cluster once for all shares; read it again only for shares
-        that need a correction.
+        Also clean up the snapshots of these shares after interrupted clones.
+        Read the cluster once for all shares, and again for each share that
+        needs a correction.
 
-        :return: by share id: the volume, or the error of healing the share.
+        :return: by share id: the volume, or the error of its healing.
         :raises errors.Error: the cluster could not be read.
         """
         with self._pass_lock:
@@ -244,7 +244,7 @@ class Maintenance:
 
     @contextlib.contextmanager
     def _step(self, name: str) -> Iterator[None]:
-        """Log the error of one step of a pass, so that the next step runs."""
+        """Log the error of one step, so that the next step runs."""
         try:
             yield
         except Exception as error:
@@ -277,8 +277,8 @@ class Maintenance:
         self, state: cluster_state.ClusterState, share_ids: Collection[str]
     ) -> None:
         """Clean up the snapshots of shares after interrupted clones."""
-        # Another Manila may use the same back end name, and so the same mark.
-        # Its shares are not in share_ids.
+        # Skip volumes of another Manila with the same back end name: they have
+        # the same mark, but their shares are not in share_ids.
         own_volume_names = state.own_volume_names() & set(
             map(names.volume, share_ids)
         )

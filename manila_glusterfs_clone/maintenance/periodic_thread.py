@@ -11,12 +11,11 @@
 # under the License.
 """Repeat one action in a thread, with a fixed pause between two runs.
 
-The thread is a ``threading.Thread`` that waits for an event, so it works with
-both kinds of threads of Manila. It is a native thread where Manila runs with
-native threads (23.0.1), and a green thread where eventlet has patched
-``threading`` (16.0.0). The looping calls of oslo.service are not used: they
-require that the whole process has chosen its kind of threads, and Manila makes
-that choice, not a driver.
+A ``threading.Thread`` works with both kinds of threads of Manila. It is a
+native thread in Manila 23.0.1, and a green thread in Manila 16.0.0, where
+eventlet patches ``threading``. The looping calls of oslo.service are not used:
+they require that the process has chosen one kind of threads, and only Manila
+can make that choice.
 """
 
 from collections.abc import Callable
@@ -32,10 +31,10 @@ class PeriodicThread:
 
     A daemon thread does not keep the process from exiting.
 
-    :param action: the function to run. If it raises, the error is logged, and
-        the action is run again after the pause.
+    :param action: the function to run. Its errors are logged, and the next run
+        follows after the pause.
     :param interval_seconds: the pause before the first run and between two
-        runs, in seconds.
+        runs.
     :param name: the name of the thread, and of the action in the log.
     """
 

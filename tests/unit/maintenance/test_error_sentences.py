@@ -21,32 +21,32 @@ BRICK = '/srv/manila-x/brick', 'gl1'
 CAUSE = errors.CommandFailed('gl1', ('mount',), 32, '', 'bad superblock')
 SENTENCES: dict[errors.Error, str] = {
     brick_repair.ForeignMount(*BRICK, '/srv/manila-x'): (
-        'brick /srv/manila-x/brick on node gl1: a file system that is on no '
-        'logical volume is mounted at /srv/manila-x, so the driver does not '
-        'mount the logical volume of the share there. Compare the data of '
-        'both, and unmount the file system only if the logical volume has the '
-        'newer data; a later maintenance pass then mounts the logical volume'
+        'brick /srv/manila-x/brick on node gl1: a file system outside LVM is '
+        'mounted at /srv/manila-x, so the driver does not mount the logical '
+        'volume of the share there. Compare the data of both. If the logical '
+        'volume has the newer data, unmount the file system; a later '
+        'maintenance pass then mounts the logical volume'
     ),
     brick_repair.BrickLost(*BRICK, ('manila.mount=y', 'manila.share=x')): (
         'brick /srv/manila-x/brick on node gl1: lost, because no logical '
         'volume has its tags (manila.mount=y, manila.share=x); run "gluster '
-        'volume reset-brick" to replace the brick. The new brick receives the '
-        'data of the other copies, if the volume has any'
+        'volume reset-brick" to replace the brick. If the volume has other '
+        'copies, the new brick receives their data'
     ),
     brick_repair.ForeignLogicalVolume(
         *BRICK, 'gvg/other', ('manila.mount=y', 'manila.share=x')
     ): (
         'brick /srv/manila-x/brick on node gl1: logical volume gvg/other is '
         'mounted as the brick, but does not have all tags of the brick '
-        '(manila.mount=y, manila.share=x), so the driver does not repair the '
+        '(manila.mount=y, manila.share=x). So the driver does not repair the '
         'brick. If gvg/other has the data of the share, add the tags with '
         '"lvchange --addtag"; otherwise unmount gvg/other'
     ),
     brick_repair.NotMountable(*BRICK, 'gvg/manila-x', CAUSE): (
         f'brick /srv/manila-x/brick on node gl1: its file system cannot be '
         f'mounted: {CAUSE}; look for disk errors in the output of "dmesg" on '
-        f'the node. If the disk failed, reboot the node after the disk was '
-        f'repaired; otherwise run "xfs_repair /dev/gvg/manila-x"'
+        f'the node. If the disk failed, repair it and reboot the node; '
+        f'otherwise run "xfs_repair /dev/gvg/manila-x"'
     ),
     brick_repair.BrickEmpty(*BRICK): (
         'brick /srv/manila-x/brick on node gl1: has no '

@@ -35,8 +35,8 @@ def test_sentence_of_an_orphan() -> None:
 def test_sentence_of_an_unknown_object() -> None:
     assert str(orphans.Orphan('share', ID)) == (
         f'Share manila-{ID}: on the cluster, but Manila\'s database has no '
-        f'share instance {ID}, not even a deleted one; keeping it. If it '
-        f'belongs to no other Manila and is not needed, run "gluster volume '
+        f'share instance {ID}, not even a deleted one; keeping it. If '
+        f'neither you nor another Manila needs it, run "gluster volume '
         f'stop manila-{ID} force" and "gluster volume delete manila-{ID}" '
         f'and, on each node, unmount what "lvs @manila.share={ID}" lists and '
         f'run "lvremove @manila.share={ID}"'

@@ -49,8 +49,8 @@ class Backend:
     def check(self) -> None:
         """Verify the configuration, and log current faults of the cluster.
 
-        :raises findings.Misconfigured: the configuration has mistakes; the
-            exception contains all of them.
+        :raises findings.Misconfigured: the configuration has mistakes, which
+            the error lists.
         """
         checks.run(
             self.services.settings,
@@ -64,7 +64,7 @@ class Backend:
         self.maintenance.start()
 
     def close(self) -> None:
-        """Stop maintenance, and close all connections.
+        """Stop maintenance, and close all connections to the nodes.
 
         Do not wait for a pass in progress.
         """

@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The driver class that Manila loads: it only implements Manila's interface.
+"""The driver class that Manila loads, with the methods that Manila calls.
 
 Each method reads Manila's dictionaries, calls one service of the back end, and
-raises the driver's errors as exceptions of Manila.
+converts the driver's errors to Manila's exceptions.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -96,7 +96,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         work: work_marks.Work,
         make_error: Callable[[str], Exception] = exceptions.backend_failure,
     ) -> Iterator[None]:
-        """Mark and lock an instance during the body, and translate errors."""
+        """Lock and mark an instance during the body; translate errors."""
         with (
             exceptions.translated(name, instance_id, make_error),
             self._services.marks.locked_and_marked(instance_id, work),
@@ -116,7 +116,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         )
 
     def check_for_setup_error(self) -> None:
-        """Check and start the back end; one error lists all mistakes."""
+        """Check and start the back end; raise one error for all mistakes."""
         with exceptions.translated('Setting up', self._backend_name()):
             self._opened_backend.check()
         self._opened_backend.start()
@@ -128,7 +128,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         )
 
     def _service_host(self) -> str:
-        """Return the name of this service in Manila (manila/cmd/share.py)."""
+        """Return this service's name in Manila (manila/cmd/share.py)."""
         return f'{CONF.host}@{self.configuration.config_group}'
 
     def get_backend_info(self, context: Any) -> dict[str, Any]:
@@ -174,7 +174,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         share_server: Any = None,
         parent_share: Any = None,
     ) -> list[dict[str, Any]]:
-        """Create a share as a clone; return its export locations."""
+        """Create a share from a snapshot; return its export locations."""
         with self._operation(
             'Creating share from a snapshot', share['id'], _CREATE
         ):
@@ -198,7 +198,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             )
 
     def unmanage(self, share: Data) -> None:
-        """Mark a share as unmanaged; keep its data."""
+        """Mark a share as unmanaged on the cluster; keep its data."""
         with self._operation(
             'Unmanaging share',
             share['id'],
@@ -210,7 +210,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def extend_share(
         self, share: Data, new_size: int, share_server: Any = None
     ) -> None:
-        """Extend a share; clients can use it meanwhile."""
+        """Extend a share while clients use it."""
         work = work_marks.Work(work_marks.EXTEND, new_size)
         with self._operation('Extending share', share['id'], work):
             with user_messages.insufficient_space_reported(share):
@@ -228,10 +228,10 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         update_rules: Sequence[Data] = (),
         share_server: Any = None,
     ) -> dict[str, dict[str, str]]:
-        """Allow exactly the clients of the rules; return the rules' states.
+        """Admit exactly the clients of the rules; return the rules' states.
 
-        If Manila changed no rule, verify that no other clients are admitted. A
-        deletion begins here: Manila first revokes all rules of the share.
+        If Manila changed no rule, revoke rules that Manila no longer has. The
+        deletion of a share begins here: Manila revokes all its rules.
         """
         share_id, marks = share['id'], self._services.marks
         is_deletion = share.get('status') == 'deleting'
@@ -258,9 +258,9 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     ) -> dict[str, dict[str, Any]]:
         """Bring shares online, and return the state of each; never raise.
 
-        Also correct access lists. Ask Manila to apply the rules of a share
-        again only if a rule still waits: Manila passes all rules as new, and a
-        failure sets active rules to error, too.
+        Also correct access lists. For shares with waiting rules, ask Manila to
+        apply all rules again. Do not ask for other shares: Manila passes all
+        rules as new, and a failure sets active rules to error, too.
         """
         states: dict[str, gluster.Volume | errors.Error] = {}
         waiting_share_ids: Collection[str] = ()
@@ -294,7 +294,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def get_share_status(
         self, share: Data, share_server: Any = None
     ) -> dict[str, Any]:
-        """Return the state of a share whose operation was interrupted."""
+        """Complete an interrupted operation; return the state of the share."""
         with exceptions.translated('Reading the state of share', share['id']):
             return statuses.Statuses(self._services).share(
                 share['id'], share['status']
@@ -305,7 +305,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def create_snapshot(
         self, context: Any, snapshot: Data, share_server: Any = None
     ) -> None:
-        """Take a snapshot of a share; clients can use it meanwhile."""
+        """Take a snapshot of a share while clients use the share."""
         with self._operation('Creating snapshot', snapshot['id'], _CREATE):
             self._services.snapshots.create(
                 snapshot['id'], snapshot['share_instance_id']
@@ -314,14 +314,14 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def delete_snapshot(
         self, context: Any, snapshot: Data, share_server: Any = None
     ) -> None:
-        """Delete a snapshot; its clones are independent of it."""
+        """Delete a snapshot; shares that were created from it stay."""
         with self._operation('Deleting snapshot', snapshot['id'], _DELETE):
             self._services.snapshots.delete(
                 snapshot['id'], snapshot['share_instance_id']
             )
 
     def unmanage_snapshot(self, snapshot: Data) -> None:
-        """Mark a snapshot as unmanaged; keep its data."""
+        """Mark a snapshot as unmanaged on the cluster; keep its data."""
         with self._operation(
             'Unmanaging snapshot',
             snapshot['id'],
@@ -335,7 +335,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def get_snapshot_status(
         self, snapshot: Data, share_server: Any = None
     ) -> dict[str, Any]:
-        """Return the state of a snapshot whose operation was interrupted."""
+        """Complete an interrupted snapshot; return the snapshot's state."""
         with exceptions.translated(
             'Reading the state of snapshot', snapshot['id']
         ):

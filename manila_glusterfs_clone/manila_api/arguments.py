@@ -66,7 +66,7 @@ def require_protocol(share: Data, protocol: protocols.Protocol) -> None:
 
 
 def pool(share: Data, settings: options.Settings) -> str:
-    """Return the pool that Manila chose for a share, ``vg/thinpool``.
+    """Return the pool (``vg/thinpool``) that Manila chose for a share.
 
     :raises UnknownPool: the back end does not have this pool.
     """
@@ -95,7 +95,7 @@ def is_cloned(share: Data) -> bool:
 
 
 def rule(data: Data) -> protocols.Rule:
-    """Return one of Manila's access rules as a rule of the protocol."""
+    """Return the access rule in one of Manila's dictionaries."""
     return protocols.Rule(
         access_id=data['access_id'],
         access_type=data['access_type'],

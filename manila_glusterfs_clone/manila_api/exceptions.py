@@ -24,7 +24,7 @@ LOG = log.getLogger(__name__)
 
 
 def backend_failure(message: str) -> Exception:
-    """Return Manila's exception for the failure of a back end."""
+    """Return Manila's exception for an operation that failed."""
     return exception.ShareBackendException(msg=message)  # type: ignore[no-any-return]
 
 
@@ -36,16 +36,16 @@ def translated(
 ) -> Iterator[None]:
     """Log an error of the driver, and raise Manila's exception for it.
 
-    :param operation: the operation in the body, such as ``Creating share``.
+    :param operation: what the body does, such as ``Creating share``.
     :param name: the id of the share or snapshot, or the name of the back end.
-    :param make_error: returns Manila's exception for a message. This context
-        does not use it for :class:`.InsufficientSpace`.
+    :param make_error: returns Manila's exception for a message; not used for
+        :class:`.InsufficientSpace`.
     """
     try:
         yield
     except placement.InsufficientSpace as error:
         LOG.error('%s %s failed: %s', operation, name, error)
-        # For this exception, Manila creates a user message about the lack of
+        # For NoValidHost, Manila creates a user message about the lack of
         # capacity.
         raise exception.NoValidHost(
             f'{operation} {name} failed: {error}',

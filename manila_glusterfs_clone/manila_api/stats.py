@@ -22,10 +22,10 @@ def read(
 ) -> dict[str, Any]:
     """Return the statistics in Manila's format; sizes are in GiB.
 
-    Report all sizes and reserves of every pool. Otherwise the scheduler fails
-    for all back ends.
+    Report all sizes and reserves of every pool: if a pool lacks one, the
+    scheduler fails for all back ends.
 
-    :param configuration: the configuration section of the back end, with
+    :param configuration: the section of the back end in manila.conf, with
         Manila's own options.
     """
     reserved = configuration.reserved_share_percentage

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Build the values that Manila writes to its database for the driver."""
+"""Build the values that the driver returns for Manila's database."""
 
 from collections.abc import Callable, Container, Iterable
 from typing import Any
@@ -25,14 +25,14 @@ def of_share(
     *,
     reapply_rules: bool,
 ) -> dict[str, Any]:
-    """Return the values of a share that ``ensure_shares`` returns to Manila.
+    """Return the values of one share in the result of ``ensure_shares``.
 
-    Set a share to error only if the cluster has no volume of this share:
-    Manila never calls ``ensure_shares`` for shares in error, so the share
-    stays in error. If a share could not be read, for example because a node is
-    down, the share stays available.
+    If the cluster has no usable volume of the share, set the share to error.
+    The share then stays in error: Manila does not call ``ensure_shares`` for
+    shares in error. So after any other failure, for example because a node is
+    down, keep the share available.
 
-    :param state: the volume of the share, or the error of healing it; None if
+    :param state: the volume of the share, or the error of its healing; None if
         the cluster could not be read.
     :param export_locations: returns the export locations of a volume.
     :param reapply_rules: whether Manila has to apply the share's access rules
@@ -53,7 +53,8 @@ def of_rules(
 ) -> dict[str, dict[str, str]]:
     """Return the states of access rules, by access id.
 
-    :param refused_rule_ids: the ids of the rules that could not be applied.
+    :param refused_rule_ids: the access ids of the rules that could not be
+        applied.
     """
     return {
         rule.access_id: {

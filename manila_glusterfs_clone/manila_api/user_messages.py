@@ -11,10 +11,11 @@
 # under the License.
 """Create Manila's user messages for requests that the driver refuses.
 
-Users can read neither logs nor exceptions. They see the status of a share, and
-user messages, whose texts Manila defines. For some exceptions, Manila creates
-the message (:mod:`~manila_glusterfs_clone.manila_api.exceptions`). This module
-creates a message where Manila creates none, or one that lacks the reason.
+Users cannot read logs or exceptions. They see the status of a share, and user
+messages. Manila defines the texts of these messages. For some exceptions,
+Manila also creates the message
+(:mod:`~manila_glusterfs_clone.manila_api.exceptions`). This module creates a
+message where Manila creates none, or where Manila's message lacks the reason.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -38,14 +39,13 @@ def report_refused_rules(
     refused_rule_ids: Container[str],
     tls: bool,
 ) -> None:
-    """Report to the user that access rules could not be applied.
+    """Report to the user that new access rules were refused.
 
-    Create one message about unsupported access if a rule has an unsupported
-    type or level. Create one message about a forbidden client if any other
-    rule was refused.
+    If a refused rule has an unsupported type or level, create a message about
+    unsupported access. If another rule was refused, create a message about a
+    forbidden client.
 
-    :param added_rules: the new rules.
-    :param refused_rule_ids: the ids of the rules that could not be applied.
+    :param refused_rule_ids: the access ids of the refused rules.
     :param tls: whether rules name certificates instead of addresses.
     """
     supported_type_and_level = ('cert' if tls else 'ip', 'rw')
@@ -65,10 +65,10 @@ def report_refused_rules(
 
 @contextlib.contextmanager
 def insufficient_space_reported(share: Mapping[str, Any]) -> Iterator[None]:
-    """Create a user message if the body fails for lack of space.
+    """Create a user message if an extension fails for lack of space.
 
-    This context does not suppress the error. Manila's own message reports only
-    that the extension failed.
+    Raise the error again. Manila's own message reports only that the extension
+    failed.
     """
     try:
         yield
@@ -89,8 +89,8 @@ def _create(
             share['project_id'],
             resource_type=message_field.Resource.SHARE,
             resource_id=share['share_id'],
-            # Older releases of Manila do not have some of these details. With
-            # None, the message reports an unknown error.
+            # Older releases of Manila lack some of these details. With None,
+            # the message reports an unknown error.
             detail=getattr(message_field.Detail, detail, None),
         )
     except Exception:

@@ -36,8 +36,9 @@ OPTS: list[cfg.Opt] = [
         sample_default='gl1,gl2,gl3',
         help='The storage nodes: all peers of one trusted storage pool, as '
         'names or addresses that the host of manila-share reaches over SSH. '
-        'The driver runs gluster commands on the first node whose glusterd '
-        'answers, so list the nodes in the same order on every host.',
+        'Commands that change the cluster run on the first node whose '
+        'glusterd answers and is connected to most of its peers. So list the '
+        'nodes in the same order on every host.',
     ),
     cfg.PortOpt(
         'glusterfs_clone_ssh_port',
@@ -61,8 +62,8 @@ OPTS: list[cfg.Opt] = [
         default='/etc/manila/glusterfs_clone_known_hosts',
         help='Path of a known_hosts file with the host keys of all storage '
         'nodes. The driver does not connect to a node whose key is '
-        'missing or differs. "ssh-keyscan" creates such a file; verify the '
-        'keys.',
+        'missing or differs. "ssh-keyscan" creates such a file; compare its '
+        'keys with the keys on the nodes.',
     ),
     cfg.ListOpt(
         'glusterfs_clone_pools',
@@ -80,8 +81,8 @@ OPTS: list[cfg.Opt] = [
             *((layout.name, layout.summary) for layout in layouts.LAYOUTS),
         ],
         help='The layout of the volume of a new share. The extra spec '
-        '"glusterfs_clone:layout" of a share type overrides it. A share '
-        'created from a snapshot always has the layout of its origin.',
+        '"glusterfs_clone:layout" of a share type overrides this option. A '
+        'share created from a snapshot always has the layout of its origin.',
     ),
     cfg.StrOpt(
         'glusterfs_clone_brick_root',
@@ -98,8 +99,8 @@ OPTS: list[cfg.Opt] = [
         'type "cert" (the common name in the client\'s certificate). If '
         'false, access rules have the type "ip". TLS needs the files '
         'glusterfs.pem, glusterfs.key and glusterfs.ca on every node and '
-        'client: in /usr/lib/ssl on Debian and Ubuntu, in /etc/ssl or '
-        '/etc/pki/tls on other systems.',
+        'client. Their directory is /usr/lib/ssl on Debian and Ubuntu, and '
+        '/etc/ssl or /etc/pki/tls on other systems.',
     ),
     cfg.ListOpt(
         'glusterfs_clone_tls_server_names',
@@ -108,7 +109,8 @@ OPTS: list[cfg.Opt] = [
         help='The common names in the certificates of the storage nodes. '
         'Required if glusterfs_clone_tls is true. The driver allows these '
         'names on every share, because the GlusterFS daemons on the nodes '
-        'are clients of the bricks. It refuses access rules with these names.',
+        'are clients of the bricks. The driver refuses access rules with '
+        'these names.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_max_data_percent',
@@ -117,7 +119,7 @@ OPTS: list[cfg.Opt] = [
         max=100,
         help='The limit for the used data space of a thin pool, in percent. '
         'If a thin pool on a node has reached the limit, the driver creates '
-        'no share, snapshot or clone in it, and extends no share in it.',
+        'no share or snapshot in it, and extends no share in it.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_max_metadata_percent',
@@ -134,10 +136,10 @@ OPTS: list[cfg.Opt] = [
         default=600,
         min=30,
         help='How long, in seconds, the driver retries a gluster command. It '
-        'retries a command whose outcome is unknown (a time-out or a broken '
-        'connection), unless the cluster shows that the command has taken '
-        'effect. It also retries a command that glusterd refuses because '
-        'another transaction is in progress.',
+        'retries if no node can run the command, or if glusterd refuses the '
+        'command because another transaction is in progress. It also retries '
+        'after a time-out or a broken connection, until the command has taken '
+        'effect.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_lock_timeout',
@@ -151,13 +153,13 @@ OPTS: list[cfg.Opt] = [
         'glusterfs_clone_reconcile_interval',
         default=600,
         min=0,
-        help='Seconds between two passes of maintenance. A pass compares the '
-        'shares with the cluster: it starts bricks that are down, corrects '
-        'access lists that differ from the access rules, retries deletions '
-        'that failed, and handles orphans (see glusterfs_clone_orphans). 0 '
-        'disables periodic passes; the driver still checks the shares when '
-        'manila-share starts. Each pass reads the state of all bricks. This '
-        'briefly delays other gluster commands, so set 0 or at least 60.',
+        help='Seconds between two passes of maintenance. A pass starts bricks '
+        'that are down, corrects access lists that differ from the access '
+        'rules, and retries deletions that failed. It also handles orphans '
+        '(see glusterfs_clone_orphans). 0 disables periodic passes; the '
+        'driver still checks the shares when manila-share starts. Each pass '
+        'reads the state of all bricks. This briefly delays other gluster '
+        'commands, so set 0 or at least 60.',
     ),
     cfg.StrOpt(
         'glusterfs_clone_orphans',
@@ -175,11 +177,10 @@ OPTS: list[cfg.Opt] = [
         default=3600,
         min=3600,
         help='How long, in seconds, an orphan stays on the cluster before the '
-        'driver removes it. The time starts when Manila deletes the share or '
-        'snapshot, or when this service first finds the orphan, whichever is '
-        'later. Operators can use this time to check objects that were '
-        'deleted by force. The time must exceed the difference between the '
-        'clocks of the hosts.',
+        'driver removes it. The time starts when Manila has deleted the share '
+        'or snapshot, and this service has found the orphan. Operators can '
+        'use this time to check objects that were deleted by force. The time '
+        'must exceed the difference between the clocks of the hosts.',
     ),
 ]
 
@@ -193,8 +194,8 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
 class Limits:
     """The limits for the use of a thin pool."""
 
-    #: The driver creates nothing in a pool if at least this percentage of its
-    #: data space is used.
+    #: The driver creates and extends nothing in a pool if at least this
+    #: percentage of its data space is used.
     data_percent: int
     #: The same limit for the metadata space.
     metadata_percent: int
@@ -205,7 +206,7 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The options of one back end section; their values are not checked."""
+    """The options of one back end section, with unchecked values."""
 
     backend: str
     nodes: tuple[str, ...]
@@ -235,7 +236,6 @@ def read(configuration: Any, backend: str) -> Settings:
     """Return the options of a back end section, without checking them.
 
     :param configuration: the oslo.config section of the back end.
-    :param backend: the name of the back end.
     """
     return Settings(
         backend=backend,
@@ -272,8 +272,7 @@ _USER = re.compile(r'[^\s\0:-][^\s\0:]{0,254}')
 def find_mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield the name of each option with an unusable value, and the reason.
 
-    Without this check, an operation that uses such a value in a name, a
-    volume option, a tag, a path or a command would fail later.
+    Without this check, operations that use such a value would fail later.
     """
     for option, values, example in (
         ('glusterfs_clone_nodes', settings.nodes, 'the storage nodes'),

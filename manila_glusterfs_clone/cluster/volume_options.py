@@ -141,14 +141,7 @@ def write(
         return has_options(gluster.volume(volume_name), options)
 
     def set_options(gluster: gluster.Gluster) -> None:
-        try:
-            gluster.set_options(volume_name, options)
-        except errors.CommitFailed:
-            # A node that lost power right after the creation of the volume
-            # may have lost the volume's configuration files (volfiles).
-            if not volume.is_started:
-                gluster.write_volfiles(volume_name)
-            raise
+        gluster.set_options(volume_name, options)
 
     def has_written_options(node: cluster.Node) -> bool:
         if is_written(node.gluster):
@@ -158,7 +151,12 @@ def write(
         return False
 
     if not has_options(volume, options):
-        the_cluster.change(set_options, is_written)
+        try:
+            the_cluster.change(set_options, is_written)
+        except errors.CommitFailed:
+            if not _write_lost_volfiles(the_cluster, volume):
+                raise
+            the_cluster.change(set_options, is_written)
     attempts = retry.Attempts(
         the_cluster.settle_timeout, _PAUSE, _LONGEST_PAUSE, jitter=True
     )
@@ -235,6 +233,41 @@ def write(
             except errors.Error as error:
                 # glusterd refuses while a node is applying earlier changes.
                 write_failure = error
+                if isinstance(error, errors.CommitFailed):
+                    _write_lost_volfiles(the_cluster, volume)
+
+
+def _write_lost_volfiles(
+    the_cluster: cluster.Cluster, volume: gluster.Volume
+) -> bool:
+    """Write the volfiles of a new volume again after a failed commit.
+
+    A node that loses power right after the creation of a volume can lose the
+    volfiles of the volume. Then each commit fails on this node (11.1).
+
+    :return: whether they were written. They are not if the volume was started
+        before: then the commit failed for another reason.
+    """
+    if volume.status != 'Created':
+        return False
+    LOG.warning(
+        'Volume %s: a node failed to apply options, possibly because it lost '
+        'the volfiles of the volume; writing them again',
+        volume.name,
+    )
+    try:
+        the_cluster.change(
+            lambda gluster: gluster.write_volfiles(volume.name),
+            lambda gluster: False,
+        )
+    except errors.Error as error:
+        LOG.warning(
+            'Volume %s: the volfiles could not be written: %s',
+            volume.name,
+            error,
+        )
+        return False
+    return True
 
 
 def _log_failures(

@@ -37,6 +37,7 @@ class Variant(enum.Enum):
     POWER_CUT_MIDWAY = 'its node loses power midway'
     POWER_CUT_AFTER = 'its node loses power just after its answer'
     REBOOTED = 'its node loses power just after its effect, and boots'
+    PEER_REBOOTED = 'another node loses power just after it, and boots'
     GLUSTERD_KILLED_MIDWAY = 'glusterd is killed midway'
     HANGS_IDLE = 'it hangs past its deadline, without effect'
     GIVEN_UP = 'gluster aborts it midway'

@@ -38,6 +38,7 @@ _SHORT = {
     kinds.Variant.POWER_CUT_MIDWAY: 'power~',
     kinds.Variant.POWER_CUT_AFTER: 'power>',
     kinds.Variant.REBOOTED: 'reboot',
+    kinds.Variant.PEER_REBOOTED: 'peer',
     kinds.Variant.GLUSTERD_KILLED_MIDWAY: 'glusterd~',
     kinds.Variant.HANGS_IDLE: 'hangs<',
     kinds.Variant.GIVEN_UP: 'gave up',

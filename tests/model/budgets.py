@@ -78,6 +78,7 @@ _COSTS: dict[fault_injection.AnyFault, float] = {
     Variant.POWER_CUT_MIDWAY: 2 * SILENCE,
     # The node boots; then its glusterd starts.
     Variant.REBOOTED: 60.0,
+    Variant.PEER_REBOOTED: 60.0,
     Fault.HANGS: 0.0,
     Variant.HANGS_IDLE: 0.0,
     Variant.GLUSTERD_KILLED_MIDWAY: 0.0,
@@ -104,7 +105,8 @@ def with_fault(
     if fault in (Fault.POWER_CUT, Variant.POWER_CUT_AFTER):
         # To undo is a change that has no answer either.
         found += SETTLE if operation in _UNDONE else 0.0
-    if fault is Variant.REBOOTED and operation in _UNDONE:
+    reboots = (Variant.REBOOTED, Variant.PEER_REBOOTED)
+    if fault in reboots and operation in _UNDONE:
         # A new brick may have lost the id of its volume, and does not start.
         found += ONLINE
     return found

@@ -91,6 +91,7 @@ _REASONS: dict[AnyFault, str] = {
     Variant.POWER_CUT_MIDWAY: _AFTER_READ,
     Variant.POWER_CUT_AFTER: _AFTER_READ,
     Variant.REBOOTED: _AFTER_READ,
+    Variant.PEER_REBOOTED: _AFTER_READ,
     Variant.GLUSTERD_KILLED_MIDWAY: _AFTER_READ,
     Variant.LOST_BEFORE: 'a read has no effect: it is as if the link is cut',
     Variant.HANGS_IDLE: 'a read has no effect: it is as if it hangs',

@@ -38,8 +38,6 @@ LOCK_TIMER = 180.0
 #: Seconds between the start of a brick process and its being online, and
 #: between the order to stop and its end.
 STARTING, STOPPING = 1.0, 2.0
-#: Seconds until a file system brings a new file to its disk by itself.
-UNWRITTEN = 30.0
 
 INTERNAL, NO_QUORUM = 30800, 30804
 BUSY, BRICK_DOWN, LIMIT = 30802, 30803, 30805
@@ -94,8 +92,8 @@ class Volume:
     #: The nodes without the file that describes it to the self-heal daemon;
     #: ``snapshot clone`` does not write it.
     without_daemon_file: set[str] = dataclasses.field(default_factory=set)
-    #: When that file was written, until a later change of the volume brings
-    #: its directory to the disks.
+    #: When ``volume create`` wrote that file, until a later command stores
+    #: the volume and so brings the file to the disks.
     written_at: float = -math.inf
     #: The options as those nodes have them that missed changes.
     behind: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
@@ -116,7 +114,7 @@ class Volume:
 
     def cut(self, node: str, now: float) -> None:
         """Lose what a node that loses power has not brought to its disk."""
-        if self.copies > 1 and now - self.written_at < UNWRITTEN:
+        if self.copies > 1 and now - self.written_at < files.WRITE_BACK:
             self.without_daemon_file.add(node)
 
     def change(
@@ -250,17 +248,19 @@ class GlusterdState:
                     yield there, index, brick
 
     def write_volfiles(self, volume: Volume) -> None:
-        """Write the files of a volume on each node that is there."""
+        """Write and store the files of a volume on each node that is there."""
         volume.without_daemon_file -= {
             node.name for node in self.nodes.values() if node.serves
         }
         volume.written_at = -math.inf
 
-    def can_commit(self, volume: Volume) -> bool:
-        """Return whether each node that is there can change the options."""
-        return not any(
-            self.nodes[name].serves for name in volume.without_daemon_file
-        )
+    def failing(self, volume: Volume) -> list[str]:
+        """Return the nodes that are there and fail to change the options."""
+        return [
+            name
+            for name in self.nodes
+            if name in volume.without_daemon_file and self.nodes[name].serves
+        ]
 
     # -- copies
 

@@ -82,11 +82,7 @@ class Process:
         self._lock = threading.Lock()
 
     def fail_at(self, step: int, fault: fault_injection.AnyFault) -> None:
-        """Plan a fault at a step, counted from the first.
-
-        When nodes are asked in parallel, a step has no fixed number.
-        """
-        assert turns.is_in_turn()
+        """Plan a fault at a step, counted from the first."""
         self._fault = step, fault
 
     def fail_when(self, fault: fault_injection.AnyFault, *words: str) -> None:
@@ -134,6 +130,9 @@ class Process:
             self.steps.append(step)
             if self._words and self._words[0] <= {*step.argv, node.name}:
                 self._fault = index, self._words[1]
+            elif self._fault and self._fault[0] == index:
+                # Nodes that are asked in parallel number steps at random.
+                assert turns.is_in_turn()
         fault = self._due(index, step, timeout)
         if not node.up:
             self.pool.time.advance(CONNECT_TIMEOUT)
@@ -145,9 +144,11 @@ class Process:
             raise Killed
         if fault in (Variant.POWER_CUT_MIDWAY, Variant.POWER_CUT_AFTER):
             self.pool.cut(node.name)
-        if fault is Variant.REBOOTED:
-            self.pool.cut(node.name)
-            self.pool.boot(node.name)
+        if fault in (Variant.REBOOTED, Variant.PEER_REBOOTED):
+            others = (name for name in self.pool.nodes if name != node.name)
+            name = node.name if fault is Variant.REBOOTED else max(others)
+            self.pool.cut(name)
+            self.pool.boot(name)
         if fault in _LOST:
             raise errors.LinkLost(node.name, step.argv, 'connection reset')
         if fault is Variant.POWER_CUT_MIDWAY:

@@ -18,7 +18,6 @@ import importlib
 import pkgutil
 import time
 import types
-from typing import ParamSpec, TypeVar
 from unittest import mock
 
 import manila_glusterfs_clone
@@ -33,9 +32,6 @@ from tests.model import invariants
 from tests.model import link
 from tests.model import model_cluster
 from tests.model.shared_dict import SharedDict
-
-P = ParamSpec('P')
-T = TypeVar('T')
 
 GIB = invariants.GIB
 THIN_POOL = 'gvg/pool'

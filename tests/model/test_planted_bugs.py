@@ -279,6 +279,15 @@ PLANTS = [
         Variant.LEFT_OUT,
         'knows other options of',
     ),
+    Plant(
+        'lost volfiles stay lost',
+        volume_options,
+        '_write_lost_volfiles',
+        _nothing,
+        'create share',
+        Variant.PEER_REBOOTED,
+        'it took',
+    ),
 ]
 
 

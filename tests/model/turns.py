@@ -11,13 +11,11 @@
 # under the License.
 """Asking one node after the other, so that steps have the same numbers."""
 
-from collections.abc import Callable
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import concurrent.futures
 import contextlib
 import types
-from typing import ParamSpec
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 from unittest import mock
 
 from manila_glusterfs_clone import cluster

@@ -16,7 +16,7 @@ commit here, commit on the peers); meanwhile its locks are held and others may
 act. It returns the answer.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 import re
 
 from tests.model import answers
@@ -246,7 +246,8 @@ class Volumes:
         if 'nfs.export-volumes' in {**volume.options, **pairs}:
             # gNFS is not built; each later change fails too.
             raise _not_set(glusterd_state.NOT_COMMITTED)
-        if not self._state.can_commit(volume):
+        failing = self._state.failing(volume)
+        if asked in failing:
             raise _not_set(glusterd_state.NOT_COMMITTED)
         yield 0.5
 
@@ -255,9 +256,11 @@ class Volumes:
             new = dict(reversed(pairs.items()))
             return new | {k: v for k, v in options.items() if k not in pairs}
 
-        self._change(asked, volume, put)
+        self._change(asked, volume, put, failing)
         yield 0.5
         self.reauthenticate(volume)
+        if failing:
+            raise _not_set(_not_committed(failing))
         return _said('volSet', 'Set volume successful')
 
     def reset(self, asked: str, words: Sequence[str]) -> Phases:
@@ -271,7 +274,8 @@ class Volumes:
             yield 0.1
             return _said('volReset', 'reset volume successful')
         volume = self._find(name)
-        if not self._state.can_commit(volume):
+        failing = self._state.failing(volume)
+        if asked in failing:
             raise glusterd_state.Refusal(
                 glusterd_state.INTERNAL, glusterd_state.NOT_COMMITTED
             )
@@ -289,9 +293,13 @@ class Volumes:
                 if (key not in options if options else key in _LASTING)
             }
 
-        self._change(asked, volume, drop)
+        self._change(asked, volume, drop, failing)
         yield 0.5
         self.reauthenticate(volume)
+        if failing:
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL, _not_committed(failing)
+            )
         return _said('volReset', 'reset volume successful')
 
     def _change(
@@ -299,10 +307,12 @@ class Volumes:
         asked: str,
         volume: glusterd_state.Volume,
         change: Callable[[Options], Options],
+        failing: Iterable[str],
     ) -> None:
-        """Change options on all nodes that are there, or on all but one."""
+        """Change options on all nodes that are there, or on all but some."""
         nodes = self._state.nodes.values()
         absent = {node.name for node in nodes if not node.serves}
+        absent.update(failing)
         if self._state.mishap('left out'):
             others = [n.name for n in nodes if n.serves and n.name != asked]
             absent.update(others[-1:])
@@ -453,6 +463,10 @@ def _said(operation: str, text: str) -> str:
     return answers.document(
         answers.leaf('cliOp', operation), answers.leaf('output', text)
     )
+
+
+def _not_committed(nodes: Sequence[str]) -> str:
+    return f'Commit failed on {nodes[0]}. Please check log file for details.'
 
 
 def _not_set(message: str) -> glusterd_state.Refusal:

@@ -103,40 +103,49 @@ def test_a_node_that_keeps_the_old_options_is_named(
     assert time.now - begun >= test_cluster.SETTLE
 
 
-@pytest.mark.parametrize('status', ['Created', 'Started'])
-def test_lost_volfiles_of_a_volume_without_clients_are_written_again(
-    status: str,
-) -> None:
-    node = (
-        fakes.Node('gl1')
-        .gluster('pool list', test_cluster.VIEWS[1])
-        .gluster(
-            'volume set v auth.allow new',
-            errors.CommitFailed('gl1', ('volume', 'set'), 'on localhost'),
-            fakes.xml(),
-        )
-        .gluster('volume profile v start', fakes.xml())
-        .gluster('volume profile v stop', fakes.xml())
-        .gluster(INFO, info('old'), info('new'))
+FAILED = errors.CommitFailed('gl1', ('volume',), 'on localhost')
+#: So many commits fail before a change is given up.
+FAILURES = [FAILED] * 3
+
+
+def make_with_lost_volfiles() -> tuple[fakes.Node, cluster.Cluster]:
+    """Make a cluster whose first node applies options at the fourth attempt.
+
+    Its first attempt to end profiling fails, too.
+    """
+    first, *others = (
+        fakes.Node(f'gl{n}').gluster('pool list', test_cluster.VIEWS[n])
+        for n in (1, 2, 3)
     )
-    others = [
-        fakes.Node(f'gl{n}')
-        .gluster('pool list', test_cluster.VIEWS[n])
-        .gluster(INFO, info('new'))
-        for n in (2, 3)
-    ]
+    first.gluster(INFO, *[info('old')] * 3, info('new'))
+    first.gluster('volume set v auth.allow new', *FAILURES, fakes.xml())
+    first.gluster('volume profile v start', fakes.xml())
+    first.gluster('volume profile v stop', FAILED, fakes.xml())
+    for node in others:
+        node.gluster(INFO, info('new'))
+    return first, test_cluster.make([first, *others])
+
+
+def test_lost_volfiles_of_a_new_volume_are_written_again() -> None:
+    node, the_cluster = make_with_lost_volfiles()
+    volume = dataclasses.replace(
+        VOLUME, options={'auth.allow': 'old'}, status='Created'
+    )
+    volume_options.write(the_cluster, volume, NEW, must_last=False)
+    profiles = [said for said in node.said() if 'profile' in said]
+    assert profiles[-1] == 'volume profile v stop'
+    assert profiles.count('volume profile v stop') == 2
+
+
+@pytest.mark.parametrize('status', ['Started', 'Stopped'])
+def test_a_volume_that_was_started_is_not_profiled(status: str) -> None:
+    node, the_cluster = make_with_lost_volfiles()
     volume = dataclasses.replace(
         VOLUME, options={'auth.allow': 'old'}, status=status
     )
-    volume_options.write(
-        test_cluster.make([node, *others]), volume, NEW, must_last=False
-    )
-    changes = [said for said in node.said() if said.startswith('volume p')]
-    assert changes == (
-        ['volume profile v start', 'volume profile v stop']
-        if status == 'Created'
-        else []
-    )
+    with pytest.raises(errors.CommitFailed):
+        volume_options.write(the_cluster, volume, NEW, must_last=False)
+    assert not any('profile' in said for said in node.said())
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ class Settings:
     orphans: str
 
     @property
-    def mark(self) -> str:
+    def backend_mark(self) -> str:
         """Return the mark that the volumes of this back end have."""
         return names.backend_mark(self.backend)
 
@@ -304,10 +304,10 @@ def find_mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
             'glusterfs_clone_ssh_user',
             f'{settings.ssh_user!r} is no user name; correct it',
         )
-    if len(settings.mark) > names.MAX_MARK_LENGTH:
+    if len(settings.backend_mark) > names.MAX_MARK_LENGTH:
         yield (
             'share_backend_name',
-            f'{settings.backend!r} needs {len(settings.mark)} characters in '
-            f'the marks of volumes, but {names.MAX_MARK_LENGTH} are allowed; '
-            f'choose a shorter name',
+            f'{settings.backend!r} needs {len(settings.backend_mark)} '
+            f'characters in the marks of volumes, but {names.MAX_MARK_LENGTH} '
+            f'are allowed; choose a shorter name',
         )

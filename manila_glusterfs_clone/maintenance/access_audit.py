@@ -176,11 +176,11 @@ class AccessAudit:
                 for node in self._services.cluster.nodes
                 if volume_name in state.volumes_by_node.get(node.name, ())
             ]
-            node_views, _ = self._services.cluster.try_everywhere(
+            volume_by_node, _ = self._services.cluster.try_everywhere(
                 lambda node: node.gluster.volume(volume_name),
                 nodes_with_volume,
             )
-            views = [volume, *filter(None, node_views.values())]
+            views = [volume, *filter(None, volume_by_node.values())]
             if self._is_correct(share_id, views, wanted_rules):
                 return
             self._unverified_share_ids.add(share_id)
@@ -205,14 +205,14 @@ class AccessAudit:
                 ],
             )
             self._unverified_share_ids.discard(share_id)
-        changed_options = {
+        previous_values = {
             f'{option} {view.options.get(option, "not set")}'
             for view in views
             for option in self._services.protocol.options_to_change(
                 view, rules, options
             )
         }
-        if not changed_options:
+        if not previous_values:
             # An earlier correction set the options, but could not verify
             # them.
             LOG.warning(
@@ -226,5 +226,5 @@ class AccessAudit:
             '(%s); the options are set again; bricks disconnect clients '
             'without a rule',
             volume_name,
-            ', '.join(sorted(changed_options)),
+            ', '.join(sorted(previous_values)),
         )

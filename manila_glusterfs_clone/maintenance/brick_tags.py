@@ -151,14 +151,13 @@ class BrickTags:
     ) -> None:
         tag = names.share_tag(share_id)
         path_by_node = {
-            node_name.name: path
-            for node_name, path in self._node_brick_paths(volume)
+            node.name: path for node, path in self._node_brick_paths(volume)
         }
         former_lvs: list[str] = []
-        for node, lvs in state.lvs_by_node.items():
-            path = path_by_node.get(node)
+        for node_name, lvs in state.lvs_by_node.items():
+            path = path_by_node.get(node_name)
             former_lvs += [
-                f'{node}:{lv.full_name}'
+                f'{node_name}:{lv.full_name}'
                 for lv in lvs
                 if tag in lv.tags and not _is_brick(lv, share_id, path)
             ]

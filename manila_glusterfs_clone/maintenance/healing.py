@@ -133,17 +133,15 @@ class Healer:
     def _find_unmounted_bricks(self) -> UnmountedBricks:
         """Return the bricks that should be mounted but are not."""
         tags_by_node, errors_by_node = self._cluster.try_everywhere(
-            lambda node_name: frozenset(
-                tag
-                for lv in bricks.unmounted_lvs(node_name)
-                for tag in lv.tags
+            lambda node: frozenset(
+                tag for lv in bricks.unmounted_lvs(node) for tag in lv.tags
             )
         )
-        for node, error in errors_by_node.items():
+        for node_name, error in errors_by_node.items():
             LOG.error(
                 'Node %s: its mounts could not be read; not repairing its '
                 'bricks now: %s',
-                node,
+                node_name,
                 error,
             )
         return UnmountedBricks(tags_by_node, errors_by_node)

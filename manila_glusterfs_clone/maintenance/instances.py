@@ -38,7 +38,7 @@ UNMANAGING = 'unmanage_starting'
 class InstanceApi:
     """Manila's functions for share instances, or for snapshot instances."""
 
-    name: str
+    kind_name: str
     is_share: bool
     #: Reads an instance. Takes a context and the id of the instance.
     read: Callable[[Any, str], Any]
@@ -89,7 +89,7 @@ def snapshots(service_host: str) -> InstanceApi:
     )
 
 
-def rows_by_api(
+def apis_with_rows(
     service_host: str,
     share_rows: Iterable[manila_db.Row],
     snapshot_rows: Iterable[manila_db.Row],
@@ -98,14 +98,14 @@ def rows_by_api(
     return (shares(), share_rows), (snapshots(service_host), snapshot_rows)
 
 
-def describe_end(status: str, cluster_status: Mapping[str, Any]) -> str:
+def describe_end(status: str, instance_state: Mapping[str, Any]) -> str:
     """Return the log text for a resumed creation or extension.
 
     :param status: the status in Manila's database.
-    :param cluster_status: the result of a method of
+    :param instance_state: the result of a method of
         :class:`~manila_glusterfs_clone.operations.statuses.Statuses`.
     """
-    is_available = cluster_status['status'] == AVAILABLE
+    is_available = instance_state['status'] == AVAILABLE
     if status == CREATING:
         if is_available:
             return (
@@ -123,7 +123,7 @@ def describe_end(status: str, cluster_status: Mapping[str, Any]) -> str:
     )
     if is_available:
         return (
-            f'{cause}; its size is {cluster_status["size"]} GiB now; setting '
+            f'{cause}; its size is {instance_state["size"]} GiB now; setting '
             f'its status to available'
         )
     return (

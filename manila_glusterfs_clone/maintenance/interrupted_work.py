@@ -122,7 +122,7 @@ class InterruptedWork:
         """
         if getattr(CONF, 'startup_reconciliation_enabled', False):
             return
-        for api, rows in instances.rows_by_api(
+        for api, rows in instances.apis_with_rows(
             self._service_host, shares, snapshots
         ):
             for row in rows:
@@ -134,13 +134,13 @@ class InterruptedWork:
                 except Exception as error:
                     LOG.debug(
                         '%s %s: resuming interrupted work failed',
-                        api.name,
+                        api.kind_name,
                         row.id,
                         exc_info=True,
                     )
                     self._backoff.warn_once(
                         backoff_key,
-                        f'{api.name} {row.id}: its work in status '
+                        f'{api.kind_name} {row.id}: its work in status '
                         f'{row.status} could not be checked or resumed; the '
                         f'next maintenance pass or start of manila-share '
                         f'retries: {error}',
@@ -154,7 +154,7 @@ class InterruptedWork:
         """Ask manila-share to retry failed deletions."""
         # Snapshots first: a share with snapshots cannot be deleted.
         for api, rows in reversed(
-            instances.rows_by_api(self._service_host, shares, snapshots)
+            instances.apis_with_rows(self._service_host, shares, snapshots)
         ):
             for row in rows:
                 if (
@@ -170,7 +170,7 @@ class InterruptedWork:
                             '%s %s: its deletion failed, and all nodes are '
                             'connected now; asking manila-share to delete it '
                             'again',
-                            api.name,
+                            api.kind_name,
                             row.id,
                         )
                         self._request_deletion(api, instance)
@@ -205,7 +205,7 @@ class InterruptedWork:
                 LOG.warning(
                     '%s %s: a service restart interrupted its deletion; '
                     'asking manila-share to delete it again',
-                    api.name,
+                    api.kind_name,
                     row.id,
                 )
                 # Keep the mark: the deletion removes it.
@@ -216,7 +216,7 @@ class InterruptedWork:
                     '%s %s: a service restart interrupted the request to '
                     'unmanage it; setting its status to unmanage_error '
                     '(unmanage it again)',
-                    api.name,
+                    api.kind_name,
                     row.id,
                 )
                 self._write(api, row.id, status='unmanage_error')
@@ -238,12 +238,12 @@ class InterruptedWork:
         :return: whether the status was written.
         """
         if api.is_share:
-            cluster_status = self._statuses.share(row.id, row.status)
+            instance_state = self._statuses.share(row.id, row.status)
         else:
-            cluster_status = self._statuses.snapshot(row.id, row.share_id)
-        is_available = cluster_status['status'] == instances.AVAILABLE
+            instance_state = self._statuses.snapshot(row.id, row.share_id)
+        is_available = instance_state['status'] == instances.AVAILABLE
         is_complete = (
-            cluster_status.get('size', 0) > instance['size']
+            instance_state.get('size', 0) > instance['size']
             if row.status == instances.EXTENDING
             else is_available
         )
@@ -259,25 +259,25 @@ class InterruptedWork:
             return False
         LOG.warning(
             '%s %s: %s',
-            api.name,
+            api.kind_name,
             row.id,
-            instances.describe_end(row.status, cluster_status),
+            instances.describe_end(row.status, instance_state),
         )
         context = manila_context.get_admin_context()
-        if 'export_locations' in cluster_status:
+        if 'export_locations' in instance_state:
             db.export_locations_update(
-                context, row.id, cluster_status['export_locations']
+                context, row.id, instance_state['export_locations']
             )
-        if 'size' in cluster_status:
+        if 'size' in instance_state:
             db.share_update(
-                context, instance['share_id'], {'size': cluster_status['size']}
+                context, instance['share_id'], {'size': instance_state['size']}
             )
             # The quota reservation of the lost request expires unused. So make
             # Manila count the usage again.
             context.project_id = instance['project_id']
             context.user_id = instance['user_id']
             quota.QUOTAS.usage_reset(context, ['gigabytes'])
-        instance_updates = {'status': cluster_status['status']}
+        instance_updates = {'status': instance_state['status']}
         if is_available and row.status == instances.CREATING:
             instance_updates['progress'] = '100%'
             if api.is_share:
@@ -294,10 +294,10 @@ class InterruptedWork:
         )
         self._backoff.warn_once(
             ('waiting', row.id),
-            f'{api.name} {row.id}: status {row.status}, but no service works '
-            f'on it. If the message queue of {self._service_host} still has '
-            f'the request, wait; otherwise run "{command}", and then delete '
-            f'it or repeat the request',
+            f'{api.kind_name} {row.id}: status {row.status}, but no service '
+            f'works on it. If the message queue of {self._service_host} still '
+            f'has the request, wait; otherwise run "{command}", and then '
+            f'delete it or repeat the request',
         )
 
     @contextlib.contextmanager
@@ -334,7 +334,7 @@ class InterruptedWork:
             LOG.exception(
                 '%s %s: manila-share could not be asked to delete it; '
                 'setting its status back to %s',
-                api.name,
+                api.kind_name,
                 instance['id'],
                 previous_status,
             )

@@ -81,15 +81,19 @@ class Row:
     share_id: str
 
 
-def shares(host: str) -> dict[str, Row]:
+def shares(service_host: str) -> dict[str, Row]:
     """Return the undeleted share instances of ``HOST@BACKEND``, by id."""
-    return _rows(_SHARES, _is_of_host(host), _SHARES.c.deleted == _NOT_DELETED)
+    return _rows(
+        _SHARES, _is_of_host(service_host), _SHARES.c.deleted == _NOT_DELETED
+    )
 
 
-def snapshots(host: str) -> dict[str, Row]:
+def snapshots(service_host: str) -> dict[str, Row]:
     """Return the undeleted snapshot instances of ``HOST@BACKEND``, by id."""
     return _rows(
-        _SNAPSHOTS, _is_of_host(host), _SNAPSHOTS.c.deleted == _NOT_DELETED
+        _SNAPSHOTS,
+        _is_of_host(service_host),
+        _SNAPSHOTS.c.deleted == _NOT_DELETED,
     )
 
 
@@ -104,7 +108,7 @@ def snapshots_by_id(ids: Collection[str]) -> dict[str, Row]:
 
 
 def rules(
-    host: str, share_id: str | None = None
+    service_host: str, share_id: str | None = None
 ) -> dict[str, protocols.Rules]:
     """Return the access rules of the shares in use, by share id.
 
@@ -112,11 +116,11 @@ def rules(
     not admit their clients. A rule is in ``error`` if the driver could not
     apply it, or could not verify that its client is disconnected.
 
-    :param host: ``HOST@BACKEND``.
+    :param service_host: ``HOST@BACKEND``.
     :param share_id: the only share instance to read; None for all.
     """
     conditions = [
-        _is_of_host(host),
+        _is_of_host(service_host),
         _SHARES.c.deleted == _NOT_DELETED,
         _SHARES.c.status.in_(IN_USE),
     ]
@@ -172,7 +176,7 @@ def rules(
     }
 
 
-def shares_with_waiting_rules(host: str) -> frozenset[str]:
+def shares_with_waiting_rules(service_host: str) -> frozenset[str]:
     """Return the ids of shares whose rules Manila would not apply by itself.
 
     Such a share has a rule that Manila still has to apply or deny, but the
@@ -187,7 +191,7 @@ def shares_with_waiting_rules(host: str) -> frozenset[str]:
             )
         )
         .where(
-            _is_of_host(host),
+            _is_of_host(service_host),
             _SHARES.c.deleted == _NOT_DELETED,
             _SHARES.c.access_rules_status == 'active',
             _MAPPINGS.c.deleted == _NOT_DELETED,
@@ -197,11 +201,11 @@ def shares_with_waiting_rules(host: str) -> frozenset[str]:
     return frozenset(row.id for row in _fetch(statement))
 
 
-def _is_of_host(host: str) -> Any:
+def _is_of_host(service_host: str) -> Any:
     """Return the SQL condition that a share instance is on a host."""
     return sqlalchemy.or_(
-        _SHARES.c.host == host,
-        _SHARES.c.host.startswith(f'{host}#', autoescape=True),
+        _SHARES.c.host == service_host,
+        _SHARES.c.host.startswith(f'{service_host}#', autoescape=True),
     )
 
 

@@ -174,7 +174,7 @@ class Maintenance:
             elif volume is not None:
                 volumes_or_errors[share_id] = volume
         with self._step('deactivate snapshots'):
-            self._deactivate_snapshots(state, share_ids)
+            self._clean_up_snapshots(state, share_ids)
         return volumes_or_errors
 
     def run_pass(self) -> None:
@@ -232,7 +232,7 @@ class Maintenance:
         if not state.is_complete:
             return  # The remaining steps need all nodes.
         with self._step('deactivate snapshots'):
-            self._deactivate_snapshots(state, shares)
+            self._clean_up_snapshots(state, shares)
         with self._step('retry failed deletions'):
             self._interrupted_work.retry_deletions(
                 shares.values(), snapshots.values()
@@ -263,7 +263,7 @@ class Maintenance:
 
     def _read_cluster(self) -> cluster_state.ClusterState:
         return cluster_state.read(
-            self._services.cluster, self._services.settings.mark
+            self._services.cluster, self._services.settings.backend_mark
         )
 
     def _resume_interrupted_work(self, *, is_starting: bool) -> None:
@@ -273,7 +273,7 @@ class Maintenance:
             shares.values(), snapshots.values(), is_starting=is_starting
         )
 
-    def _deactivate_snapshots(
+    def _clean_up_snapshots(
         self, state: cluster_state.ClusterState, share_ids: Collection[str]
     ) -> None:
         """Clean up the snapshots of shares after interrupted clones."""

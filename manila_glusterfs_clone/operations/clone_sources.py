@@ -54,7 +54,7 @@ class SnapshotWithoutData(errors.Unsettled):
 
 
 @dataclasses.dataclass(eq=False)
-class SnapshotPartlyActive(errors.Unsettled):
+class SnapshotStillActive(errors.Unsettled):
     """A snapshot is still active on some nodes after its deactivation."""
 
     snapshot: str
@@ -106,10 +106,12 @@ class CloneSources:
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
         if snapshot is None:
             raise SnapshotNotFound(name)
-        lvs_by_node = self._cluster.everywhere(lambda node: node.lvm.lvs())
+        lvs_by_node_name = self._cluster.everywhere(
+            lambda node: node.lvm.lvs()
+        )
         snapshot_lvs = {
             node: bricks.lvs_named_after(
-                lvs_by_node[node.name], snapshot.hex_id
+                lvs_by_node_name[node.name], snapshot.hex_id
             )
             for node in self._cluster.nodes
         }
@@ -119,7 +121,7 @@ class CloneSources:
         nodes_with_bricks = bricks.nodes_with_bricks(self._cluster, origin)
         for node, lvs in snapshot_lvs.items():
             if not lvs and node in nodes_with_bricks:
-                bricks.require_pools_visible(node, lvs_by_node[node.name])
+                bricks.require_pools_visible(node, lvs_by_node_name[node.name])
         all_lvs = [lv for lvs in snapshot_lvs.values() for lv in lvs]
         if not all_lvs:
             raise SnapshotWithoutData(name)
@@ -129,7 +131,7 @@ class CloneSources:
             size=max(lv.size for lv in all_lvs),
             layout=layouts.of_volume(origin) if origin else layouts.SINGLE,
             lvs_by_node={
-                node: lvs_by_node[node.name]
+                node: lvs_by_node_name[node.name]
                 for node, lvs in snapshot_lvs.items()
                 if lvs
             },
@@ -158,7 +160,7 @@ class CloneSources:
         only, for example after a disk failure. In this case, activate it on
         all nodes, and deactivate it again.
 
-        :raises SnapshotPartlyActive: the snapshot is still active on some
+        :raises SnapshotStillActive: the snapshot is still active on some
             nodes.
         """
         self._deactivate(name)
@@ -170,7 +172,7 @@ class CloneSources:
         )
         self._deactivate(name)
         if node_names := self.active_node_names(name):
-            raise SnapshotPartlyActive(name, node_names)
+            raise SnapshotStillActive(name, node_names)
 
     def _deactivate(self, name: str) -> None:
         self._cluster.change(
@@ -199,12 +201,12 @@ class CloneSources:
         name, tag = names.volume(share_id), names.share_tag(share_id)
         volume = self._cluster.read(lambda gluster: gluster.volume(name))
         hex_id = volume.hex_id if volume is not None else None
-        lvs_by_node, _ = self._cluster.try_everywhere(
+        lvs_by_node_name, _ = self._cluster.try_everywhere(
             lambda node: node.lvm.lvs()
         )
         share_lvs = [
             lv
-            for lvs in lvs_by_node.values()
+            for lvs in lvs_by_node_name.values()
             for lv in lvs
             if tag in lv.tags
             or (hex_id and bricks.hex_id_in_name(lv.name) == hex_id)

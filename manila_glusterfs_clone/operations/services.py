@@ -110,10 +110,10 @@ def open_services(
     )
     sources = clone_sources.CloneSources(the_cluster)
     cleanup = clone_cleanup.CloneCleanup(
-        the_cluster, sources, the_locks, backend_mark=settings.mark
+        the_cluster, sources, the_locks, backend_mark=settings.backend_mark
     )
     the_volumes = volumes.Volumes(
-        the_cluster, protocol, backend_mark=settings.mark
+        the_cluster, protocol, backend_mark=settings.backend_mark
     )
     removal = share_removal.ShareRemoval(
         the_cluster, the_volumes, brick_root=settings.brick_root

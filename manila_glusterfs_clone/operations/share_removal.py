@@ -111,9 +111,9 @@ class ShareRemoval:
         mount_point = names.mount_point(self._brick_root, share_id)
 
         def remove_leftovers(
-            node: cluster.Node, removed_lv_count: int
+            node: cluster.Node, unwanted_lv_count: int
         ) -> None:
-            if not removed_lv_count:
+            if not unwanted_lv_count:
                 # The mount point may exist without an LV of the share.
                 brick_removal.remove_mount_point(node, mount_point)
             leftover_directories.remove_of_volume(node, volume_name)

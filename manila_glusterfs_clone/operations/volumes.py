@@ -315,8 +315,8 @@ class Volumes:
                 raise bricks.BrickNotMounted(node.name, paths[node])
             return brick
 
-        brick_by_name = self._cluster.everywhere(locate, paths)
-        return {node: brick_by_name[node.name] for node in paths}
+        brick_by_node_name = self._cluster.everywhere(locate, paths)
+        return {node: brick_by_node_name[node.name] for node in paths}
 
     def _brick_paths(self, volume: gluster.Volume) -> dict[cluster.Node, str]:
         """Return the path of each brick, by node."""

@@ -117,17 +117,19 @@ share_types.get_extra_specs_from_share = lambda share: share['extra_specs']
 interrupted_work.InterruptedWork.resume = (  # type: ignore[method-assign]
     lambda *args, **kwargs: None
 )
-manila_db.shares = lambda host: {
-    share_id: manila_db.Row(share_id, host, 'available', None, share_id)
-    for share_id in _account(host).shares
+manila_db.shares = lambda service_host: {
+    share_id: manila_db.Row(
+        share_id, service_host, 'available', None, share_id
+    )
+    for share_id in _account(service_host).shares
 }
-manila_db.snapshots = lambda host: {}
-manila_db.rules = lambda host, share_id=None: {
-    each: protocols.Rules(active=_account(host).wanted(each))
-    for each in _account(host).shares
+manila_db.snapshots = lambda service_host: {}
+manila_db.rules = lambda service_host, share_id=None: {
+    each: protocols.Rules(active=_account(service_host).wanted(each))
+    for each in _account(service_host).shares
     if share_id in (None, each)
 }
-manila_db.shares_with_waiting_rules = lambda host: frozenset()
+manila_db.shares_with_waiting_rules = lambda service_host: frozenset()
 
 #: The last share manager of each back end.
 _accounts: dict[str, 'ManilaStandIn'] = {}

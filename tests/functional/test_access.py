@@ -242,14 +242,16 @@ def test_access_list_that_an_operator_changed(
         ours, backoff.Backoff(), service_host='h@b'
     )
     begun = time.monotonic()
-    audit.audit(cluster_state.read(ours.cluster, ours.settings.mark), wanted)
+    audit.audit(
+        cluster_state.read(ours.cluster, ours.settings.backend_mark), wanted
+    )
     assert time.monotonic() - begun <= 20
     stranger.wait_until_succeeds(manila_stand_in.OUT, timeout=10)
     assert not stranger.can_mount(share.host, share.volume)
     time.sleep(1)
     kept.succeed('touch /tmp/writer.stop')
     kept.wait_until_succeeds('grep done /tmp/writer.log', timeout=10)
-    seen = cluster_state.read(ours.cluster, ours.settings.mark)
+    seen = cluster_state.read(ours.cluster, ours.settings.backend_mark)
     volume = ours.volumes.get_finished(share.id)
     for view in (volume, *seen.views_of(share.id)):
         standing = ours.volumes.permanent_options(share.id, volume)

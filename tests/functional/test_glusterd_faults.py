@@ -62,15 +62,15 @@ def bring_back(lab: lab_module.Lab, volume: str) -> None:
 
 
 @pytest.mark.any_release
-@pytest.mark.parametrize('losing', ['gl1', 'gl2'])
+@pytest.mark.parametrize('node_name', ['gl1', 'gl2'])
 def test_volfiles_lost_right_after_the_creation_of_a_volume(
     lab: lab_module.Lab,
     manila: manila_stand_in.ManilaStandIn,
     monkeypatch: pytest.MonkeyPatch,
-    losing: str,
+    node_name: str,
 ) -> None:
     """As by a power cut: each change of the options fails on that node."""
-    node = lab.node(losing)
+    node = lab.node(node_name)
     create = gluster.Gluster.create_volume
 
     def lose_volfiles(

@@ -35,7 +35,7 @@ def maintain(manila: manila_stand_in.ManilaStandIn) -> None:
         for share in manila.shares
     }
     brick_tags.BrickTags(ours.cluster, ours.locks, the_backoff).correct(
-        cluster_state.read(ours.cluster, ours.settings.mark), shares
+        cluster_state.read(ours.cluster, ours.settings.backend_mark), shares
     )
 
 

@@ -416,7 +416,7 @@ def test_where_all_is_well_the_audit_costs_nothing(
     share: Share, warden: test_maintenance.Warden
 ) -> None:
     ours = warden.services
-    seen = cluster_state.read(ours.cluster, ours.settings.mark)
+    seen = cluster_state.read(ours.cluster, ours.settings.backend_mark)
     audit = access_audit.AccessAudit(
         ours, backoff.Backoff(), service_host='host@model'
     )
@@ -432,7 +432,7 @@ def test_where_all_is_well_the_audit_costs_nothing(
         (brick_tags.BrickTags, 'correct'),
         (passes.Maintenance, '_heal'),
         (passes.Maintenance, '_resume_interrupted_work'),
-        (passes.Maintenance, '_deactivate_snapshots'),
+        (passes.Maintenance, '_clean_up_snapshots'),
         (interrupted_work.InterruptedWork, 'retry_deletions'),
     ],
 )

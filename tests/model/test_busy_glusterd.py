@@ -54,7 +54,9 @@ def operations(
         lambda: manila.delete_snapshot(snapshots[1]),
         lambda: backend.cluster.read(lambda line: line.volumes()),
         lambda: backend.capacities(),
-        lambda: cluster_state.read(backend.cluster, backend.settings.mark),
+        lambda: cluster_state.read(
+            backend.cluster, backend.settings.backend_mark
+        ),
         lambda: manila.healer.heal(shares[:1]),
     ]
 

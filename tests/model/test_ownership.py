@@ -210,7 +210,7 @@ class Care:
         backend = self._manila.services
         self._backoff.begin_pass()
         self._adoption.correct(
-            cluster_state.read(backend.cluster, backend.settings.mark),
+            cluster_state.read(backend.cluster, backend.settings.backend_mark),
             {
                 share: manila_db.Row(share, 'host', 'available', None, share)
                 for share in self._manila.shares

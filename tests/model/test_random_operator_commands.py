@@ -146,7 +146,7 @@ class Operators(test_random_operations.Lives):
         brick_tags.BrickTags(
             backend.cluster, backend.locks, the_backoff
         ).correct(
-            cluster_state.read(backend.cluster, backend.settings.mark),
+            cluster_state.read(backend.cluster, backend.settings.backend_mark),
             {
                 share: manila_db.Row(share, 'host', 'available', None, share)
                 for share in self.manila.shares

@@ -191,7 +191,7 @@ def test_a_back_end_of_any_name_is_served(
         mark = pool.state.volumes[names.volume(share)].options[
             names.OPTION_BACKEND
         ]
-        assert mark == made.services.settings.mark
+        assert mark == made.services.settings.backend_mark
 
 
 def test_a_back_end_name_that_is_too_long(

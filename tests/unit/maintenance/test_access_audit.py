@@ -67,9 +67,9 @@ class Protocol(test_protocols.Dummy):
         self.applied.append(
             {
                 'name': volume_name,
-                'revoking': is_revoking,
-                'more': extra_options,
-                'on': node_uuids,
+                'is_revoking': is_revoking,
+                'extra_options': extra_options,
+                'node_uuids': node_uuids,
             }
         )
         self._whole.nodes[0].gluster.set_options(
@@ -192,10 +192,10 @@ def test_a_correction_revokes_and_is_confirmed_by_all_nodes(
     scene.run()
     (call,) = scene.protocol.applied
     assert call['name'] == NAME
-    assert call['revoking'] is True
-    assert sorted(call['on']) == ['uuid-gl1', 'uuid-gl2', 'uuid-gl3']
+    assert call['is_revoking'] is True
+    assert sorted(call['node_uuids']) == ['uuid-gl1', 'uuid-gl2', 'uuid-gl3']
     # In the same transaction.
-    assert call['more'] == {
+    assert call['extra_options'] == {
         names.OPTION_SHARE: A,
         names.OPTION_BACKEND: fake_cluster.BACKEND,
     }

@@ -79,7 +79,7 @@ def test_an_instance_that_was_deleted_is_not_found(
 def test_shares_come_before_snapshots(asked: Asked) -> None:
     share = manila_db.Row(A, HOST, 'creating', None, A)
     snapshot = manila_db.Row(SNAPSHOT, HOST, 'creating', None, A)
-    found = instances.rows_by_api(HOST, [share], [snapshot])
+    found = instances.apis_with_rows(HOST, [share], [snapshot])
     assert [(kind.is_share, list(rows)) for kind, rows in found] == [
         (True, [share]),
         (False, [snapshot]),

@@ -143,7 +143,7 @@ class Scene:
             snapshots=None,
             clone_cleanup=self.clone_cleanup,
             settings=types.SimpleNamespace(
-                mark=fake_cluster.BACKEND,
+                backend_mark=fake_cluster.BACKEND,
                 reconcile_interval=self.interval,
                 orphan_grace=3600,
                 orphans=options.REMOVE,

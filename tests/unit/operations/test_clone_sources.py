@@ -120,7 +120,7 @@ def test_snapshot_that_stays_active_names_its_nodes() -> None:
     first.gluster(DEACTIVATE, DIFFERS).gluster(ASK, ON)
     first.gluster(f'{ACTIVATE} force', OK)
     second.gluster(ASK, OFF)
-    with pytest.raises(clone_sources.SnapshotPartlyActive) as caught:
+    with pytest.raises(clone_sources.SnapshotStillActive) as caught:
         room.deactivate(NAME)
     assert caught.value.snapshot == NAME
     assert caught.value.active_node_names == ('gl1',)

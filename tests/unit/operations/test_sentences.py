@@ -33,7 +33,7 @@ SENTENCES = [
         'delete the snapshot in Manila',
     ),
     (
-        clone_sources.SnapshotPartlyActive('s', ('gl1', 'gl2')),
+        clone_sources.SnapshotStillActive('s', ('gl1', 'gl2')),
         'snapshot s: still active on gl1, gl2 after its deactivation; run '
         '"gluster snapshot activate s force" and then "gluster snapshot '
         'deactivate s"',

@@ -118,13 +118,15 @@ class HostKeyRejected(Unreachable):
 class CutOff(Unreachable):
     """glusterd on a node is not connected to most nodes.
 
-    :param missed: the number of nodes without a connection.
-    :param peers: the number of all nodes, including this one.
+    :param lost_count: the number of nodes without a connection.
+    :param node_count: the number of all nodes, including this one.
     """
 
-    def __init__(self, node: str, missed: int, peers: int) -> None:
-        super().__init__(node, f'no connection to {missed} of {peers} nodes')
-        self.args = (node, missed, peers)
+    def __init__(self, node: str, lost_count: int, node_count: int) -> None:
+        super().__init__(
+            node, f'no connection to {lost_count} of {node_count} nodes'
+        )
+        self.args = (node, lost_count, node_count)
 
     def __str__(self) -> str:
         return (
@@ -311,10 +313,7 @@ class CommitFailed(Unknown):
 
 
 class Unsettled(Error):
-    """The state of the cluster is not the state that an operation expects.
-
-    Each situation has a subclass.
-    """
+    """The cluster is in an unexpected state; each state has a subclass."""
 
 
 class SeveralFailed(Error):

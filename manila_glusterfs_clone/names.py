@@ -182,9 +182,12 @@ def mount_point(brick_root: str, share_id: str) -> str:
     return f'{brick_root}/{volume(share_id)}'
 
 
-def brick_path(mount_point: str) -> str:
-    """Return the path of the brick in the file system at a mount point."""
-    return f'{mount_point}/{BRICK_DIRECTORY}'
+def brick_path(path: str) -> str:
+    """Return the path of the brick in the file system at a mount point.
+
+    :param path: the mount point.
+    """
+    return f'{path}/{BRICK_DIRECTORY}'
 
 
 def share_tag(share_id: str) -> str:
@@ -197,19 +200,23 @@ def snapshot_tag(snapshot_id: str) -> str:
     return TAG_SNAPSHOT + canonical_id(snapshot_id)
 
 
-def mount_tag(mount_point: str) -> str:
+def mount_tag(path: str) -> str:
     """Return the tag with the mount point of an LV.
 
+    :param path: the mount point.
     :raises NotATagValue: a tag cannot contain the mount point.
     """
-    if not _TAG_VALUE.fullmatch(mount_point):
-        raise NotATagValue(mount_point)
-    return TAG_MOUNT + mount_point
+    if not _TAG_VALUE.fullmatch(path):
+        raise NotATagValue(path)
+    return TAG_MOUNT + path
 
 
-def brick_tags(share_id: str, mount_point: str) -> frozenset[str]:
-    """Return all tags of an LV that contains a brick of a share."""
-    return frozenset({TAG_BRICK, share_tag(share_id), mount_tag(mount_point)})
+def brick_tags(share_id: str, path: str) -> frozenset[str]:
+    """Return all tags of an LV that contains a brick of a share.
+
+    :param path: the mount point of the LV.
+    """
+    return frozenset({TAG_BRICK, share_tag(share_id), mount_tag(path)})
 
 
 def is_plain_path(path: str) -> bool:

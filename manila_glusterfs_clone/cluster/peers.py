@@ -269,13 +269,13 @@ def await_started(the_cluster: cluster.Cluster) -> None:
     11.1, when a volume was deleted within four seconds of a start.
     ``glusterd_shdsvc_restart`` of 10.3 has the same fault.
     """
-    starting_nodes = seconds_until_started(the_cluster)
-    if starting_nodes:
-        seconds = max(starting_nodes.values())
+    start_seconds_by_node = seconds_until_started(the_cluster)
+    if start_seconds_by_node:
+        seconds = max(start_seconds_by_node.values())
         LOG.info(
             'glusterd on %s: just started; waiting %.0f s before deleting a '
             'volume',
-            ', '.join(starting_nodes),
+            ', '.join(start_seconds_by_node),
             seconds,
         )
         time.sleep(seconds)

@@ -116,9 +116,9 @@ class RequiredSpace:
 class Capacity:
     """The capacity of a pool of Manila, as total sizes of shares in bytes."""
 
-    total: int
-    free: int
-    provisioned: int
+    total_bytes: int
+    free_bytes: int
+    provisioned_bytes: int
 
 
 class Placement:
@@ -241,7 +241,7 @@ class Placement:
     def _capacity(
         self, node_pools: Sequence[ThinPool], layout: layouts.Layout
     ) -> Capacity:
-        free_bytes = sorted(
+        free_sizes = sorted(
             (
                 0
                 if reason_without_room(pool, 0, self._limits)
@@ -251,13 +251,15 @@ class Placement:
             reverse=True,
         )
         return Capacity(
-            total=layout.share_capacity(sum(pool.size for pool in node_pools)),
-            free=(
-                layout.share_size(free_bytes[layout.node_count - 1])
-                if len(free_bytes) >= layout.node_count
+            total_bytes=layout.share_capacity(
+                sum(pool.size for pool in node_pools)
+            ),
+            free_bytes=(
+                layout.share_size(free_sizes[layout.node_count - 1])
+                if len(free_sizes) >= layout.node_count
                 else 0
             ),
-            provisioned=layout.share_capacity(
+            provisioned_bytes=layout.share_capacity(
                 sum(pool.provisioned for pool in node_pools)
             ),
         )

@@ -69,7 +69,11 @@ def find_thin_pool(
                 size=lv.size,
                 data_percent=lv.data_percent,
                 metadata_percent=lv.metadata_percent,
-                provisioned=sum(lv.size for lv in lvs if lv.pool_name == name),
+                provisioned=sum(
+                    thin_lv.size
+                    for thin_lv in lvs
+                    if thin_lv.pool_name == name
+                ),
                 is_active=lv.is_active,
                 health=lv.health,
                 zeroes_new_blocks=lv.zeroes_new_blocks,

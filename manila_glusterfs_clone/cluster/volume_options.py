@@ -162,28 +162,29 @@ def write(
     )
     next_write_at = _PROPAGATION_SECONDS
     write_failure: errors.Error | None = None
-    logged_nodes: set[str] = set()
+    logged_names: set[str] = set()
     while True:
         all_peers = the_cluster.read(lambda gluster: gluster.peers())
         connected_uuids = {
             peer.uuid for peer in all_peers if peer.is_connected
         }
-        member_by_name = {
+        member_by_node_name = {
             member.node.name: member
             for member in the_cluster.members()
             if member.uuid in asked_uuids & connected_uuids
         }
         answers, failures = the_cluster.try_everywhere(
             has_written_options,
-            [member.node for member in member_by_name.values()],
+            [member.node for member in member_by_node_name.values()],
         )
-        _log_failures(volume_name, failures, logged_nodes)
+        _log_failures(volume_name, failures, logged_names)
         lagging_nodes = tuple(node for node in answers if not answers[node])
         elapsed_seconds, is_late = attempts.elapsed_seconds, attempts.is_over
-        starting_nodes: Mapping[str, float] = {}
+        start_seconds_by_node: Mapping[str, float] = {}
         if must_last and not lagging_nodes:
-            starting_nodes = peers.seconds_until_started(
-                the_cluster, [member_by_name[node].node for node in answers]
+            start_seconds_by_node = peers.seconds_until_started(
+                the_cluster,
+                [member_by_node_name[node].node for node in answers],
             )
         # Ask again if this process runs too many commands on a node, or if an
         # answer is incomplete: a glusterd that has just started can omit data.
@@ -194,13 +195,13 @@ def write(
         if (
             is_complete
             and not lagging_nodes
-            and (is_late or not starting_nodes)
+            and (is_late or not start_seconds_by_node)
         ):
             return Confirmation(
                 frozenset(
-                    member_by_name[node].uuid
+                    member_by_node_name[node].uuid
                     for node in answers
-                    if node not in starting_nodes
+                    if node not in start_seconds_by_node
                 ),
                 all_peers,
                 failures,
@@ -208,15 +209,15 @@ def write(
         if is_late:
             reasons = (str(write_failure),) if write_failure else ()
             raise NotConfirmed(volume_name, lagging_nodes, reasons)
-        if starting_nodes:
+        if start_seconds_by_node:
             LOG.info(
                 'Volume %s: options are set, but glusterd on %s has just '
                 'started and can lose them; reading the options again after '
                 'the start',
                 volume_name,
-                ', '.join(starting_nodes),
+                ', '.join(start_seconds_by_node),
             )
-            seconds = max(starting_nodes.values())
+            seconds = max(start_seconds_by_node.values())
             attempts.pause(min(seconds, attempts.seconds_left))
             continue
         attempts.pause()
@@ -271,22 +272,22 @@ def _write_lost_volfiles(
 
 
 def _log_failures(
-    volume_name: str, failures: Mapping[str, Exception], logged_nodes: set[str]
+    volume_name: str, failures: Mapping[str, Exception], logged_names: set[str]
 ) -> None:
     """Log once for each node why glusterd on the node did not answer.
 
     :param failures: the exceptions, by node name.
-    :param logged_nodes: the names of nodes that were logged before. This
+    :param logged_names: the names of nodes that were logged before. This
         function adds the names that it logs.
     """
     for node_name, error in failures.items():
         if not isinstance(error, errors.Error):
             raise error
-        if node_name not in logged_nodes:
+        if node_name not in logged_names:
             LOG.warning(
                 'Volume %s: its options on node %s could not be read: %s',
                 volume_name,
                 node_name,
                 error,
             )
-    logged_nodes.update(failures)
+    logged_names.update(failures)

@@ -45,7 +45,7 @@ T = TypeVar('T')
 CALL_TIMEOUT = 10.0
 
 #: The prefix of lock names. MySQL accepts names of at most 64 characters:
-#: Manila's prefix has 7, this prefix has 10, the caller's name at most 45.
+#: Manila's prefix has 7, this prefix has 10, the caller's key at most 45.
 _PREFIX = 'gfs-clone-'
 
 #: The id of the process in which Manila's coordinator was started.
@@ -69,14 +69,14 @@ def is_distributed() -> bool:
     return not CONF.coordination.backend_url.startswith('file:')
 
 
-def acquire(name: str) -> AcquiredLock | None:
+def acquire(key: str) -> AcquiredLock | None:
     """Try once to acquire a lock; return None if another process has it.
 
-    :param name: the name of the lock, at most 45 characters.
+    :param key: the name of the lock, at most 45 characters.
     :raises Exception: the error of the tooz driver, of any class.
     """
     _start_here()
-    lock = coordination.Lock(_PREFIX + name)
+    lock = coordination.Lock(_PREFIX + key)
     try:
         if not lock.acquire(blocking=False):
             return None

@@ -43,9 +43,9 @@ def read(
         'pools': [
             {
                 'pool_name': name,
-                'total_capacity_gb': _gib(capacity.total),
-                'free_capacity_gb': _gib(capacity.free),
-                'provisioned_capacity_gb': _gib(capacity.provisioned),
+                'total_capacity_gb': _gib(capacity.total_bytes),
+                'free_capacity_gb': _gib(capacity.free_bytes),
+                'provisioned_capacity_gb': _gib(capacity.provisioned_bytes),
                 'max_over_subscription_ratio': (
                     settings.limits.oversubscription
                 ),

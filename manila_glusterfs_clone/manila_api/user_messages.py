@@ -37,7 +37,7 @@ def report_refused_rules(
     share: Mapping[str, Any],
     added_rules: Iterable[Mapping[str, Any]],
     refused_rule_ids: Container[str],
-    tls: bool,
+    uses_tls: bool,
 ) -> None:
     """Report to the user that new access rules were refused.
 
@@ -46,9 +46,9 @@ def report_refused_rules(
     forbidden client.
 
     :param refused_rule_ids: the access ids of the refused rules.
-    :param tls: whether rules name certificates instead of addresses.
+    :param uses_tls: whether rules name certificates instead of addresses.
     """
-    supported_type_and_level = ('cert' if tls else 'ip', 'rw')
+    supported_type_and_level = ('cert' if uses_tls else 'ip', 'rw')
     support_flags = {
         (rule['access_type'], rule['access_level']) == supported_type_and_level
         for rule in added_rules

@@ -74,8 +74,8 @@ class Results:
     """The mistakes of a back end; the faults of its services and storage."""
 
     mistakes: list[Finding] = dataclasses.field(default_factory=list)
-    services: list[Finding] = dataclasses.field(default_factory=list)
-    storage: list[Finding] = dataclasses.field(default_factory=list)
+    service_faults: list[Finding] = dataclasses.field(default_factory=list)
+    storage_faults: list[Finding] = dataclasses.field(default_factory=list)
 
 
 def run(
@@ -98,12 +98,12 @@ def run(
         _check_nodes(settings, views, results)
         health.report(
             {
-                findings.SERVICES: results.services,
-                findings.STORAGE: results.storage,
+                findings.SERVICES: results.service_faults,
+                findings.STORAGE: results.storage_faults,
             }
         )
         if not any(isinstance(view.peers, tuple) for view in views):
-            results.mistakes += results.services + results.storage
+            results.mistakes += results.service_faults + results.storage_faults
     if results.mistakes:
         raise findings.Misconfigured(settings.backend, results.mistakes)
 
@@ -188,7 +188,7 @@ def _check_nodes(
         if isinstance(view.peers, errors.Error) and not _is_reported(
             view, 'gluster'
         ):
-            results.services.append(
+            results.service_faults.append(
                 _node_finding(view, 'glusterd', str(view.peers))
             )
     peers_by_node = {
@@ -199,7 +199,7 @@ def _check_nodes(
     if peers_by_node:
         mistakes, faults = peers.compare_views(settings.nodes, peers_by_node)
         results.mistakes.extend(mistakes)
-        results.services.extend(faults)
+        results.service_faults.extend(faults)
         _check_snapshot_options(
             [v for v in views if v.node.name in peers_by_node], results
         )
@@ -214,7 +214,7 @@ def _node_finding(view: NodeView, kind: str, message: str) -> Finding:
 def _is_reported(view: NodeView, program: str) -> bool:
     """Return whether a finding already reports a program as unusable."""
     probe = view.probe
-    return isinstance(probe, Probe) and program not in probe.working
+    return isinstance(probe, Probe) and program not in probe.working_programs
 
 
 def _check_programs(view: NodeView, results: Results) -> None:
@@ -225,7 +225,8 @@ def _check_programs(view: NodeView, results: Results) -> None:
         results.mistakes.append(_node_finding(view, 'shell', message))
         return
     if isinstance(probe, errors.Error):
-        results.services.append(_node_finding(view, 'programs', str(probe)))
+        finding = _node_finding(view, 'programs', str(probe))
+        results.service_faults.append(finding)
         return
     if missing_programs := probe.missing_programs:
         packages = ', '.join(programs_and_sudo.packages_of(missing_programs))
@@ -248,7 +249,7 @@ def _check_programs(view: NodeView, results: Results) -> None:
             )
         )
     for message, programs in _group_by_message(probe.failures).items():
-        results.services.append(
+        results.service_faults.append(
             _node_finding(
                 view,
                 'programs',
@@ -269,7 +270,7 @@ def _group_by_message(messages: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def _check_release(view: NodeView, probe: Probe, results: Results) -> None:
-    if 'gluster' not in probe.working:
+    if 'gluster' not in probe.working_programs:
         return
     if probe.release is None:
         problem = 'GlusterFS release unknown; check "gluster --version" there'
@@ -292,7 +293,7 @@ def _check_boot_unit(view: NodeView, probe: Probe, results: Results) -> None:
     if probe.boot_unit == 'enabled' or _is_reported(view, 'systemctl'):
         return
     # If systemd did not report a state, the unit is possibly enabled: a fault.
-    problems = results.mistakes if probe.boot_unit else results.services
+    problems = results.mistakes if probe.boot_unit else results.service_faults
     problems.append(
         _node_finding(
             view,
@@ -323,7 +324,7 @@ def _check_snapshot_options(views: list[NodeView], results: Results) -> None:
                 )
             )
         return
-    results.services.append(
+    results.service_faults.append(
         Finding('snapshot options of the cluster', 'unreadable', str(failure))
     )
 
@@ -346,4 +347,4 @@ def _check_thin_pools(
         settings.pools, lvs_by_node, errors_by_node, settings.limits
     )
     results.mistakes += mistakes
-    results.storage += faults
+    results.storage_faults += faults

@@ -100,7 +100,7 @@ class Probe:
     """The result of the probe of one node."""
 
     #: The programs that ran.
-    working: frozenset[str]
+    working_programs: frozenset[str]
     #: The programs that are not installed.
     missing_programs: tuple[str, ...]
     #: The output of sudo, by the name of the program that sudo did not run.
@@ -185,7 +185,7 @@ def _evaluate(outcomes: Mapping[str, tuple[int, str]]) -> Probe:
             failures[program.name] = output or f'status {status}'
     release_match = _RELEASE.search(outcomes['gluster'][1])
     return Probe(
-        working=frozenset(working_programs),
+        working_programs=frozenset(working_programs),
         missing_programs=tuple(dict.fromkeys(missing_programs)),
         sudo_refusals=sudo_refusals,
         failures=failures,

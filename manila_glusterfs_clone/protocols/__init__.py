@@ -154,10 +154,10 @@ class Protocol(abc.ABC):
         self,
         volume: gluster.Volume,
         rules: Sequence[Rule],
-        more: Mapping[str, str],
+        extra_options: Mapping[str, str],
     ) -> frozenset[str]:
         """Return the names of the options that :meth:`apply` would change."""
-        planned = {**self.plan(rules).options, **more}
+        planned = {**self.plan(rules).options, **extra_options}
         return frozenset(
             option
             for option, value in planned.items()

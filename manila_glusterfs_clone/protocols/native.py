@@ -87,7 +87,7 @@ class VolumeNotFound(errors.NotPossible):
 class NativeProtocol(protocols.Protocol):
     """Access lists and mount paths of native GlusterFS clients.
 
-    :param tls: whether GlusterFS identifies clients by their certificates.
+    :param uses_tls: whether GlusterFS identifies clients by certificates.
     :param server_names: the common names in the certificates of the nodes.
     """
 
@@ -97,12 +97,12 @@ class NativeProtocol(protocols.Protocol):
         self,
         the_cluster: cluster.Cluster,
         *,
-        tls: bool,
+        uses_tls: bool,
         server_names: Sequence[str] = (),
     ) -> None:
         self._cluster = the_cluster
         self._addresses = node_addresses.NodeAddresses(the_cluster)
-        self._uses_tls = tls
+        self._uses_tls = uses_tls
         self._server_names = tuple(server_names)
 
     @classmethod
@@ -112,7 +112,7 @@ class NativeProtocol(protocols.Protocol):
         """Create the protocol from the settings of a back end."""
         return cls(
             the_cluster,
-            tls=settings.tls,
+            uses_tls=settings.tls,
             server_names=settings.tls_server_names,
         )
 
@@ -272,11 +272,11 @@ class NativeProtocol(protocols.Protocol):
         self,
         volume: gluster.Volume,
         rules: Sequence[protocols.Rule],
-        more: Mapping[str, str],
+        extra_options: Mapping[str, str],
     ) -> frozenset[str]:
         """Return the names of the options that :meth:`apply` would change."""
         reset = {REJECT} & volume.options.keys()
-        return super().options_to_change(volume, rules, more) | reset
+        return super().options_to_change(volume, rules, extra_options) | reset
 
     def has_rules(
         self,

@@ -95,7 +95,7 @@ class Services:
         self.locks = locks.Locks(1)
         self.health = None
         self.cluster = cluster.Cluster([], settle_timeout=0)
-        self.protocol = native.NativeProtocol(self.cluster, tls=False)
+        self.protocol = native.NativeProtocol(self.cluster, uses_tls=False)
         self.marks = work_marks.WorkMarks(None, self.locks)
         self.calls: list[tuple[Any, ...]] = []
         self.trouble: Exception | None = None

@@ -178,7 +178,9 @@ class Gluster:
     ) -> HealState:
         """Return the pending self-heal of a replicated volume."""
         words = ('volume', 'heal', volume, 'info', 'summary')
-        answer = self._console.run(*words, timeout=timeout, own_process=True)
+        answer = self._console.run(
+            *words, timeout=timeout, needs_own_process=True
+        )
         return xml_output.heal_state(answer.root)
 
     def heal(self, volume: str, timeout: float) -> None:

@@ -138,7 +138,7 @@ class Console:
         self,
         *words: str,
         timeout: float = TIMEOUT,
-        own_process: bool = False,
+        needs_own_process: bool = False,
         is_read: bool = False,
     ) -> Answer:
         """Run one gluster command.
@@ -146,7 +146,7 @@ class Console:
         :param words: the arguments of ``gluster``, without whitespace.
         :param timeout: seconds, including the wait for a free slot and the
             start of a console.
-        :param own_process: whether to run the command outside a console.
+        :param needs_own_process: whether to run the command outside a console.
         :param is_read: whether the command changes nothing and is quick.
         :raises errors.Busy, errors.AlreadyExists, errors.NotFound,
             errors.GlusterRefused: glusterd refused the command.
@@ -161,7 +161,10 @@ class Console:
         start = time.monotonic()
         try:
             deadline = start + timeout
-            if own_process or len(' '.join(words).encode()) > _MAX_LINE_BYTES:
+            if (
+                needs_own_process
+                or len(' '.join(words).encode()) > _MAX_LINE_BYTES
+            ):
                 result = self._run_process(words, deadline)
                 answer = self._parse(words, result.stdout or result.stderr)
             else:

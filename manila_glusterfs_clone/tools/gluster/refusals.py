@@ -37,7 +37,7 @@ class Refusal:
     #: The values of ``opErrno`` that stand for this reason only.
     errnos: frozenset[int] = frozenset()
     #: The class of the error to raise.
-    error_type: type[errors.GlusterRefused] = errors.GlusterRefused
+    error_class: type[errors.GlusterRefused] = errors.GlusterRefused
 
     def matches(self, errno: int, message: str) -> bool:
         """Return whether an ``opErrno`` or ``opErrstr`` has this reason."""
@@ -115,7 +115,7 @@ def error_class(errno: int, message: str) -> type[errors.GlusterRefused]:
     """Return the class of the error for an ``opErrno`` and ``opErrstr``."""
     for refusal in _CLASSIFIED_REFUSALS:
         if refusal.matches(errno, message):
-            return refusal.error_type
+            return refusal.error_class
     return errors.GlusterRefused
 
 

@@ -211,9 +211,9 @@ def heal_state(root: ElementTree.Element) -> HealState:
         count_text = text(brick, 'totalNumberOfEntries')
         if count_text.isdecimal():
             entry_count += int(count_text)
-            split_count = text(brick, 'numberOfEntriesInSplitBrain')
+            split_count_text = text(brick, 'numberOfEntriesInSplitBrain')
             split_brain_count += (
-                int(split_count) if split_count.isdecimal() else 0
+                int(split_count_text) if split_count_text.isdecimal() else 0
             )
         else:
             state = text(brick, 'status') or 'no state'

@@ -226,26 +226,26 @@ def test_free_is_what_the_next_share_can_have() -> None:
         report(data=90), report(data=10), report(data=30), report(data=50)
     )
     reported = thin.capacities(['gvg/pool'], layouts.REPLICA_3)
-    assert reported['gvg/pool'].free == 5 * GIB
+    assert reported['gvg/pool'].free_bytes == 5 * GIB
     reported = thin.capacities(['gvg/pool'], layouts.SINGLE)
-    assert reported['gvg/pool'].free == 9 * GIB
+    assert reported['gvg/pool'].free_bytes == 9 * GIB
 
 
 def test_a_pool_over_its_limit_has_nothing_free() -> None:
     _, thin = make(*[report(data=95)] * 3)
     reported = thin.capacities(['gvg/pool'], layouts.REPLICA_3)['gvg/pool']
-    assert reported.free == 0
-    assert reported.total == 10 * GIB
+    assert reported.free_bytes == 0
+    assert reported.total_bytes == 10 * GIB
 
 
 def test_a_node_that_is_away_has_no_capacity() -> None:
     away = errors.Unreachable('gl3', 'no route')
     _, thin = make(report(), report(), away)
     reported = thin.capacities(['gvg/pool'], layouts.REPLICA_3)['gvg/pool']
-    assert reported.free == 0
-    assert reported.total == 20 * GIB // 3
+    assert reported.free_bytes == 0
+    assert reported.total_bytes == 20 * GIB // 3
     reported = thin.capacities(['gvg/pool'], layouts.SINGLE)['gvg/pool']
-    assert reported.free == 10 * GIB
+    assert reported.free_bytes == 10 * GIB
 
 
 def test_every_pool_is_reported_even_if_it_does_not_exist() -> None:
@@ -264,8 +264,8 @@ def test_what_is_reported_free_can_be_placed(
 ) -> None:
     whole, thin = make(*[report(data=fill) for fill in fills])
     reported = thin.capacities(['gvg/pool'], layout)['gvg/pool']
-    assert 0 <= reported.free <= 10 * GIB
-    if reported.free:
-        chosen = thin.choose_nodes('gvg/pool', layout, reported.free)
+    assert 0 <= reported.free_bytes <= 10 * GIB
+    if reported.free_bytes:
+        chosen = thin.choose_nodes('gvg/pool', layout, reported.free_bytes)
         assert len({m.node.name for m in chosen}) == layout.node_count
     whole.close()

@@ -84,7 +84,7 @@ def test_the_result_for_each_program(home: pathlib.Path, sudo: bool) -> None:
     assert found.release == (11, 1)
     assert found.boot_unit == 'disabled'
     assert {p.name for p in programs_and_sudo.PROGRAMS} == (
-        found.working
+        found.working_programs
         | {*found.missing_programs}
         | found.sudo_refusals.keys()
         | found.failures.keys()

@@ -43,19 +43,21 @@ def rule(
 
 
 def make(
-    *nodes: fakes.Node, tls: bool = False, servers: tuple[str, ...] = ()
+    *nodes: fakes.Node, uses_tls: bool = False, servers: tuple[str, ...] = ()
 ) -> native.NativeProtocol:
     whole = cluster.Cluster(
         [cluster.Node(node) for node in nodes], settle_timeout=30
     )
-    return native.NativeProtocol(whole, tls=tls, server_names=servers)
+    return native.NativeProtocol(
+        whole, uses_tls=uses_tls, server_names=servers
+    )
 
 
 LEVEL = native.AccessLevelNotSupported
 TYPE = native.AccessTypeNotSupported
 
 IP = make()
-TLS = make(tls=True, servers=('gl1', 'GL2.example'))
+TLS = make(uses_tls=True, servers=('gl1', 'GL2.example'))
 
 
 def cert(to: str, id: str = 'r1') -> protocols.Rule:
@@ -558,7 +560,7 @@ def test_clients_that_are_never_reported_fail_the_change(
 def test_with_tls_the_addresses_of_clients_are_not_read(
     node: fakes.Node,
 ) -> None:
-    access = make(node, tls=True, servers=('gl1',))
+    access = make(node, uses_tls=True, servers=('gl1',))
     plan = access.plan([cert('client')])
     node.gluster(INFO, info(dict(plan.options)))
     assert access.apply(NAME, [cert('client')], is_revoking=True) == {}
@@ -590,14 +592,14 @@ UP = fakes.Answer(status=1)  # findmnt found nothing
 DOWN = errors.Down('gl3', 'no route')
 
 
-@pytest.mark.parametrize('tls', [False, True])
+@pytest.mark.parametrize('uses_tls', [False, True])
 def test_outdated_bricks_fail_the_change(
-    tls: bool,
+    uses_tls: bool,
 ) -> None:
-    deny_all = (TLS if tls else IP).deny_all_options()
+    deny_all = (TLS if uses_tls else IP).deny_all_options()
     nodes = three(UP, info(deny_all, bricks=(1, 2, 3)))
-    servers = TLS._server_names if tls else ()
-    access = make(*nodes, tls=tls, servers=servers)
+    servers = TLS._server_names if uses_tls else ()
+    access = make(*nodes, uses_tls=uses_tls, servers=servers)
     with pytest.raises(eviction.RevocationNotConfirmed) as caught:
         access.apply(NAME, [], is_revoking=True)
     assert caught.value.nodes == ('gl3',)
@@ -695,13 +697,13 @@ def once_set(
     nodes[0].during = during
 
 
-@pytest.mark.parametrize('revoking', [False, True])
+@pytest.mark.parametrize('is_revoking', [False, True])
 def test_a_node_that_the_change_left_out_has_it_made_again(
-    revoking: bool,
+    is_revoking: bool,
 ) -> None:
     nodes = together(GRANTED_INFO)
     once_set(nodes, 2, lambda: knows_at_last(nodes[2]))
-    assert make(*nodes).apply(NAME, [], is_revoking=revoking) == {}
+    assert make(*nodes).apply(NAME, [], is_revoking=is_revoking) == {}
     assert written(nodes[0]) == [SET_DENY_ALL] * 2
 
 

@@ -296,7 +296,9 @@ def test_errors_of_a_process_of_its_own(
 
 def test_a_short_command_can_get_its_own_process() -> None:
     node = fakes.Node().gluster('volume heal x info', fakes.xml())
-    console.Console(node).run('volume', 'heal', 'x', 'info', own_process=True)
+    console.Console(node).run(
+        'volume', 'heal', 'x', 'info', needs_own_process=True
+    )
     assert node.ran == [(*fakes.CONSOLE, 'volume', 'heal', 'x', 'info')]
     assert not node.opened
 
@@ -460,7 +462,7 @@ def test_a_process_of_its_own_takes_a_slot() -> None:
         patch.setattr(node, 'run', run)
         words = ('volume', 'heal', 'x', 'info')
         with fakes.threads(
-            [lambda: gluster.run(*words, own_process=True)] * 9
+            [lambda: gluster.run(*words, needs_own_process=True)] * 9
         ):
             pass
     assert most == 3
@@ -482,7 +484,7 @@ def test_a_process_ends_a_spare_idle_console() -> None:
             pass
     idle = [each for each in node.opened if each.is_alive]
     node.during = lambda said: None
-    gluster.run('volume', 'heal', 'x', 'info', own_process=True)
+    gluster.run('volume', 'heal', 'x', 'info', needs_own_process=True)
     left = [each for each in node.opened if each.is_alive]
     assert len(left) <= 4 or len(left) == len(idle) < 5
 

@@ -114,11 +114,8 @@ def run_call(
     :raises Exception: the error of the call.
     """
     future = start_call(call)
-    try:
-        return future.result(CALL_TIMEOUT)
-    except futures.TimeoutError:
-        if future.done():
-            raise
+    if futures.wait([future], CALL_TIMEOUT).done:
+        return future.result()
     if on_late is not None:
         future.add_done_callback(
             lambda done: None if done.exception() else on_late(done.result())

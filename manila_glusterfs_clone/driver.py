@@ -135,7 +135,8 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         """Return information that differs at each start.
 
         Manila calls :meth:`ensure_shares` only if this information changed.
-        Each start needs this call: a crash may have interrupted a rule change.
+        :meth:`ensure_shares` must run at each start, because a crash may have
+        interrupted a change of access rules.
         """
         settings = self._services.settings
         return {
@@ -175,9 +176,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         parent_share: Any = None,
     ) -> list[dict[str, Any]]:
         """Create a share from a snapshot; return its export locations."""
-        with self._operation(
-            'Creating share from a snapshot', share['id'], _CREATE
-        ):
+        with self._operation('Creating clone', share['id'], _CREATE):
             the_services = self._services
             arguments.require_protocol(share, the_services.protocol)
             volume = the_services.clones.create(
@@ -230,8 +229,8 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     ) -> dict[str, dict[str, str]]:
         """Admit exactly the clients of the rules; return the rules' states.
 
-        If Manila changed no rule, revoke rules that Manila no longer has. The
-        deletion of a share begins here: Manila revokes all its rules.
+        If Manila passes no added, deleted or updated rule, the volume may
+        still grant rules that Manila has deleted; revoke these, too.
         """
         share_id, marks = share['id'], self._services.marks
         is_deletion = share.get('status') == 'deleting'
@@ -258,9 +257,9 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     ) -> dict[str, dict[str, Any]]:
         """Bring shares online, and return the state of each; never raise.
 
-        Also correct access lists. For shares with waiting rules, ask Manila to
-        apply all rules again. Do not ask for other shares: Manila passes all
-        rules as new, and a failure sets active rules to error, too.
+        Also correct access lists. If Manila has not finished a change of the
+        rules of a share, ask Manila to apply all rules of this share again.
+        If that fails, Manila sets active rules to error, too.
         """
         states: dict[str, gluster.Volume | errors.Error] = {}
         waiting_share_ids: Collection[str] = ()

@@ -92,10 +92,9 @@ class Layout:
         return brick_size * self.data_brick_count
 
     def share_capacity(self, thin_pool_bytes: int) -> int:
-        """Convert the size of thin pools or thin LVs to a size of shares.
+        """Return the total size of the shares that fill a space, in bytes.
 
-        :param thin_pool_bytes: the sum over all nodes.
-        :return: bytes.
+        :param thin_pool_bytes: the space in the thin pools of all nodes.
         """
         return thin_pool_bytes * self.data_brick_count // self.node_count
 

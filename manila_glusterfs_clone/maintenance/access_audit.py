@@ -16,8 +16,8 @@ a node missed a change, or a change of rules failed. The audit finds volumes by
 the share ids in Manila's database, not by the driver's marks: "gluster volume
 reset" removes the marks together with the access lists.
 
-The audit uses the cluster state that the pass has read. If all access lists
-match the rules, the audit runs no command.
+The audit uses the cluster state that its caller has read. If all volumes have
+the right access lists and marks, the audit runs no command.
 """
 
 from collections.abc import Mapping, Sequence
@@ -217,14 +217,14 @@ class AccessAudit:
             # them.
             LOG.warning(
                 'Volume %s: its options match Manila\'s access rules on all '
-                'nodes again; bricks disconnect clients without a rule',
+                'nodes again; clients without a rule lose access',
                 volume_name,
             )
             return
         LOG.warning(
             'Volume %s: its options differed from Manila\'s access rules '
-            '(%s); the options are set again; bricks disconnect clients '
-            'without a rule',
+            '(they were: %s); the driver has set the options again, so '
+            'clients without a rule lose access',
             volume_name,
             ', '.join(sorted(previous_values)),
         )

@@ -79,7 +79,8 @@ class InteractiveProcess:
             self.close()
             raise errors.Unreachable(
                 channel.node,
-                f'the process {shlex.join(channel.argv)!r} has ended',
+                f'{shlex.join(channel.argv)!r} has ended, so the next line '
+                f'was not sent to it',
             )
         start = time.monotonic()
         outcome = 'error'
@@ -126,7 +127,7 @@ class InteractiveProcess:
             search_start = max(0, len(output) - len(terminator) + 1)
             new_output = channel.read()
             if new_output is None:
-                raise EOFError('the process has ended')
+                raise EOFError('its output has ended')
             output += new_output[0]
             self.stderr = (self.stderr + new_output[1])[-TAIL_BYTES:]
         answer = bytes(output[: position + len(terminator)])

@@ -21,13 +21,14 @@ Behaviour of consoles on GlusterFS 10.3 and 11.1, and the driver's reaction:
 * A console cuts a line of 1,024 bytes or more, and runs the rest as another
   command. So the driver runs a long command in its own process.
 * While glusterd is down, a console does not answer. It runs the command when
-  glusterd runs again. From then on, each answer belongs to the previous
-  command. So the driver closes a console that did not answer in time.
+  glusterd runs again. If the driver sent another command meanwhile, it would
+  take the late answer for the answer to that command. So the driver closes a
+  console that did not answer in time.
 * A console prints the answer to ``volume heal … info`` only when the console
   ends. So the driver runs this command in its own process.
 * The CLI, the program ``gluster``, waits 120 s for glusterd. Then it prints
   ``Error : Request timed out``. The transaction may still run, so the outcome
-  is *unknown*. The time limit of the driver is longer than 120 s.
+  is *unknown*. The time limit of the driver for changes is longer than 120 s.
 * The exit status does not show the outcome of a command that prints XML. So
   the driver reads ``opRet``, ``opErrno`` and ``opErrstr``: see
   :mod:`~manila_glusterfs_clone.tools.gluster.refusals`.

@@ -1,0 +1,71 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Configuration that the documentation shows can be used as it stands."""
+
+from collections.abc import Iterator
+import configparser
+import itertools
+import pathlib
+import re
+import textwrap
+
+from oslo_utils import importutils
+import pytest
+
+from manila_glusterfs_clone import options
+
+ROOT = pathlib.Path(__file__).parents[2]
+PAGES = (*ROOT.glob('*.rst'), *ROOT.glob('doc/source/*.rst'))
+OWN_OPTIONS = {option.name for option in options.OPTS}
+
+
+def literal_blocks(text: str) -> Iterator[str]:
+    """Yield the indented text after each line that ends with two colons."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines, 1):
+        if line.endswith('::') and not line.lstrip().startswith('..'):
+            first = next(filter(None, lines[number:]), '')
+            indent = first[: len(first) - len(first.lstrip())]
+            block = itertools.takewhile(
+                lambda each: not each or each.startswith(indent),
+                lines[number:],
+            )
+            yield textwrap.dedent('\n'.join(block)).strip()
+
+
+def configurations() -> list[str]:
+    """Return the literal blocks that begin with the head of a section."""
+    return [
+        block
+        for page in PAGES
+        for block in literal_blocks(page.read_text())
+        if re.match(r'\[\w+\]', block)
+    ]
+
+
+@pytest.mark.parametrize('text', configurations())
+def test_a_configuration_in_the_docs_can_be_used(text: str) -> None:
+    parser = configparser.ConfigParser()
+    parser.read_string(text)
+    for section in parser.sections():
+        own = {
+            name
+            for name in parser[section]
+            if name.startswith('glusterfs_clone_')
+        }
+        assert own <= OWN_OPTIONS
+        if name := parser[section].get('share_driver'):
+            importutils.import_class(name)
+
+
+def test_the_readme_shows_a_back_end() -> None:
+    assert any('share_driver' in text for text in configurations())

@@ -11,7 +11,9 @@
 # under the License.
 """Calls to the coordinator, and how drivers of tooz differ."""
 
+from concurrent import futures
 import threading
+import types
 
 from manila import coordination
 import pytest
@@ -62,4 +64,21 @@ def test_a_late_answer_goes_to_its_callback(
         coordinator.run_call(call, on_late)
     answered.set()
     assert released.wait(10)
+    assert answers == ['late']
+
+
+def test_an_answer_at_the_moment_of_the_timeout_goes_to_the_callback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def wait(
+        waiting: list[futures.Future[str]], timeout: float
+    ) -> types.SimpleNamespace:
+        # The call returns between the end of the wait and the next line.
+        waiting[0].exception(10)
+        return types.SimpleNamespace(done=set())
+
+    monkeypatch.setattr(futures, 'wait', wait)
+    answers: list[str] = []
+    with pytest.raises(TimeoutError):
+        coordinator.run_call(lambda: 'late', answers.append)
     assert answers == ['late']

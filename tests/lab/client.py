@@ -147,9 +147,10 @@ class Client(Machine):
         where = shlex.quote(at)
         self.succeed(
             # A mount whose process has ended is still a mount, and busy for
-            # no one.
+            # no one. That of a client that is thrown out can end meanwhile.
             f'while findmnt -n {where} >/dev/null; '
-            f'do umount {where} || umount -l {where}; done; '
+            f'do umount {where} || umount -l {where} || '
+            f'! findmnt -n {where} >/dev/null; done; '
             f'[ ! -d {where} ] || rmdir {where}'
         )
 

@@ -62,6 +62,34 @@ def require_all_connected(the_cluster: cluster.Cluster) -> None:
     the_cluster.forget_failures()
 
 
+def as_most_nodes_see_them(
+    the_cluster: cluster.Cluster, peers: Iterable[gluster.Peer]
+) -> tuple[gluster.Peer, ...]:
+    """Return peers with the state that the other nodes report.
+
+    glusterd on a node that is cut off from its peers can report them as
+    connected for minutes (11.1). Its peers already report it as disconnected.
+
+    :param peers: the peers, as one node reports them. A peer is changed to
+        disconnected if all other nodes that answer report it as disconnected,
+        and they are at least half of the trusted storage pool.
+    """
+    peers = tuple(peers)
+    views, _ = the_cluster.try_everywhere(lambda node: node.gluster.peers())
+    is_connected_by_uuid: dict[str, list[bool]] = collections.defaultdict(list)
+    for view in views.values():
+        for peer in view:
+            if peer.hostname != 'localhost':
+                is_connected_by_uuid[peer.uuid].append(peer.is_connected)
+    return tuple(
+        dataclasses.replace(peer, is_connected=False)
+        if 2 * len(states := is_connected_by_uuid[peer.uuid]) >= len(peers)
+        and not any(states)
+        else peer
+        for peer in peers
+    )
+
+
 def compare_views(
     node_names: Sequence[str],
     peers_by_node: Mapping[str, Sequence[gluster.Peer]],

@@ -150,12 +150,15 @@ def write(
         the_cluster.require_majority(node)
         return False
 
+    may_have_lost_volfiles = volume.status == 'Created'
     if not has_options(volume, options):
         try:
             the_cluster.change(set_options, is_written)
         except errors.CommitFailed:
-            if not _write_lost_volfiles(the_cluster, volume):
+            if not may_have_lost_volfiles:
                 raise
+            may_have_lost_volfiles = False
+            _write_lost_volfiles(the_cluster, volume_name)
             the_cluster.change(set_options, is_written)
     attempts = retry.Attempts(
         the_cluster.settle_timeout, _PAUSE, _LONGEST_PAUSE, jitter=True
@@ -179,6 +182,17 @@ def write(
         )
         _log_failures(volume_name, failures, logged_names)
         lagging_nodes = tuple(node for node in answers if not answers[node])
+        if lagging_nodes:
+            # The writer may have lost its peers without noticing it yet.
+            all_peers = peers.as_most_nodes_see_them(the_cluster, all_peers)
+            connected_uuids = {
+                peer.uuid for peer in all_peers if peer.is_connected
+            }
+            lagging_nodes = tuple(
+                node
+                for node in lagging_nodes
+                if member_by_node_name[node].uuid in connected_uuids
+            )
         elapsed_seconds, is_late = attempts.elapsed_seconds, attempts.is_over
         start_seconds_by_node: Mapping[str, float] = {}
         if must_last and not lagging_nodes:
@@ -201,7 +215,7 @@ def write(
                 frozenset(
                     member_by_node_name[node].uuid
                     for node in answers
-                    if node not in start_seconds_by_node
+                    if answers[node] and node not in start_seconds_by_node
                 ),
                 all_peers,
                 failures,
@@ -234,41 +248,37 @@ def write(
             except errors.Error as error:
                 # glusterd refuses while a node is applying earlier changes.
                 write_failure = error
-                if isinstance(error, errors.CommitFailed):
-                    _write_lost_volfiles(the_cluster, volume)
+                if may_have_lost_volfiles and isinstance(
+                    error, errors.CommitFailed
+                ):
+                    may_have_lost_volfiles = False
+                    _write_lost_volfiles(the_cluster, volume_name)
 
 
 def _write_lost_volfiles(
-    the_cluster: cluster.Cluster, volume: gluster.Volume
-) -> bool:
-    """Write the volfiles of a new volume again after a failed commit.
+    the_cluster: cluster.Cluster, volume_name: str
+) -> None:
+    """Try to write the volfiles of a new volume again after a failed commit.
 
     A node that loses power right after the creation of a volume can lose the
     volfiles of the volume. Then each commit fails on this node (11.1).
-
-    :return: whether they were written. They are not if the volume was started
-        before: then the commit failed for another reason.
     """
-    if volume.status != 'Created':
-        return False
     LOG.warning(
         'Volume %s: a node failed to apply options, possibly because it lost '
         'the volfiles of the volume; writing them again',
-        volume.name,
+        volume_name,
     )
     try:
         the_cluster.change(
-            lambda gluster: gluster.write_volfiles(volume.name),
+            lambda gluster: gluster.write_volfiles(volume_name),
             lambda gluster: False,
         )
     except errors.Error as error:
         LOG.warning(
             'Volume %s: the volfiles could not be written: %s',
-            volume.name,
+            volume_name,
             error,
         )
-        return False
-    return True
 
 
 def _log_failures(

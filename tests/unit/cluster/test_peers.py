@@ -107,3 +107,32 @@ def test_one_that_was_rejected_is_not_connected() -> None:
 def test_a_mistake_of_ours_is_not_passed_over() -> None:
     with pytest.raises(ZeroDivisionError):
         peers.await_started(make(ZeroDivisionError()))
+
+
+@pytest.mark.parametrize(
+    ('seen_by_gl2', 'seen_by_gl3', 'is_connected'),
+    [
+        (test_cluster.peers(2, 1, 3, away=(1,)), '', False),
+        (test_cluster.peers(2, 1, 3, away=(1,)), AWAY, True),
+        (test_cluster.VIEWS[2], '', True),
+    ],
+    ids=['all others', 'too few answer', 'one other is connected'],
+)
+def test_a_peer_that_most_nodes_have_lost(
+    seen_by_gl2: str, seen_by_gl3: str | Exception, is_connected: bool
+) -> None:
+    nodes = [fakes.Node(f'gl{n}') for n in (1, 2, 3)]
+    nodes[0].gluster('pool list', test_cluster.VIEWS[1])
+    nodes[1].gluster('pool list', seen_by_gl2)
+    nodes[2].gluster(
+        'pool list', seen_by_gl3 or test_cluster.peers(3, 1, 2, away=(1,))
+    )
+    the_cluster = test_cluster.make(nodes)
+    seen = peers.as_most_nodes_see_them(
+        the_cluster, the_cluster.nodes[0].gluster.peers()
+    )
+    assert {peer.uuid: peer.is_connected for peer in seen} == {
+        'uuid-1': is_connected,
+        'uuid-2': True,
+        'uuid-3': True,
+    }

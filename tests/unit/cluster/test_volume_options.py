@@ -103,22 +103,55 @@ def test_a_node_that_keeps_the_old_options_is_named(
     assert time.now - begun >= test_cluster.SETTLE
 
 
+def make_with_isolated_writer() -> cluster.Cluster:
+    """Make a cluster whose first node has lost its peers unnoticed."""
+    first, *others = (fakes.Node(f'gl{n}') for n in (1, 2, 3))
+    first.gluster('pool list', test_cluster.VIEWS[1])
+    first.gluster(INFO, info('old'))
+    first.gluster('volume set v auth.allow new', fakes.xml())
+    for n, other in enumerate(others, 2):
+        other.gluster('pool list', test_cluster.peers(n, 1, 5 - n, away=(1,)))
+        other.gluster(INFO, info('new'))
+    return test_cluster.make([first, *others])
+
+
+def test_a_writer_without_peers_is_not_waited_for(time: fakes.Clock) -> None:
+    begun = time.now
+    confirmation = volume_options.write(
+        make_with_isolated_writer(), VOLUME, NEW, must_last=False
+    )
+    assert time.now - begun < 1.0
+    assert confirmation.confirmed_by == {'uuid-2'}
+    assert confirmation.connected_uuids == {'uuid-2', 'uuid-3'}
+    with pytest.raises(volume_options.NotConfirmed) as caught:
+        confirmation.require_bricks_of(VOLUME)
+    assert caught.value.nodes == ('gl1',)
+
+
 FAILED = errors.CommitFailed('gl1', ('volume',), 'on localhost')
 #: So many commits fail before a change is given up.
 FAILURES = [FAILED] * 3
 
 
-def make_with_lost_volfiles() -> tuple[fakes.Node, cluster.Cluster]:
+def make_with_lost_volfiles(
+    *, are_restored: bool = True
+) -> tuple[fakes.Node, cluster.Cluster]:
     """Make a cluster whose first node applies options at the fourth attempt.
 
     Its first attempt to end profiling fails, too.
+
+    :param are_restored: if false, the first node never applies the options.
     """
     first, *others = (
         fakes.Node(f'gl{n}').gluster('pool list', test_cluster.VIEWS[n])
         for n in (1, 2, 3)
     )
-    first.gluster(INFO, *[info('old')] * 3, info('new'))
-    first.gluster('volume set v auth.allow new', *FAILURES, fakes.xml())
+    if are_restored:
+        first.gluster(INFO, *[info('old')] * 3, info('new'))
+        first.gluster('volume set v auth.allow new', *FAILURES, fakes.xml())
+    else:
+        first.gluster(INFO, info('old'))
+        first.gluster('volume set v auth.allow new', FAILED)
     first.gluster('volume profile v start', fakes.xml())
     first.gluster('volume profile v stop', FAILED, fakes.xml())
     for node in others:
@@ -135,6 +168,18 @@ def test_lost_volfiles_of_a_new_volume_are_written_again() -> None:
     profiles = [said for said in node.said() if 'profile' in said]
     assert profiles[-1] == 'volume profile v stop'
     assert profiles.count('volume profile v stop') == 2
+
+
+def test_volfiles_are_written_again_once() -> None:
+    node, the_cluster = make_with_lost_volfiles(are_restored=False)
+    volume = dataclasses.replace(
+        VOLUME, options={'auth.allow': 'old'}, status='Created'
+    )
+    with pytest.raises(errors.CommitFailed):
+        volume_options.write(the_cluster, volume, NEW, must_last=False)
+    # Each time a change is given up, after three failed commits.
+    sets = node.said().count('volume set v auth.allow new')
+    assert sets == 2 * len(FAILURES)
 
 
 @pytest.mark.parametrize('status', ['Started', 'Stopped'])

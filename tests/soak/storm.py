@@ -30,11 +30,19 @@ from tests.soak.ledger import Ledger
 #: Seconds until the copies agree again.
 HEALED = 600.0
 
-_PENDING = """\
+#: Print the number of entries that are not healed, of each volume with any.
+#: Start a heal there, as an operator would: by itself, the self-heal daemon
+#: waits up to ten minutes before it tries an entry again.
+_HEAL = """\
 for volume in $(gluster --mode=script volume list); do
-    gluster --mode=script volume heal $volume info summary 2>/dev/null |
-        sed -nE 's/^Number of entries in (heal pending|split-brain): //p'
-done | grep -v '^0$' || :
+    pending=$(gluster --mode=script volume heal $volume info summary \
+        2>/dev/null |
+        sed -nE 's/^Number of entries in (heal pending|split-brain): //p' |
+        grep -v '^0$') || continue
+    echo "$pending"
+    gluster --mode=script volume heal $volume >/dev/null 2>&1
+done
+:
 """
 
 
@@ -144,10 +152,10 @@ class Storm(threading.Thread):
         pending = ''
         while time.monotonic() < deadline:
             with contextlib.suppress(LabError, Unexpected):
-                pending = self._lab.nodes[0].succeed(_PENDING, 120).strip()
+                pending = self._lab.nodes[0].succeed(_HEAL, 120).strip()
                 if not pending:
                     break
-            time.sleep(2)
+            time.sleep(5)
         if down or pending:
             # The next fault could take the only good copy away.
             self._ledger.violation(

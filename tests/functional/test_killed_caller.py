@@ -12,6 +12,7 @@
 """A driver that was killed during an operation, and a cut network."""
 
 from concurrent import futures
+import time
 import uuid
 
 from manila import exception
@@ -85,7 +86,11 @@ def test_snapshot_is_deleted_while_it_is_taken(
 def test_rule_is_not_taken_for_revoked_where_the_network_is_cut(
     lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
-    """The first node is alone, and its brick still admits the client."""
+    """The first node is alone, and its brick still admits the client.
+
+    No node has noticed yet, so the first node begins the change, and reports
+    its peers as connected for minutes.
+    """
     share = manila.create(1)
     client = lab.client('c1')
     manila.allow(share, client.address)
@@ -94,12 +99,13 @@ def test_rule_is_not_taken_for_revoked_where_the_network_is_cut(
     for other in others:
         alone.cut(other)
     try:
-        others[0].wait_until_succeeds(
-            'gluster peer status | grep -q Disconnected', timeout=120
-        )
+        begun = time.monotonic()
         with pytest.raises(exception.ShareBackendException) as caught:
             manila.deny(share, client.address)
         assert alone.address in str(caught.value)
+        # A change that hangs is given up after two minutes. Only the limit for
+        # nodes that do come back is longer: ten minutes.
+        assert time.monotonic() - begun < 300
     finally:
         for other in others:
             alone.heal(other)

@@ -30,7 +30,7 @@ peer uses old options. So :func:`write` asks nodes for their options. With
 and asks again.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 import dataclasses
 
 from oslo_log import log
@@ -83,7 +83,7 @@ class Confirmation:
     @property
     def connected_uuids(self) -> frozenset[str]:
         """Return the UUIDs of the nodes that the writer is connected to."""
-        return frozenset(peer.uuid for peer in self.peers if peer.is_connected)
+        return _connected_uuids(self.peers)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -99,6 +99,32 @@ class Confirmation:
         }
         if hosts:
             raise NotConfirmed(volume.name, tuple(sorted(hosts)), self.reasons)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Answers:
+    """What nodes answered when they were asked for their options once."""
+
+    #: The nodes that have the new options.
+    updated: tuple[cluster.Member, ...]
+    #: The names of connected nodes that lack a new option.
+    lagging_nodes: tuple[str, ...]
+    #: All nodes of the trusted storage pool.
+    peers: tuple[gluster.Peer, ...]
+    #: Why glusterd on a node did not answer, by node name.
+    failures: Mapping[str, Exception]
+
+    @property
+    def is_complete(self) -> bool:
+        """Return false if nodes should be asked again.
+
+        This process ran too many commands on a node, or an answer was
+        incomplete: a glusterd that has just started can omit data.
+        """
+        return not any(
+            isinstance(error, errors.Busy | errors.Garbled)
+            for error in self.failures.values()
+        )
 
 
 def has_options(
@@ -121,8 +147,8 @@ def write(
     """Set options of a volume, and ask nodes whether they have the options.
 
     If a node lacks an option, set the options again until the settle timeout
-    has passed. Do not ask disconnected nodes: they receive the options from
-    their peers when they rejoin.
+    has passed. Do not wait for nodes that the writer, or all other nodes,
+    report as disconnected: they receive the options when they rejoin.
 
     :param volume: the volume, read from the writer immediately before.
     :param must_last: if true, wait until glusterd on each asked node has
@@ -143,13 +169,6 @@ def write(
     def set_options(gluster: gluster.Gluster) -> None:
         gluster.set_options(volume_name, options)
 
-    def has_written_options(node: cluster.Node) -> bool:
-        if is_written(node.gluster):
-            return True
-        # Raise CutOff if the node was reinstalled: it then has no peers.
-        the_cluster.require_majority(node)
-        return False
-
     may_have_lost_volfiles = volume.status == 'Created'
     if not has_options(volume, options):
         try:
@@ -167,58 +186,26 @@ def write(
     write_failure: errors.Error | None = None
     logged_names: set[str] = set()
     while True:
-        all_peers = the_cluster.read(lambda gluster: gluster.peers())
-        connected_uuids = {
-            peer.uuid for peer in all_peers if peer.is_connected
-        }
-        member_by_node_name = {
-            member.node.name: member
-            for member in the_cluster.members()
-            if member.uuid in asked_uuids & connected_uuids
-        }
-        answers, failures = the_cluster.try_everywhere(
-            has_written_options,
-            [member.node for member in member_by_node_name.values()],
-        )
-        _log_failures(volume_name, failures, logged_names)
-        lagging_nodes = tuple(node for node in answers if not answers[node])
-        if lagging_nodes:
-            # The writer may have lost its peers without noticing it yet.
-            all_peers = peers.as_most_nodes_see_them(the_cluster, all_peers)
-            connected_uuids = {
-                peer.uuid for peer in all_peers if peer.is_connected
-            }
-            lagging_nodes = tuple(
-                node
-                for node in lagging_nodes
-                if member_by_node_name[node].uuid in connected_uuids
-            )
+        answers = _ask_nodes(the_cluster, volume_name, options, asked_uuids)
+        _log_failures(volume_name, answers.failures, logged_names)
+        lagging_nodes = answers.lagging_nodes
         elapsed_seconds, is_late = attempts.elapsed_seconds, attempts.is_over
         start_seconds_by_node: Mapping[str, float] = {}
         if must_last and not lagging_nodes:
             start_seconds_by_node = peers.seconds_until_started(
-                the_cluster,
-                [member_by_node_name[node].node for node in answers],
+                the_cluster, [member.node for member in answers.updated]
             )
-        # Ask again if this process runs too many commands on a node, or if an
-        # answer is incomplete: a glusterd that has just started can omit data.
-        is_complete = is_late or not any(
-            isinstance(error, errors.Busy | errors.Garbled)
-            for error in failures.values()
-        )
-        if (
-            is_complete
-            and not lagging_nodes
-            and (is_late or not start_seconds_by_node)
+        if not lagging_nodes and (
+            is_late or (answers.is_complete and not start_seconds_by_node)
         ):
             return Confirmation(
                 frozenset(
-                    member_by_node_name[node].uuid
-                    for node in answers
-                    if answers[node] and node not in start_seconds_by_node
+                    member.uuid
+                    for member in answers.updated
+                    if member.node.name not in start_seconds_by_node
                 ),
-                all_peers,
-                failures,
+                answers.peers,
+                answers.failures,
             )
         if is_late:
             reasons = (str(write_failure),) if write_failure else ()
@@ -253,6 +240,51 @@ def write(
                 ):
                     may_have_lost_volfiles = False
                     _write_lost_volfiles(the_cluster, volume_name)
+
+
+def _ask_nodes(
+    the_cluster: cluster.Cluster,
+    volume_name: str,
+    options: Mapping[str, str],
+    asked_uuids: Collection[str],
+) -> _Answers:
+    """Ask connected nodes whether glusterd has options of a volume."""
+
+    def is_updated(node: cluster.Node) -> bool:
+        if has_options(node.gluster.volume(volume_name), options):
+            return True
+        # Raise CutOff if the node was reinstalled: it then has no peers.
+        the_cluster.require_majority(node)
+        return False
+
+    all_peers = the_cluster.read(lambda gluster: gluster.peers())
+    connected_uuids = _connected_uuids(all_peers)
+    members = {
+        member.node.name: member
+        for member in the_cluster.members()
+        if member.uuid in connected_uuids.intersection(asked_uuids)
+    }
+    answers, failures = the_cluster.try_everywhere(
+        is_updated, [member.node for member in members.values()]
+    )
+    if not all(answers.values()):
+        # The writer may have lost its peers without noticing it yet.
+        all_peers = peers.as_most_nodes_see_them(the_cluster, all_peers)
+        connected_uuids = _connected_uuids(all_peers)
+    return _Answers(
+        tuple(members[name] for name in answers if answers[name]),
+        tuple(
+            name
+            for name in answers
+            if not answers[name] and members[name].uuid in connected_uuids
+        ),
+        all_peers,
+        failures,
+    )
+
+
+def _connected_uuids(all_peers: Iterable[gluster.Peer]) -> frozenset[str]:
+    return frozenset(peer.uuid for peer in all_peers if peer.is_connected)
 
 
 def _write_lost_volfiles(

@@ -264,6 +264,9 @@ def _ask_nodes(
         for member in the_cluster.members()
         if member.uuid in connected_uuids.intersection(asked_uuids)
     }
+    for member in members.values():
+        # It is connected, so ask it even if it was down recently.
+        member.node.commands.reset()
     answers, failures = the_cluster.try_everywhere(
         is_updated, [member.node for member in members.values()]
     )

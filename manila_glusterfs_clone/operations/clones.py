@@ -108,6 +108,7 @@ class CloneCreator:
             if self._volumes.is_finished(share_id):
                 LOG.info('Share %s: already created; starting it', share_id)
                 return self._volumes.bring_online(share_id)
+            peers.require_all_connected(self._cluster)
             source = self._sources.read_source(snapshot_id)
             if source.pool != pool:
                 raise SnapshotInOtherPool(snapshot_id, source.pool, pool)
@@ -121,7 +122,6 @@ class CloneCreator:
                     for node, lvs in source.lvs_by_node.items()
                 }
             )
-            peers.require_all_connected(self._cluster)
             with undo.undo_on_failure(
                 lambda: self._undo(share_id, snapshot_id),
                 f'share {share_id} from snapshot {snapshot_id}',

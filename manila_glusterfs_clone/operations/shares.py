@@ -89,8 +89,8 @@ class Shares:
             if self._volumes.is_finished(share_id):
                 LOG.info('Share %s: already created; starting it', share_id)
                 return self._volumes.bring_online(share_id)
-            members = self._placement.choose_nodes(pool, layout, size)
             peers.require_all_connected(self._cluster)
+            members = self._placement.choose_nodes(pool, layout, size)
             with undo.undo_on_failure(
                 lambda: self.remove(share_id),
                 f'share {share_id}',
@@ -130,6 +130,9 @@ class Shares:
     def extend(self, share_id: str, size: int) -> None:
         """Grow a share to ``size`` bytes; clients can use it meanwhile."""
         with self._locks.share(share_id):
+            # Every brick must grow. So ask each node, even if it was down
+            # recently: it may be up again.
+            self._cluster.forget_failures()
             volume = self._volumes.get(share_id)
             brick_by_node = self._volumes.mounted_bricks(volume)
             brick_size = layouts.of_volume(volume).brick_size(size)

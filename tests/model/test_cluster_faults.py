@@ -23,9 +23,11 @@ from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import replica_heal
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.maintenance import healing
+from manila_glusterfs_clone.ssh import circuit_breaker
 from tests.model import link
 from tests.model import model_backend
 from tests.model import model_cluster
+from tests.model import scene as scenes
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +120,34 @@ def test_one_node_down(
         manila.delete(origin)
     manila.pool.boot()
     manila.clone(share, snapshot)
+
+
+@pytest.mark.parametrize('release', ['10.3', '11.1'])
+def test_operations_right_after_a_node_came_back(
+    release: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them fails because the node did not answer before."""
+    scene = scenes.Scene(release)
+    # The node comes back as soon as the driver has noticed that it was down.
+    monkeypatch.setattr(circuit_breaker, 'RETRY_SECONDS', 600.0)
+    for operation in scenes.OPERATIONS:
+        for name in ('gl1', 'gl2'):
+            manila = scene.again()
+            with model_backend.in_time_of(manila.pool):
+                manila.services.cluster.members()
+                manila.pool.cut(name)
+                manila.services.cluster.try_everywhere(
+                    lambda node: node.lvm.lvs()
+                )
+                down = [
+                    node.name
+                    for node in manila.services.cluster.nodes
+                    if node.commands.is_known_down
+                ]
+                assert down == [name]
+                manila.pool.boot()
+                operation.act(manila)
+                manila.check()
 
 
 def test_writer_down(

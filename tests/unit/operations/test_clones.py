@@ -54,6 +54,7 @@ def test_finished_clone_is_brought_online(calls: Any) -> None:
 
 def test_clone_in_another_pool_is_refused(calls: Any) -> None:
     calls.volumes.is_finished.return_value = False
+    calls.nodes.read.return_value = ()
     calls.sources.read_source.return_value.pool = 'vg/a'
     with pytest.raises(clones.SnapshotInOtherPool) as caught:
         make(calls).create(SHARE, 'vg/b', 1, SNAPSHOT)

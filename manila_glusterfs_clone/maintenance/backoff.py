@@ -18,6 +18,7 @@ without errors, the records of keys that did not come up are deleted.
 """
 
 from collections.abc import Hashable
+import time
 
 from oslo_log import log
 
@@ -28,12 +29,14 @@ _MAX_WAIT_PASSES = 64
 
 
 class Backoff:
-    """The records of each key: the last pass, last warning and next retry."""
+    """The records of each key: passes, the last warning and the next retry."""
 
     def __init__(self) -> None:
         self._pass_number = 0
         #: By key: the last pass in which the key came up.
         self._last_passes: dict[Hashable, int] = {}
+        #: By key: the monotonic time at which the key first came up.
+        self._first_times: dict[Hashable, float] = {}
         #: By key: the last warning that was logged.
         self._last_warnings: dict[Hashable, str] = {}
         #: By key: the pass of the next retry, and the number of passes to wait
@@ -56,6 +59,7 @@ class Backoff:
         ]
         for key in forgotten_keys:
             del self._last_passes[key]
+            self._first_times.pop(key, None)
             self._last_warnings.pop(key, None)
             self._retries.pop(key, None)
 
@@ -74,6 +78,15 @@ class Backoff:
         last_pass = self._last_passes.get(key, self._pass_number)
         self._last_passes[key] = self._pass_number
         return last_pass < self._pass_number
+
+    def seconds_since_first(self, key: Hashable) -> float:
+        """Return for how long a key has come up in each pass.
+
+        Record that the key came up in this pass.
+        """
+        self._last_passes[key] = self._pass_number
+        now = time.monotonic()
+        return now - self._first_times.setdefault(key, now)
 
     def is_retry_due(self, key: Hashable) -> bool:
         """Return whether the caller has to try now; if so, record the try.

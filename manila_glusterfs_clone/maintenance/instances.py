@@ -19,8 +19,11 @@ from collections.abc import Callable, Iterable, Mapping
 import dataclasses
 from typing import Any
 
+from manila import context as manila_context
 from manila import db
+from manila import quota
 from manila.share import rpcapi
+from oslo_utils import timeutils
 
 from manila_glusterfs_clone.maintenance import manila_db
 
@@ -96,6 +99,40 @@ def apis_with_rows(
 ) -> tuple[tuple[InstanceApi, Iterable[manila_db.Row]], ...]:
     """Return the functions and rows of shares, then those of snapshots."""
     return (shares(), share_rows), (snapshots(service_host), snapshot_rows)
+
+
+def record_end(
+    api: InstanceApi,
+    instance: Any,
+    status: str,
+    instance_state: Mapping[str, Any],
+) -> None:
+    """Write the end of a resumed creation or extension to the database.
+
+    :param status: the status in Manila's database.
+    :param instance_state: the result of a method of
+        :class:`~manila_glusterfs_clone.operations.statuses.Statuses`.
+    """
+    context = manila_context.get_admin_context()
+    if 'export_locations' in instance_state:
+        db.export_locations_update(
+            context, instance['id'], instance_state['export_locations']
+        )
+    if 'size' in instance_state:
+        db.share_update(
+            context, instance['share_id'], {'size': instance_state['size']}
+        )
+        # The quota reservation of the lost request expires unused. So make
+        # Manila count the usage again.
+        context.project_id = instance['project_id']
+        context.user_id = instance['user_id']
+        quota.QUOTAS.usage_reset(context, ['gigabytes'])
+    values = {'status': instance_state['status']}
+    if status == CREATING and instance_state['status'] == AVAILABLE:
+        values['progress'] = '100%'
+        if api.is_share:
+            values['launched_at'] = timeutils.utcnow()
+    api.write(manila_context.get_admin_context(), instance['id'], values)
 
 
 def describe_end(status: str, instance_state: Mapping[str, Any]) -> str:

@@ -21,7 +21,10 @@ refuses all requests of users for such an instance.
 Work is *interrupted* if no process is doing it, in two cases: the instance has
 a work mark (:mod:`~manila_glusterfs_clone.locking.work_marks`), or the work is
 complete on the cluster but Manila did not write the status. In all other
-cases, the request may still be in the queue, and the driver changes nothing.
+cases, the request may still be in the queue, and the driver changes nothing
+for a while. But a service that is stopped can also lose a request before the
+driver sets the mark. So after ``_LOST_AFTER_SECONDS``, in which manila-share
+was running and could take the request, the request counts as lost.
 The driver resumes interrupted work at service start and in each pass:
 
 * Creating: the status becomes ``available`` if the share or snapshot is
@@ -48,12 +51,9 @@ import contextlib
 from typing import Any
 
 from manila import context as manila_context
-from manila import db
 from manila import exception
-from manila import quota
 from oslo_config import cfg
 from oslo_log import log
-from oslo_utils import timeutils
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.locking import work_marks
@@ -80,6 +80,10 @@ _OPERATION_BY_STATUS = {
 _COMPLETABLE_STATUSES = frozenset(
     {instances.CREATING, instances.EXTENDING, instances.EXTENDING_ERROR}
 )
+#: By status: the seconds after which a request that no service has begun
+#: counts as lost. To repeat a deletion does no harm if the request does come.
+_LOST_AFTER_SECONDS = {instances.DELETING: 300.0}
+_OTHERS_LOST_AFTER_SECONDS = 3600.0
 
 
 class InterruptedWork:
@@ -193,15 +197,22 @@ class InterruptedWork:
             )
             if is_marked and not (was_idle_before or is_starting):
                 return
+            is_lost = not is_marked and self._is_lost(row)
             if row.status in _COMPLETABLE_STATUSES:
-                was_begun = self._complete(api, row, instance, is_marked)
+                is_interrupted = self._complete(
+                    api, row, instance, is_interrupted=is_marked or is_lost
+                )
             else:
-                was_begun = is_marked
-            if not was_begun:
+                is_interrupted = is_marked or is_lost
+            if not is_interrupted:
                 if was_idle_before:
                     self._warn_not_begun(api, row)
                 return
             if row.status == instances.DELETING:
+                if is_lost and not self._backoff.is_retry_due(
+                    ('lost', row.id)
+                ):
+                    return
                 LOG.warning(
                     '%s %s: a service restart interrupted its deletion; '
                     'asking manila-share to delete it again',
@@ -223,18 +234,25 @@ class InterruptedWork:
             if is_marked:
                 self._marks.remove(row.id)
 
+    def _is_lost(self, row: manila_db.Row) -> bool:
+        """Return whether the request for an idle instance counts as lost."""
+        key = ('not begun', row.id, row.status)
+        idle_seconds = self._backoff.seconds_since_first(key)
+        return idle_seconds >= _lost_after_seconds(row)
+
     def _complete(
         self,
         api: instances.InstanceApi,
         row: manila_db.Row,
         instance: Any,
-        is_marked: bool,
+        *,
+        is_interrupted: bool,
     ) -> bool:
         """Complete a creation or extension, and write the status.
 
-        :param is_marked: whether the instance has a mark. If not, write the
-            status after a failed extension, or in the second pass that finds
-            the work complete.
+        :param is_interrupted: whether the work was interrupted. If that is
+            unknown, write the status after a failed extension, or in the
+            second pass that finds the work complete.
         :return: whether the status was written.
         """
         if api.is_share:
@@ -247,15 +265,15 @@ class InterruptedWork:
             if row.status == instances.EXTENDING
             else is_available
         )
-        was_begun = (
-            is_marked
+        is_interrupted = (
+            is_interrupted
             or row.status == instances.EXTENDING_ERROR
             or (
                 is_complete
                 and self._backoff.came_up_before(('complete', row.id))
             )
         )
-        if not was_begun:
+        if not is_interrupted:
             return False
         LOG.warning(
             '%s %s: %s',
@@ -263,26 +281,7 @@ class InterruptedWork:
             row.id,
             instances.describe_end(row.status, instance_state),
         )
-        context = manila_context.get_admin_context()
-        if 'export_locations' in instance_state:
-            db.export_locations_update(
-                context, row.id, instance_state['export_locations']
-            )
-        if 'size' in instance_state:
-            db.share_update(
-                context, instance['share_id'], {'size': instance_state['size']}
-            )
-            # The quota reservation of the lost request expires unused. So make
-            # Manila count the usage again.
-            context.project_id = instance['project_id']
-            context.user_id = instance['user_id']
-            quota.QUOTAS.usage_reset(context, ['gigabytes'])
-        instance_updates = {'status': instance_state['status']}
-        if is_available and row.status == instances.CREATING:
-            instance_updates['progress'] = '100%'
-            if api.is_share:
-                instance_updates['launched_at'] = timeutils.utcnow()
-        self._write(api, row.id, **instance_updates)
+        instances.record_end(api, instance, row.status, instance_state)
         return True
 
     def _warn_not_begun(
@@ -295,9 +294,10 @@ class InterruptedWork:
         self._backoff.warn_once(
             ('waiting', row.id),
             f'{api.kind_name} {row.id}: status {row.status}, but no service '
-            f'works on it. If the message queue of {self._service_host} still '
-            f'has the request, wait; otherwise run "{command}", and then '
-            f'delete it or repeat the request',
+            f'works on it. The message queue of {self._service_host} may '
+            f'still have the request. If not, the driver repeats or ends the '
+            f'work after {_lost_after_seconds(row) / 60:g} minutes; to end it '
+            f'now, run "{command}", and then delete it or repeat the request',
         )
 
     @contextlib.contextmanager
@@ -344,3 +344,7 @@ class InterruptedWork:
         self, api: instances.InstanceApi, instance_id: str, **values: Any
     ) -> None:
         api.write(manila_context.get_admin_context(), instance_id, values)
+
+
+def _lost_after_seconds(row: manila_db.Row) -> float:
+    return _LOST_AFTER_SECONDS.get(row.status, _OTHERS_LOST_AFTER_SECONDS)

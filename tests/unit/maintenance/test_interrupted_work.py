@@ -27,6 +27,7 @@ from manila_glusterfs_clone.maintenance import interrupted_work
 from manila_glusterfs_clone.maintenance import manila_db
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone.tools import gluster
+from tests.unit import fakes
 from tests.unit.maintenance import fake_cluster
 from tests.unit.maintenance.fake_cluster import A, B, HOST
 from tests.unit.maintenance import manila_database
@@ -236,11 +237,42 @@ def test_a_request_that_waits_in_the_queue_is_left_alone(
     scene.run(5)
     assert (scene.status(), asked) == (status, [])
     assert scene.storage.calls == []
-    # It may have been lost, which only an operator can see.
+    # It may have been lost; an operator need not wait for the driver.
     (message,) = fake_cluster.warnings(caplog)
     assert A in message
     assert HOST in message
     assert f'openstack share instance set --status error {A}' in message
+
+
+@pytest.mark.parametrize('status', sorted({*MARKS} - {'extending_error'}))
+def test_a_request_that_nobody_begins_counts_as_lost(
+    scene: Scene,
+    asked: Asked,
+    clock: fakes.Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+) -> None:
+    """A service that is stopped can lose it before the driver marks it."""
+    monkeypatch.setattr(backoff, 'time', clock)
+    seconds = 300 if status == 'deleting' else 3600
+    scene.share(status, size=OLD if status == 'extending' else None)
+    for _ in range(seconds // 60):
+        scene.run()
+        assert (scene.status(), asked) == (status, [])
+        clock.sleep(60)
+    scene.run()
+    if status == 'deleting':
+        assert len(asked) == 1
+        # It is repeated ever more rarely.
+        scene.run(6)
+        assert len(asked) == 3
+    else:
+        ends = {
+            'creating': 'error',
+            'extending': 'available',
+            'unmanage_starting': 'unmanage_error',
+        }
+        assert (scene.status(), asked) == (ends[status], [])
 
 
 def test_the_command_for_a_snapshot_is_another(

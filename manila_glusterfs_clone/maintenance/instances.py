@@ -101,6 +101,18 @@ def apis_with_rows(
     return (shares(), share_rows), (snapshots(service_host), snapshot_rows)
 
 
+def ask_to_apply_rules(share_id: str, service_host: str) -> None:
+    """Ask manila-share to apply and to deny the waiting rules of a share.
+
+    :param share_id: the id of the share instance.
+    :param service_host: the service of the share: ``HOST@BACKEND``.
+    """
+    rpcapi.ShareAPI().update_access(
+        manila_context.get_admin_context(),
+        {'id': share_id, 'host': service_host},
+    )
+
+
 def record_end(
     api: InstanceApi,
     instance: Any,

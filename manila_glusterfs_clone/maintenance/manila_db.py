@@ -47,18 +47,13 @@ IN_USE = frozenset(
     }
 )
 
+#: States of access rules that Manila has not begun to change.
+_QUEUED_STATES = frozenset(
+    {'queued_to_apply', 'queued_to_update', 'queued_to_deny'}
+)
 #: States of access rules that Manila is applying, updating or denying. The
 #: access list may or may not grant such a rule.
-_CHANGING_STATES = frozenset(
-    {
-        'queued_to_apply',
-        'applying',
-        'queued_to_update',
-        'updating',
-        'queued_to_deny',
-        'denying',
-    }
-)
+_CHANGING_STATES = _QUEUED_STATES | {'applying', 'updating', 'denying'}
 
 _SHARES = models.ShareInstance.__table__
 _SNAPSHOTS = models.ShareSnapshotInstance.__table__
@@ -183,6 +178,24 @@ def shares_with_waiting_rules(service_host: str) -> frozenset[str]:
     ``access_rules_status`` of the share is ``active``. manila-share checks
     only this status when it starts.
     """
+    return _shares_with_rules(
+        service_host,
+        _SHARES.c.access_rules_status == 'active',
+        _MAPPINGS.c.state.in_(_CHANGING_STATES),
+    )
+
+
+def shares_with_queued_rules(service_host: str) -> frozenset[str]:
+    """Return the ids of shares in use whose rules Manila has yet to change."""
+    return _shares_with_rules(
+        service_host,
+        _SHARES.c.status.in_(IN_USE),
+        _MAPPINGS.c.state.in_(_QUEUED_STATES),
+    )
+
+
+def _shares_with_rules(service_host: str, *conditions: Any) -> frozenset[str]:
+    """Return the ids of shares of a host with a rule that meets conditions."""
     statement = (
         sqlalchemy.select(_SHARES.c.id)
         .select_from(
@@ -193,9 +206,8 @@ def shares_with_waiting_rules(service_host: str) -> frozenset[str]:
         .where(
             _is_of_host(service_host),
             _SHARES.c.deleted == _NOT_DELETED,
-            _SHARES.c.access_rules_status == 'active',
             _MAPPINGS.c.deleted == _NOT_DELETED,
-            _MAPPINGS.c.state.in_(_CHANGING_STATES),
+            *conditions,
         )
     )
     return frozenset(row.id for row in _fetch(statement))

@@ -34,6 +34,7 @@ from manila_glusterfs_clone.maintenance import brick_tags
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone.maintenance import healing
 from manila_glusterfs_clone.maintenance import interrupted_work
+from manila_glusterfs_clone.maintenance import lost_rule_changes
 from manila_glusterfs_clone.maintenance import manila_db
 from manila_glusterfs_clone.maintenance import orphans
 from manila_glusterfs_clone.maintenance import periodic_thread
@@ -88,6 +89,9 @@ class Maintenance:
         )
         self._interrupted_work = interrupted_work.InterruptedWork(
             the_services, self._backoff, service_host=service_host
+        )
+        self._lost_rule_changes = lost_rule_changes.LostRuleChanges(
+            self._backoff, service_host=service_host
         )
 
     def start(self) -> None:
@@ -229,6 +233,8 @@ class Maintenance:
             self._heal(state, shares)
         with self._step('resume interrupted work'):
             self._resume_interrupted_work(is_starting=False)
+        with self._step('repeat lost changes of access rules'):
+            self._lost_rule_changes.repeat()
         if not state.is_complete:
             return  # The remaining steps need all nodes.
         with self._step('deactivate snapshots'):

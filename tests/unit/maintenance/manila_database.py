@@ -123,6 +123,12 @@ class Database:
             )
         return str(rule['id'])
 
+    def set_rule(self, rule: str, instance_id: str, state: str) -> None:
+        """Write the state of an access rule of an instance."""
+        db.share_instance_access_update(
+            self.context, rule, instance_id, {'state': state}
+        )
+
     def read_share(self, instance_id: str) -> Any:
         return db.share_instance_get(
             self.context, instance_id, with_share_data=True
@@ -154,6 +160,9 @@ class ShareAPI:
 
     def delete_snapshot(self, *args: Any, **kwargs: Any) -> None:
         self._record('delete_snapshot', *args, **kwargs)
+
+    def update_access(self, *args: Any, **kwargs: Any) -> None:
+        self._record('update_access', *args, **kwargs)
 
     def _record(self, name: str, *args: Any, **kwargs: Any) -> None:
         real = getattr(_RealShareAPI, name)

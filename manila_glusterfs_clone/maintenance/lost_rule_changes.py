@@ -1,0 +1,61 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Repeat requests to change access rules that a stopped service lost.
+
+manila-share removes a request from the message queue before it starts the
+work. If the service is stopped at that moment, the request is lost, and the
+rule stays in ``queued_to_apply`` or ``queued_to_deny``: a denied client keeps
+its access until another rule of the share changes.
+"""
+
+from oslo_log import log
+
+from manila_glusterfs_clone.maintenance import backoff
+from manila_glusterfs_clone.maintenance import instances
+from manila_glusterfs_clone.maintenance import manila_db
+
+LOG = log.getLogger(__name__)
+
+#: After this many seconds, in which manila-share was running and could take
+#: the request, the request counts as lost. To repeat it does no harm if it
+#: does come: Manila then finds nothing to change.
+_LOST_AFTER_SECONDS = 300.0
+
+
+class LostRuleChanges:
+    """Repeats the lost changes of access rules of one back end.
+
+    :param service_host: the name of the service in Manila: ``HOST@BACKEND``.
+    """
+
+    def __init__(
+        self, the_backoff: backoff.Backoff, *, service_host: str
+    ) -> None:
+        self._backoff = the_backoff
+        self._service_host = service_host
+
+    def repeat(self) -> None:
+        """Ask manila-share to apply rules that have waited for too long."""
+        share_ids = manila_db.shares_with_queued_rules(self._service_host)
+        for share_id in sorted(share_ids):
+            key = 'queued rules', share_id
+            if self._backoff.seconds_since_first(
+                key
+            ) < _LOST_AFTER_SECONDS or not self._backoff.is_retry_due(key):
+                continue
+            LOG.warning(
+                'Share %s: has had access rules to apply or to deny for '
+                'minutes, but no service works on them; asking manila-share '
+                'to apply all its rules',
+                share_id,
+            )
+            instances.ask_to_apply_rules(share_id, self._service_host)

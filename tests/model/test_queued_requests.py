@@ -21,6 +21,7 @@ import dataclasses
 
 from manila import db
 from manila import exception
+from manila.share import rpcapi
 import pytest
 
 from tests.model import link
@@ -143,6 +144,40 @@ def test_a_request_that_waits_is_carried_out_after_the_start(
     assert scene.things() == waiting
     manila.deliver()
     assert request.done(scene)
+    assert scene.mounted() >= {STAYS, STAYS_TOO}
+    assert not manila.pool.observer.disturbances
+
+
+@pytest.mark.parametrize('name', REQUESTS)
+def test_a_request_that_a_stopping_service_loses_comes_to_an_end(
+    scene: Scene, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is taken from the queue, and the driver never hears of it."""
+    manila, request = scene.cloud, REQUESTS[name]
+    asked: list[tuple[str, str]] = []
+    for verb in ('update_access', 'delete_share_instance', 'delete_snapshot'):
+        monkeypatch.setattr(
+            rpcapi.ShareAPI,
+            verb,
+            lambda api, context, row, *host, verb=verb: asked.append(
+                (verb, row['id'])
+            ),
+        )
+    manila.stop()
+    request.ask(scene)
+    lost, manila.queue = manila.queue, None
+    assert lost
+    start(scene)
+    is_repeated = name in ('allow', 'deny', 'delete', 'delete snapshot')
+    for _ in range(8 if is_repeated else 65):
+        manila.pool.time.advance(60.0)
+        manila.manager.driver._backend.maintenance.run_pass()
+        while asked:
+            verb, row_id = asked.pop()
+            getattr(manila.manager, verb)(manila.context, row_id)
+    if is_repeated:
+        assert request.done(scene)
+    assert {*scene.states().values()} <= {'available', 'active', 'error'}
     assert scene.mounted() >= {STAYS, STAYS_TOO}
     assert not manila.pool.observer.disturbances
 

@@ -119,7 +119,9 @@ OPTS: list[cfg.Opt] = [
         max=100,
         help='The limit for the used data space of a thin pool, in percent. '
         'If a thin pool on a node has reached the limit, the driver creates '
-        'no share or snapshot in it, and extends no share in it.',
+        'no share or snapshot in it, and extends no share in it. LVM creates '
+        'no logical volume in a pool that is fuller than its own '
+        'thin_pool_autoextend_threshold; the lower limit applies.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_max_metadata_percent',
@@ -129,7 +131,10 @@ OPTS: list[cfg.Opt] = [
         help='The limit for the used metadata space of a thin pool, in '
         'percent. At this limit, the driver refuses the same operations as at '
         'glusterfs_clone_max_data_percent. A thin pool with full metadata '
-        'becomes read-only and needs repair, so set a value well below 100.',
+        'becomes read-only and needs repair, so set a value well below 100. '
+        'LVM has limits for metadata, too: thin_pool_autoextend_threshold, '
+        'and 4 MiB or a quarter of the metadata space that must be free. The '
+        'lowest limit applies.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_settle_timeout',
@@ -199,8 +204,8 @@ class Limits:
     data_percent: int
     #: The same limit for the metadata space.
     metadata_percent: int
-    #: The maximum total size of the thin LVs in a pool, as a multiple of the
-    #: size of the pool.
+    #: The maximum provisioned size of a pool, as a multiple of the size of the
+    #: pool. See :mod:`manila_glusterfs_clone.cluster.thin_pools`.
     oversubscription: float
 
 

@@ -87,11 +87,8 @@ class LvUser:
             return frozenset({names.snapshot_tag(snapshot_id)})
         share_id = names.share_id_from_name(self.name)
         if share_id is None or self.is_unmanaged:
-            boot_tags = {
-                names.TAG_BRICK,
-                f'{names.TAG_MOUNT}{self.mount_point}',
-            }
-            return lv.tags & boot_tags
+            mount_tag = f'{names.TAG_MOUNT}{self.mount_point}'
+            return lv.tags & {names.TAG_BRICK, mount_tag}
         return names.brick_tags(share_id, self.mount_point)
 
 
@@ -224,12 +221,14 @@ def _lv_user(volume: gluster.Volume, brick_path: str) -> LvUser:
 
 
 def ownership_tags(lv: lvm.LogicalVolume) -> frozenset[str]:
-    """Return the brick, share, snapshot and mount point tags of an LV."""
-    return frozenset(
-        tag
-        for tag in lv.tags
-        if tag == names.TAG_BRICK or tag.startswith(_OWNERSHIP_PREFIXES)
-    )
+    """Return the brick, share, snapshot and mount point tags of an LV.
+
+    The mark of an unmanaged snapshot counts if the snapshot is now a brick.
+    """
+    tags = {tag for tag in lv.tags if tag.startswith(_OWNERSHIP_PREFIXES)}
+    if names.TAG_BRICK in lv.tags:
+        tags |= lv.tags & {names.TAG_BRICK, names.TAG_UNMANAGED}
+    return frozenset(tags)
 
 
 def set_ownership_tags(
@@ -239,6 +238,7 @@ def set_ownership_tags(
     # Add the new tags first, so that the LV always has an owner.
     if missing_tags := wanted_tags - lv.tags:
         node.lvm.add_tags([lv.full_name], missing_tags)
+        lv = dataclasses.replace(lv, tags=lv.tags | missing_tags)
     if unwanted_tags := ownership_tags(lv) - wanted_tags:
         node.lvm.remove_tags([lv.full_name], unwanted_tags)
 

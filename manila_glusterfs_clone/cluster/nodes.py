@@ -21,6 +21,7 @@ from manila_glusterfs_clone.tools import file_systems
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools.gluster import console
 from manila_glusterfs_clone.tools import lvm
+from manila_glusterfs_clone.tools import lvmconfig
 
 #: After a node fails the check of :meth:`Cluster.require_majority`, the driver
 #: checks this node after the other nodes, for this many seconds.
@@ -82,6 +83,7 @@ class Node:
         self.console = console.Console(self.commands)
         self.gluster = gluster.Gluster(self.console)
         self.lvm = lvm.Lvm(self.commands)
+        self.lvmconfig = lvmconfig.LvmConfig(self.commands)
         self.file_systems = file_systems.FileSystems(self.commands)
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import thin_pool_faults
 from manila_glusterfs_clone.cluster import thin_pools
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
@@ -32,14 +33,14 @@ from manila_glusterfs_clone.tools import lvm
 
 GIB = thin_pools.GIB
 ThinPool = thin_pools.ThinPool
-find_thin_pool = thin_pools.find_thin_pool
-reason_without_room = thin_pools.reason_without_room
+reason_without_room = thin_pool_faults.reason_without_room
 
 #: Timeout of the LVM query for capacities, in seconds. A periodic task of
 #: manila-share makes this query, by default once a minute, and the other
-#: periodic tasks wait for it. So this timeout plus
-#: ssh.commands.MARGIN_SECONDS must be less than a minute.
-_CAPACITY_TIMEOUT = 40.0
+#: periodic tasks wait for it. So this timeout, lvmconfig.TIMEOUT, and
+#: ssh.commands.MARGIN_SECONDS for each of both queries must together be less
+#: than a minute.
+_CAPACITY_TIMEOUT = 30.0
 
 
 def _list_obstacles(obstacles: Mapping[str, str]) -> str:
@@ -106,10 +107,13 @@ class RequiredSpace:
 
     #: ``vg/thinpool``.
     pool: str
-    #: The size that the operation adds to the thin LVs of the pool, in bytes.
+    #: The size that the operation adds to the LVs that clients can write to,
+    #: in bytes; 0 for a snapshot.
     size: int
     #: All LVs of the node, read immediately before the check of the space.
     lvs: tuple[lvm.LogicalVolume, ...]
+    #: Whether the operation creates LVs, so that LVM's limit for them applies.
+    needs_new_lvs: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,9 +201,16 @@ class Placement:
 
         :raises InsufficientSpace: a thin pool has a fault, or is too full.
         """
+        pool_by_node = self._cluster.everywhere(
+            lambda node: _find_pool(node, space_by_node[node]), space_by_node
+        )
         for node, space in space_by_node.items():
-            thin_pool = find_thin_pool(space.lvs, space.pool)
-            reason = reason_without_room(thin_pool, space.size, self._limits)
+            reason = reason_without_room(
+                pool_by_node[node.name],
+                space.size,
+                self._limits,
+                needs_new_lvs=space.needs_new_lvs,
+            )
             if reason is not None:
                 raise InsufficientSpace(space.pool, {node.name: reason})
 
@@ -215,23 +226,20 @@ class Placement:
 
         :param pool_names: the names of the pools, ``vg/thinpool``.
         """
-        lvs_by_node, errors_by_node = self._cluster.try_everywhere(
-            lambda node: node.lvm.lvs(timeout=_CAPACITY_TIMEOUT)
+        pools_by_node, errors_by_node = self._cluster.try_everywhere(
+            lambda node: thin_pools.read(node, pool_names, _CAPACITY_TIMEOUT)
         )
         if self._health is not None:
-            mistakes, faults = thin_pools.find_problems(
-                pool_names, lvs_by_node, errors_by_node, self._limits
+            mistakes, faults = thin_pool_faults.find_problems(
+                pool_names, pools_by_node, errors_by_node, self._limits
             )
             self._health.report({findings.STORAGE: [*mistakes, *faults]})
         return {
             name: self._capacity(
                 [
-                    thin_pool
-                    for thin_pool in (
-                        find_thin_pool(lvs, name)
-                        for lvs in lvs_by_node.values()
-                    )
-                    if thin_pool is not None
+                    pool
+                    for pools in pools_by_node.values()
+                    if (pool := pools.by_name[name]) is not None
                 ],
                 layout,
             )
@@ -242,13 +250,7 @@ class Placement:
         self, node_pools: Sequence[ThinPool], layout: layouts.Layout
     ) -> Capacity:
         free_sizes = sorted(
-            (
-                0
-                if reason_without_room(pool, 0, self._limits)
-                else pool.free_bytes
-                for pool in node_pools
-            ),
-            reverse=True,
+            (self._free_bytes(pool) for pool in node_pools), reverse=True
         )
         return Capacity(
             total_bytes=layout.share_capacity(
@@ -264,10 +266,24 @@ class Placement:
             ),
         )
 
+    def _free_bytes(self, pool: ThinPool) -> int:
+        if reason_without_room(pool, 1, self._limits) is None:
+            return pool.free_bytes
+        return 0
+
     def _read_pools(
         self, pool: str, members: Iterable[cluster.Member]
     ) -> tuple[dict[str, ThinPool | None], dict[str, Exception]]:
         return self._cluster.try_everywhere(
-            lambda node: find_thin_pool(node.lvm.lvs(), pool),
+            lambda node: thin_pools.find_and_recheck(
+                node, node.lvm.lvs(), pool
+            ),
             [member.node for member in members],
         )
+
+
+def _find_pool(node: cluster.Node, space: RequiredSpace) -> ThinPool | None:
+    find = (
+        thin_pools.find_and_recheck if space.needs_new_lvs else thin_pools.find
+    )
+    return find(node, space.lvs, space.pool)

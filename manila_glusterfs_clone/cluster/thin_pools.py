@@ -9,17 +9,40 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Read the state of thin pools, and find their faults and the remedies."""
+"""Read the state of thin pools, and compute their space.
+
+A thin LV counts as *provisioned* if clients can write to it: it can use its
+whole size. The LVs of snapshots do not count, because clients cannot write to
+a snapshot. A snapshot keeps the blocks that its origin replaces, so snapshots
+and their origin can use more than the size of the origin. The used part of
+the data space shows this.
+
+The space of the VG does not count, even if LVM extends the pool automatically.
+Whether an extension succeeds depends on dmeventd, on the layout of the pool (a
+mirrored pool needs a multiple), and on the other users of the VG.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
+import math
 
+from manila_glusterfs_clone.cluster import nodes
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone import findings
-from manila_glusterfs_clone import options
+from manila_glusterfs_clone import names
 from manila_glusterfs_clone.tools import lvm
+from manila_glusterfs_clone.tools import lvmconfig
 
 GIB = 1 << 30
+_MIB = 1 << 20
+
+#: LVM extends a thin pool automatically only above this usage, in percent.
+MIN_AUTOEXTEND_PERCENT = 50
+#: LVM creates no thin LV if less of the metadata space is free than 25 % or
+#: 4 MiB, whichever is less (``thin_pool_metadata_min_threshold``).
+_METADATA_RESERVE_PERCENT, _METADATA_RESERVE = 25.0, 4 * _MIB
+#: Read the settings of LVM again after this time, in seconds; the second value
+#: applies while they prevent new LVs.
+_MAX_POLICY_AGE, _RECHECK_AGE = 600.0, 30.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,221 +54,191 @@ class ThinPool:
     size: int
     data_percent: float
     metadata_percent: float
-    #: The sum of the virtual sizes of all thin LVs in the pool.
+    metadata_size: int
+    #: The sum of the virtual sizes of the thin LVs that clients can write to.
     provisioned: int
     is_active: bool
     #: As in :class:`~manila_glusterfs_clone.tools.lvm.LogicalVolume`.
     health: str
     zeroes_new_blocks: bool
+    #: The free space of the VG.
+    vg_free: int
+    #: The metadata profile of the pool; empty if none.
+    profile: str
+    policy: lvmconfig.AutoextendPolicy
 
     @property
     def free_bytes(self) -> int:
-        return int(self.size * (100 - self.data_percent) / 100)
+        """Return the free data space."""
+        return self.size - int(self.size * self.data_percent / 100)
+
+    @property
+    def reserve_limit(self) -> float:
+        """Return at which use of metadata LVM creates no LV, in percent.
+
+        No setting of LVM changes this limit.
+        """
+        reserve = _METADATA_RESERVE_PERCENT
+        if self.metadata_size:
+            reserve = min(
+                reserve, 100 * _METADATA_RESERVE / self.metadata_size
+            )
+        return 100 - reserve
+
+    @property
+    def metadata_limit(self) -> float:
+        """Return the lower of LVM's two limits for metadata, in percent."""
+        return min(self.policy.threshold, self.reserve_limit)
+
+    @property
+    def has_reached_threshold(self) -> bool:
+        """Return whether the threshold of the policy prevents new LVs."""
+        # LVM accepts a use of exactly the threshold. But lvs rounds the use,
+        # so a use that looks equal can be greater.
+        return (
+            self.policy.threshold < 100
+            and max(self.data_percent, self.metadata_percent)
+            >= self.policy.threshold
+        )
+
+    @property
+    def next_extension(self) -> int:
+        """Return the space in the VG that LVM's next extension needs at least.
+
+        A mirrored pool needs a multiple.
+
+        :return: 0 if the pool is not full enough for an extension.
+        """
+        threshold = max(MIN_AUTOEXTEND_PERCENT, self.policy.threshold)
+        data = self._growth(self.data_percent, threshold)
+        metadata = self._growth(
+            self.metadata_percent, min(threshold, int(self.reserve_limit))
+        )
+        return (self.size * data + self.metadata_size * metadata) // 100
+
+    def _growth(self, used_percent: float, threshold: int) -> int:
+        """Return the growth of an automatic extension, in percent."""
+        if used_percent < threshold:
+            return 0
+        growth_below_threshold = (
+            math.ceil(100 * used_percent / threshold) - 100
+        )
+        return max(self.policy.percent, growth_below_threshold)
 
 
 @dataclasses.dataclass(frozen=True)
-class Fault:
-    """A fault that makes a thin pool unusable."""
+class NodePools:
+    """The configured thin pools of a node, as LVM lists them."""
 
-    #: The kind of the :class:`findings.Finding`, in one or two words.
-    kind: str
-    #: The state of the pool and the remedy, without the name of the pool.
-    message: str
+    #: By the name of the pool, ``vg/thinpool``; None if LVM does not list it.
+    by_name: Mapping[str, ThinPool | None]
+    #: The VGs of which LVM lists an LV.
+    vg_names: frozenset[str]
+    #: Why the settings of LVM could not be read; None if they were read.
+    settings_error: errors.Error | None = None
 
 
-def find_thin_pool(
-    lvs: Iterable[lvm.LogicalVolume], name: str
+NO_POOLS = NodePools({}, frozenset())
+
+
+def read(
+    node: nodes.Node, pool_names: Iterable[str], timeout: float
+) -> NodePools:
+    """Read thin pools of a node, and if necessary the settings of LVM.
+
+    :param pool_names: each as ``vg/thinpool``.
+    :param timeout: seconds for the list of LVs. The settings can take
+        :data:`lvmconfig.TIMEOUT` seconds more.
+    :raises errors.Error: LVM on the node did not list the LVs.
+    """
+    lvs = node.lvm.lvs(timeout=timeout)
+    pool_names = tuple(pool_names)
+    # Pools that have the same profile share its settings.
+    max_ages: dict[str, float] = {}
+    for name in pool_names:
+        if pool := find(node, lvs, name):
+            max_age = _max_policy_age(pool)
+            max_ages[pool.profile] = min(
+                max_age, max_ages.get(pool.profile, max_age)
+            )
+    settings_error = node.lvmconfig.refresh(max_ages)
+    return NodePools(
+        by_name={name: find(node, lvs, name) for name in pool_names},
+        vg_names=frozenset(lv.vg for lv in lvs),
+        settings_error=settings_error,
+    )
+
+
+def find(
+    node: nodes.Node, lvs: Sequence[lvm.LogicalVolume], name: str
 ) -> ThinPool | None:
-    """Return the thin pool with a name; None if LVM does not list it.
+    """Return a thin pool of a node; None if LVM does not list it.
 
-    :param lvs: all LVs that LVM lists on a node.
+    Use the settings of LVM that were read last, and run no command.
+
+    :param lvs: all LVs that LVM lists on the node.
     :param name: ``vg/thinpool``.
     """
-    lvs = tuple(lvs)
     for lv in lvs:
         if lv.is_thin_pool and lv.full_name == name:
-            return ThinPool(
-                name=name,
-                size=lv.size,
-                data_percent=lv.data_percent,
-                metadata_percent=lv.metadata_percent,
-                provisioned=sum(
-                    thin_lv.size
-                    for thin_lv in lvs
-                    if thin_lv.pool_name == name
-                ),
-                is_active=lv.is_active,
-                health=lv.health,
-                zeroes_new_blocks=lv.zeroes_new_blocks,
-            )
+            return _thin_pool(lv, lvs, node.lvmconfig.policy(lv.profile))
     return None
 
 
-def find_fault(pool: ThinPool | None, limits: options.Limits) -> Fault | None:
-    """Return the fault of a thin pool; None if the pool has no fault.
+def find_and_recheck(
+    node: nodes.Node, lvs: Sequence[lvm.LogicalVolume], name: str
+) -> ThinPool | None:
+    """Return a thin pool; see :func:`find`.
 
-    :param pool: None for a pool that LVM does not list.
+    If the threshold of LVM prevents new LVs, read the settings of LVM again,
+    because an operator may have changed them.
     """
-    if pool is None:
-        return Fault(
-            'not visible',
-            'not listed by LVM; create the pool, or if it exists, check its '
-            'disk with "pvs" and "dmesg" on the node',
-        )
-    if not pool.is_active:
-        # At boot, LVM does not activate a pool whose metadata a failing disk
-        # has damaged. It prints "Check of pool failed (status:64). Manual
-        # repair required!"
-        return Fault(
-            'inactive',
-            f'not active; run "lvchange --activate y {pool.name}" on the '
-            f'node, and if LVM asks for a repair, run "lvconvert --repair '
-            f'{pool.name}" and reboot the node',
-        )
-    if pool.health != lvm.Health.OK:
-        return Fault(
-            pool.health,
-            f'LVM reports the health {pool.health}; {_health_remedy(pool)}',
-        )
-    if pool.data_percent >= limits.data_percent:
-        return Fault(
-            'full',
-            f'data space is {pool.data_percent:.1f} % full, the limit is '
-            f'{limits.data_percent} %; {_space_remedy(pool)}',
-        )
-    if pool.metadata_percent >= limits.metadata_percent:
-        return Fault(
-            'metadata full',
-            f'metadata space is {pool.metadata_percent:.1f} % full, the limit '
-            f'is {limits.metadata_percent} %; run "lvextend '
-            f'--poolmetadatasize +SIZE {pool.name}", or delete shares or '
-            f'snapshots',
-        )
-    return None
+    pool = find(node, lvs, name)
+    if pool is None or not pool.has_reached_threshold:
+        return pool
+    node.lvmconfig.refresh({pool.profile: _max_policy_age(pool)})
+    return find(node, lvs, name)
 
 
-def reason_without_room(
-    pool: ThinPool | None, size: int, limits: options.Limits
-) -> str | None:
-    """Return why a pool cannot be used, or has no space for ``size`` bytes.
-
-    :param pool: None for a pool that LVM does not list.
-    :param size: the size that is added to the thin LVs of the pool, in bytes.
-    :return: the reason and the remedy; None if the pool has the space.
-    """
-    if fault := find_fault(pool, limits):
-        return fault.message
-    if pool is not None and (
-        pool.provisioned + size > pool.size * limits.oversubscription
-    ):
-        return (
-            f'the thin logical volumes would need '
-            f'{(pool.provisioned + size) / GIB:.1f} GiB, but '
-            f'max_over_subscription_ratio ({limits.oversubscription:g}) '
-            f'allows {pool.size * limits.oversubscription / GIB:.1f} GiB; '
-            f'{_space_remedy(pool)}'
-        )
-    return None
+def _max_policy_age(pool: ThinPool) -> float:
+    return _RECHECK_AGE if pool.has_reached_threshold else _MAX_POLICY_AGE
 
 
-def _space_remedy(pool: ThinPool) -> str:
-    return (
-        f'run "lvextend --size +SIZE {pool.name}", or delete shares or '
-        f'snapshots'
+def _thin_pool(
+    pool_lv: lvm.LogicalVolume,
+    lvs: Sequence[lvm.LogicalVolume],
+    policy: lvmconfig.AutoextendPolicy,
+) -> ThinPool:
+    name = pool_lv.full_name
+    return ThinPool(
+        name=name,
+        size=pool_lv.size,
+        data_percent=pool_lv.data_percent,
+        metadata_percent=pool_lv.metadata_percent,
+        metadata_size=pool_lv.metadata_size,
+        provisioned=sum(
+            thin_lv.size
+            for thin_lv in lvs
+            if thin_lv.pool_name == name and _is_writable(thin_lv)
+        ),
+        is_active=pool_lv.is_active,
+        health=pool_lv.health,
+        zeroes_new_blocks=pool_lv.zeroes_new_blocks,
+        vg_free=pool_lv.vg_free,
+        profile=pool_lv.profile,
+        policy=policy,
     )
 
 
-def _health_remedy(pool: ThinPool) -> str:
-    """Return the remedy for a health problem of a pool (lvmthin(7))."""
-    if pool.health == lvm.Health.OUT_OF_DATA:
-        return _space_remedy(pool)
-    if pool.health == lvm.Health.METADATA_READ_ONLY:
-        return (
-            f'unmount all file systems in the pool, deactivate the pool, and '
-            f'run "lvconvert --repair {pool.name}"'
-        )
-    return (
-        'check the kernel log of the node for disk errors, and reboot the '
-        'node after the disk was repaired'
-    )
+def _is_writable(lv: lvm.LogicalVolume) -> bool:
+    """Return whether clients can write to a thin LV, now or later.
 
-
-def find_problems(
-    pool_names: Sequence[str],
-    lvs_by_node: Mapping[str, Sequence[lvm.LogicalVolume]],
-    errors_by_node: Mapping[str, Exception],
-    limits: options.Limits,
-) -> tuple[list[findings.Finding], list[findings.Finding]]:
-    """Return configuration mistakes and current faults of thin pools.
-
-    If no node lists a pool, this is a mistake: the name of the pool is wrong,
-    or nobody created the pool. If some nodes list the pool, there are two
-    cases. A node that lists other LVs of the pool's VG has a mistake: nobody
-    created the pool there. A node that lists no LV of the VG has a fault: the
-    disk of the VG has possibly failed.
-
-    :param pool_names: the names of the pools, ``vg/thinpool``.
-    :param lvs_by_node: the LVs of each node that answered, by node name.
-    :param errors_by_node: why a node could not be read, by node name.
+    An LV without a tag of this driver can belong to a snapshot that somebody
+    else took. If nothing uses such a snapshot, nobody writes to it.
     """
-    mistakes: list[findings.Finding] = []
-    faults = [
-        findings.Finding(
-            f'node {node}',
-            (
-                'unreachable'
-                if isinstance(error, errors.Unreachable)
-                else 'lvm failed'
-            ),
-            str(error),
-            node,
-        )
-        for node, error in errors_by_node.items()
-    ]
-    for name in pool_names:
-        pool_by_node = {
-            node: find_thin_pool(lvs, name)
-            for node, lvs in lvs_by_node.items()
-        }
-        if pool_by_node and not any(pool_by_node.values()):
-            mistakes.append(
-                findings.Finding(
-                    f'thin pool {name}',
-                    'missing',
-                    f'exists on none of the nodes {", ".join(pool_by_node)}; '
-                    f'correct glusterfs_clone_pools, or create the pool on '
-                    f'every node',
-                )
-            )
-            continue
-        for node, pool in pool_by_node.items():
-            is_vg_visible = any(
-                lv.vg == name.partition('/')[0] for lv in lvs_by_node[node]
-            )
-            subject = f'thin pool {name} on node {node}'
-            if pool is None and is_vg_visible:
-                mistakes.append(
-                    findings.Finding(
-                        subject,
-                        'missing',
-                        'does not exist, but its volume group does; create '
-                        'the pool on this node',
-                        node,
-                    )
-                )
-            elif fault := find_fault(pool, limits):
-                faults.append(
-                    findings.Finding(subject, fault.kind, fault.message, node)
-                )
-            if pool is not None and not pool.zeroes_new_blocks:
-                mistakes.append(
-                    findings.Finding(
-                        subject,
-                        'not zeroing',
-                        f'does not zero new blocks, so a share could expose '
-                        f'the data of a deleted share; run "lvchange --zero y '
-                        f'{name}" on the node',
-                        node,
-                    )
-                )
-    return mistakes, faults
+    if names.TAG_BRICK in lv.tags:
+        # It can also have a tag of the snapshot from which it was restored.
+        return True
+    if lv.tag_value(names.TAG_SNAPSHOT) or names.TAG_UNMANAGED in lv.tags:
+        return False
+    return lv.is_open or not lv.is_thin_snapshot

@@ -142,6 +142,7 @@ class Shares:
                         brick.lv.pool_name,
                         max(0, brick_size - brick.lv.size),
                         brick.node_lvs,
+                        needs_new_lvs=False,
                     )
                     for node, brick in brick_by_node.items()
                 }

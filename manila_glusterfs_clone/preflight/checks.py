@@ -26,6 +26,7 @@ import os
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import peers
+from manila_glusterfs_clone.cluster import thin_pool_faults
 from manila_glusterfs_clone.cluster import thin_pools
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
@@ -36,7 +37,6 @@ from manila_glusterfs_clone import options
 from manila_glusterfs_clone.preflight import programs_and_sudo
 from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.tools import gluster
-from manila_glusterfs_clone.tools import lvm
 
 #: The oldest release of GlusterFS that the driver supports.
 _OLDEST_RELEASE = (10, 0)
@@ -66,7 +66,7 @@ class NodeView:
     node: cluster.Node
     probe: Probe | errors.Error
     peers: tuple[gluster.Peer, ...] | errors.Error
-    lvs: tuple[lvm.LogicalVolume, ...] | errors.Error
+    pools: thin_pools.NodePools | errors.Error
 
 
 @dataclasses.dataclass
@@ -160,16 +160,16 @@ def _read_nodes(
         except errors.Error as error:
             view = NodeView(node, error, error, error)
         else:
-            view = NodeView(node, probe, (), ())
+            view = NodeView(node, probe, (), thin_pools.NO_POOLS)
         try:
             view.peers = node.gluster.peers()
         except errors.Error as error:
             view.peers = error
         try:
-            view.lvs = node.lvm.lvs(timeout=_LVM_TIMEOUT)
+            view.pools = thin_pools.read(node, settings.pools, _LVM_TIMEOUT)
             node.file_systems.mounts()
         except errors.Error as error:
-            view.lvs = error
+            view.pools = error
         return view
 
     views = the_cluster.everywhere(read)
@@ -332,19 +332,19 @@ def _check_snapshot_options(views: list[NodeView], results: Results) -> None:
 def _check_thin_pools(
     settings: options.Settings, views: list[NodeView], results: Results
 ) -> None:
-    lvs_by_node = {}
+    pools_by_node = {}
     errors_by_node: dict[str, errors.Error] = {}
     for view in views:
-        if isinstance(view.lvs, tuple):
-            lvs_by_node[view.node.name] = view.lvs
-        elif isinstance(view.lvs, _CONFIGURATION_ERRORS):
+        if isinstance(view.pools, thin_pools.NodePools):
+            pools_by_node[view.node.name] = view.pools
+        elif isinstance(view.pools, _CONFIGURATION_ERRORS):
             results.mistakes.append(
-                _node_finding(view, 'unreachable', str(view.lvs))
+                _node_finding(view, 'unreachable', str(view.pools))
             )
         elif not (_is_reported(view, 'lvs') or _is_reported(view, 'findmnt')):
-            errors_by_node[view.node.name] = view.lvs
-    mistakes, faults = thin_pools.find_problems(
-        settings.pools, lvs_by_node, errors_by_node, settings.limits
+            errors_by_node[view.node.name] = view.pools
+    mistakes, faults = thin_pool_faults.find_problems(
+        settings.pools, pools_by_node, errors_by_node, settings.limits
     )
     results.mistakes += mistakes
     results.storage_faults += faults

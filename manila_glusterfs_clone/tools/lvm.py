@@ -45,6 +45,11 @@ _REPORT_FIELDS = (
     'metadata_percent',
     'lv_tags',
     'lv_dm_path',
+    'lv_metadata_size',
+    'lv_device_open',
+    'lv_profile',
+    'vg_profile',
+    'vg_free',
 )
 
 #: Exit status of an LVM command that refuses or fails (ECMD_FAILED).
@@ -62,8 +67,8 @@ class Health:
     """Values of ``lv_health_status`` of a thin pool (lvs(8), lvmthin(7)).
 
     LVM may print other values, too.
-    :mod:`~manila_glusterfs_clone.cluster.thin_pools` has a remedy for each
-    value here.
+    :mod:`~manila_glusterfs_clone.cluster.thin_pool_faults` has a remedy for
+    each value here.
     """
 
     #: LVM reports no problem of the pool.
@@ -103,6 +108,14 @@ class LogicalVolume:
     tags: frozenset[str]
     #: The device path, ``/dev/mapper/…``, which ``findmnt`` prints, too.
     device: str
+    #: For a thin pool: the size of its metadata space, in bytes; else 0.
+    metadata_size: int
+    #: Whether the LV is mounted, or a program has opened its device.
+    is_open: bool
+    #: The metadata profile of the LV or of its VG; empty if none.
+    profile: str
+    #: The free space of the VG, in bytes.
+    vg_free: int
 
     @property
     def full_name(self) -> str:
@@ -120,6 +133,11 @@ class LogicalVolume:
     @property
     def is_thin_volume(self) -> bool:
         return bool(self.pool) and 'thin' in self.layout
+
+    @property
+    def is_thin_snapshot(self) -> bool:
+        """Return whether the LV is a thin snapshot of an existing LV."""
+        return 'thinsnapshot' in self.role
 
     def tag_value(self, prefix: str) -> str | None:
         """Return the rest of the tag that begins with ``prefix``, or None.
@@ -162,6 +180,10 @@ def _logical_volume(row: dict[str, Any]) -> LogicalVolume:
         metadata_percent=float(row['metadata_percent'] or 0),
         tags=_split(row['lv_tags']),
         device=row['lv_dm_path'],
+        metadata_size=int(row['lv_metadata_size'] or 0),
+        is_open=row['lv_device_open'] == 'open',
+        profile=row['lv_profile'] or row['vg_profile'],
+        vg_free=int(row['vg_free']),
     )
 
 

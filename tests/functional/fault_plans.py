@@ -17,7 +17,17 @@ import dataclasses
 from tests.fault_table import kinds
 from tests.functional import shapes
 
-_READS = {'lvs', 'findmnt', 'getfattr', 'hostname', 'ps', 'systemctl'}
+_READS = {
+    *(
+        'lvs',
+        '/sbin/lvmconfig',
+        'findmnt',
+        'getfattr',
+        'hostname',
+        'ps',
+        'systemctl',
+    ),
+}
 #: Which nodes lose power in what each does on its own.
 _DARKENED = ('gl1', 'gl2')
 _GLUSTER_READS = {'list', 'info', 'config', 'status', 'heal', 'get'}

@@ -28,6 +28,7 @@ from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.maintenance import brick_repair
 from manila_glusterfs_clone.maintenance import healing
+from manila_glusterfs_clone.tools import lvmconfig
 from tests.functional import manila_stand_in
 from tests import lab as lab_module
 
@@ -149,7 +150,11 @@ def tight(lab: lab_module.Lab) -> Iterator[lab_module.StorageNode]:
 @pytest.mark.any_release('10.3')
 @pytest.mark.parametrize(
     ('space', 'percent', 'kind'),
-    [('data', 97, 'full'), ('metadata', 90, 'metadata full')],
+    [
+        ('data', 97, 'full'),
+        # Its metadata has 4 MiB, a quarter of which LVM keeps free.
+        ('metadata', 90, 'lvm metadata limit'),
+    ],
 )
 def test_full_pool_is_refused_before_anything_is_made(
     lab: lab_module.Lab,
@@ -184,6 +189,78 @@ def test_full_pool_is_refused_before_anything_is_made(
     tight.drain_pool_metadata(TIGHT)
     assert free(manila)[TIGHT] > 0
     manila.extend(share, 2)
+
+
+@pytest.mark.any_release
+def test_pool_that_is_fuller_than_the_threshold_of_lvm(
+    lab: lab_module.Lab,
+    manila: manila_stand_in.ManilaStandIn,
+    tight: lab_module.StorageNode,
+) -> None:
+    """LVM has no room to extend it, and creates nothing in it."""
+    share = manila.create(1, TIGHT)
+    snapshot = manila.snapshot(share)
+    tight.fill_pool(TIGHT, 60)
+    tight.set_autoextend_threshold(50)
+    try:
+        # What LVM itself refuses …
+        refusal = tight.execute('lvcreate -y -V 1g -T tight/pool -n refused')
+        assert 'reached threshold' in refusal.err
+        # … the driver refuses before, once it has read the settings.
+        manila.driver._opened_backend.check()
+        assert (tight.address, 'lvm limit') in fault_kinds(manila)
+        before = lvs(lab)
+        for verb, arguments in (
+            (manila.create, (1, TIGHT)),
+            (manila.clone, (snapshot,)),
+            (manila.snapshot, (share,)),
+        ):
+            error = refused(verb, *arguments)
+            assert isinstance(error, placement.InsufficientSpace)
+            assert set(error.obstacles) == {tight.address}
+        assert lvs(lab) == before
+        assert free(manila)[TIGHT] == 0
+        # LVM extends what exists.
+        manila.extend(share, 2)
+    finally:
+        tight.set_autoextend_threshold(100)
+    # The settings are read again where they would refuse something, if they
+    # were not read just now.
+    time.sleep(lvmconfig.RETRY_AFTER)
+    manila.snapshot(share)
+    assert free(manila)[TIGHT] > 0
+
+
+@pytest.mark.any_release
+def test_snapshots_use_up_no_over_subscription(
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
+) -> None:
+    share = manila.create(1, TIGHT)
+    manila.driver._update_share_stats()
+    before = manila.driver._stats['pools']
+    first = manila.snapshot(share)
+    manila.snapshot(share)
+    # Somebody else's snapshot, which has no tag.
+    writer = lab.node('gl1')
+    theirs = f'theirs-{share.id[:8]}'
+    writer.succeed(
+        f'gluster --mode=script snapshot create {theirs} {share.volume} '
+        f'no-timestamp'
+    )
+    key = 'provisioned_capacity_gb'
+    try:
+        manila.driver._update_share_stats()
+        after = manila.driver._stats['pools']
+        assert [p[key] for p in after] == [p[key] for p in before]
+    finally:
+        writer.succeed(f'gluster --mode=script snapshot delete {theirs}')
+    manila.clone(first)
+    manila.driver._update_share_stats()
+    (grown,) = (
+        p for p in manila.driver._stats['pools'] if p['pool_name'] == TIGHT
+    )
+    (former,) = (p for p in before if p['pool_name'] == TIGHT)
+    assert grown[key] - former[key] == pytest.approx(1, abs=0.01)
 
 
 @pytest.mark.any_release('10.3')

@@ -29,7 +29,13 @@ HERE = pathlib.Path(__file__).parent
 _LVS = (
     'lvs --reportformat=json --units=b --nosuffix --options=vg_name,lv_name,'
     'lv_size,lv_layout,lv_role,lv_active,lv_health_status,zero,pool_lv,'
-    'origin,data_percent,metadata_percent,lv_tags,lv_dm_path'
+    'origin,data_percent,metadata_percent,lv_tags,lv_dm_path,'
+    'lv_metadata_size,lv_device_open,lv_profile,vg_profile,vg_free'
+)
+_LVMCONFIG = '/sbin/lvmconfig --typeconfig=full'
+_LVM_SETTINGS = (
+    'activation/thin_pool_autoextend_threshold '
+    'activation/thin_pool_autoextend_percent activation/monitoring'
 )
 _FINDMNT = (
     'findmnt --json --list --types=xfs --output=TARGET,SOURCE,FSTYPE,OPTIONS'
@@ -114,6 +120,16 @@ STEPS: tuple[tuple[str, str], ...] = (
     ('lvs', f'!{_LVS}'),
     ('lvs-no-such-tag', f'!{_LVS} @no.such'),
     ('lvs-no-such-lv', f'!{_LVS} gvg/nosuch'),
+    ('lvmconfig', f'!{_LVMCONFIG} {_LVM_SETTINGS}'),
+    (
+        'lvmconfig-no-such-profile',
+        f'!{_LVMCONFIG} --metadataprofile=nosuch {_LVM_SETTINGS}',
+    ),
+    ('', 'make a profile'),
+    (
+        'lvmconfig-profile',
+        f'!{_LVMCONFIG} --metadataprofile=golden {_LVM_SETTINGS}',
+    ),
     ('findmnt', f'!{_FINDMNT}'),
     ('xattr', f'!{_XATTR}volume-id {_MOUNT}/brick'),
     ('xattr-missing', f'!{_XATTR}nosuch {_MOUNT}/brick'),
@@ -160,6 +176,17 @@ STEPS: tuple[tuple[str, str], ...] = (
     ('volume-unknown-command', 'volume nosuch'),
 )
 
+#: The settings of LVM in the profile, and how to make it.
+PROFILE = {
+    'thin_pool_autoextend_threshold': 77,
+    'thin_pool_autoextend_percent': 30,
+}
+_PROFILE_PATH = '/etc/lvm/profile/golden.profile'
+_MAKE_PROFILE = (
+    'echo "activation {'
+    + ''.join(f' {name}={value}' for name, value in PROFILE.items())
+    + f' }}" >{_PROFILE_PATH}'
+)
 _MAKE = (
     'lvcreate --yes --type=thin --virtualsize=1g --thinpool=pool '
     '--name=manila-golden --addtag=manila.brick --addtag=manila.share=u1 '
@@ -173,7 +200,8 @@ _UNMAKE = (
     'do umount $t; done; sleep 1; '
     'lvs --noheadings -o lv_full_name -S pool_lv=pool '
     '| xargs -r lvremove -fy; '
-    'rm -rf /srv/golden /run/gluster/vols/golden* /run/gluster/shd/golden* '
+    f'rm -rf {_PROFILE_PATH} /srv/golden '
+    '/run/gluster/vols/golden* /run/gluster/shd/golden* '
     '/run/gluster/snaps/*'
 )
 
@@ -191,6 +219,9 @@ def record(nodes: dict[str, Execute], directory: pathlib.Path) -> None:
                 status, out, err = execute(_MAKE)
                 if status:
                     raise RuntimeError(out + err)
+            continue
+        if command == 'make a profile':
+            first(_MAKE_PROFILE)
             continue
         if command == 'kill a brick':
             first("kill -9 $(pgrep -f '[g]lusterfsd.*golden')")

@@ -209,6 +209,14 @@ class StorageNode(Machine):
         """Undo :meth:`fill_pool_metadata`."""
         self.succeed(disks.fill_metadata(pool, -1), timeout=120)
 
+    def set_autoextend_threshold(self, percent: int) -> None:
+        """Set above which usage LVM creates no thin LV; 100 for no limit."""
+        name = 'thin_pool_autoextend_threshold'
+        self.succeed(
+            f"sed -i 's/\\({name}\\) = .*/\\1 = {percent}/' "
+            f'/etc/lvm/lvmlocal.conf'
+        )
+
     def pool_usage(self, pool: str) -> tuple[float, float]:
         """Return how full a pool's data and metadata are, in percent."""
         said = self.succeed(

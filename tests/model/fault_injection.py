@@ -30,7 +30,10 @@ Variant = kinds.Variant
 AnyFault = Fault | Variant
 
 _OPTIONS = ('set', 'reset')
-_READS = {'lvs', 'findmnt', 'getfattr', 'hostname', 'ls', 'ps', 'sh'}
+_READS = {
+    *('lvs', '/sbin/lvmconfig', 'findmnt', 'getfattr', 'hostname'),
+    *('ls', 'ps', 'sh'),
+}
 _GLUSTER_READS = {'list', 'info', 'config', 'status', 'heal'}
 #: What the driver listens to, beside gluster.
 _HEARD = {*_READS, 'rmdir'}

@@ -14,7 +14,8 @@
 As observed on LVM 2.03.16 (with GlusterFS 10.3) and 2.03.31 (with 11.1):
 ``lvcreate -s`` does not copy tags; a mounted LV is not removed, even with
 ``--force``; extending an LV to its current size fails; a refusal has the exit
-status 5.
+status 5; a thin pool over the threshold of lvm.conf takes no new LV, whatever
+is free in the VG.
 """
 
 from collections.abc import Sequence
@@ -81,6 +82,21 @@ class ThinPool:
     health: str = ''
     zero: bool = True
     active: bool = True
+    metadata_size: int = 64 << 20
+    #: The metadata profile; empty if none.
+    profile: str = ''
+
+    def refuses_new(self, threshold: int) -> bool:
+        """Return whether LVM makes no thin LV in it any more.
+
+        LVM keeps a quarter of the metadata free, or 4 MiB if that is less.
+        """
+        reserve = min(25.0, 100 * (4 << 20) / self.metadata_size)
+        return (
+            max(self.data_percent, self.metadata_percent) > threshold
+            or self.metadata_percent >= 100 - reserve
+            or self.data_percent >= 100
+        )
 
 
 class Lvm:
@@ -90,6 +106,16 @@ class Lvm:
         self.vg = vg
         self.pools = {pool.name: pool for pool in pools}
         self.lvs: dict[str, LogicalVolume] = SharedDict()
+        #: Free space, which a thin pool can be extended by.
+        self.free = 4 << 30
+        #: Of lvm.conf.
+        self.settings = {
+            'thin_pool_autoextend_threshold': 100,
+            'thin_pool_autoextend_percent': 20,
+            'monitoring': 0,
+        }
+        #: Of the files of profiles, by name; they override lvm.conf.
+        self.profiles: dict[str, dict[str, int]] = {}
         #: Whether its disk fails.
         self.unreadable = False
         #: Whether reports come with a log, as those of 2.03.31 do.
@@ -114,7 +140,7 @@ class Lvm:
         """
         source = self.lvs[origin]
         source.write_back()
-        if name in self.lvs:
+        if name in self.lvs or self.is_too_full(source.pool):
             raise ValueError(name)
         made = LogicalVolume(
             name,
@@ -190,7 +216,7 @@ class Lvm:
         pool = self.pools.get(options['--thinpool'])
         if pool is None:
             return _no(f'Thin pool {vg}/{options["--thinpool"]} not found.')
-        if pool.data_percent >= 100 or pool.metadata_percent >= 100:
+        if self.is_too_full(pool.name):
             return _no(
                 f'Cannot create new thin volume, free space in thin pool '
                 f'{vg}/{pool.name} reached threshold.'
@@ -200,6 +226,37 @@ class Lvm:
             name, size, pool.name, tags=set(shell.values(argv, '--addtag'))
         )
         return Answer(f'  Logical volume "{name}" created.\n')
+
+    def is_too_full(self, pool: str) -> bool:
+        """Return whether LVM makes no thin LV in a pool any more."""
+        thin_pool = self.pools[pool]
+        settings = self._settings_of(thin_pool.profile)
+        return thin_pool.refuses_new(
+            settings.get('thin_pool_autoextend_threshold', 100)
+        )
+
+    def _settings_of(self, profile: str) -> dict[str, int]:
+        return {**self.settings, **self.profiles.get(profile, {})}
+
+    def lvmconfig(self, argv: Sequence[str]) -> Answer:
+        options, names = shell.split(argv)
+        shell.require(options, '--typeconfig', 'full')
+        profile = options.get('--metadataprofile', '')
+        if profile and profile not in self.profiles:
+            return Answer(
+                '',
+                f'  /etc/lvm/profile/{profile}.profile: stat failed: No such '
+                f'file or directory\n  Failed to apply metadata profile '
+                f'{profile}.\n',
+                5,
+            )
+        settings = self._settings_of(profile)
+        keys = [name.partition('/')[2] for name in names]
+        return Answer(
+            ''.join(
+                f'{key}={settings[key]}\n' for key in keys if key in settings
+            )
+        )
 
     def lvchange(self, argv: Sequence[str]) -> Answer:
         _, names = shell.split(argv)
@@ -278,6 +335,11 @@ class Lvm:
             'metadata_percent': '',
             'lv_tags': ','.join(sorted(lv.tags)),
             'lv_dm_path': self.device(lv.name),
+            'lv_metadata_size': '',
+            'lv_device_open': 'open' if lv.live is not None else '',
+            'lv_profile': '',
+            'vg_profile': '',
+            'vg_free': str(self.free),
         }
 
     def _pool_row(self, pool: ThinPool) -> dict[str, str]:
@@ -296,6 +358,11 @@ class Lvm:
             'metadata_percent': f'{pool.metadata_percent:.2f}',
             'lv_tags': '',
             'lv_dm_path': self.device(pool.name),
+            'lv_metadata_size': str(pool.metadata_size),
+            'lv_device_open': 'open',
+            'lv_profile': pool.profile,
+            'vg_profile': '',
+            'vg_free': str(self.free),
         }
 
     def _report(self, rows: list[dict[str, str]], problem: str) -> str:

@@ -106,6 +106,7 @@ class ModelNode:
             'lvcreate': self.lvm.lvcreate,
             'lvchange': self.lvm.lvchange,
             'lvextend': self.lvm.lvextend,
+            '/sbin/lvmconfig': self.lvm.lvmconfig,
             'lvremove': self.lvm.lvremove,
             'findmnt': self.files.findmnt,
             'mount': self.files.mount,

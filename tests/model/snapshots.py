@@ -97,13 +97,14 @@ class Snapshots:
         for there in self._state.nodes.values():
             if there.serves:
                 there.files.make(f'{glusterd_state.SNAPS}/{name}/{taken.hex}')
-        if self._state.mishap('snapshot create'):
+        full = self._too_full(first, volume)
+        if full or self._state.mishap('snapshot create'):
             # It takes everything back but the directories (11.1).
             del self._state.snapshots[name]
             raise glusterd_state.Refusal(
                 glusterd_state.INTERNAL,
-                f'Commit failed on {asked}. Please check log file for '
-                f'details.',
+                f'Commit failed on {full or asked}. Please check log file '
+                f'for details.',
             )
         for node, index, brick in self._state.on_nodes(first, volume):
             if node is not first:
@@ -186,7 +187,9 @@ class Snapshots:
         made.bricks = self._bricks(made, snapshot.volume)
         yield 1.0
         first = self._state.nodes[asked]
-        fails = self._state.mishap('clone')
+        fails = self._state.mishap('clone') or bool(
+            self._too_full(first, snapshot.volume)
+        )
         done: list[tuple[model_node.ModelNode, glusterd_state.Brick]] = []
         for node, index, brick in self._state.on_nodes(first, snapshot.volume):
             if node is not first:
@@ -208,6 +211,16 @@ class Snapshots:
         self._state.volumes[name] = made
         yield 1.0
         return answers.named('CloneCreate', made, 'uuid')
+
+    def _too_full(
+        self, first: model_node.ModelNode, volume: glusterd_state.Volume
+    ) -> str:
+        """Return a node whose LVM makes no LV like those of a volume."""
+        for node, _, brick in self._state.on_nodes(first, volume):
+            lv = node.lvm.lvs.get(brick.lv) or node.files.where(brick.path)[0]
+            if lv is not None and node.lvm.is_too_full(lv.pool):
+                return node.name
+        return ''
 
     def _give_up(
         self,

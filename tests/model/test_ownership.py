@@ -244,6 +244,32 @@ def test_maintenance_adopts_restored_bricks(
     everything_goes_on(manila, other, share, ids)
 
 
+def test_a_restored_snapshot_that_was_unmanaged(
+    manila: model_backend.ModelBackend, ids: Iterator[str], care: Care
+) -> None:
+    """Its LVs are bricks now: they count, and lose the tag."""
+    share, snapshot = next(ids), next(ids)
+    manila.create(share)
+    manila.snapshot(snapshot, share)
+    manila.services.snapshots.unmanage(snapshot)
+    before = manila.services.capacities()[model_backend.THIN_POOL]
+    manila.restore(snapshot)
+    assert care.run() == 4
+    lvs = [
+        lv
+        for node in manila.pool.nodes.values()
+        for lv in node.lvm.lvs.values()
+        if f'manila.share={share}' in lv.tags
+    ]
+    assert len(lvs) == 6
+    assert not any('manila.unmanaged' in lv.tags for lv in lvs)
+    assert care.run() == 0
+    after = manila.services.capacities()[model_backend.THIN_POOL]
+    growth = after.provisioned_bytes - before.provisioned_bytes
+    assert growth == model_backend.GIB
+    manila.delete(share)
+
+
 @pytest.mark.parametrize('is_adopted', [False, True])
 def test_a_restored_share_is_deleted_to_the_last_lv(
     manila: model_backend.ModelBackend,

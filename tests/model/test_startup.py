@@ -168,8 +168,9 @@ def test_set_up_asks_little(pool: model_cluster.ModelCluster) -> None:
         model_backend.ModelBackend(
             process, ssh_private_key='/dev/null'
         ).backend.check()
-    # A probe, the peers, the LVs and the mounts; and one question more.
-    assert len(process.steps) == 4 * 3 + 1
+    # A probe, the peers, the LVs, the settings of LVM and the mounts of each
+    # node; and one question more.
+    assert len(process.steps) == 5 * 3 + 1
     assert pool.time.now - begun < SOON
 
 

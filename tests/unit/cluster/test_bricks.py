@@ -26,6 +26,7 @@ ID = '3f0c6d5e-8a53-4a57-9a0e-0c1a2b3c4d5e'
 HEX = '2ba6f450e57145ed8bcbb50c1d8b9118'
 SNAP = f'{bricks.SNAPS_ROOT}/{HEX}/brick1'
 LVS = fakes.golden('11.1', 'lvs').argv
+LVMCONFIG = fakes.golden('11.1', 'lvmconfig').argv
 FINDMNT = fakes.golden('11.1', 'findmnt').argv
 OK = fakes.Answer()
 BUSY = fakes.Answer('', 'umount: target is busy.', 32)
@@ -54,7 +55,22 @@ def lv(
         'metadata_percent': '',
         'lv_tags': tags,
         'lv_dm_path': '/dev/mapper/gvg-' + name.replace('-', '--'),
+        'lv_metadata_size': '67108864' if layout == 'thin,pool' else '',
+        'lv_device_open': 'open',
+        'lv_profile': '',
+        'vg_profile': '',
+        'vg_free': '0',
     }
+
+
+def lvm_settings(
+    threshold: int = 100, percent: int = 20, monitoring: int = 0
+) -> fakes.Answer:
+    """Make an answer of lvmconfig."""
+    return fakes.Answer(
+        f'thin_pool_autoextend_threshold={threshold}\n'
+        f'thin_pool_autoextend_percent={percent}\nmonitoring={monitoring}\n'
+    )
 
 
 def keep_none(seen: bricks.NodeStorage, lv: lvm.LogicalVolume) -> bool:

@@ -11,6 +11,7 @@
 # under the License.
 """Capacity and placement."""
 
+import dataclasses
 import json
 
 from hypothesis import given
@@ -19,6 +20,7 @@ import pytest
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import placement
+from manila_glusterfs_clone.cluster import thin_pool_faults
 from manila_glusterfs_clone.cluster import thin_pools
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import layouts
@@ -31,6 +33,7 @@ from tests.unit import fakes
 GIB = placement.GIB
 LIMITS = options.Limits(95, 85, 2.0)
 LVS = test_bricks.LVS
+NO_LIMIT = test_bricks.lvm_settings()
 
 
 def report(
@@ -41,7 +44,8 @@ def report(
     metadata: float = 1.0,
     health: str = '',
     active: str = 'active',
-    promised: int = 0,
+    provisioned: int = 0,
+    vg_free: int = 0,
 ) -> fakes.Answer:
     """Make a report of one pool with one volume in it; sizes in GiB."""
     pool = {
@@ -50,24 +54,28 @@ def report(
         'metadata_percent': f'{metadata:.2f}',
         'lv_health_status': health,
         'lv_active': active,
+        'vg_free': str(vg_free * GIB),
     }
-    volume = test_bricks.lv('v', pool=name, size=promised * GIB)
-    rows = [pool, volume] if promised else [pool]
+    volume = test_bricks.lv('v', pool=name, size=provisioned * GIB)
+    rows = [pool, volume] if provisioned else [pool]
     return fakes.Answer(json.dumps({'report': [{'lv': rows}]}))
 
 
-def found(said: fakes.Answer) -> placement.ThinPool:
-    pool = placement.find_thin_pool(lvm.parse_report(said.stdout), 'gvg/pool')
+def pool_of(answer: fakes.Answer) -> placement.ThinPool:
+    node = cluster.Node(fakes.Node())
+    pool = thin_pools.find(node, lvm.parse_report(answer.stdout), 'gvg/pool')
     assert pool is not None
     return pool
 
 
 def make(
     *replies: fakes.Reply,
+    settings: fakes.Answer = NO_LIMIT,
 ) -> tuple[cluster.Cluster, placement.Placement]:
     nodes = []
     for n, reply in enumerate(replies, 1):
         node = fakes.Node(f'gl{n}').answer(LVS, reply)
+        node.answer(test_bricks.LVMCONFIG, settings)
         others = [i for i in range(1, len(replies) + 1) if i != n]
         node.gluster('pool list', test_cluster.peers(n, *others))
         nodes.append(cluster.Node(node))
@@ -79,23 +87,17 @@ def make(
 
 
 def test_a_real_pool(release: str) -> None:
-    said = fakes.golden(release, 'lvs').answer
-    pool = found(said)
+    answer = fakes.golden(release, 'lvs').answer
+    pool = pool_of(answer)
     assert pool.size >= 8 * GIB
-    # The volume, its snapshot and its clone.
-    assert pool.provisioned == 3 * GIB
+    # The volume and its clone; its snapshot is not active.
+    assert pool.provisioned == 2 * GIB
     assert 0 < pool.free_bytes < pool.size
     assert placement.reason_without_room(pool, 0, LIMITS) is None
-    lvs = lvm.parse_report(said.stdout)
-    assert placement.find_thin_pool(lvs, 'gvg/manila-golden') is None
-    assert placement.find_thin_pool(lvs, 'other/pool') is None
-
-
-def test_a_generator_is_read_once() -> None:
-    lvs = iter(lvm.parse_report(report(promised=3).stdout))
-    pool = placement.find_thin_pool(lvs, 'gvg/pool')
-    assert pool is not None
-    assert pool.provisioned == 3 * GIB
+    lvs = lvm.parse_report(answer.stdout)
+    node = cluster.Node(fakes.Node())
+    assert thin_pools.find(node, lvs, 'gvg/manila-golden') is None
+    assert thin_pools.find(node, lvs, 'other/pool') is None
 
 
 @pytest.mark.parametrize(
@@ -103,16 +105,16 @@ def test_a_generator_is_read_once() -> None:
     [
         (report(), 20, None),
         (report(), 21, 'max_over_subscription_ratio'),
-        (report(promised=19), 1, None),
-        (report(promised=19), 2, 'would need 21.0 GiB, but'),
-        (report(promised=20), 0, None),
+        (report(provisioned=19), 1, None),
+        (report(provisioned=19), 2, 'would need 21.0 GiB, but'),
+        (report(provisioned=20), 0, None),
         (report(data=94.99), 1, None),
         (report(data=95.0), 0, 'data space is 95.0 % full'),
         (report(metadata=84.99), 1, None),
         (report(metadata=85.0), 0, 'metadata space is 85.0 % full'),
         (report(health='out_of_data'), 0, 'health out_of_data'),
         # And what can be done.
-        (report(promised=20), 1, 'lvextend --size +SIZE gvg/pool'),
+        (report(provisioned=20), 1, 'lvextend --size +SIZE gvg/pool'),
         (report(data=95.0), 0, 'lvextend --size +SIZE gvg/pool'),
         (report(metadata=85.0), 0, '--poolmetadatasize +SIZE gvg/pool'),
         (report(health='out_of_data'), 0, '--size +SIZE gvg/pool'),
@@ -124,7 +126,7 @@ def test_a_generator_is_read_once() -> None:
 def test_obstacles(
     report: fakes.Answer, size: int, obstacle: str | None
 ) -> None:
-    reason = placement.reason_without_room(found(report), size * GIB, LIMITS)
+    reason = placement.reason_without_room(pool_of(report), size * GIB, LIMITS)
     if obstacle is None:
         assert reason is None
     else:
@@ -133,7 +135,7 @@ def test_obstacles(
 
 
 def test_no_pool_is_an_obstacle() -> None:
-    fault = thin_pools.find_fault(None, LIMITS)
+    fault = thin_pool_faults.find_fault(None, LIMITS)
     assert fault is not None
     assert fault.kind == 'not visible'
     assert placement.reason_without_room(None, 0, LIMITS) == fault.message
@@ -173,7 +175,7 @@ def test_too_few_nodes_have_the_room_and_why() -> None:
     )
     assert error.obstacles == {
         'gl2': placement.reason_without_room(
-            found(report(data=99)), GIB, LIMITS
+            pool_of(report(data=99)), GIB, LIMITS
         ),
         'gl3': str(away),
         'gl4': placement.reason_without_room(None, GIB, LIMITS),
@@ -190,7 +192,7 @@ def test_too_few_nodes_answer() -> None:
 
 
 def test_room_that_is_required() -> None:
-    whole, thin = make(report(), report(promised=20))
+    whole, thin = make(report(), report(provisioned=20))
 
     def need(pool: str, size: int, count: int = 2) -> None:
         thin.require_room(
@@ -214,7 +216,7 @@ def test_room_that_is_required() -> None:
 
 
 def test_copies_are_divided_out() -> None:
-    _, thin = make(*[report(data=20, promised=3)] * 3)
+    _, thin = make(*[report(data=20, provisioned=3)] * 3)
     reported = thin.capacities(['gvg/pool'], layouts.REPLICA_3)['gvg/pool']
     assert reported == placement.Capacity(10 * GIB, 8 * GIB, 3 * GIB)
     reported = thin.capacities(['gvg/pool'], layouts.SINGLE)['gvg/pool']
@@ -236,6 +238,46 @@ def test_a_pool_over_its_limit_has_nothing_free() -> None:
     reported = thin.capacities(['gvg/pool'], layouts.REPLICA_3)['gvg/pool']
     assert reported.free_bytes == 0
     assert reported.total_bytes == 10 * GIB
+
+
+def test_a_pool_in_which_lvm_creates_nothing_has_nothing_free() -> None:
+    _, thin = make(
+        *[report(data=60)] * 3, settings=test_bricks.lvm_settings(50)
+    )
+    reported = thin.capacities(['gvg/pool'], layouts.REPLICA_3)['gvg/pool']
+    assert (reported.total_bytes, reported.free_bytes) == (10 * GIB, 0)
+    with pytest.raises(placement.TooFewNodesWithSpace) as caught:
+        thin.choose_nodes('gvg/pool', layouts.REPLICA_3, GIB)
+    for reason in caught.value.obstacles.values():
+        assert 'thin_pool_autoextend_threshold' in reason
+
+
+def test_an_lv_that_exists_can_grow_in_such_a_pool() -> None:
+    whole, thin = make(report(data=60), settings=test_bricks.lvm_settings(50))
+    thin.capacities(['gvg/pool'], layouts.SINGLE)
+    (node,) = whole.nodes
+    space = placement.RequiredSpace('gvg/pool', GIB, node.lvm.lvs())
+    with pytest.raises(placement.InsufficientSpace):
+        thin.require_room({node: space})
+    thin.require_room({node: dataclasses.replace(space, needs_new_lvs=False)})
+
+
+def test_what_lvm_can_add_is_no_capacity() -> None:
+    _, thin = make(
+        *[report(data=60, vg_free=5)] * 3,
+        settings=test_bricks.lvm_settings(70, 50, 1),
+    )
+    reported = thin.capacities(['gvg/pool'], layouts.REPLICA_3)['gvg/pool']
+    assert (reported.total_bytes, reported.free_bytes) == (10 * GIB, 4 * GIB)
+
+
+@pytest.mark.parametrize(('provisioned', 'free'), [(19, 10), (20, 0), (21, 0)])
+def test_no_space_is_free_at_the_limit_of_over_subscription(
+    provisioned: int, free: int
+) -> None:
+    _, thin = make(report(provisioned=provisioned))
+    reported = thin.capacities(['gvg/pool'], layouts.SINGLE)['gvg/pool']
+    assert reported.free_bytes == free * GIB
 
 
 def test_a_node_that_is_away_has_no_capacity() -> None:

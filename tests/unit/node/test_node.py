@@ -339,6 +339,8 @@ def test_sudo_allows_the_console() -> None:
         'timeout --foreground -k 5 60 lvs',
         'timeout -k 5 60 lvsx',
         'timeout -k 5 60 /tmp/lvs',
+        'timeout -k 5 60 lvmconfig --file /etc/cron.d/x',
+        'timeout -k 5 60 /sbin/lvmconfig --file /etc/cron.d/x',
         'timeout -k 5 60 xlvs',
         'timeout -k 5 60 systemctl stop glusterd',
         f'timeout -k 5 60 systemctl is-enabled {node.UNIT} glusterd',

@@ -43,6 +43,10 @@ def lv(name: str, origin: str = '', *tags: str) -> lvm.LogicalVolume:
         metadata_percent=0.0,
         device='',
         tags=frozenset(tags),
+        metadata_size=0,
+        is_open=False,
+        profile='',
+        vg_free=0,
     )
 
 

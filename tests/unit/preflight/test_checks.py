@@ -98,7 +98,7 @@ def tried(**changes: tuple[int, str]) -> fakes.Answer:
     return fakes.Answer(
         'Welcome to this node!\n'
         + ''.join(
-            f'@probe {name} {status} {said}\n'
+            f'@probe {name} {status} {" ".join(said.split())}\n'
             for name, (status, said) in {**usual, **changes}.items()
         )
     )
@@ -112,6 +112,7 @@ def node(
     mounts: fakes.Reply | None = None,
     programs: fakes.Reply | None = None,
     policy: fakes.Reply | str = '',
+    lvm_settings: fakes.Reply | None = None,
 ) -> fakes.Node:
     others = [n for n in (1, 2, 3) if n != number]
     return (
@@ -120,6 +121,9 @@ def node(
         .gluster('pool list', view or test_cluster.peers(number, *others))
         .gluster('snapshot config', policy or POLICY.format('disable'))
         .answer(test_bricks.LVS, report or thin_pool())
+        .answer(
+            test_bricks.LVMCONFIG, lvm_settings or test_bricks.lvm_settings()
+        )
         .answer(test_bricks.FINDMNT, mounts or fakes.Answer(status=1))
     )
 
@@ -177,7 +181,7 @@ def test_no_findings(settings: options.Settings) -> None:
     nodes = three()
     assert check(settings, *nodes) == Outcome([], [])
     # A probe, the LVs, the mounts.
-    assert [len(each.ran) for each in nodes] == [3, 3, 3]
+    assert [len(each.ran) for each in nodes] == [4, 4, 4]
 
 
 # -- the configuration
@@ -317,7 +321,7 @@ def test_glusterd_that_hangs_or_is_down_is_a_fault(
     assert found.mistakes == []
     assert found.fault_kinds == [('node gl3', 'glusterd')]
     # Its programs and pools are looked at all the same.
-    assert len(dead.ran) == 3
+    assert len(dead.ran) == 4
 
 
 # -- peers
@@ -567,6 +571,39 @@ def test_a_pool_that_is_broken_on_one_node_is_a_fault(
     found = check(settings, *three(gl2=node(2, report=report)))
     assert found.mistakes == []
     assert found.fault_kinds == [('thin pool gvg/pool on node gl2', kind)]
+    assert found.faults[0].node == 'gl2'
+
+
+def test_a_pool_in_which_lvm_creates_nothing_is_a_fault(
+    settings: options.Settings,
+) -> None:
+    full = node(
+        2,
+        report=thin_pool(data_percent='60.00'),
+        lvm_settings=test_bricks.lvm_settings(50),
+    )
+    found = check(settings, *three(gl2=full))
+    assert found.mistakes == []
+    assert found.fault_kinds == [
+        ('thin pool gvg/pool on node gl2', 'lvm limit')
+    ]
+
+
+@pytest.mark.parametrize(
+    'trouble',
+    [
+        fakes.Answer('', "failed to run '/sbin/lvmconfig': No such file", 127),
+        fakes.Answer('', 'Failed to load config file', 4),
+        fakes.Answer('monitoring=1\n'),
+        errors.TimedOut('gl2', test_bricks.LVMCONFIG, 5),
+    ],
+)
+def test_unreadable_settings_of_lvm_are_a_fault(
+    settings: options.Settings, trouble: fakes.Reply
+) -> None:
+    found = check(settings, *three(gl2=node(2, lvm_settings=trouble)))
+    assert found.mistakes == []
+    assert found.fault_kinds == [('node gl2', 'lvm settings')]
     assert found.faults[0].node == 'gl2'
 
 

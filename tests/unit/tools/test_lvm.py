@@ -38,6 +38,11 @@ ROW = {
     'metadata_percent': '',
     'lv_tags': 'manila.brick,manila.share=u1,manila.share=u0',
     'lv_dm_path': '/dev/mapper/gvg-b1',
+    'lv_metadata_size': '',
+    'lv_device_open': 'open',
+    'lv_profile': '',
+    'vg_profile': '',
+    'vg_free': '4194304',
 }
 
 
@@ -57,6 +62,9 @@ def test_a_real_report(release: str) -> None:
     assert 0 < pool.metadata_percent < 100
     assert pool.zeroes_new_blocks
     assert pool.health == lvm.Health.OK
+    assert pool.metadata_size == 64 << 20
+    assert pool.vg_free > 1 << 30
+    assert pool.profile == ''
     made = found['gvg/manila-golden']
     assert made.is_thin_volume
     assert not made.is_thin_pool
@@ -65,14 +73,20 @@ def test_a_real_report(release: str) -> None:
     assert made.is_active
     assert made.origin == ''
     assert made.metadata_percent == 0
+    assert made.metadata_size == 0
+    assert made.is_open
+    assert not made.is_thin_snapshot
     assert made.device == '/dev/mapper/gvg-manila--golden'
     assert made.tag_value('manila.share=') == 'u1'
     assert made.tag_value('manila.mount=') == '/srv/golden/manila-golden'
     assert made.tag_value('manila.snapshot=') is None
     (snapshot,) = [lv for lv in found.values() if lv.origin == made.name]
     (clone,) = [lv for lv in found.values() if lv.origin == snapshot.name]
+    assert not snapshot.is_open
+    assert clone.is_open
     for lv in (snapshot, clone):
         assert lv.is_thin_volume
+        assert lv.is_thin_snapshot
         assert lv.tags == frozenset()
         assert bricks.hex_id_in_name(lv.name)
 
@@ -189,6 +203,7 @@ def test_commands(action: Callable[[lvm.Lvm], None], command: str) -> None:
         report(lv_size=None),
         report(lv_tags=None),
         report(data_percent='full'),
+        report(vg_free=''),
         report()[:-4],
     ],
 )
@@ -227,6 +242,22 @@ def test_fields_that_are_empty() -> None:
     assert not lv.is_active
     assert not lv.zeroes_new_blocks
     assert lv.tags == frozenset()
+
+
+@pytest.mark.parametrize(
+    ('own', 'of_vg', 'profile'),
+    [
+        ('', '', ''),
+        ('mine', '', 'mine'),
+        ('', 'all', 'all'),
+        ('mine', 'all', 'mine'),
+    ],
+)
+def test_the_profile_of_an_lv_or_else_of_its_vg(
+    own: str, of_vg: str, profile: str
+) -> None:
+    (lv,) = lvm.parse_report(report(lv_profile=own, vg_profile=of_vg))
+    assert lv.profile == profile
 
 
 def test_the_first_of_two_tags_counts() -> None:

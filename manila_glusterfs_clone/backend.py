@@ -11,9 +11,11 @@
 # under the License.
 """One back end: its services, its set-up checks and its maintenance."""
 
+from collections.abc import Iterable, Sequence
 import dataclasses
 from typing import Any
 
+from manila_glusterfs_clone import findings
 from manila_glusterfs_clone.maintenance import passes
 from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone import options
@@ -46,17 +48,25 @@ class Backend:
             the_services, passes.Maintenance(the_services, service_host)
         )
 
-    def check(self) -> None:
+    def check(
+        self,
+        mistakes: Iterable[findings.Finding] = (),
+        faults: Sequence[findings.Finding] = (),
+    ) -> None:
         """Verify the configuration, and log current faults of the cluster.
 
+        :param mistakes: the mistakes in Manila's own options.
+        :param faults: the faults in Manila's own options.
         :raises findings.Misconfigured: the configuration has mistakes, which
             the error lists.
         """
+        self.services.health.report({findings.OPTIONS: faults})
         checks.run(
             self.services.settings,
             self.services.cluster,
             self.services.health,
             type(self.services.protocol),
+            mistakes,
         )
 
     def start(self) -> None:

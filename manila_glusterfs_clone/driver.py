@@ -17,13 +17,11 @@ converts the driver's errors to Manila's exceptions.
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import contextlib
-from importlib import metadata
 import time
 from typing import Any
 
 from manila import exception
 from manila.share import driver
-from oslo_config import cfg
 from oslo_log import log
 
 from manila_glusterfs_clone import backend
@@ -32,6 +30,8 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.manila_api import arguments
 from manila_glusterfs_clone.manila_api import exceptions
+from manila_glusterfs_clone.manila_api import hosts
+from manila_glusterfs_clone.manila_api import section
 from manila_glusterfs_clone.manila_api import stats
 from manila_glusterfs_clone.manila_api import updates
 from manila_glusterfs_clone.manila_api import user_messages
@@ -41,18 +41,6 @@ from manila_glusterfs_clone import options
 from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
-CONF = cfg.CONF
-
-
-def _version() -> str:
-    """Return the version of the installed package."""
-    try:
-        return metadata.version('manila-glusterfs-clone')
-    except metadata.PackageNotFoundError:
-        return 'unknown'  # a source tree that was never installed
-
-
-VERSION = _version()
 
 Data = Mapping[str, Any]
 
@@ -70,6 +58,12 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         super().__init__(False, *args, config_opts=[options.OPTS], **kwargs)
         self._private_storage = kwargs.get('private_storage')
         self._backend: backend.Backend | None = None
+
+    @property
+    def driver_handles_share_servers(self) -> bool:
+        # Set-up checks the option: an error in __init__ would stop all back
+        # ends of the service.
+        return False
 
     @property
     def _opened_backend(self) -> backend.Backend:
@@ -107,18 +101,21 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
 
     def do_setup(self, context: Any) -> None:
         """Read the configuration; Manila may call this method again."""
+        with exceptions.translated('Setting up', self._backend_name()):
+            section.require_readable(self.configuration, self._backend_name())
         if self._backend:
             self._backend.close()
         self._backend = backend.Backend.open(
             options.read(self.configuration, self._backend_name()),
             self._private_storage,
-            self._service_host(),
+            section.service_host(self.configuration),
         )
 
     def check_for_setup_error(self) -> None:
         """Check and start the back end; raise one error for all mistakes."""
+        problems = section.find_problems(self.configuration)
         with exceptions.translated('Setting up', self._backend_name()):
-            self._opened_backend.check()
+            self._opened_backend.check(*problems)
         self._opened_backend.start()
 
     def _backend_name(self) -> str:
@@ -126,10 +123,6 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             self.configuration.safe_get('share_backend_name')
             or 'glusterfs_clone'
         )
-
-    def _service_host(self) -> str:
-        """Return this service's name in Manila (manila/cmd/share.py)."""
-        return f'{CONF.host}@{self.configuration.config_group}'
 
     def get_backend_info(self, context: Any) -> dict[str, Any]:
         """Return information that differs at each start.
@@ -140,7 +133,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         """
         settings = self._services.settings
         return {
-            'driver_version': VERSION,
+            'driver_version': stats.VERSION,
             'nodes': ','.join(settings.nodes),
             'tls': settings.tls,
             'started': time.time_ns(),
@@ -175,15 +168,23 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         share_server: Any = None,
         parent_share: Any = None,
     ) -> list[dict[str, Any]]:
-        """Create a share from a snapshot; return its export locations."""
+        """Create a share from a snapshot; return its export locations.
+
+        A clone is always in the pool of its snapshot, whichever pool the
+        scheduler chose. Only the target of a migration starts empty.
+        """
+        with exceptions.translated('Creating share', share['id']):
+            if hosts.is_migration_target(context, share):
+                return self.create_share(context, share)
         with self._operation('Creating clone', share['id'], _CREATE):
             the_services = self._services
             arguments.require_protocol(share, the_services.protocol)
             volume = the_services.clones.create(
                 share['id'],
-                arguments.pool(share, the_services.settings),
+                the_services.settings.pools,
                 share['size'] * placement.GIB,
                 snapshot['id'],
+                lambda pool: hosts.record_pool(context, share, pool),
             )
         return self._export_locations(volume)
 
@@ -202,7 +203,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             'Unmanaging share',
             share['id'],
             _UNMANAGE,
-            lambda message: exception.UnmanageInvalidShare(reason=message),
+            exceptions.unmanage_failure,
         ):
             self._services.shares.unmanage(share['id'])
 
@@ -233,7 +234,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         still grant rules that Manila has deleted; revoke these, too.
         """
         share_id, marks = share['id'], self._services.marks
-        is_deletion = share.get('status') == 'deleting'
+        is_deletion = share.get('status') in ('deleting', 'deferred_deleting')
         is_revoking = bool(delete_rules or not (add_rules or update_rules))
         added_ids = {rule['access_id'] for rule in add_rules}
         rules = [arguments.rule(rule) for rule in access_rules]
@@ -268,18 +269,13 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
                 maintenance = self._backend.maintenance
                 waiting_share_ids = maintenance.shares_with_waiting_rules()
                 states = maintenance.ensure_shares([s['id'] for s in shares])
-        except errors.Error as error:
+        except Exception as error:
             LOG.error(
                 'Back end %s: reading the state of its shares failed; their '
                 'statuses stay unchanged: %s',
                 self._backend_name(),
                 error,
-            )
-        except Exception:
-            LOG.exception(
-                'Back end %s: reading the state of its shares failed; their '
-                'statuses stay unchanged',
-                self._backend_name(),
+                exc_info=not isinstance(error, errors.Error),
             )
         return {
             share['id']: updates.of_share(
@@ -325,9 +321,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             'Unmanaging snapshot',
             snapshot['id'],
             _UNMANAGE,
-            lambda message: exception.UnmanageInvalidShareSnapshot(
-                reason=message
-            ),
+            exceptions.unmanage_snapshot_failure,
         ):
             self._services.snapshots.unmanage(snapshot['id'])
 
@@ -345,5 +339,11 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     # -- statistics
 
     def _update_share_stats(self, data: Any = None) -> None:
-        values = stats.read(self._services, self.configuration)
-        super()._update_share_stats({'driver_version': VERSION, **values})
+        super()._update_share_stats(
+            stats.read(
+                self._services,
+                self.configuration,
+                filter_function=self.get_filter_function(),
+                goodness_function=self.get_goodness_function(),
+            )
+        )

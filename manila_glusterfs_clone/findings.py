@@ -26,10 +26,11 @@ from manila_glusterfs_clone import errors
 
 LOG = log.getLogger(__name__)
 
-#: The parts of a back end. *Services* are glusterd and the programs on nodes;
-#: *storage* is the SSH access and the thin pools. The driver checks both when
-#: manila-share starts, and the storage each time Manila asks for the capacity.
-SERVICES, STORAGE = 'services', 'storage'
+#: The parts of a back end. *Options* are those of Manila itself; *services*
+#: are glusterd and the programs on nodes; *storage* is the SSH access and the
+#: thin pools. The driver checks all parts when manila-share starts, and the
+#: storage each time Manila asks for the capacity.
+OPTIONS, SERVICES, STORAGE = 'options', 'services', 'storage'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Health:
         """Replace the faults of the parts that were checked; log changes.
 
         :param faults: the current faults of each checked part, by
-            :data:`SERVICES` or :data:`STORAGE`.
+            :data:`OPTIONS`, :data:`SERVICES` or :data:`STORAGE`.
         """
         previous_faults = {*self.faults}
         with self._lock:

@@ -30,6 +30,7 @@ If manila-share is killed, the result depends on the current step:
   volume and the LVs.
 """
 
+from collections.abc import Callable, Sequence
 import dataclasses
 
 from oslo_log import log
@@ -54,18 +55,20 @@ LOG = log.getLogger(__name__)
 
 @dataclasses.dataclass(eq=False)
 class SnapshotInOtherPool(errors.NotPossible):
-    """The requested pool of a share is not the thin pool of its snapshot."""
+    """The back end does not have the thin pool of a snapshot."""
 
     snapshot_id: str
     snapshot_pool: str
-    pool: str
+    #: The pools of the back end.
+    pool_names: tuple[str, ...]
 
     def __str__(self) -> str:
         return (
             f'snapshot {self.snapshot_id}: in thin pool {self.snapshot_pool}, '
-            f'but the share is requested in {self.pool}; create the share in '
-            f'the pool of the snapshot (see the Manila option '
-            f'use_scheduler_creating_share_from_snapshot)'
+            f'which is none of the pools {", ".join(self.pool_names)} of this '
+            f'back end; add it to glusterfs_clone_pools, or if it belongs to '
+            f'another back end, enable CreateFromSnapshotFilter in '
+            f'scheduler_default_filters'
         )
 
 
@@ -91,16 +94,25 @@ class CloneCreator:
         self._locks = the_locks
 
     def create(
-        self, share_id: str, pool: str, size: int, snapshot_id: str
+        self,
+        share_id: str,
+        pool_names: Sequence[str],
+        size: int,
+        snapshot_id: str,
+        record_pool: Callable[[str], None] = lambda pool: None,
     ) -> gluster.Volume:
         """Create a share from a snapshot, and return its volume.
 
         The volume is online. A new volume denies all clients; an existing
         volume keeps its access list.
 
-        :param pool: the thin pool for the share, ``vg/thinpool``.
+        A clone shares blocks with its snapshot, so both are in one thin pool.
+
+        :param pool_names: the pools of the back end, ``vg/thinpool``.
         :param size: the size of the share, in bytes; at least the size of the
             snapshot.
+        :param record_pool: is called with the pool of the snapshot before
+            anything is created.
         :raises errors.NotPossible: the snapshot does not exist or is in
             another pool, the pool lacks space, or a node is disconnected.
         """
@@ -110,12 +122,15 @@ class CloneCreator:
                 return self._volumes.bring_online(share_id)
             peers.require_all_connected(self._cluster)
             source = self._sources.read_source(snapshot_id)
-            if source.pool != pool:
-                raise SnapshotInOtherPool(snapshot_id, source.pool, pool)
+            if source.pool not in pool_names:
+                raise SnapshotInOtherPool(
+                    snapshot_id, source.pool, tuple(pool_names)
+                )
+            record_pool(source.pool)
             self._placement.require_room(
                 {
                     node: placement.RequiredSpace(
-                        pool,
+                        source.pool,
                         max(source.layout.brick_size(size), source.size),
                         lvs,
                     )

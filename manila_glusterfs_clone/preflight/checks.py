@@ -20,7 +20,7 @@ report faults to :class:`findings.Health`. A problem that can be a mistake or a
 fault counts as a fault.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 import dataclasses
 import os
 
@@ -83,15 +83,17 @@ def run(
     the_cluster: cluster.Cluster,
     health: findings.Health,
     protocol: type[protocols.Protocol],
+    mistakes: Iterable[Finding] = (),
 ) -> None:
     """Check the configuration and, if the driver can log in, the cluster.
 
     :param health: receives the faults.
     :param protocol: the protocol whose settings are checked.
+    :param mistakes: the mistakes that were already found.
     :raises findings.Misconfigured: there are mistakes. If glusterd answers on
         no node, no operation can work, so faults count as mistakes.
     """
-    results = Results(mistakes=list(_check_configuration(settings, protocol)))
+    results = Results([*_check_configuration(settings, protocol), *mistakes])
     # Without nodes and readable keys, the driver cannot log in.
     if settings.nodes and _has_readable_keys(settings):
         views = _read_nodes(settings, the_cluster)
@@ -239,7 +241,9 @@ def _check_programs(view: NodeView, results: Results) -> None:
                 f'names)',
             )
         )
-    for message, programs in _group_by_message(probe.sudo_refusals).items():
+    for message, programs in programs_and_sudo.group_by_message(
+        probe.sudo_refusals
+    ).items():
         results.mistakes.append(
             _node_finding(
                 view,
@@ -248,7 +252,9 @@ def _check_programs(view: NodeView, results: Results) -> None:
                 f'{_INSTALLER_REMEDY}',
             )
         )
-    for message, programs in _group_by_message(probe.failures).items():
+    for message, programs in programs_and_sudo.group_by_message(
+        probe.failures
+    ).items():
         results.service_faults.append(
             _node_finding(
                 view,
@@ -259,14 +265,6 @@ def _check_programs(view: NodeView, results: Results) -> None:
         )
     _check_release(view, probe, results)
     _check_boot_unit(view, probe, results)
-
-
-def _group_by_message(messages: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the programs that have the same message, by message."""
-    programs: dict[str, list[str]] = {}
-    for program, message in messages.items():
-        programs.setdefault(message, []).append(program)
-    return programs
 
 
 def _check_release(view: NodeView, probe: Probe, results: Results) -> None:

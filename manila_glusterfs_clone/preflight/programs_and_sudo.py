@@ -233,3 +233,11 @@ def packages_of(programs: Sequence[str]) -> tuple[str, ...]:
     return tuple(
         dict.fromkeys(PACKAGES[name] for name in programs if name in PACKAGES)
     )
+
+
+def group_by_message(messages: Mapping[str, str]) -> dict[str, list[str]]:
+    """Return the programs that have the same message, by message."""
+    programs: dict[str, list[str]] = {}
+    for program, message in messages.items():
+        programs.setdefault(message, []).append(program)
+    return programs

@@ -33,6 +33,7 @@ from oslo_log import log
 from manila_glusterfs_clone import driver as driver_module
 from manila_glusterfs_clone.maintenance import interrupted_work
 from manila_glusterfs_clone.maintenance import manila_db
+from manila_glusterfs_clone.manila_api import hosts
 from manila_glusterfs_clone import protocols
 from tests import lab as lab_module
 from tests.lab.manila import backends
@@ -130,6 +131,7 @@ manila_db.rules = lambda service_host, share_id=None: {
     if share_id in (None, each)
 }
 manila_db.shares_with_waiting_rules = lambda service_host: frozenset()
+hosts.is_migration_target = lambda context, share: False
 
 #: The last share manager of each back end.
 _accounts: dict[str, 'ManilaStandIn'] = {}

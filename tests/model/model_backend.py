@@ -154,7 +154,7 @@ class ModelBackend:
     ) -> gluster.Volume:
         with self._timed('clone and grow'):
             made = self.services.clones.create(
-                share, THIN_POOL, size * GIB, snapshot
+                share, [THIN_POOL], size * GIB, snapshot
             )
         data = self.snapshots[snapshot][2]
         self.shares[share] = invariants.Share(share, size, data)

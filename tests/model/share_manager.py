@@ -38,23 +38,33 @@ assert common_config  # it registers Manila's options
 PROJECT = 'a-project'
 
 
+def _section(backend: str, options: Mapping[str, object]) -> str:
+    """Return the section of a back end, with what all of them have."""
+    lines = '\n'.join(f'{name} = {value}' for name, value in options.items())
+    return f"""[{backend}]
+share_backend_name = {backend}
+share_driver = manila_glusterfs_clone.driver.GlusterfsCloneShareDriver
+driver_handles_share_servers = False
+{lines}
+"""
+
+
 def configure(
-    directory: pathlib.Path, backend: str, options: Mapping[str, object]
+    directory: pathlib.Path, options: Mapping[str, Mapping[str, object]]
 ) -> str:
     """Configure Manila, make its database, and in it a share type.
 
     :param directory: where its files go.
-    :param backend: the one back end section.
-    :param options: its options, beside those that all have.
+    :param options: by back end: its options, beside those that all have.
     :return: the id of the share type.
     """
     file = directory / 'manila.conf'
-    section = '\n'.join(f'{name} = {value}' for name, value in options.items())
+    sections = '\n'.join(_section(*item) for item in options.items())
     file.write_text(
         f"""[DEFAULT]
 state_path = {directory}
 transport_url = fake:/
-enabled_share_backends = {backend}
+enabled_share_backends = {','.join(options)}
 enabled_share_protocols = GLUSTERFS
 host = host
 [database]
@@ -63,11 +73,7 @@ connection = sqlite://
 driver = noop
 [oslo_concurrency]
 lock_path = {directory}
-[{backend}]
-share_backend_name = {backend}
-share_driver = manila_glusterfs_clone.driver.GlusterfsCloneShareDriver
-driver_handles_share_servers = False
-{section}
+{sections}
 """
     )
     CONF([], project='manila', default_config_files=[str(file)])

@@ -48,12 +48,15 @@ class Cloud(share_manager.Manila):
     """manila-share over a pool, started and killed at will."""
 
     def __init__(
-        self, pool: model_cluster.ModelCluster, share_type: str
+        self,
+        pool: model_cluster.ModelCluster,
+        share_type: str,
+        backend: str = BACKEND,
     ) -> None:
-        super().__init__(BACKEND, model_backend.THIN_POOL, share_type)
+        super().__init__(backend, model_backend.THIN_POOL, share_type)
         self.pool = pool
         self.process = link.Process(pool)
-        pool.observer.entitled[BACKEND] = self.entitled
+        pool.observer.entitled[backend] = self.entitled
 
     def start(self) -> None:
         self.process = link.Process(self.pool)
@@ -96,17 +99,21 @@ def share_type(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Configure Manila; give the id of its share type."""
     yield share_manager.configure(
         tmp_path_factory.mktemp('manila'),
-        BACKEND,
-        {
-            'glusterfs_clone_nodes': 'gl1,gl2,gl3',
-            'glusterfs_clone_pools': model_backend.THIN_POOL,
-            'glusterfs_clone_ssh_private_key': '/dev/null',
-            'glusterfs_clone_ssh_known_hosts': '/dev/null',
-            # Passes are made by the tests.
-            'glusterfs_clone_reconcile_interval': 0,
-        },
+        {BACKEND: section(model_backend.THIN_POOL)},
     )
     share_manager.forget()
+
+
+def section(*pools: str) -> dict[str, object]:
+    """Return the options of a back end on these pools."""
+    return {
+        'glusterfs_clone_nodes': 'gl1,gl2,gl3',
+        'glusterfs_clone_pools': ','.join(pools),
+        'glusterfs_clone_ssh_private_key': '/dev/null',
+        'glusterfs_clone_ssh_known_hosts': '/dev/null',
+        # Passes are made by the tests.
+        'glusterfs_clone_reconcile_interval': 0,
+    }
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from manila_glusterfs_clone import backend
+from manila_glusterfs_clone import findings
 from manila_glusterfs_clone.preflight import checks
 
 
@@ -30,7 +31,7 @@ def opened(calls: list[str]) -> backend.Backend:
     services: Any = types.SimpleNamespace(
         settings='settings',
         cluster='cluster',
-        health='health',
+        health=findings.Health('gold'),
         protocol='protocol',
         close=lambda: calls.append('close'),
     )
@@ -53,5 +54,8 @@ def test_the_check_uses_the_services(
 ) -> None:
     arguments: list[Any] = []
     monkeypatch.setattr(checks, 'run', lambda *args: arguments.extend(args))
-    opened.check()
-    assert {'settings', 'cluster', 'health'} <= {*arguments}
+    fault = findings.Finding('an option', 'invalid', 'correct it')
+    opened.check(('a mistake',), [fault])  # type: ignore[arg-type]
+    health = opened.services.health
+    assert {'settings', 'cluster', health, ('a mistake',)} <= {*arguments}
+    assert health.faults == (fault,)

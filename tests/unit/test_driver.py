@@ -23,6 +23,7 @@ from manila.share import configuration as manila_configuration
 from manila.share import driver as manila_driver
 from manila.share import share_types
 from oslo_config import cfg
+from oslo_db import exception as db_exception
 import pytest
 
 from manila_glusterfs_clone import cluster
@@ -35,6 +36,7 @@ from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.maintenance import passes
 from manila_glusterfs_clone.manila_api import arguments
+from manila_glusterfs_clone.manila_api import hosts
 from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.preflight import checks
@@ -48,6 +50,7 @@ ID = '3f0c6d5e-8a53-4a57-9a0e-0c1a2b3c4d5e'
 OTHER = '7b1e2c3d-0000-4a57-9a0e-0c1a2b3c4d5e'
 SHARE = {
     'id': ID,
+    'share_id': 'the-share',
     'size': 3,
     'share_proto': 'GLUSTERFS',
     'host': 'host@gold#gvg/pool',
@@ -87,13 +90,37 @@ LOCATIONS = [
 REFUSAL = errors.NotPossible('the pool is full')
 
 
+class Database:
+    """The functions of Manila's database that the driver calls."""
+
+    def __init__(self) -> None:
+        #: The instances of the share.
+        self.instance_ids = [ID]
+        #: By share instance: the host that was written.
+        self.hosts: dict[str, str] = {}
+        self.trouble: Exception | None = None
+
+    def share_get(self, context: object, share_id: str) -> Any:
+        if self.trouble:
+            raise self.trouble
+        assert share_id == SHARE['share_id']
+        instances = [{'id': each} for each in self.instance_ids]
+        return types.SimpleNamespace(instances=instances)
+
+    def share_instance_update(
+        self, context: object, instance_id: str, values: dict[str, str]
+    ) -> None:
+        self.hosts[instance_id] = values['host']
+
+
 class Services:
     """Records every call; returns what is set, or raises ``trouble``."""
 
     def __init__(self, settings: options.Settings) -> None:
         self.settings = settings
         self.locks = locks.Locks(1)
-        self.health = None
+        self.health = findings.Health('gold')
+        self.database = Database()
         self.cluster = cluster.Cluster([], settle_timeout=0)
         self.protocol = native.NativeProtocol(self.cluster, uses_tls=False)
         self.marks = work_marks.WorkMarks(None, self.locks)
@@ -234,6 +261,7 @@ def stub(
         share_types, 'get_extra_specs_from_share', lambda share: {}
     )
     bare.do_setup(None)
+    monkeypatch.setattr(hosts, 'db', opened[0].database)
     return opened[0]
 
 
@@ -315,10 +343,13 @@ def test_making_it_opens_nothing(
     assert made.driver_handles_share_servers is False
 
 
-def test_it_does_not_handle_share_servers(conf: Any) -> None:
-    cfg.CONF.set_override('driver_handles_share_servers', True, group=GROUP)
-    with pytest.raises(exception.ManilaException):
-        driver.GlusterfsCloneShareDriver(configuration=conf)
+@pytest.mark.parametrize('value', [True, None])
+def test_it_does_not_handle_share_servers(conf: Any, value: object) -> None:
+    """A wrong value does not stop the other back ends of the service."""
+    cfg.CONF.set_override('driver_handles_share_servers', value, group=GROUP)
+    made = driver.GlusterfsCloneShareDriver(configuration=conf)
+    assert made.driver_handles_share_servers is False
+    assert made.admin_network_api is None
 
 
 def test_before_set_up_it_says_so(
@@ -413,9 +444,61 @@ def test_the_share_type_can_choose_the_layout(
 def test_cloning(
     ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:
-    found = ours.create_share_from_snapshot(None, SHARE, SNAPSHOT)
+    share = {**SHARE, 'host': 'host@gold#gvg/chosen'}
+    found = ours.create_share_from_snapshot(None, share, SNAPSHOT)
     assert found == LOCATIONS
-    assert stub.calls == [('clone', ID, 'gvg/pool', 3 * GIB, OTHER)]
+    ((*call, record_pool),) = stub.calls
+    assert call == ['clone', ID, ('gvg/pool',), 3 * GIB, OTHER]
+    record_pool('gvg/pool')
+    assert stub.database.hosts == {ID: 'host@gold#gvg/pool'}
+    assert share['host'] == 'host@gold#gvg/pool'
+
+
+def test_target_of_a_migration_is_no_clone(
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
+) -> None:
+    """Otherwise files that were deleted since the snapshot would be back."""
+    stub.database.instance_ids = [OTHER, ID]
+    ours.create_share_from_snapshot(None, SHARE, SNAPSHOT)
+    ((name, share_id, pool, *_),) = stub.calls
+    assert (name, share_id, pool) == ('create', ID, 'gvg/pool')
+
+
+@pytest.mark.parametrize(
+    'error', [db_exception.DBConnectionError('gone'), exception.NotFound()]
+)
+def test_database_that_does_not_answer(
+    ours: driver.GlusterfsCloneShareDriver, stub: Services, error: Exception
+) -> None:
+    """Without the instances of the share, nothing may be created."""
+    stub.database.trouble = error
+    with pytest.raises(exception.ShareBackendException) as caught:
+        ours.create_share_from_snapshot(None, SHARE, SNAPSHOT)
+    assert isinstance(caught.value.__cause__, hosts.DatabaseFailed)
+    assert not stub.calls
+
+
+def test_mistakes_in_options_of_manila_are_reported_with_ours(
+    ours: driver.GlusterfsCloneShareDriver,
+    stub: Services,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reported: list[findings.Finding] = []
+
+    def run(*arguments: Any) -> None:
+        reported.extend(arguments[-1])
+        raise findings.Misconfigured('gold', reported)
+
+    monkeypatch.setattr(checks, 'run', run)
+    cfg.CONF.set_override('driver_handles_share_servers', True, group=GROUP)
+    cfg.CONF.set_override('goodness_function', '2 <', group=GROUP)
+    with pytest.raises(exception.ShareBackendException):
+        ours.check_for_setup_error()
+    assert [each.subject for each in reported] == [
+        'driver_handles_share_servers'
+    ]
+    (fault,) = stub.health.faults
+    assert fault.subject == 'goodness_function'
 
 
 def test_the_other_verbs(
@@ -455,10 +538,10 @@ def test_other_protocols_are_refused(
     ours: driver.GlusterfsCloneShareDriver, stub: Services, proto: str
 ) -> None:
     share = {**SHARE, 'share_proto': proto}
-    with pytest.raises(exception.ShareBackendException) as caught:
+    with pytest.raises(exception.NoValidHost) as caught:
         ours.create_share(None, share)
     assert isinstance(caught.value.__cause__, arguments.WrongProtocol)
-    with pytest.raises(exception.ShareBackendException) as caught:
+    with pytest.raises(exception.NoValidHost) as caught:
         ours.create_share_from_snapshot(None, share, SNAPSHOT)
     assert isinstance(caught.value.__cause__, arguments.WrongProtocol)
     assert not stub.calls
@@ -477,7 +560,7 @@ def test_other_pools_are_refused(
     ours: driver.GlusterfsCloneShareDriver, stub: Services, host: str
 ) -> None:
     share = {**SHARE, 'host': host}
-    with pytest.raises(exception.ShareBackendException) as caught:
+    with pytest.raises(exception.NoValidHost) as caught:
         ours.create_share(None, share)
     assert isinstance(caught.value.__cause__, arguments.UnknownPool)
     assert not stub.calls
@@ -692,6 +775,8 @@ def test_statistics(ours: driver.GlusterfsCloneShareDriver) -> None:
     assert pool['free_capacity_gb'] == 0.33
     assert pool['provisioned_capacity_gb'] == 5
     assert pool['thin_provisioning'] is True
+    assert pool['filter_function'] is None
+    assert pool['goodness_function'] is None
     assert pool['max_over_subscription_ratio'] == 20.0
     for key in (
         'reserved_percentage',
@@ -842,18 +927,19 @@ def test_a_share_is_marked_as_long_as_a_verb_is_at_work_on_it(
     assert after == (during if how == 'is killed' else None)
 
 
+@pytest.mark.parametrize('status', ['deleting', 'deferred_deleting'])
 def test_a_deletion_begins_when_its_rules_are_taken_away(
-    ours: driver.GlusterfsCloneShareDriver, stub: Services
+    ours: driver.GlusterfsCloneShareDriver, stub: Services, status: str
 ) -> None:
     stub.marks = work_marks.WorkMarks(Storage(), stub.locks)
     ours.update_access(None, {**SHARE, 'status': 'available'}, [], [], [])
     assert stub.marks.find(ID) is None
-    ours.update_access(None, {**SHARE, 'status': 'deleting'}, [], [], [])
+    ours.update_access(None, {**SHARE, 'status': status}, [], [], [])
     assert stub.marks.find(ID) == work_marks.Work('delete')
     ours.delete_share(None, SHARE)
     assert stub.marks.find(ID) is None
     # Manila does not go on with a deletion whose first part failed.
     stub.trouble = REFUSAL
     with pytest.raises(exception.ShareBackendException):
-        ours.update_access(None, {**SHARE, 'status': 'deleting'}, [], [], [])
+        ours.update_access(None, {**SHARE, 'status': status}, [], [], [])
     assert stub.marks.find(ID) is None

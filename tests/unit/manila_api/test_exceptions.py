@@ -12,10 +12,15 @@
 """Errors of the driver as exceptions of Manila."""
 
 from manila import exception
+from manila.message import message_field
 import pytest
 
+from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.manila_api import arguments
 from manila_glusterfs_clone.manila_api import exceptions
+from manila_glusterfs_clone.operations import clone_sources
+from manila_glusterfs_clone.operations import clones
 
 
 def test_an_error_becomes_an_exception_of_manila(
@@ -34,11 +39,42 @@ def test_an_error_becomes_an_exception_of_manila(
 def test_the_caller_may_choose_the_exception() -> None:
     with pytest.raises(exception.UnmanageInvalidShare):
         with exceptions.translated(
-            'Unmanaging share',
-            'x',
-            lambda message: exception.UnmanageInvalidShare(reason=message),
+            'Unmanaging share', 'x', exceptions.unmanage_failure
         ):
             raise errors.NotPossible('no node')
+    with pytest.raises(exception.UnmanageInvalidShareSnapshot):
+        with exceptions.translated(
+            'Unmanaging snapshot', 'x', exceptions.unmanage_snapshot_failure
+        ):
+            raise errors.NotPossible('no node')
+
+
+@pytest.mark.parametrize(
+    ('error', 'detail'),
+    [
+        (placement.InsufficientSpace('vg/a', {}), 'FILTER_CAPACITY'),
+        (
+            placement.TooFewNodesWithSpace('vg/a', {}, 'single', 1, 0),
+            'FILTER_CAPACITY',
+        ),
+        (
+            clones.SnapshotInOtherPool('s', 'vg/a', ('vg/b',)),
+            'FILTER_CREATE_FROM_SNAPSHOT',
+        ),
+        (clone_sources.SnapshotNotFound('s'), 'FILTER_CREATE_FROM_SNAPSHOT'),
+        (arguments.WrongProtocol('NFS', 'GLUSTERFS'), 'FILTER_CAPABILITIES'),
+        (arguments.UnknownPool('h@b#vg/a', ('vg/b',)), 'NO_VALID_HOST'),
+        (errors.NotPossible('no node'), 'UNKNOWN_ERROR'),
+    ],
+)
+def test_user_message(error: errors.Error, detail: str) -> None:
+    with pytest.raises(exception.ManilaException) as caught:
+        with exceptions.translated('Creating share', 'x'):
+            raise error
+    assert (
+        message_field.translate_detail_id(caught.value, None)
+        == getattr(message_field.Detail, detail)[0]
+    )
 
 
 def test_other_exceptions_pass_through() -> None:

@@ -34,9 +34,15 @@ def test_statistics_of_a_pool() -> None:
         reserved_share_from_snapshot_percentage=0,
         reserved_share_extend_percentage=3,
     )
-    values = stats.read(services, configuration)
+    values = stats.read(
+        services,
+        configuration,
+        filter_function='share.size < 9',
+        goodness_function='50',
+    )
     assert values['share_backend_name'] == 'gold'
     assert values['storage_protocol'] == 'GLUSTERFS'
+    assert values['replication_domain'] is None
     (pool,) = values['pools']
     assert pool['pool_name'] == 'gvg/a'
     assert pool['total_capacity_gb'] == 10
@@ -45,3 +51,5 @@ def test_statistics_of_a_pool() -> None:
     assert pool['reserved_percentage'] == 7
     assert pool['reserved_snapshot_percentage'] == 7
     assert pool['reserved_share_extend_percentage'] == 3
+    assert pool['filter_function'] == 'share.size < 9'
+    assert pool['goodness_function'] == '50'

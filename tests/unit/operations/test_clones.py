@@ -47,20 +47,33 @@ def make(calls: Any) -> clones.CloneCreator:
 
 def test_finished_clone_is_brought_online(calls: Any) -> None:
     calls.volumes.is_finished.return_value = True
-    volume = make(calls).create(SHARE, 'vg/pool', 1, SNAPSHOT)
+    volume = make(calls).create(SHARE, ['vg/pool'], 1, SNAPSHOT)
     assert volume is calls.volumes.bring_online.return_value
     calls.sources.read_source.assert_not_called()
 
 
-def test_clone_in_another_pool_is_refused(calls: Any) -> None:
+def test_clone_of_a_snapshot_in_another_pool_is_refused(calls: Any) -> None:
     calls.volumes.is_finished.return_value = False
     calls.nodes.read.return_value = ()
     calls.sources.read_source.return_value.pool = 'vg/a'
+    record_pool = mock.Mock()
     with pytest.raises(clones.SnapshotInOtherPool) as caught:
-        make(calls).create(SHARE, 'vg/b', 1, SNAPSHOT)
-    assert caught.value.args == (SNAPSHOT, 'vg/a', 'vg/b')
+        make(calls).create(SHARE, ['vg/b'], 1, SNAPSHOT, record_pool)
+    assert caught.value.args == (SNAPSHOT, 'vg/a', ('vg/b',))
+    record_pool.assert_not_called()
     calls.nodes.change.assert_not_called()
     calls.removal.remove.assert_not_called()
+
+
+def test_pool_of_a_clone_is_recorded_before_the_clone(calls: Any) -> None:
+    calls.volumes.is_finished.return_value = False
+    calls.sources.read_source.return_value.pool = 'vg/a'
+    record_pool = mock.Mock(side_effect=errors.NotPossible('no database'))
+    with pytest.raises(errors.NotPossible):
+        make(calls).create(SHARE, ['vg/b', 'vg/a'], 1, SNAPSHOT, record_pool)
+    record_pool.assert_called_once_with('vg/a')
+    calls.pools.require_room.assert_not_called()
+    calls.nodes.change.assert_not_called()
 
 
 @pytest.mark.parametrize('fails', [False, True])

@@ -39,10 +39,11 @@ SENTENCES = [
         'deactivate s"',
     ),
     (
-        clones.SnapshotInOtherPool('id', 'vg/a', 'vg/b'),
-        'snapshot id: in thin pool vg/a, but the share is requested in vg/b; '
-        'create the share in the pool of the snapshot (see the Manila option '
-        'use_scheduler_creating_share_from_snapshot)',
+        clones.SnapshotInOtherPool('id', 'vg/a', ('vg/b', 'vg/c')),
+        'snapshot id: in thin pool vg/a, which is none of the pools vg/b, '
+        'vg/c of this back end; add it to glusterfs_clone_pools, or if it '
+        'belongs to another back end, enable CreateFromSnapshotFilter in '
+        'scheduler_default_filters',
     ),
     (
         share_removal.ShareHasSnapshots('v', 2),

@@ -160,6 +160,23 @@ def check(settings: options.Settings, *nodes: fakes.Node) -> Outcome:
     return Outcome(mistakes, [*state.faults])
 
 
+def test_mistakes_of_others_are_in_the_same_error(
+    settings: options.Settings,
+) -> None:
+    other = findings.Finding('an option', 'invalid', 'wrong')
+    wrong = dataclasses.replace(settings, pools=())
+    with pytest.raises(findings.Misconfigured) as caught:
+        checks.run(
+            wrong,
+            cluster.Cluster([], settle_timeout=30),
+            findings.Health('gold'),
+            native.NativeProtocol,
+            [other],
+        )
+    assert other in caught.value.mistakes
+    assert len(caught.value.mistakes) > 1
+
+
 def three(**changes: fakes.Node) -> list[fakes.Node]:
     return [changes.get(f'gl{n}', node(n)) for n in (1, 2, 3)]
 

@@ -31,10 +31,20 @@ from manila_glusterfs_clone.maintenance import manila_db
 AVAILABLE = 'available'
 CREATING = 'creating'
 DELETING = 'deleting'
+DEFERRED_DELETING = 'deferred_deleting'
 ERROR_DELETING = 'error_deleting'
 EXTENDING = 'extending'
 EXTENDING_ERROR = 'extending_error'
 UNMANAGING = 'unmanage_starting'
+
+#: By status of interrupted work that the driver does not repeat: the status
+#: for another attempt, and who makes this attempt. Manila reduces the usage of
+#: the quota at the first attempt of a deferred deletion, and not in its own
+#: further attempts.
+ERROR_STATUSES = {
+    DEFERRED_DELETING: ('error_deferred_deleting', 'Manila deletes it again'),
+    UNMANAGING: ('unmanage_error', 'unmanage it again'),
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,6 +38,8 @@ The driver resumes interrupted work at service start and in each pass:
 * Deleting: the driver asks manila-share to delete the instance again.
 * Failed deletion (``error_deleting``): the driver asks again when all nodes
   are connected.
+* Deferred deletion (``deferred_deleting``): the status becomes
+  ``error_deferred_deleting``, in which Manila deletes it again.
 * Unmanaging: the status becomes ``unmanage_error``. An administrator can then
   unmanage the share or snapshot again.
 
@@ -73,6 +75,7 @@ _OPERATION_BY_STATUS = {
     instances.EXTENDING: work_marks.EXTEND,
     instances.EXTENDING_ERROR: work_marks.EXTEND,
     instances.DELETING: work_marks.DELETE,
+    instances.DEFERRED_DELETING: work_marks.DELETE,
     instances.UNMANAGING: work_marks.UNMANAGE,
 }
 
@@ -222,15 +225,15 @@ class InterruptedWork:
                 # Keep the mark: the deletion removes it.
                 self._request_deletion(api, instance)
                 return
-            if row.status == instances.UNMANAGING:
+            if row.status in instances.ERROR_STATUSES:
+                new_status, next_step = instances.ERROR_STATUSES[row.status]
                 LOG.warning(
-                    '%s %s: a service restart interrupted the request to '
-                    'unmanage it; setting its status to unmanage_error '
-                    '(unmanage it again)',
-                    api.kind_name,
-                    row.id,
+                    '%s %s: a service restart interrupted its work in status '
+                    '%s; setting its status to %s (%s)',
+                    *(api.kind_name, row.id, row.status),
+                    *(new_status, next_step),
                 )
-                self._write(api, row.id, status='unmanage_error')
+                self._write(api, row.id, status=new_status)
             if is_marked:
                 self._marks.remove(row.id)
 

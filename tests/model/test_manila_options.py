@@ -13,12 +13,14 @@
 
 from collections.abc import Callable, Iterator
 import contextlib
+from typing import Any
 
 from manila import db
 from manila.db.sqlalchemy import api as db_api
 from manila.db.sqlalchemy import models
 from manila import exception
 from manila.message import message_field
+from manila import quota
 from manila.share import configuration
 from manila.share import driver
 from manila.share import manager
@@ -30,6 +32,7 @@ from manila_glusterfs_clone import findings
 from manila_glusterfs_clone.manila_api import section
 from manila_glusterfs_clone.operations import clones
 from manila_glusterfs_clone.options import OPTS
+from tests.model import link
 from tests.model import model_backend
 from tests.model import neighbours
 from tests.model import scheduler as scheduler_module
@@ -37,6 +40,7 @@ from tests.model import share_manager
 from tests.model import test_share_manager
 from tests.model.test_share_manager import BACKEND
 from tests.model.test_share_manager import Cloud
+from tests.model import turns
 
 CONF = cfg.CONF
 Detail = message_field.Detail
@@ -533,3 +537,133 @@ def test_rules_are_removed_when_a_share_is_unmanaged(cloud: Cloud) -> None:
     assert marks['user.manila.share'] == 'unmanaged'
     assert not cloud.pool.mounted(volume)
     assert not cloud.pool.mount('10.0.0.5', volume)
+
+
+# -- is_deferred_deletion_enabled
+
+
+class Kind:
+    """One kind of instances: what deletes it, and what reads it."""
+
+    def __init__(self, cloud: Cloud, is_snapshot: bool) -> None:
+        self._cloud = cloud
+        self._is_snapshot = is_snapshot
+        #: The reductions of the quotas of the project, in order.
+        self.reductions: list[dict[str, int]] = []
+
+    def create(self) -> str:
+        """Create a share or a snapshot; return the id of its instance."""
+        share = self._cloud.create()
+        if not self._is_snapshot:
+            return self._cloud.instance(share)
+        snapshot = self._cloud.snapshot(share)
+        return str(
+            db.share_snapshot_get(self._cloud.context, snapshot).instance['id']
+        )
+
+    def read(self, instance: str) -> Any:
+        """Return an instance.
+
+        :raises exception.NotFound: the instance was deleted.
+        """
+        if self._is_snapshot:
+            return db.share_snapshot_instance_get(
+                self._cloud.context, instance
+            )
+        return db.share_instance_get(self._cloud.context, instance)
+
+    def delete(self, instance: str) -> None:
+        """Delete an instance as with is_deferred_deletion_enabled."""
+        context, manager = self._cloud.context, self._cloud.manager
+        status = {'status': 'deferred_deleting'}
+        if self._is_snapshot:
+            db.share_snapshot_instance_update(context, instance, status)
+            manager.delete_snapshot(
+                context,
+                self.read(instance)['snapshot_id'],
+                force=False,
+                deferred_delete=True,
+            )
+        else:
+            db.share_instance_update(context, instance, status)
+            manager.delete_share_instance(
+                context, instance, force=False, deferred_delete=True
+            )
+
+    def retry(self) -> None:
+        """Let Manila retry failed deletions, as it does periodically."""
+        manager = self._cloud.manager
+        if self._is_snapshot:
+            manager.do_deferred_snapshot_deletion(self._cloud.context)
+        else:
+            manager.do_deferred_share_deletion(self._cloud.context)
+
+    def reserve(self, context: object, **values: Any) -> list[str]:
+        """Record a change of the quotas (manila/quota.py)."""
+        self.reductions.append(
+            {k: v for k, v in values.items() if isinstance(v, int)}
+        )
+        return []
+
+
+@pytest.fixture(params=[False, True], ids=['share', 'snapshot'])
+def kind(
+    cloud: Cloud,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Kind:
+    kind = Kind(cloud, request.param)
+    monkeypatch.setattr(quota.QUOTAS, 'reserve', kind.reserve)
+    monkeypatch.setattr(quota.QUOTAS, 'commit', lambda *args, **more: None)
+    return kind
+
+
+def test_deferred_deletion_that_failed(cloud: Cloud, kind: Kind) -> None:
+    """Manila deletes the instance again."""
+    cloud.start()
+    instance = kind.create()
+    cloud.pool.shut_down('gl3')
+    kind.delete(instance)
+    assert kind.read(instance)['status'] == 'error_deferred_deleting'
+    cloud.manager.driver._backend.maintenance.run_pass()
+    cloud.pool.boot('gl3')
+    cloud.pool.time.advance(60)
+    kind.retry()
+    with pytest.raises(exception.NotFound):
+        kind.read(instance)
+    assert len(kind.reductions) == 1
+    cloud.check(*(each['id'] for each in db.share_get_all(cloud.context)))
+
+
+@turns.in_turn()
+@pytest.mark.parametrize('part', [0, 0.3, 0.9])
+def test_deferred_deletion_that_was_interrupted(
+    cloud: Cloud, kind: Kind, part: float
+) -> None:
+    """Manila would never delete it again, and its user cannot.
+
+    Manila reduces the usage of the quotas before the driver deletes anything,
+    and must not reduce it twice.
+    """
+    cloud.start()
+    spare = kind.create()
+    before = len(cloud.process.steps)
+    kind.delete(spare)
+    step_count = len(cloud.process.steps) - before
+    instance = kind.create()
+    kind.reductions.clear()
+    cloud.process.fail_at(
+        len(cloud.process.steps) + int(step_count * part),
+        link.Fault.KILLED_BEFORE,
+    )
+    with pytest.raises(link.Killed):
+        kind.delete(instance)
+    assert kind.read(instance)['status'] == 'deferred_deleting'
+    assert len(kind.reductions) == 1
+    cloud.start()
+    assert kind.read(instance)['status'] == 'error_deferred_deleting'
+    kind.retry()
+    with pytest.raises(exception.NotFound):
+        kind.read(instance)
+    assert len(kind.reductions) == 1
+    cloud.check(*(each['id'] for each in db.share_get_all(cloud.context)))

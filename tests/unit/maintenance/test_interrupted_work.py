@@ -42,6 +42,7 @@ MARKS = {
     'extending': work_marks.EXTEND,
     'extending_error': work_marks.EXTEND,
     'deleting': work_marks.DELETE,
+    'deferred_deleting': work_marks.DELETE,
     'unmanage_starting': work_marks.UNMANAGE,
 }
 #: The sizes of a share, in GiB: in Manila, and after its extension.
@@ -528,6 +529,20 @@ def test_an_interrupted_unmanaging_can_be_repeated(scene: Scene) -> None:
     assert scene.status() == 'unmanage_error'
     assert scene.marks.find(A) is None
     assert scene.storage.calls == []
+
+
+# -- deferred deletion
+
+
+def test_manila_repeats_an_interrupted_deferred_deletion(
+    scene: Scene, asked: Asked
+) -> None:
+    """A request to delete it would reduce the usage of the quota twice."""
+    scene.share('deferred_deleting', mark=work_marks.DELETE)
+    scene.run(starting=True)
+    assert scene.status() == 'error_deferred_deleting'
+    assert scene.marks.find(A) is None
+    assert asked == []
 
 
 # -- failures

@@ -54,16 +54,19 @@ OPTS: list[cfg.Opt] = [
     cfg.StrOpt(
         'glusterfs_clone_ssh_private_key',
         default='/etc/manila/glusterfs_clone_key',
-        help='Path of the private key to log in with. The driver uses neither '
-        'passwords nor SSH agents.',
+        help='Path of the private key to log in with: an Ed25519, RSA or '
+        'ECDSA key without a passphrase, in the format of OpenSSH, PEM or '
+        'PKCS#8. Users outside the group of the file must not be able to read '
+        'it. The driver uses neither passwords nor SSH agents.',
     ),
     cfg.StrOpt(
         'glusterfs_clone_ssh_known_hosts',
         default='/etc/manila/glusterfs_clone_known_hosts',
-        help='Path of a known_hosts file with the host keys of all storage '
-        'nodes. The driver does not connect to a node whose key is '
-        'missing or differs. "ssh-keyscan" creates such a file; compare its '
-        'keys with the keys on the nodes.',
+        help='Path of a known_hosts file with a host key of each storage '
+        'node, under its name in glusterfs_clone_nodes, or with an authority '
+        '(@cert-authority) that signs the host keys. The driver does not '
+        'connect to a node whose key is missing or differs. "ssh-keyscan" '
+        'creates such a file; compare its keys with the keys on the nodes.',
     ),
     cfg.ListOpt(
         'glusterfs_clone_pools',

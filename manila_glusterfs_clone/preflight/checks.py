@@ -20,9 +20,8 @@ report faults to :class:`findings.Health`. A problem that can be a mistake or a
 fault counts as a fault.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 import dataclasses
-import os
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import peers
@@ -30,10 +29,9 @@ from manila_glusterfs_clone.cluster import thin_pool_faults
 from manila_glusterfs_clone.cluster import thin_pools
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
-from manila_glusterfs_clone import layouts
-from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone import options
+from manila_glusterfs_clone.preflight import configuration
 from manila_glusterfs_clone.preflight import programs_and_sudo
 from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.tools import gluster
@@ -93,9 +91,12 @@ def run(
     :raises findings.Misconfigured: there are mistakes. If glusterd answers on
         no node, no operation can work, so faults count as mistakes.
     """
-    results = Results([*_check_configuration(settings, protocol), *mistakes])
-    # Without nodes and readable keys, the driver cannot log in.
-    if settings.nodes and _has_readable_keys(settings):
+    key_mistakes = list(configuration.check_key_files(settings))
+    results = Results(
+        [*configuration.check(settings, protocol), *key_mistakes, *mistakes]
+    )
+    # Without nodes and usable keys, the driver cannot log in.
+    if settings.nodes and not key_mistakes:
         views = _read_nodes(settings, the_cluster)
         _check_nodes(settings, views, results)
         health.report(
@@ -108,43 +109,6 @@ def run(
             results.mistakes += results.service_faults + results.storage_faults
     if results.mistakes:
         raise findings.Misconfigured(settings.backend, results.mistakes)
-
-
-def _check_configuration(
-    settings: options.Settings, protocol: type[protocols.Protocol]
-) -> Iterator[Finding]:
-    for option, problem in options.find_mistakes(settings):
-        yield Finding(option, 'invalid', problem)
-    for option, path in (
-        ('glusterfs_clone_ssh_private_key', settings.ssh_private_key),
-        ('glusterfs_clone_ssh_known_hosts', settings.ssh_known_hosts),
-    ):
-        if not os.access(path, os.R_OK):
-            yield Finding(
-                option,
-                'unreadable',
-                f'{path} does not exist or cannot be read; create the file, '
-                f'or let the user of manila-share read it',
-            )
-    try:
-        layouts.layout_by_name(settings.layout, len(settings.nodes))
-    except errors.NotPossible as error:
-        yield Finding('glusterfs_clone_layout', 'invalid', str(error))
-    yield from protocol.find_mistakes(settings)
-    if not locks.has_lock_path():
-        yield Finding(
-            '[oslo_concurrency] lock_path',
-            'empty',
-            'not set; set a directory for lock files, because operations on '
-            'one share must not run at the same time',
-        )
-
-
-def _has_readable_keys(settings: options.Settings) -> bool:
-    return all(
-        os.access(path, os.R_OK)
-        for path in (settings.ssh_private_key, settings.ssh_known_hosts)
-    )
 
 
 def _read_nodes(

@@ -19,4 +19,8 @@ The modules, from the top layer to the bottom layer:
 * ``channels`` opens a channel for each process.
 * ``connections`` shares one connection to a node among threads.
 * ``login`` connects and logs in.
+* ``host_keys`` verifies the host key of a node, and ``host_certificates`` its
+  certificate.
+* ``known_hosts`` and ``private_keys`` read the files of the keys.
+* ``key_files`` reads a file, or reports why that is not possible.
 """

@@ -16,19 +16,22 @@ from one file, and never changes the file. It logs in with the configured
 private key, and with no other credential.
 """
 
-import base64
 from collections.abc import Callable
 import contextlib
 import dataclasses
 import errno
-import hashlib
 import socket
 import time
+from typing import Any
 
 from oslo_log import log as logging
 import paramiko
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import host_keys
+from manila_glusterfs_clone.ssh import key_files
+from manila_glusterfs_clone.ssh import known_hosts
+from manila_glusterfs_clone.ssh import private_keys
 
 LOG = logging.getLogger(__name__)
 
@@ -115,14 +118,25 @@ def login(
         total time, because a name lookup has no time limit.
     :param on_step: called with the name of each step when the step begins.
     :raises Unreachable: a key file is unusable, or a step failed.
-    :raises HostKeyRejected: the host key is unknown, or differs from the
-        known one.
+    :raises HostKeyRejected: the host key is unknown, differs from the known
+        one, or is revoked.
     """
     node = address.host
-    key = _private_key(node, credentials.private_key)
+    try:
+        key = private_keys.load(credentials.private_key)
+        known = known_hosts.read(credentials.known_hosts)
+    except key_files.Unusable as error:
+        raise errors.Unreachable(node, str(error)) from error
+    policy = host_keys.Policy(node, address.port, known)
     client = paramiko.SSHClient()
-    client.set_missing_host_key_policy(_RejectUnknown(node))
-    _load_known_hosts(client, node, credentials.known_hosts)
+    client.set_missing_host_key_policy(policy)
+
+    def make_transport(*args: Any, **kwargs: Any) -> paramiko.Transport:
+        transport = paramiko.Transport(*args, **kwargs)
+        algorithms = transport.get_security_options()
+        algorithms.key_types = policy.sort(algorithms.key_types)
+        return transport
+
     deadline = time.monotonic() + seconds
     sock = connection = None
     step = TCP
@@ -150,6 +164,7 @@ def login(
             auth_timeout=seconds_left,
             allow_agent=False,
             look_for_keys=False,
+            transport_factory=make_transport,
         )
         transport = client.get_transport()
         if transport is None:
@@ -158,12 +173,6 @@ def login(
         connection = Connection(client, transport, sock)
     except errors.Unreachable:
         raise
-    except paramiko.BadHostKeyException as error:
-        raise errors.HostKeyRejected(
-            node,
-            f'the host key {_fingerprint(error.key)} differs from the one in '
-            f'{credentials.known_hosts}',
-        ) from error
     except paramiko.AuthenticationException as error:
         raise errors.LoginRefused(
             node,
@@ -200,63 +209,3 @@ def _is_no_answer(error: Exception) -> bool:
 def describe(error: Exception) -> str:
     """Return the text of an error; if it has none, the name of its class."""
     return str(error) or type(error).__name__
-
-
-class _RejectUnknown(paramiko.MissingHostKeyPolicy):
-    """A policy that raises :class:`errors.HostKeyRejected`.
-
-    paramiko applies this policy to a node without a known host key. The
-    RejectPolicy of paramiko raises SSHException, which can have other reasons.
-    """
-
-    def __init__(self, node: str) -> None:
-        self._node = node
-
-    def missing_host_key(
-        self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey
-    ) -> None:
-        raise errors.HostKeyRejected(
-            self._node,
-            f'the host key {_fingerprint(key)} of {hostname} is unknown',
-        )
-
-
-def _fingerprint(key: paramiko.PKey) -> str:
-    digest = base64.b64encode(hashlib.sha256(key.asbytes()).digest())
-    return f'{key.get_name()} SHA256:{digest.decode().rstrip("=")}'
-
-
-def _load_known_hosts(
-    client: paramiko.SSHClient, node: str, path: str
-) -> None:
-    try:
-        client.load_host_keys(path)
-    except OSError as error:
-        raise errors.Unreachable(
-            node, f'known_hosts file {path}: {error.strerror}'
-        ) from error
-    except Exception as error:
-        raise errors.Unreachable(
-            node, f'known_hosts file {path} is malformed'
-        ) from error
-
-
-def _private_key(node: str, path: str) -> paramiko.PKey:
-    # Open the file first. The loop below ignores all errors, and would report
-    # an unreadable file as malformed.
-    try:
-        open(path, 'rb').close()
-    except OSError as error:
-        raise errors.Unreachable(
-            node, f'private key {path}: {error.strerror}'
-        ) from error
-    for key_class in (
-        paramiko.Ed25519Key,
-        paramiko.ECDSAKey,
-        paramiko.RSAKey,
-    ):
-        with contextlib.suppress(Exception):
-            return key_class.from_private_key_file(path)
-    raise errors.Unreachable(
-        node, f'private key {path} is malformed, or needs a passphrase'
-    )

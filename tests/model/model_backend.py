@@ -28,6 +28,7 @@ from manila_glusterfs_clone import options
 from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.tools import gluster
+from tests import key_files
 from tests.model import invariants
 from tests.model import link
 from tests.model import model_cluster
@@ -54,8 +55,8 @@ def settings(
         nodes=tuple(pool.nodes),
         ssh_port=22,
         ssh_user='manila',
-        ssh_private_key='/dev/null',
-        ssh_known_hosts='/dev/null',
+        ssh_private_key=key_files.private_key(),
+        ssh_known_hosts=key_files.known_hosts(),
         pools=(THIN_POOL, 'gvg/other'),
         layout='auto',
         brick_root=invariants.BRICK_ROOT,

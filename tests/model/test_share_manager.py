@@ -33,6 +33,7 @@ from manila_glusterfs_clone.operations import statuses
 from manila_glusterfs_clone.protocols import native
 from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.tools import gluster
+from tests import key_files
 from tests.model import invariants
 from tests.model import link
 from tests.model import model_backend
@@ -109,8 +110,8 @@ def section(*pools: str) -> dict[str, object]:
     return {
         'glusterfs_clone_nodes': 'gl1,gl2,gl3',
         'glusterfs_clone_pools': ','.join(pools),
-        'glusterfs_clone_ssh_private_key': '/dev/null',
-        'glusterfs_clone_ssh_known_hosts': '/dev/null',
+        'glusterfs_clone_ssh_private_key': key_files.private_key(),
+        'glusterfs_clone_ssh_known_hosts': key_files.known_hosts(),
         # Passes are made by the tests.
         'glusterfs_clone_reconcile_interval': 0,
     }

@@ -165,9 +165,7 @@ def test_set_up_asks_little(pool: model_cluster.ModelCluster) -> None:
     with model_backend.in_time_of(pool):
         process = link.Process(pool)
         begun = pool.time.now
-        model_backend.ModelBackend(
-            process, ssh_private_key='/dev/null'
-        ).backend.check()
+        model_backend.ModelBackend(process).backend.check()
     # A probe, the peers, the LVs, the settings of LVM and the mounts of each
     # node; and one question more.
     assert len(process.steps) == 5 * 3 + 1

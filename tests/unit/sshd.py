@@ -11,7 +11,7 @@
 # under the License.
 """SSH servers on 127.0.0.1: a real sshd, and some that misbehave."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import os
 import pathlib
@@ -50,7 +50,6 @@ SUDO_LINE="$*" exec "$@"
 
 CONFIG = """\
 ListenAddress {host}:{port}
-HostKey {home}/host
 AuthorizedKeysFile {home}/user.pub
 PidFile none
 UsePAM no
@@ -72,12 +71,17 @@ def wait_until(true: Callable[[], object], what: str) -> None:
         time.sleep(0.01)
 
 
-def make_key(path: pathlib.Path) -> None:
-    """Make a key pair, ``path`` and ``path.pub``."""
+def ssh_keygen(*words: str) -> None:
+    """Run ssh-keygen."""
     subprocess.run(
-        ['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', str(path)],
-        check=True,
+        ['ssh-keygen', '-q', *words], check=True, stdin=subprocess.DEVNULL
     )
+
+
+def make_key(path: pathlib.Path, key_type: str = 'ed25519') -> None:
+    """Make a key pair, ``path`` and ``path.pub``."""
+    size = ['-b', '2048'] if key_type == 'rsa' else []
+    ssh_keygen('-t', key_type, *size, '-N', '', '-f', str(path))
 
 
 def known_hosts_line(port: int, public_key: pathlib.Path) -> str:
@@ -112,11 +116,21 @@ class Sshd:
 
     In ``home``: the keys ``host``, ``user`` and ``stranger``, and
     ``known_hosts``.
+
+    :param host_keys: the private keys of the server, if not ``host``.
+    :param certificates: the host certificates of the server.
     """
 
-    def __init__(self, home: pathlib.Path) -> None:
+    def __init__(
+        self,
+        home: pathlib.Path,
+        host_keys: Sequence[pathlib.Path] = (),
+        certificates: Sequence[pathlib.Path] = (),
+    ) -> None:
         self.home = home
         self.port = 0
+        self._host_keys = host_keys or (home / 'host',)
+        self._certificates = certificates
         self._process: subprocess.Popen[bytes] | None = None
         for name in ('host', 'user', 'stranger'):
             make_key(home / name)
@@ -145,6 +159,10 @@ class Sshd:
         config = self.home / 'config'
         text = CONFIG.format(
             host=HOST, port=port, home=self.home, path=os.environ['PATH']
+        )
+        text += ''.join(f'HostKey {path}\n' for path in self._host_keys)
+        text += ''.join(
+            f'HostCertificate {path}\n' for path in self._certificates
         )
         # Newer ones shut out who fails to log in; older do not know it.
         config.write_text(text + 'PerSourcePenalties no\n')

@@ -46,6 +46,7 @@ FLOOR = {part: n for n, line in enumerate(FLOORS) for part in line.split()}
 #: Libraries and modules that only these packages or modules import.
 RESERVED = {
     'paramiko': 'ssh',
+    'cryptography': 'ssh',
     f'{NAME}.ssh.login': 'ssh',
     f'{NAME}.ssh.connections': 'ssh',
     f'{NAME}.ssh.channels': 'ssh',

@@ -11,11 +11,9 @@
 # under the License.
 """The checks before a start: mistakes prevent it, faults do not."""
 
-from collections.abc import Iterator
 import dataclasses
 import json
 import logging
-import pathlib
 
 # Imported for the option that it registers.
 from oslo_concurrency import lockutils as lockutils
@@ -43,33 +41,6 @@ PROBE = ('sh', '-c', programs_and_sudo.script(sudo=True))
 AWAY = errors.Unreachable('gl3', 'no route')
 LATE = errors.TimedOut('gl3', ('x',), 20)
 NODES = frozenset({'gl1', 'gl2', 'gl3'})
-
-
-@pytest.fixture
-def settings(tmp_path: pathlib.Path) -> Iterator[options.Settings]:
-    for name in ('key', 'hosts'):
-        (tmp_path / name).write_text('')
-    cfg.CONF.set_override('lock_path', str(tmp_path), group='oslo_concurrency')
-    yield options.Settings(
-        backend='gold',
-        nodes=('gl1', 'gl2', 'gl3'),
-        ssh_port=22,
-        ssh_user='manila',
-        ssh_private_key=str(tmp_path / 'key'),
-        ssh_known_hosts=str(tmp_path / 'hosts'),
-        pools=('gvg/pool',),
-        layout='auto',
-        brick_root='/srv/x',
-        tls=False,
-        tls_server_names=(),
-        limits=options.Limits(95, 85, 20.0),
-        settle_timeout=30,
-        lock_timeout=30,
-        reconcile_interval=0,
-        orphan_grace=3600,
-        orphans='remove',
-    )
-    cfg.CONF.clear_override('lock_path', group='oslo_concurrency')
 
 
 def thin_pool(*more: dict[str, str], **changes: str) -> fakes.Answer:
@@ -228,8 +199,8 @@ def test_all_mistakes_are_reported_at_once(settings: options.Settings) -> None:
         ('glusterfs_clone_pools', 'invalid'),
         ('glusterfs_clone_pools', 'invalid'),
         ('glusterfs_clone_pools', 'invalid'),
-        ('glusterfs_clone_ssh_known_hosts', 'unreadable'),
-        ('glusterfs_clone_ssh_private_key', 'unreadable'),
+        ('glusterfs_clone_ssh_known_hosts', 'missing'),
+        ('glusterfs_clone_ssh_private_key', 'missing'),
         ('glusterfs_clone_ssh_user', 'invalid'),
         ('glusterfs_clone_tls_server_names', 'empty'),
         ('share_backend_name', 'invalid'),

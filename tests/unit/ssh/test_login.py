@@ -64,12 +64,12 @@ def test_missing_files(
 ) -> None:
     error = ssh_helpers.refusal(connect(server, key='none'))
     assert str(server.home / 'none') in error.reason
-    assert 'No such file' in error.reason
+    assert 'does not exist' in error.reason
     error = ssh_helpers.refusal(connect(server, known_hosts='none'))
     assert str(server.home / 'none') in error.reason
-    assert 'No such file' in error.reason
+    assert 'does not exist' in error.reason
     error = ssh_helpers.refusal(connect(server, known_hosts='.'))
-    assert 'directory' in error.reason
+    assert 'is not a file' in error.reason
 
 
 def test_malformed_files(
@@ -101,7 +101,7 @@ def test_unreadable_key(
     (server.home / 'mode0').write_text('CONTENT')
     (server.home / 'mode0').chmod(0)
     error = ssh_helpers.refusal(connect(server, key='mode0'))
-    assert 'Permission denied' in error.reason
+    assert 'cannot be read' in error.reason
 
 
 def test_connection_refused(

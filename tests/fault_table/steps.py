@@ -22,6 +22,8 @@ _STABLE = (
     (re.compile(r'(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])'), 'HEX'),
 )
 
+#: Words before the command of gluster.
+_OPTIONS = ('--mode=script', '--xml', '--')
 #: Options that say what a command does.
 _TELLING = frozenset({'--addtag', '--deltag'})
 #: What follows the name of a volume and says what is asked of it.
@@ -44,7 +46,7 @@ def name(node: str, argv: Sequence[str], writer: str = 'gl1') -> str:
         gluster is asked there goes without the name of a node.
     """
     program, *words = argv
-    words = [word for word in words if word not in ('--mode=script', '--xml')]
+    words = [word for word in words if word not in _OPTIONS]
     if program == 'gluster':
         few = [*words[:2], *(w for w in words[3:] if w in _WORDS)]
     else:

@@ -18,16 +18,16 @@ from tests.fault_table import kinds
 from tests.functional import shapes
 
 _READS = {
-    *(
-        'lvs',
-        '/sbin/lvmconfig',
-        'findmnt',
-        'getfattr',
-        'hostname',
-        'ps',
-        'systemctl',
-    ),
+    'lvs',
+    '/sbin/lvmconfig',
+    'findmnt',
+    'getfattr',
+    'hostname',
+    'ps',
+    'systemctl',
 }
+#: Words before the command of gluster.
+_OPTIONS = ('--mode=script', '--xml', '--')
 #: Which nodes lose power in what each does on its own.
 _DARKENED = ('gl1', 'gl2')
 _GLUSTER_READS = {'list', 'info', 'config', 'status', 'heal', 'get'}
@@ -63,7 +63,7 @@ class Plan:
 
 def is_read(argv: Sequence[str]) -> bool:
     """Return whether a command changes nothing."""
-    words = [word for word in argv if word not in ('--mode=script', '--xml')]
+    words = [word for word in argv if word not in _OPTIONS]
     if words[0] == 'gluster':
         return words[1].startswith('-') or words[2] in _GLUSTER_READS
     return words[0] in _READS

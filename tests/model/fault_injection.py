@@ -31,8 +31,14 @@ AnyFault = Fault | Variant
 
 _OPTIONS = ('set', 'reset')
 _READS = {
-    *('lvs', '/sbin/lvmconfig', 'findmnt', 'getfattr', 'hostname'),
-    *('ls', 'ps', 'sh'),
+    'lvs',
+    '/sbin/lvmconfig',
+    'findmnt',
+    'getfattr',
+    'hostname',
+    'ls',
+    'ps',
+    'sh',
 }
 _GLUSTER_READS = {'list', 'info', 'config', 'status', 'heal'}
 #: What the driver listens to, beside gluster.

@@ -222,7 +222,7 @@ class Remote(commands.Remote):
         argv = tuple(argv)
         shown = argv
         if argv[: len(CONSOLE)] == CONSOLE:
-            shown = ('gluster', *argv[len(CONSOLE) :])
+            shown = ('gluster', *_without_options(argv[len(CONSOLE) :]))
             text = self.gluster(shown, timeout)
             if self.process.fault is Fault.GARBLED:
                 text = fault_injection.garbled(text)
@@ -284,6 +284,18 @@ class Remote(commands.Remote):
 
     def close(self) -> None:
         """Do nothing: the model keeps no connection open."""
+
+
+def _without_options(words: Sequence[str]) -> tuple[str, ...]:
+    """Return the command without the options of the program gluster.
+
+    It takes them anywhere before ``--``, and ends at an unknown one
+    (``parse_cmdline`` in cli/src/cli.c).
+    """
+    end = words.index('--') if '--' in words else len(words)
+    unknown = [word for word in words[:end] if word.startswith('--')]
+    assert not unknown, f'gluster takes {unknown} as options'
+    return (*words[:end], *words[end + 1 :])
 
 
 def _in_words(volume: str, text: str) -> shell.Answer:

@@ -20,6 +20,7 @@ import pytest
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone import protocols
 from tests.model import link
 from tests.model import model_backend
 from tests.model import model_cluster
@@ -173,7 +174,18 @@ def test_set_up_asks_little(pool: model_cluster.ModelCluster) -> None:
 
 
 @pytest.mark.parametrize(
-    'name', ['Gluster tier 1', 'größe', 'a\tb', 'x' * 255, '100 %', '-n', '#']
+    'name',
+    [
+        'Gluster tier 1',
+        'größe',
+        'a\tb',
+        'x' * 255,
+        '100 %',
+        '-n',
+        '--version',
+        '--',
+        '#',
+    ],
 )
 def test_a_back_end_of_any_name_is_served(
     pool: model_cluster.ModelCluster, ids: Iterator[str], name: str
@@ -191,6 +203,23 @@ def test_a_back_end_of_any_name_is_served(
             names.OPTION_BACKEND
         ]
         assert mark == made.services.settings.backend_mark
+        # This command is too long for a console.
+        rules = [
+            protocols.Rule(each, 'ip', each, 'rw')
+            for each in (f'10.0.0.{number}' for number in range(100))
+        ]
+        volume = made.services.volumes.get_finished(share)
+        made.services.protocol.apply(
+            volume.name,
+            rules,
+            is_revoking=False,
+            extra_options=made.services.volumes.permanent_options(
+                share, volume
+            ),
+        )
+        options = pool.state.volumes[volume.name].options
+        assert options[names.OPTION_BACKEND] == mark
+        assert options['auth.allow'].count(',') == 99
 
 
 def test_a_back_end_name_that_is_too_long(

@@ -35,6 +35,8 @@ RELEASES = ('10.3', '11.1')
 #: How long glusterd has run.
 AGE = ('ps', '-C', 'glusterd', '-o', 'etimes=')
 CONSOLE = ('gluster', '--mode=script', '--xml')
+#: The beginning of a command of gluster that has a process of its own.
+ALONE = (*CONSOLE, '--')
 
 _RECORDING = re.compile(
     r'\$ (?P<command>[^\n]*)\n\[status (?P<status>\d+)\]\n'
@@ -161,7 +163,11 @@ class Node(commands.Remote):
     ) -> commands.Result:
         argv = tuple(argv)
         self.ran.append(argv)
-        said = self.next(argv)
+        said = self.next(
+            (*CONSOLE, *argv[len(ALONE) :])
+            if argv[: len(ALONE)] == ALONE
+            else argv
+        )
         if said.status not in accept:
             raise errors.CommandFailed(
                 self.name, argv, said.status, said.stdout, said.stderr

@@ -16,6 +16,7 @@ import pytest
 
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import options
+from manila_glusterfs_clone.protocols import native
 
 
 @pytest.fixture
@@ -125,3 +126,46 @@ def test_the_list_for_generators_is_a_copy() -> None:
     assert group == 'glusterfs_clone'
     assert [o.name for o in listed] == [o.name for o in options.OPTS]
     assert not {id(o) for o in listed} & {id(o) for o in options.OPTS}
+
+
+#: By option: values in which a word of a command would begin with a dash.
+#: Commands do not contain the values of the other options.
+WITH_A_DASH: dict[str, list[object]] = {
+    'glusterfs_clone_nodes': [['-n'], ['gl1', '--version']],
+    'glusterfs_clone_ssh_user': ['-oProxyCommand=id'],
+    'glusterfs_clone_pools': [['-gvg/pool'], ['gvg/-pool'], ['--gvg/pool']],
+    'glusterfs_clone_layout': ['--single'],
+    'glusterfs_clone_brick_root': ['-x', '--version', '--/srv'],
+    'glusterfs_clone_tls_server_names': [['--version'], ['gl1', '-x']],
+    'glusterfs_clone_orphans': ['--remove'],
+}
+#: The driver opens these files itself.
+OPENED = {'glusterfs_clone_ssh_private_key', 'glusterfs_clone_ssh_known_hosts'}
+
+
+def test_each_text_among_the_options_is_tried_with_a_dash() -> None:
+    texts = {
+        option.name
+        for option in options.OPTS
+        if isinstance(option, (cfg.StrOpt, cfg.ListOpt))
+    }
+    assert texts == WITH_A_DASH.keys() | OPENED
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [(name, value) for name, each in WITH_A_DASH.items() for value in each],
+)
+def test_no_option_becomes_an_option_of_a_command(
+    conf: cfg.ConfigOpts, name: str, value: object
+) -> None:
+    try:
+        conf.set_override(name, value, group='gold')
+    except ValueError:
+        return
+    settings = options.read(conf.gold, 'gold')
+    protocol_mistakes = native.NativeProtocol.find_mistakes(settings)
+    assert name in {
+        *(option for option, _ in options.find_mistakes(settings)),
+        *(mistake.subject for mistake in protocol_mistakes),
+    }

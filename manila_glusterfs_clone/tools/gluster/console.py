@@ -24,6 +24,9 @@ Behaviour of consoles on GlusterFS 10.3 and 11.1, and the driver's reaction:
   glusterd runs again. If the driver sent another command meanwhile, it would
   take the late answer for the answer to that command. So the driver closes a
   console that did not answer in time.
+* In its own process, ``gluster`` takes each argument that begins with ``--``
+  as an option, up to an argument ``--`` (``parse_cmdline`` in cli/src/cli.c).
+  Values of volume options can begin with ``--``; a console takes no options.
 * A console prints the answer to ``volume heal … info`` only when the console
   ends. So the driver runs this command in its own process.
 * The CLI, the program ``gluster``, waits 120 s for glusterd. Then it prints
@@ -211,7 +214,7 @@ class Console:
         with self._slot(words, deadline, is_read=False) as seconds_left:
             self._close_spare_console()
             result = self._runner.run(
-                [*_COMMAND, *words], timeout=seconds_left, accept=(0, 1)
+                [*_COMMAND, '--', *words], timeout=seconds_left, accept=(0, 1)
             )
         output = result.stdout or result.stderr
         if _GLUSTERD_DOWN in output:

@@ -255,7 +255,7 @@ def test_a_long_line_gets_its_own_process(size: int, alone: bool) -> None:
     node = fakes.Node().gluster(' '.join(words), fakes.xml())
     assert console.Console(node).run(*words).has_succeeded
     assert bool(node.opened) != alone
-    assert node.ran == ([(*fakes.CONSOLE, *words)] if alone else [])
+    assert node.ran == ([(*fakes.ALONE, *words)] if alone else [])
 
 
 def test_the_length_of_a_line_is_counted_in_bytes() -> None:
@@ -299,7 +299,7 @@ def test_a_short_command_can_get_its_own_process() -> None:
     console.Console(node).run(
         'volume', 'heal', 'x', 'info', needs_own_process=True
     )
-    assert node.ran == [(*fakes.CONSOLE, 'volume', 'heal', 'x', 'info')]
+    assert node.ran == [(*fakes.ALONE, 'volume', 'heal', 'x', 'info')]
     assert not node.opened
 
 

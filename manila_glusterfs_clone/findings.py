@@ -48,6 +48,9 @@ class Finding:
     message: str = dataclasses.field(compare=False)
     #: The node that has the problem; empty for a problem of the back end.
     node: str = ''
+    #: Whether the fault usually ends before the next check. If so, it is
+    #: logged when the next check finds it, too.
+    ends_soon: bool = dataclasses.field(default=False, compare=False)
 
     def __str__(self) -> str:
         return labelled(self.subject, self.message)
@@ -81,6 +84,7 @@ class Health:
     def __init__(self, backend: str) -> None:
         self._backend = backend
         self._faults: dict[str, tuple[Finding, ...]] = {}
+        self._logged_faults: frozenset[Finding] = frozenset()
         self._lock = threading.Lock()
 
     @property
@@ -97,13 +101,24 @@ class Health:
         :param faults: the current faults of each checked part, by
             :data:`OPTIONS`, :data:`SERVICES` or :data:`STORAGE`.
         """
-        previous_faults = {*self.faults}
         with self._lock:
+            new_faults = [
+                fault
+                for part, part_faults in faults.items()
+                for fault in part_faults
+                if fault not in self._logged_faults
+                and (
+                    not fault.ends_soon or fault in self._faults.get(part, ())
+                )
+            ]
             self._faults.update({k: tuple(v) for k, v in faults.items()})
-        current_faults = self.faults
-        new_faults = [
-            fault for fault in current_faults if fault not in previous_faults
-        ]
+            current_faults = {
+                fault for part in self._faults.values() for fault in part
+            }
+            ended_faults = self._logged_faults - current_faults
+            self._logged_faults = (
+                self._logged_faults - ended_faults
+            ) | frozenset(new_faults)
         if new_faults:
             LOG.warning(
                 'Back end %s: %d new faults; operations that do not need '
@@ -112,7 +127,7 @@ class Health:
                 len(new_faults),
                 '\n'.join(f'  * {fault}' for fault in new_faults),
             )
-        for fault in previous_faults - {*current_faults}:
+        for fault in ended_faults:
             LOG.info(
                 'Back end %s: fault has ended: %s (%s)',
                 self._backend,

@@ -37,6 +37,8 @@ class Fault:
     kind: str
     #: The state of the pool and the remedy, without the name of the pool.
     message: str
+    #: As in :class:`findings.Finding`.
+    ends_soon: bool = False
 
 
 def find_fault(
@@ -90,6 +92,7 @@ def _data_fault(
             'lvm limit',
             f'{state}, and {_threshold_limit(pool)}; '
             f'{_threshold_remedy(pool)}',
+            pool.is_extended_soon,
         )
     if pool.data_percent >= limits.data_percent:
         return Fault(
@@ -121,7 +124,11 @@ def _metadata_fault(
         else:
             limit = _threshold_limit(pool)
             remedy += ', or set a higher threshold'
-        return Fault('lvm metadata limit', f'{state}, and {limit}; {remedy}')
+        return Fault(
+            'lvm metadata limit',
+            f'{state}, and {limit}; {remedy}',
+            pool.is_extended_soon,
+        )
     if pool.metadata_percent >= limits.metadata_percent:
         return Fault(
             'metadata full',
@@ -303,7 +310,13 @@ def find_problems(
                 )
             elif fault := find_fault(pool, limits):
                 faults.append(
-                    findings.Finding(subject, fault.kind, fault.message, node)
+                    findings.Finding(
+                        subject,
+                        fault.kind,
+                        fault.message,
+                        node,
+                        ends_soon=fault.ends_soon,
+                    )
                 )
             if pool is not None and not pool.zeroes_new_blocks:
                 mistakes.append(

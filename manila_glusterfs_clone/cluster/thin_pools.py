@@ -116,6 +116,15 @@ class ThinPool:
         )
         return (self.size * data + self.metadata_size * metadata) // 100
 
+    @property
+    def is_extended_soon(self) -> bool:
+        """Return whether dmeventd should extend the pool within a minute."""
+        return (
+            self.policy.is_automatic
+            and self.policy.threshold >= MIN_AUTOEXTEND_PERCENT
+            and 0 < self.next_extension <= self.vg_free
+        )
+
     def _growth(self, used_percent: float, threshold: int) -> int:
         """Return the growth of an automatic extension, in percent."""
         if used_percent < threshold:

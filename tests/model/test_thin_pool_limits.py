@@ -12,6 +12,7 @@
 """Thin pools that LVM or the driver takes for too full."""
 
 from collections.abc import Callable, Iterator
+import logging
 
 import pytest
 
@@ -161,6 +162,38 @@ def test_the_capacity_is_read_with_one_command_on_each_node(
         since = len(manila.process.steps)
         capacity(manila)
         assert programs(manila, since) == ['lvs'] * len(manila.pool.nodes)
+
+
+def test_a_pool_that_lvm_extends_is_no_warning(
+    manila: model_backend.ModelBackend,
+    ids: Iterator[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It has no free capacity until then."""
+    caplog.set_level(logging.WARNING, 'manila_glusterfs_clone')
+    for node in manila.pool.nodes.values():
+        node.lvm.settings['monitoring'] = 1
+        node.lvm.free = 1 << 40
+    set_threshold(manila.pool, 70)
+    manila.pool.time.advance(600.0)
+    for _ in range(3):
+        fill(manila.pool, 75.0)
+        assert capacity(manila).free_bytes == 0
+        with pytest.raises(placement.InsufficientSpace):
+            manila.create(next(ids))
+        fill(manila.pool, 62.5)
+        manila.pool.time.advance(60.0)
+        assert capacity(manila).free_bytes > 0
+        manila.create(next(ids))
+    assert not caplog.records
+    fill(manila.pool, 75.0)
+    for _ in range(2):
+        capacity(manila)
+        manila.pool.time.advance(60.0)
+    (record,) = caplog.records
+    assert 'lvextend --use-policies' in record.getMessage()
+    fill(manila.pool, 62.5)
+    capacity(manila)
 
 
 @pytest.mark.parametrize('is_hanging', [False, True])

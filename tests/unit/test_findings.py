@@ -11,6 +11,7 @@
 # under the License.
 """Findings and the health of a back end."""
 
+import dataclasses
 import logging
 
 import pytest
@@ -59,3 +60,34 @@ def test_a_fault_that_is_gone_is_logged(
     (record,) = caplog.records
     assert record.levelno == logging.INFO
     assert record.args == ('gold', 'pool on gl1', 'full')
+
+
+SHORT = dataclasses.replace(FULL, kind='lvm limit', ends_soon=True)
+
+
+@pytest.mark.parametrize(
+    ('reports', 'levels'),
+    [
+        ([[SHORT], []], []),
+        ([[SHORT], [SHORT], [SHORT], []], ['WARNING', 'INFO']),
+        ([[SHORT], [], [SHORT], []], []),
+        (
+            [[SHORT], [dataclasses.replace(SHORT, ends_soon=False)], []],
+            ['WARNING', 'INFO'],
+        ),
+        ([[SHORT], [FULL, SHORT], [FULL], []], ['WARNING', 'INFO', 'INFO']),
+    ],
+)
+def test_a_fault_that_ends_soon_is_logged_at_the_second_check(
+    caplog: pytest.LogCaptureFixture,
+    reports: list[list[findings.Finding]],
+    levels: list[str],
+) -> None:
+    caplog.set_level(logging.INFO)
+    health = findings.Health('gold')
+    for faults in reports:
+        health.report({findings.STORAGE: faults})
+        # The checks of other parts do not count.
+        health.report({findings.SERVICES: []})
+        assert health.faults == tuple(faults)
+    assert [record.levelname for record in caplog.records] == levels

@@ -150,6 +150,20 @@ def test_the_remedy_for_the_limit_of_lvm(
     fault = thin_pool_faults.find_fault(pool, LIMITS)
     assert fault is not None
     assert remedy in fault.message
+    assert fault.ends_soon == ('lvextend --use-policies' in fault.message)
+
+
+def test_metadata_that_lvm_extends_is_a_fault_that_ends_soon() -> None:
+    for vg_free, ends_soon in ((9 * GIB, True), (0, False)):
+        pool = make(
+            data_percent=10.0,
+            metadata_percent=80.0,
+            policy=Policy(60, 20, True),
+            vg_free=vg_free,
+        )
+        fault = thin_pool_faults.find_fault(pool, LIMITS)
+        assert fault is not None
+        assert fault.ends_soon == ends_soon
 
 
 def test_the_remedy_for_full_metadata() -> None:

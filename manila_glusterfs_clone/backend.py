@@ -11,15 +11,34 @@
 # under the License.
 """One back end: its services, its set-up checks and its maintenance."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 import dataclasses
 from typing import Any
 
+from oslo_log import log
+
+from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone.maintenance import passes
 from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.preflight import checks
+from manila_glusterfs_clone.tools import gluster
+
+LOG = log.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class EnsuredShares:
+    """The result of :meth:`Backend.ensure_shares`."""
+
+    #: By share id: the volume, or the error of its healing. A share is missing
+    #: if its state could not be read.
+    states: Mapping[str, gluster.Volume | errors.Error] = dataclasses.field(
+        default_factory=dict
+    )
+    #: The ids of shares whose rules Manila has to apply again.
+    waiting_share_ids: Collection[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +91,28 @@ class Backend:
     def start(self) -> None:
         """Start maintenance; call this once, after the process has forked."""
         self.maintenance.start()
+
+    def ensure_shares(self, share_ids: Collection[str]) -> EnsuredShares:
+        """Bring shares online, and correct access lists; never raise."""
+        states: Mapping[str, gluster.Volume | errors.Error] = {}
+        waiting_share_ids: Collection[str] = ()
+        try:
+            waiting_share_ids = self.maintenance.shares_with_waiting_rules()
+            states = self.maintenance.ensure_shares(share_ids)
+        except errors.Error as error:
+            LOG.error(
+                'Back end %s: reading the state of its shares failed; their '
+                'statuses stay unchanged: %s',
+                self.services.settings.backend,
+                error,
+            )
+        except Exception:
+            LOG.exception(
+                'Back end %s: reading the state of its shares failed; their '
+                'statuses stay unchanged',
+                self.services.settings.backend,
+            )
+        return EnsuredShares(states, waiting_share_ids)
 
     def close(self) -> None:
         """Stop maintenance, and close all connections to the nodes.

@@ -15,18 +15,16 @@ Each method reads Manila's dictionaries, calls one service of the back end, and
 converts the driver's errors to Manila's exceptions.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import time
 from typing import Any
 
 from manila import exception
 from manila.share import driver
-from oslo_log import log
 
 from manila_glusterfs_clone import backend
 from manila_glusterfs_clone.cluster import placement
-from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.manila_api import arguments
 from manila_glusterfs_clone.manila_api import exceptions
@@ -39,8 +37,6 @@ from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone.operations import statuses
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.tools import gluster
-
-LOG = log.getLogger(__name__)
 
 Data = Mapping[str, Any]
 
@@ -203,7 +199,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             'Unmanaging share',
             share['id'],
             _UNMANAGE,
-            exceptions.unmanage_failure,
+            lambda message: exception.UnmanageInvalidShare(reason=message),
         ):
             self._services.shares.unmanage(share['id'])
 
@@ -262,26 +258,14 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         rules of a share, ask Manila to apply all rules of this share again.
         If that fails, Manila sets active rules to error, too.
         """
-        states: dict[str, gluster.Volume | errors.Error] = {}
-        waiting_share_ids: Collection[str] = ()
-        try:
-            if shares and self._backend:
-                maintenance = self._backend.maintenance
-                waiting_share_ids = maintenance.shares_with_waiting_rules()
-                states = maintenance.ensure_shares([s['id'] for s in shares])
-        except Exception as error:
-            LOG.error(
-                'Back end %s: reading the state of its shares failed; their '
-                'statuses stay unchanged: %s',
-                self._backend_name(),
-                error,
-                exc_info=not isinstance(error, errors.Error),
-            )
+        ensured = backend.EnsuredShares()
+        if shares and self._backend:
+            ensured = self._backend.ensure_shares([s['id'] for s in shares])
         return {
             share['id']: updates.of_share(
-                states.get(share['id']),
+                ensured.states.get(share['id']),
                 self._export_locations,
-                reapply_rules=share['id'] in waiting_share_ids,
+                reapply_rules=share['id'] in ensured.waiting_share_ids,
             )
             for share in shares
         }
@@ -321,7 +305,9 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
             'Unmanaging snapshot',
             snapshot['id'],
             _UNMANAGE,
-            exceptions.unmanage_snapshot_failure,
+            lambda message: exception.UnmanageInvalidShareSnapshot(
+                reason=message
+            ),
         ):
             self._services.snapshots.unmanage(snapshot['id'])
 

@@ -235,6 +235,9 @@ class NotFound(GlusterRefused):
 class NotPossible(Refused):
     """The driver refused an operation; each reason has a subclass."""
 
+    #: The filter of Manila's scheduler that refuses this, too; empty if none.
+    scheduler_filter: typing.ClassVar[str] = ''
+
 
 class Missing(NotPossible):
     """The volume of a share does not exist, or lacks the share's mark.
@@ -338,10 +341,7 @@ def is_unknown(error: BaseException) -> bool:
 
 
 def parts_of(error: BaseException) -> tuple[BaseException, ...]:
-    """Return the error, or all errors in a :class:`SeveralFailed`.
-
-    Unpack a :class:`SeveralFailed` inside another one, too.
-    """
+    """Return the error, or all in a :class:`SeveralFailed`, also nested."""
     if not isinstance(error, SeveralFailed):
         return (error,)
     return tuple(

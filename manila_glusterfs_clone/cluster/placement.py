@@ -21,6 +21,7 @@ pool depends on the layout of the shares.
 
 from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
+from typing import ClassVar
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import thin_pool_faults
@@ -53,6 +54,8 @@ def _list_obstacles(obstacles: Mapping[str, str]) -> str:
 @dataclasses.dataclass(eq=False)
 class InsufficientSpace(errors.NotPossible):
     """A thin pool has a fault, or not enough space for an operation."""
+
+    scheduler_filter: ClassVar[str] = 'CapacityFilter'
 
     #: ``vg/thinpool``.
     pool: str

@@ -38,12 +38,20 @@ EXTENDING_ERROR = 'extending_error'
 UNMANAGING = 'unmanage_starting'
 
 #: By status of interrupted work that the driver does not repeat: the status
-#: for another attempt, and who makes this attempt. Manila reduces the usage of
-#: the quota at the first attempt of a deferred deletion, and not in its own
-#: further attempts.
+#: for another attempt, and the log text. Manila reduces the usage of the quota
+#: at the first attempt of a deferred deletion, and not in its own further
+#: attempts.
 ERROR_STATUSES = {
-    DEFERRED_DELETING: ('error_deferred_deleting', 'Manila deletes it again'),
-    UNMANAGING: ('unmanage_error', 'unmanage it again'),
+    DEFERRED_DELETING: (
+        'error_deferred_deleting',
+        'a service restart interrupted its deletion; setting its status to '
+        'error_deferred_deleting, in which Manila deletes it again',
+    ),
+    UNMANAGING: (
+        'unmanage_error',
+        'a service restart interrupted the request to unmanage it; setting '
+        'its status to unmanage_error (unmanage it again)',
+    ),
 }
 
 

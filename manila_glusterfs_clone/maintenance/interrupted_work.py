@@ -226,13 +226,8 @@ class InterruptedWork:
                 self._request_deletion(api, instance)
                 return
             if row.status in instances.ERROR_STATUSES:
-                new_status, next_step = instances.ERROR_STATUSES[row.status]
-                LOG.warning(
-                    '%s %s: a service restart interrupted its work in status '
-                    '%s; setting its status to %s (%s)',
-                    *(api.kind_name, row.id, row.status),
-                    *(new_status, next_step),
-                )
+                new_status, message = instances.ERROR_STATUSES[row.status]
+                LOG.warning('%s %s: %s', api.kind_name, row.id, message)
                 self._write(api, row.id, status=new_status)
             if is_marked:
                 self._marks.remove(row.id)

@@ -13,7 +13,7 @@
 
 from collections.abc import Mapping
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from manila.share import share_types
 
@@ -29,6 +29,8 @@ Data = Mapping[str, Any]
 @dataclasses.dataclass(eq=False)
 class WrongProtocol(errors.NotPossible):
     """The back end does not serve the protocol of a share."""
+
+    scheduler_filter: ClassVar[str] = 'CapabilitiesFilter'
 
     share_proto: str
     #: The protocol of the back end.

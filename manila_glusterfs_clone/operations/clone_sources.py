@@ -17,6 +17,7 @@ The driver keeps its snapshots inactive, except while it clones them.
 
 from collections.abc import Mapping
 import dataclasses
+from typing import ClassVar
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import bricks
@@ -30,6 +31,8 @@ from manila_glusterfs_clone.tools import lvm
 @dataclasses.dataclass(eq=False)
 class SnapshotNotFound(errors.NotPossible):
     """The snapshot to clone does not exist."""
+
+    scheduler_filter: ClassVar[str] = 'CreateFromSnapshotFilter'
 
     snapshot: str
 

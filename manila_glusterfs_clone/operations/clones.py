@@ -32,6 +32,7 @@ If manila-share is killed, the result depends on the current step:
 
 from collections.abc import Callable, Sequence
 import dataclasses
+from typing import ClassVar
 
 from oslo_log import log
 
@@ -56,6 +57,8 @@ LOG = log.getLogger(__name__)
 @dataclasses.dataclass(eq=False)
 class SnapshotInOtherPool(errors.NotPossible):
     """The back end does not have the thin pool of a snapshot."""
+
+    scheduler_filter: ClassVar[str] = 'CreateFromSnapshotFilter'
 
     snapshot_id: str
     snapshot_pool: str
@@ -99,7 +102,7 @@ class CloneCreator:
         pool_names: Sequence[str],
         size: int,
         snapshot_id: str,
-        record_pool: Callable[[str], None] = lambda pool: None,
+        record_pool: Callable[[str], None],
     ) -> gluster.Volume:
         """Create a share from a snapshot, and return its volume.
 

@@ -56,17 +56,19 @@ def read(role: str, path: str, remedy_if_missing: str) -> bytes:
         # A pipe would block the open call.
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise Unusable(
-                *(role, path, UNREADABLE, 'is not a file'), remedy_if_missing
+                role, path, UNREADABLE, 'is not a file', remedy_if_missing
             )
         with open(path, 'rb') as file:
             return file.read()
     except FileNotFoundError as error:
         raise Unusable(
-            *(role, path, MISSING, 'does not exist'), remedy_if_missing
+            role, path, MISSING, 'does not exist', remedy_if_missing
         ) from error
     except PermissionError as error:
         raise Unusable(
-            *(role, path, UNREADABLE),
+            role,
+            path,
+            UNREADABLE,
             f'cannot be read by the user {_user_name()}',
             'let this user read the file and search its directories',
         ) from error
@@ -74,7 +76,10 @@ def read(role: str, path: str, remedy_if_missing: str) -> bytes:
         # The path has a NUL, for example.
         text = getattr(error, 'strerror', None) or str(error)
         raise Unusable(
-            *(role, path, UNREADABLE, f'cannot be read: {text}'),
+            role,
+            path,
+            UNREADABLE,
+            f'cannot be read: {text}',
             remedy_if_missing,
         ) from error
 

@@ -107,13 +107,15 @@ def read(path: str) -> KnownHosts:
     if malformed_lines and not lines:
         numbers = ', '.join(map(str, malformed_lines[:10]))
         raise key_files.Unusable(
-            *(_ROLE, path, key_files.MALFORMED),
+            _ROLE,
+            path,
+            key_files.MALFORMED,
             f'has no host key; it has malformed lines: {numbers}',
             _REMEDY,
         )
     if not lines:
         raise key_files.Unusable(
-            *(_ROLE, path, key_files.EMPTY, 'has no host key'), _REMEDY
+            _ROLE, path, key_files.EMPTY, 'has no host key', _REMEDY
         )
     return KnownHosts(path, tuple(lines), tuple(malformed_lines))
 

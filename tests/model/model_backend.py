@@ -153,10 +153,12 @@ class ModelBackend:
     def clone(
         self, share: str, snapshot: str, size: int = 1
     ) -> gluster.Volume:
+        pool_names: list[str] = []
         with self._timed('clone and grow'):
             made = self.services.clones.create(
-                share, [THIN_POOL], size * GIB, snapshot
+                share, [THIN_POOL], size * GIB, snapshot, pool_names.append
             )
+        assert {*pool_names} <= {THIN_POOL}
         data = self.snapshots[snapshot][2]
         self.shares[share] = invariants.Share(share, size, data)
         return made

@@ -178,7 +178,7 @@ def test_size_and_pool_of_a_clone(
     manila.snapshot(snapshot, origin)
     with pytest.raises(errors.NotPossible):
         manila.services.clones.create(
-            share, ['gvg/other'], model_backend.GIB, snapshot
+            share, ['gvg/other'], model_backend.GIB, snapshot, print
         )
     for pool in manila.pool.thin_pools():
         pool.metadata_percent = 90.0

@@ -222,7 +222,7 @@ def test_disk_that_is_dead_where_a_share_has_no_brick(
     dead.lvm.unreadable = True
     ours.snapshots.create(other, share)
     ours.clones.create(
-        clone, [model_backend.THIN_POOL], model_backend.GIB, snapshot
+        clone, [model_backend.THIN_POOL], model_backend.GIB, snapshot, print
     )
     ours.snapshots.delete(snapshot, share)
     ours.snapshots.delete(other, share)

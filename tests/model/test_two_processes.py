@@ -105,7 +105,7 @@ def test_a_clone_that_is_there_is_not_undone(
     second = another(manila)
     second.process.fail_when(link.Fault.REFUSED, 'profile')
     second.services.clones.create(
-        share, [model_backend.THIN_POOL], model_backend.GIB, snapshot
+        share, [model_backend.THIN_POOL], model_backend.GIB, snapshot, print
     )
     manila.check()
 

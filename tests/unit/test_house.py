@@ -154,6 +154,18 @@ def test_one_room_only_makes_lines_for_a_shell() -> None:
 
 
 @pytest.mark.parametrize('path', PATHS, ids=room)
+def test_arguments_are_not_unpacked_from_a_literal(path: pathlib.Path) -> None:
+    """A long call has one argument on each line."""
+    for call in ast.walk(ast.parse(path.read_text())):
+        for argument in call.args if isinstance(call, ast.Call) else []:
+            if isinstance(argument, ast.Starred):
+                literals = (ast.Tuple, ast.List)
+                assert not isinstance(argument.value, literals), (
+                    argument.lineno
+                )
+
+
+@pytest.mark.parametrize('path', PATHS, ids=room)
 def test_header_docstring_and_length(path: pathlib.Path) -> None:
     text = path.read_text()
     assert text.startswith(LICENSE), 'no licence header'

@@ -39,12 +39,9 @@ def test_an_error_becomes_an_exception_of_manila(
 def test_the_caller_may_choose_the_exception() -> None:
     with pytest.raises(exception.UnmanageInvalidShare):
         with exceptions.translated(
-            'Unmanaging share', 'x', exceptions.unmanage_failure
-        ):
-            raise errors.NotPossible('no node')
-    with pytest.raises(exception.UnmanageInvalidShareSnapshot):
-        with exceptions.translated(
-            'Unmanaging snapshot', 'x', exceptions.unmanage_snapshot_failure
+            'Unmanaging share',
+            'x',
+            lambda message: exception.UnmanageInvalidShare(reason=message),
         ):
             raise errors.NotPossible('no node')
 
@@ -63,7 +60,7 @@ def test_the_caller_may_choose_the_exception() -> None:
         ),
         (clone_sources.SnapshotNotFound('s'), 'FILTER_CREATE_FROM_SNAPSHOT'),
         (arguments.WrongProtocol('NFS', 'GLUSTERFS'), 'FILTER_CAPABILITIES'),
-        (arguments.UnknownPool('h@b#vg/a', ('vg/b',)), 'NO_VALID_HOST'),
+        (arguments.UnknownPool('h@b#vg/a', ('vg/b',)), 'UNKNOWN_ERROR'),
         (errors.NotPossible('no node'), 'UNKNOWN_ERROR'),
     ],
 )

@@ -47,7 +47,7 @@ def make(calls: Any) -> clones.CloneCreator:
 
 def test_finished_clone_is_brought_online(calls: Any) -> None:
     calls.volumes.is_finished.return_value = True
-    volume = make(calls).create(SHARE, ['vg/pool'], 1, SNAPSHOT)
+    volume = make(calls).create(SHARE, ['vg/pool'], 1, SNAPSHOT, print)
     assert volume is calls.volumes.bring_online.return_value
     calls.sources.read_source.assert_not_called()
 

@@ -39,8 +39,7 @@ UNMANAGING = 'unmanage_starting'
 
 #: By status of interrupted work that the driver does not repeat: the status
 #: for another attempt, and the log text. Manila reduces the usage of the quota
-#: at the first attempt of a deferred deletion, and not in its own further
-#: attempts.
+#: when it begins a deferred deletion, and not in its own further attempts.
 ERROR_STATUSES = {
     DEFERRED_DELETING: (
         'error_deferred_deleting',
@@ -129,6 +128,12 @@ def ask_to_apply_rules(share_id: str, service_host: str) -> None:
         manila_context.get_admin_context(),
         {'id': share_id, 'host': service_host},
     )
+
+
+def error_command(api: InstanceApi, instance_id: str) -> str:
+    """Return an operator's command that sets the status to error."""
+    cli_object = 'share' if api.is_share else 'share snapshot'
+    return f'openstack {cli_object} instance set --status error {instance_id}'
 
 
 def record_end(

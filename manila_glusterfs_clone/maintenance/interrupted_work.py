@@ -39,7 +39,8 @@ The driver resumes interrupted work at service start and in each pass:
 * Failed deletion (``error_deleting``): the driver asks again when all nodes
   are connected.
 * Deferred deletion (``deferred_deleting``): the status becomes
-  ``error_deferred_deleting``, in which Manila deletes it again.
+  ``error_deferred_deleting``, in which Manila deletes it again. After a lost
+  request, the driver asks manila-share to delete the instance.
 * Unmanaging: the status becomes ``unmanage_error``. An administrator can then
   unmanage the share or snapshot again.
 
@@ -211,7 +212,10 @@ class InterruptedWork:
                 if was_idle_before:
                     self._warn_not_begun(api, row)
                 return
-            if row.status == instances.DELETING:
+            if row.status == instances.DELETING or (
+                # The quota still counts what no service has begun to delete.
+                is_lost and row.status == instances.DEFERRED_DELETING
+            ):
                 if is_lost and not self._backoff.is_retry_due(
                     ('lost', row.id)
                 ):
@@ -285,10 +289,7 @@ class InterruptedWork:
     def _warn_not_begun(
         self, api: instances.InstanceApi, row: manila_db.Row
     ) -> None:
-        cli_object = 'share' if api.is_share else 'share snapshot'
-        command = (
-            f'openstack {cli_object} instance set --status error {row.id}'
-        )
+        command = instances.error_command(api, row.id)
         self._backoff.warn_once(
             ('waiting', row.id),
             f'{api.kind_name} {row.id}: status {row.status}, but no service '

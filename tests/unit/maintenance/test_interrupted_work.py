@@ -262,8 +262,11 @@ def test_a_request_that_nobody_begins_counts_as_lost(
         assert (scene.status(), asked) == (status, [])
         clock.sleep(60)
     scene.run()
-    if status == 'deleting':
-        assert len(asked) == 1
+    if status in ('deleting', 'deferred_deleting'):
+        # Also a deferred deletion: Manila has not reduced the quota for it.
+        assert (scene.status(), len(asked)) == ('deleting', 1)
+        if status == 'deferred_deleting':
+            return
         # It is repeated ever more rarely.
         scene.run(6)
         assert len(asked) == 3

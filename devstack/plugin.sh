@@ -25,16 +25,33 @@ GLUSTERFS_CLONE_LIBRARY=/usr/local/lib/manila-glusterfs-clone
 GLUSTERFS_CLONE_DROP_IN=/etc/systemd/system/glusterd.service.d
 GLUSTERFS_CLONE_SUDOERS=/etc/sudoers.d/manila-glusterfs-clone
 
-# What the share and snapshot names of the driver look like on the cluster.
-GLUSTERFS_CLONE_UUID='[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'
-
 
 # The cluster of one node
 # -----------------------
 
 # glusterfs_clone_is_local - whether this host is the storage node
 function glusterfs_clone_is_local {
-    [[ "$GLUSTERFS_CLONE_LOCAL" == "True" ]] && is_service_enabled m-shr
+    [[ "$GLUSTERFS_CLONE_LOCAL" == "True" ]]
+}
+
+# glusterfs_clone_record <name> <value> - record what stack.sh made or changed
+# on the host. clean.sh undoes what is recorded, even if local.conf has changed
+# since then.
+function glusterfs_clone_record {
+    if ! glusterfs_clone_is_recorded "$1" "$2"; then
+        mkdir -p "$GLUSTERFS_CLONE_STATE_DIR"
+        echo "$2" >>"$GLUSTERFS_CLONE_STATE_DIR/$1"
+    fi
+}
+
+# glusterfs_clone_is_recorded <name> <value>
+function glusterfs_clone_is_recorded {
+    glusterfs_clone_recorded "$1" | grep -qxF -e "$2"
+}
+
+# glusterfs_clone_recorded <name> - print the recorded values, one a line
+function glusterfs_clone_recorded {
+    cat "$GLUSTERFS_CLONE_STATE_DIR/$1" 2>/dev/null || true
 }
 
 # glusterfs_clone_loop_device - print the loop device of the disk, if any
@@ -105,7 +122,7 @@ function create_glusterfs_clone_pool {
 function create_glusterfs_clone_key {
     local key=$GLUSTERFS_CLONE_SSH_PRIVATE_KEY
     if [[ ! -e "$key" ]]; then
-        touch "$GLUSTERFS_CLONE_STATE_DIR/key-is-ours"
+        glusterfs_clone_record made-key "$key"
         ssh-keygen -q -t ed25519 -N '' -C manila-glusterfs-clone -f "$key"
     fi
     if [[ ! -e "$key.pub" ]]; then
@@ -116,18 +133,25 @@ function create_glusterfs_clone_key {
 # install_glusterfs_clone_node - make this host a storage node
 function install_glusterfs_clone_node {
     local installer=$GLUSTERFS_CLONE_STATE_DIR/node-installer
-    if ! id "$GLUSTERFS_CLONE_SSH_USER" >/dev/null 2>&1; then
-        touch "$GLUSTERFS_CLONE_STATE_DIR/user-is-ours"
+    local user=$GLUSTERFS_CLONE_SSH_USER
+    if ! id "$user" >/dev/null 2>&1; then
+        glusterfs_clone_record made-user "$user"
     fi
+    glusterfs_clone_record ssh-user "$user"
+    # The second word identifies the key. Manila's plugin deletes /etc/manila
+    # before this plugin cleans up.
+    glusterfs_clone_record public-key "$(cut -d ' ' -f 2 \
+        "$GLUSTERFS_CLONE_SSH_PRIVATE_KEY.pub")"
+    glusterfs_clone_record brick-root "$GLUSTERFS_CLONE_BRICK_ROOT"
     "$(get_python_exec_prefix)/manila-glusterfs-clone" node-installer \
-        --user "$GLUSTERFS_CLONE_SSH_USER" \
-        --public-key "$GLUSTERFS_CLONE_SSH_PRIVATE_KEY.pub" >"$installer"
+        --user "$user" --public-key "$GLUSTERFS_CLONE_SSH_PRIVATE_KEY.pub" \
+        >"$installer"
     sudo sh "$installer"
 }
 
 function start_glusterfs_clone_glusterd {
     if ! sudo systemctl is-active --quiet glusterd; then
-        touch "$GLUSTERFS_CLONE_STATE_DIR/glusterd-is-ours"
+        glusterfs_clone_record started-glusterd yes
         sudo systemctl start glusterd
     fi
 }
@@ -166,12 +190,16 @@ function check_glusterfs_clone_variables {
 }
 
 # write_glusterfs_clone_known_hosts - ask the nodes for their host keys. A
-# file for a cluster that is there stays as it is.
+# file that stack.sh has not made stays as it is.
 function write_glusterfs_clone_known_hosts {
     local hosts=$GLUSTERFS_CLONE_SSH_KNOWN_HOSTS
     local node keys
-    if [[ "$GLUSTERFS_CLONE_LOCAL" != "True" && -s "$hosts" ]]; then
+    if [[ -s "$hosts" ]] \
+        && ! glusterfs_clone_is_recorded made-known-hosts "$hosts"; then
         return 0
+    fi
+    if glusterfs_clone_is_local; then
+        glusterfs_clone_record made-known-hosts "$hosts"
     fi
     : >"$hosts"
     for node in ${GLUSTERFS_CLONE_NODES//,/ }; do
@@ -273,23 +301,42 @@ function configure_glusterfs_clone_tempest {
 # Undoing it
 # ----------
 
-# delete_glusterfs_clone_volumes - delete all shares and snapshots. The next
-# stack.sh makes an empty database, which knows none of them.
+# glusterfs_clone_volumes <vg> - print the volumes with bricks on a volume group
+function glusterfs_clone_volumes {
+    local devices kind value volume
+    devices=$(sudo lvs --noheadings -o lv_dm_path "$1" | xargs)
+    sudo gluster --mode=script volume info \
+        | sed -n -e 's/^Volume Name: /volume /p' \
+            -e 's/^Brick[0-9]*: .*:\//brick \//p' \
+        | while read -r kind value; do
+            if [[ "$kind" == volume ]]; then
+                volume=$value
+            elif [[ " $devices " == *" $(sudo findmnt -n -o SOURCE \
+                -T "$value" </dev/null) "* ]]; then
+                echo "$volume"
+            fi
+        done | sort -u
+}
+
+# delete_glusterfs_clone_volumes <vg> - delete all shares and snapshots. The
+# next stack.sh makes an empty database, which knows none of them.
 function delete_glusterfs_clone_volumes {
     local gluster='sudo gluster --mode=script'
-    local volume snapshot
-    for snapshot in $($gluster snapshot list \
-        | grep -E "^manila-snap-$GLUSTERFS_CLONE_UUID\$"); do
-        $gluster snapshot delete "$snapshot"
+    local volumes volume snapshot
+    volumes=$(glusterfs_clone_volumes "$1")
+    for volume in $volumes; do
+        # "No snapshots present" has spaces, and names have none.
+        for snapshot in $($gluster snapshot list "$volume" | grep -v ' '); do
+            $gluster snapshot delete "$snapshot"
+        done
     done
-    for volume in $($gluster volume list \
-        | grep -E "^manila-$GLUSTERFS_CLONE_UUID\$"); do
+    for volume in $volumes; do
         $gluster volume stop "$volume" force
         $gluster volume delete "$volume"
     done
 }
 
-# unmount_glusterfs_clone_bricks - unmount all that is on a volume group
+# unmount_glusterfs_clone_bricks <vg> - unmount all that is on a volume group
 function unmount_glusterfs_clone_bricks {
     local device target
     for device in $(sudo lvs --noheadings -o lv_dm_path "$1"); do
@@ -309,28 +356,62 @@ function stop_glusterfs_clone {
     if [[ ! -e "$GLUSTERFS_CLONE_LOOP_FILE" ]]; then
         return 0
     fi
-    # After a reboot of the host there is no loop device, and glusterd cannot
-    # delete the volumes of bricks that it cannot find.
+    # A reboot of the host has detached the disk. glusterd cannot delete the
+    # volumes of bricks that are not mounted.
     attach_glusterfs_clone_disk
     vg=$(glusterfs_clone_vg_on_disk)
     if [[ -n "$vg" ]]; then
         sudo vgchange -a y "$vg"
+        if sudo test -x $GLUSTERFS_CLONE_LIBRARY/mount-bricks; then
+            sudo $GLUSTERFS_CLONE_LIBRARY/mount-bricks
+        fi
         start_glusterfs_clone_glusterd
-        delete_glusterfs_clone_volumes
+        delete_glusterfs_clone_volumes "$vg"
         unmount_glusterfs_clone_bricks "$vg"
         # The thin LVs of the bricks; the thin pool stays.
         sudo lvremove -q -f -S 'lv_attr=~"^V"' "$vg"
     fi
-    if [[ -e "$GLUSTERFS_CLONE_STATE_DIR/glusterd-is-ours" ]]; then
+    if [[ -n "$(glusterfs_clone_recorded started-glusterd)" ]]; then
         sudo systemctl stop glusterd
-        rm -f "$GLUSTERFS_CLONE_STATE_DIR/glusterd-is-ours"
+        rm -f "$GLUSTERFS_CLONE_STATE_DIR/started-glusterd"
     fi
+}
+
+# remove_glusterfs_clone_disk - remove the volume group and the loop device
+function remove_glusterfs_clone_disk {
+    local vg device
+    vg=$(glusterfs_clone_vg_on_disk)
+    if [[ -n "$vg" ]]; then
+        sudo vgremove -q -f "$vg"
+        if [[ -n "$(glusterfs_clone_vg_on_disk)" ]]; then
+            # clean.sh would go on to delete the disk's file.
+            die $LINENO "volume group $vg is in use: free it, and run clean.sh"
+        fi
+    fi
+    device=$(glusterfs_clone_loop_device)
+    if [[ -n "$device" ]]; then
+        sudo losetup -d "$device"
+    fi
+}
+
+# revoke_glusterfs_clone_key <user> - remove the driver's keys, and the empty
+# lines that the node installer puts before them
+function revoke_glusterfs_clone_key {
+    local directory key
+    directory=$(getent passwd "$1" | cut -d : -f 6)/.ssh
+    if ! sudo test -e "$directory/authorized_keys"; then
+        return 0
+    fi
+    for key in $(glusterfs_clone_recorded public-key); do
+        sudo sed -i -e "/^\$/{N;\\|$key|d}" -e "\\|$key|d" \
+            "$directory/authorized_keys"
+    done
+    sudo find "$directory" -depth -empty -delete
 }
 
 # uninstall_glusterfs_clone_node - remove what the node installer installed
 function uninstall_glusterfs_clone_node {
-    local user=$GLUSTERFS_CLONE_SSH_USER
-    local home
+    local user
     sudo systemctl disable $GLUSTERFS_CLONE_UNIT
     sudo rm -f /etc/systemd/system/$GLUSTERFS_CLONE_UNIT \
         $GLUSTERFS_CLONE_DROP_IN/manila-glusterfs-clone.conf \
@@ -340,40 +421,39 @@ function uninstall_glusterfs_clone_node {
         sudo rmdir --ignore-fail-on-non-empty $GLUSTERFS_CLONE_DROP_IN
     fi
     sudo systemctl daemon-reload
-    if [[ -e "$GLUSTERFS_CLONE_STATE_DIR/user-is-ours" ]]; then
-        sudo userdel -r "$user"
-    elif id "$user" >/dev/null 2>&1; then
-        home=$(getent passwd "$user" | cut -d : -f 6)
-        sudo sed -i '/ manila-glusterfs-clone$/d' "$home/.ssh/authorized_keys"
-    fi
+    for user in $(glusterfs_clone_recorded ssh-user); do
+        if glusterfs_clone_is_recorded made-user "$user"; then
+            # userdel refuses to delete a user who is logged in.
+            sudo pkill -KILL -u "$user" || true
+            sudo userdel -r "$user"
+        elif id "$user" >/dev/null 2>&1; then
+            revoke_glusterfs_clone_key "$user"
+        fi
+    done
 }
 
 # cleanup_glusterfs_clone - leave the host as it was. It does nothing where
 # this plugin has made no cluster.
 function cleanup_glusterfs_clone {
-    local vg device
-    if [[ -d "$GLUSTERFS_CLONE_STATE_DIR" ]]; then
-        stop_glusterfs_clone
-        vg=$(glusterfs_clone_vg_on_disk)
-        if [[ -n "$vg" ]]; then
-            sudo vgremove -q -f "$vg"
-        fi
-        device=$(glusterfs_clone_loop_device)
-        if [[ -n "$device" ]]; then
-            sudo losetup -d "$device"
-        fi
-        uninstall_glusterfs_clone_node
-        if sudo test -d "$GLUSTERFS_CLONE_BRICK_ROOT"; then
-            sudo find "$GLUSTERFS_CLONE_BRICK_ROOT" \
-                -depth -type d -empty -delete
-        fi
-        if [[ -e "$GLUSTERFS_CLONE_STATE_DIR/key-is-ours" ]]; then
-            rm -f "$GLUSTERFS_CLONE_SSH_PRIVATE_KEY" \
-                "$GLUSTERFS_CLONE_SSH_PRIVATE_KEY.pub"
-        fi
-        rm -f "$GLUSTERFS_CLONE_SSH_KNOWN_HOSTS"
-        sudo rm -rf "$GLUSTERFS_CLONE_STATE_DIR"
+    local path
+    if [[ ! -d "$GLUSTERFS_CLONE_STATE_DIR" ]]; then
+        return 0
     fi
+    stop_glusterfs_clone
+    remove_glusterfs_clone_disk
+    uninstall_glusterfs_clone_node
+    for path in $(glusterfs_clone_recorded brick-root); do
+        if sudo test -d "$path"; then
+            sudo find "$path" -depth -type d -empty -delete
+        fi
+    done
+    for path in $(glusterfs_clone_recorded made-key); do
+        rm -f "$path" "$path.pub"
+    done
+    for path in $(glusterfs_clone_recorded made-known-hosts); do
+        rm -f "$path"
+    done
+    sudo rm -rf "$GLUSTERFS_CLONE_STATE_DIR"
 }
 
 
@@ -382,20 +462,28 @@ function cleanup_glusterfs_clone {
 
 case "${1:-} ${2:-}" in
     "stack pre-install")
-        echo_summary "Installing the packages of the GlusterFS driver"
-        install_glusterfs_clone_packages
+        if is_service_enabled m-shr; then
+            echo_summary "Installing the packages of the GlusterFS driver"
+            install_glusterfs_clone_packages
+        fi
         ;;
     "stack install")
-        echo_summary "Installing the GlusterFS driver of Manila"
-        setup_develop "$GLUSTERFS_CLONE_DIR"
+        if is_service_enabled m-shr; then
+            echo_summary "Installing the GlusterFS driver of Manila"
+            setup_develop "$GLUSTERFS_CLONE_DIR"
+        fi
         ;;
     "stack post-config")
-        echo_summary "Configuring the GlusterFS driver of Manila"
-        configure_glusterfs_clone
+        if is_service_enabled m-shr; then
+            echo_summary "Configuring the GlusterFS driver of Manila"
+            configure_glusterfs_clone
+        fi
         ;;
     "stack extra")
-        echo_summary "Waiting for the GlusterFS back ends of Manila"
-        wait_for_glusterfs_clone
+        if is_service_enabled m-shr; then
+            echo_summary "Waiting for the GlusterFS back ends of Manila"
+            wait_for_glusterfs_clone
+        fi
         ;;
     "stack test-config")
         if is_service_enabled tempest; then

@@ -80,11 +80,18 @@ class DevstackHost:
         (requirements / 'upper-constraints.txt').touch()
         (box / 'dest/manila').symlink_to(sources.manila())
         (box / f'dest/{PLUGIN}').symlink_to(sources.CHECKOUT)
-        enabled = f'enable_plugin {PLUGIN} https://opendev.org/x/{PLUGIN}'
         self.write('backends', 'glusterclone')
+        self.configure(*settings)
+
+    def configure(self, *settings: str) -> None:
+        """Write local.conf.
+
+        :param settings: lines to add to it.
+        """
+        enabled = f'enable_plugin {PLUGIN} https://opendev.org/x/{PLUGIN}'
         (self._top / 'local.conf').write_text(
             _LOCAL_CONF.format(
-                box=box,
+                box=self.box,
                 address=ADDRESS,
                 more='\n'.join([*settings, enabled]),
             )

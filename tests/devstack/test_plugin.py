@@ -14,6 +14,7 @@
 from collections.abc import Iterator
 import os
 from pathlib import Path
+import subprocess
 from typing import Any
 
 from manila.share import driver as share_driver
@@ -29,6 +30,8 @@ from tests.tempest import configuration
 
 BACKEND = 'glusterclone'
 SHARE = 'manila-11111111-2222-3333-4444-555555555555'
+#: Of another Manila: it is not on the plugin's volume group.
+OTHER_SHARE = 'manila-11111111-2222-3333-4444-777777777777'
 SNAPSHOT = 'manila-snap-11111111-2222-3333-4444-666666666666'
 
 DEVSTACKS = ['stand_in']
@@ -226,7 +229,7 @@ def test_stack_again_and_clean_twice(box: Path, devstack: str) -> None:
     assert host.manila_conf.read_text() == first
 
     def make_share() -> None:
-        host.write('volumes', SHARE, 'of-another-project')
+        host.write('volumes', SHARE, OTHER_SHARE)
         host.write('snapshots', SNAPSHOT)
         dm = '/dev/mapper/glusterclone-manila--1'
         host.write('lvs', 'glusterclone/pool', dm)
@@ -236,7 +239,7 @@ def test_stack_again_and_clean_twice(box: Path, devstack: str) -> None:
 
     make_share()
     host.succeed('unstack')
-    assert host.read('volumes') == ['of-another-project']
+    assert host.read('volumes') == [OTHER_SHARE]
     assert host.read('snapshots') == host.read('mounts') == []
     assert host.read('vgs') == ['glusterclone']
     assert host.read('lvs') == ['glusterclone/pool']
@@ -253,7 +256,7 @@ def test_stack_again_and_clean_twice(box: Path, devstack: str) -> None:
         for name in ('vgs', 'lvs', 'mounts', 'users'):
             assert host.read(name) == [], name
         assert node.UNIT not in host.read('enabled')
-        assert host.read('volumes') == ['of-another-project']
+        assert host.read('volumes') == [OTHER_SHARE]
         assert 'glusterd' not in host.read('active')
         # Manila's plugin leaves a link to its client.
         left = host.files() - bare - {'usr/local/bin/manila'}
@@ -281,13 +284,67 @@ def test_what_was_there_before_stays(box: Path, devstack: str) -> None:
     host.write('active', 'glusterd')
     keys = host.root / 'home/manila/.ssh/authorized_keys'
     keys.parent.mkdir(parents=True)
-    keys.write_text('ssh-ed25519 AAAA somebody\n')
+    host.configure(
+        f'GLUSTERFS_CLONE_SSH_PRIVATE_KEY={host.root}/home/key',
+        f'GLUSTERFS_CLONE_SSH_KNOWN_HOSTS={host.root}/home/known_hosts',
+    )
+    somebody = 'ssh-ed25519 AAAA somebody\n'
+    keys.write_text(somebody)
+    hosts = host.root / 'home/known_hosts'
+    hosts.write_text('another ssh-ed25519 AAAA\n')
+    key = host.root / 'home/key'
+    subprocess.run(
+        ['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', str(key)],
+        check=True,
+    )
     host.stack()
-    assert len(keys.read_text().split('\n')) > 2
+    public_key = key.with_suffix('.pub').read_text()
+    assert keys.read_text() == f'{somebody}\n{public_key}'
     host.succeed('clean')
     assert host.read('users') == ['manila']
     assert 'glusterd' in host.read('active')
-    assert keys.read_text().split() == ['ssh-ed25519', 'AAAA', 'somebody']
+    assert keys.read_text() == somebody
+    assert hosts.read_text() == 'another ssh-ed25519 AAAA\n'
+    assert key.with_suffix('.pub').read_text() == public_key
+
+
+def test_local_conf_changes_before_clean(box: Path, devstack: str) -> None:
+    """clean.sh undoes what stack.sh did, not what local.conf has since."""
+    host = devstack_host.DevstackHost(box, devstack)
+    bare = host.files()
+    host.stack()
+    host.write('users', 'manila', 'somebody')
+    host.configure(
+        'GLUSTERFS_CLONE_SSH_USER=somebody',
+        'GLUSTERFS_CLONE_VG=other',
+        'GLUSTERFS_CLONE_BRICK_ROOT=/srv/other',
+    )
+    host.succeed('clean')
+    assert host.read('users') == ['somebody']
+    assert host.read('vgs') == []
+    assert not {path for path in host.files() - bare if 'gluster' in path}
+
+
+def test_clean_refuses_a_volume_group_in_use(box: Path, devstack: str) -> None:
+    host = devstack_host.DevstackHost(box, devstack)
+    host.stack()
+    (host.state / 'in-use').touch()
+    with pytest.raises(AssertionError, match='glusterclone is in use'):
+        host.succeed('clean')
+    assert (host.state / 'loop').exists()
+    (host.state / 'in-use').unlink()
+    (host.state / 'refused').unlink()
+    host.succeed('clean')
+    assert not (host.state / 'loop').exists()
+
+
+def test_a_host_without_manila_share(box: Path, devstack: str) -> None:
+    host = devstack_host.DevstackHost(box, devstack)
+    host.configure('disable_service m-shr')
+    host.stack()
+    assert not cluster_calls(host)
+    assert 'glusterfs-server' not in ' '.join(host.commands('apt-get'))
+    host.succeed('clean')
 
 
 def test_a_cluster_that_is_there(box: Path, devstack: str) -> None:

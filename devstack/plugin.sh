@@ -152,6 +152,8 @@ function install_glusterfs_clone_node {
 function start_glusterfs_clone_glusterd {
     if ! sudo systemctl is-active --quiet glusterd; then
         glusterfs_clone_record started-glusterd yes
+        # Debian's unit starts six times an hour, and not once more.
+        sudo systemctl reset-failed glusterd || true
         sudo systemctl start glusterd
     fi
 }
@@ -301,6 +303,11 @@ function configure_glusterfs_clone_tempest {
 # Undoing it
 # ----------
 
+# glusterfs_clone_thin_lvs <vg> - print the LVs of bricks and snapshots
+function glusterfs_clone_thin_lvs {
+    sudo lvs --noheadings -o lv_full_name -S 'lv_attr=~"^V"' "$1"
+}
+
 # glusterfs_clone_volumes <vg> - print the volumes with bricks on a volume group
 function glusterfs_clone_volumes {
     local devices kind value volume
@@ -342,9 +349,10 @@ function unmount_glusterfs_clone_bricks {
     for device in $(sudo lvs --noheadings -o lv_dm_path "$1"); do
         for target in $(findmnt -n -o TARGET -S "$device"); do
             sudo umount "$target"
-            # The bricks of clones are in directories made by glusterd.
+            # glusterd has made two directories for the brick of a clone.
+            sudo rmdir "$target"
             if [[ "$target" == /run/gluster/snaps/* ]]; then
-                sudo rmdir -p --ignore-fail-on-non-empty "$target"
+                sudo rmdir --ignore-fail-on-non-empty "${target%/*}"
             fi
         done
     done
@@ -360,7 +368,7 @@ function stop_glusterfs_clone {
     # volumes of bricks that are not mounted.
     attach_glusterfs_clone_disk
     vg=$(glusterfs_clone_vg_on_disk)
-    if [[ -n "$vg" ]]; then
+    if [[ -n "$vg" && -n "$(glusterfs_clone_thin_lvs "$vg")" ]]; then
         sudo vgchange -a y "$vg"
         if sudo test -x $GLUSTERFS_CLONE_LIBRARY/mount-bricks; then
             sudo $GLUSTERFS_CLONE_LIBRARY/mount-bricks
@@ -368,8 +376,8 @@ function stop_glusterfs_clone {
         start_glusterfs_clone_glusterd
         delete_glusterfs_clone_volumes "$vg"
         unmount_glusterfs_clone_bricks "$vg"
-        # The thin LVs of the bricks; the thin pool stays.
-        sudo lvremove -q -f -S 'lv_attr=~"^V"' "$vg"
+        # shellcheck disable=SC2046
+        sudo lvremove -q -f $(glusterfs_clone_thin_lvs "$vg")
     fi
     if [[ -n "$(glusterfs_clone_recorded started-glusterd)" ]]; then
         sudo systemctl stop glusterd

@@ -349,18 +349,28 @@ function unmount_glusterfs_clone_bricks {
     for device in $(sudo lvs --noheadings -o lv_dm_path "$1"); do
         for target in $(findmnt -n -o TARGET -S "$device"); do
             sudo umount "$target"
-            # glusterd has made two directories for the brick of a clone.
             sudo rmdir "$target"
-            if [[ "$target" == /run/gluster/snaps/* ]]; then
-                sudo rmdir --ignore-fail-on-non-empty "${target%/*}"
-            fi
         done
+    done
+}
+
+# remove_glusterfs_clone_directories <LV>... - remove the empty directories
+# that glusterd leaves of the LVs of clones and snapshots
+function remove_glusterfs_clone_directories {
+    local lv directory
+    for lv in "$@"; do
+        if [[ "$lv" =~ /([0-9a-f]{32})_[0-9]+$ ]]; then
+            directory=/run/gluster/snaps/${BASH_REMATCH[1]}
+            if sudo test -d "$directory"; then
+                sudo find "$directory" -depth -type d -empty -delete
+            fi
+        fi
     done
 }
 
 # stop_glusterfs_clone - delete the shares, and stop what stack.sh started
 function stop_glusterfs_clone {
-    local vg
+    local vg lvs
     if [[ ! -e "$GLUSTERFS_CLONE_LOOP_FILE" ]]; then
         return 0
     fi
@@ -368,7 +378,10 @@ function stop_glusterfs_clone {
     # volumes of bricks that are not mounted.
     attach_glusterfs_clone_disk
     vg=$(glusterfs_clone_vg_on_disk)
-    if [[ -n "$vg" && -n "$(glusterfs_clone_thin_lvs "$vg")" ]]; then
+    if [[ -n "$vg" ]]; then
+        lvs=$(glusterfs_clone_thin_lvs "$vg")
+    fi
+    if [[ -n "$lvs" ]]; then
         sudo vgchange -a y "$vg"
         if sudo test -x $GLUSTERFS_CLONE_LIBRARY/mount-bricks; then
             sudo $GLUSTERFS_CLONE_LIBRARY/mount-bricks
@@ -376,8 +389,9 @@ function stop_glusterfs_clone {
         start_glusterfs_clone_glusterd
         delete_glusterfs_clone_volumes "$vg"
         unmount_glusterfs_clone_bricks "$vg"
-        # shellcheck disable=SC2046
-        sudo lvremove -q -f $(glusterfs_clone_thin_lvs "$vg")
+        sudo lvremove -q -f -S 'lv_attr=~"^V"' "$vg"
+        # shellcheck disable=SC2086
+        remove_glusterfs_clone_directories $lvs
     fi
     if [[ -n "$(glusterfs_clone_recorded started-glusterd)" ]]; then
         sudo systemctl stop glusterd

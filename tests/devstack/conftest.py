@@ -9,13 +9,28 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Say what the tests of the DevStack plugin ran on."""
+"""Fixtures: what is run as DevStack, and where."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from tests.devstack import sources
+
+DEVSTACKS = ['stand_in']
+if os.environ.get(sources.DEVSTACK):
+    DEVSTACKS.append('devstack')
+
+
+@pytest.fixture(scope='module', params=DEVSTACKS)
+def devstack(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def box(tmp_path: Path) -> Path:
+    return tmp_path / 'box'
 
 
 def pytest_terminal_summary(

@@ -165,6 +165,15 @@ class DevstackHost:
             if line.startswith(f'{name} ')
         ]
 
+    def cluster_calls(self) -> list[str]:
+        """Return the calls that make a cluster."""
+        return [
+            line
+            for name in ('losetup', 'vgcreate', 'lvcreate', 'useradd')
+            for line in self.commands(name)
+            if not line.startswith('-j')
+        ]
+
     @property
     def manila_conf(self) -> Path:
         return self.root / 'etc/manila/manila.conf'

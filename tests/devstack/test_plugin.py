@@ -11,15 +11,13 @@
 # under the License.
 """All phases of the DevStack plugin, beside Manila's own plugin."""
 
-from collections.abc import Iterator
-import os
 from pathlib import Path
-import subprocess
 from typing import Any
 
 from manila.share import driver as share_driver
 from oslo_config import cfg
 import pytest
+import yaml
 
 from manila_glusterfs_clone import driver
 from manila_glusterfs_clone import node
@@ -29,19 +27,6 @@ from tests.devstack import sources
 from tests.tempest import configuration
 
 BACKEND = 'glusterclone'
-SHARE = 'manila-11111111-2222-3333-4444-555555555555'
-#: Of another Manila: it is not on the plugin's volume group.
-OTHER_SHARE = 'manila-11111111-2222-3333-4444-777777777777'
-SNAPSHOT = 'manila-snap-11111111-2222-3333-4444-666666666666'
-
-DEVSTACKS = ['stand_in']
-if os.environ.get(sources.DEVSTACK):
-    DEVSTACKS.append('devstack')
-
-
-@pytest.fixture(scope='module', params=DEVSTACKS)
-def devstack(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture(scope='module')
@@ -54,11 +39,6 @@ def stacked(
     )
     host.stack()
     return host
-
-
-@pytest.fixture
-def box(tmp_path: Path) -> Path:
-    return tmp_path / 'box'
 
 
 def section(host: devstack_host.DevstackHost, name: str) -> Any:
@@ -207,142 +187,11 @@ def test_tempest_is_told_what_the_driver_can_do(
     assert written['default_share_type_name'] == 'default'
 
 
-def cluster_calls(host: devstack_host.DevstackHost) -> list[str]:
-    return [
-        line
-        for name in ('losetup', 'vgcreate', 'lvcreate', 'useradd')
-        for line in host.commands(name)
-        if not line.startswith('-j')
-    ]
-
-
-def test_stack_again_and_clean_twice(box: Path, devstack: str) -> None:
-    host = devstack_host.DevstackHost(box, devstack)
-    bare = host.files()
-    host.stack()
-    key = (host.root / 'etc/manila/glusterfs_clone_key').read_text()
-    made = cluster_calls(host)
-    first = host.manila_conf.read_text()
-    host.stack()
-    assert cluster_calls(host) == made
-    assert (host.root / 'etc/manila/glusterfs_clone_key').read_text() == key
-    assert host.manila_conf.read_text() == first
-
-    def make_share() -> None:
-        host.write('volumes', SHARE, OTHER_SHARE)
-        host.write('snapshots', SNAPSHOT)
-        dm = '/dev/mapper/glusterclone-manila--1'
-        host.write('lvs', 'glusterclone/pool', dm)
-        host.write('mounts', f'{dm} /srv/manila-glusterfs-clone/{SHARE}')
-        mount = host.root / f'srv/manila-glusterfs-clone/{SHARE}'
-        mount.mkdir(parents=True, exist_ok=True)
-
-    make_share()
-    host.succeed('unstack')
-    assert host.read('volumes') == [OTHER_SHARE]
-    assert host.read('snapshots') == host.read('mounts') == []
-    assert host.read('vgs') == ['glusterclone']
-    assert host.read('lvs') == ['glusterclone/pool']
-    assert 'glusterd' not in host.read('active')
-    assert host.read('users') == ['manila']
-    host.succeed('unstack')
-
-    host.stack()
-    assert cluster_calls(host) == made
-    make_share()
-    for _ in range(2):
-        host.succeed('clean')
-        assert not (host.state / 'loop').exists()
-        for name in ('vgs', 'lvs', 'mounts', 'users'):
-            assert host.read(name) == [], name
-        assert node.UNIT not in host.read('enabled')
-        assert host.read('volumes') == [OTHER_SHARE]
-        assert 'glusterd' not in host.read('active')
-        # Manila's plugin leaves a link to its client.
-        left = host.files() - bare - {'usr/local/bin/manila'}
-        assert not [
-            path
-            for path in left
-            if 'gluster' in path or 'manila' in path.split('/')
-        ]
-        assert not host.data.exists()
-
-
-def test_clean_without_stack(box: Path, devstack: str) -> None:
-    host = devstack_host.DevstackHost(box, devstack)
-    host.write('users', 'manila')
-    host.write('active', 'glusterd')
-    host.succeed('clean')
-    assert host.read('users') == ['manila']
-    assert 'glusterd' in host.read('active')
-    assert not host.commands('userdel')
-
-
-def test_what_was_there_before_stays(box: Path, devstack: str) -> None:
-    host = devstack_host.DevstackHost(box, devstack)
-    host.write('users', 'manila')
-    host.write('active', 'glusterd')
-    keys = host.root / 'home/manila/.ssh/authorized_keys'
-    keys.parent.mkdir(parents=True)
-    host.configure(
-        f'GLUSTERFS_CLONE_SSH_PRIVATE_KEY={host.root}/home/key',
-        f'GLUSTERFS_CLONE_SSH_KNOWN_HOSTS={host.root}/home/known_hosts',
-    )
-    somebody = 'ssh-ed25519 AAAA somebody\n'
-    keys.write_text(somebody)
-    hosts = host.root / 'home/known_hosts'
-    hosts.write_text('another ssh-ed25519 AAAA\n')
-    key = host.root / 'home/key'
-    subprocess.run(
-        ['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', str(key)],
-        check=True,
-    )
-    host.stack()
-    public_key = key.with_suffix('.pub').read_text()
-    assert keys.read_text() == f'{somebody}\n{public_key}'
-    host.succeed('clean')
-    assert host.read('users') == ['manila']
-    assert 'glusterd' in host.read('active')
-    assert keys.read_text() == somebody
-    assert hosts.read_text() == 'another ssh-ed25519 AAAA\n'
-    assert key.with_suffix('.pub').read_text() == public_key
-
-
-def test_local_conf_changes_before_clean(box: Path, devstack: str) -> None:
-    """clean.sh undoes what stack.sh did, not what local.conf has since."""
-    host = devstack_host.DevstackHost(box, devstack)
-    bare = host.files()
-    host.stack()
-    host.write('users', 'manila', 'somebody')
-    host.configure(
-        'GLUSTERFS_CLONE_SSH_USER=somebody',
-        'GLUSTERFS_CLONE_VG=other',
-        'GLUSTERFS_CLONE_BRICK_ROOT=/srv/other',
-    )
-    host.succeed('clean')
-    assert host.read('users') == ['somebody']
-    assert host.read('vgs') == []
-    assert not {path for path in host.files() - bare if 'gluster' in path}
-
-
-def test_clean_refuses_a_volume_group_in_use(box: Path, devstack: str) -> None:
-    host = devstack_host.DevstackHost(box, devstack)
-    host.stack()
-    (host.state / 'in-use').touch()
-    with pytest.raises(AssertionError, match='glusterclone is in use'):
-        host.succeed('clean')
-    assert (host.state / 'loop').exists()
-    (host.state / 'in-use').unlink()
-    (host.state / 'refused').unlink()
-    host.succeed('clean')
-    assert not (host.state / 'loop').exists()
-
-
 def test_a_host_without_manila_share(box: Path, devstack: str) -> None:
     host = devstack_host.DevstackHost(box, devstack)
     host.configure('disable_service m-shr')
     host.stack()
-    assert not cluster_calls(host)
+    assert not host.cluster_calls()
     assert 'glusterfs-server' not in ' '.join(host.commands('apt-get'))
     host.succeed('clean')
 
@@ -375,7 +224,7 @@ def test_a_cluster_that_is_there(box: Path, devstack: str) -> None:
         assert read.glusterfs_clone_pools == pools
         assert read.glusterfs_clone_layout == layout
     assert host.tempest()['multi_backend'] == 'True'
-    assert not cluster_calls(host)
+    assert not host.cluster_calls()
     assert not host.commands('gluster')
     assert 'glusterfs-server' not in ' '.join(host.commands('apt-get'))
     host.succeed('clean')
@@ -425,27 +274,6 @@ def test_a_name_that_is_no_variable(box: Path, devstack: str) -> None:
         host.stack()
 
 
-def test_the_plugin_removes_what_the_installer_installs() -> None:
-    script = (sources.CHECKOUT / 'devstack/plugin.sh').read_text()
-    values = dict(variables(script))
-    library, _, name = node.SCRIPT_PATH.rpartition('/')
-    assert name
-    assert values['GLUSTERFS_CLONE_LIBRARY'] == library
-    assert values['GLUSTERFS_CLONE_UNIT'] == node.UNIT
-    assert node.UNIT_PATH == f'/etc/systemd/system/{node.UNIT}'
-    drop_in = values['GLUSTERFS_CLONE_DROP_IN']
-    assert node.DROP_IN_PATH == f'{drop_in}/manila-glusterfs-clone.conf'
-    assert values['GLUSTERFS_CLONE_SUDOERS'] == node.SUDOERS_PATH
-
-
-def variables(script: str) -> Iterator[tuple[str, str]]:
-    """Return what a script assigns at its top level."""
-    for line in script.splitlines():
-        name, equals, value = line.partition('=')
-        if equals and name.isidentifier():
-            yield name, value
-
-
 def test_the_sample(box: Path, devstack: str) -> None:
     """The lines of local.conf.sample are read without what is ours."""
     sample = (sources.CHECKOUT / 'devstack/local.conf.sample').read_text()
@@ -458,3 +286,17 @@ def test_the_sample(box: Path, devstack: str) -> None:
     host = devstack_host.DevstackHost(box, devstack, *lines)
     host.stack()
     assert words(host, BACKEND)['glusterfs_clone_nodes']
+
+
+def test_the_job_of_zuul(box: Path, devstack: str) -> None:
+    jobs = yaml.safe_load((sources.CHECKOUT / 'zuul.d/jobs.yaml').read_text())
+    (job,) = [each['job'] for each in jobs if 'tempest' in each['job']['name']]
+    variables = job['vars']['devstack_localrc']
+    host = devstack_host.DevstackHost(
+        # As the role write-devstack-local-conf writes them.
+        *(box, devstack),
+        *(f'{name}="{value}"' for name, value in variables.items()),
+    )
+    host.stack()
+    assert words(host, BACKEND)['glusterfs_clone_nodes']
+    assert words(host, 'DEFAULT')['enabled_share_protocols'] == 'GLUSTERFS'

@@ -115,6 +115,7 @@ class Host:
         node.remove_boot_unit()
         node.stop_glusterd()
         node.succeed(
+            f'rmdir {pathlib.PurePath(storage_node.BOOT_SCRIPT).parent}; '
             f'rm -f {storage_node.SUDOERS}; userdel -r manila 2>&1; '
             # The guest's filter has only the disks of the lab.
             f"sed -i 's#global_filter = .#& \"a|^/dev/loop|\",#' "

@@ -20,4 +20,6 @@ from tests.functional import test_single_node
 
 @pytest.mark.any_release
 def test_stack_unstack_and_clean(release: str, tmp_path: pathlib.Path) -> None:
-    test_single_node.run('tests.functional.devstack_host', release, tmp_path)
+    test_single_node.run(
+        *('tests.functional.devstack_host', release, tmp_path), timeout=1500
+    )

@@ -29,14 +29,16 @@ def test_brick_away_from_the_writer(
     run('tests.functional.two_nodes', release, tmp_path)
 
 
-def run(module: str, release: str, directory: pathlib.Path) -> None:
+def run(
+    module: str, release: str, directory: pathlib.Path, timeout: float = 600
+) -> None:
     """Run in a process of its own: it lives in the network of its lab."""
     done = subprocess.run(
         [
             *(sys.executable, '-W', 'ignore', '-m', module),
             *(release, str(directory)),
         ],
-        timeout=600,
+        timeout=timeout,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

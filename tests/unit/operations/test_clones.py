@@ -67,6 +67,7 @@ def test_clone_of_a_snapshot_in_another_pool_is_refused(calls: Any) -> None:
 
 def test_pool_of_a_clone_is_recorded_before_the_clone(calls: Any) -> None:
     calls.volumes.is_finished.return_value = False
+    calls.nodes.read.return_value = ()
     calls.sources.read_source.return_value.pool = 'vg/a'
     record_pool = mock.Mock(side_effect=errors.NotPossible('no database'))
     with pytest.raises(errors.NotPossible):

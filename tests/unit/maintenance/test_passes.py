@@ -218,6 +218,9 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setattr(
         manila_db, 'rules', lambda host: dict.fromkeys((A, B), RULES)
     )
+    monkeypatch.setattr(
+        manila_db, 'shares_with_queued_rules', lambda host: frozenset()
+    )
     monkeypatch.setattr(manila_db, 'shares_by_id', found.rows_by_id)
     yield found
 

@@ -84,5 +84,8 @@ class Strangers:
 
     def _look(self) -> dict[str, str]:
         found = {f'LVs of {n.name}': n.succeed(_LVS) for n in self._nodes}
-        found[VOLUME] = self._nodes[0].gluster(f'volume info {VOLUME}')
+        info = self._nodes[0].gluster(f'volume info {VOLUME}')
+        # glusterd lists the options in another order after a restart.
+        properties, _, options = info.partition('Options Reconfigured:\n')
+        found[VOLUME] = properties + '\n'.join(sorted(options.splitlines()))
         return found

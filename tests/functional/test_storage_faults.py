@@ -206,8 +206,10 @@ def test_pool_that_is_fuller_than_the_threshold_of_lvm(
         # What LVM itself refuses …
         refusal = tight.execute('lvcreate -y -V 1g -T tight/pool -n refused')
         assert 'reached threshold' in refusal.err
-        # … the driver refuses before, once it has read the settings.
-        manila.driver._opened_backend.check()
+        # … the driver refuses before, once it has read the settings: when the
+        # service starts, and every ten minutes.
+        manila.driver.do_setup(None)
+        manila.driver.check_for_setup_error()
         assert (tight.address, 'lvm limit') in fault_kinds(manila)
         before = lvs(lab)
         for verb, arguments in (

@@ -243,9 +243,9 @@ def find_problems(
     """Return configuration mistakes and current faults of thin pools.
 
     If no node lists a pool, this is a mistake: the name of the pool is wrong,
-    or nobody created the pool. If some nodes list the pool, there are two
-    cases. A node that lists other LVs of the pool's VG has a mistake: nobody
-    created the pool there. A node that lists no LV of the VG has a fault: the
+    or the pool was not created. If some nodes list the pool, there are two
+    cases. A node that lists other LVs of the pool's VG has a mistake: the pool
+    was not created there. A node that lists no LV of the VG has a fault: the
     disk of the VG has possibly failed.
 
     :param pool_names: the names of the pools, ``vg/thinpool``.

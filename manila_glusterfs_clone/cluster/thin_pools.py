@@ -242,8 +242,8 @@ def _thin_pool(
 def _is_writable(lv: lvm.LogicalVolume) -> bool:
     """Return whether clients can write to a thin LV, now or later.
 
-    An LV without a tag of this driver can belong to a snapshot that somebody
-    else took. If nothing uses such a snapshot, nobody writes to it.
+    An LV without a tag of this driver can belong to a snapshot of an operator.
+    An LV of a snapshot that is not in use is not written to.
     """
     if names.TAG_BRICK in lv.tags:
         # It can also have a tag of the snapshot from which it was restored.

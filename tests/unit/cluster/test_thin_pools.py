@@ -227,7 +227,7 @@ def test_settings_that_cannot_be_read() -> None:
     assert own_pool.policy == lvmconfig.NO_POLICY
 
 
-def test_settings_that_nobody_needs_are_not_read() -> None:
+def test_settings_without_effect_are_not_read() -> None:
     fake = fakes.Node().answer(test_bricks.LVS, report())
     pools = thin_pools.read(cluster.Node(fake), ['gvg/pool'], 40)
     assert pools.by_name == {'gvg/pool': None}

@@ -246,7 +246,7 @@ def test_a_request_that_waits_in_the_queue_is_left_alone(
 
 
 @pytest.mark.parametrize('status', sorted({*MARKS} - {'extending_error'}))
-def test_a_request_that_nobody_begins_counts_as_lost(
+def test_a_request_that_no_service_begins_counts_as_lost(
     scene: Scene,
     asked: Asked,
     clock: fakes.Clock,

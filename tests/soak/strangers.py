@@ -85,7 +85,9 @@ class Strangers:
     def _look(self) -> dict[str, str]:
         found = {f'LVs of {n.name}': n.succeed(_LVS) for n in self._nodes}
         info = self._nodes[0].gluster(f'volume info {VOLUME}')
-        # glusterd lists the options in another order after a restart.
+        # After a restart, glusterd lists the options in another order, and
+        # glusterd 11.1 no longer lists nfs.disable, which it does not store.
         properties, _, options = info.partition('Options Reconfigured:\n')
-        found[VOLUME] = properties + '\n'.join(sorted(options.splitlines()))
+        kept = [o for o in options.splitlines() if 'nfs.disable' not in o]
+        found[VOLUME] = '\n'.join([properties, *sorted(kept)])
         return found

@@ -591,6 +591,7 @@ def test_what_cannot_be_read_is_said_once(
     cloud.check(share)
 
 
+@turns.in_turn()
 def test_a_disk_that_hangs_costs_a_constant(
     cloud: test_share_manager.Cloud, warden: Warden
 ) -> None:

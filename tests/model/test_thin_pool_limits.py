@@ -23,6 +23,7 @@ from manila_glusterfs_clone.tools import lvmconfig
 from tests.model import link
 from tests.model import model_backend
 from tests.model import model_cluster
+from tests.model import turns
 
 THIN_POOL = model_backend.THIN_POOL
 GIB = model_backend.GIB
@@ -197,6 +198,7 @@ def test_a_pool_that_lvm_extends_is_no_warning(
 
 
 @pytest.mark.parametrize('is_hanging', [False, True])
+@turns.in_turn()
 def test_what_a_pool_above_the_threshold_costs(
     manila: model_backend.ModelBackend,
     ids: Iterator[str],

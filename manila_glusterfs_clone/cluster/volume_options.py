@@ -182,6 +182,11 @@ def write(
     attempts = retry.Attempts(
         the_cluster.settle_timeout, _PAUSE, _LONGEST_PAUSE, jitter=True
     )
+    if must_last:
+        # Each node has to answer. So ask it even if it was down recently.
+        for member in the_cluster.members():
+            if member.uuid in asked_uuids:
+                member.node.commands.reset()
     next_write_at = _PROPAGATION_SECONDS
     write_failure: errors.Error | None = None
     logged_names: set[str] = set()
@@ -264,9 +269,6 @@ def _ask_nodes(
         for member in the_cluster.members()
         if member.uuid in connected_uuids.intersection(asked_uuids)
     }
-    for member in members.values():
-        # It is connected, so ask it even if it was down recently.
-        member.node.commands.reset()
     answers, failures = the_cluster.try_everywhere(
         is_updated, [member.node for member in members.values()]
     )

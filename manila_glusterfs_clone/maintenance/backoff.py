@@ -82,10 +82,13 @@ class Backoff:
     def seconds_since_first(self, key: Hashable) -> float:
         """Return for how long a key has come up in each pass.
 
-        Record that the key came up in this pass.
+        Record that the key came up in this pass. After a pass without the key,
+        also one that failed, the time begins anew.
         """
-        self._last_passes[key] = self._pass_number
         now = time.monotonic()
+        if self._last_passes.get(key, -1) < self._pass_number - 1:
+            self._first_times[key] = now
+        self._last_passes[key] = self._pass_number
         return now - self._first_times.setdefault(key, now)
 
     def is_retry_due(self, key: Hashable) -> bool:

@@ -37,6 +37,11 @@ EXTENDING = 'extending'
 EXTENDING_ERROR = 'extending_error'
 UNMANAGING = 'unmanage_starting'
 
+#: After this many seconds, in which manila-share was running and could take
+#: the request from the queue, a request that no service has begun counts as
+#: lost. Repeat it: this does no harm if the request does come.
+REPEAT_AFTER_SECONDS = 300.0
+
 #: By status of interrupted work that the driver does not repeat: the status
 #: for another attempt, and the log text. Manila reduces the usage of the quota
 #: when it begins a deferred deletion, and not in its own further attempts.

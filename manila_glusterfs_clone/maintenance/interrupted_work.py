@@ -85,8 +85,8 @@ _COMPLETABLE_STATUSES = frozenset(
     {instances.CREATING, instances.EXTENDING, instances.EXTENDING_ERROR}
 )
 #: By status: the seconds after which a request that no service has begun
-#: counts as lost. To repeat a deletion does no harm if the request does come.
-_LOST_AFTER_SECONDS = {instances.DELETING: 300.0}
+#: counts as lost.
+_LOST_AFTER_SECONDS = {instances.DELETING: instances.REPEAT_AFTER_SECONDS}
 _OTHERS_LOST_AFTER_SECONDS = 3600.0
 
 

@@ -14,7 +14,7 @@
 manila-share removes a request from the message queue before it starts the
 work. If the service is stopped at that moment, the request is lost, and the
 rule stays in ``queued_to_apply`` or ``queued_to_deny``: a denied client keeps
-its access until another rule of the share changes.
+its access until another rule of the share changes, or the service starts.
 """
 
 from oslo_log import log
@@ -24,11 +24,6 @@ from manila_glusterfs_clone.maintenance import instances
 from manila_glusterfs_clone.maintenance import manila_db
 
 LOG = log.getLogger(__name__)
-
-#: After this many seconds, in which manila-share was running and could take
-#: the request, the request counts as lost. To repeat it does no harm if it
-#: does come: Manila then finds nothing to change.
-_LOST_AFTER_SECONDS = 300.0
 
 
 class LostRuleChanges:
@@ -48,14 +43,16 @@ class LostRuleChanges:
         share_ids = manila_db.shares_with_queued_rules(self._service_host)
         for share_id in sorted(share_ids):
             key = 'queued rules', share_id
-            if self._backoff.seconds_since_first(
-                key
-            ) < _LOST_AFTER_SECONDS or not self._backoff.is_retry_due(key):
+            waiting_seconds = self._backoff.seconds_since_first(key)
+            if waiting_seconds < instances.REPEAT_AFTER_SECONDS:
+                continue
+            if not self._backoff.is_retry_due(key):
                 continue
             LOG.warning(
-                'Share %s: has had access rules to apply or to deny for '
-                'minutes, but no service works on them; asking manila-share '
-                'to apply all its rules',
+                'Share %s: access rules have been waiting for %.0f s to be '
+                'applied or denied, and no service works on them; asking '
+                'manila-share to change them',
                 share_id,
+                waiting_seconds,
             )
             instances.ask_to_apply_rules(share_id, self._service_host)

@@ -16,6 +16,7 @@ import logging
 import pytest
 
 from manila_glusterfs_clone.maintenance import backoff
+from tests.unit import fakes
 
 
 def test_a_complaint_is_logged_until_it_changes(
@@ -89,3 +90,21 @@ def test_old_is_what_came_up_before() -> None:
     found.begin_pass()
     assert found.came_up_before('a')
     assert not found.came_up_before('b')
+
+
+@pytest.mark.parametrize('has_failed', [False, True])
+def test_the_time_of_a_key_begins_anew_after_a_pass_without_it(
+    clock: fakes.Clock, monkeypatch: pytest.MonkeyPatch, has_failed: bool
+) -> None:
+    """Also if that pass failed, and so deleted no records."""
+    monkeypatch.setattr(backoff, 'time', clock)
+    found = backoff.Backoff()
+    ages = []
+    for number in range(1, 7):
+        found.begin_pass()
+        if number != 4:
+            ages.append(found.seconds_since_first('a'))
+        if number != 4 or not has_failed:
+            found.end_pass()
+        clock.sleep(60)
+    assert ages == [0, 60, 120, 0, 60]

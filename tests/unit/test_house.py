@@ -54,8 +54,8 @@ RESERVED = {
     f'{NAME}.protocols.native': 'protocols',
     'defusedxml': 'tools.gluster',
     'xml.etree': 'tools.gluster',
-    'json': 'tools',
-    'subprocess': '',
+    'json': 'tools node ssh.greetings',
+    'subprocess': 'node.runner.processes',
     'oslo_concurrency': 'locking.locks',
     'manila': (
         'locking.coordinator maintenance.instances '

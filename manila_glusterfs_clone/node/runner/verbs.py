@@ -1,0 +1,299 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The verbs of the runner: all that the driver can have done on a node.
+
+A verb has typed values. Most verbs run a program; the function below that has
+the name of the verb returns its command line. The other verbs call a function
+of :mod:`~manila_glusterfs_clone.node.runner.directories` or
+:mod:`~manila_glusterfs_clone.node.runner.kernel`, and answer with its result
+as JSON.
+
+The driver uses this module too: for the command lines in its messages.
+"""
+
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+
+from manila_glusterfs_clone.node.runner import directories
+from manila_glusterfs_clone.node.runner import kernel
+from manila_glusterfs_clone.node.runner import processes
+from manila_glusterfs_clone.node.runner import values
+
+BOOT_UNIT = 'manila-glusterfs-clone-bricks.service'
+
+#: The programs that the verbs run.
+PROGRAMS = (
+    'gluster',
+    'lvs',
+    'lvcreate',
+    'lvchange',
+    'lvextend',
+    'lvremove',
+    'mkfs.xfs',
+    'xfs_growfs',
+    'mount',
+    'umount',
+    'systemctl',
+)
+
+LV_FIELDS = (
+    'vg_name',
+    'lv_name',
+    'lv_size',
+    'lv_layout',
+    'lv_role',
+    'lv_active',
+    'lv_health_status',
+    'zero',
+    'pool_lv',
+    'origin',
+    'data_percent',
+    'metadata_percent',
+    'lv_tags',
+    'lv_dm_path',
+)
+
+Words = List[str]
+
+
+class Verb(NamedTuple):
+    """One thing that a step can ask for."""
+
+    #: The checks of the values, by name.
+    checks: Dict[str, values.Check]
+    #: Returns the command line of the program. For a function: words that
+    #: show the step in messages.
+    words: Callable[..., Words]
+    #: The function, which takes the settings and the values; None for a
+    #: program.
+    function: Optional[Callable[..., Any]]
+    #: Whether the verb changes something. "gluster" can do both.
+    changes: bool
+    #: The name of the value with LVs that must be the driver's.
+    own: str
+    #: Whether the program reports its outcome in its output.
+    accepts_any_status: bool
+
+
+VERBS: Dict[str, Verb] = {}
+
+
+def check(settings: values.Settings, name: str, given: Any) -> Verb:
+    """Return a verb whose values are allowed.
+
+    :raises Invalid: the verb does not exist; or a value is missing, unknown
+        or not allowed.
+    """
+    if not isinstance(name, str) or name not in VERBS:
+        raise values.Invalid(f'there is no verb {name!r:.200}')
+    verb = VERBS[name]
+    if not isinstance(given, dict) or given.keys() != verb.checks.keys():
+        raise values.Invalid(
+            f'the values are not {", ".join(verb.checks) or "empty"}: '
+            f'{given!r:.200}'
+        )
+    for value_name, check_value in verb.checks.items():
+        check_value(settings, given[value_name])
+    return verb
+
+
+def _program(
+    *,
+    changes: bool,
+    own: str = '',
+    accepts_any_status: bool = False,
+    **checks: values.Check,
+) -> Callable[[Callable[..., Words]], Callable[..., Words]]:
+    """Make a function the verb with the name of the function."""
+
+    def register(words: Callable[..., Words]) -> Callable[..., Words]:
+        VERBS[words.__name__] = Verb(
+            checks, words, None, changes, own, accepts_any_status
+        )
+        return words
+
+    return register
+
+
+def _function(
+    function: Callable[..., Any], *, changes: bool, **checks: values.Check
+) -> None:
+    name = function.__name__
+
+    def words(**given: Any) -> Words:
+        found = [name]
+        for key, value in given.items():
+            if isinstance(value, list):
+                found += value
+            elif value is True:
+                found.append(key)
+            elif value is not False:
+                found.append(str(value))
+        return found
+
+    VERBS[name] = Verb(checks, words, function, changes, '', False)
+
+
+# -- LVM
+
+
+@_program(changes=False, names=values.list_of(values.selection, least=0))
+def list_lvs(names: List[str]) -> Words:
+    return [
+        'lvs',
+        '--reportformat=json',
+        '--units=b',
+        '--nosuffix',
+        # The settings of reports in lvm.conf must not change the output.
+        '--config=report/list_item_separator="," '
+        'report/binary_values_as_numeric=0 report/compact_output=0 '
+        'report/compact_output_cols=""',
+        f'--options={",".join(LV_FIELDS)}',
+        *names,
+    ]
+
+
+@_program(
+    changes=True,
+    lv=values.new_lv,
+    pool=values.lvm_name,
+    size=values.size,
+    tags=values.list_of(values.tag),
+)
+def create_lv(lv: str, pool: str, size: int, tags: List[str]) -> Words:
+    group, _, name = lv.partition('/')
+    return [
+        'lvcreate',
+        '--yes',
+        '--wipesignatures=y',
+        '--type=thin',
+        f'--virtualsize={size}b',
+        f'--thinpool={pool}',
+        f'--name={name}',
+        *(f'--addtag={tag}' for tag in tags),
+        group,
+    ]
+
+
+@_program(
+    changes=True,
+    own='lvs',
+    lvs=values.list_of(values.lv),
+    tags=values.list_of(values.tag),
+)
+def tag_lvs(lvs: List[str], tags: List[str]) -> Words:
+    return ['lvchange', *(f'--addtag={tag}' for tag in tags), *lvs]
+
+
+@_program(
+    changes=True,
+    own='lvs',
+    lvs=values.list_of(values.lv),
+    tags=values.list_of(values.tag),
+)
+def untag_lvs(lvs: List[str], tags: List[str]) -> Words:
+    return ['lvchange', *(f'--deltag={tag}' for tag in tags), *lvs]
+
+
+@_program(changes=True, own='lv', lv=values.lv)
+def activate_lv(lv: str) -> Words:
+    return ['lvchange', '--activate=y', '--ignoreactivationskip', lv]
+
+
+@_program(changes=True, own='lv', lv=values.lv, size=values.size)
+def extend_lv(lv: str, size: int) -> Words:
+    return ['lvextend', f'--size={size}b', lv]
+
+
+@_program(changes=True, own='lvs', lvs=values.list_of(values.lv))
+def remove_lvs(lvs: List[str]) -> Words:
+    return ['lvremove', '--force', '--yes', *lvs]
+
+
+# -- file systems
+
+
+@_program(changes=True, own='lv', lv=values.new_lv)
+def make_xfs(lv: str) -> Words:
+    # Without -f it refuses a device that has a file system. An inode of 512
+    # bytes can hold the extended attributes of GlusterFS.
+    return ['mkfs.xfs', '-q', '-K', '-i', 'size=512', f'/dev/{lv}']
+
+
+@_program(changes=True, own='lv', lv=values.lv, path=values.mount_point)
+def mount(lv: str, path: str) -> Words:
+    # nouuid: the XFS of a clone has the UUID of the XFS of its origin.
+    options = ['--types=xfs', '--options=nouuid,noatime']
+    return ['mount', *options, f'/dev/{lv}', path]
+
+
+@_program(changes=True, path=values.mount_point)
+def unmount(path: str) -> Words:
+    return ['umount', path]
+
+
+@_program(changes=True, path=values.mount_point)
+def grow_xfs(path: str) -> Words:
+    return ['xfs_growfs', '-d', path]
+
+
+_function(kernel.list_mounts, changes=False)
+_function(directories.make_directory, changes=True, path=values.mount_point)
+_function(
+    directories.remove_directories,
+    changes=True,
+    paths=values.list_of(values.directory),
+    keep_full=values.flag,
+)
+_function(directories.list_directory, changes=False, path=values.directory)
+_function(directories.is_directory, changes=False, path=values.in_brick)
+_function(directories.read_volume_id, changes=False, path=values.brick)
+_function(
+    directories.write_volume_id,
+    changes=True,
+    path=values.brick,
+    volume_id=values.volume_id,
+)
+_function(directories.sync, changes=True, paths=values.list_of(values.synced))
+
+# -- the node, and gluster
+
+
+def list_programs(settings: values.Settings) -> Dict[str, Optional[str]]:
+    """Return the paths of the programs that the verbs run."""
+    return {name: processes.find(name) for name in PROGRAMS}
+
+
+def hello(settings: values.Settings) -> None:
+    """Stand for the greeting, which the service answers itself."""
+
+
+_function(hello, changes=False)
+_function(list_programs, changes=False)
+_function(kernel.addresses, changes=False)
+_function(kernel.glusterd_age, changes=False)
+_function(directories.resolve, changes=False, name=values.host_name)
+_function(directories.read_glusterd_log, changes=False)
+
+
+@_program(changes=False, accepts_any_status=True)
+def boot_unit() -> Words:
+    return ['systemctl', 'is-enabled', BOOT_UNIT]
+
+
+@_program(changes=False, accepts_any_status=True)
+def gluster_version() -> Words:
+    return ['gluster', '--version']
+
+
+@_program(changes=True, accepts_any_status=True, words=values.gluster_words)
+def gluster(words: List[str]) -> Words:
+    return [*processes.CONSOLE, *words]

@@ -24,6 +24,7 @@ GLUSTERFS_CLONE_UNIT=manila-glusterfs-clone-bricks.service
 GLUSTERFS_CLONE_LIBRARY=/usr/local/lib/manila-glusterfs-clone
 GLUSTERFS_CLONE_DROP_IN=/etc/systemd/system/glusterd.service.d
 GLUSTERFS_CLONE_SUDOERS=/etc/sudoers.d/manila-glusterfs-clone
+GLUSTERFS_CLONE_ETC=/etc/manila-glusterfs-clone
 
 
 # The cluster of one node
@@ -134,6 +135,8 @@ function create_glusterfs_clone_key {
 function install_glusterfs_clone_node {
     local installer=$GLUSTERFS_CLONE_STATE_DIR/node-installer
     local user=$GLUSTERFS_CLONE_SSH_USER
+    local -a pools
+    IFS=, read -ra pools <<<"$GLUSTERFS_CLONE_POOLS"
     if ! id "$user" >/dev/null 2>&1; then
         glusterfs_clone_record made-user "$user"
     fi
@@ -144,8 +147,9 @@ function install_glusterfs_clone_node {
         "$GLUSTERFS_CLONE_SSH_PRIVATE_KEY.pub")"
     glusterfs_clone_record brick-root "$GLUSTERFS_CLONE_BRICK_ROOT"
     "$(get_python_exec_prefix)/manila-glusterfs-clone" node-installer \
-        --user "$user" --public-key "$GLUSTERFS_CLONE_SSH_PRIVATE_KEY.pub" \
-        >"$installer"
+        --user "$user" "${pools[@]/#/--pool=}" \
+        --brick-root "$GLUSTERFS_CLONE_BRICK_ROOT" \
+        --public-key "$GLUSTERFS_CLONE_SSH_PRIVATE_KEY.pub" >"$installer"
     sudo sh "$installer"
 }
 
@@ -438,7 +442,7 @@ function uninstall_glusterfs_clone_node {
     sudo rm -f /etc/systemd/system/$GLUSTERFS_CLONE_UNIT \
         $GLUSTERFS_CLONE_DROP_IN/manila-glusterfs-clone.conf \
         $GLUSTERFS_CLONE_SUDOERS
-    sudo rm -rf $GLUSTERFS_CLONE_LIBRARY
+    sudo rm -rf $GLUSTERFS_CLONE_LIBRARY $GLUSTERFS_CLONE_ETC
     if sudo test -d $GLUSTERFS_CLONE_DROP_IN; then
         sudo rmdir --ignore-fail-on-non-empty $GLUSTERFS_CLONE_DROP_IN
     fi

@@ -221,7 +221,7 @@ def brick_tags(share_id: str, path: str) -> frozenset[str]:
 
 def is_plain_path(path: str) -> bool:
     """Return whether a path is absolute, with characters valid in tags."""
-    # Reject "." and "..": findmnt removes them from mount points.
+    # Reject "." and "..": the kernel removes them from mount points.
     return bool(_PATH.fullmatch(path)) and not (
         {'.', '..'} & {*path.split('/')}
     )

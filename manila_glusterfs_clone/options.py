@@ -49,7 +49,7 @@ OPTS: list[cfg.Opt] = [
         'glusterfs_clone_ssh_user',
         default='manila',
         help='The user to log in as. A user other than root needs the sudo '
-        'rules that "manila-glusterfs-clone node-installer" installs.',
+        'rule that "manila-glusterfs-clone node-installer" installs.',
     ),
     cfg.StrOpt(
         'glusterfs_clone_ssh_private_key',

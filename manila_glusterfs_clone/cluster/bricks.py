@@ -242,9 +242,9 @@ def make(
         size,
         names.brick_tags(share_id, mount_point),
     )
-    node.file_systems.make_xfs(f'/dev/{vg}/{lv_name}')
+    node.file_systems.make_xfs(f'{vg}/{lv_name}')
     node.file_systems.make_directory(mount_point)
-    node.file_systems.mount(f'/dev/{vg}/{lv_name}', mount_point)
+    node.file_systems.mount(f'{vg}/{lv_name}', mount_point)
     return names.brick_path(mount_point)
 
 
@@ -326,4 +326,4 @@ def remount(node: cluster.Node, lv: lvm.LogicalVolume) -> None:
     if not lv.is_active:
         node.lvm.activate(lv.full_name)
     node.file_systems.make_directory(mount_point)
-    node.file_systems.mount(f'/dev/{lv.full_name}', mount_point)
+    node.file_systems.mount(lv.full_name, mount_point)

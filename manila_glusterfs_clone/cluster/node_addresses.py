@@ -73,7 +73,7 @@ class NodeAddresses:
             if uuid in connected_uuids
         ]
         addresses, failures = self._cluster.try_everywhere(
-            _addresses_of, reachable_nodes
+            lambda node: node.host.addresses(), reachable_nodes
         )
         self._known_addresses |= addresses
         for name, error in failures.items():
@@ -100,12 +100,7 @@ class NodeAddresses:
                 continue
             for node in nodes:
                 try:
-                    result = node.commands.run(
-                        ['getent', 'ahosts', name],
-                        timeout=20.0,
-                        accept=(0, 2),
-                        as_root=False,
-                    )
+                    resolved = node.host.resolve(name)
                 except errors.Error as error:
                     LOG.info(
                         'Node %s: could not resolve the peer name %s: %s',
@@ -114,22 +109,9 @@ class NodeAddresses:
                         error,
                     )
                     continue
-                words = result.stdout.split()
-                addresses.update(filter(_is_address, words))
+                addresses |= resolved
                 break
         return frozenset(addresses)
-
-
-def _addresses_of(node: cluster.Node) -> frozenset[str]:
-    """Return the IP addresses of a node, without loopback addresses.
-
-    :raises errors.Garbled: the output is truncated, and the last address may
-        be incomplete.
-    """
-    result = node.commands.run(['hostname', '--all-ip-addresses'])
-    if not result.stdout.endswith('\n'):
-        raise errors.Garbled(node.name, result.argv, result.stdout)
-    return frozenset(result.stdout.split())
 
 
 def _is_address(text: str) -> bool:

@@ -20,6 +20,7 @@ from manila_glusterfs_clone.ssh import circuit_breaker
 from manila_glusterfs_clone.tools import file_systems
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools.gluster import console
+from manila_glusterfs_clone.tools import host
 from manila_glusterfs_clone.tools import lvm
 from manila_glusterfs_clone.tools import lvmconfig
 
@@ -80,14 +81,13 @@ class Node:
         self.commands = circuit_breaker.CircuitBreaker(commands)
         self.pool_names = tuple(pool_names)
         self.name = commands.name
-        self.console = console.Console(self.commands)
-        self.gluster = gluster.Gluster(self.console)
+        self.gluster = gluster.Gluster(console.Console(self.commands))
+        self.host = host.Host(self.commands)
         self.lvm = lvm.Lvm(self.commands)
         self.lvmconfig = lvmconfig.LvmConfig(self.commands)
         self.file_systems = file_systems.FileSystems(self.commands)
 
     def close(self) -> None:
-        self.console.close()
         self.commands.close()
 
 

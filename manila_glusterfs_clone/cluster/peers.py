@@ -223,22 +223,7 @@ def compare_views(
     return mistakes, faults
 
 
-def _read_glusterd_age(node: cluster.Node) -> int | None:
-    """Return the age that ``ps`` prints; see :func:`_glusterd_age`."""
-    result = node.commands.run(
-        ['ps', '-C', 'glusterd', '-o', 'etimes='],
-        timeout=40.0,
-        accept=(0, 1),
-        as_root=False,
-    )
-    ages = result.stdout.split()
-    if not all(age.isdecimal() for age in ages):
-        raise errors.Garbled(node.name, result.argv, result.stdout)
-    # The oldest process is glusterd itself: it forks to run other programs.
-    return max(map(int, ages), default=None)
-
-
-def _glusterd_age(node: cluster.Node) -> int | None:
+def _glusterd_age(node: cluster.Node) -> float | None:
     """Return how long glusterd has been running on a node, in seconds.
 
     If the outcome is unknown, ask a second time.
@@ -247,9 +232,9 @@ def _glusterd_age(node: cluster.Node) -> int | None:
     :raises errors.Unknown: both outcomes are unknown.
     """
     try:
-        return _read_glusterd_age(node)
+        return node.host.glusterd_age()
     except errors.Unknown:
-        return _read_glusterd_age(node)
+        return node.host.glusterd_age()
 
 
 def seconds_until_started(

@@ -17,7 +17,10 @@ import pathlib
 import re
 import sys
 
+from manila_glusterfs_clone import names
 from manila_glusterfs_clone import node
+from manila_glusterfs_clone.node import archive
+from manila_glusterfs_clone import options
 
 _USER = re.compile(r'[a-z_][a-z0-9_-]{0,31}')
 
@@ -38,9 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         description='Print a shell script that prepares a storage node. The '
         'script installs a service that mounts bricks before glusterd starts. '
         'It creates the user that the driver logs in as, and installs the '
-        'sudo rules of that user. Run the script on each node as root: '
-        '"manila-glusterfs-clone node-installer | ssh root@NODE sh". The '
-        'script is idempotent.',
+        'runner for the commands of the driver and the sudo rule for the '
+        'runner. Run the script on each node as root: '
+        '"manila-glusterfs-clone node-installer --pool VG/THINPOOL | ssh '
+        'root@NODE sh". The script is idempotent, and may run while the '
+        'driver uses the node.',
     )
     installer.add_argument(
         '--user',
@@ -52,6 +57,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar='FILE',
         type=pathlib.Path,
         help='the file with the public key of the driver',
+    )
+    installer.add_argument(
+        '--pool',
+        metavar='VG/THINPOOL',
+        action='append',
+        required=True,
+        help='a thin pool of glusterfs_clone_pools; repeat the option for '
+        'each pool of all back ends. The runner changes nothing in other '
+        'volume groups',
+    )
+    installer.add_argument(
+        '--brick-root',
+        metavar='DIRECTORY',
+        action='append',
+        help='glusterfs_clone_brick_root; repeat the option for each value '
+        'that a back end has or had. The runner changes nothing in other '
+        f'directories (default: {options.DEFAULT_BRICK_ROOT})',
     )
     installer.set_defaults(run=_node_installer)
     arguments = parser.parse_args(argv)
@@ -76,7 +98,24 @@ def _node_installer(arguments: argparse.Namespace) -> int:
                 f'key, and no private key\n'
             )
             return 1
-    sys.stdout.write(node.installer(arguments.user, public_key))
+    brick_roots = arguments.brick_root or [options.DEFAULT_BRICK_ROOT]
+    for brick_root in brick_roots:
+        if not names.is_plain_path(brick_root):
+            sys.stderr.write(f'{brick_root!r}: not a plain absolute path\n')
+            return 2
+    try:
+        groups = {names.split_pool(pool)[0] for pool in arguments.pool}
+    except names.NotAPoolName as error:
+        sys.stderr.write(f'{error}\n')
+        return 2
+    sys.stdout.write(
+        node.installer(
+            arguments.user,
+            public_key,
+            archive.build(archive.sources()),
+            node.settings(brick_roots, groups),
+        )
+    )
     return 0
 
 

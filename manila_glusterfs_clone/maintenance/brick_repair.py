@@ -255,9 +255,7 @@ def _remount(
     # While the brick process runs, this raises InUse.
     node.file_systems.unmount(brick.mount_point)
     try:
-        node.file_systems.mount(
-            f'/dev/{brick.lv.full_name}', brick.mount_point
-        )
+        node.file_systems.mount(brick.lv.full_name, brick.mount_point)
         node.file_systems.read_volume_id(brick.path)
     except errors.CommandFailed as error:
         raise NotMountable(
@@ -282,7 +280,7 @@ def _write_volume_id(
     :param hex_id: the id that the brick has; None if it has none.
     """
     path = brick.path
-    if not node.file_systems.exists(f'{path}/{_BRICK_METADATA}'):
+    if not node.file_systems.is_directory(f'{path}/{_BRICK_METADATA}'):
         raise BrickEmpty(path, node.name)
     if hex_id is not None:
         known_objects = read_objects()

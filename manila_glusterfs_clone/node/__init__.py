@@ -13,11 +13,15 @@
 
 One of the files is the script ``mount-bricks``. A systemd unit runs it at
 boot, and a drop-in file for the glusterd unit runs it before each start of
-glusterd. The sudo rules allow the login user to run the driver's commands as
-root.
+glusterd. The runner (:mod:`manila_glusterfs_clone.node.runner`) runs the
+commands of the driver. The sudo rule allows the login user to start the runner
+as root.
 """
 
+import base64
+from collections.abc import Iterable
 from importlib import resources
+import json
 import re
 import shlex
 
@@ -32,10 +36,15 @@ DROP_IN_PATH = (
     '/etc/systemd/system/glusterd.service.d/manila-glusterfs-clone.conf'
 )
 SUDOERS_PATH = '/etc/sudoers.d/manila-glusterfs-clone'
+RUNNER_PATH = '/usr/local/lib/manila-glusterfs-clone/runner'
+#: The brick roots and volume groups that the runner allows.
+SETTINGS_PATH = '/etc/manila-glusterfs-clone/runner.json'
 
 _END = 'END-OF-FILE'
-#: The user name in each line of the sudo rules.
-_SUDO_USER = re.compile(r'^(Defaults:)?manila([ !])', re.MULTILINE)
+#: The user name in the sudo rule.
+_SUDO_USER = re.compile(r'^manila ', re.MULTILINE)
+#: Where a node has Python; on Enterprise Linux 8 possibly only the second.
+_PYTHONS = ('/usr/bin/python3', '/usr/libexec/platform-python')
 
 
 def text(name: str) -> str:
@@ -44,20 +53,35 @@ def text(name: str) -> str:
 
 
 def sudoers(user: str) -> str:
-    """Return sudo rules that allow a user to run the driver's commands."""
-    return _SUDO_USER.sub(rf'\g<1>{user}\g<2>', text(SUDOERS))
+    """Return the sudo rule that allows a user to start the runner."""
+    return _SUDO_USER.sub(f'{user} ', text(SUDOERS))
 
 
-def installer(user: str, public_key: str) -> str:
+def settings(brick_roots: Iterable[str], volume_groups: Iterable[str]) -> str:
+    """Return the settings of the runner."""
+    values = {
+        'brick_roots': sorted(set(brick_roots)),
+        'volume_groups': sorted(set(volume_groups)),
+    }
+    return json.dumps(values, indent=2) + '\n'
+
+
+def installer(
+    user: str, public_key: str, runner: bytes, runner_settings: str
+) -> str:
     """Return a POSIX shell script that prepares a storage node.
 
-    The script is idempotent. It checks the sudo rules before it installs
-    them, because sudo before 1.9.10 does not support them.
+    The script is idempotent, and may run while the driver uses the node. It
+    checks the sudo rule before it installs it, because a rule with an error
+    would disable sudo for all users.
 
     :param user: the login user of the driver.
     :param public_key: the public key to authorize, as one line; empty for
         none.
+    :param runner: the archive of :mod:`manila_glusterfs_clone.node.archive`.
+    :param runner_settings: the result of :func:`settings`.
     """
+    rule = shlex.quote(f'{SUDOERS_PATH}.new')
     lines = [
         '#!/bin/sh',
         'set -eu',
@@ -65,15 +89,39 @@ def installer(user: str, public_key: str) -> str:
         *_file(SCRIPT_PATH, '0755', text(SCRIPT)),
         *_file(UNIT_PATH, '0644', text(UNIT)),
         *_file(DROP_IN_PATH, '0644', text(DROP_IN)),
-        *_file(f'{SUDOERS_PATH}.new', '0440', sudoers(user)),
-        f'if ! visudo -c -q -f {SUDOERS_PATH}.new; then',
-        f'    rm -f {SUDOERS_PATH}.new',
-        '    echo "sudo on this node rejects the sudo rules of the Manila '
-        'driver;" \\',
-        '        "install sudo 1.9.10 or later, and rerun this script" >&2',
+        *_file(SETTINGS_PATH, '0644', runner_settings),
+        'python=',
+        f'for path in {" ".join(_PYTHONS)}; do',
+        '    if [ -z "$python" ] && [ -x "$path" ]; then python=$path; fi',
+        'done',
+        'if [ -z "$python" ]; then',
+        '    echo "install python3, and rerun this script" >&2',
         '    exit 1',
         'fi',
-        f'mv -f {SUDOERS_PATH}.new {SUDOERS_PATH}',
+        '{',
+        # Isolated: users and the environment cannot add to Python.
+        '    printf "#!%s -IS\\n" "$python"',
+        f"    base64 -d <<'{_END}'",
+        base64.encodebytes(runner).decode().rstrip('\n'),
+        _END,
+        f'}} >{RUNNER_PATH}.new',
+        f'chmod 0755 {RUNNER_PATH}.new',
+        # A runner that is running keeps the old file.
+        f'mv -f {RUNNER_PATH}.new {RUNNER_PATH}',
+        *_file(f'{SUDOERS_PATH}.new', '0440', sudoers(user)),
+        f'if ! visudo -c -q -f {rule}; then',
+        f'    rm -f {rule}',
+        '    echo "sudo on this node rejects the rule for the runner;" \\',
+        '        "update sudo, and rerun this script" >&2',
+        '    exit 1',
+        'fi',
+        # Not every sudo knows this setting. The setting of a command wins over
+        # the settings of users and hosts, whatever their order.
+        f'echo "Defaults!{RUNNER_PATH} !requiretty" >>{rule}',
+        f'if ! visudo -c -q -f {rule}; then',
+        f"    sed -i '$d' {rule}",
+        'fi',
+        f'mv -f {rule} {SUDOERS_PATH}',
         f'if ! id {user} >/dev/null 2>&1; then',
         # By default useradd locks the account, and sshd without PAM refuses a
         # locked account. With '*' as its hash, the account is not locked, and

@@ -20,7 +20,7 @@ report faults to :class:`findings.Health`. A problem that can be a mistake or a
 fault counts as a fault.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 import dataclasses
 
 from manila_glusterfs_clone import cluster
@@ -29,32 +29,27 @@ from manila_glusterfs_clone.cluster import thin_pool_faults
 from manila_glusterfs_clone.cluster import thin_pools
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
-from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.preflight import configuration
-from manila_glusterfs_clone.preflight import programs_and_sudo
+from manila_glusterfs_clone.preflight import node_checks
 from manila_glusterfs_clone import protocols
+from manila_glusterfs_clone.ssh import greetings
 from manila_glusterfs_clone.tools import gluster
+from manila_glusterfs_clone.tools import host
 
-#: The oldest release of GlusterFS that the driver supports.
-_OLDEST_RELEASE = (10, 0)
-#: Releases whose glusterd crashes (glusterfs issues 4085 and 4192).
-_BROKEN_RELEASES = frozenset({(11, 0)})
 #: Time limit for LVM, in seconds. LVM never answers while a disk hangs.
 _LVM_TIMEOUT = 30.0
-_INSTALLER_REMEDY = (
-    'run the output of "manila-glusterfs-clone node-installer" on the node as '
-    'root'
-)
+#: Errors of a runner that is missing, or does not fit this driver.
+_RUNNER_ERRORS = (greetings.NoRunner, greetings.WrongRelease)
 #: Connection errors that last until somebody corrects the configuration.
 _CONFIGURATION_ERRORS = (
     errors.HostKeyRejected,
     errors.LoginRefused,
     errors.NoSuchHost,
+    *_RUNNER_ERRORS,
 )
 
 Finding = findings.Finding
-Probe = programs_and_sudo.Probe
 
 
 @dataclasses.dataclass
@@ -62,7 +57,7 @@ class NodeView:
     """The data that was read from a node, or the errors of the reads."""
 
     node: cluster.Node
-    probe: Probe | errors.Error
+    report: host.Report | errors.Error
     peers: tuple[gluster.Peer, ...] | errors.Error
     pools: thin_pools.NodePools | errors.Error
 
@@ -118,15 +113,13 @@ def _read_nodes(
 
     def read(node: cluster.Node) -> NodeView:
         try:
-            probe = programs_and_sudo.probe(
-                node.commands, sudo=settings.ssh_user != 'root'
-            )
+            report = node.host.report()
         except errors.Unreachable as error:
             return NodeView(node, error, error, error)
         except errors.Error as error:
             view = NodeView(node, error, error, error)
         else:
-            view = NodeView(node, probe, (), thin_pools.NO_POOLS)
+            view = NodeView(node, report, (), thin_pools.NO_POOLS)
         try:
             view.peers = node.gluster.peers()
         except errors.Error as error:
@@ -147,10 +140,10 @@ def _check_nodes(
 ) -> None:
     for view in views:
         if isinstance(view.peers, errors.Unreachable) and (
-            view.peers is view.probe
+            view.peers is view.report
         ):
             continue
-        _check_programs(view, results)
+        _check_report(settings, view, results)
         if isinstance(view.peers, errors.Error) and not _is_reported(
             view, 'gluster'
         ):
@@ -178,93 +171,35 @@ def _node_finding(view: NodeView, kind: str, message: str) -> Finding:
 
 
 def _is_reported(view: NodeView, program: str) -> bool:
-    """Return whether a finding already reports a program as unusable."""
-    probe = view.probe
-    return isinstance(probe, Probe) and program not in probe.working_programs
+    """Return whether a finding already reports why a program is unusable."""
+    report = view.report
+    return isinstance(report, host.Report) and (
+        program in report.missing_programs or bool(report.greeting.problem)
+    )
 
 
-def _check_programs(view: NodeView, results: Results) -> None:
-    """Check a node's programs, GlusterFS release, and unit for boot mounts."""
-    probe = view.probe
-    if isinstance(probe, errors.CommandFailed):
-        message = f'{probe}; give the user a login shell that runs commands'
-        results.mistakes.append(_node_finding(view, 'shell', message))
-        return
-    if isinstance(probe, errors.Error):
-        finding = _node_finding(view, 'programs', str(probe))
+def _check_report(
+    settings: options.Settings, view: NodeView, results: Results
+) -> None:
+    """Check a node's runner, programs, GlusterFS release and boot unit."""
+    report = view.report
+    if isinstance(report, errors.Error):
+        finding = _node_finding(view, 'programs', str(report))
         results.service_faults.append(finding)
         return
-    if missing_programs := probe.missing_programs:
-        packages = ', '.join(programs_and_sudo.packages_of(missing_programs))
-        results.mistakes.append(
-            _node_finding(
-                view,
-                'missing',
-                f'programs are missing: {", ".join(missing_programs)}; '
-                f'install {packages or "them"} on the node (Debian package '
-                f'names)',
-            )
-        )
-    for message, programs in programs_and_sudo.group_by_message(
-        probe.sudo_refusals
-    ).items():
-        results.mistakes.append(
-            _node_finding(
-                view,
-                'sudo',
-                f'sudo does not run {", ".join(programs)}: {message}; '
-                f'{_INSTALLER_REMEDY}',
-            )
-        )
-    for message, programs in programs_and_sudo.group_by_message(
-        probe.failures
-    ).items():
+    groups: Collection[str] = ()
+    if isinstance(view.pools, thin_pools.NodePools):
+        groups = view.pools.vg_names
+    results.mistakes += node_checks.find_mistakes(
+        settings, view.node.name, report, groups
+    )
+    if not report.boot_unit and not _is_reported(view, 'systemctl'):
+        # If systemd did not report a state, the unit is possibly enabled.
         results.service_faults.append(
             _node_finding(
-                view,
-                'programs',
-                f'{", ".join(programs)} could not be run: {message}; run the '
-                f'same programs on the node to see the cause',
+                view, 'boot unit', node_checks.boot_unit_problem(report)
             )
         )
-    _check_release(view, probe, results)
-    _check_boot_unit(view, probe, results)
-
-
-def _check_release(view: NodeView, probe: Probe, results: Results) -> None:
-    if 'gluster' not in probe.working_programs:
-        return
-    if probe.release is None:
-        problem = 'GlusterFS release unknown; check "gluster --version" there'
-    elif probe.release in _BROKEN_RELEASES:
-        problem = (
-            'GlusterFS {}.{} is not supported, because its glusterd crashes '
-            'when it lists snapshots; upgrade the node'.format(*probe.release)
-        )
-    elif probe.release < _OLDEST_RELEASE:
-        problem = (
-            'GlusterFS {}.{} is not supported; upgrade the node to 10.0 or '
-            'later'.format(*probe.release)
-        )
-    else:
-        return
-    results.mistakes.append(_node_finding(view, 'release', problem))
-
-
-def _check_boot_unit(view: NodeView, probe: Probe, results: Results) -> None:
-    if probe.boot_unit == 'enabled' or _is_reported(view, 'systemctl'):
-        return
-    # If systemd did not report a state, the unit is possibly enabled: a fault.
-    problems = results.mistakes if probe.boot_unit else results.service_faults
-    problems.append(
-        _node_finding(
-            view,
-            'boot unit',
-            f'{node_files.UNIT} is {probe.boot_unit or "in an unknown state"} '
-            f'instead of enabled, so bricks may not be mounted at boot, and '
-            f'glusterd may not start; {_INSTALLER_REMEDY}',
-        )
-    )
 
 
 def _check_snapshot_options(views: list[NodeView], results: Results) -> None:
@@ -300,10 +235,13 @@ def _check_thin_pools(
         if isinstance(view.pools, thin_pools.NodePools):
             pools_by_node[view.node.name] = view.pools
         elif isinstance(view.pools, _CONFIGURATION_ERRORS):
-            results.mistakes.append(
-                _node_finding(view, 'unreachable', str(view.pools))
+            kind = (
+                'runner'
+                if isinstance(view.pools, _RUNNER_ERRORS)
+                else 'unreachable'
             )
-        elif not (_is_reported(view, 'lvs') or _is_reported(view, 'findmnt')):
+            results.mistakes.append(_node_finding(view, kind, str(view.pools)))
+        elif not _is_reported(view, 'lvs'):
             errors_by_node[view.node.name] = view.pools
     mistakes, faults = thin_pool_faults.find_problems(
         settings.pools, pools_by_node, errors_by_node, settings.limits

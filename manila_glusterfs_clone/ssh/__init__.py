@@ -13,10 +13,12 @@
 
 The modules, from the top layer to the bottom layer:
 
-* ``circuit_breaker`` refuses commands to a node that recently failed.
-* ``commands`` runs commands.
-* ``interactive_process`` exchanges lines with a running process.
-* ``channels`` opens a channel for each process.
+* ``circuit_breaker`` refuses steps to a node that recently failed.
+* ``commands`` runs steps, over one connection for all of them.
+* ``runner`` exchanges requests and answers with the runner on the node.
+* ``greetings`` compares the release of the runner with this driver.
+* ``steps`` has the steps and their outcomes.
+* ``channels`` opens the channel of the runner.
 * ``connections`` shares one connection to a node among threads.
 * ``login`` connects and logs in.
 * ``host_keys`` verifies the host key of a node, and ``host_certificates`` its

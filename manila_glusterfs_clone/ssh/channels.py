@@ -200,70 +200,9 @@ class Channel:
                 return None
             self._data_event.wait()
 
-    def communicate(self, stdin: bytes) -> tuple[bytes, bytes, int]:
-        """Send all input, and read all output of the process.
-
-        :return: stdout, stderr and the exit status. The status is negative
-            if the node sent no status, or if the output is incomplete.
-        :raises TimedOut, LinkLost: the channel failed.
-        """
-        stdout, stderr = bytearray(), bytearray()
-        if stdin:
-            threading.Thread(
-                target=self._feed, args=(stdin,), daemon=True
-            ).start()
-        else:
-            self._feed(b'')
-        try:
-            while (output := self.read()) is not None:
-                stdout += output[0]
-                stderr += output[1]
-        except CONNECTION_ERRORS as error:
-            raise self.error_for(
-                login.describe(error), bytes(stdout)
-            ) from error
-        status = self._channel.recv_exit_status()
-        # The output may be incomplete: it also ends if the watchdog closes the
-        # channel, or if the connection breaks.
-        is_complete = (
-            self._channel.eof_received or self._connection.is_active()
-        )
-        if self._watchdog.has_expired or not is_complete:
-            status = -1
-        return bytes(stdout), bytes(stderr), status
-
-    def is_alive(self) -> bool:
-        """Return whether the process may still be running.
-
-        True while the connection is up and the output has not ended.
-        """
-        channel = self._channel
-        return (
-            self._connection.is_active()
-            and not channel.closed
-            and not channel.eof_received
-        )
-
     def is_reusable(self) -> bool:
         """Return whether new channels can be opened on the connection."""
         return self._connection.is_active() and not self._watchdog.has_expired
-
-    def error_for(
-        self, reason: str, partial_output: bytes, *extra_words: str
-    ) -> errors.Unknown:
-        """Return the error for a process whose outcome is unknown.
-
-        :param reason: why the channel failed.
-        :param extra_words: words that the error shows after the command, such
-            as its input.
-        :return: ``TimedOut`` if the time limit has passed, else ``LinkLost``.
-        """
-        argv = (*self.argv, *extra_words)
-        if self._watchdog.has_expired:
-            return errors.TimedOut(self.node, argv, self._watchdog.seconds)
-        return errors.LinkLost(
-            self.node, argv, reason, partial_output.decode(errors='replace')
-        )
 
     def set_time_limit(self, seconds: float) -> None:
         """Replace the time limit of the channel.
@@ -297,13 +236,6 @@ class Channel:
             self._pool.release(
                 self._connection, is_reusable and self.is_reusable()
             )
-
-    def _feed(self, data: bytes) -> None:
-        # Sending fails if the process ends before it has read all input.
-        # Ignore this error: the exit status shows why the process ended.
-        with contextlib.suppress(*CONNECTION_ERRORS):
-            self._channel.sendall(data)
-            self._channel.shutdown_write()
 
 
 class _DataEvent(threading.Event):

@@ -20,7 +20,7 @@ After :data:`RETRY_SECONDS`, one command tries to connect again. Meanwhile
 other commands still fail at once, for :data:`RETRY_SECONDS` at most.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 import contextlib
 import threading
 import time
@@ -28,7 +28,7 @@ import typing
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import commands
-from manila_glusterfs_clone.ssh import interactive_process
+from manila_glusterfs_clone.ssh import greetings
 
 #: Seconds between two attempts to connect to a node that does not answer.
 RETRY_SECONDS = 30.0
@@ -43,20 +43,17 @@ class CommandRunner(typing.Protocol):
     name: str
 
     def run(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float = 60.0,
-        accept: Collection[int] = (0,),
-        stdin: bytes = b'',
-        as_root: bool = True,
+        self, step: commands.Step, *, timeout: float = 60.0
     ) -> commands.Result:
-        """Run one command to its end; see :meth:`commands.Remote.run`."""
+        """Run one step; see :meth:`commands.Remote.run`."""
 
-    def open(
-        self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> interactive_process.InteractiveProcess:
-        """Start an interactive process; see :meth:`commands.Remote.open`."""
+    def run_all(
+        self, steps: Sequence[commands.Step], *, timeout: float = 60.0
+    ) -> list[commands.Result]:
+        """Run several steps; see :meth:`commands.Remote.run_all`."""
+
+    def greet(self) -> greetings.Greeting:
+        """Ask the runner; see :meth:`commands.Remote.greet`."""
 
     def close(self) -> None:
         """Disconnect from the node."""
@@ -91,38 +88,27 @@ class CircuitBreaker:
             self._failure = None
 
     def run(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float = 60.0,
-        accept: Collection[int] = (0,),
-        stdin: bytes = b'',
-        as_root: bool = True,
+        self, step: commands.Step, *, timeout: float = 60.0
     ) -> commands.Result:
-        """Run one command to its end.
+        """Run one step to its end.
 
-        :raises Unreachable: no SSH session could be opened, or the node is
-            known to be down.
+        :raises Unreachable: the runner was not reached, or the node is known
+            to be down.
         """
         with self._recording():
-            return self._runner.run(
-                argv,
-                timeout=timeout,
-                accept=accept,
-                stdin=stdin,
-                as_root=as_root,
-            )
+            return self._runner.run(step, timeout=timeout)
 
-    def open(
-        self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> interactive_process.InteractiveProcess:
-        """Start an interactive process.
-
-        :raises Unreachable: no SSH session could be opened, or the node is
-            known to be down.
-        """
+    def run_all(
+        self, steps: Sequence[commands.Step], *, timeout: float = 60.0
+    ) -> list[commands.Result]:
+        """Run several steps, up to the first error; as :meth:`run` else."""
         with self._recording():
-            return self._runner.open(argv, timeout=timeout)
+            return self._runner.run_all(steps, timeout=timeout)
+
+    def greet(self) -> greetings.Greeting:
+        """Return what the runner reports about itself; as :meth:`run` else."""
+        with self._recording():
+            return self._runner.greet()
 
     def close(self) -> None:
         """Disconnect from the node, and forget the failure."""

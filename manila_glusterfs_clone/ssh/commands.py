@@ -9,87 +9,79 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Run commands on a node over SSH: argv in, :class:`Result` out.
+"""Run steps on a node over SSH: a step in, a :class:`Result` out.
 
-A command has one of these outcomes:
+The runner on the node carries the steps out
+(:mod:`manila_glusterfs_clone.node.runner`). The driver starts the runner on
+one channel of one SSH connection, and uses it for all steps. A step has one of
+these outcomes:
 
-* *refused*, ``Unreachable`` or ``Occupied``: the command was not started.
-* *unknown*, ``LinkLost``: the exit status or a part of the output was lost, or
-  a signal killed the command.
-* *unknown*, ``TimedOut``: the node killed the command at the time limit, or
-  the driver received no exit status in time.
-* *done*: the command ended with an exit status that the caller accepts.
-* *refused*, ``CommandFailed``: the command ended with another exit status.
-
-The program ``timeout`` on the node kills a command at the time limit of the
-caller. The driver waits :data:`MARGIN_SECONDS` longer for the exit status.
+* *done*: the program ended with status 0.
+* *refused*: the step was not sent (``Unreachable``, ``Occupied``), or the
+  runner or the program refused it.
+* *unknown*, ``LinkLost``: the step was sent, but not answered; or a signal
+  killed the program.
+* *unknown*, ``TimedOut``: the runner killed the program at the time limit, or
+  the driver received no answer in time.
 """
 
-from collections.abc import Collection, Sequence
-import dataclasses
-import math
+from collections.abc import Sequence
 import os
 import shlex
+import threading
 import time
 
 from oslo_log import log as logging
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone.ssh import channels
 from manila_glusterfs_clone.ssh import connections
-from manila_glusterfs_clone.ssh import interactive_process
+from manila_glusterfs_clone.ssh import greetings
 from manila_glusterfs_clone.ssh import login
+from manila_glusterfs_clone.ssh import runner
+from manila_glusterfs_clone.ssh import steps
 
 LOG = logging.getLogger(__name__)
 
-#: Seconds that the driver waits for the exit status after the time limit.
-MARGIN_SECONDS = 10.0
-#: Seconds from SIGTERM to SIGKILL when ``timeout`` kills a command; less than
-#: :data:`MARGIN_SECONDS`.
-KILL_AFTER_SECONDS = 5
+#: Seconds that the driver waits for an answer after the time limit of a step.
+MARGIN_SECONDS = runner.MARGIN_SECONDS
+#: If the runner has sent nothing for so many seconds, check that it answers
+#: before the next step is sent.
+_FRESH_SECONDS = 5.0
+#: The number of requests that may run on a node at a time. The runner refuses
+#: more than 32.
+_MAX_REQUESTS = 24
 
 Address = login.Address
 Credentials = login.Credentials
+Step = steps.Step
+Result = steps.Result
 
 
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """The result of a command whose exit status the caller accepts."""
+class _Process:
+    """The connections of one process of the operating system to a node."""
 
-    node: str
-    argv: tuple[str, ...]
-    status: int
-    stdout: str
-    stderr: str
-
-
-def command_line(
-    argv: Sequence[str], *, sudo: bool, seconds: int | None = None
-) -> str:
-    """Return a command line for a POSIX shell on a node.
-
-    :param seconds: the time limit on the node, at least 1; None for no limit.
-    :raises ValueError: ``argv`` is empty, or a word has a NUL, at which the
-        node would cut the line.
-    """
-    if not argv or any('\0' in word for word in argv):
-        raise ValueError(f'not a command: {tuple(argv)!r}')
-    words = ['sudo', '-n'] if sudo else []
-    if seconds is not None:
-        words += ['timeout', '-k', str(KILL_AFTER_SECONDS), str(seconds)]
-    # LC_ALL stands before sudo, which passes it on to the command: the sudo
-    # rules on the node do not allow it after sudo.
-    return 'LC_ALL=C ' + shlex.join([*words, *argv])
+    def __init__(self, pool: connections.ConnectionPool) -> None:
+        self.pool = pool
+        self.slots = threading.BoundedSemaphore(_MAX_REQUESTS)
+        #: Held while a thread connects, or checks the connection.
+        self.lock = threading.Lock()
+        self.connection: runner.Connection | None = None
+        #: The error of the last attempt to connect, and its monotonic time.
+        self.failure: errors.Unreachable | None = None
+        self.failed_at = 0.0
 
 
 class Remote:
-    """A node on which to run commands over SSH; many threads may use it.
+    """A node on which to run steps over SSH; many threads may use it.
 
-    A command connects first if its process has no connection to the node.
+    A step connects first if its process has no connection to the node.
 
-    :param sudo: whether commands that need root run with sudo.
+    :param sudo: whether to start the runner with sudo.
     :param connect_timeout: seconds for name lookup, connection and login
-        together. The same limit applies to opening a channel.
+        together. The same limit applies to opening a channel, and to the start
+        of the runner.
     """
 
     def __init__(
@@ -103,129 +95,152 @@ class Remote:
         self.name = address.host
         self._address = address
         self._credentials = credentials
-        self._sudo = sudo
+        self._argv = (
+            *(('sudo', '-n') if sudo else ()),
+            node_files.RUNNER_PATH,
+        )
         self._connect_timeout = connect_timeout
-        self._pool_by_pid: dict[int, connections.ConnectionPool] = {}
+        self._process_by_pid: dict[int, _Process] = {}
 
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float = 60.0,
-        accept: Collection[int] = (0,),
-        stdin: bytes = b'',
-        as_root: bool = True,
-    ) -> Result:
-        """Run one command to its end.
+    def run(self, step: Step, *, timeout: float = 60.0) -> Result:
+        """Run one step to its end; see :meth:`run_all`."""
+        return self.run_all([step], timeout=timeout)[0]
 
-        :param timeout: seconds, including the wait for a connection and for
-            a channel.
-        :param accept: the exit statuses that mean success.
-        :param as_root: whether the command needs root.
+    def run_all(
+        self, the_steps: Sequence[Step], *, timeout: float = 60.0
+    ) -> list[Result]:
+        """Run steps one after the other, in one request.
+
+        :param timeout: seconds for each step, including the wait for a
+            connection.
         :raises Unreachable, Occupied: nothing was started.
-        :raises CommandFailed: the exit status is not in ``accept``.
-        :raises TimedOut, LinkLost: the command may have taken effect.
+        :raises CommandFailed, NotAllowed: a step was refused. The steps
+            before it are done, and the steps after it were not started.
+        :raises TimedOut, LinkLost: a step may have taken effect.
         """
-        argv = tuple(argv)
-        sudo = self._sudo and as_root
-        command_line(argv, sudo=sudo)
         start = time.monotonic()
-        outcome: int | str = 'error'
+        deadline = start + timeout
+        outcome = 'error'
         try:
-            result = self._run(argv, timeout, stdin, sudo)
-            outcome = result.status
+            process = self._process()
+            if not process.slots.acquire(timeout=timeout):
+                raise errors.Occupied(self.name, the_steps[0].argv)
+            try:
+                connection = self._connected(process, deadline)
+                seconds = max(0.1, deadline - time.monotonic())
+                results = connection.run(the_steps, seconds)
+            finally:
+                process.slots.release()
+            outcome = 'done'
+            return results
         except errors.Error as error:
             outcome = type(error).__name__
             raise
         finally:
-            self._log(argv, outcome, start)
-        if result.status in accept:
-            return result
-        if 128 < result.status <= 192:
-            # The outcome is unknown: the signal may have killed the command
-            # in the middle of its work.
-            raise errors.LinkLost(
+            LOG.debug(
+                '%s: %s: %s, %.3f s',
                 self.name,
-                argv,
-                f'the command was killed by signal {result.status - 128}',
-                result.stdout,
+                '; '.join(shlex.join(step.argv) for step in the_steps),
+                outcome,
+                time.monotonic() - start,
             )
-        raise errors.CommandFailed(
-            self.name, argv, result.status, result.stdout, result.stderr
-        )
 
-    def open(
-        self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> interactive_process.InteractiveProcess:
-        """Start an interactive process; it runs without a time limit.
+    def greet(self) -> greetings.Greeting:
+        """Return what the runner reports about itself.
 
-        :param timeout: seconds to wait for a connection and a channel.
-        :raises Unreachable, Occupied: nothing was started.
-        :raises LinkLost: the process may have been started.
+        :raises Unreachable: the node cannot be reached, or the runner does
+            not start there.
         """
-        argv = tuple(argv)
-        line = command_line(argv, sudo=self._sudo)
-        start = time.monotonic()
-        channel = self._open_channel(argv, timeout)
+        deadline = time.monotonic() + self._connect_timeout
+        connection = self._connected(self._process(), deadline)
+        return connection.greet(self._connect_timeout)
+
+    def close(self) -> None:
+        """Disconnect; the outcome of running steps is then *unknown*."""
+        process = self._process()
+        connection = process.connection
+        if connection is not None:
+            connection.close()
+        process.pool.close()
+
+    def _connected(
+        self, process: _Process, deadline: float
+    ) -> runner.Connection:
+        """Return a connection to the runner that was up a moment ago.
+
+        Threads that wait for an attempt to connect share its error.
+
+        :raises Unreachable: nothing was started.
+        """
+        arrived_at = time.monotonic()
+        if not process.lock.acquire(timeout=max(0.0, deadline - arrived_at)):
+            raise errors.Unreachable(self.name, 'no connection in time')
+        try:
+            failure = process.failure
+            if failure is not None and process.failed_at >= arrived_at:
+                raise type(failure)(*failure.args)
+            process.failure = None
+            connection = process.connection
+            if connection is not None and self._is_fresh(connection):
+                return connection
+            process.connection = None
+            try:
+                process.connection = self._start_runner(process, deadline)
+            except errors.Unreachable as error:
+                process.failure, process.failed_at = error, time.monotonic()
+                raise
+            return process.connection
+        finally:
+            process.lock.release()
+
+    def _is_fresh(self, connection: runner.Connection) -> bool:
+        """Return whether the runner answers, or answered a moment ago."""
+        if not connection.is_alive:
+            return False
+        if time.monotonic() - connection.heard_at < _FRESH_SECONDS:
+            return True
+        try:
+            connection.greet(self._connect_timeout)
+        except errors.Error as error:
+            LOG.info('%s: connection lost: %s', self.name, error)
+            return False
+        return True
+
+    def _start_runner(
+        self, process: _Process, deadline: float
+    ) -> runner.Connection:
+        """Connect, and start the runner.
+
+        :raises Unreachable: nothing was started.
+        """
+        channel = self._open_channel(process.pool, deadline)
         try:
             channel.set_time_limit(self._connect_timeout)
-            channel.start(line)
+            channel.start(shlex.join(self._argv))
             channel.clear_time_limit()
+        except errors.LinkLost as error:
+            channel.close(is_reusable=False)
+            raise errors.Unreachable(self.name, error.reason) from error
         except BaseException:
             channel.close(is_reusable=False)
             raise
-        self._log(argv, 'started', start)
-        return interactive_process.InteractiveProcess(channel)
-
-    def close(self) -> None:
-        """Disconnect; the outcome of running commands is then *unknown*."""
-        self._pool().close()
-
-    def _run(
-        self, argv: tuple[str, ...], timeout: float, stdin: bytes, sudo: bool
-    ) -> Result:
-        deadline = time.monotonic() + timeout
-        channel = self._open_channel(argv, timeout)
-        is_reusable = False
-        try:
-            start = time.monotonic()
-            limit_seconds = max(1, math.ceil(deadline - start))
-            channel.start(command_line(argv, sudo=sudo, seconds=limit_seconds))
-            stdout, stderr, status = channel.communicate(stdin)
-            is_reusable = channel.is_reusable()
-            is_late = time.monotonic() - start >= limit_seconds
-            # At the time limit, the status is 124, or 137 after SIGKILL. If
-            # the login shell has replaced itself by ``timeout``, SIGKILL
-            # leaves no status.
-            if status in (124, 137) or (
-                status < 0 and is_reusable and is_late
-            ):
-                raise errors.TimedOut(self.name, argv, timeout)
-            if status < 0:
-                raise channel.error_for('no exit status received', stdout)
-        finally:
-            channel.close(is_reusable)
-        return Result(
-            self.name,
-            argv,
-            status,
-            stdout.decode(errors='replace'),
-            stderr.decode(errors='replace'),
+        connection = runner.Connection(
+            self.name, runner.ChannelStream(channel)
         )
+        connection.greet(self._connect_timeout)
+        return connection
 
     def _open_channel(
-        self, argv: tuple[str, ...], timeout: float
+        self, pool: connections.ConnectionPool, deadline: float
     ) -> channels.Channel:
         start = time.monotonic()
-        deadline = start + timeout
-        pool = self._pool()
         reason = ''
         # If the connection is dead, try once more on a new connection. This
         # is safe, because opening a channel starts no command.
         for _ in range(2):
             connection = pool.take(deadline)
             watchdog = channels.Watchdog(
-                connection, start, timeout + MARGIN_SECONDS
+                connection, start, deadline - start + MARGIN_SECONDS
             )
             is_reusable = is_opened = False
             try:
@@ -236,7 +251,7 @@ class Remote:
                 )
                 is_opened = True
                 return channels.Channel(
-                    self.name, argv, pool, connection, channel, watchdog
+                    self.name, self._argv, pool, connection, channel, watchdog
                 )
             except channels.ChannelRefused as error:
                 is_reusable = True
@@ -249,27 +264,21 @@ class Remote:
                     pool.release(connection, is_reusable)
         raise errors.Unreachable(self.name, reason)
 
-    def _pool(self) -> connections.ConnectionPool:
+    def _process(self) -> _Process:
         # Use no lock: a lock that another thread holds during a fork is never
         # released in the child process.
         pid = os.getpid()
-        pool = self._pool_by_pid.get(pid)
-        if pool is None:
-            new_pool = connections.ConnectionPool(
-                self._address, self._credentials, self._connect_timeout
+        process = self._process_by_pid.get(pid)
+        if process is None:
+            new_process = _Process(
+                connections.ConnectionPool(
+                    self._address, self._credentials, self._connect_timeout
+                )
             )
-            pool = self._pool_by_pid.setdefault(pid, new_pool)
-            for other_pid in [*self._pool_by_pid]:
+            process = self._process_by_pid.setdefault(pid, new_process)
+            for other_pid in [*self._process_by_pid]:
                 if other_pid != pid:
-                    parent_pool = self._pool_by_pid.pop(other_pid, None)
-                    if parent_pool is not None:
-                        parent_pool.abandon()
-        return pool
-
-    def _log(
-        self, argv: Sequence[str], outcome: int | str, start: float
-    ) -> None:
-        seconds = time.monotonic() - start
-        LOG.debug(
-            '%s: %s: %s, %.3f s', self.name, shlex.join(argv), outcome, seconds
-        )
+                    parent = self._process_by_pid.pop(other_pid, None)
+                    if parent is not None:
+                        parent.pool.abandon()
+        return process

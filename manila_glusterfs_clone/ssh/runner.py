@@ -42,6 +42,8 @@ from manila_glusterfs_clone.ssh import steps
 #: Seconds that the driver waits for an answer after the runner must have sent
 #: it.
 MARGIN_SECONDS = 10.0
+#: Seconds to wait for the last output after sending has failed.
+_LAST_OUTPUT_SECONDS = 1.0
 #: The time limit, in seconds, for sending a request.
 _SEND_SECONDS = 10.0
 
@@ -145,7 +147,8 @@ class Connection:
         self._end: str | None = None
         self._has_ended_itself = False
         self._pid = os.getpid()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     @property
     def is_alive(self) -> bool:
@@ -163,15 +166,18 @@ class Connection:
         :raises Unreachable: no greeting came in time.
         :raises WrongRelease: the runner does not fit this driver.
         """
+        outcome: Outcome
         try:
             (outcome,) = self.outcomes([Step('hello')], seconds, margin=0.0)
+        except errors.Unreachable as error:
+            outcome = error
+        try:
             if not isinstance(outcome, Result):
                 raise self._no_greeting(outcome)
-            greeting = greetings.parse(self.node, outcome.stdout)
+            return greetings.parse(self.node, outcome.stdout)
         except errors.Error:
             self.close()
             raise
-        return greeting
 
     def _no_greeting(self, failure: errors.Error) -> errors.Unreachable:
         texts = (self._frames.noise(), self._stderr.text())
@@ -274,6 +280,8 @@ class Connection:
             with self._send_lock:
                 self._stream.send(line)
         except Exception as error:
+            # If the runner has ended, its output has the reason.
+            self._listener.join(_LAST_OUTPUT_SECONDS)
             self._finish(_describe(error), is_reusable=False)
 
     def _unanswered(
@@ -296,7 +304,7 @@ class Connection:
                         raise frames.Broken(answer['broken'])
                     self._take(answer)
             within = '' if self._frames.is_whole else ' within an answer'
-            self._has_ended_itself = True
+            self._has_ended_itself = self._end is None
             self._finish(f'the runner ended{within}', is_reusable=True)
         except Exception as error:
             self._finish(_describe(error), is_reusable=False)

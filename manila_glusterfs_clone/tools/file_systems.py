@@ -12,41 +12,27 @@
 """File systems of one node: mounts, XFS, directories, and brick marks.
 
 A brick mark is an extended attribute of a brick directory: GlusterFS stores
-the id of the volume there. Only this module reads the output of ``findmnt``,
-``umount``, ``rmdir``, ``ls`` and ``getfattr``.
+the id of the volume there. Only this module reads the output of ``umount`` and
+the answers of the runner about file systems.
 """
 
 import dataclasses
-import json
-import re
+from typing import Any
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
-from manila_glusterfs_clone.ssh import commands
+from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.tools import json_answers
 
-#: Mount options of bricks. ``nouuid`` is necessary because the XFS of a clone
-#: has the UUID of its origin's XFS.
-MOUNT_OPTIONS = 'nouuid,noatime'
-
-#: Time limit, in seconds, for commands that write little or nothing.
+#: Time limit, in seconds, for steps that write little or nothing.
 TIMEOUT = 60.0
-#: Time limit, in seconds, for commands that write much: ``mkfs.xfs``,
+#: Time limit, in seconds, for steps that write much: ``mkfs.xfs``,
 #: ``xfs_growfs`` and ``sync``.
 DISK_TIMEOUT = 300.0
 
-#: The name of the brick mark.
-_VOLUME_ID = 'trusted.glusterfs.volume-id'
-_VOLUME_ID_LINE = re.compile(
-    rf'^{re.escape(_VOLUME_ID)}=0x([0-9a-f]{{32}})$', re.MULTILINE
-)
-
-#: Exit status and text of ``umount`` if a file system is in use. The programs
-#: print this text and the following ones with LC_ALL=C.
+#: Exit status and text of ``umount`` if a file system is in use. ``umount``
+#: prints this text with LC_ALL=C.
 _UMOUNT_FAILED_STATUS, _TARGET_BUSY = 32, 'target is busy'
-#: Text of ``rmdir`` for ENOENT.
-_NO_SUCH_FILE = 'No such file or directory'
-#: The beginning of the texts of ``getfattr`` for ENOENT and for ENODATA.
-_NO_FILE_OR_ATTRIBUTE = 'No such '
 #: Texts for EIO and EUCLEAN. After an XFS has shut down, every call except
 #: ``statfs`` fails with EIO until the XFS is unmounted. EUCLEAN means that the
 #: XFS is damaged.
@@ -65,25 +51,6 @@ class Mount:
     options: frozenset[str]
 
 
-def parse_findmnt(text: str) -> tuple[Mount, ...]:
-    """Parse the JSON of ``findmnt --list``.
-
-    :raises ValueError: the text is not JSON of ``findmnt``.
-    """
-    try:
-        return tuple(
-            Mount(
-                target=row['target'],
-                source=row['source'],
-                fstype=row['fstype'],
-                options=frozenset(row['options'].split(',')),
-            )
-            for row in json.loads(text)['filesystems']
-        )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f'not from findmnt: {error!r}') from error
-
-
 class FileSystems:
     """The file systems and mounts of one node."""
 
@@ -93,27 +60,22 @@ class FileSystems:
     def mounts(self) -> tuple[Mount, ...]:
         """Return the mounts of all XFS file systems.
 
-        :raises errors.Garbled: the answer is not JSON of ``findmnt``.
+        :raises errors.Garbled: the answer is unreadable.
         """
-        result = self._runner.run(
-            [
-                'findmnt',
-                '--json',
-                '--list',
-                '--types=xfs',
-                '--output=TARGET,SOURCE,FSTYPE,OPTIONS',
-            ],
-            timeout=TIMEOUT,
-            # If no XFS is mounted, findmnt prints nothing and exits with 1.
-            accept=(0, 1),
-        )
-        if not result.stdout.strip() and not result.stderr.strip():
-            return ()
+        result = self._run('list_mounts')
         try:
-            return parse_findmnt(result.stdout)
-        except ValueError as error:
+            return tuple(
+                Mount(
+                    target=row['target'],
+                    source=row['source'],
+                    fstype=row['fstype'],
+                    options=frozenset(row['options'].split(',')),
+                )
+                for row in json_answers.value(result, list)
+            )
+        except (KeyError, TypeError, AttributeError) as error:
             raise errors.Garbled(
-                result.node, result.argv, result.stdout + result.stderr
+                result.node, result.argv, result.stdout
             ) from error
 
     def mount_at(self, target: str) -> Mount | None:
@@ -121,15 +83,12 @@ class FileSystems:
         mounts = [mount for mount in self.mounts() if mount.target == target]
         return mounts[-1] if mounts else None
 
-    def mount(self, device: str, target: str) -> None:
-        """Mount the XFS of a device on an existing directory."""
-        self._run(
-            'mount',
-            '--types=xfs',
-            f'--options={MOUNT_OPTIONS}',
-            device,
-            target,
-        )
+    def mount(self, lv: str, target: str) -> None:
+        """Mount the XFS of an LV on an existing directory.
+
+        :param lv: the name of the LV, as ``vg/lv``.
+        """
+        self._run('mount', lv=lv, path=target)
 
     def unmount(self, target: str) -> None:
         """Unmount the file system at a mount point.
@@ -137,7 +96,7 @@ class FileSystems:
         :raises errors.InUse: a process uses the file system.
         """
         try:
-            self._run('umount', target)
+            self._run('unmount', path=target)
         except errors.CommandFailed as error:
             if error.status != _UMOUNT_FAILED_STATUS or (
                 _TARGET_BUSY not in error.stderr
@@ -145,88 +104,52 @@ class FileSystems:
                 raise
             raise errors.InUse(error, target) from error
 
-    def make_xfs(self, device: str) -> None:
-        """Make an XFS on a device.
+    def make_xfs(self, lv: str) -> None:
+        """Make an XFS on an LV.
 
-        An inode of 512 bytes can hold the extended attributes of GlusterFS.
-
-        :raises errors.CommandFailed: for example, the device has a file
-            system.
+        :param lv: the name of the LV, as ``vg/lv``.
+        :raises errors.CommandFailed: for example, the LV has a file system.
         """
-        self._run(
-            'mkfs.xfs', '-q', '-K', '-i', 'size=512', device, is_slow=True
-        )
+        self._run('make_xfs', DISK_TIMEOUT, lv=lv)
 
     def grow_xfs(self, target: str) -> None:
         """Grow a mounted XFS to the size of its device.
 
         :param target: the mount point.
         """
-        self._run('xfs_growfs', '-d', target, is_slow=True)
+        self._run('grow_xfs', DISK_TIMEOUT, path=target)
 
     def sync(self, *paths: str) -> None:
         """Write the pending data of file systems to disk.
 
         :param paths: one path in each file system.
         """
-        self._run('sync', '--file-system', *paths, is_slow=True)
+        self._run('sync', DISK_TIMEOUT, paths=list(paths))
 
     def make_directory(self, path: str) -> None:
         """Make a directory and its parents; an existing one is no error."""
-        self._run('mkdir', '--parents', path)
+        self._run('make_directory', path=path)
 
     def remove_directories(self, *paths: str) -> None:
         """Remove empty directories; a missing directory is no error.
 
         :raises errors.CommandFailed: for example, a directory is not empty.
         """
-        result = self._runner.run(
-            ['rmdir', *paths], timeout=TIMEOUT, accept=(0, 1)
-        )
-        for line in result.stderr.splitlines():
-            if not line.endswith(_NO_SUCH_FILE):
-                raise errors.CommandFailed(
-                    result.node,
-                    result.argv,
-                    result.status,
-                    result.stdout,
-                    result.stderr,
-                )
+        self._run('remove_directories', paths=list(paths), keep_full=False)
 
     def entries(self, directory: str) -> tuple[str, ...]:
         """Return the names of the files and directories in a directory.
 
         :return: empty if the directory does not exist.
-        :raises errors.CommandFailed: the login user cannot read the directory.
         """
-        result = self._runner.run(
-            ['ls', '-1', directory],
-            timeout=TIMEOUT,
-            # ls exits with 2 if the directory does not exist.
-            accept=(0, 2),
-            as_root=False,
-        )
-        if result.status and 'No such ' not in result.stderr:
-            raise errors.CommandFailed(
-                result.node,
-                result.argv,
-                result.status,
-                result.stdout,
-                result.stderr,
-            )
-        return tuple(result.stdout.splitlines())
+        return tuple(self._ask('list_directory', list, path=directory))
 
     def remove_empty_directories(self, *paths: str) -> None:
         """Remove those directories that are empty.
 
         A directory that is missing or cannot be removed is no error.
         """
-        self._runner.run(
-            ['rmdir', '--ignore-fail-on-non-empty', *paths],
-            timeout=TIMEOUT,
-            # rmdir exits with 1 if it could not remove a directory.
-            accept=(0, 1),
-        )
+        self._run('remove_directories', paths=list(paths), keep_full=True)
 
     def read_volume_id(self, brick_path: str) -> str | None:
         """Return the volume id, in hex, from the mark of a brick directory.
@@ -234,52 +157,35 @@ class FileSystems:
         :return: None if the directory or its mark does not exist.
         :raises errors.BadFileSystem: a disk or the file system failed.
         """
-        result = self._getfattr(
-            '--encoding=hex', f'--name={_VOLUME_ID}', brick_path
+        volume_id: str | None = self._ask(
+            'read_volume_id', str, type(None), path=brick_path
         )
-        match = _VOLUME_ID_LINE.search(result.stdout)
-        if match is not None:
-            return match[1]
-        if _NO_FILE_OR_ATTRIBUTE in result.stderr:
-            return None
-        raise errors.Garbled(
-            result.node, result.argv, result.stdout + result.stderr
-        )
+        return volume_id
 
-    def exists(self, path: str) -> bool:
-        """Return whether a file or directory exists.
+    def is_directory(self, path: str) -> bool:
+        """Return whether a directory exists.
 
         :raises errors.BadFileSystem: a disk or the file system failed.
         """
-        return _NO_FILE_OR_ATTRIBUTE not in self._getfattr(path).stderr
+        return bool(self._ask('is_directory', bool, path=path))
 
     def write_volume_id(self, brick_path: str, hex_id: str) -> None:
         """Mark a brick directory with the id of its volume.
 
         :param hex_id: 32 hex digits.
         """
-        self._run(
-            'setfattr',
-            f'--name={_VOLUME_ID}',
-            f'--value=0x{hex_id}',
-            brick_path,
-        )
+        self._run('write_volume_id', path=brick_path, volume_id=hex_id)
 
-    def _getfattr(self, *words: str) -> commands.Result:
-        result = self._runner.run(
-            ['getfattr', '--absolute-names', *words],
-            timeout=TIMEOUT,
-            accept=(0, 1),
-        )
-        if any(text in result.stderr for text in _BAD_FILE_SYSTEM):
-            raise errors.BadFileSystem(
-                result.node,
-                result.argv,
-                result.status,
-                result.stdout,
-                result.stderr,
-            )
-        return result
+    def _ask(self, verb: str, *kinds: type, **values: object) -> Any:
+        """Return the answer to a step, which has one of these types."""
+        return json_answers.value(self._run(verb, TIMEOUT, **values), *kinds)
 
-    def _run(self, *argv: str, is_slow: bool = False) -> None:
-        self._runner.run(argv, timeout=DISK_TIMEOUT if is_slow else TIMEOUT)
+    def _run(
+        self, verb: str, timeout: float = TIMEOUT, **values: object
+    ) -> steps.Result:
+        try:
+            return self._runner.run(steps.Step(verb, values), timeout=timeout)
+        except errors.CommandFailed as error:
+            if any(text in error.stderr for text in _BAD_FILE_SYSTEM):
+                raise errors.BadFileSystem(*error.args) from error
+            raise

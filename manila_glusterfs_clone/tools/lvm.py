@@ -29,28 +29,7 @@ from typing import Any
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
-
-_REPORT_FIELDS = (
-    'vg_name',
-    'lv_name',
-    'lv_size',
-    'lv_layout',
-    'lv_role',
-    'lv_active',
-    'lv_health_status',
-    'zero',
-    'pool_lv',
-    'origin',
-    'data_percent',
-    'metadata_percent',
-    'lv_tags',
-    'lv_dm_path',
-    'lv_metadata_size',
-    'lv_device_open',
-    'lv_profile',
-    'vg_profile',
-    'vg_free',
-)
+from manila_glusterfs_clone.ssh import steps
 
 #: Exit status of an LVM command that refuses or fails (ECMD_FAILED).
 _FAILED_STATUS = 5
@@ -106,7 +85,7 @@ class LogicalVolume:
     #: The used percentage of the metadata space; 0 if LVM reports none.
     metadata_percent: float
     tags: frozenset[str]
-    #: The device path, ``/dev/mapper/…``, which ``findmnt`` prints, too.
+    #: The device path, ``/dev/mapper/…``, which the kernel lists, too.
     device: str
     #: For a thin pool: the size of its metadata space, in bytes; else 0.
     metadata_size: int
@@ -151,7 +130,7 @@ class LogicalVolume:
 
 
 def parse_report(text: str) -> tuple[LogicalVolume, ...]:
-    """Parse the JSON of ``lvs`` with the fields of :data:`_REPORT_FIELDS`.
+    """Parse the JSON of ``lvs``.
 
     :raises ValueError: the text is not such a report.
     """
@@ -209,15 +188,7 @@ class Lvm:
         :raises errors.Garbled: the answer is not a report.
         """
         result = self._runner.run(
-            [
-                'lvs',
-                '--reportformat=json',
-                '--units=b',
-                '--nosuffix',
-                f'--options={",".join(_REPORT_FIELDS)}',
-                *names,
-            ],
-            timeout=timeout,
+            steps.Step('list_lvs', {'names': list(names)}), timeout=timeout
         )
         try:
             return parse_report(result.stdout)
@@ -236,15 +207,11 @@ class Lvm:
         :raises errors.CommandFailed: for example, the LV exists.
         """
         self._run(
-            'lvcreate',
-            '--yes',
-            '--wipesignatures=y',
-            '--type=thin',
-            f'--virtualsize={size}b',
-            f'--thinpool={pool}',
-            f'--name={name}',
-            *(f'--addtag={tag}' for tag in sorted(tags)),
-            vg,
+            'create_lv',
+            lv=f'{vg}/{name}',
+            pool=pool,
+            size=size,
+            tags=sorted(tags),
         )
 
     def add_tags(self, names: Sequence[str], tags: Iterable[str]) -> None:
@@ -252,29 +219,25 @@ class Lvm:
 
         :param names: each as ``vg/lv``.
         """
-        self._run(
-            'lvchange', *(f'--addtag={tag}' for tag in sorted(tags)), *names
-        )
+        self._run('tag_lvs', lvs=list(names), tags=sorted(tags))
 
     def activate(self, name: str) -> None:
         """Activate an LV, even if it has the activation-skip flag."""
-        self._run('lvchange', '--activate=y', '--ignoreactivationskip', name)
+        self._run('activate_lv', lv=name)
 
     def remove_tags(self, names: Sequence[str], tags: Iterable[str]) -> None:
         """Remove tags from LVs; an LV without a tag is no error.
 
         :param names: each as ``vg/lv``.
         """
-        self._run(
-            'lvchange', *(f'--deltag={tag}' for tag in sorted(tags)), *names
-        )
+        self._run('untag_lvs', lvs=list(names), tags=sorted(tags))
 
     def extend(self, name: str, size: int) -> None:
         """Grow an LV.
 
         :param size: the new size in bytes; it must exceed the current size.
         """
-        self._run('lvextend', f'--size={size}b', name)
+        self._run('extend_lv', lv=name, size=size)
 
     def remove(self, *names: str) -> None:
         """Remove LVs.
@@ -283,12 +246,12 @@ class Lvm:
         :raises errors.InUse: an LV is mounted or open.
         """
         try:
-            self._run('lvremove', '--force', '--yes', *names)
+            self._run('remove_lvs', lvs=list(names))
         except errors.CommandFailed as error:
             match = _IN_USE_MESSAGE.search(error.stderr)
             if match is None or error.status != _FAILED_STATUS:
                 raise
             raise errors.InUse(error, f'/dev/{match[1]}') from error
 
-    def _run(self, *argv: str) -> None:
-        self._runner.run(argv, timeout=TIMEOUT)
+    def _run(self, verb: str, **values: object) -> None:
+        self._runner.run(steps.Step(verb, values), timeout=TIMEOUT)

@@ -12,9 +12,7 @@
 """The settings of LVM on one node that limit new thin LVs (lvmconfig(8)).
 
 Only this module reads the output of ``lvmconfig``. That program reads the
-configuration files of LVM, and neither disks nor thin pools. It needs no root
-rights, because everybody may read these files. Its option ``--file`` writes a
-file, so no sudo rule allows it.
+configuration files of LVM, and neither disks nor thin pools.
 
 Observed on LVM 2.03.16 and 2.03.31, with the source
 (``thin_pool_below_threshold`` in ``lib/metadata/thin_manip.c``,
@@ -27,8 +25,6 @@ Observed on LVM 2.03.16 and 2.03.31, with the source
 * An extension fails if the volume group lacks space for all of it.
 * A pool can have a metadata profile with a threshold of its own. If the file
   of the profile is missing, the settings without the profile apply.
-* Without root rights, ``lvmconfig`` prints the same settings, and a warning on
-  stderr. It fails if it may not read a file of the configuration.
 
 This module does not read ``seg_monitor``, which tells whether dmeventd
 monitors a pool: ``lvs`` would ask dmeventd for it, start dmeventd if it is
@@ -42,15 +38,10 @@ import threading
 import time
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.node.runner import verbs
 from manila_glusterfs_clone.ssh import circuit_breaker
+from manila_glusterfs_clone.ssh import steps
 
-#: The path, because the login shell of a user may search only ``bin``.
-PROGRAM = '/sbin/lvmconfig'
-_SETTINGS = (
-    'activation/thin_pool_autoextend_threshold',
-    'activation/thin_pool_autoextend_percent',
-    'activation/monitoring',
-)
 _VALUE = re.compile(r'^(\w+)=(\d+)$', re.MULTILINE)
 _NO_PROFILE = 'No such file or directory'
 
@@ -104,7 +95,8 @@ def parse_policy(text: str) -> AutoextendPolicy:
     values = dict(_VALUE.findall(text))
     try:
         threshold, percent, monitoring = (
-            int(values[setting.partition('/')[2]]) for setting in _SETTINGS
+            int(values[setting.partition('/')[2]])
+            for setting in verbs.LVM_SETTINGS
         )
     except KeyError as error:
         raise ValueError(f'no value of {error}') from error
@@ -178,12 +170,10 @@ class LvmConfig:
 
         :raises errors.Error: LVM did not answer, or the answer is incomplete.
         """
-        options = [f'--metadataprofile={profile}'] if profile else []
         try:
             result = self._runner.run(
-                [PROGRAM, '--typeconfig=full', *options, *_SETTINGS],
+                steps.Step('lvm_settings', {'profile': profile}),
                 timeout=max(1.0, deadline - time.monotonic()),
-                as_root=False,
             )
         except errors.CommandFailed as error:
             if profile and _NO_PROFILE in error.stderr:

@@ -160,6 +160,9 @@ def test_the_plugin_removes_what_the_installer_installs() -> None:
     drop_in = values['GLUSTERFS_CLONE_DROP_IN']
     assert node.DROP_IN_PATH == f'{drop_in}/manila-glusterfs-clone.conf'
     assert values['GLUSTERFS_CLONE_SUDOERS'] == node.SUDOERS_PATH
+    assert node.RUNNER_PATH.rpartition('/')[0] == library
+    etc = node.SETTINGS_PATH.rpartition('/')[0]
+    assert values['GLUSTERFS_CLONE_ETC'] == etc
 
 
 def variables(script: str) -> Iterator[tuple[str, str]]:

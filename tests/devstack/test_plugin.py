@@ -126,6 +126,8 @@ def test_the_node_installer(stacked: devstack_host.DevstackHost) -> None:
         node.UNIT_PATH,
         node.DROP_IN_PATH,
         node.SUDOERS_PATH,
+        node.RUNNER_PATH,
+        node.SETTINGS_PATH,
     ):
         assert (stacked.root / path[1:]).is_file()
 

@@ -23,10 +23,10 @@ import pathlib
 import sys
 from typing import Any
 
+from manila_glusterfs_clone import node as node_files
 from tests.devstack import sources
 from tests.functional import manila_stand_in
 from tests import lab as lab_module
-from tests.lab import storage_node
 
 BACKEND = 'glusterclone'
 POOL = 'glusterclone/pool'
@@ -115,8 +115,9 @@ class Host:
         node.remove_boot_unit()
         node.stop_glusterd()
         node.succeed(
-            f'rmdir {pathlib.PurePath(storage_node.BOOT_SCRIPT).parent}; '
-            f'rm -f {storage_node.SUDOERS}; userdel -r manila 2>&1; '
+            f'rm -r {pathlib.PurePath(node_files.RUNNER_PATH).parent} '
+            f'{pathlib.PurePath(node_files.SETTINGS_PATH).parent} '
+            f'{node_files.SUDOERS_PATH}; userdel -r manila 2>&1; '
             # The guest's filter has only the disks of the lab.
             f"sed -i 's#global_filter = .#& \"a|^/dev/loop|\",#' "
             f'/etc/lvm/lvmlocal.conf; '

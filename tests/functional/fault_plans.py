@@ -19,12 +19,17 @@ from tests.functional import shapes
 
 _READS = {
     'lvs',
-    '/sbin/lvmconfig',
-    'findmnt',
-    'getfattr',
-    'hostname',
-    'ps',
+    'lvmconfig',
+    'hello',
+    'list_programs',
     'systemctl',
+    'list_mounts',
+    'is_directory',
+    'read_volume_id',
+    'list_directory',
+    'addresses',
+    'resolve',
+    'glusterd_age',
 }
 #: Words before the command of gluster.
 _OPTIONS = ('--mode=script', '--xml', '--')

@@ -19,7 +19,7 @@ Power cuts, deaths of glusterd, hanging commands and lost connections are real.
 Garbled answers, and refusals without a cause, are made here.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from collections import Counter
 import dataclasses
 import threading
@@ -28,8 +28,10 @@ from typing import Any, TypeVar, cast
 from unittest import mock
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import node as node_files
+from manila_glusterfs_clone.node.runner import verbs
 from manila_glusterfs_clone.ssh import commands
-from manila_glusterfs_clone.ssh import interactive_process
+from manila_glusterfs_clone.ssh import greetings
 from tests.fault_table import kinds
 from tests.fault_table import steps
 from tests.functional import fault_plans
@@ -38,7 +40,6 @@ from tests import lab as lab_module
 
 T = TypeVar('T')
 
-_CONSOLE = ('gluster', '--mode=script', '--xml')
 #: Seconds; what takes less is over before anything could be done to it.
 _NOTICEABLE = 0.3
 #: Seconds that a command has which is made to hang.
@@ -52,9 +53,6 @@ _REFUSAL = (
     'failed on localhost. Please check log file for details</opErrstr>'
     '</cliOutput>'
 )
-
-#: Where a program is found before the real one.
-_FIRST = '/usr/local/sbin'
 
 
 class Killed(BaseException):
@@ -265,17 +263,23 @@ class Injector:
             goes_on = 'kill -CONT $(cat /run/glusterd.pid)'
             self._later(_GLUSTERD_AWAY, lambda: node.succeed(goes_on))
             return action(_PATIENCE)
+        if argv[0] not in verbs.PROGRAMS:
+            # The runner itself does it, and hangs: it goes on later.
+            node.succeed(f'pkill -STOP -f {node_files.RUNNER_PATH}')
+            goes_on = f'pkill -CONT -f {node_files.RUNNER_PATH} || :'
+            self._later(_GLUSTERD_AWAY, lambda: node.succeed(goes_on))
+            return action(_PATIENCE)
         # A program that hangs: on one node with, on others without effect.
-        stub = f'{_FIRST}/{argv[0]}'
-        effect = 'PATH=/usr/sbin:/usr/bin:/sbin:/bin ' + argv[0] + ' "$@"'
+        program = f'$(readlink -f $(command -v {argv[0]}))'
+        real, stub = f'/run/injected-{argv[0]}', f'/run/hangs-{argv[0]}'
         first = node is self.lab.nodes[0]
-        node.put(
-            f'#!/bin/sh\n{effect if first else ":"}\nsleep 600\n', stub, 0o755
-        )
+        effect = f'exec -a {argv[0]} {real} "$@"' if first else ':'
+        node.put(f'#!/bin/bash\n({effect})\nsleep 600\n', stub, 0o755)
+        node.succeed(f'cp -a {program} {real}; mount --bind {stub} {program}')
         try:
             return action(_PATIENCE)
         finally:
-            node.succeed(f'rm -f {stub}')
+            node.succeed(f'umount {program}; rm -f {real} {stub}')
 
 
 class _Once:
@@ -300,77 +304,35 @@ class Link(commands.Remote):
     node: lab_module.StorageNode
 
     def run(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float = 60.0,
-        accept: Collection[int] = (0,),
-        stdin: bytes = b'',
-        as_root: bool = True,
+        self, step: commands.Step, *, timeout: float = 60.0
     ) -> commands.Result:
-        def action(seconds: float) -> commands.Result:
-            return super(Link, self).run(
-                argv,
-                timeout=seconds,
-                accept=accept,
-                stdin=stdin,
-                as_root=as_root,
-            )
-
-        return self.injector.step(self, argv, timeout, action)
-
-    def open(
-        self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> interactive_process.InteractiveProcess:
-        if self.injector.dead:
-            raise Killed
-        return InteractiveProcess(super().open(argv, timeout=timeout), self)
-
-
-class InteractiveProcess(interactive_process.InteractiveProcess):
-    """A real console of gluster."""
-
-    def __init__(
-        self, real: interactive_process.InteractiveProcess, link: Link
-    ) -> None:
-        self._real = real
-        self._link = link
-
-    @property
-    def stderr(self) -> bytes:  # type: ignore[override]
-        return self._real.stderr
-
-    @property
-    def is_alive(self) -> bool:
-        return self._real.is_alive
-
-    @property
-    def is_in_step(self) -> bool:  # type: ignore[override]
-        return self._real.is_in_step
-
-    def ask(self, line: str, *, terminator: bytes, timeout: float) -> bytes:
-        return self._link.injector.step(
-            self._link,
-            ('gluster', *line.split()),
+        return self.injector.step(
+            self,
+            step.argv,
             timeout,
-            lambda seconds: self._real.ask(
-                line, terminator=terminator, timeout=seconds
-            ),
+            lambda seconds: super(Link, self).run(step, timeout=seconds),
         )
 
-    def close(self) -> None:
-        self._real.close()
+    def run_all(
+        self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
+    ) -> list[commands.Result]:
+        return [self.run(step, timeout=timeout) for step in the_steps]
+
+    def greet(self) -> greetings.Greeting:
+        return self.injector.step(
+            self, ['hello'], 15.0, lambda seconds: super(Link, self).greet()
+        )
 
 
 def _garbled(answer: T) -> T:
-    made: Any
-    if isinstance(answer, bytes):
-        made = b'\xff\0 no XML at all' + answer[answer.rindex(b'<') :]
+    if not isinstance(answer, commands.Result):
+        return answer
+    output = answer.stdout
+    if output.endswith('</cliOutput>'):
+        made = '\0 no XML at all' + output[output.rindex('<') :]
     else:
-        result: Any = answer
-        half = result.stdout[: len(result.stdout) // 2]
-        made = dataclasses.replace(result, stdout=half)
-    return cast(T, made)
+        made = output[: len(output) // 2]
+    return cast(T, dataclasses.replace(answer, stdout=made))
 
 
 def _refused(
@@ -380,6 +342,4 @@ def _refused(
         raise errors.CommandFailed(
             link.name, argv, 5, '', '  Input/output error\n'
         )
-    if argv[: len(_CONSOLE)] == _CONSOLE:
-        return commands.Result(link.name, argv, 1, _REFUSAL, '')
-    return _REFUSAL.encode()
+    return commands.Result(link.name, argv, 1, _REFUSAL, '')

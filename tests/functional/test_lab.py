@@ -18,8 +18,9 @@ import uuid
 
 import pytest
 
-from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import node as node_files
+from manila_glusterfs_clone.node import archive
+from manila_glusterfs_clone import options
 from manila_glusterfs_clone.ssh import commands
 from tests.functional import manila_stand_in
 from tests import lab as lab_module
@@ -158,7 +159,12 @@ def test_installer_makes_a_node_ready(lab: lab_module.Lab) -> None:
     """The script that operators run, for a user of another name."""
     node = lab.node('gl3')
     public_key = lab.manila_key.with_suffix('.pub').read_text().strip()
-    script = node_files.installer('stack', public_key)
+    script = node_files.installer(
+        'stack',
+        public_key,
+        archive.build(archive.sources()),
+        node_files.settings([options.DEFAULT_BRICK_ROOT], ['gvg', 'tight']),
+    )
     stack = commands.Remote(
         commands.Address(node.address, 22, 'stack'),
         commands.Credentials(str(lab.manila_key), str(lab.known_hosts)),
@@ -167,13 +173,15 @@ def test_installer_makes_a_node_ready(lab: lab_module.Lab) -> None:
         for _ in range(2):
             node.succeed('sh -s', stdin=script.encode())
         node.succeed(f'systemctl is-enabled {node_files.UNIT}')
-        assert 'pool' in stack.run(['lvs', 'gvg']).stdout
-        with pytest.raises(errors.CommandFailed) as caught:
-            stack.run(['id'])
-        assert 'password' in caught.value.stderr
+        lvs = commands.Step('list_lvs', {'names': []})
+        assert 'pool' in stack.run(lvs).stdout
+        for command in ('id', f'{node_files.RUNNER_PATH} x', 'lvs'):
+            done = node.execute(f'su - stack -c "sudo -n {command}"')
+            assert done.status
+            assert 'password' in done.err
     finally:
         stack.close()
-        node.install_sudoers()
+        node.install_runner()
         node.succeed('pkill -u stack || :; sleep 1; userdel -r stack')
     assert lab.leaks(age=manila_stand_in.CONSOLES) == []
 

@@ -19,28 +19,17 @@ three storage nodes. It is left as it was.
 
 from collections.abc import Callable
 import pathlib
+import shlex
 import sys
+
+from manila_glusterfs_clone.node.runner import verbs
 
 #: Has a script run on a node; gives status, stdout and stderr.
 Execute = Callable[[str], tuple[int, str, str]]
 
 HERE = pathlib.Path(__file__).parent
 
-_LVS = (
-    'lvs --reportformat=json --units=b --nosuffix --options=vg_name,lv_name,'
-    'lv_size,lv_layout,lv_role,lv_active,lv_health_status,zero,pool_lv,'
-    'origin,data_percent,metadata_percent,lv_tags,lv_dm_path,'
-    'lv_metadata_size,lv_device_open,lv_profile,vg_profile,vg_free'
-)
-_LVMCONFIG = '/sbin/lvmconfig --typeconfig=full'
-_LVM_SETTINGS = (
-    'activation/thin_pool_autoextend_threshold '
-    'activation/thin_pool_autoextend_percent activation/monitoring'
-)
-_FINDMNT = (
-    'findmnt --json --list --types=xfs --output=TARGET,SOURCE,FSTYPE,OPTIONS'
-)
-_XATTR = 'getfattr --absolute-names --encoding=hex --name=trusted.glusterfs.'
+_LVS = shlex.join(verbs.list_lvs([]))
 _MOUNT = '/srv/golden/manila-golden'
 _BRICKS = ' '.join(f'gl{n}:{_MOUNT}/brick' for n in (1, 2, 3))
 
@@ -54,7 +43,6 @@ STEPS: tuple[tuple[str, str], ...] = (
     ('snapshot-info-none', 'snapshot info'),
     ('snapshot-info-missing', 'snapshot info nosuch'),
     ('snapshot-config', 'snapshot config'),
-    ('findmnt-none', f'!{_FINDMNT}'),
     ('', 'make bricks'),
     ('volume-create', f'volume create golden replica 3 {_BRICKS}'),
     ('volume-create-exists', f'volume create golden replica 3 {_BRICKS}'),
@@ -120,22 +108,13 @@ STEPS: tuple[tuple[str, str], ...] = (
     ('lvs', f'!{_LVS}'),
     ('lvs-no-such-tag', f'!{_LVS} @no.such'),
     ('lvs-no-such-lv', f'!{_LVS} gvg/nosuch'),
-    ('lvmconfig', f'!{_LVMCONFIG} {_LVM_SETTINGS}'),
+    ('lvmconfig', f'!{shlex.join(verbs.lvm_settings(""))}'),
     (
         'lvmconfig-no-such-profile',
-        f'!{_LVMCONFIG} --metadataprofile=nosuch {_LVM_SETTINGS}',
+        f'!{shlex.join(verbs.lvm_settings("nosuch"))}',
     ),
     ('', 'make a profile'),
-    (
-        'lvmconfig-profile',
-        f'!{_LVMCONFIG} --metadataprofile=golden {_LVM_SETTINGS}',
-    ),
-    ('findmnt', f'!{_FINDMNT}'),
-    ('xattr', f'!{_XATTR}volume-id {_MOUNT}/brick'),
-    ('xattr-missing', f'!{_XATTR}nosuch {_MOUNT}/brick'),
-    ('xattr-no-file', f'!{_XATTR}volume-id {_MOUNT}/nosuch'),
-    ('rmdir-missing', '!rmdir /srv/golden/nosuch'),
-    ('rmdir-full', '!rmdir /srv/golden'),
+    ('lvmconfig-profile', f'!{shlex.join(verbs.lvm_settings("golden"))}'),
     (
         'lvcreate-exists',
         '!lvcreate --yes --type=thin --virtualsize=1g --thinpool=pool '

@@ -325,7 +325,7 @@ class Lab:
             machine.wait_ready()
             if isinstance(machine, StorageNode):
                 machine.unit_is('glusterd')
-                machine.install_sudoers()
+                machine.install_runner()
                 machine.install_boot_unit()
             self._say(
                 f'{machine.name} is ready: {time.monotonic() - begun:.0f} s'

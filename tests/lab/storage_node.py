@@ -15,6 +15,9 @@ from pathlib import Path
 import re
 import time
 
+from manila_glusterfs_clone import node as node_files
+from manila_glusterfs_clone.node import archive
+from manila_glusterfs_clone import options
 from tests.lab import disks
 from tests.lab.errors import LabError, Unexpected
 from tests.lab.machine import Machine
@@ -25,7 +28,6 @@ SHIPPED = Path(__file__).parents[2] / 'manila_glusterfs_clone' / 'node'
 BOOT_SCRIPT = '/usr/local/lib/manila-glusterfs-clone/mount-bricks'
 BOOT_UNIT = 'manila-glusterfs-clone-bricks.service'
 DROP_IN = '/etc/systemd/system/glusterd.service.d/manila-glusterfs-clone.conf'
-SUDOERS = '/etc/sudoers.d/manila-glusterfs-clone'
 
 
 def offline_bricks(said: str) -> list[str]:
@@ -116,18 +118,28 @@ class StorageNode(Machine):
 
     # -- the operator's set-up
 
-    def install_sudoers(self) -> None:
-        """Allow the user manila to run what the driver runs, and no more."""
-        path = SHIPPED / 'sudoers'
-        text = (
-            path.read_text()
-            if path.exists()
-            else 'manila ALL=(root) NOPASSWD: ALL\n'
+    def install_runner(self) -> None:
+        """Install the runner, and allow the user manila to start it."""
+        program = archive.build(archive.sources())
+        settings = node_files.settings(
+            [options.DEFAULT_BRICK_ROOT], ['gvg', 'tight']
         )
-        self.put(text, SUDOERS, 0o440)
+        # What runs keeps the old file.
+        self.put_files(
+            {
+                f'{node_files.RUNNER_PATH}.new': (
+                    b'#!/usr/bin/python3 -IS\n' + program,
+                    0o755,
+                ),
+                node_files.SETTINGS_PATH: (settings, 0o644),
+                node_files.SUDOERS_PATH: (node_files.sudoers('manila'), 0o440),
+            }
+        )
+        path = node_files.RUNNER_PATH
+        self.succeed(f'mv -f {path}.new {path}; sync -f /etc /usr/local')
         done = self.execute('visudo -c')
         if done.status != 0:
-            raise LabError(f'sudo does not take {path}: {done.err}')
+            raise LabError(f'sudo does not accept the rule: {done.err}')
 
     def install_boot_unit(self) -> None:
         """Install the service that mounts bricks before glusterd starts."""

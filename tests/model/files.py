@@ -33,6 +33,8 @@ VOLUME_ID = 'trusted.glusterfs.volume-id'
 
 Answer = shell.Answer
 
+_ENOENT = '[Errno 2] No such file or directory'
+
 
 @dataclasses.dataclass(frozen=True)
 class Mount:
@@ -200,27 +202,20 @@ class Files:
 
     # -- commands
 
-    def findmnt(self, argv: Sequence[str]) -> Answer:
-        options, _ = shell.split(argv)
-        shell.require(options, '--types', 'xfs')
-        shell.require(options, '--output', 'TARGET,SOURCE,FSTYPE,OPTIONS')
-        if not self.mounts:
-            return Answer(status=1)
+    def list_mounts(self, argv: Sequence[str]) -> Answer:
         return Answer(
             json.dumps(
-                {
-                    'filesystems': [
-                        {
-                            'target': mount.target,
-                            'source': self._lvm.device(mount.lv),
-                            'fstype': 'xfs',
-                            'options': 'rw,noatime,nouuid,attr2,inode64,'
-                            'logbufs=8,logbsize=64k,sunit=128,swidth=128,'
-                            'noquota',
-                        }
-                        for mount in self.mounts
-                    ]
-                }
+                [
+                    {
+                        'target': mount.target,
+                        'source': self._lvm.device(mount.lv),
+                        'fstype': 'xfs',
+                        'options': 'rw,noatime,nouuid,attr2,inode64,'
+                        'logbufs=8,logbsize=64k,sunit=128,swidth=128,'
+                        'noquota',
+                    }
+                    for mount in self.mounts
+                ]
             )
         )
 
@@ -282,89 +277,78 @@ class Files:
         )
 
     def sync(self, argv: Sequence[str]) -> Answer:
-        options, paths = shell.split(argv)
-        assert '--file-system' in options
-        problems = []
-        for path in paths:
+        for path in argv[1:]:
             lv, _ = self.where(path)
             if path == '/var/lib/glusterd':
                 continue
             if not self.exists(path):
-                problems.append(
-                    f"sync: error opening '{path}': No such file or "
-                    f'directory\n'
-                )
-            elif lv is not None:
+                return _no_such_file(path)
+            if lv is not None:
                 lv.write_back()
-        return Answer('', ''.join(problems), 1 if problems else 0)
+        return Answer('null')
 
-    def mkdir(self, argv: Sequence[str]) -> Answer:
-        options, paths = shell.split(argv)
-        assert '--parents' in options
-        for path in paths:
-            self.make(path)
-        return Answer()
+    def make_directory(self, argv: Sequence[str]) -> Answer:
+        self.make(argv[1])
+        return Answer('null')
 
-    def rmdir(self, argv: Sequence[str]) -> Answer:
-        _, paths = shell.split(argv)
-        problems = []
-        for path in paths:
-            if problem := self._not_removable(path):
-                problems.append(
-                    f"rmdir: failed to remove '{path}': {problem}\n"
-                )
-            else:
+    def remove_directories(self, argv: Sequence[str]) -> Answer:
+        keep_full = argv[-1] == 'keep_full'
+        problem = ''
+        for path in argv[1 : -1 if keep_full else None]:
+            obstacle = self._not_removable(path)
+            if not obstacle:
                 self.remove(path)
-        return Answer('', ''.join(problems), 1 if problems else 0)
+            elif obstacle != _ENOENT:
+                problem = f'{obstacle}: {path!r}\n'
+        if problem and not keep_full:
+            return Answer('', problem, 1)
+        return Answer('null')
 
-    def ls(self, argv: Sequence[str]) -> Answer:
-        option, path = argv[1:]
-        assert option == '-1'
-        if not self.exists(path):
-            return Answer(
-                '', f"ls: cannot access '{path}': No such file or directory", 2
-            )
+    def list_directory(self, argv: Sequence[str]) -> Answer:
+        path = argv[1]
         names = {
             each.removeprefix(f'{path}/').partition('/')[0]
             for each in list(self.directories)
             if each.startswith(f'{path}/')
         }
-        return Answer(''.join(f'{name}\n' for name in sorted(names)))
+        return Answer(json.dumps(sorted(names)))
 
     def _not_removable(self, path: str) -> str:
         if self.is_mount_point(path):
-            return 'Device or resource busy'
+            return '[Errno 16] Device or resource busy'
         if not self.exists(path):
-            return 'No such file or directory'
+            return _ENOENT
         assert self.where(path)[0] is None, f'{path} is customers\' data'
         if any(p.startswith(f'{path}/') for p in list(self.directories)):
-            return 'Directory not empty'
+            return '[Errno 39] Directory not empty'
         return ''
 
-    def getfattr(self, argv: Sequence[str]) -> Answer:
-        options, (path,) = shell.split(argv)
-        lv, _ = self.where(path)
-        if lv is not None and lv.shut_down:
-            return Answer('', f'getfattr: {path}: Input/output error\n', 1)
-        if not self.exists(path):
-            return Answer(
-                '', f'getfattr: {path}: No such file or directory\n', 1
-            )
-        if '--name' not in options:
-            return Answer()
-        shell.require(options, '--encoding', 'hex')
-        name = options['--name']
-        value = self.xattr(path, name)
-        if value is None:
-            return Answer('', f'{path}: {name}: No such attribute\n', 1)
-        return Answer(f'# file: {path}\n{name}=0x{value}\n\n')
+    def is_directory(self, argv: Sequence[str]) -> Answer:
+        if failure := self._failure(argv[1]):
+            return failure
+        return Answer(json.dumps(self.exists(argv[1])))
 
-    def setfattr(self, argv: Sequence[str]) -> Answer:
-        options, (path,) = shell.split(argv)
+    def read_volume_id(self, argv: Sequence[str]) -> Answer:
+        path = argv[1]
+        if failure := self._failure(path):
+            return failure
+        value = self.xattr(path, VOLUME_ID) if self.exists(path) else None
+        return Answer(json.dumps(value))
+
+    def write_volume_id(self, argv: Sequence[str]) -> Answer:
+        _, path, value = argv
         if not self.exists(path):
-            return Answer(
-                '', f'setfattr: {path}: No such file or directory\n', 1
-            )
-        value = options['--value'].removeprefix('0x')
-        self.set_xattr(path, options['--name'], value)
-        return Answer()
+            return _no_such_file(path)
+        self.set_xattr(path, VOLUME_ID, value)
+        return Answer('null')
+
+    def _failure(self, path: str) -> Answer | None:
+        """Return the answer of a file system that has shut itself down."""
+        lv, _ = self.where(path)
+        if lv is None or not lv.shut_down:
+            return None
+        return Answer('', f'[Errno 5] Input/output error: {path!r}\n', 1)
+
+
+def _no_such_file(path: str) -> Answer:
+    return Answer('', f'{_ENOENT}: {path!r}\n', 1)

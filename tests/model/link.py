@@ -16,14 +16,20 @@ killed, and any of its remote steps can get one of the faults of
 :mod:`tests.model.fault_injection`.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 import threading
 from typing import TypeVar
 from xml.sax import saxutils
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.node import runner
+from manila_glusterfs_clone.node.runner import processes
+from manila_glusterfs_clone.node.runner import steps as runner_steps
+from manila_glusterfs_clone.node.runner import values
+from manila_glusterfs_clone.node.runner import verbs
+from manila_glusterfs_clone import options
 from manila_glusterfs_clone.ssh import commands
-from manila_glusterfs_clone.ssh import interactive_process
+from manila_glusterfs_clone.ssh import greetings
 from tests.model import answers
 from tests.model import fault_injection
 from tests.model import glusterd
@@ -39,9 +45,9 @@ Fault = fault_injection.Fault
 Variant = fault_injection.Variant
 Step = fault_injection.Step
 
-CONSOLE = ('gluster', '--mode=script', '--xml')
-#: Bytes after which the command line cuts a line in two.
-CUT = 1023
+CONSOLE = processes.CONSOLE
+#: The settings of the runner on each node.
+SETTINGS = values.Settings((options.DEFAULT_BRICK_ROOT,), ('gvg',))
 #: Seconds until it is known that a node does not answer.
 CONNECT_TIMEOUT = 15.0
 
@@ -211,35 +217,59 @@ class Remote(commands.Remote):
         self.node = node
 
     def run(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float = 60.0,
-        accept: Collection[int] = (0,),
-        stdin: bytes = b'',
-        as_root: bool = True,
+        self, step: commands.Step, *, timeout: float = 60.0
     ) -> commands.Result:
-        argv = tuple(argv)
-        shown = argv
-        if argv[: len(CONSOLE)] == CONSOLE:
-            shown = ('gluster', *_without_options(argv[len(CONSOLE) :]))
-            text = self.gluster(shown, timeout)
-            if self.process.fault is Fault.GARBLED:
-                text = fault_injection.garbled(text)
-            ended = shell.Answer(text, '', 0 if '<' in text else 1)
-            if shown[1:3] == ('volume', 'heal') and len(shown) == 4:
-                ended = _in_words(shown[3], text)
-        else:
-            ended = self.process.step(
-                self.node, argv, timeout, lambda left: self._execute(argv)
-            )
-        if ended.status not in accept:
+        # The runner refuses what its checks do not allow.
+        verb = verbs.check(SETTINGS, step.verb, dict(step.values))
+        argv = step.argv
+        ended = self.answer(argv, timeout)
+        if ended.status and not verb.accepts_any_status:
             raise errors.CommandFailed(
                 self.name, argv, ended.status, ended.stdout, ended.stderr
             )
         return commands.Result(
             self.name, argv, ended.status, ended.stdout, ended.stderr
         )
+
+    def answer(
+        self, argv: Sequence[str], timeout: float = 60.0
+    ) -> shell.Answer:
+        """Run a command on the node."""
+        argv = tuple(argv)
+        if argv[: len(CONSOLE)] == CONSOLE:
+            return self._ask_gluster(argv, timeout)
+        return self.process.step(
+            self.node, argv, timeout, lambda left: self._execute(argv)
+        )
+
+    def run_all(
+        self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
+    ) -> list[commands.Result]:
+        return [self.run(step, timeout=timeout) for step in the_steps]
+
+    def greet(self) -> greetings.Greeting:
+        self.process.step(self.node, ['hello'], CONNECT_TIMEOUT, lambda _: '')
+        return greetings.Greeting(
+            runner.RELEASE,
+            runner.OLDEST_SERVED,
+            frozenset(SETTINGS.brick_roots),
+            frozenset(SETTINGS.volume_groups),
+            '',
+        )
+
+    def _ask_gluster(
+        self, argv: tuple[str, ...], timeout: float
+    ) -> shell.Answer:
+        words = argv[len(CONSOLE) :]
+        text = self.gluster(('gluster', *words), timeout)
+        if self.process.fault is Fault.GARBLED:
+            text = fault_injection.garbled(text)
+        elif '<?xml' not in text and runner_steps.runs_in_console(words):
+            # A console ends after it has printed an error in plain text.
+            raise errors.LinkLost(self.name, argv, 'the console ended', text)
+        if words[:2] == ('volume', 'heal') and len(words) == 3:
+            return _in_words(words[2], text)
+        return shell.Answer(text, '', 0 if '<' in text else 1)
 
     def _execute(self, argv: tuple[str, ...]) -> shell.Answer:
         pool = self.process.pool
@@ -271,31 +301,8 @@ class Remote(commands.Remote):
 
         return self.process.step(self.node, argv, timeout, ask)
 
-    def open(
-        self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> interactive_process.InteractiveProcess:
-        assert tuple(argv) == CONSOLE
-        if self.process.dead:
-            raise Killed
-        if not self.node.up:
-            self.process.pool.time.advance(CONNECT_TIMEOUT)
-            raise errors.Down(self.name, 'no route to host')
-        return InteractiveProcess(self)
-
     def close(self) -> None:
         """Do nothing: the model keeps no connection open."""
-
-
-def _without_options(words: Sequence[str]) -> tuple[str, ...]:
-    """Return the command without the options of the program gluster.
-
-    It takes them anywhere before ``--``, and ends at an unknown one
-    (``parse_cmdline`` in cli/src/cli.c).
-    """
-    end = words.index('--') if '--' in words else len(words)
-    unknown = [word for word in words[:end] if word.startswith('--')]
-    assert not unknown, f'gluster takes {unknown} as options'
-    return (*words[:end], *words[end + 1 :])
 
 
 def _in_words(volume: str, text: str) -> shell.Answer:
@@ -306,57 +313,3 @@ def _in_words(volume: str, text: str) -> shell.Answer:
             '', answers.not_healing(volume, saxutils.unescape(message)), 1
         )
     return shell.Answer(text, '', int('successful' not in text))
-
-
-class InteractiveProcess(interactive_process.InteractiveProcess):
-    """A console of gluster.
-
-    It ends when the node does, and after saying something that is no XML.
-    What comes later than an answer is heard as the beginning of the next.
-    A line that is too long is cut, and its tail carried out as a command.
-    """
-
-    def __init__(self, link: Remote) -> None:
-        self.stderr = b''
-        self._link = link
-        self._boot = link.node.boots
-        self._over = False
-        self._left = b''
-
-    @property
-    def is_alive(self) -> bool:
-        return not self._over and self._link.node.up
-
-    def ask(self, line: str, *, terminator: bytes, timeout: float) -> bytes:
-        assert self.is_alive and '\n' not in line
-        if self._boot != self._link.node.boots:
-            # The node was off meanwhile, and nobody has told us.
-            self._over = True
-            raise errors.LinkLost(
-                self._link.name, (*CONSOLE, line), 'connection reset'
-            )
-        data = line.encode()
-        try:
-            for start in range(0, len(data), CUT):
-                words = data[start : start + CUT].decode().split()
-                text = self._link.gluster(['gluster', *words], timeout)
-                if '<?xml' not in text:
-                    raise errors.LinkLost(
-                        self._link.name,
-                        (*CONSOLE, *words),
-                        'the process has ended',
-                        text,
-                    )
-                if self._link.process.fault is Fault.GARBLED:
-                    # The mark comes in the midst, and the rest of it late.
-                    cut = fault_injection.garbled(text)
-                    text = cut + terminator.decode() + text[len(cut) :]
-                self._left += text.encode()
-        except BaseException:
-            self._over = True
-            raise
-        answer, mark, self._left = self._left.partition(terminator)
-        return answer + mark
-
-    def close(self) -> None:
-        self._over = True

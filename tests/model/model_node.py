@@ -12,10 +12,10 @@
 """A model of one storage node: power, LVM, file systems, glusterd."""
 
 from collections.abc import Callable, Sequence
+import json
 import math
 
-from manila_glusterfs_clone.preflight import programs_and_sudo
-from manila_glusterfs_clone.ssh import commands
+from manila_glusterfs_clone.node.runner import verbs
 from tests.model import clock
 from tests.model import files
 from tests.model import lvm
@@ -106,80 +106,57 @@ class ModelNode:
             'lvcreate': self.lvm.lvcreate,
             'lvchange': self.lvm.lvchange,
             'lvextend': self.lvm.lvextend,
-            '/sbin/lvmconfig': self.lvm.lvmconfig,
+            'lvmconfig': self.lvm.lvmconfig,
             'lvremove': self.lvm.lvremove,
-            'findmnt': self.files.findmnt,
+            'list_mounts': self.files.list_mounts,
             'mount': self.files.mount,
             'umount': self.files.umount,
             'mkfs.xfs': self.files.mkfs,
             'xfs_growfs': self.files.growfs,
             'sync': self.files.sync,
-            'mkdir': self.files.mkdir,
-            'rmdir': self.files.rmdir,
-            'getfattr': self.files.getfattr,
-            'setfattr': self.files.setfattr,
-            'hostname': self._hostname,
-            'getent': self._resolve,
-            'ls': self.files.ls,
-            'ps': self._age,
-            'sh': self._probe,
+            'make_directory': self.files.make_directory,
+            'remove_directories': self.files.remove_directories,
+            'list_directory': self.files.list_directory,
+            'is_directory': self.files.is_directory,
+            'read_volume_id': self.files.read_volume_id,
+            'write_volume_id': self.files.write_volume_id,
+            'addresses': self._addresses,
+            'resolve': self._resolve,
+            'glusterd_age': self._age,
+            'list_programs': self._programs,
+            'systemctl': self._boot_unit,
+            'gluster': self._version,
         }
         self.time.advance(_COST.get(argv[0], 0.05))
         return programs[argv[0]](argv)
 
-    def _hostname(self, argv: Sequence[str]) -> shell.Answer:
-        assert list(argv[1:]) == ['--all-ip-addresses']
-        return shell.Answer(f'{self.address} \n')
+    def _addresses(self, argv: Sequence[str]) -> shell.Answer:
+        return shell.Answer(json.dumps([self.address]))
 
     def _resolve(self, argv: Sequence[str]) -> shell.Answer:
         """Resolve a name from the addresses that this node has."""
-        assert list(argv[1:-1]) == ['ahosts']
-        address = self.names.get(argv[-1])
-        if address is None:
-            return shell.Answer('', '', 2)
-        return shell.Answer(f'{address:15} STREAM {argv[-1]}\n')
+        address = self.names.get(argv[1])
+        return shell.Answer(json.dumps([address] if address else []))
 
     def _age(self, argv: Sequence[str]) -> shell.Answer:
-        assert list(argv[1:]) == ['-C', 'glusterd', '-o', 'etimes=']
-        if not self.glusterd_up:
-            return shell.Answer('', '', 1)
-        return shell.Answer(f'{self.time.now - self.glusterd_since:8.0f}\n')
+        age = self.time.now - self.glusterd_since
+        return shell.Answer(json.dumps(age if self.glusterd_up else None))
 
-    def _probe(self, argv: Sequence[str]) -> shell.Answer:
-        """Answer the check of programs as the shell of the node would."""
-        (script,) = argv[2:]
-        said = []
-        for program in programs_and_sudo.PROGRAMS:
-            line = commands.command_line(
-                [program.name, *program.probe_arguments],
-                sudo=program.as_root,
-                seconds=10,
-            )
-            assert line in script
-            status, text = 0, f'{program.name} 1.0'
-            if program.name in self.absent:
-                status, text = (
-                    127,
-                    (
-                        f'timeout: failed to run command {program.name!r}: No '
-                        f'such file or directory'
-                    ),
-                )
-            elif program.name == 'setfattr':
-                status, text = (
-                    1,
-                    (
-                        f'setfattr: {program.probe_arguments[-1]}: No such '
-                        f'file or directory'
-                    ),
-                )
-            elif program.name == 'gluster':
-                text = f'glusterfs {self.release} Repository: …'
-            elif program.name == 'systemctl':
-                status = 0 if self.boot_unit else 1
-                text = 'enabled' if self.boot_unit else 'disabled'
-            said.append(f'@probe {program.name} {status} {text}\n')
-        return shell.Answer(''.join(said))
+    def _programs(self, argv: Sequence[str]) -> shell.Answer:
+        paths = {
+            name: None if name in self.absent else f'/usr/sbin/{name}'
+            for name in verbs.PROGRAMS
+        }
+        return shell.Answer(json.dumps(paths))
+
+    def _boot_unit(self, argv: Sequence[str]) -> shell.Answer:
+        if self.boot_unit:
+            return shell.Answer('enabled\n')
+        return shell.Answer('disabled\n', '', 1)
+
+    def _version(self, argv: Sequence[str]) -> shell.Answer:
+        assert argv[1] == '--version'
+        return shell.Answer(f'glusterfs {self.release} Repository: …')
 
     # -- power
 

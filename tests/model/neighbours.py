@@ -88,7 +88,7 @@ def _an_operator(made: model_cluster.ModelCluster) -> None:
                 node.lvm.vg,
             )
         _run(node, 'mkfs.xfs', '-i', 'size=512', f'/dev/gvg/{BRICK_LV}')
-        _run(node, 'mkdir', '--parents', PLACE)
+        _run(node, 'make_directory', PLACE)
         device = node.lvm.device(BRICK_LV)
         _run(node, 'mount', '--options=nouuid', device, PLACE)
     bricks = [f'{name}:{PLACE}/brick' for name in made.nodes]

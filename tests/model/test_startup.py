@@ -148,7 +148,7 @@ def test_glusterd_that_is_down(cloud: Cloud) -> None:  # noqa: F811
     assert cloud.share(share)['status'] == 'available'
 
 
-@pytest.mark.parametrize('program', ['getfattr', 'xfs_growfs', 'ps'])
+@pytest.mark.parametrize('program', ['lvcreate', 'xfs_growfs', 'umount'])
 def test_a_program_that_is_missing_on_one_node(
     pool: model_cluster.ModelCluster, program: str
 ) -> None:
@@ -167,9 +167,9 @@ def test_set_up_asks_little(pool: model_cluster.ModelCluster) -> None:
         process = link.Process(pool)
         begun = pool.time.now
         model_backend.ModelBackend(process).backend.check()
-    # A probe, the peers, the LVs, the settings of LVM and the mounts of each
-    # node; and one question more.
-    assert len(process.steps) == 5 * 3 + 1
+    # A greeting, the programs, the boot unit, the release, the peers, the
+    # LVs, the limits of LVM and the mounts; and one question more.
+    assert len(process.steps) == 8 * 3 + 1
     assert pool.time.now - begun < SOON
 
 

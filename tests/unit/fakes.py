@@ -15,7 +15,7 @@
 that command; what it was not told to expect fails the test.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 import contextlib
 import copy
 import dataclasses
@@ -26,17 +26,27 @@ import threading
 import typing
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.node import runner
+from manila_glusterfs_clone.node.runner import processes
+from manila_glusterfs_clone.node.runner import steps as runner_steps
+from manila_glusterfs_clone.node.runner import verbs
+from manila_glusterfs_clone import options
 from manila_glusterfs_clone.ssh import commands
-from manila_glusterfs_clone.ssh import interactive_process
+from manila_glusterfs_clone.ssh import greetings
 
 GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
 RELEASES = ('10.3', '11.1')
 
 #: How long glusterd has run.
-AGE = ('ps', '-C', 'glusterd', '-o', 'etimes=')
-CONSOLE = ('gluster', '--mode=script', '--xml')
-#: The beginning of a command of gluster that has a process of its own.
-ALONE = (*CONSOLE, '--')
+AGE = ('glusterd_age',)
+CONSOLE = processes.CONSOLE
+GREETING = greetings.Greeting(
+    runner.RELEASE,
+    runner.OLDEST_SERVED,
+    brick_roots=frozenset({options.DEFAULT_BRICK_ROOT}),
+    volume_groups=frozenset({'gvg'}),
+    problem='',
+)
 
 _RECORDING = re.compile(
     r'\$ (?P<command>[^\n]*)\n\[status (?P<status>\d+)\]\n'
@@ -66,8 +76,13 @@ def golden(release: str, name: str) -> Recording:
     """Read one of the recordings."""
     match = _RECORDING.fullmatch((GOLDEN / release / name).read_text())
     assert match is not None, name
+    argv = tuple(shlex.split(match['command']))
+    if argv[0] == 'lvs':
+        # Recorded before the driver overrode the settings of lvm.conf.
+        names = [word for word in argv[1:] if not word.startswith('-')]
+        argv = tuple(verbs.list_lvs(names))
     return Recording(
-        tuple(shlex.split(match['command'])),
+        argv,
         Answer(match['stdout'], match['stderr'], int(match['status'])),
     )
 
@@ -100,10 +115,10 @@ class Node(commands.Remote):
     def __init__(self, name: str = 'gl1') -> None:
         self.name = name
         self.asked: list[tuple[str, ...]] = []
-        #: The commands that had a process of their own.
+        #: Those that no gluster console can run.
         self.ran: list[tuple[str, ...]] = []
-        self.opened: list[InteractiveProcess] = []
-        #: Called with each line said to a console, before the answer.
+        self.greeting: greetings.Greeting | errors.Error = GREETING
+        #: Called with each gluster command, before the answer.
         self.during: Callable[[str], None] = lambda line: None
         self.closed = False
         self._script: dict[tuple[str, ...], list[Reply]] = {}
@@ -153,22 +168,24 @@ class Node(commands.Remote):
         return reply
 
     def run(
-        self,
-        argv: Sequence[str],
-        *,
-        timeout: float = 60.0,
-        accept: Collection[int] = (0,),
-        stdin: bytes = b'',
-        as_root: bool = True,
+        self, step: commands.Step, *, timeout: float = 60.0
     ) -> commands.Result:
-        argv = tuple(argv)
-        self.ran.append(argv)
-        said = self.next(
-            (*CONSOLE, *argv[len(ALONE) :])
-            if argv[: len(ALONE)] == ALONE
-            else argv
-        )
-        if said.status not in accept:
+        argv = step.argv
+        words = argv[len(CONSOLE) :]
+        in_console = False
+        if argv[: len(CONSOLE)] == CONSOLE:
+            in_console = runner_steps.runs_in_console(words)
+            self.during(' '.join(words))
+        if not in_console:
+            self.ran.append(argv)
+        said = self.next(argv)
+        if in_console:
+            # A console that prints no XML ends, or waits.
+            if processes.END not in said.stdout:
+                raise errors.LinkLost(
+                    self.name, argv, 'the console ended', said.stdout
+                )
+        elif said.status and not verbs.VERBS[step.verb].accepts_any_status:
             raise errors.CommandFailed(
                 self.name, argv, said.status, said.stdout, said.stderr
             )
@@ -176,53 +193,18 @@ class Node(commands.Remote):
             self.name, argv, said.status, said.stdout, said.stderr
         )
 
-    def open(
-        self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> interactive_process.InteractiveProcess:
-        assert tuple(argv) == CONSOLE
-        conversation = InteractiveProcess(self)
-        self.opened.append(conversation)
-        return conversation
+    def run_all(
+        self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
+    ) -> list[commands.Result]:
+        return [self.run(step, timeout=timeout) for step in the_steps]
+
+    def greet(self) -> greetings.Greeting:
+        if isinstance(self.greeting, errors.Error):
+            raise copy.copy(self.greeting)
+        return self.greeting
 
     def close(self) -> None:
         self.closed = True
-
-
-class InteractiveProcess(interactive_process.InteractiveProcess):
-    """A gluster console of such a node."""
-
-    def __init__(self, node: Node) -> None:
-        self._left = b''
-        self.stderr = b''
-        self.dead = False
-        self.ended = False
-        self.lines: list[str] = []
-        self._node = node
-
-    @property
-    def is_alive(self) -> bool:
-        return not self.dead and not self.ended
-
-    def ask(self, line: str, *, terminator: bytes, timeout: float) -> bytes:
-        assert self.is_alive
-        self.lines.append(line)
-        self._node.during(line)
-        try:
-            said = self._node.next((*CONSOLE, *line.split())).stdout
-        except errors.Error:
-            self.close()
-            raise
-        answer, mark, self._left = (self._left + said.encode()).partition(
-            terminator
-        )
-        self.is_in_step = not self._left.strip()
-        if not mark:
-            self.close()
-            raise errors.TimedOut(self._node.name, CONSOLE, timeout)
-        return answer + mark
-
-    def close(self) -> None:
-        self.ended = True
 
 
 class Clock:

@@ -209,6 +209,11 @@ def lv(
         'metadata_percent': '',
         'lv_tags': '',
         'lv_dm_path': f'/dev/mapper/{vg}-{name}',
+        'lv_metadata_size': '',
+        'lv_device_open': '',
+        'lv_profile': '',
+        'vg_profile': '',
+        'vg_free': '0',
         **fields,
     }
 

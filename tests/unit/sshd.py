@@ -13,6 +13,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
+import json
 import os
 import pathlib
 import pwd
@@ -20,12 +21,15 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
+from typing import Any
 
 import paramiko
 from paramiko import common
+
+from manila_glusterfs_clone.node import runner
+from manila_glusterfs_clone.node.runner import frames
 
 SSHD = shutil.which('sshd', path='/usr/sbin:/usr/bin:/sbin:/bin') or ''
 HOST = '127.0.0.1'
@@ -230,16 +234,30 @@ class Manners(paramiko.ServerInterface):
     def _run(self, channel: paramiko.Channel, command: str) -> None:
         # The client has gone; or the test is over.
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-            # Input, or its end: by then the client knows that it runs.
-            channel.recv(1)
-            self.server.begun.append(command)
             self.execute(channel, command)
 
     def execute(self, channel: paramiko.Channel, command: str) -> None:
-        """Play a command that has been started."""
-        channel.sendall(b'done\n')
+        """Play a runner."""
+        parser = frames.Frames()
+        while data := channel.recv(1 << 16):
+            for request in parser.feed(data):
+                for at, step in enumerate(request['steps']):
+                    answer = self.answer(channel, step['verb'])
+                    content = {'id': request['id'], 'step': at, **answer}
+                    channel.sendall(frames.frame(parser.nonce or '', content))
         channel.send_exit_status(0)
         channel.close()
+
+    def answer(self, channel: paramiko.Channel, verb: str) -> dict[str, Any]:
+        """Return the answer to a step."""
+        if verb == 'hello':
+            greeting = {
+                'release': runner.RELEASE,
+                'oldest_served': runner.OLDEST_SERVED,
+            }
+            return {'outcome': 'done', 'stdout': json.dumps(greeting)}
+        self.server.begun.append(verb)
+        return {'outcome': 'done', 'status': 0, 'stdout': 'done'}
 
 
 class Crooked:
@@ -250,7 +268,7 @@ class Crooked:
     ) -> None:
         self.home = home
         self.commands: list[str] = []
-        #: Those of which the client knows that they run.
+        #: The steps but for greetings.
         self.begun: list[str] = []
         self.connections = 0
         #: Set when all that waits on the server's side must end.
@@ -323,8 +341,3 @@ def raw(answer: Callable[[socket.socket], None]) -> Iterator[int]:
         thread.join(PATIENCE)
         for sock in taken:
             sock.close()
-
-
-def python(code: str, *words: str) -> list[str]:
-    """Give the argv of a Python program."""
-    return [sys.executable, '-u', '-c', code, *words]

@@ -71,8 +71,8 @@ consoles end with their input.
 **Values** are checked against the names that the driver makes, the volume
 groups and brick roots that the installer wrote to
 :data:`manila_glusterfs_clone.node.SETTINGS_PATH`, and the report of LVM. No
-value begins with ``-``. There is no shell. No symbolic link below a root is
-followed.
+value begins with ``-``, except names of back ends, which follow ``--``. There
+is no shell. No symbolic link below a root is followed.
 """
 
 #: The release of this program. Increase it with each change of a verb.

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The processes that the runner starts, their deadlines and their output."""
+"""A process that the runner starts, its deadline and its output."""
 
 import contextlib
 import json
@@ -19,10 +19,9 @@ import select
 import shutil
 import signal
 import subprocess
-import threading
 import time
 import traceback
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 from manila_glusterfs_clone.node.runner import frames
 from manila_glusterfs_clone.node.runner import values
@@ -30,6 +29,9 @@ from manila_glusterfs_clone.node.runner import values
 #: Where the runner looks for programs, and the environment of programs.
 PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
 ENVIRONMENT = {'PATH': PATH, 'LC_ALL': 'C', 'LVM_SUPPRESS_FD_WARNINGS': '1'}
+if 'SUDO_USER' in os.environ:
+    # It shows to an administrator who started a program that hangs.
+    ENVIRONMENT['SUDO_USER'] = os.environ['SUDO_USER']
 
 #: Seconds from SIGTERM to SIGKILL, and from SIGKILL to giving up.
 KILL_AFTER, GIVE_UP_AFTER = 5.0, 1.0
@@ -44,7 +46,6 @@ _LONGEST_OUTPUT = 1 << 24
 CONSOLE = ('gluster', '--mode=script', '--xml')
 #: The end of an answer of a console.
 END = '</cliOutput>'
-_MOST_CONSOLES = 6
 
 #: The signals that end the runner.
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
@@ -165,9 +166,16 @@ class Process:
             if self.status is None:
                 os.killpg(self.pid, number)
 
+    def end_input(self) -> None:
+        """End the input of the process."""
+        if self.stdin >= 0:
+            os.close(self.stdin)
+            self.stdin = -1
+
     def close(self) -> None:
         """Wait for it no longer; its input ends."""
-        for descriptor in (self.stdin, self._out, self._err):
+        self.end_input()
+        for descriptor in (self._out, self._err):
             os.close(descriptor)
 
     def _read(self, descriptor: int) -> bytes:
@@ -242,102 +250,3 @@ def _fork(function: Function, streams: Sequence[int]) -> int:
         write(2, traceback.format_exc().encode())
     finally:
         os._exit(status)
-
-
-class Processes:
-    """The processes of one connection."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._is_stopping = False
-        #: The running processes, and whether each changes something.
-        self._running: Dict[Process, bool] = {}
-        self._idle: List[Process] = []
-
-    def start(
-        self,
-        argv: Sequence[str],
-        function: Optional[Function] = None,
-        *,
-        changes: bool,
-    ) -> Process:
-        """Start a process.
-
-        :raises NotDone: it cannot be started.
-        """
-        with self._guard:
-            if self._is_stopping:
-                raise values.NotDone('refused', 'stopping', argv=argv)
-            process = Process(argv, function)
-            self._running[process] = changes
-        return process
-
-    def forget(self, process: Process) -> None:
-        """Wait for a process no longer."""
-        with self._guard:
-            del self._running[process]
-            process.close()
-
-    def ask(
-        self, line: str, until: float, *, changes: bool
-    ) -> Tuple[str, Process]:
-        """Have a gluster console run a line.
-
-        :return: the result of :meth:`Process.wait`, and the console with its
-            output.
-        """
-        console = self._console(changes)
-        end = 'ended'
-        try:
-            with contextlib.suppress(BrokenPipeError):
-                write(console.stdin, f'{line}\n'.encode())
-            end = console.wait(until, END.encode())
-            return end, console
-        finally:
-            if end != 'marked':
-                self.end(console)
-
-    def keep(self, console: Process) -> None:
-        """Keep a console that has answered for the next line."""
-        with self._guard:
-            if len(self._idle) < _MOST_CONSOLES and not self._is_stopping:
-                console.forget_output()
-                del self._running[console]
-                self._idle.append(console)
-                return
-        self.end(console)
-
-    def end(self, console: Process) -> None:
-        """End a console."""
-        console.kill(signal.SIGKILL)
-        console.wait(time.monotonic() + GIVE_UP_AFTER)
-        self.forget(console)
-
-    def stop(self) -> None:
-        """Kill the reads, and wait for the changes; start nothing then."""
-        with self._guard:
-            self._is_stopping = True
-            for process, changes in self._running.items():
-                if not changes:
-                    process.kill(signal.SIGKILL)
-        while self._changes():
-            time.sleep(0.02)
-
-    def _changes(self) -> bool:
-        with self._guard:
-            return any(self._running.values())
-
-    def _console(self, changes: bool) -> Process:
-        """Return a console that has nothing to do."""
-        while True:
-            with self._guard:
-                if self._is_stopping or not self._idle:
-                    break
-                console = self._idle.pop()
-                self._running[console] = changes
-            # Output now would be read as the answer to the next line.
-            if not console.has_news():
-                console.forget_output()
-                return console
-            self.end(console)
-        return self.start(CONSOLE, changes=changes)

@@ -23,6 +23,7 @@ import warnings
 
 from manila_glusterfs_clone.node import runner
 from manila_glusterfs_clone.node.runner import frames
+from manila_glusterfs_clone.node.runner import process_table
 from manila_glusterfs_clone.node.runner import processes
 from manila_glusterfs_clone.node.runner import steps
 from manila_glusterfs_clone.node.runner import values
@@ -44,7 +45,7 @@ class Service:
 
     def __init__(self, settings: values.Settings) -> None:
         self._settings = settings
-        self._running = processes.Processes()
+        self._running = process_table.ProcessTable()
         self._frames = frames.Frames()
         self._output = threading.Lock()
         self._threads: List[threading.Thread] = []

@@ -16,6 +16,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from manila_glusterfs_clone.node.runner import directories
+from manila_glusterfs_clone.node.runner import process_table
 from manila_glusterfs_clone.node.runner import processes
 from manila_glusterfs_clone.node.runner import values
 from manila_glusterfs_clone.node.runner import verbs
@@ -46,7 +47,7 @@ class Step:
     def __init__(
         self,
         settings: values.Settings,
-        running: processes.Processes,
+        running: process_table.ProcessTable,
         verb: verbs.Verb,
         given: Dict[str, Any],
         seconds: float,
@@ -118,7 +119,9 @@ class Step:
         line = ' '.join(asked)
         self._changes = values.gluster_changes(asked)
         if not runs_in_console(asked):
-            return self._run(words)
+            # A console takes no options. The program takes values of volume
+            # options as its own options, up to an argument "--".
+            return self._run([*processes.CONSOLE, '--', *asked])
         self._require_time(words)
         end, console = self._running.ask(
             line, self._until, changes=self._changes
@@ -146,6 +149,7 @@ class Step:
         self._require_time(words)
         process = self._running.start(words, function, changes=self._changes)
         try:
+            process.end_input()
             end = process.wait(self._until)
         finally:
             self._running.forget(process)

@@ -135,6 +135,12 @@ _volume_name = _matching(_VOLUME, 'the name of a share')
 _lv = _matching(f'{_LVM_NAME}/{_LVM_NAME}', 'the name of an LV, as vg/lv')
 
 
+def profile(settings: Settings, value: Any) -> None:
+    """Check the name of a metadata profile of LVM, or ``''`` for none."""
+    if value != '':
+        lvm_name(settings, value)
+
+
 def flag(settings: Settings, value: Any) -> None:
     if not isinstance(value, bool):
         raise Invalid(f'{value!r:.200} is neither true nor false')
@@ -267,15 +273,16 @@ _CHANGES = re.compile(
     f'|volume profile {_VOLUME} (?:start|stop)'
     f'|volume set {_VOLUME}(?: (?:(?:client|server)[.]ssl (?:on|off)'
     f'|cluster[.]data-self-heal-algorithm full'
-    f'|(?:auth[.](?:allow|reject|ssl-allow)'
-    f'|user[.]manila[.](?:share|backend)) [^ ]+))+'
+    f'|(?:auth[.](?:allow|reject|ssl-allow)|user[.]manila[.]share) (?!-)[^ ]+'
+    # The name of a back end may begin with "-".
+    f'|user[.]manila[.]backend [^ ]+))+'
     f'|volume reset {_VOLUME} [a-z0-9-]+[.][a-z0-9._-]+'
     f'|snapshot create {_SNAPSHOT} {_VOLUME} no-timestamp'
     f'|snapshot activate {_SNAPSHOT}(?: force)?'
     f'|snapshot (?:deactivate|delete) {_SNAPSHOT}'
     f'|snapshot clone {_VOLUME} {_SNAPSHOT}'
 )
-_is_word = re.compile('(?!-)[!-~]+').fullmatch
+_is_word = re.compile('[!-~]+').fullmatch
 
 
 def gluster_changes(words: List[str]) -> bool:

@@ -36,6 +36,7 @@ PROGRAMS = (
     'lvcreate',
     'lvchange',
     'lvextend',
+    'lvmconfig',
     'lvremove',
     'mkfs.xfs',
     'xfs_growfs',
@@ -59,6 +60,17 @@ LV_FIELDS = (
     'metadata_percent',
     'lv_tags',
     'lv_dm_path',
+    'lv_metadata_size',
+    'lv_device_open',
+    'lv_profile',
+    'vg_profile',
+    'vg_free',
+)
+#: The settings of LVM that limit new thin LVs.
+LVM_SETTINGS = (
+    'activation/thin_pool_autoextend_threshold',
+    'activation/thin_pool_autoextend_percent',
+    'activation/monitoring',
 )
 
 Words = List[str]
@@ -159,6 +171,12 @@ def list_lvs(names: List[str]) -> Words:
         f'--options={",".join(LV_FIELDS)}',
         *names,
     ]
+
+
+@_program(changes=False, profile=values.profile)
+def lvm_settings(profile: str) -> Words:
+    options = [f'--metadataprofile={profile}'] if profile else []
+    return ['lvmconfig', '--typeconfig=full', *options, *LVM_SETTINGS]
 
 
 @_program(

@@ -178,9 +178,7 @@ class Gluster:
     ) -> HealState:
         """Return the pending self-heal of a replicated volume."""
         words = ('volume', 'heal', volume, 'info', 'summary')
-        answer = self._console.run(
-            *words, timeout=timeout, needs_own_process=True
-        )
+        answer = self._console.run(*words, timeout=timeout)
         return xml_output.heal_state(answer.root)
 
     def heal(self, volume: str, timeout: float) -> None:

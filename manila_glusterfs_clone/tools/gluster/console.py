@@ -12,23 +12,23 @@
 """The gluster command line of one node: words in, one XML answer out.
 
 A command in its own ``gluster`` process takes about a second. In a process
-that already runs, it takes milliseconds. So the driver keeps a few ``gluster
+that already runs, it takes milliseconds. So the runner keeps a few ``gluster
 --mode=script --xml`` processes on each node. Such a process is a *console*; it
 runs one command at a time.
 
-Behaviour of consoles on GlusterFS 10.3 and 11.1, and the driver's reaction:
+Behaviour of consoles on GlusterFS 10.3 and 11.1, and the reaction to it:
 
 * A console cuts a line of 1,024 bytes or more, and runs the rest as another
-  command. So the driver runs a long command in its own process.
+  command. So the runner runs a long command in its own process.
 * While glusterd is down, a console does not answer. It runs the command when
-  glusterd runs again. If the driver sent another command meanwhile, it would
-  take the late answer for the answer to that command. So the driver closes a
+  glusterd runs again. If the runner sent another command meanwhile, it would
+  take the late answer for the answer to that command. So the runner kills a
   console that did not answer in time.
 * In its own process, ``gluster`` takes each argument that begins with ``--``
   as an option, up to an argument ``--`` (``parse_cmdline`` in cli/src/cli.c).
   Values of volume options can begin with ``--``; a console takes no options.
 * A console prints the answer to ``volume heal … info`` only when the console
-  ends. So the driver runs this command in its own process.
+  ends. So the runner runs this command in its own process.
 * The CLI, the program ``gluster``, waits 120 s for glusterd. Then it prints
   ``Error : Request timed out``. The transaction may still run, so the outcome
   is *unknown*. The time limit of the driver for changes is longer than 120 s.
@@ -46,19 +46,10 @@ from xml.etree import ElementTree
 
 from defusedxml import ElementTree as SafeTree
 
-from oslo_log import log
-
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
-from manila_glusterfs_clone.ssh import commands
-from manila_glusterfs_clone.ssh import interactive_process
+from manila_glusterfs_clone.ssh import steps
 from manila_glusterfs_clone.tools.gluster import refusals
-
-LOG = log.getLogger(__name__)
-
-_COMMAND = ('gluster', '--mode=script', '--xml')
-_END_TAG = b'</cliOutput>'
-_MAX_LINE_BYTES = 1000  # CMDBUFSIZ of the CLI is 1024.
 
 #: The time, in seconds, that the CLI waits for glusterd.
 _CLI_TIMEOUT = 120
@@ -67,8 +58,6 @@ TIMEOUT = 135.0
 
 #: The numbers of *slots* on a node for slow commands and for quick reads. Each
 #: running command occupies one slot. Quick reads never wait for slow commands.
-#: The sum is below the number of channels of an SSH connection, because LVM
-#: and mount commands need channels, too.
 _WRITE_SLOTS, _READ_SLOTS = 3, 2
 
 #: Texts that the CLI prints instead of XML.
@@ -133,24 +122,17 @@ class Console:
         self._runner = runner
         self._write_slots = threading.BoundedSemaphore(_WRITE_SLOTS)
         self._read_slots = threading.BoundedSemaphore(_READ_SLOTS)
-        self._idle: list[interactive_process.InteractiveProcess] = []
-        #: The number of running commands.
-        self._used_slot_count = 0
-        self._lock = threading.Lock()
 
     def run(
         self,
         *words: str,
         timeout: float = TIMEOUT,
-        needs_own_process: bool = False,
         is_read: bool = False,
     ) -> Answer:
         """Run one gluster command.
 
         :param words: the arguments of ``gluster``, without whitespace.
-        :param timeout: seconds, including the wait for a free slot and the
-            start of a console.
-        :param needs_own_process: whether to run the command outside a console.
+        :param timeout: seconds, including the wait for a free slot.
         :param is_read: whether the command changes nothing and is quick.
         :raises errors.Busy, errors.AlreadyExists, errors.NotFound,
             errors.GlusterRefused: glusterd refused the command.
@@ -162,28 +144,16 @@ class Console:
         for word in words:
             if not word or any(c.isspace() or c == '\0' for c in word):
                 raise ValueError(f'{word!r} is not one word')
-        start = time.monotonic()
+        deadline = time.monotonic() + timeout
         try:
-            deadline = start + timeout
-            if (
-                needs_own_process
-                or len(' '.join(words).encode()) > _MAX_LINE_BYTES
-            ):
-                result = self._run_process(words, deadline)
-                answer = self._parse(words, result.stdout or result.stderr)
-            else:
-                try:
-                    answer = self._run_in_console(words, deadline, is_read)
-                except errors.LinkLost:
-                    if not is_read:
-                        raise
-                    # The console may have died while it was idle, for example
-                    # because the node rebooted. A read is safe to repeat.
-                    answer = self._run_in_console(words, deadline, is_read)
-            return self._check(words, answer)
-        finally:
-            seconds = time.monotonic() - start
-            LOG.debug('%s: gluster %s: %.3f s', self.name, words, seconds)
+            output = self._output(words, deadline, is_read)
+        except errors.LinkLost:
+            if not is_read:
+                raise
+            # The connection may have broken while it was idle, for example
+            # because the node rebooted. A read is safe to repeat.
+            output = self._output(words, deadline, is_read)
+        return self._check(words, self._parse(words, output))
 
     def run_without_xml(self, *words: str, timeout: float = TIMEOUT) -> None:
         """Run one gluster command that never prints XML.
@@ -191,8 +161,10 @@ class Console:
         :raises errors.GlusterRefused: glusterd refused the command.
         :raises errors.Unknown: the command may have taken effect.
         """
-        result = self._run_process(words, time.monotonic() + timeout)
+        result = self._run(words, time.monotonic() + timeout, is_read=False)
         output = (result.stdout + result.stderr).strip()
+        if _GLUSTERD_DOWN in output:
+            raise self._lost(result, output)
         if _TIMED_OUT in output:
             raise errors.TimedOut(self.name, ('gluster', *words), _CLI_TIMEOUT)
         if result.status:
@@ -200,57 +172,41 @@ class Console:
             reason = output.rpartition('\n')[2]
             self._check(words, Answer(0, reason, False, _NO_XML))
 
-    def close(self) -> None:
-        """End the idle consoles."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for console in idle:
-            console.close()
-
-    def _run_process(
-        self, words: typing.Sequence[str], deadline: float
-    ) -> commands.Result:
-        """Run a command in its own process."""
-        with self._slot(words, deadline, is_read=False) as seconds_left:
-            self._close_spare_console()
-            result = self._runner.run(
-                [*_COMMAND, '--', *words], timeout=seconds_left, accept=(0, 1)
-            )
+    def _output(
+        self, words: typing.Sequence[str], deadline: float, is_read: bool
+    ) -> str:
+        """Run a command, and return its output."""
+        try:
+            result = self._run(words, deadline, is_read)
+        except errors.LinkLost as error:
+            # After a console has printed an error in plain text, it ends.
+            for known_text in (_GLUSTERD_DOWN, _TIMED_OUT):
+                if known_text in error.partial_output:
+                    return known_text
+            raise
         output = result.stdout or result.stderr
         if _GLUSTERD_DOWN in output:
-            # The CLI also prints this if glusterd ends during the command
-            # (cli_rpc_notify in cli/src/cli.c). So the outcome is unknown.
-            raise errors.LinkLost(
-                result.node, result.argv, 'glusterd has stopped', output
-            )
-        return result
+            raise self._lost(result, output)
+        return output
 
-    def _run_in_console(
+    def _lost(self, result: steps.Result, output: str) -> errors.LinkLost:
+        """Return the error of a process that lost glusterd.
+
+        The CLI also prints this if glusterd ends during the command
+        (cli_rpc_notify in cli/src/cli.c). So the outcome is unknown.
+        """
+        return errors.LinkLost(
+            result.node, result.argv, 'glusterd has stopped', output
+        )
+
+    def _run(
         self, words: typing.Sequence[str], deadline: float, is_read: bool
-    ) -> Answer:
+    ) -> steps.Result:
         with self._slot(words, deadline, is_read) as seconds_left:
-            console = self._take_console(seconds_left)
-            is_reusable = False
-            try:
-                output = console.ask(
-                    ' '.join(words),
-                    terminator=_END_TAG,
-                    timeout=self._seconds_left(words, deadline),
-                )
-                answer = self._parse(words, output.decode(errors='replace'))
-                # Do not reuse the console if more output follows: this output
-                # would count as the answer to the next command.
-                is_reusable = console.is_in_step
-                return answer
-            except errors.LinkLost as error:
-                # After a console has printed an error in plain text, it ends.
-                return self._parse(words, self._last_output(error, words))
-            finally:
-                if is_reusable:
-                    with self._lock:
-                        self._idle.append(console)
-                else:
-                    console.close()
+            return self._runner.run(
+                steps.Step('gluster', {'words': list(words)}),
+                timeout=seconds_left,
+            )
 
     @contextlib.contextmanager
     def _slot(
@@ -264,12 +220,8 @@ class Console:
         if not slots.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise errors.Occupied(self.name, ('gluster', *words))
         try:
-            with self._lock:
-                self._used_slot_count += 1
             yield self._seconds_left(words, deadline)
         finally:
-            with self._lock:
-                self._used_slot_count -= 1
             slots.release()
 
     def _seconds_left(
@@ -283,49 +235,6 @@ class Console:
         if seconds <= 0:
             raise errors.Occupied(self.name, ('gluster', *words))
         return seconds
-
-    def _close_spare_console(self) -> None:
-        """End an idle console if there are more processes than slots.
-
-        This keeps channels free for LVM and mount commands.
-        """
-        with self._lock:
-            session_count = self._used_slot_count + len(self._idle)
-            if session_count <= _WRITE_SLOTS + _READ_SLOTS:
-                return
-            spare_console = self._idle.pop() if self._idle else None
-        if spare_console is not None:
-            spare_console.close()
-
-    def _take_console(
-        self, timeout: float
-    ) -> interactive_process.InteractiveProcess:
-        """Return an idle console; start a console if none is idle."""
-        while True:
-            with self._lock:
-                console = self._idle.pop() if self._idle else None
-            if console is None:
-                return self._runner.open(_COMMAND, timeout=timeout)
-            if console.is_alive:
-                return console
-            console.close()
-
-    def _last_output(
-        self, error: errors.LinkLost, words: typing.Sequence[str]
-    ) -> str:
-        """Return the plain error text of the CLI that a console printed.
-
-        :raises errors.LinkLost: the console printed no such text.
-        """
-        for known_text in (_GLUSTERD_DOWN, _TIMED_OUT):
-            if known_text in error.partial_output:
-                return known_text
-        raise errors.LinkLost(
-            self.name,
-            (*_COMMAND, *words),
-            error.reason,
-            partial_output=error.partial_output,
-        ) from error
 
     def _parse(self, words: typing.Sequence[str], text: str) -> Answer:
         argv = ('gluster', *words)

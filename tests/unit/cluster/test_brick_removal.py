@@ -36,7 +36,7 @@ def test_reclaiming() -> None:
     lines = [
         test_bricks.SYNC,
         'umount /a',
-        'rmdir /a',
+        'remove_directories /a',
         'lvremove --force --yes gvg/a',
     ]
     test_bricks.allow(fake, *lines)
@@ -93,9 +93,10 @@ def test_reclaiming_what_is_mounted_twice_and_elsewhere() -> None:
         'umount /late',
         f'umount {test_bricks.SNAP}',
         f'lvremove --force --yes gvg/{test_bricks.HEX}_0',
-        'rmdir /late',
-        f'rmdir {test_bricks.SNAP} {test_bricks.SNAP.rpartition("/")[0]}',
-        'rmdir /tagged',
+        'remove_directories /late',
+        f'remove_directories {test_bricks.SNAP} '
+        f'{test_bricks.SNAP.rpartition("/")[0]}',
+        'remove_directories /tagged',
     )
     brick_removal.reclaim(
         node, test_bricks.lvs_of(*rows).__contains__, test_bricks.keep_none
@@ -112,7 +113,9 @@ def test_a_brick_process_that_lets_go_late(time: fakes.Clock) -> None:
     fake.answer(
         ('umount', '/a'), test_bricks.BUSY, test_bricks.BUSY, test_bricks.OK
     )
-    test_bricks.allow(fake, 'lvremove --force --yes gvg/a', 'rmdir /a')
+    test_bricks.allow(
+        fake, 'lvremove --force --yes gvg/a', 'remove_directories /a'
+    )
     brick_removal.reclaim(
         node, test_bricks.lvs_of(*rows).__contains__, test_bricks.keep_none
     )
@@ -137,9 +140,11 @@ def test_one_that_does_not_let_go(time: fakes.Clock) -> None:
 def test_one_that_is_unmounted_by_somebody_else(time: fakes.Clock) -> None:
     rows = [test_bricks.lv('a')]
     fake, node = test_bricks.prepare(rows, ('a', '/a'))
-    fake.answer(test_bricks.FINDMNT, test_bricks.mounted())
+    fake.answer(test_bricks.MOUNTS, test_bricks.mounted())
     fake.answer(('umount', '/a'), fakes.Answer('', 'not mounted', 32))
-    test_bricks.allow(fake, 'lvremove --force --yes gvg/a', 'rmdir /a')
+    test_bricks.allow(
+        fake, 'lvremove --force --yes gvg/a', 'remove_directories /a'
+    )
     brick_removal.reclaim(
         node, test_bricks.lvs_of(*rows).__contains__, test_bricks.keep_none
     )
@@ -176,8 +181,9 @@ def test_mount_points_of_snapshots_lie_in_a_directory_of_their_own() -> None:
     fake, node = test_bricks.prepare([])
     test_bricks.allow(
         fake,
-        f'rmdir {test_bricks.SNAP} {bricks.SNAPS_ROOT}/{test_bricks.HEX}',
-        '/'.join(['rmdir /srv/x', names.volume(test_bricks.ID)]),
+        f'remove_directories {test_bricks.SNAP} '
+        f'{bricks.SNAPS_ROOT}/{test_bricks.HEX}',
+        '/'.join(['remove_directories /srv/x', names.volume(test_bricks.ID)]),
     )
     brick_removal.remove_mount_point(node, test_bricks.SNAP)
     brick_removal.remove_mount_point(
@@ -189,6 +195,8 @@ def test_mount_points_of_snapshots_lie_in_a_directory_of_their_own() -> None:
 def test_the_mount_points_of_a_snapshot_that_is_gone() -> None:
     fake, node = test_bricks.prepare([])
     above = f'{bricks.SNAPS_ROOT}/{test_bricks.HEX}'
-    test_bricks.allow(fake, f'rmdir {above}/brick1 {above}/brick2 {above}')
+    test_bricks.allow(
+        fake, f'remove_directories {above}/brick1 {above}/brick2 {above}'
+    )
     brick_removal.remove_snapshot_mount_points(node, test_bricks.HEX, 2)
     assert len(test_bricks.did(fake)) == 1

@@ -12,6 +12,7 @@
 """Bricks on their nodes."""
 
 import json
+import re
 
 import pytest
 
@@ -27,7 +28,7 @@ HEX = '2ba6f450e57145ed8bcbb50c1d8b9118'
 SNAP = f'{bricks.SNAPS_ROOT}/{HEX}/brick1'
 LVS = fakes.golden('11.1', 'lvs').argv
 LVMCONFIG = fakes.golden('11.1', 'lvmconfig').argv
-FINDMNT = fakes.golden('11.1', 'findmnt').argv
+MOUNTS = ('list_mounts',)
 OK = fakes.Answer()
 BUSY = fakes.Answer('', 'umount: target is busy.', 32)
 
@@ -83,7 +84,7 @@ def lvs_of(*rows: dict[str, str]) -> tuple[lvm.LogicalVolume, ...]:
 
 
 def mounted(*pairs: tuple[str, str]) -> fakes.Answer:
-    """Make an answer of findmnt, of LVs and where they are mounted."""
+    """Make an answer with LVs and where they are mounted."""
     rows = [
         {
             'target': target,
@@ -93,7 +94,7 @@ def mounted(*pairs: tuple[str, str]) -> fakes.Answer:
         }
         for name, target in pairs
     ]
-    return fakes.Answer(json.dumps({'filesystems': rows}))
+    return fakes.Answer(json.dumps(rows))
 
 
 def prepare(
@@ -101,7 +102,7 @@ def prepare(
 ) -> tuple[fakes.Node, cluster.Node]:
     node = fakes.Node()
     report = fakes.Answer(json.dumps({'report': [{'lv': rows}]}))
-    node.answer(LVS, report).answer(FINDMNT, mounted(*pairs))
+    node.answer(LVS, report).answer(MOUNTS, mounted(*pairs))
     node.answer(SYNC.split(), OK)
     return node, cluster.Node(node)
 
@@ -111,11 +112,11 @@ def did(node: fakes.Node) -> list[str]:
     return [
         ' '.join(argv)
         for argv in node.ran
-        if argv[0] not in ('lvs', 'findmnt')
+        if argv[0] not in ('lvs', 'list_mounts')
     ]
 
 
-SYNC = 'sync --file-system /var/lib/glusterd'
+SYNC = 'sync /var/lib/glusterd'
 
 
 def allow(node: fakes.Node, *lines: str) -> None:
@@ -127,7 +128,18 @@ def allow(node: fakes.Node, *lines: str) -> None:
 
 
 def test_a_real_node(release: str) -> None:
-    node = fakes.Node().replay(release, 'lvs', 'findmnt')
+    node = fakes.Node().replay(release, 'lvs')
+    *_, lv_name = re.findall(
+        r'"([0-9a-f]{32}_0)"', fakes.golden(release, 'lvs').answer.stdout
+    )
+    hex_id = lv_name.partition('_')[0]
+    node.answer(
+        MOUNTS,
+        mounted(
+            ('manila-golden', '/srv/golden/manila-golden'),
+            (lv_name, f'/run/gluster/snaps/{hex_id}/brick1'),
+        ),
+    )
     found = bricks.read_storage(cluster.Node(node))
     made = found.find_brick('/srv/golden/manila-golden/brick')
     assert made is not None
@@ -137,10 +149,10 @@ def test_a_real_node(release: str) -> None:
     clone = [m for m in found.mounts if m.target.startswith('/run/gluster')]
     place = found.find_brick(f'{clone[0].target}/brick')
     assert place is not None
-    hex_id = bricks.hex_id_in_name(place.lv.name)
-    assert hex_id is not None
-    assert hex_id in clone[0].target
-    assert bricks.lvs_named_after(found.lvs, hex_id) == (place.lv,)
+    found_hex_id = bricks.hex_id_in_name(place.lv.name)
+    assert found_hex_id is not None
+    assert found_hex_id in clone[0].target
+    assert bricks.lvs_named_after(found.lvs, found_hex_id) == (place.lv,)
     assert found.mount_points(place.lv) == (clone[0].target,)
 
 
@@ -208,7 +220,7 @@ def test_making() -> None:
         f'--addtag=manila.brick --addtag=manila.mount={target} '
         f'--addtag=manila.share={ID} gvg',
         f'mkfs.xfs -q -K -i size=512 /dev/gvg/manila-{ID}',
-        f'mkdir --parents {target}',
+        f'make_directory {target}',
         f'mount --types=xfs --options=nouuid,noatime '
         f'/dev/gvg/manila-{ID} {target}',
     ]
@@ -287,29 +299,24 @@ def test_growing() -> None:
     assert did(fake) == lines
 
 
-XATTR = [*fakes.golden('11.1', 'xattr').argv[:-1], '/m/brick']
+VOLUME_ID = ('read_volume_id', '/m/brick')
 
 
 def test_proving() -> None:
     fake, node = prepare([])
-    fake.answer(XATTR, fakes.Answer(f'trusted.glusterfs.volume-id=0x{HEX}\n'))
-    sync = 'sync --file-system /m/brick /var/lib/glusterd'
+    fake.answer(VOLUME_ID, fakes.Answer(f'"{HEX}"'))
+    sync = 'sync /m/brick /var/lib/glusterd'
     allow(fake, sync)
     bricks.verify_durable(node, '/m/brick', HEX)
     assert did(fake)[-1] == sync
 
 
 @pytest.mark.parametrize(
-    'said',
-    [
-        fakes.Answer('trusted.glusterfs.volume-id=0x' + 'a' * 32 + '\n'),
-        fakes.Answer('', '/m/brick: No such attribute', 1),
-        fakes.Answer('', '/m/brick: No such file or directory', 1),
-    ],
+    'said', [fakes.Answer(f'"{"0" * 32}"'), fakes.Answer('null')]
 )
 def test_what_is_not_proven_is_not_synced(said: fakes.Answer) -> None:
     fake, node = prepare([])
-    fake.answer(XATTR, said)
+    fake.answer(VOLUME_ID, said)
     with pytest.raises(bricks.WrongVolumeId) as caught:
         bricks.verify_durable(node, '/m/brick', HEX)
     assert caught.value.expected == HEX
@@ -326,7 +333,7 @@ def test_remounting_what_is_not_mounted() -> None:
     ]
     fake, node = prepare(rows, ('a', '/a'))
     lines = [
-        'mkdir --parents /b',
+        'make_directory /b',
         'mount --types=xfs --options=nouuid,noatime /dev/gvg/b /b',
     ]
     allow(fake, *lines)

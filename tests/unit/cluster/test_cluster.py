@@ -668,4 +668,3 @@ def test_closing(well: list[fakes.Node]) -> None:
     whole.close()
     for node in well:
         assert node.closed
-        assert all(console.ended for console in node.opened)

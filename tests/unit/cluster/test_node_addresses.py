@@ -22,8 +22,8 @@ from manila_glusterfs_clone.tools.gluster import xml_output
 from tests.unit.cluster import test_cluster
 from tests.unit import fakes
 
-HOSTNAME = ('hostname', '--all-ip-addresses')
-OF = {n: f'10.0.0.{n} fd00::{n} \n' for n in (1, 2, 3)}
+HOSTNAME = ('addresses',)
+OF = {n: f'["10.0.0.{n}", "fd00::{n}"]' for n in (1, 2, 3)}
 
 
 def peers(*names: str, away: Sequence[int] = ()) -> list[xml_output.Peer]:
@@ -90,7 +90,7 @@ def test_what_is_no_address_is_a_stranger() -> None:
 def test_addresses_are_asked_for_anew(nodes: list[fakes.Node]) -> None:
     room = make(nodes)
     room.refresh(peers(*ALL))
-    answer_now(nodes[1], '10.0.0.22 \n')
+    answer_now(nodes[1], '["10.0.0.22"]')
     assert room.exclude_nodes(['10.0.0.22']) == {'10.0.0.22'}
     room.refresh(peers(*ALL))
     # The former address may be a client's now.
@@ -112,7 +112,7 @@ def test_answer_that_is_cut_off_does_not_count(
     nodes: list[fakes.Node],
 ) -> None:
     room = make(nodes)
-    answer_now(nodes[2], '10.0.0.3')
+    answer_now(nodes[2], '["10.0.0.3"')
     room.refresh(peers(*ALL))
     assert room.exclude_nodes(['10.0.0.1', '10.0.0.3']) == {'10.0.0.3'}
 
@@ -121,8 +121,8 @@ def test_answer_that_is_cut_off_does_not_count(
     ('name', 'said', 'known'),
     [
         ('10.0.0.4', fakes.Answer('', status=1), '10.0.0.4'),
-        ('gl4', fakes.Answer('10.0.0.4   STREAM gl4\n'), '10.0.0.4'),
-        ('gl4', fakes.Answer('', status=2), None),
+        ('gl4', fakes.Answer('["10.0.0.4"]'), '10.0.0.4'),
+        ('gl4', fakes.Answer('[]'), None),
     ],
 )
 def test_peer_that_is_not_configured(
@@ -131,7 +131,7 @@ def test_peer_that_is_not_configured(
     said: fakes.Answer,
     known: str | None,
 ) -> None:
-    argv = ('getent', 'ahosts', name)
+    argv = ('resolve', name)
     for node in nodes:
         node.answer(argv, said)
     room = make(nodes)
@@ -142,9 +142,9 @@ def test_peer_that_is_not_configured(
 
 
 def test_name_is_resolved_by_the_next_node(nodes: list[fakes.Node]) -> None:
-    argv = ('getent', 'ahosts', 'gl4')
+    argv = ('resolve', 'gl4')
     nodes[0].answer(argv, errors.TimedOut('gl1', argv, 20))
-    nodes[1].answer(argv, fakes.Answer('10.0.0.4 STREAM gl4\n'))
+    nodes[1].answer(argv, fakes.Answer('["10.0.0.4"]'))
     room = make(nodes)
     room.refresh(peers(*ALL, 'gl4'))
     assert not room.exclude_nodes(['10.0.0.4'])

@@ -61,11 +61,9 @@ def test_those_that_are_away_are_named() -> None:
 @pytest.mark.parametrize(
     ('answers', 'waited'),
     [
-        (['  8640\n', '    16\n'], 0),
-        (['  8640\n', '     4\n'], 12),
-        (['     9\n', '     4\n'], 12),
-        # A child that has not become another program yet.
-        (['  8640\n     0\n'], 0),
+        (['8640', '16.5'], 0),
+        (['8640', '4'], 12),
+        (['9', '4'], 12),
     ],
 )
 def test_glusterd_that_has_just_started_is_waited_for(
@@ -80,16 +78,16 @@ def test_glusterd_that_has_just_started_is_waited_for(
     ('answer', 'waited'),
     [
         (AWAY, 4),
-        (fakes.Answer(status=1), 4),
+        (fakes.Answer('null'), 4),
         # glusterd may have just started there.
-        (fakes.Answer('nonsense\n'), 16),
+        (fakes.Answer('nonsense'), 16),
     ],
 )
 def test_node_whose_answer_is_unknown_is_waited_for(
     time: fakes.Clock, answer: fakes.Answer | Exception, waited: int
 ) -> None:
     begun = time.now
-    peers.await_started(make(answer, fakes.Answer('12\n')))
+    peers.await_started(make(answer, fakes.Answer('12')))
     assert time.now - begun == waited
 
 

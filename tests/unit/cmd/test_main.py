@@ -17,13 +17,20 @@ import pytest
 
 from manila_glusterfs_clone.cmd import main
 from manila_glusterfs_clone import node
+from manila_glusterfs_clone.node import archive
+from manila_glusterfs_clone import options
 
 KEY = 'ssh-ed25519 AAAA me@here'
+POOL = '--pool=gvg/pool'
+RUNNER = archive.build(archive.sources())
+SETTINGS = node.settings([options.DEFAULT_BRICK_ROOT], ['gvg'])
 
 
 def test_the_installer(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.main(['node-installer']) == 0
-    assert capsys.readouterr().out == node.installer('manila', '')
+    assert main.main(['node-installer', POOL]) == 0
+    assert capsys.readouterr().out == node.installer(
+        'manila', '', RUNNER, SETTINGS
+    )
 
 
 def test_for_another_user_with_a_key(
@@ -31,9 +38,11 @@ def test_for_another_user_with_a_key(
 ) -> None:
     path = tmp_path / 'key.pub'
     path.write_text(f'{KEY}\n')
-    argv = ['node-installer', '--user=stack', f'--public-key={path}']
+    argv = ['node-installer', '--user=stack', f'--public-key={path}', POOL]
     assert main.main(argv) == 0
-    assert capsys.readouterr().out == node.installer('stack', KEY)
+    assert capsys.readouterr().out == node.installer(
+        'stack', KEY, RUNNER, SETTINGS
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,10 +51,44 @@ def test_for_another_user_with_a_key(
 def test_an_invalid_user_name(
     capsys: pytest.CaptureFixture[str], user: str
 ) -> None:
-    assert main.main(['node-installer', f'--user={user}']) == 2
+    assert main.main(['node-installer', f'--user={user}', POOL]) == 2
     said = capsys.readouterr()
     assert said.out == ''
     assert repr(user) in said.err
+
+
+def test_the_settings_of_the_runner(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    argv = ['node-installer', '--pool=a/x', '--pool=b/y', '--pool=a/z']
+    argv += ['--brick-root=/srv/x', '--brick-root=/srv/y']
+    assert main.main(argv) == 0
+    assert (
+        '{\n  "brick_roots": [\n    "/srv/x",\n    "/srv/y"\n  ],\n'
+        '  "volume_groups": [\n    "a",\n    "b"\n  ]\n}\n'
+    ) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    'argument',
+    [
+        '--pool=gvg',
+        '--pool=-a/x',
+        '--pool=a/b/c',
+        '--pool=$(id)/x',
+        '--brick-root=srv',
+        '--brick-root=/srv/../etc',
+        '--brick-root=/a b',
+        '--brick-root=/',
+    ],
+)
+def test_an_invalid_pool_or_brick_root(
+    capsys: pytest.CaptureFixture[str], argument: str
+) -> None:
+    assert main.main(['node-installer', POOL, argument]) == 2
+    said = capsys.readouterr()
+    assert said.out == ''
+    assert argument.partition('=')[2] in said.err
 
 
 @pytest.mark.parametrize(
@@ -56,7 +99,7 @@ def test_an_invalid_public_key(
 ) -> None:
     path = tmp_path / 'key'
     path.write_text(content)
-    assert main.main(['node-installer', f'--public-key={path}']) == 1
+    assert main.main(['node-installer', f'--public-key={path}', POOL]) == 1
     said = capsys.readouterr()
     assert said.out == ''
     assert str(path) in said.err
@@ -67,11 +110,13 @@ def test_a_missing_key_file(
     capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path
 ) -> None:
     path = tmp_path / 'none'
-    assert main.main(['node-installer', f'--public-key={path}']) == 1
+    assert main.main(['node-installer', f'--public-key={path}', POOL]) == 1
     assert str(path) in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('argv', [[], ['nosuch'], ['--nosuch']])
+@pytest.mark.parametrize(
+    'argv', [[], ['nosuch'], ['--nosuch'], ['node-installer']]
+)
 def test_usage(capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main.main(argv)

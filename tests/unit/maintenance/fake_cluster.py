@@ -232,12 +232,10 @@ class FileSystems:
     def make_directory(self, path: str) -> None:
         pass
 
-    def mount(self, device: str, target: str) -> None:
-        self._node.record('mount', device, target)
+    def mount(self, lv: str, target: str) -> None:
+        self._node.record('mount', lv, target)
         (row,) = (
-            row
-            for row in self._node.lvm.rows.values()
-            if f'/dev/{row.full_name}' == device
+            row for row in self._node.lvm.rows.values() if row.full_name == lv
         )
         self.table[target] = row.device
 

@@ -35,20 +35,19 @@ BRICK = f'{TARGET}/brick'
 TAGS = ','.join(names.brick_tags(ID, TARGET))
 VOLUME = gluster.Volume(NAME, VOLUME_ID, 'Started', 0, 3, (), {})
 
-_GETFATTR = 'getfattr --absolute-names'
-READ = f'{_GETFATTR} --encoding=hex --name=trusted.glusterfs.volume-id {BRICK}'
-AFFAIRS = f'{_GETFATTR} {BRICK}/.glusterfs'
+READ = f'read_volume_id {BRICK}'
+AFFAIRS = f'is_directory {BRICK}/.glusterfs'
 UMOUNT = f'umount {TARGET}'
 MOUNT = f'mount --types=xfs --options=nouuid,noatime /dev/gvg/{NAME} {TARGET}'
-MARK = f'setfattr --name=trusted.glusterfs.volume-id --value=0x{HEX} {BRICK}'
-SYNC = f'sync --file-system {BRICK} /var/lib/glusterd'
-DEAD = fakes.Answer('', f'getfattr: {BRICK}: Input/output error', 1)
-UNMARKED = fakes.Answer('', f'{BRICK}: x: No such attribute', 1)
-NOWHERE = fakes.Answer('', f'getfattr: {BRICK}: No such file', 1)
+MARK = f'write_volume_id {BRICK} {HEX}'
+SYNC = f'sync {BRICK} /var/lib/glusterd'
+DEAD = fakes.Answer('', '[Errno 5] Input/output error', 1)
+UNMARKED = fakes.Answer('null')
+NOWHERE = fakes.Answer('false')
 
 
 def marked(hex_id: str) -> fakes.Answer:
-    return fakes.Answer(f'trusted.glusterfs.volume-id=0x{hex_id}\n')
+    return fakes.Answer(f'"{hex_id}"')
 
 
 def node_with(
@@ -62,8 +61,8 @@ def node_with(
     pairs = [(lv['lv_name'], TARGET)] if mounted else []
     fake, _ = lvs.prepare([lv], *pairs)
     fake.answer(READ.split(), *reads)
-    fake.answer(AFFAIRS.split(), fakes.Answer())
-    lvs.allow(fake, UMOUNT, MOUNT, MARK, SYNC, f'mkdir --parents {TARGET}')
+    fake.answer(AFFAIRS.split(), fakes.Answer('true'))
+    lvs.allow(fake, UMOUNT, MOUNT, MARK, SYNC, f'make_directory {TARGET}')
     return fake
 
 
@@ -79,7 +78,8 @@ def known() -> brick_ownership.KnownObjects:
 def repair(fake: fakes.Node) -> list[str]:
     """Repair a brick; return the commands that changed something."""
     brick_repair.repair(cluster.Node(fake), ID, VOLUME, BRICK, known)
-    return [line for line in lvs.did(fake) if not line.startswith('getfattr')]
+    reads = (READ, AFFAIRS)
+    return [line for line in lvs.did(fake) if line not in reads]
 
 
 def refusal(fake: fakes.Node) -> brick_repair.BrickNotRepaired:
@@ -98,14 +98,14 @@ def test_one_that_is_well_is_left_alone() -> None:
 
 def test_one_that_is_not_mounted() -> None:
     done = repair(node_with(marked(HEX), mounted=False))
-    assert done == [f'mkdir --parents {TARGET}', MOUNT]
+    assert done == [f'make_directory {TARGET}', MOUNT]
 
 
 def test_one_whose_lv_is_not_active() -> None:
     fake = node_with(marked(HEX), row={'lv_active': ''}, mounted=False)
     activate = f'lvchange --activate=y --ignoreactivationskip gvg/{NAME}'
     lvs.allow(fake, activate)
-    assert repair(fake) == [activate, f'mkdir --parents {TARGET}', MOUNT]
+    assert repair(fake) == [activate, f'make_directory {TARGET}', MOUNT]
 
 
 def test_a_file_system_that_has_shut_itself_down() -> None:

@@ -77,7 +77,7 @@ class Scene:
         (lv,) = (
             lv for lv in self.cluster.node(node).lvm.lvs() if lv.name == NAME
         )
-        return node, 'mount', f'/dev/{lv.full_name}', MOUNT
+        return node, 'mount', lv.full_name, MOUNT
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@
 # under the License.
 """The files for storage nodes, their installer, and the sudo rules."""
 
-import ast
 import configparser
 import pathlib
 import re
@@ -20,22 +19,27 @@ import subprocess
 
 import pytest
 
-import manila_glusterfs_clone
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import node
-from manila_glusterfs_clone.preflight import programs_and_sudo
-from manila_glusterfs_clone.ssh import commands
-from manila_glusterfs_clone.tools import file_systems
-from tests.unit import fakes
+from manila_glusterfs_clone.node import archive
+from manila_glusterfs_clone.node.runner import service
+from manila_glusterfs_clone.node.runner import verbs
 
-MARK = 'trusted.glusterfs.volume-id'
-BRICK = '/run/gluster/snaps/2ba6f450/brick1/brick'
+RULE = node.text(node.SUDOERS) + f'Defaults!{node.RUNNER_PATH} !requiretty\n'
 
 KEY = 'ssh-ed25519 AAAAC3Nz a comment with $HOME, `id` and \'quotes\''
+RUNNER = archive.build(archive.sources())
+SETTINGS = node.settings(['/srv/x'], ['gvg'])
+
+
+def installer(user: str, key: str) -> str:
+    return node.installer(user, key, RUNNER, SETTINGS)
+
+
 SCRIPTS = {
-    'bare': node.installer('manila', ''),
-    'with a key': node.installer('manila', KEY),
-    'other user': node.installer('stack-1', KEY),
+    'bare': installer('manila', ''),
+    'with a key': installer('manila', KEY),
+    'other user': installer('stack-1', KEY),
     node.SCRIPT: node.text(node.SCRIPT),
 }
 
@@ -80,7 +84,7 @@ _COMMANDS = {
     'chown': ':',
     'systemctl': 'echo "$*" >>"$STATE/systemctl"',
     'getent': 'echo "x:x:1:1::$STATE/home:/bin/sh"',
-    'visudo': 'exit "${BAD_SUDOERS:-0}"',
+    'visudo': '! grep -q "${BAD_SUDOERS:-none}" "$4"',
     'install': 'for last; do :; done; mkdir -p "$last"',
 }
 
@@ -105,12 +109,14 @@ class Host:
     def install(
         self, user: str = 'manila', key: str = KEY, **environment: str
     ) -> 'subprocess.CompletedProcess[str]':
-        script = node.installer(user, key)
+        script = installer(user, key)
         for path in (
             node.SCRIPT_PATH,
             node.UNIT_PATH,
             node.DROP_IN_PATH,
             node.SUDOERS_PATH,
+            node.RUNNER_PATH,
+            node.SETTINGS_PATH,
         ):
             # As a word of the script itself, not inside a file it writes.
             script = re.sub(
@@ -129,9 +135,9 @@ class Host:
             },
         )
 
-    def files(self) -> dict[str, tuple[str, int]]:
+    def files(self) -> dict[str, tuple[bytes, int]]:
         return {
-            str(path): (path.read_text(), path.stat().st_mode & 0o777)
+            str(path): (path.read_bytes(), path.stat().st_mode & 0o777)
             for path in self.root.rglob('*')
             if path.is_file() and path.parent not in (self.bin, self.state)
         }
@@ -154,8 +160,12 @@ def test_installing(host: Host) -> None:
     drop_in = host.path(node.DROP_IN_PATH).read_text()
     assert drop_in.replace(str(host.root), '') == node.text(node.DROP_IN)
     sudoers = host.path(node.SUDOERS_PATH)
-    assert sudoers.read_text() == node.text(node.SUDOERS)
+    rule = sudoers.read_text().replace(str(host.root), '')
+    assert rule == RULE
     assert sudoers.stat().st_mode & 0o777 == 0o440
+    settings = host.path(node.SETTINGS_PATH)
+    assert settings.read_text() == SETTINGS
+    assert settings.stat().st_mode & 0o777 == 0o644
     assert not host.path(f'{node.SUDOERS_PATH}.new').exists()
     keys = host.state / 'home/.ssh/authorized_keys'
     assert keys.read_text() == f'\n{KEY}\n'
@@ -190,9 +200,9 @@ def test_without_a_key_no_key_is_installed(host: Host) -> None:
 
 
 def test_rejected_sudo_rules_are_removed(host: Host) -> None:
-    done = host.install(BAD_SUDOERS='1')
+    done = host.install(BAD_SUDOERS='NOPASSWD')
     assert done.returncode == 1
-    assert '1.9.10' in done.stderr
+    assert 'update sudo' in done.stderr
     assert not host.path(node.SUDOERS_PATH).exists()
     assert not host.path(f'{node.SUDOERS_PATH}.new').exists()
     assert not (host.state / 'systemctl').exists()
@@ -200,9 +210,33 @@ def test_rejected_sudo_rules_are_removed(host: Host) -> None:
 
 def test_rejected_sudo_rules_do_not_replace_old_ones(host: Host) -> None:
     host.install()
-    host.install(user='stack', BAD_SUDOERS='1')
+    host.install(user='stack', BAD_SUDOERS='NOPASSWD')
     text = host.path(node.SUDOERS_PATH).read_text()
-    assert text == node.text(node.SUDOERS)
+    assert text.replace(str(host.root), '') == RULE
+
+
+def test_a_sudo_without_requiretty(host: Host) -> None:
+    assert host.install(BAD_SUDOERS='!requiretty').returncode == 0
+    text = host.path(node.SUDOERS_PATH).read_text()
+    assert text.replace(str(host.root), '') == node.text(node.SUDOERS)
+
+
+def test_the_installed_runner_runs(host: Host) -> None:
+    assert host.install().returncode == 0
+    path = host.path(node.RUNNER_PATH)
+    assert path.stat().st_mode & 0o777 == 0o755
+    assert not host.path(f'{node.RUNNER_PATH}.new').exists()
+    first, _, rest = path.read_bytes().partition(b'\n')
+    assert first in (
+        b'#!/usr/bin/python3 -IS',
+        b'#!/usr/libexec/platform-python -IS',
+    )
+    assert rest == RUNNER
+    done = subprocess.run(
+        [str(path)], input=b'nonsense\n', capture_output=True
+    )
+    assert done.returncode == 3
+    assert b'not a frame' in done.stderr
 
 
 def test_no_file_contains_the_end_of_a_here_document() -> None:
@@ -225,138 +259,15 @@ def test_visudo_accepts_the_rules(tmp_path: pathlib.Path, user: str) -> None:
     )
 
 
-def test_the_rules_name_only_the_user() -> None:
-    for line in node.sudoers('stack-1').splitlines():
-        if not line.startswith('#'):
-            assert re.match(r'(Defaults:)?stack-1 ', line) or not line
-    # What is no user's name stays.
-    assert node.sudoers('stack-1').count('manila-glusterfs-clone-') == 1
+def test_there_is_one_rule_without_arguments() -> None:
+    lines = node.sudoers('stack-1').splitlines()
+    rules = [line for line in lines if not line.startswith('#')]
+    assert rules == [f'stack-1 ALL=(root) NOPASSWD: {node.RUNNER_PATH} ""']
 
 
-def allowed(command: str) -> bool:
-    """Return whether the sudo rules allow a command line."""
-    program, _, arguments = command.partition(' ')
-    for line in node.text(node.SUDOERS).splitlines():
-        match = re.fullmatch(r'manila .* NOPASSWD: (\S+) (\^.*\$)', line)
-        if match and match[1].rpartition('/')[2] == program:
-            if re.search(match[2], arguments):
-                return True
-    return False
-
-
-def _first_words() -> set[str]:
-    """Return the programs that the modules run as root."""
-    package = pathlib.Path(manila_glusterfs_clone.__file__).parent
-    found = set()
-    for path in package.rglob('*.py'):
-        for call in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(call, ast.Call) or not call.args:
-                continue
-            if any(word.arg == 'as_root' for word in call.keywords):
-                continue
-            name = getattr(call.func, 'attr', '')
-            first = call.args[0]
-            if name == 'run' and isinstance(first, ast.List):
-                first = first.elts[0]
-            elif name != '_run':
-                continue
-            if isinstance(first, ast.Constant):
-                found.add(str(first.value))
-    # It may ask for the state of one unit, and set one attribute.
-    return found - {'systemctl', 'setfattr'}
-
-
-def test_sudo_allows_reading_the_state_of_the_boot_unit() -> None:
-    line = commands.command_line(
-        ['systemctl', 'is-enabled', node.UNIT], sudo=True, seconds=60
-    )
-    assert allowed(line.removeprefix('LC_ALL=C sudo -n '))
-
-
-def test_sudo_allows_writing_a_volume_id() -> None:
-    fake = fakes.Node()
-    line = ['setfattr', f'--name={MARK}', f'--value=0x{"a1" * 16}', BRICK]
-    fake.answer(line, fakes.Answer())
-    file_systems.FileSystems(fake).write_volume_id(BRICK, 'a1' * 16)
-    said = commands.command_line(fake.ran[0], sudo=True, seconds=60)
-    assert allowed(said.removeprefix('LC_ALL=C sudo -n '))
-
-
-def test_the_commands_of_the_driver_are_found() -> None:
-    assert {'lvs', 'lvremove', 'mount', 'getfattr', 'hostname'} <= (
-        _first_words()
-    )
-
-
-@pytest.mark.parametrize('program', sorted({*_first_words(), 'gluster'}))
-def test_sudo_allows_the_commands_of_the_driver(program: str) -> None:
-    line = commands.command_line(
-        [program, '--some', 'a b'], sudo=True, seconds=60
-    )
-    prefix = 'LC_ALL=C sudo -n '
-    assert line.startswith(prefix)
-    # sudo is given words; it matches them joined by single blanks.
-    assert allowed(line[len(prefix) :])
-
-
-def test_the_probe_tries_all_commands_of_the_driver() -> None:
-    tried = {
-        program.name
-        for program in programs_and_sudo.PROGRAMS
-        if program.as_root
-    }
-    assert _first_words() | {'gluster', 'systemctl', 'setfattr'} == tried
-
-
-@pytest.mark.parametrize(
-    'program',
-    [p for p in programs_and_sudo.PROGRAMS if p.as_root],
-    ids=lambda p: p.name,
-)
-def test_sudo_allows_the_commands_of_the_probe(
-    program: programs_and_sudo.Program,
-) -> None:
-    line = commands.command_line(
-        [program.name, *program.probe_arguments], sudo=True, seconds=10
-    )
-    assert line in programs_and_sudo.script(sudo=True)
-    assert allowed(line.removeprefix('LC_ALL=C sudo -n '))
-
-
-def test_sudo_allows_the_console() -> None:
-    line = commands.command_line(
-        ['gluster', '--mode=script', '--xml'], sudo=True
-    )
-    assert allowed(line.removeprefix('LC_ALL=C sudo -n '))
-
-
-@pytest.mark.parametrize(
-    'command',
-    [
-        'timeout -k 5 60 sh -c id',
-        'timeout -k 5 60 bash',
-        'timeout 60 lvs',
-        'timeout --foreground -k 5 60 lvs',
-        'timeout -k 5 60 lvsx',
-        'timeout -k 5 60 /tmp/lvs',
-        'timeout -k 5 60 lvmconfig --file /etc/cron.d/x',
-        'timeout -k 5 60 /sbin/lvmconfig --file /etc/cron.d/x',
-        'timeout -k 5 60 xlvs',
-        'timeout -k 5 60 systemctl stop glusterd',
-        f'timeout -k 5 60 systemctl is-enabled {node.UNIT} glusterd',
-        'timeout -k 5 60 mkfsxxfs',
-        f'timeout -k 5 60 setfattr --name={MARK} --value=0x1 {BRICK}',
-        f'timeout -k 5 60 setfattr --name=user.x --value=0x{"a" * 32} /b',
-        f'timeout -k 5 60 setfattr --name={MARK} --value=0x{"a" * 32} /b /c',
-        'timeout -k 5 60 setfattr --restore=/b',
-        'gluster volume list',
-        'gluster --mode=script --xml volume list',
-        'lvs',
-        'sh',
-    ],
-)
-def test_sudo_allows_nothing_else(command: str) -> None:
-    assert not allowed(command)
+def test_the_runner_has_the_same_paths() -> None:
+    assert service.SETTINGS == node.SETTINGS_PATH
+    assert verbs.BOOT_UNIT == node.UNIT
 
 
 # -- the unit

@@ -259,6 +259,22 @@ def test_the_log_of_glusterd(node: Node, talk: Talk) -> None:
     assert len(value) == frames.EXCERPT
 
 
+def test_the_environment_of_programs(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('SUDO_USER', 'manila')
+    monkeypatch.setenv('LVM_SYSTEM_DIR', '/tmp')
+    node.program('lvs', '/usr/bin/env')
+    talk = Talk(node)
+    try:
+        output = talk.one(step('list_lvs', names=[]))['stdout']
+    finally:
+        talk.stop()
+    assert 'SUDO_USER=manila' in output
+    assert 'LC_ALL=C' in output
+    assert 'LVM_SYSTEM_DIR' not in output
+
+
 def test_other_reads(node: Node, talk: Talk) -> None:
     node.program('systemctl', 'echo disabled; exit 1')
     unit = talk.one(step('boot_unit'))
@@ -267,6 +283,10 @@ def test_other_reads(node: Node, talk: Talk) -> None:
 
 
 # -- gluster
+
+
+#: An option of a volume, whose value is an option of gluster too.
+NAMED = ['user.manila.backend', '--version']
 
 
 def test_a_console_is_used_again(node: Node, talk: Talk) -> None:
@@ -295,6 +315,7 @@ def test_consoles_side_by_side(node: Node, talk: Talk) -> None:
         (['volume', 'heal', VOLUME, 'info', 'summary'], 0),
         (['volume', 'heal', VOLUME], 1),
         (['volume', 'set', VOLUME, 'auth.allow', '10.0.0.1,' * 120], 0),
+        (['volume', 'set', VOLUME, *NAMED * 40], 0),
     ],
 )
 def test_gluster_in_a_process_of_its_own(
@@ -305,7 +326,9 @@ def test_gluster_in_a_process_of_its_own(
     assert answer['outcome'] == 'done'
     assert answer['status'] == status
     assert 'own' in answer['stdout']
-    assert node.calls() == [f'gluster --mode=script --xml {" ".join(words)}']
+    # Without "--" gluster takes the name of a back end as an option.
+    options = '--mode=script --xml --'
+    assert node.calls() == [f'gluster {options} {" ".join(words)}']
 
 
 def test_a_console_that_ends(node: Node, talk: Talk) -> None:
@@ -357,6 +380,12 @@ def test_a_program_that_refuses(node: Node, talk: Talk) -> None:
     assert answers[1]['status'] == 5
     assert answers[1]['stderr'] == 'no room\n'
     assert answers[1]['argv'][0] == 'lvextend'
+
+
+def test_a_program_that_asks_gets_no_answer(node: Node, talk: Talk) -> None:
+    node.program('lvextend', 'read -r answer || exit 5')
+    answer = talk.one(step('extend_lv', lv=LV, size=128 * MIB))
+    assert answer['status'] == 5
 
 
 def test_a_program_that_is_not_installed(node: Node, talk: Talk) -> None:

@@ -44,12 +44,12 @@ TAKEN = fakes.xml(
 )
 
 RMDIR = (
-    'rmdir',
+    'remove_directories',
     '/run/gluster/snaps/5eed/brick1',
     '/run/gluster/snaps/5eed',
 )
 #: What glusterd leaves on each node.
-LITTER = ('rmdir', '--ignore-fail-on-non-empty')
+LITTER = ('remove_directories',)
 _ABOVE = f'/run/gluster/snaps/{names.snapshot(SNAPSHOT)}'
 
 
@@ -68,10 +68,10 @@ def node() -> fakes.Node:
         fakes.Node()
         .gluster('pool list', test_cluster.peers(1))
         .answer(test_bricks.LVS, fakes.Answer('{"report": [{"lv": []}]}'))
-        .answer(test_bricks.FINDMNT, fakes.Answer(status=1))
-        .answer(('ls', '-1', _ABOVE), fakes.Answer('5eed\na11e\n'))
+        .answer(test_bricks.MOUNTS, fakes.Answer('[]'))
+        .answer(('list_directory', _ABOVE), fakes.Answer('["5eed", "a11e"]'))
         .answer(
-            (*LITTER, f'{_ABOVE}/5eed', f'{_ABOVE}/a11e', _ABOVE),
+            (*LITTER, f'{_ABOVE}/5eed', f'{_ABOVE}/a11e', _ABOVE, 'keep_full'),
             fakes.Answer(),
         )
     )

@@ -35,7 +35,7 @@ def settings(tmp_path: pathlib.Path) -> Iterator[options.Settings]:
         ssh_known_hosts=key_files.known_hosts(),
         pools=('gvg/pool',),
         layout='auto',
-        brick_root='/srv/x',
+        brick_root=options.DEFAULT_BRICK_ROOT,
         tls=False,
         tls_server_names=(),
         limits=options.Limits(95, 85, 20.0),

@@ -14,6 +14,7 @@
 import dataclasses
 import json
 import logging
+from typing import Any
 
 # Imported for the option that it registers.
 from oslo_concurrency import lockutils as lockutils
@@ -23,21 +24,24 @@ import pytest
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
+from manila_glusterfs_clone.node.runner import verbs
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.preflight import checks
-from manila_glusterfs_clone.preflight import programs_and_sudo
+from manila_glusterfs_clone.preflight import node_checks
 from manila_glusterfs_clone.protocols import native
+from manila_glusterfs_clone.ssh import greetings
+from manila_glusterfs_clone.ssh import steps
 from manila_glusterfs_clone.tools.gluster import console
 from tests.unit.cluster import test_bricks
 from tests.unit.cluster import test_cluster
 from tests.unit import fakes
+from tests.unit.tools import test_host
 
 POLICY = fakes.xml(
     '<snapConfig><systemConfig><autoDelete>{}</autoDelete>'
     '<activateOnCreate>disable</activateOnCreate></systemConfig>'
     '</snapConfig>'
 )
-PROBE = ('sh', '-c', programs_and_sudo.script(sudo=True))
 AWAY = errors.Unreachable('gl3', 'no route')
 LATE = errors.TimedOut('gl3', ('x',), 20)
 NODES = frozenset({'gl1', 'gl2', 'gl3'})
@@ -54,27 +58,6 @@ def thin_pool(*more: dict[str, str], **changes: str) -> fakes.Answer:
 NO_LVS = fakes.Answer(json.dumps({'report': [{'lv': []}]}))
 
 
-def tried(**changes: tuple[int, str]) -> fakes.Answer:
-    """Return the answer of a node to the probe."""
-    usual = {
-        **{p.name: (0, f'{p.name} 1.0') for p in programs_and_sudo.PROGRAMS},
-        'setfattr': (
-            1,
-            f'setfattr: {programs_and_sudo._NO_SUCH_PATH}: No such file',
-        ),
-        'gluster': (0, 'glusterfs 11.1 Repository revision: git'),
-        'systemctl': (0, 'enabled'),
-    }
-    assert changes.keys() <= usual.keys()
-    return fakes.Answer(
-        'Welcome to this node!\n'
-        + ''.join(
-            f'@probe {name} {status} {" ".join(said.split())}\n'
-            for name, (status, said) in {**usual, **changes}.items()
-        )
-    )
-
-
 def node(
     number: int,
     *,
@@ -82,21 +65,28 @@ def node(
     report: fakes.Reply | None = None,
     mounts: fakes.Reply | None = None,
     programs: fakes.Reply | None = None,
+    unit: fakes.Answer = test_host.ENABLED,
+    version: str = 'glusterfs 11.1 Repository revision: git',
+    greeting: greetings.Greeting | errors.Error = fakes.GREETING,
     policy: fakes.Reply | str = '',
     lvm_settings: fakes.Reply | None = None,
 ) -> fakes.Node:
     others = [n for n in (1, 2, 3) if n != number]
-    return (
+    fake = (
         fakes.Node(f'gl{number}')
-        .answer(PROBE, programs or tried())
+        .answer(('list_programs',), programs or test_host.programs())
+        .answer(test_host.UNIT, unit)
+        .answer(test_host.VERSION, fakes.Answer(version))
         .gluster('pool list', view or test_cluster.peers(number, *others))
         .gluster('snapshot config', policy or POLICY.format('disable'))
         .answer(test_bricks.LVS, report or thin_pool())
         .answer(
             test_bricks.LVMCONFIG, lvm_settings or test_bricks.lvm_settings()
         )
-        .answer(test_bricks.FINDMNT, mounts or fakes.Answer(status=1))
+        .answer(test_bricks.MOUNTS, mounts or fakes.Answer('[]'))
     )
+    fake.greeting = greeting
+    return fake
 
 
 @dataclasses.dataclass
@@ -152,7 +142,7 @@ def three(**changes: fakes.Node) -> list[fakes.Node]:
     return [changes.get(f'gl{n}', node(n)) for n in (1, 2, 3)]
 
 
-def away(*numbers: int, view: fakes.Reply = AWAY) -> list[fakes.Node]:
+def away(*numbers: int, view: errors.Error = AWAY) -> list[fakes.Node]:
     """Return three nodes, some unreachable and disconnected."""
     found = []
     for n in (1, 2, 3):
@@ -160,7 +150,7 @@ def away(*numbers: int, view: fakes.Reply = AWAY) -> list[fakes.Node]:
         seen = test_cluster.peers(n, *others, away=numbers)
         dead = n in numbers
         found.append(
-            node(n, view=view, programs=view) if dead else node(n, view=seen)
+            node(n, view=view, greeting=view) if dead else node(n, view=seen)
         )
     return found
 
@@ -168,8 +158,8 @@ def away(*numbers: int, view: fakes.Reply = AWAY) -> list[fakes.Node]:
 def test_no_findings(settings: options.Settings) -> None:
     nodes = three()
     assert check(settings, *nodes) == Outcome([], [])
-    # A probe, the LVs, the mounts.
-    assert [len(each.ran) for each in nodes] == [4, 4, 4]
+    # Programs, unit, release, LVs, limits of LVM, mounts.
+    assert [len(each.ran) for each in nodes] == [6, 6, 6]
 
 
 # -- the configuration
@@ -268,12 +258,13 @@ def test_a_node_that_is_unreachable_is_a_fault(
     settings: options.Settings, trouble: errors.Error, missed: bool
 ) -> None:
     """It is the same if only its sshd is down, and not glusterd."""
-    dead = node(3, view=trouble, programs=trouble)
+    dead = node(3, view=trouble, greeting=trouble)
     nodes = away(3, view=trouble) if missed else three(gl3=dead)
     found = check(settings, *nodes)
     assert found.mistakes == []
     assert found.fault_kinds == [('node gl3', 'unreachable')]
-    assert len(nodes[2].asked) == 1
+    # Only the runner was asked for, once.
+    assert not nodes[2].asked
 
 
 @pytest.mark.parametrize(
@@ -309,7 +300,7 @@ def test_glusterd_that_hangs_or_is_down_is_a_fault(
     assert found.mistakes == []
     assert found.fault_kinds == [('node gl3', 'glusterd')]
     # Its programs and pools are looked at all the same.
-    assert len(dead.ran) == 4
+    assert len(dead.ran) == 6
 
 
 # -- peers
@@ -369,7 +360,7 @@ def test_nodes_configured_by_address_of_which_one_is_unreachable(
 ) -> None:
     """The peer with another name may be the unreachable node."""
     names = ('10.0.0.1', '10.0.0.2', '10.0.0.3')
-    nodes = three(gl3=node(3, view=AWAY, programs=AWAY))
+    nodes = three(gl3=node(3, view=AWAY, greeting=AWAY))
     for each, name in zip(nodes, names, strict=True):
         each.name = name
     found = check(dataclasses.replace(settings, nodes=names), *nodes)
@@ -396,97 +387,84 @@ def test_peers_known_by_ipv6(settings: options.Settings) -> None:
     ],
 )
 def test_releases(settings: options.Settings, said: str, bad: bool) -> None:
-    programs = tried(gluster=(0, said))
-    found = check(settings, *three(gl2=node(2, programs=programs)))
+    found = check(settings, *three(gl2=node(2, version=said)))
     assert found.kinds == [('node gl2', 'release')] * bad
 
 
 @pytest.mark.parametrize('release', fakes.RELEASES)
 def test_recorded_releases(settings: options.Settings, release: str) -> None:
-    said = fakes.golden(release, 'version').answer.stdout.replace('\n', ' ')
-    programs = tried(gluster=(0, said))
-    assert check(settings, *three(gl2=node(2, programs=programs))) == Outcome(
+    version = fakes.golden(release, 'version').answer.stdout
+    assert check(settings, *three(gl2=node(2, version=version))) == Outcome(
         [], []
     )
 
 
-@pytest.mark.parametrize(
-    'program', [p.name for p in programs_and_sudo.PROGRAMS]
-)
-@pytest.mark.parametrize(
-    ('status', 'said'),
-    [
-        (127, 'timeout: failed to run command: No such file or directory'),
-        (1, 'sudo: {}: command not found'),
-    ],
-)
+@pytest.mark.parametrize('program', verbs.PROGRAMS)
 def test_a_program_that_is_missing_is_named_with_its_package(
-    settings: options.Settings, program: str, status: int, said: str
+    settings: options.Settings, program: str
 ) -> None:
-    programs = tried(**{program: (status, said.format(program))})
+    programs = test_host.programs(program)
     found = check(settings, *three(gl2=node(2, programs=programs)))
-    assert found.kinds == [('node gl2', 'missing')]
+    assert found.kinds[0] == ('node gl2', 'missing')
     assert program in found.mistakes[0].message
-    assert programs_and_sudo.PACKAGES[program] in found.mistakes[0].message
-
-
-@pytest.mark.parametrize('missing', ['sudo', 'timeout'])
-def test_sudo_or_timeout_is_missing(
-    settings: options.Settings, missing: str
-) -> None:
-    said = (127, f'sh: 1: {missing}: not found')
-    programs = tried(**{p.name: said for p in programs_and_sudo.PROGRAMS})
-    found = check(settings, *three(gl2=node(2, programs=programs)))
-    assert found.kinds == [('node gl2', 'missing')]
-    assert f': {missing}; ' in found.mistakes[0].message
+    assert node_checks.PACKAGES[program] in found.mistakes[0].message
 
 
 @pytest.mark.parametrize(
-    'program', [p.name for p in programs_and_sudo.PROGRAMS]
-)
-@pytest.mark.parametrize(
-    'said',
+    'trouble',
     [
-        'sudo: a password is required',
-        'Sorry, user manila is not allowed to execute that as root on gl2.',
+        greetings.NoRunner('gl2', 'sudo: a password is required'),
+        greetings.NoRunner('gl2', 'This account is currently not available.'),
+        greetings.WrongRelease('gl2', 0, 0),
+        greetings.WrongRelease('gl2', 99, 99),
     ],
 )
-def test_a_program_that_sudo_refuses(
-    settings: options.Settings, program: str, said: str
+def test_a_runner_that_does_not_fit_is_one_mistake(
+    settings: options.Settings, trouble: errors.Error
 ) -> None:
-    programs = tried(**{program: (1, said)})
-    found = check(settings, *three(gl2=node(2, programs=programs)))
-    assert found.kinds == [('node gl2', 'sudo')]
-    assert said in found.mistakes[0].message
-    assert program in found.mistakes[0].message
+    dead = node(2, greeting=trouble, view=trouble, report=trouble)
+    found = check(settings, *three(gl2=dead))
+    assert found.kinds == [('node gl2', 'runner')]
+    assert found.faults == []
+    assert str(trouble) in found.mistakes[0].message
 
 
-def test_no_sudo_rules_at_all_is_one_mistake(
+def test_a_runner_without_settings_is_one_mistake(
     settings: options.Settings,
 ) -> None:
-    said = 'sudo: a password is required'
-    programs = tried(**{p.name: (1, said) for p in programs_and_sudo.PROGRAMS})
-    refused = errors.CommandFailed('gl2', ('lvs',), 1, '', said)
-    found = check(
-        settings,
-        *three(gl2=node(2, programs=programs, view=refused, report=refused)),
-    )
-    assert found.kinds == [('node gl2', 'sudo')]
+    greeting = dataclasses.replace(fakes.GREETING, problem='no such file')
+    refused = steps.NotAllowed('gl2', 'list_lvs', 'no such file')
+    dead = node(2, greeting=greeting, view=refused, report=refused)
+    found = check(settings, *three(gl2=dead))
+    assert found.kinds == [('node gl2', 'runner')]
     assert found.faults == []
 
 
-@pytest.mark.parametrize('status', [124, 126, 137])
-def test_a_program_that_cannot_be_run_is_a_fault(
-    settings: options.Settings, status: int
+@pytest.mark.parametrize(
+    ('name', 'missing'),
+    [
+        ('volume_groups', 'volume group gvg'),
+        ('brick_roots', f'brick root {options.DEFAULT_BRICK_ROOT}'),
+    ],
+)
+def test_a_runner_that_does_not_allow_the_back_end(
+    settings: options.Settings, name: str, missing: str
 ) -> None:
-    programs = tried(**{'mkfs.xfs': (status, '')})
-    found = check(settings, *three(gl2=node(2, programs=programs)))
-    assert found.mistakes == []
-    assert found.fault_kinds == [('node gl2', 'programs')]
+    """The remedy has the options that the installer needs."""
+    allowed: dict[str, Any] = {name: frozenset({'/other'})}
+    greeting = dataclasses.replace(fakes.GREETING, **allowed)
+    found = check(settings, *three(gl2=node(2, greeting=greeting)))
+    assert found.kinds == [('node gl2', 'runner')]
+    message = found.mistakes[0].message
+    assert missing in message
+    assert (
+        f'node-installer --pool=gvg/pool '
+        f'--brick-root={options.DEFAULT_BRICK_ROOT}"'
+    ) in message
 
 
 @pytest.mark.parametrize('trouble', [LATE, fakes.Answer('{"x": ')])
-def test_a_failed_probe_is_a_fault(
+def test_a_failed_report_is_a_fault(
     settings: options.Settings, trouble: fakes.Reply
 ) -> None:
     found = check(settings, *three(gl3=node(3, programs=trouble)))
@@ -494,38 +472,20 @@ def test_a_failed_probe_is_a_fault(
     assert found.fault_kinds == [('node gl3', 'programs')]
 
 
-def test_a_login_shell_that_runs_no_commands(
-    settings: options.Settings,
-) -> None:
-    said = fakes.Answer('This account is currently not available.\n', '', 1)
-    found = check(
-        settings, *three(gl3=node(3, programs=said, view=LATE, report=LATE))
-    )
-    assert found.kinds == [('node gl3', 'shell')]
-
-
 @pytest.mark.parametrize(
-    ('status', 'said', 'mistake'),
+    ('unit', 'mistake'),
     [
-        (1, 'disabled', True),
-        (1, 'masked', True),
-        (4, 'not-found', True),
-        (0, 'static', True),
-        (
-            1,
-            'Failed to get unit file state for x.service: No such file or '
-            'directory',
-            True,
-        ),
-        (1, 'sudo: unable to resolve host gl2: x disabled', True),
-        (1, 'Failed to connect to bus: Connection refused', False),
+        (fakes.Answer('disabled\n', '', 1), True),
+        (fakes.Answer('masked\n', '', 1), True),
+        (fakes.Answer('static\n'), True),
+        (fakes.Answer('', 'No such file or directory', 1), True),
+        (fakes.Answer('', 'Failed to connect to bus', 1), False),
     ],
 )
 def test_bricks_that_are_not_mounted_at_boot(
-    settings: options.Settings, status: int, said: str, mistake: bool
+    settings: options.Settings, unit: fakes.Answer, mistake: bool
 ) -> None:
-    programs = tried(systemctl=(status, said))
-    found = check(settings, *three(gl2=node(2, programs=programs)))
+    found = check(settings, *three(gl2=node(2, unit=unit)))
     assert found.kinds == [('node gl2', 'boot unit')] * mistake
     assert found.fault_kinds == [('node gl2', 'boot unit')] * (not mistake)
 
@@ -580,7 +540,7 @@ def test_a_pool_in_which_lvm_creates_nothing_is_a_fault(
 @pytest.mark.parametrize(
     'trouble',
     [
-        fakes.Answer('', "failed to run '/sbin/lvmconfig': No such file", 127),
+        fakes.Answer('', 'Failed to load config file', 5),
         fakes.Answer('', 'Failed to load config file', 4),
         fakes.Answer('monitoring=1\n'),
         errors.TimedOut('gl2', test_bricks.LVMCONFIG, 5),
@@ -653,7 +613,7 @@ def test_lvm_that_does_not_answer_is_a_fault(
 def test_mounts_that_cannot_be_read_are_a_fault(
     settings: options.Settings,
 ) -> None:
-    said = fakes.Answer('', 'findmnt: cannot read', 1)
+    said = fakes.Answer('', '[Errno 5] Input/output error', 1)
     found = check(settings, *three(gl3=node(3, mounts=said)))
     assert found.mistakes == []
     assert found.fault_kinds == [('node gl3', 'lvm failed')]

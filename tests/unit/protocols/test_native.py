@@ -413,9 +413,7 @@ def node() -> fakes.Node:
         fakes.Node()
         .grown()
         .gluster('pool list', test_cluster.peers(1))
-        .answer(
-            ('hostname', '--all-ip-addresses'), fakes.Answer('10.9.9.1 \n')
-        )
+        .answer(('addresses',), fakes.Answer('["10.9.9.1"]'))
     )
 
 
@@ -530,7 +528,7 @@ def test_revoking_waits_until_the_client_is_gone(
     make(node).apply(NAME, [], is_revoking=True)
     assert len(time.slept) == 3
     # The nodes' addresses are asked for once.
-    assert len([a for a in node.ran if a[0] == 'hostname']) == 1
+    assert len([a for a in node.ran if a[0] == 'addresses']) == 1
 
 
 def test_a_client_that_stays_is_named(
@@ -582,13 +580,13 @@ def three(mounts: fakes.Reply, *infos: str) -> list[fakes.Node]:
             'pool list', test_cluster.peers(n, *others, away=away)
         )
     nodes[2].gluster('pool list', test_cluster.peers(3, 1, 2, away=(1, 2)))
-    nodes[2].answer(test_bricks.FINDMNT, mounts)
+    nodes[2].answer(test_bricks.MOUNTS, mounts)
     nodes[0].gluster(INFO, *infos)
     nodes[1].gluster(INFO, *infos[-1:])
     return nodes
 
 
-UP = fakes.Answer(status=1)  # findmnt found nothing
+UP = fakes.Answer('[]')  # nothing is mounted
 DOWN = errors.Down('gl3', 'no route')
 
 
@@ -610,14 +608,14 @@ def test_bricks_of_a_node_that_is_down_admit_nobody() -> None:
     nodes = three(DOWN, info(DENY_ALL, bricks=(1, 2, 3)))
     nodes[0].gluster(STATUS, clients(bricks=(1, 2)))
     assert make(*nodes).apply(NAME, [], is_revoking=True) == {}
-    assert test_bricks.FINDMNT in nodes[2].ran
+    assert test_bricks.MOUNTS in nodes[2].ran
 
 
 def test_a_node_without_a_brick_is_of_no_account() -> None:
     nodes = three(UP, info(DENY_ALL, bricks=(1, 2)))
     nodes[0].gluster(STATUS, clients(bricks=(1, 2)))
     assert make(*nodes).apply(NAME, [], is_revoking=True) == {}
-    assert test_bricks.FINDMNT not in nodes[2].ran
+    assert test_bricks.MOUNTS not in nodes[2].ran
 
 
 # -- what is verified, and when
@@ -664,7 +662,7 @@ def together(*last: fakes.Reply | str) -> list[fakes.Node]:
     nodes[0].gluster(STATUS, clients(bricks=(1, 2, 3)))
     nodes[1].gluster(INFO, DENY_ALL_INFO)
     nodes[2].gluster(INFO, *last)
-    nodes[2].answer(test_bricks.FINDMNT, UP)
+    nodes[2].answer(test_bricks.MOUNTS, UP)
     return nodes
 
 
@@ -745,7 +743,7 @@ def young(*infos: str) -> list[fakes.Node]:
     nodes[2] = fakes.Node('gl3').gluster('pool list', test_cluster.VIEWS[3])
     nodes[2].gluster(INFO, *infos)
     nodes[2].answer(
-        fakes.AGE, fakes.Answer('3\n'), fakes.Answer('3\n'), fakes.Answer('99')
+        fakes.AGE, fakes.Answer('3'), fakes.Answer('3'), fakes.Answer('99')
     )
     return nodes
 
@@ -772,7 +770,7 @@ def test_a_node_that_never_starts_to_its_end_may_admit_who_it_will() -> None:
     nodes = young(DENY_ALL_INFO)
     nodes[2] = fakes.Node('gl3').grown('1\n')
     nodes[2].gluster('pool list', test_cluster.VIEWS[3])
-    nodes[2].gluster(INFO, DENY_ALL_INFO).answer(test_bricks.FINDMNT, DOWN)
+    nodes[2].gluster(INFO, DENY_ALL_INFO).answer(test_bricks.MOUNTS, DOWN)
     with pytest.raises(eviction.RevocationNotConfirmed) as caught:
         make(*nodes).apply(NAME, [], is_revoking=True)
     assert caught.value.nodes == ('gl3',)
@@ -781,7 +779,7 @@ def test_a_node_that_never_starts_to_its_end_may_admit_who_it_will() -> None:
 def test_a_node_that_glusterd_is_connected_to_is_not_down() -> None:
     nodes = together(DOWN)
     nodes[2].answer(fakes.AGE, DOWN)
-    nodes[2]._script[test_bricks.FINDMNT] = [DOWN]
+    nodes[2]._script[test_bricks.MOUNTS] = [DOWN]
     with pytest.raises(eviction.RevocationNotConfirmed) as caught:
         make(*nodes).apply(NAME, [], is_revoking=True)
     assert caught.value.nodes == ('gl3',)

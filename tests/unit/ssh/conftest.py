@@ -18,8 +18,11 @@ from typing import Any
 
 import pytest
 
+from manila_glusterfs_clone.node.runner import processes
 from manila_glusterfs_clone.ssh import channels
 from manila_glusterfs_clone.ssh import commands
+from manila_glusterfs_clone.ssh import runner
+from tests.unit import runner_process
 from tests.unit.ssh import ssh_helpers
 from tests.unit import sshd
 
@@ -41,14 +44,6 @@ def mortal(tmp_path: pathlib.Path) -> Iterator[sshd.Sshd]:
     server.kill()
 
 
-@pytest.fixture(scope='module')
-def well(server: sshd.Sshd) -> Iterator[commands.Remote]:
-    """A connection for all tests that do not break it."""
-    node = ssh_helpers.make_remote(server)
-    yield node
-    node.close()
-
-
 @pytest.fixture
 def connect() -> Iterator[ssh_helpers.Connect]:
     """Make remotes that are closed after the test."""
@@ -64,13 +59,27 @@ def connect() -> Iterator[ssh_helpers.Connect]:
 
 
 @pytest.fixture
-def node(server: sshd.Sshd, connect: ssh_helpers.Connect) -> commands.Remote:
-    return connect(server)
+def host(tmp_path: pathlib.Path) -> runner_process.Node:
+    """The programs that the runner finds."""
+    directory = tmp_path / 'node'
+    directory.mkdir()
+    return runner_process.Node(directory)
+
+
+@pytest.fixture
+def node(
+    server: sshd.Sshd,
+    connect: ssh_helpers.Connect,
+    host: runner_process.Node,
+) -> commands.Remote:
+    return connect(server, runner=host.file)
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, 'MARGIN_SECONDS', 0.3)
+    monkeypatch.setattr(runner, 'MARGIN_SECONDS', 0.3)
+    monkeypatch.setattr(processes, 'KILL_AFTER', 0.1)
+    monkeypatch.setattr(processes, 'GIVE_UP_AFTER', 0.1)
     monkeypatch.setattr(channels, 'CLOSE_TIMEOUT', 0.5)
 
 

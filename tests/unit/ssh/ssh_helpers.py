@@ -14,10 +14,12 @@
 from collections.abc import Callable
 import pathlib
 from typing import TypeVar
+from unittest import mock
 
 import pytest
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone.ssh import commands
 from tests.unit import sshd
 
@@ -29,6 +31,9 @@ T = TypeVar('T')
 #: with patience, one after the other, must have come by then.
 SOON = 3 * sshd.PATIENCE
 
+
+#: A step that changes nothing.
+READ = commands.Step('list_lvs', {'names': []})
 
 Connect = Callable[..., commands.Remote]
 
@@ -42,16 +47,18 @@ def make_remote(
     known_hosts: str = 'known_hosts',
     sudo: bool = False,
     connect_timeout: float = sshd.PATIENCE,
+    runner: str | pathlib.Path = node_files.RUNNER_PATH,
 ) -> commands.Remote:
     if server is not None:
         port, home = server.port, server.home
     assert home is not None
-    return commands.Remote(
-        commands.Address(sshd.HOST, port, sshd.USER),
-        commands.Credentials(str(home / key), str(home / known_hosts)),
-        sudo=sudo,
-        connect_timeout=connect_timeout,
-    )
+    with mock.patch.object(node_files, 'RUNNER_PATH', str(runner)):
+        return commands.Remote(
+            commands.Address(sshd.HOST, port, sshd.USER),
+            commands.Credentials(str(home / key), str(home / known_hosts)),
+            sudo=sudo,
+            connect_timeout=connect_timeout,
+        )
 
 
 def patiently(attempt: Callable[[float], T | None], seconds: float) -> T:
@@ -74,31 +81,14 @@ def failure(start: Callable[[], object]) -> errors.Error:
     return caught.value
 
 
-def which_connection(node: commands.Remote) -> str:
-    return node.run(['printenv', 'SSH_CONNECTION']).stdout
-
-
 def refusal(
     node: commands.Remote, timeout: float = sshd.PATIENCE
 ) -> errors.Unreachable:
+    """Return the error of a step that could not be started."""
     with pytest.raises(errors.Unreachable) as caught:
-        node.run(['true'], timeout=timeout)
+        node.run(READ, timeout=timeout)
     assert not errors.is_unknown(caught.value)
-    with pytest.raises(type(caught.value)):
-        node.open(['true'])
     return caught.value
-
-
-def hang(
-    one: sshd.Crooked, node: commands.Remote, command: str, seconds: float
-) -> errors.TimedOut | None:
-    """Run a command that hangs; return None if it was not started in time."""
-    node.run(['true'])
-    error = failure(lambda: node.run([command], timeout=seconds))
-    if command not in one.begun[-1]:
-        return None
-    assert isinstance(error, errors.TimedOut)
-    return error
 
 
 MakeCrooked = Callable[[type[sshd.Manners]], sshd.Crooked]

@@ -20,9 +20,12 @@ import pytest
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
 from manila_glusterfs_clone.ssh import commands
-from manila_glusterfs_clone.ssh import interactive_process
+from manila_glusterfs_clone.ssh import greetings
+from tests.unit import fakes
+from tests.unit.ssh import ssh_helpers
 
 TIMEOUT = 15.0
+READ = ssh_helpers.READ
 
 
 class Clock:
@@ -46,18 +49,23 @@ class Node:
         self.failure: errors.Error | None = None
         self.takes = 0.0
 
-    def run(self, argv: Sequence[str], **options: Any) -> commands.Result:
+    def run(
+        self, step: commands.Step, *, timeout: float = 60.0
+    ) -> commands.Result:
         self.asked += 1
         self.clock.now += self.takes
         if self.failure is not None:
             raise self.failure
-        return commands.Result(self.name, tuple(argv), 0, 'well', '')
+        return commands.Result(self.name, step.argv, 0, 'well', '')
 
-    def open(
-        self, argv: Sequence[str], *, timeout: float = 15.0
-    ) -> interactive_process.InteractiveProcess:
-        self.run(argv)
-        raise AssertionError('not reached in these tests')
+    def run_all(
+        self, steps: Sequence[commands.Step], *, timeout: float = 60.0
+    ) -> list[commands.Result]:
+        return [self.run(step) for step in steps]
+
+    def greet(self) -> greetings.Greeting:
+        self.run(READ)
+        return fakes.GREETING
 
     def close(self) -> None:
         pass
@@ -88,10 +96,10 @@ def test_a_node_that_is_down_costs_one_time_out(node: Node) -> None:
     begun = node.clock.now
     for _ in range(100):
         with pytest.raises(errors.Down) as caught:
-            link.run(['lvs'])
+            link.run(READ)
         assert caught.value.node == 'gl1'
         with pytest.raises(errors.Down):
-            link.open(['gluster'])
+            link.greet()
     assert node.clock.now - begun == TIMEOUT
     assert node.asked == 1
     assert link.is_known_down
@@ -101,11 +109,11 @@ def test_the_node_is_tried_again_later(node: Node) -> None:
     link = circuit_breaker.CircuitBreaker(node)
     node.power_off()
     with pytest.raises(errors.Down):
-        link.run(['lvs'])
+        link.run(READ)
     node.power_on()
     node.clock.now += circuit_breaker.RETRY_SECONDS
     assert not link.is_known_down
-    assert link.run(['lvs']).stdout == 'well'
+    assert link.run(READ).stdout == 'well'
     assert node.asked == 2
 
 
@@ -113,19 +121,19 @@ def test_one_command_tries_and_the_others_fail_at_once(node: Node) -> None:
     link = circuit_breaker.CircuitBreaker(node)
     node.power_off()
     with pytest.raises(errors.Down):
-        link.run(['lvs'])
+        link.run(READ)
     node.clock.now += circuit_breaker.RETRY_SECONDS
     refused_meanwhile = []
 
-    def run_again(argv: Sequence[str], **options: Any) -> commands.Result:
+    def run_again(step: commands.Step, **options: Any) -> commands.Result:
         with pytest.raises(errors.Down):
-            link.run(['findmnt'])
-        refused_meanwhile.append(argv)
-        return commands.Result('gl1', tuple(argv), 0, '', '')
+            link.run(READ)
+        refused_meanwhile.append(step.argv)
+        return commands.Result('gl1', step.argv, 0, '', '')
 
     node.run = run_again  # type: ignore[method-assign]
-    link.run(['lvs'])
-    assert refused_meanwhile == [['lvs']]
+    link.run(READ)
+    assert refused_meanwhile == [READ.argv]
     assert not link.is_known_down
 
 
@@ -134,7 +142,7 @@ def test_a_quick_failure_is_not_remembered(node: Node) -> None:
     node.failure = errors.Unreachable('gl1', 'connection refused')
     for _ in range(3):
         with pytest.raises(errors.Unreachable):
-            link.run(['lvs'])
+            link.run(READ)
     assert node.asked == 3
     assert not link.is_known_down
 
@@ -144,10 +152,10 @@ def test_reset(node: Node, how: str) -> None:
     link = circuit_breaker.CircuitBreaker(node)
     node.power_off()
     with pytest.raises(errors.Down):
-        link.run(['lvs'])
+        link.run(READ)
     node.power_on()
     getattr(link, how)()
-    assert link.run(['lvs']).stdout == 'well'
+    assert link.run(READ).stdout == 'well'
 
 
 @pytest.mark.parametrize(
@@ -166,5 +174,5 @@ def test_a_failed_command_does_not_mean_that_the_node_is_down(
     node.takes = 60.0
     for _ in range(2):
         with pytest.raises(type(failure)):
-            link.run(['lvs'])
+            link.run(READ)
     assert node.asked == 2

@@ -120,7 +120,7 @@ def test_no_such_name(server: sshd.Sshd) -> None:
         connect_timeout=5,
     )
     with pytest.raises(errors.Unreachable):
-        node.run(['true'])
+        node.run(ssh_helpers.READ)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,9 @@ def test_no_ssh_server(
         node = connect(home=server.home, port=port, connect_timeout=0.3)
         with concurrent.futures.ThreadPoolExecutor(40) as pool:
             started = time.monotonic()
-            tries = [pool.submit(node.run, ['true']) for _ in range(40)]
+            tries = [
+                pool.submit(node.run, ssh_helpers.READ) for _ in range(40)
+            ]
             for one in tries:
                 with pytest.raises(errors.Unreachable):
                     one.result(ssh_helpers.SOON)
@@ -188,6 +190,6 @@ def test_time_limit_shorter_than_the_connect_timeout(
         node = connect(home=server.home, port=port, connect_timeout=10)
         started = time.monotonic()
         with pytest.raises(errors.Unreachable) as caught:
-            node.run(['true'], timeout=0.3)
+            node.run(ssh_helpers.READ, timeout=0.3)
         assert 'took too long' in caught.value.reason
         assert time.monotonic() - started < 5

@@ -321,9 +321,12 @@ def test_steps_that_were_answered_are_known(
 
 
 def test_a_request_that_cannot_be_sent(
-    script: Script, connection: runner.Connection
+    script: Script,
+    connection: runner.Connection,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A part of it may have been sent."""
+    monkeypatch.setattr(runner, '_LAST_OUTPUT_SECONDS', 0.01)
     script.failure = OSError('broken pipe')
     (outcome,) = outcomes(connection, step('unmount', path='/b'))
     assert isinstance(outcome, errors.LinkLost)
@@ -401,6 +404,18 @@ def test_the_ends_of_what_a_node_printed_are_shown(
     assert '.bashrc: error' in text
     assert 'sudo: no rule' in text
     assert len(text) < 1000
+
+
+def test_the_runner_ended_before_the_greeting(
+    script: Script, connection: runner.Connection
+) -> None:
+    """Its output is the reason, whether it is read before or after."""
+    script.put(b'', b'sudo: a password is required\n')
+    script.end()
+    script.failure = OSError('broken pipe')
+    with pytest.raises(greetings.NoRunner) as caught:
+        connection.greet(5)
+    assert caught.value.reason == 'sudo: a password is required'
 
 
 @pytest.mark.parametrize('value', ['', '{}', '{"release": "x"}', '[1]'])

@@ -11,14 +11,12 @@
 # under the License.
 """The settings of LVM that limit new thin LVs."""
 
-from collections.abc import Sequence
 import time
-from typing import Any
 
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.ssh import commands
+from manila_glusterfs_clone.ssh import steps
 from manila_glusterfs_clone.tools import lvmconfig
 from tests.unit.cluster import test_bricks
 from tests.unit import fakes
@@ -86,21 +84,6 @@ def test_a_profile_that_cannot_be_read_is_an_error() -> None:
     assert node.ran == [with_profile('mine')]
 
 
-def test_the_program_runs_without_root_rights() -> None:
-    as_root: list[bool] = []
-
-    class Node(fakes.Node):
-        def run(
-            self, argv: Sequence[str], **arguments: Any
-        ) -> commands.Result:
-            as_root.append(arguments.get('as_root', True))
-            return super().run(argv, **arguments)
-
-    node = Node().answer(NO_PROFILE, test_bricks.lvm_settings())
-    lvmconfig.LvmConfig(node).refresh({'': 600})
-    assert as_root == [False]
-
-
 def test_settings_are_read_again_when_they_are_old(
     clock: list[float],
 ) -> None:
@@ -158,11 +141,11 @@ def test_several_profiles_have_one_time_limit(clock: list[float]) -> None:
 
     class Node(fakes.Node):
         def run(
-            self, argv: Sequence[str], **arguments: Any
-        ) -> commands.Result:
-            limits.append(arguments['timeout'])
+            self, step: steps.Step, *, timeout: float = 60.0
+        ) -> steps.Result:
+            limits.append(timeout)
             clock[0] += 3
-            return super().run(argv, **arguments)
+            return super().run(step, timeout=timeout)
 
     node = Node()
     profiles = dict.fromkeys(('a', 'b', 'c', 'd'), 600.0)

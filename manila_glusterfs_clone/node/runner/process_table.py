@@ -1,0 +1,122 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The running processes of one connection, and its idle gluster consoles."""
+
+import contextlib
+import signal
+import threading
+import time
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from manila_glusterfs_clone.node.runner import processes
+from manila_glusterfs_clone.node.runner import values
+
+_MOST_CONSOLES = 6
+
+
+class ProcessTable:
+    """The processes of one connection."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._is_stopping = False
+        #: The running processes, and whether each changes something.
+        self._running: Dict[processes.Process, bool] = {}
+        self._idle: List[processes.Process] = []
+
+    def start(
+        self,
+        argv: Sequence[str],
+        function: Optional[processes.Function] = None,
+        *,
+        changes: bool,
+    ) -> processes.Process:
+        """Start a process.
+
+        :raises NotDone: it cannot be started.
+        """
+        with self._guard:
+            if self._is_stopping:
+                raise values.NotDone('refused', 'stopping', argv=argv)
+            process = processes.Process(argv, function)
+            self._running[process] = changes
+        return process
+
+    def forget(self, process: processes.Process) -> None:
+        """Wait for a process no longer."""
+        with self._guard:
+            del self._running[process]
+            process.close()
+
+    def ask(
+        self, line: str, until: float, *, changes: bool
+    ) -> Tuple[str, processes.Process]:
+        """Have a gluster console run a line.
+
+        :return: the result of :meth:`processes.Process.wait`, and the console
+            with its output.
+        """
+        console = self._console(changes)
+        end = 'ended'
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                processes.write(console.stdin, f'{line}\n'.encode())
+            end = console.wait(until, processes.END.encode())
+            return end, console
+        finally:
+            if end != 'marked':
+                self.end(console)
+
+    def keep(self, console: processes.Process) -> None:
+        """Keep a console that has answered for the next line."""
+        with self._guard:
+            if len(self._idle) < _MOST_CONSOLES and not self._is_stopping:
+                console.forget_output()
+                del self._running[console]
+                self._idle.append(console)
+                return
+        self.end(console)
+
+    def end(self, console: processes.Process) -> None:
+        """End a console."""
+        console.kill(signal.SIGKILL)
+        console.wait(time.monotonic() + processes.GIVE_UP_AFTER)
+        self.forget(console)
+
+    def stop(self) -> None:
+        """Kill the reads, and wait for the changes; start nothing then."""
+        with self._guard:
+            self._is_stopping = True
+            for process, changes in self._running.items():
+                if not changes:
+                    process.kill(signal.SIGKILL)
+        while self._changes():
+            time.sleep(0.02)
+
+    def _changes(self) -> bool:
+        with self._guard:
+            return any(self._running.values())
+
+    def _console(self, changes: bool) -> processes.Process:
+        """Return a console that has nothing to do."""
+        while True:
+            with self._guard:
+                if self._is_stopping or not self._idle:
+                    break
+                console = self._idle.pop()
+                self._running[console] = changes
+            # Output now would be read as the answer to the next line.
+            if not console.has_news():
+                console.forget_output()
+                return console
+            self.end(console)
+        return self.start(processes.CONSOLE, changes=changes)

@@ -1,0 +1,118 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""The operating system of one node: addresses, names, programs, units."""
+
+from collections.abc import Mapping
+import dataclasses
+import re
+
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import circuit_breaker
+from manila_glusterfs_clone.ssh import greetings
+from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.tools import json_answers
+
+#: Time limit, in seconds, for steps that read what the kernel has in memory.
+TIMEOUT = 40.0
+#: Time limit, in seconds, for looking a name up.
+_LOOKUP_TIMEOUT = 20.0
+#: Time limit, in seconds, for a program that reports on the node.
+_PROGRAM_TIMEOUT = 20.0
+
+_RELEASE = re.compile(r'glusterfs (\d+)\.(\d+)')
+#: The unit states that ``systemctl is-enabled`` can print (systemctl(1)).
+_UNIT_STATES = re.compile(
+    r'^(enabled|enabled-runtime|linked|linked-runtime|alias|masked'
+    r'|masked-runtime|static|indirect|disabled|generated|transient|bad'
+    r'|not-found)$',
+    re.MULTILINE,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The programs on a node, and its runner."""
+
+    greeting: greetings.Greeting
+    #: The programs that the runner needs and the node does not have.
+    missing_programs: tuple[str, ...]
+    #: The release of GlusterFS, such as (11, 1); None if unknown.
+    release: tuple[int, int] | None
+    #: The state of the unit that mounts bricks at boot, as systemd prints
+    #: it, for example ``enabled``; empty if unknown.
+    boot_unit: str
+
+
+class Host:
+    """The operating system of one node."""
+
+    def __init__(self, runner: circuit_breaker.CommandRunner) -> None:
+        self._runner = runner
+
+    def addresses(self) -> frozenset[str]:
+        """Return the IP addresses of the node, without loopback addresses."""
+        return self._texts(steps.Step('addresses'), TIMEOUT)
+
+    def resolve(self, name: str) -> frozenset[str]:
+        """Return the IP addresses of a host name, as the node resolves it."""
+        return self._texts(
+            steps.Step('resolve', {'name': name}), _LOOKUP_TIMEOUT
+        )
+
+    def glusterd_age(self) -> float | None:
+        """Return the seconds that glusterd has run; None if it does not."""
+        result = self._runner.run(steps.Step('glusterd_age'), timeout=TIMEOUT)
+        age: float | None = json_answers.value(result, float, int, type(None))
+        return age
+
+    def report(self) -> Report:
+        """Return the programs on the node, and what its runner reports.
+
+        :raises errors.Unreachable: the node cannot be reached, or the runner
+            does not start there.
+        :raises errors.Refused: the runner accepts no steps.
+        """
+        greeting = self._runner.greet()
+        if greeting.problem:
+            return Report(greeting, (), None, '')
+        programs, state = self._runner.run_all(
+            [steps.Step('list_programs'), steps.Step('boot_unit')],
+            timeout=_PROGRAM_TIMEOUT,
+        )
+        paths: Mapping[str, str | None] = json_answers.value(programs, dict)
+        release = None
+        if paths.get('gluster'):
+            version = self._runner.run(
+                steps.Step('gluster_version'), timeout=_PROGRAM_TIMEOUT
+            )
+            match = _RELEASE.search(version.stdout)
+            release = (int(match[1]), int(match[2])) if match else None
+        return Report(
+            greeting,
+            tuple(name for name, path in paths.items() if path is None),
+            release,
+            _unit_state(state),
+        )
+
+    def _texts(self, step: steps.Step, timeout: float) -> frozenset[str]:
+        result = self._runner.run(step, timeout=timeout)
+        texts = json_answers.value(result, list)
+        if not all(isinstance(text, str) for text in texts):
+            raise errors.Garbled(result.node, result.argv, result.stdout)
+        return frozenset(texts)
+
+
+def _unit_state(result: steps.Result) -> str:
+    if 'No such file or directory' in result.stderr:
+        return 'not-found'
+    match = _UNIT_STATES.search(result.stdout)
+    return match[1] if match else ''

@@ -179,7 +179,8 @@ def lvs_named_after(
 
 def read_storage(node: cluster.Node) -> NodeStorage:
     """Read the LVs and the XFS mounts of a node."""
-    return NodeStorage(lvs=node.lvm.lvs(), mounts=node.file_systems.mounts())
+    lvs, mounts = node.lvs_and_mounts()
+    return NodeStorage(lvs=lvs, mounts=mounts)
 
 
 def nodes_with_bricks(
@@ -243,7 +244,6 @@ def make(
         names.brick_tags(share_id, mount_point),
     )
     node.file_systems.make_xfs(f'{vg}/{lv_name}')
-    node.file_systems.make_directory(mount_point)
     node.file_systems.mount(f'{vg}/{lv_name}', mount_point)
     return names.brick_path(mount_point)
 
@@ -325,5 +325,4 @@ def remount(node: cluster.Node, lv: lvm.LogicalVolume) -> None:
     )
     if not lv.is_active:
         node.lvm.activate(lv.full_name)
-    node.file_systems.make_directory(mount_point)
     node.file_systems.mount(lv.full_name, mount_point)

@@ -87,6 +87,15 @@ class Node:
         self.lvmconfig = lvmconfig.LvmConfig(self.commands)
         self.file_systems = file_systems.FileSystems(self.commands)
 
+    def lvs_and_mounts(
+        self,
+    ) -> tuple[tuple[lvm.LogicalVolume, ...], tuple[file_systems.Mount, ...]]:
+        """Return all LVs, and the mounts of all XFS file systems."""
+        lvs, mounts = self.commands.run_all(
+            [lvm.LIST, file_systems.LIST_MOUNTS], timeout=lvm.TIMEOUT
+        )
+        return lvm.logical_volumes(lvs), file_systems.mounts(mounts)
+
     def close(self) -> None:
         self.commands.close()
 

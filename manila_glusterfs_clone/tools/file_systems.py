@@ -24,6 +24,9 @@ from manila_glusterfs_clone.ssh import circuit_breaker
 from manila_glusterfs_clone.ssh import steps
 from manila_glusterfs_clone.tools import json_answers
 
+#: The step that lists the mounts of all XFS file systems.
+LIST_MOUNTS = steps.Step('list_mounts')
+
 #: Time limit, in seconds, for steps that write little or nothing.
 TIMEOUT = 60.0
 #: Time limit, in seconds, for steps that write much: ``mkfs.xfs``,
@@ -51,6 +54,27 @@ class Mount:
     options: frozenset[str]
 
 
+def mounts(result: steps.Result) -> tuple[Mount, ...]:
+    """Return the mounts in the answer to :data:`LIST_MOUNTS`.
+
+    :raises errors.Garbled: the answer is unreadable.
+    """
+    try:
+        return tuple(
+            Mount(
+                target=row['target'],
+                source=row['source'],
+                fstype=row['fstype'],
+                options=frozenset(row['options'].split(',')),
+            )
+            for row in json_answers.value(result, list)
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise errors.Garbled(
+            result.node, result.argv, result.stdout
+        ) from error
+
+
 class FileSystems:
     """The file systems and mounts of one node."""
 
@@ -62,21 +86,7 @@ class FileSystems:
 
         :raises errors.Garbled: the answer is unreadable.
         """
-        result = self._run('list_mounts')
-        try:
-            return tuple(
-                Mount(
-                    target=row['target'],
-                    source=row['source'],
-                    fstype=row['fstype'],
-                    options=frozenset(row['options'].split(',')),
-                )
-                for row in json_answers.value(result, list)
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise errors.Garbled(
-                result.node, result.argv, result.stdout
-            ) from error
+        return mounts(self._run(LIST_MOUNTS.verb))
 
     def mount_at(self, target: str) -> Mount | None:
         """Return the topmost mount at exactly this mount point, or None."""
@@ -84,11 +94,17 @@ class FileSystems:
         return mounts[-1] if mounts else None
 
     def mount(self, lv: str, target: str) -> None:
-        """Mount the XFS of an LV on an existing directory.
+        """Mount the XFS of an LV; make the directory if it does not exist.
 
         :param lv: the name of the LV, as ``vg/lv``.
         """
-        self._run('mount', lv=lv, path=target)
+        self._runner.run_all(
+            [
+                steps.Step('make_directory', {'path': target}),
+                steps.Step('mount', {'lv': lv, 'path': target}),
+            ],
+            timeout=TIMEOUT,
+        )
 
     def unmount(self, target: str) -> None:
         """Unmount the file system at a mount point.
@@ -125,10 +141,6 @@ class FileSystems:
         :param paths: one path in each file system.
         """
         self._run('sync', DISK_TIMEOUT, paths=list(paths))
-
-    def make_directory(self, path: str) -> None:
-        """Make a directory and its parents; an existing one is no error."""
-        self._run('make_directory', path=path)
 
     def remove_directories(self, *paths: str) -> None:
         """Remove empty directories; a missing directory is no error.

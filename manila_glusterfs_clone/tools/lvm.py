@@ -38,6 +38,9 @@ _IN_USE_MESSAGE = re.compile(
     r'Logical volume (\S+) (?:contains a filesystem )?in use'
 )
 
+#: The step that lists all LVs.
+LIST = steps.Step('list_lvs', {'names': []})
+
 #: Time limit in seconds. LVM takes longer only if a disk hangs.
 TIMEOUT = 120.0
 
@@ -143,6 +146,19 @@ def parse_report(text: str) -> tuple[LogicalVolume, ...]:
         raise ValueError(f'not an LVM report: {error!r}') from error
 
 
+def logical_volumes(result: steps.Result) -> tuple[LogicalVolume, ...]:
+    """Return the LVs in the answer to :data:`LIST`.
+
+    :raises errors.Garbled: the answer is not a report.
+    """
+    try:
+        return parse_report(result.stdout)
+    except ValueError as error:
+        raise errors.Garbled(
+            result.node, result.argv, result.stdout
+        ) from error
+
+
 def _logical_volume(row: dict[str, Any]) -> LogicalVolume:
     return LogicalVolume(
         vg=row['vg_name'],
@@ -187,15 +203,8 @@ class Lvm:
             that no LV has is no error.
         :raises errors.Garbled: the answer is not a report.
         """
-        result = self._runner.run(
-            steps.Step('list_lvs', {'names': list(names)}), timeout=timeout
-        )
-        try:
-            return parse_report(result.stdout)
-        except ValueError as error:
-            raise errors.Garbled(
-                result.node, result.argv, result.stdout
-            ) from error
+        step = steps.Step('list_lvs', {'names': list(names)})
+        return logical_volumes(self._runner.run(step, timeout=timeout))
 
     def create_thin_volume(
         self, vg: str, pool: str, name: str, size: int, tags: Iterable[str]

@@ -229,9 +229,6 @@ class FileSystems:
     def read_volume_id(self, path: str) -> str | None:
         return self.volume_ids.get(path)
 
-    def make_directory(self, path: str) -> None:
-        pass
-
     def mount(self, lv: str, target: str) -> None:
         self._node.record('mount', lv, target)
         (row,) = (
@@ -252,6 +249,11 @@ class Node:
         #: Raised by all reads of LVs.
         self.trouble: Exception | None = None
         self._cluster = whole
+
+    def lvs_and_mounts(
+        self,
+    ) -> tuple[tuple[lvm.LogicalVolume, ...], tuple[file_systems.Mount, ...]]:
+        return self.lvm.lvs(), self.file_systems.mounts()
 
     def record(self, *words: str) -> None:
         self._cluster.record(None, self.name, *words)

@@ -109,7 +109,11 @@ def test_one_whose_lv_is_not_active() -> None:
 
 
 def test_a_file_system_that_has_shut_itself_down() -> None:
-    assert repair(node_with(DEAD, marked(HEX))) == [UMOUNT, MOUNT]
+    assert repair(node_with(DEAD, marked(HEX))) == [
+        UMOUNT,
+        f'make_directory {TARGET}',
+        MOUNT,
+    ]
 
 
 def test_one_that_is_in_use_is_not_mounted_over() -> None:

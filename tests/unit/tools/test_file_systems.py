@@ -131,16 +131,11 @@ def test_other_failures_of_umount_are_not_in_use(answer: fakes.Answer) -> None:
     ('action', 'command'),
     [
         (
-            lambda files: files.mount('gvg/b', '/m'),
-            'mount --types=xfs --options=nouuid,noatime /dev/gvg/b /m',
-        ),
-        (
             lambda files: files.make_xfs('gvg/b'),
             'mkfs.xfs -q -K -i size=512 /dev/gvg/b',
         ),
         (lambda files: files.grow_xfs('/m'), 'xfs_growfs -d /m'),
         (lambda files: files.sync('/m', '/n'), 'sync /m /n'),
-        (lambda files: files.make_directory('/m'), 'make_directory /m'),
         (
             lambda files: files.write_volume_id('/m/brick', 'a' * 32),
             f'write_volume_id /m/brick {"a" * 32}',
@@ -163,6 +158,18 @@ def test_commands(
     assert node.ran == [tuple(command.split())]
     with pytest.raises(errors.CommandFailed):
         action(tool(fakes.Answer(status=1), argv=command))
+
+
+def test_mounting_makes_the_directory() -> None:
+    mount = 'mount --types=xfs --options=nouuid,noatime /dev/gvg/b /m'
+    node = fakes.Node()
+    for line in ('make_directory /m', mount):
+        node.answer(line.split(), fakes.Answer('null'))
+    file_systems.FileSystems(node).mount('gvg/b', '/m')
+    assert [' '.join(argv) for argv in node.ran] == [
+        'make_directory /m',
+        mount,
+    ]
 
 
 def test_entries_of_a_directory() -> None:

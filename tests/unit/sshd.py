@@ -133,6 +133,8 @@ class Sshd:
     ) -> None:
         self.home = home
         self.port = 0
+        #: More lines of its configuration.
+        self.more = ''
         self._host_keys = host_keys or (home / 'host',)
         self._certificates = certificates
         self._process: subprocess.Popen[bytes] | None = None
@@ -164,6 +166,7 @@ class Sshd:
         text = CONFIG.format(
             host=HOST, port=port, home=self.home, path=os.environ['PATH']
         )
+        text += self.more
         text += ''.join(f'HostKey {path}\n' for path in self._host_keys)
         text += ''.join(
             f'HostCertificate {path}\n' for path in self._certificates

@@ -271,6 +271,23 @@ def test_the_runner_serves_as_many_requests() -> None:
     assert commands._MAX_REQUESTS < runner_process.MOST_REQUESTS
 
 
+def test_one_session_is_enough(
+    mortal: sshd.Sshd, connect: ssh_helpers.Connect, host: Host
+) -> None:
+    mortal.kill()
+    mortal.more = 'MaxSessions 1\n'
+    mortal.start()
+    node = connect(mortal, runner=host.file)
+    for _ in range(2):
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            for each in [pool.submit(node.run, READ) for _ in range(8)]:
+                assert each.result(ssh_helpers.SOON).status == 0
+        # The next one starts where the last one may not have ended yet.
+        host.program('lvextend', 'kill -9 $PPID')
+        with pytest.raises(errors.LinkLost):
+            node.run(CHANGE)
+
+
 def test_busy(
     node: commands.Remote, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:

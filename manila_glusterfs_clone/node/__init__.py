@@ -129,6 +129,10 @@ def installer(
         f"    useradd --system --create-home --shell /bin/sh --password '*' "
         f'{user}',
         'fi',
+        # sshd runs commands with the login shell of the user.
+        f'case $(getent passwd {user} | cut -d: -f7) in',
+        f'*/nologin | */false) usermod --shell /bin/sh {user} ;;',
+        'esac',
     ]
     if public_key:
         quoted_key = shlex.quote(public_key)

@@ -83,7 +83,8 @@ _COMMANDS = {
     'useradd': 'echo "$*" >>"$STATE/useradd"; : >"$STATE/user"',
     'chown': ':',
     'systemctl': 'echo "$*" >>"$STATE/systemctl"',
-    'getent': 'echo "x:x:1:1::$STATE/home:/bin/sh"',
+    'getent': 'echo "x:x:1:1::$STATE/home:${SHELL_OF_USER:-/bin/sh}"',
+    'usermod': 'echo "$*" >>"$STATE/usermod"',
     'visudo': '! grep -q "${BAD_SUDOERS:-none}" "$4"',
     'install': 'for last; do :; done; mkdir -p "$last"',
 }
@@ -197,6 +198,14 @@ def test_other_keys_are_kept(host: Host, end: str) -> None:
 def test_without_a_key_no_key_is_installed(host: Host) -> None:
     assert host.install(key='').returncode == 0
     assert not (host.state / 'home').exists()
+
+
+@pytest.mark.parametrize('shell', ['/usr/sbin/nologin', '/bin/false'])
+def test_a_user_without_a_shell_gets_one(host: Host, shell: str) -> None:
+    assert host.install().returncode == 0
+    assert not (host.state / 'usermod').exists()
+    assert host.install(SHELL_OF_USER=shell).returncode == 0
+    assert (host.state / 'usermod').read_text() == '--shell /bin/sh manila\n'
 
 
 def test_rejected_sudo_rules_are_removed(host: Host) -> None:

@@ -19,7 +19,6 @@ import pytest
 from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone.tools import lvmconfig
 from tests.model import link
 from tests.model import model_backend
 from tests.model import model_cluster
@@ -28,7 +27,7 @@ from tests.model import turns
 THIN_POOL = model_backend.THIN_POOL
 GIB = model_backend.GIB
 THRESHOLD = 'thin_pool_autoextend_threshold'
-LVMCONFIG = lvmconfig.PROGRAM
+LVMCONFIG = 'lvmconfig'
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ from concurrent import futures
 import contextlib
 import threading
 import time
+import uuid
 
 from manila import exception
 import pytest
@@ -62,14 +63,22 @@ def test_killed_runners_leave_nothing(
             node.execute('pkill -9 -x runner')
 
     share = manila.create(1)
+    clones, snapshots = [], []
     with repeating(kill):
         until = time.monotonic() + 90
         while time.monotonic() < until:
+            snapshot = manila_stand_in.Snapshot(str(uuid.uuid4()), share)
+            clone = manila_stand_in.Share(
+                str(uuid.uuid4()), 2, share.pool, cloned=True
+            )
+            snapshots.append(snapshot)
             with contextlib.suppress(exception.ManilaException):
-                snapshot = manila.snapshot(share)
-                clone = manila.clone(snapshot, 2)
+                manila.snapshot(share, snapshot.id)
+                clones.append(clone)
+                manila.clone(snapshot, 2, clone.id)
                 manila.delete(clone, snapshot)
-    # The fixture deletes what is left, and looks for leaks.
+    # A user deletes what is in error. The fixture looks for leaks.
+    manila.delete(*clones, *snapshots)
     manila.create(1)
 
 

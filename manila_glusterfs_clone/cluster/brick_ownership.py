@@ -235,12 +235,10 @@ def set_ownership_tags(
     node: cluster.Node, lv: lvm.LogicalVolume, wanted_tags: frozenset[str]
 ) -> None:
     """Replace the tags that :func:`ownership_tags` returns."""
-    # Add the new tags first, so that the LV always has an owner.
-    if missing_tags := wanted_tags - lv.tags:
-        node.lvm.add_tags([lv.full_name], missing_tags)
-        lv = dataclasses.replace(lv, tags=lv.tags | missing_tags)
-    if unwanted_tags := ownership_tags(lv) - wanted_tags:
-        node.lvm.remove_tags([lv.full_name], unwanted_tags)
+    missing_tags = wanted_tags - lv.tags
+    tagged_lv = dataclasses.replace(lv, tags=lv.tags | missing_tags)
+    unwanted_tags = ownership_tags(tagged_lv) - wanted_tags
+    node.run(*lvm.retagging([lv.full_name], missing_tags, unwanted_tags))
 
 
 def reclaim(

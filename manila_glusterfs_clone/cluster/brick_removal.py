@@ -11,7 +11,7 @@
 # under the License.
 """Unmount and remove the logical volumes of bricks, and their mount points."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from oslo_log import log
 
@@ -20,6 +20,8 @@ from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import retry
+from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.tools import file_systems
 from manila_glusterfs_clone.tools import lvm
 
 LOG = log.getLogger(__name__)
@@ -58,45 +60,62 @@ def reclaim(
     storage = bricks.read_storage(node)
     bricks.require_pools_visible(node, storage.lvs, pool_names)
     unwanted_lvs = list(filter(is_unwanted, storage.lvs))
-    if unwanted_lvs:
-        node.file_systems.sync(bricks.GLUSTERD_DIRECTORY)
     for lv in unwanted_lvs:
-        if keep(storage, lv):
-            continue
-        mount_points = list(storage.mount_points(lv))
-        for mount_point in mount_points:
-            _unmount(node, mount_point)
-        tagged_mount_point = lv.tag_value(names.TAG_MOUNT)
-        # Remove the mount points before the LV: a retry finds them through
-        # the LV.
-        for mount_point in sorted(
-            {
-                *mount_points,
-                *([tagged_mount_point] if tagged_mount_point else []),
-            }
-        ):
-            remove_mount_point(node, mount_point)
-        LOG.info(
-            'Logical volume %s on node %s: no longer in use; removing it',
-            lv.full_name,
-            node.name,
-        )
-        node.lvm.remove(lv.full_name)
+        if not keep(storage, lv):
+            LOG.info(
+                'Logical volume %s on node %s: no longer in use; removing it',
+                lv.full_name,
+                node.name,
+            )
+            _remove(node, lv, storage.mount_points(lv))
     return len(unwanted_lvs)
 
 
-def remove_mount_point(node: cluster.Node, mount_point: str) -> None:
-    """Remove the directory that a brick was mounted on.
+def _remove(
+    node: cluster.Node, lv: lvm.LogicalVolume, mount_points: Sequence[str]
+) -> None:
+    """Unmount and remove an LV as soon as no brick process holds it open."""
+    tagged_mount_point = lv.tag_value(names.TAG_MOUNT)
+    directories = {*mount_points}
+    if tagged_mount_point:
+        directories.add(tagged_mount_point)
+    # Remove the mount points before the LV: a retry finds them through the LV.
+    last_steps = [
+        *map(mount_point_removal, sorted(directories)),
+        lvm.removal(lv.full_name),
+    ]
+    attempts = retry.Attempts(_UNMOUNT_TIMEOUT, 1.0)
+    for _ in attempts:
+        unmount_steps = [*map(file_systems.unmounting, mount_points)]
+        try:
+            node.run(
+                file_systems.syncing(bricks.GLUSTERD_DIRECTORY),
+                *unmount_steps,
+                *last_steps,
+            )
+            return
+        except errors.CommandFailed as error:
+            if tuple(error.argv) not in {step.argv for step in unmount_steps}:
+                raise
+            mount_points = bricks.read_storage(node).mount_points(lv)
+            if not mount_points:
+                # Another process has unmounted the file system.
+                node.run(*last_steps)
+                return
+            attempts.record(error)
+    raise attempts.last_failure
 
-    If the parent directory is below ``SNAPS_ROOT``, remove the parent, too.
 
-    :raises errors.CommandFailed: a directory is not empty.
+def mount_point_removal(mount_point: str) -> steps.Step:
+    """Return the step that removes the directory of a mounted brick.
+
+    If the parent directory is below ``SNAPS_ROOT``, it removes the parent,
+    too. It fails if a directory is not empty.
     """
     parent = mount_point.rpartition('/')[0]
     if parent.startswith(f'{bricks.SNAPS_ROOT}/'):
-        node.file_systems.remove_directories(mount_point, parent)
-    else:
-        node.file_systems.remove_directories(mount_point)
+        return file_systems.directory_removal(mount_point, parent)
+    return file_systems.directory_removal(mount_point)
 
 
 def remove_snapshot_mount_points(
@@ -110,21 +129,5 @@ def remove_snapshot_mount_points(
     :param brick_count: the number of all bricks of the snapshot.
     """
     parent = f'{bricks.SNAPS_ROOT}/{hex_id}'
-    node.file_systems.remove_directories(
-        *(f'{parent}/brick{number}' for number in range(1, brick_count + 1)),
-        parent,
-    )
-
-
-def _unmount(node: cluster.Node, mount_point: str) -> None:
-    """Unmount a file system as soon as no brick process holds it open."""
-    attempts = retry.Attempts(_UNMOUNT_TIMEOUT, 1.0)
-    for _ in attempts:
-        try:
-            node.file_systems.unmount(mount_point)
-            return
-        except errors.CommandFailed as error:
-            if node.file_systems.mount_at(mount_point) is None:
-                return
-            attempts.record(error)
-    raise attempts.last_failure
+    paths = [f'{parent}/brick{n}' for n in range(1, brick_count + 1)]
+    node.run(file_systems.directory_removal(*paths, parent))

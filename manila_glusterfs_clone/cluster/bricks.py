@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Create, find, tag, grow and mount the bricks of volumes on their nodes.
+"""Create, find, tag and grow the bricks of volumes on their nodes.
 
 A brick is a directory in an XFS file system on a thin LV. The tags of the LV
 mark it as the LV of a brick, and record the share id and the mount point
@@ -20,7 +20,7 @@ of clones and snapshots, and chooses the names of their LVs. This driver finds
 such an LV by the mount of the brick, or by the volume id at the beginning of
 the LV's name. Then the driver tags the LV.
 
-All functions except :func:`make` and :func:`remount` are idempotent.
+All functions except :func:`make` are idempotent.
 """
 
 from collections.abc import Collection, Iterable
@@ -33,6 +33,7 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import node as node_files
+from manila_glusterfs_clone.ssh import steps
 from manila_glusterfs_clone.tools import file_systems
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools import lvm
@@ -177,9 +178,12 @@ def lvs_named_after(
     return tuple(lv for lv in lvs if hex_id_in_name(lv.name) == hex_id)
 
 
-def read_storage(node: cluster.Node) -> NodeStorage:
-    """Read the LVs and the XFS mounts of a node."""
-    lvs, mounts = node.lvs_and_mounts()
+def read_storage(node: cluster.Node, *lv_names: str) -> NodeStorage:
+    """Read the LVs and the XFS mounts of a node.
+
+    :param lv_names: the LVs or tags (``@tag``) to select; none for all LVs.
+    """
+    lvs, mounts = node.lvs_and_mounts(*lv_names)
     return NodeStorage(lvs=lvs, mounts=mounts)
 
 
@@ -234,25 +238,23 @@ def make(
         with the volume.
     """
     vg, thin_pool = names.split_pool(pool)
-    lv_name = names.volume(share_id)
+    lv = f'{vg}/{names.volume(share_id)}'
     mount_point = names.mount_point(brick_root, share_id)
-    node.lvm.create_thin_volume(
-        vg,
-        thin_pool,
-        lv_name,
-        size,
-        names.brick_tags(share_id, mount_point),
+    tags = names.brick_tags(share_id, mount_point)
+    node.run(
+        lvm.creation(lv, thin_pool, size, tags),
+        file_systems.xfs_creation(lv),
+        *file_systems.mounting(lv, mount_point),
     )
-    node.file_systems.make_xfs(f'{vg}/{lv_name}')
-    node.file_systems.mount(f'{vg}/{lv_name}', mount_point)
     return names.brick_path(mount_point)
 
 
-def tag_clone_brick(
-    node: cluster.Node, share_id: str, path: str
-) -> MountedBrick:
-    """Find the brick that glusterd created for a clone, and tag its LV.
+def adopt(
+    node: cluster.Node, share_id: str, path: str, least_size: int
+) -> None:
+    """Tag the LV of a brick that glusterd created for a clone, and grow it.
 
+    :param least_size: bytes; a brick that is larger keeps its size.
     :raises PoolsNotVisible: no LV was found, and LVM does not list all pools.
     :raises BrickNotMounted: the brick is not on a mounted LV.
     :raises NotThin: the LV of the brick is not thin.
@@ -265,64 +267,63 @@ def tag_clone_brick(
     if not brick.lv.is_thin_volume:
         raise NotThin(node.name, path, brick.lv.full_name)
     wanted_tags = names.brick_tags(share_id, brick.mount_point)
-    if wanted_tags - brick.lv.tags:
-        node.lvm.add_tags([brick.lv.full_name], wanted_tags - brick.lv.tags)
-    return brick
+    the_steps = []
+    if missing_tags := wanted_tags - brick.lv.tags:
+        the_steps.append(lvm.tagging([brick.lv.full_name], missing_tags))
+    if brick.lv.size < least_size:
+        the_steps += _growth(brick, least_size)
+    node.run(*the_steps)
 
 
-def grow(node: cluster.Node, brick: MountedBrick, size: int) -> None:
-    """Grow the LV and the mounted XFS of a brick to ``size`` bytes.
+def _growth(brick: MountedBrick, size: int) -> list[steps.Step]:
+    """Return the steps that grow the LV and the mounted XFS of a brick.
 
     Grow the XFS even if the LV already has this size: an earlier attempt may
     have been interrupted after the LV was grown.
     """
+    the_steps = [file_systems.xfs_growth(brick.mount_point)]
     if brick.lv.size < size:
-        node.lvm.extend(brick.lv.full_name, size)
-    node.file_systems.grow_xfs(brick.mount_point)
+        the_steps.insert(0, lvm.extension(brick.lv.full_name, size))
+    return the_steps
 
 
-def verify_durable(node: cluster.Node, path: str, hex_id: str) -> None:
+def verify_durable(
+    node: cluster.Node, path: str, hex_id: str, *first: steps.Step
+) -> None:
     """Make sure that a brick survives a power cut.
 
-    Verify by the volume id that the brick directory is on the right file
-    system. Then write this file system and the configuration of glusterd to
-    disk.
+    Write the file system of the brick and the configuration of glusterd to
+    disk. Verify by the volume id that the brick directory is on the right file
+    system.
 
+    :param hex_id: the volume id, in hex.
+    :param first: steps to run before, in the same request.
+    :raises WrongVolumeId: the brick directory has another id, or none.
+    """
+    try:
+        results = node.run(
+            *first,
+            file_systems.volume_id_reading(path),
+            file_systems.syncing(path, GLUSTERD_DIRECTORY),
+        )
+    except errors.CommandFailed as error:
+        # The brick directory does not exist, for example.
+        actual = node.file_systems.read_volume_id(path)
+        if actual == hex_id:
+            raise
+        raise WrongVolumeId(node.name, path, actual, hex_id) from error
+    actual = file_systems.volume_id(results[-2])
+    if actual != hex_id:
+        raise WrongVolumeId(node.name, path, actual, hex_id)
+
+
+def grow(
+    node: cluster.Node, brick: MountedBrick, size: int, hex_id: str
+) -> None:
+    """Grow the LV and the mounted XFS of a brick, and write it to disk.
+
+    :param size: bytes.
     :param hex_id: the volume id, in hex.
     :raises WrongVolumeId: the brick directory has another id, or none.
     """
-    actual = node.file_systems.read_volume_id(path)
-    if actual != hex_id:
-        raise WrongVolumeId(node.name, path, actual, hex_id)
-    node.file_systems.sync(path, GLUSTERD_DIRECTORY)
-
-
-def unmounted_lvs(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
-    """Return the LVs of unmounted bricks.
-
-    No XFS is mounted at the mount point in the tags of such an LV.
-    """
-    lvs = node.lvm.lvs(f'@{names.TAG_BRICK}')
-    mount_points = {mount.target for mount in node.file_systems.mounts()}
-    return tuple(
-        lv
-        for lv in lvs
-        if lv.tag_value(names.TAG_MOUNT) not in mount_points | {None}
-    )
-
-
-def remount(node: cluster.Node, lv: lvm.LogicalVolume) -> None:
-    """Mount a brick at the mount point in the tags of its LV."""
-    mount_point = lv.tag_value(names.TAG_MOUNT)
-    if mount_point is None:
-        return
-    LOG.warning(
-        'Logical volume %s of a brick on node %s: not mounted; mounting it at '
-        '%s',
-        lv.full_name,
-        node.name,
-        mount_point,
-    )
-    if not lv.is_active:
-        node.lvm.activate(lv.full_name)
-    node.file_systems.mount(lv.full_name, mount_point)
+    verify_durable(node, brick.path, hex_id, *_growth(brick, size))

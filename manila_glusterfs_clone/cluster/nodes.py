@@ -17,6 +17,7 @@ import threading
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
+from manila_glusterfs_clone.ssh import steps
 from manila_glusterfs_clone.tools import file_systems
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools.gluster import console
@@ -88,13 +89,32 @@ class Node:
         self.file_systems = file_systems.FileSystems(self.commands)
 
     def lvs_and_mounts(
-        self,
+        self, *lv_names: str
     ) -> tuple[tuple[lvm.LogicalVolume, ...], tuple[file_systems.Mount, ...]]:
-        """Return all LVs, and the mounts of all XFS file systems."""
-        lvs, mounts = self.commands.run_all(
-            [lvm.LIST, file_systems.LIST_MOUNTS], timeout=lvm.TIMEOUT
+        """Return LVs, and the mounts of all XFS file systems.
+
+        :param lv_names: the LVs or tags to select; see :func:`lvm.listing`.
+        """
+        lvs, mounts = self.run(
+            lvm.listing(*lv_names), file_systems.LIST_MOUNTS
         )
         return lvm.logical_volumes(lvs), file_systems.mounts(mounts)
+
+    def run(self, *the_steps: steps.Step) -> list[steps.Result]:
+        """Run steps one after the other, in one request; without steps, none.
+
+        :raises errors.CommandFailed: a step failed. The steps before it are
+            done, and the steps after it were not started.
+        """
+        if not the_steps:
+            return []
+        try:
+            return self.commands.run_all(the_steps)
+        except errors.CommandFailed as error:
+            specific = file_systems.specific_error(lvm.specific_error(error))
+            if specific is error:
+                raise
+            raise specific from error
 
     def close(self) -> None:
         self.commands.close()

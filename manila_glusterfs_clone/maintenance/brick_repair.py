@@ -37,10 +37,12 @@ import dataclasses
 from oslo_log import log
 
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import brick_mounts
 from manila_glusterfs_clone.cluster import brick_ownership
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone.tools import file_systems
 from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
@@ -186,7 +188,7 @@ def repair(
             if not was_mounted:
                 # While a brick with another id is mounted, glusterd starts no
                 # brick of the volume.
-                node.file_systems.unmount(brick.mount_point)
+                node.run(file_systems.unmounting(brick.mount_point))
             raise
 
 
@@ -224,7 +226,7 @@ def _mount(
     for lv in storage.lvs:
         if tags <= lv.tags:
             try:
-                bricks.remount(node, lv)
+                brick_mounts.remount(node, lv)
             except errors.CommandFailed as error:
                 raise NotMountable(
                     path, node.name, lv.full_name, error
@@ -253,10 +255,12 @@ def _remount(
         cause,
     )
     # While the brick process runs, this raises InUse.
-    node.file_systems.unmount(brick.mount_point)
+    node.run(file_systems.unmounting(brick.mount_point))
     try:
-        node.file_systems.mount(brick.lv.full_name, brick.mount_point)
-        node.file_systems.read_volume_id(brick.path)
+        node.run(
+            *file_systems.mounting(brick.lv.full_name, brick.mount_point),
+            file_systems.volume_id_reading(brick.path),
+        )
     except errors.CommandFailed as error:
         raise NotMountable(
             brick.path, node.name, brick.lv.full_name, error

@@ -17,8 +17,8 @@ import dataclasses
 from oslo_log import log
 
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import brick_mounts
 from manila_glusterfs_clone.cluster import brick_ownership
-from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.maintenance import brick_repair
 from manila_glusterfs_clone import names
@@ -134,7 +134,9 @@ class Healer:
         """Return the bricks that should be mounted but are not."""
         tags_by_node, errors_by_node = self._cluster.try_everywhere(
             lambda node: frozenset(
-                tag for lv in bricks.unmounted_lvs(node) for tag in lv.tags
+                tag
+                for lv in brick_mounts.unmounted_lvs(node)
+                for tag in lv.tags
             )
         )
         for node_name, error in errors_by_node.items():

@@ -207,12 +207,10 @@ class CloneCreator:
         volume = self._volumes.get(share_id)
         brick_size = layouts.of_volume(volume).brick_size(size)
 
-        def tag_and_grow(node: cluster.Node, brick_path: str) -> None:
-            brick = bricks.tag_clone_brick(node, share_id, brick_path)
-            if brick.lv.size < brick_size:
-                bricks.grow(node, brick, brick_size)
-
-        self._volumes.for_each_brick(volume, tag_and_grow)
+        self._volumes.for_each_brick(
+            volume,
+            lambda node, path: bricks.adopt(node, share_id, path, brick_size),
+        )
         self._cluster.change(
             lambda gluster: gluster.write_volfiles(volume.name),
             lambda gluster: False,

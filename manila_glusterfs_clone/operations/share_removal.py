@@ -115,7 +115,7 @@ class ShareRemoval:
         ) -> None:
             if not unwanted_lv_count:
                 # The mount point may exist without an LV of the share.
-                brick_removal.remove_mount_point(node, mount_point)
+                node.run(brick_removal.mount_point_removal(mount_point))
             leftover_directories.remove_of_volume(node, volume_name)
 
         deletion_on_nodes.finish(

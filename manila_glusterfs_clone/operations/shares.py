@@ -43,6 +43,7 @@ from manila_glusterfs_clone.operations import share_removal
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.tools import gluster
+from manila_glusterfs_clone.tools import lvm
 from manila_glusterfs_clone import undo
 
 LOG = log.getLogger(__name__)
@@ -149,15 +150,9 @@ class Shares:
             )
             self._cluster.everywhere(
                 lambda node: bricks.grow(
-                    node, brick_by_node[node], brick_size
+                    node, brick_by_node[node], brick_size, volume.hex_id
                 ),
                 brick_by_node,
-            )
-            self._volumes.for_each_brick(
-                volume,
-                lambda node, path: bricks.verify_durable(
-                    node, path, volume.hex_id
-                ),
             )
 
     def complete_extension(self, share_id: str) -> None:
@@ -257,7 +252,7 @@ class Shares:
             if tagged_lv_names := [
                 lv.full_name for lv in lvs if tag in lv.tags
             ]:
-                node.lvm.remove_tags(tagged_lv_names, [tag])
+                node.run(lvm.untagging(tagged_lv_names, [tag]))
 
         with self._locks.share(share_id):
             peers.require_all_connected(self._cluster)

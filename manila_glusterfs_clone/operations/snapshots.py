@@ -36,6 +36,7 @@ from manila_glusterfs_clone.operations import clone_cleanup
 from manila_glusterfs_clone.operations import snapshot_limits
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone.tools import gluster
+from manila_glusterfs_clone.tools import lvm
 from manila_glusterfs_clone import undo
 
 LOG = log.getLogger(__name__)
@@ -186,7 +187,7 @@ class Snapshots:
             }
             untagged = [lv.full_name for lv in own_lvs if tag not in lv.tags]
             if untagged:
-                node.lvm.add_tags(untagged, [tag])
+                node.run(lvm.tagging(untagged, [tag]))
             return len(own_lvs)
 
         origin = self._cluster.read(
@@ -266,10 +267,10 @@ class Snapshots:
                 if tag in lv.tags or bricks.hex_id_in_name(lv.name) == hex_id
             ]
             if own_lvs:
-                # Add the new tag first, so that the LVs always have a tag.
                 full_names = [lv.full_name for lv in own_lvs]
-                node.lvm.add_tags(full_names, [names.TAG_UNMANAGED])
-                node.lvm.remove_tags(full_names, [tag])
+                node.run(
+                    *lvm.retagging(full_names, [names.TAG_UNMANAGED], [tag])
+                )
 
         with self._locks.snapshot(snapshot_id):
             peers.require_all_connected(self._cluster)

@@ -111,8 +111,8 @@ class Remote:
     ) -> list[Result]:
         """Run steps one after the other, in one request.
 
-        :param timeout: seconds for each step, including the wait for a
-            connection.
+        :param timeout: seconds for each step without a time limit of its
+            own, including the wait for a connection.
         :raises Unreachable, Occupied: nothing was started.
         :raises CommandFailed, NotAllowed: a step was refused. The steps
             before it are done, and the steps after it were not started.

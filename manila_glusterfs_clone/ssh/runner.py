@@ -102,7 +102,8 @@ class _Request:
         self, node: str, the_steps: Sequence[Step], seconds: float
     ) -> None:
         self.steps = tuple(the_steps)
-        self.seconds = seconds
+        #: The time limits of the steps.
+        self.seconds = [step.timeout or seconds for step in the_steps]
         self.outcomes: list[Outcome | None] = [None] * len(the_steps)
         self.is_answered = threading.Event()
         self._node = node
@@ -120,7 +121,7 @@ class _Request:
         ):
             raise frames.Broken(f'an answer to step {at!r}')
         self.outcomes[at] = steps.outcome_of(
-            self._node, self.steps[at], self.seconds, answer
+            self._node, self.steps[at], self.seconds[at], answer
         )
         if None not in self.outcomes:
             self.is_answered.set()
@@ -194,7 +195,7 @@ class Connection:
     def run(self, the_steps: Sequence[Step], seconds: float) -> list[Result]:
         """Have steps carried out one after the other, up to the first error.
 
-        :param seconds: the time limit of each step.
+        :param seconds: the time limit of each step without its own.
         :raises errors.Error: the error of the first step that is not done.
         """
         results = []
@@ -217,7 +218,7 @@ class Connection:
     ) -> tuple[Outcome, ...]:
         """Have steps carried out, and return the outcome of each.
 
-        :param seconds: the time limit of each step.
+        :param seconds: the time limit of each step without its own.
         :param margin: seconds to wait for a late answer.
         :raises errors.Unreachable: the connection had ended; nothing was sent.
         """
@@ -235,9 +236,9 @@ class Connection:
             number = self._last_id
             self._requests[number] = request
         try:
-            self._send(number, the_steps, seconds)
+            self._send(number, request)
             is_late = not request.is_answered.wait(
-                seconds * len(the_steps) + margin
+                sum(request.seconds) + margin
             )
             if is_late:
                 self._finish('no answer in time', is_reusable=False)
@@ -245,8 +246,10 @@ class Connection:
             with self._lock:
                 del self._requests[number]
         return tuple(
-            outcome or self._unanswered(step, seconds, is_late)
-            for step, outcome in zip(the_steps, request.outcomes, strict=True)
+            outcome or self._unanswered(step, step_seconds, is_late)
+            for step, step_seconds, outcome in zip(
+                the_steps, request.seconds, request.outcomes, strict=True
+            )
         )
 
     def close(self) -> None:
@@ -257,9 +260,7 @@ class Connection:
         if self._pid == os.getpid():
             self._finish('the driver disconnected', is_reusable=False)
 
-    def _send(
-        self, number: int, the_steps: Sequence[Step], seconds: float
-    ) -> None:
+    def _send(self, number: int, request: _Request) -> None:
         line = frames.frame(
             self._frames.nonce or '',
             {
@@ -270,7 +271,9 @@ class Connection:
                         'seconds': seconds,
                         'values': dict(step.values),
                     }
-                    for step in the_steps
+                    for step, seconds in zip(
+                        request.steps, request.seconds, strict=True
+                    )
                 ],
             },
         )

@@ -32,6 +32,8 @@ class Step:
 
     verb: str
     values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    #: The time limit in seconds; None for the time limit of the request.
+    timeout: float | None = None
 
     @property
     def argv(self) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ the answers of the runner about file systems.
 """
 
 import dataclasses
-from typing import Any
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
@@ -75,6 +74,90 @@ def mounts(result: steps.Result) -> tuple[Mount, ...]:
         ) from error
 
 
+def xfs_creation(lv: str) -> steps.Step:
+    """Return the step that makes an XFS on an LV.
+
+    It fails if the LV has a file system.
+
+    :param lv: the name of the LV, as ``vg/lv``.
+    """
+    return steps.Step('make_xfs', {'lv': lv}, DISK_TIMEOUT)
+
+
+def mounting(lv: str, target: str) -> tuple[steps.Step, ...]:
+    """Return the steps that mount the XFS of an LV.
+
+    They make the directory if it does not exist.
+
+    :param lv: the name of the LV, as ``vg/lv``.
+    """
+    return (
+        steps.Step('make_directory', {'path': target}, TIMEOUT),
+        steps.Step('mount', {'lv': lv, 'path': target}, TIMEOUT),
+    )
+
+
+def unmounting(target: str) -> steps.Step:
+    """Return the step that unmounts the file system at a mount point.
+
+    If a process uses the file system, the error is :class:`errors.InUse`.
+    """
+    return steps.Step('unmount', {'path': target}, TIMEOUT)
+
+
+def xfs_growth(target: str) -> steps.Step:
+    """Return the step that grows a mounted XFS to the size of its device.
+
+    :param target: the mount point.
+    """
+    return steps.Step('grow_xfs', {'path': target}, DISK_TIMEOUT)
+
+
+def syncing(*paths: str) -> steps.Step:
+    """Return the step that writes the pending data of file systems to disk.
+
+    :param paths: one path in each file system.
+    """
+    return steps.Step('sync', {'paths': list(paths)}, DISK_TIMEOUT)
+
+
+def directory_removal(*paths: str) -> steps.Step:
+    """Return the step that removes empty directories.
+
+    It fails if a directory is not empty. A missing directory is no error.
+    """
+    values = {'paths': list(paths), 'keep_full': False}
+    return steps.Step('remove_directories', values, TIMEOUT)
+
+
+def volume_id_reading(brick_path: str) -> steps.Step:
+    """Return the step that reads the mark of a brick directory.
+
+    If a disk or the file system failed, the error is
+    :class:`errors.BadFileSystem`.
+    """
+    return steps.Step('read_volume_id', {'path': brick_path}, TIMEOUT)
+
+
+def volume_id(result: steps.Result) -> str | None:
+    """Return the volume id, in hex, in the answer to a step.
+
+    :param result: the answer to :func:`volume_id_reading`.
+    :return: None if the directory or its mark does not exist.
+    """
+    hex_id: str | None = json_answers.value(result, str, type(None))
+    return hex_id
+
+
+def specific_error(error: errors.CommandFailed) -> errors.CommandFailed:
+    """Return the error of a step as an instance of a more specific class."""
+    if any(text in error.stderr for text in _BAD_FILE_SYSTEM):
+        return errors.BadFileSystem(*error.args)
+    if error.status == _UMOUNT_FAILED_STATUS and _TARGET_BUSY in error.stderr:
+        return errors.InUse(error, error.argv[-1])
+    return error
+
+
 class FileSystems:
     """The file systems and mounts of one node."""
 
@@ -86,82 +169,23 @@ class FileSystems:
 
         :raises errors.Garbled: the answer is unreadable.
         """
-        return mounts(self._run(LIST_MOUNTS.verb))
-
-    def mount_at(self, target: str) -> Mount | None:
-        """Return the topmost mount at exactly this mount point, or None."""
-        mounts = [mount for mount in self.mounts() if mount.target == target]
-        return mounts[-1] if mounts else None
-
-    def mount(self, lv: str, target: str) -> None:
-        """Mount the XFS of an LV; make the directory if it does not exist.
-
-        :param lv: the name of the LV, as ``vg/lv``.
-        """
-        self._runner.run_all(
-            [
-                steps.Step('make_directory', {'path': target}),
-                steps.Step('mount', {'lv': lv, 'path': target}),
-            ],
-            timeout=TIMEOUT,
-        )
-
-    def unmount(self, target: str) -> None:
-        """Unmount the file system at a mount point.
-
-        :raises errors.InUse: a process uses the file system.
-        """
-        try:
-            self._run('unmount', path=target)
-        except errors.CommandFailed as error:
-            if error.status != _UMOUNT_FAILED_STATUS or (
-                _TARGET_BUSY not in error.stderr
-            ):
-                raise
-            raise errors.InUse(error, target) from error
-
-    def make_xfs(self, lv: str) -> None:
-        """Make an XFS on an LV.
-
-        :param lv: the name of the LV, as ``vg/lv``.
-        :raises errors.CommandFailed: for example, the LV has a file system.
-        """
-        self._run('make_xfs', DISK_TIMEOUT, lv=lv)
-
-    def grow_xfs(self, target: str) -> None:
-        """Grow a mounted XFS to the size of its device.
-
-        :param target: the mount point.
-        """
-        self._run('grow_xfs', DISK_TIMEOUT, path=target)
-
-    def sync(self, *paths: str) -> None:
-        """Write the pending data of file systems to disk.
-
-        :param paths: one path in each file system.
-        """
-        self._run('sync', DISK_TIMEOUT, paths=list(paths))
-
-    def remove_directories(self, *paths: str) -> None:
-        """Remove empty directories; a missing directory is no error.
-
-        :raises errors.CommandFailed: for example, a directory is not empty.
-        """
-        self._run('remove_directories', paths=list(paths), keep_full=False)
+        return mounts(self._run(LIST_MOUNTS))
 
     def entries(self, directory: str) -> tuple[str, ...]:
         """Return the names of the files and directories in a directory.
 
         :return: empty if the directory does not exist.
         """
-        return tuple(self._ask('list_directory', list, path=directory))
+        step = steps.Step('list_directory', {'path': directory})
+        return tuple(json_answers.value(self._run(step), list))
 
     def remove_empty_directories(self, *paths: str) -> None:
         """Remove those directories that are empty.
 
         A directory that is missing or cannot be removed is no error.
         """
-        self._run('remove_directories', paths=list(paths), keep_full=True)
+        values = {'paths': list(paths), 'keep_full': True}
+        self._run(steps.Step('remove_directories', values))
 
     def read_volume_id(self, brick_path: str) -> str | None:
         """Return the volume id, in hex, from the mark of a brick directory.
@@ -169,35 +193,29 @@ class FileSystems:
         :return: None if the directory or its mark does not exist.
         :raises errors.BadFileSystem: a disk or the file system failed.
         """
-        volume_id: str | None = self._ask(
-            'read_volume_id', str, type(None), path=brick_path
-        )
-        return volume_id
+        return volume_id(self._run(volume_id_reading(brick_path)))
 
     def is_directory(self, path: str) -> bool:
         """Return whether a directory exists.
 
         :raises errors.BadFileSystem: a disk or the file system failed.
         """
-        return bool(self._ask('is_directory', bool, path=path))
+        step = steps.Step('is_directory', {'path': path})
+        return bool(json_answers.value(self._run(step), bool))
 
     def write_volume_id(self, brick_path: str, hex_id: str) -> None:
         """Mark a brick directory with the id of its volume.
 
         :param hex_id: 32 hex digits.
         """
-        self._run('write_volume_id', path=brick_path, volume_id=hex_id)
+        values = {'path': brick_path, 'volume_id': hex_id}
+        self._run(steps.Step('write_volume_id', values))
 
-    def _ask(self, verb: str, *kinds: type, **values: object) -> Any:
-        """Return the answer to a step, which has one of these types."""
-        return json_answers.value(self._run(verb, TIMEOUT, **values), *kinds)
-
-    def _run(
-        self, verb: str, timeout: float = TIMEOUT, **values: object
-    ) -> steps.Result:
+    def _run(self, step: steps.Step) -> steps.Result:
         try:
-            return self._runner.run(steps.Step(verb, values), timeout=timeout)
+            return self._runner.run(step, timeout=TIMEOUT)
         except errors.CommandFailed as error:
-            if any(text in error.stderr for text in _BAD_FILE_SYSTEM):
-                raise errors.BadFileSystem(*error.args) from error
-            raise
+            specific = specific_error(error)
+            if specific is error:
+                raise
+            raise specific from error

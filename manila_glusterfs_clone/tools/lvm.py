@@ -21,7 +21,7 @@ Observed on LVM 2.03.16 and 2.03.31:
 * ``lvremove`` refuses an LV that is in use, even with ``-f``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 import dataclasses
 import json
 import re
@@ -37,9 +37,6 @@ _FAILED_STATUS = 5
 _IN_USE_MESSAGE = re.compile(
     r'Logical volume (\S+) (?:contains a filesystem )?in use'
 )
-
-#: The step that lists all LVs.
-LIST = steps.Step('list_lvs', {'names': []})
 
 #: Time limit in seconds. LVM takes longer only if a disk hangs.
 TIMEOUT = 120.0
@@ -147,7 +144,7 @@ def parse_report(text: str) -> tuple[LogicalVolume, ...]:
 
 
 def logical_volumes(result: steps.Result) -> tuple[LogicalVolume, ...]:
-    """Return the LVs in the answer to :data:`LIST`.
+    """Return the LVs in the answer to :func:`listing`.
 
     :raises errors.Garbled: the answer is not a report.
     """
@@ -203,64 +200,99 @@ class Lvm:
             that no LV has is no error.
         :raises errors.Garbled: the answer is not a report.
         """
-        step = steps.Step('list_lvs', {'names': list(names)})
+        step = dataclasses.replace(listing(*names), timeout=timeout)
         return logical_volumes(self._runner.run(step, timeout=timeout))
 
-    def create_thin_volume(
-        self, vg: str, pool: str, name: str, size: int, tags: Iterable[str]
-    ) -> None:
-        """Create a thin LV.
 
-        :param pool: the name of the thin pool, without the VG.
-        :param size: bytes.
-        :raises errors.CommandFailed: for example, the LV exists.
-        """
-        self._run(
-            'create_lv',
-            lv=f'{vg}/{name}',
-            pool=pool,
-            size=size,
-            tags=sorted(tags),
-        )
+def listing(*names: str) -> steps.Step:
+    """Return the step that lists LVs.
 
-    def add_tags(self, names: Sequence[str], tags: Iterable[str]) -> None:
-        """Add tags to LVs; an LV that has a tag already is no error.
+    It fails if a named VG or LV does not exist.
 
-        :param names: each as ``vg/lv``.
-        """
-        self._run('tag_lvs', lvs=list(names), tags=sorted(tags))
+    :param names: the LVs (``vg/lv``) or tags (``@tag``) to select; without
+        names, all LVs are selected.
+    """
+    return _step('list_lvs', names=list(names))
 
-    def activate(self, name: str) -> None:
-        """Activate an LV, even if it has the activation-skip flag."""
-        self._run('activate_lv', lv=name)
 
-    def remove_tags(self, names: Sequence[str], tags: Iterable[str]) -> None:
-        """Remove tags from LVs; an LV without a tag is no error.
+def creation(
+    name: str, pool: str, size: int, tags: Iterable[str]
+) -> steps.Step:
+    """Return the step that creates a thin LV; it fails if the LV exists.
 
-        :param names: each as ``vg/lv``.
-        """
-        self._run('untag_lvs', lvs=list(names), tags=sorted(tags))
+    :param name: ``vg/lv``.
+    :param pool: the name of the thin pool, without the VG.
+    :param size: bytes.
+    """
+    return _step('create_lv', lv=name, pool=pool, size=size, tags=sorted(tags))
 
-    def extend(self, name: str, size: int) -> None:
-        """Grow an LV.
 
-        :param size: the new size in bytes; it must exceed the current size.
-        """
-        self._run('extend_lv', lv=name, size=size)
+def tagging(names: Sequence[str], tags: Iterable[str]) -> steps.Step:
+    """Return the step that adds tags to LVs.
 
-    def remove(self, *names: str) -> None:
-        """Remove LVs.
+    An LV that has a tag already is no error.
 
-        :param names: each as ``vg/lv``.
-        :raises errors.InUse: an LV is mounted or open.
-        """
-        try:
-            self._run('remove_lvs', lvs=list(names))
-        except errors.CommandFailed as error:
-            match = _IN_USE_MESSAGE.search(error.stderr)
-            if match is None or error.status != _FAILED_STATUS:
-                raise
-            raise errors.InUse(error, f'/dev/{match[1]}') from error
+    :param names: each as ``vg/lv``.
+    """
+    return _step('tag_lvs', lvs=list(names), tags=sorted(tags))
 
-    def _run(self, verb: str, **values: object) -> None:
-        self._runner.run(steps.Step(verb, values), timeout=TIMEOUT)
+
+def untagging(names: Sequence[str], tags: Iterable[str]) -> steps.Step:
+    """Return the step that removes tags from LVs.
+
+    An LV without a tag is no error.
+
+    :param names: each as ``vg/lv``.
+    """
+    return _step('untag_lvs', lvs=list(names), tags=sorted(tags))
+
+
+def retagging(
+    names: Sequence[str], new: Collection[str], old: Collection[str]
+) -> list[steps.Step]:
+    """Return the steps that add new tags to LVs, and then remove old tags.
+
+    In this order the LVs always have an owner.
+    """
+    return [
+        *([tagging(names, new)] if new else []),
+        *([untagging(names, old)] if old else []),
+    ]
+
+
+def activation(name: str) -> steps.Step:
+    """Return the step that activates an LV.
+
+    It does so even if the LV has the activation-skip flag.
+    """
+    return _step('activate_lv', lv=name)
+
+
+def extension(name: str, size: int) -> steps.Step:
+    """Return the step that grows an LV.
+
+    :param size: the new size in bytes; it must exceed the current size.
+    """
+    return _step('extend_lv', lv=name, size=size)
+
+
+def removal(*names: str) -> steps.Step:
+    """Return the step that removes LVs.
+
+    If an LV is mounted or open, the error is :class:`errors.InUse`.
+
+    :param names: each as ``vg/lv``.
+    """
+    return _step('remove_lvs', lvs=list(names))
+
+
+def specific_error(error: errors.CommandFailed) -> errors.CommandFailed:
+    """Return the error of a step as an instance of a more specific class."""
+    match = _IN_USE_MESSAGE.search(error.stderr)
+    if match is None or error.status != _FAILED_STATUS:
+        return error
+    return errors.InUse(error, f'/dev/{match[1]}')
+
+
+def _step(verb: str, **values: object) -> steps.Step:
+    return steps.Step(verb, values, TIMEOUT)

@@ -78,6 +78,8 @@ class Process:
     ) -> None:
         self.pool = pool
         self.steps: list[Step] = []
+        #: The number of requests to runners.
+        self.requests = 0
         self.dead = False
         #: The time-out of the step that went wrong last.
         self.timeout = 0.0
@@ -101,6 +103,11 @@ class Process:
     def fail_no_more(self) -> None:
         """Cancel the planned faults."""
         self._fault = self._words = None
+
+    def count_request(self) -> None:
+        """Count a request to a runner, of one or more steps."""
+        with self._lock:
+            self.requests += 1
 
     def connect(
         self,
@@ -219,6 +226,11 @@ class Remote(commands.Remote):
     def run(
         self, step: commands.Step, *, timeout: float = 60.0
     ) -> commands.Result:
+        self.process.count_request()
+        return self._run(step, timeout)
+
+    def _run(self, step: commands.Step, timeout: float) -> commands.Result:
+        timeout = step.timeout or timeout
         # The runner refuses what its checks do not allow.
         verb = verbs.check(SETTINGS, step.verb, dict(step.values))
         argv = step.argv
@@ -245,7 +257,9 @@ class Remote(commands.Remote):
     def run_all(
         self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
     ) -> list[commands.Result]:
-        return [self.run(step, timeout=timeout) for step in the_steps]
+        # A fault can occur at each of the steps.
+        self.process.count_request()
+        return [self._run(step, timeout) for step in the_steps]
 
     def greet(self) -> greetings.Greeting:
         self.process.step(self.node, ['hello'], CONNECT_TIMEOUT, lambda _: '')

@@ -78,6 +78,10 @@ def _nothing(right: Any) -> Any:
     return lambda *args: None
 
 
+def _another_step(right: Any) -> Any:
+    return lambda *args: file_systems.LIST_MOUNTS
+
+
 def _on_two_nodes(right: Any) -> Any:
     def for_each_brick(self: Any, volume: Any, action: Any) -> None:
         right(self, volume, lambda n, p: n.name == 'gl3' or action(n, p))
@@ -97,13 +101,10 @@ def _open_first(right: Any) -> Any:
 
 
 def _only_whole(right: Any) -> Any:
-    def grow(
-        node: cluster.Node, place: bricks.MountedBrick, size: int
-    ) -> None:
-        if place.lv.size < size:
-            right(node, place, size)
+    def growth(brick: bricks.MountedBrick, size: int) -> Any:
+        return right(brick, size) if brick.lv.size < size else []
 
-    return grow
+    return growth
 
 
 def _gone_is_gone(right: Any) -> Any:
@@ -200,9 +201,9 @@ PLANTS = [
     ),
     Plant(
         'nothing is written to disk',
-        file_systems.FileSystems,
-        'sync',
-        _nothing,
+        file_systems,
+        'syncing',
+        _another_step,
         'create share',
         Variant.POWER_CUT_AFTER,
         'is not marked in',
@@ -219,8 +220,8 @@ PLANTS = [
     Plant(
         'mount points are left',
         brick_removal,
-        'remove_mount_point',
-        _nothing,
+        'mount_point_removal',
+        _another_step,
         'delete an origin',
         Fault.KILLED_AFTER,
         'directory',
@@ -246,7 +247,7 @@ PLANTS = [
     Plant(
         'what is half grown is not grown',
         bricks,
-        'grow',
+        '_growth',
         _only_whole,
         'extend',
         Fault.KILLED_BEFORE,

@@ -15,7 +15,7 @@ Each test ends with a check of the model: nothing is left over, nothing is
 missing, every share is complete.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 import threading
 from typing import Any
 
@@ -28,6 +28,7 @@ from manila_glusterfs_clone.tools import gluster
 from tests.model import link
 from tests.model import model_backend
 from tests.model import model_cluster
+from tests.model import model_node
 from tests.model import turns
 
 
@@ -227,24 +228,34 @@ def test_who_clones_is_not_waited_for(
 # -- a start of the service in the middle of something
 
 
-@pytest.mark.parametrize('when', ['unmount', 'remove_directories', 'stop'])
+@pytest.mark.parametrize(
+    'word', ['stop', 'umount', 'remove_directories', 'lvremove']
+)
 def test_what_is_being_deleted_is_not_healed(
-    manila: model_backend.ModelBackend, ids: Iterator[str], when: str
+    manila: model_backend.ModelBackend,
+    ids: Iterator[str],
+    monkeypatch: pytest.MonkeyPatch,
+    word: str,
 ) -> None:
     share = next(ids)
     manila.create(share)
     starting = another(manila)
-    node = manila.services.cluster.nodes[0]
-    room: Any = node.gluster if when == 'stop' else node.file_systems
-    verb = 'stop_volume' if when == 'stop' else when
-    original = getattr(room, verb)
+    original = manila.process.step
+    heals = 0
 
-    def and_heal(*args: Any) -> None:
-        original(*args)
-        starting.healer.heal([share])
+    def step(
+        node: model_node.ModelNode, argv: Sequence[str], *more: Any
+    ) -> Any:
+        nonlocal heals
+        answer = original(node, argv, *more)
+        if node.name == 'gl1' and word in argv:
+            starting.healer.heal([share])
+            heals += 1
+        return answer
 
-    setattr(room, verb, and_heal)
+    monkeypatch.setattr(manila.process, 'step', step)
     manila.delete(share)
+    assert heals
     manila.check()
 
 

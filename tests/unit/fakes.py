@@ -121,6 +121,8 @@ class Node(commands.Remote):
         #: Called with each gluster command, before the answer.
         self.during: Callable[[str], None] = lambda line: None
         self.closed = False
+        #: The number of requests to the runner.
+        self.request_count = 0
         self._script: dict[tuple[str, ...], list[Reply]] = {}
         self._lock = threading.Lock()
 
@@ -170,6 +172,16 @@ class Node(commands.Remote):
     def run(
         self, step: commands.Step, *, timeout: float = 60.0
     ) -> commands.Result:
+        return self.run_all([step], timeout=timeout)[0]
+
+    def run_all(
+        self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
+    ) -> list[commands.Result]:
+        with self._lock:
+            self.request_count += 1
+        return [self._run(step) for step in the_steps]
+
+    def _run(self, step: commands.Step) -> commands.Result:
         argv = step.argv
         words = argv[len(CONSOLE) :]
         in_console = False
@@ -192,11 +204,6 @@ class Node(commands.Remote):
         return commands.Result(
             self.name, argv, said.status, said.stdout, said.stderr
         )
-
-    def run_all(
-        self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
-    ) -> list[commands.Result]:
-        return [self.run(step, timeout=timeout) for step in the_steps]
 
     def greet(self) -> greetings.Greeting:
         if isinstance(self.greeting, errors.Error):

@@ -44,6 +44,8 @@ def test_reclaiming() -> None:
         node, test_bricks.lvs_of(*rows).__contains__, test_bricks.keep_none
     )
     assert test_bricks.did(fake) == lines
+    # One request reads.
+    assert fake.request_count == 2
 
 
 @pytest.mark.parametrize('pools', [None, ('gvg/pool',), ('gvg/gone',)])
@@ -185,9 +187,10 @@ def test_mount_points_of_snapshots_lie_in_a_directory_of_their_own() -> None:
         f'{bricks.SNAPS_ROOT}/{test_bricks.HEX}',
         '/'.join(['remove_directories /srv/x', names.volume(test_bricks.ID)]),
     )
-    brick_removal.remove_mount_point(node, test_bricks.SNAP)
-    brick_removal.remove_mount_point(
-        node, names.mount_point('/srv/x', test_bricks.ID)
+    mount_point = names.mount_point('/srv/x', test_bricks.ID)
+    node.run(
+        brick_removal.mount_point_removal(test_bricks.SNAP),
+        brick_removal.mount_point_removal(mount_point),
     )
     assert len(test_bricks.did(fake)) == 2
 

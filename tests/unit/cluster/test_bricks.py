@@ -17,6 +17,7 @@ import re
 import pytest
 
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import brick_mounts
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.tools import file_systems
@@ -249,29 +250,43 @@ def test_adopting() -> None:
         f'--addtag=manila.share={ID} gvg/{HEX}_0'
     )
     allow(fake, line)
-    place = bricks.tag_clone_brick(node, ID, f'{SNAP}/brick')
-    assert place.mount_point == SNAP
+    bricks.adopt(node, ID, f'{SNAP}/brick', 1 << 30)
     assert did(fake) == [line]
+
+
+def test_adopting_and_growing_is_one_request() -> None:
+    fake, node = prepare([lv(f'{HEX}_0')], (f'{HEX}_0', SNAP))
+    lines = [
+        f'lvchange --addtag=manila.brick --addtag=manila.mount={SNAP} '
+        f'--addtag=manila.share={ID} gvg/{HEX}_0',
+        f'lvextend --size={2 << 30}b gvg/{HEX}_0',
+        f'xfs_growfs -d {SNAP}',
+    ]
+    allow(fake, *lines)
+    bricks.adopt(node, ID, f'{SNAP}/brick', 2 << 30)
+    assert did(fake) == lines
+    # One request reads.
+    assert fake.request_count == 2
 
 
 def test_adopting_what_is_adopted_changes_nothing() -> None:
     tags = f'manila.brick,manila.mount={SNAP},manila.share={ID}'
     fake, node = prepare([lv(f'{HEX}_0', tags=tags)], (f'{HEX}_0', SNAP))
-    bricks.tag_clone_brick(node, ID, f'{SNAP}/brick')
+    bricks.adopt(node, ID, f'{SNAP}/brick', 0)
     assert did(fake) == []
 
 
 def test_adopting_what_is_not_mounted() -> None:
     _, node = prepare([lv(f'{HEX}_0')])
     with pytest.raises(bricks.BrickNotMounted) as caught:
-        bricks.tag_clone_brick(node, ID, f'{SNAP}/brick')
+        bricks.adopt(node, ID, f'{SNAP}/brick', 0)
     assert caught.value.path == f'{SNAP}/brick'
 
 
 def test_adopting_what_is_not_thin() -> None:
     fake, node = prepare([lv('fat', layout='linear', pool='')], ('fat', SNAP))
     with pytest.raises(bricks.NotThin) as caught:
-        bricks.tag_clone_brick(node, ID, f'{SNAP}/brick')
+        bricks.adopt(node, ID, f'{SNAP}/brick', 0)
     assert caught.value.logical_volume == 'gvg/fat'
     assert did(fake) == []
 
@@ -282,44 +297,63 @@ def test_adopting_what_is_not_thin() -> None:
 @pytest.mark.parametrize('size', [1, 1 << 30])
 def test_growing_xfs_alone_when_the_lv_is_large_enough(size: int) -> None:
     fake, node = prepare([lv('a')], ('a', '/m'))
-    allow(fake, 'xfs_growfs -d /m')
-    place = bricks.read_storage(node).find_brick('/m/brick')
-    assert place is not None
-    bricks.grow(node, place, size)
-    assert did(fake) == ['xfs_growfs -d /m']
+    lines = ['xfs_growfs -d /m', READ_ID, SYNC_BRICK]
+    grow(fake, node, size, *lines)
+    assert did(fake) == lines
 
 
 def test_growing() -> None:
     fake, node = prepare([lv('a')], ('a', '/m'))
     lines = ['lvextend --size=1073741825b gvg/a', 'xfs_growfs -d /m']
-    allow(fake, *lines)
-    place = bricks.read_storage(node).find_brick('/m/brick')
-    assert place is not None
-    bricks.grow(node, place, (1 << 30) + 1)
+    lines += [READ_ID, SYNC_BRICK]
+    grow(fake, node, (1 << 30) + 1, *lines)
     assert did(fake) == lines
 
 
-VOLUME_ID = ('read_volume_id', '/m/brick')
+READ_ID = 'read_volume_id /m/brick'
+SYNC_BRICK = 'sync /m/brick /var/lib/glusterd'
+
+
+def grow(fake: fakes.Node, node: cluster.Node, size: int, *lines: str) -> None:
+    fake.answer(READ_ID.split(), fakes.Answer(f'"{HEX}"'))
+    allow(fake, *(line for line in lines if line != READ_ID))
+    brick = bricks.read_storage(node).find_brick('/m/brick')
+    assert brick is not None
+    bricks.grow(node, brick, size, HEX)
 
 
 def test_proving() -> None:
     fake, node = prepare([])
-    fake.answer(VOLUME_ID, fakes.Answer(f'"{HEX}"'))
-    sync = 'sync /m/brick /var/lib/glusterd'
-    allow(fake, sync)
+    fake.answer(READ_ID.split(), fakes.Answer(f'"{HEX}"'))
+    allow(fake, SYNC_BRICK)
     bricks.verify_durable(node, '/m/brick', HEX)
-    assert did(fake)[-1] == sync
+    assert did(fake) == [READ_ID, SYNC_BRICK]
+    assert fake.request_count == 1
 
 
 @pytest.mark.parametrize(
-    'said', [fakes.Answer(f'"{"0" * 32}"'), fakes.Answer('null')]
+    'volume_id', [fakes.Answer(f'"{"0" * 32}"'), fakes.Answer('null')]
 )
-def test_what_is_not_proven_is_not_synced(said: fakes.Answer) -> None:
+@pytest.mark.parametrize(
+    'sync', [fakes.Answer('null'), fakes.Answer('', 'No such file', 1)]
+)
+def test_a_brick_with_another_volume_id(
+    volume_id: fakes.Answer, sync: fakes.Answer
+) -> None:
     fake, node = prepare([])
-    fake.answer(VOLUME_ID, said)
+    fake.answer(READ_ID.split(), volume_id)
+    fake.answer(SYNC_BRICK.split(), sync)
     with pytest.raises(bricks.WrongVolumeId) as caught:
         bricks.verify_durable(node, '/m/brick', HEX)
     assert caught.value.expected == HEX
+
+
+def test_a_brick_that_cannot_be_synced() -> None:
+    fake, node = prepare([])
+    fake.answer(READ_ID.split(), fakes.Answer(f'"{HEX}"'))
+    fake.answer(SYNC_BRICK.split(), fakes.Answer('', 'No space left', 1))
+    with pytest.raises(errors.CommandFailed):
+        bricks.verify_durable(node, '/m/brick', HEX)
 
 
 # -- mounting again
@@ -338,9 +372,9 @@ def test_remounting_what_is_not_mounted() -> None:
     ]
     allow(fake, *lines)
     fake.answer((*LVS, '@manila.brick'), *[fake.next(tuple(LVS))])
-    found = bricks.unmounted_lvs(node)
+    found = brick_mounts.unmounted_lvs(node)
     assert [each.name for each in found] == ['b']
-    bricks.remount(node, *found)
+    brick_mounts.remount(node, *found)
     assert did(fake) == lines
 
 

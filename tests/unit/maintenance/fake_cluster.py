@@ -26,6 +26,7 @@ from manila_glusterfs_clone.locking import cross_host_locks
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import volumes
+from manila_glusterfs_clone.ssh import steps
 from manila_glusterfs_clone.tools import file_systems
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools import lvm
@@ -192,10 +193,10 @@ class Lvm:
             if not selectors or {f'@{tag}' for tag in row.tags} & {*selectors}
         )
 
-    def add_tags(self, lvs: Sequence[str], tags: Iterable[str]) -> None:
+    def tag_lvs(self, lvs: Sequence[str], tags: Iterable[str]) -> None:
         self._retag('add', lvs, lambda old: old | {*tags})
 
-    def remove_tags(self, lvs: Sequence[str], tags: Iterable[str]) -> None:
+    def untag_lvs(self, lvs: Sequence[str], tags: Iterable[str]) -> None:
         self._retag('remove', lvs, lambda old: old - {*tags})
 
     def _retag(
@@ -229,12 +230,15 @@ class FileSystems:
     def read_volume_id(self, path: str) -> str | None:
         return self.volume_ids.get(path)
 
-    def mount(self, lv: str, target: str) -> None:
-        self._node.record('mount', lv, target)
+    def make_directory(self, path: str) -> None:
+        """Do nothing: these file systems have no directories."""
+
+    def mount(self, lv: str, path: str) -> None:
+        self._node.record('mount', lv, path)
         (row,) = (
             row for row in self._node.lvm.rows.values() if row.full_name == lv
         )
-        self.table[target] = row.device
+        self.table[path] = row.device
 
 
 class Node:
@@ -251,9 +255,18 @@ class Node:
         self._cluster = whole
 
     def lvs_and_mounts(
-        self,
+        self, *lv_names: str
     ) -> tuple[tuple[lvm.LogicalVolume, ...], tuple[file_systems.Mount, ...]]:
-        return self.lvm.lvs(), self.file_systems.mounts()
+        return self.lvm.lvs(*lv_names), self.file_systems.mounts()
+
+    def run(self, *the_steps: steps.Step) -> None:
+        for step in the_steps:
+            for tool in (self.lvm, self.file_systems):
+                if action := getattr(tool, step.verb, None):
+                    action(**step.values)
+                    break
+            else:
+                raise AssertionError(f'not expected: {step}')
 
     def record(self, *words: str) -> None:
         self._cluster.record(None, self.name, *words)

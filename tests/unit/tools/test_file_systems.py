@@ -17,6 +17,7 @@ import json
 import pytest
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import steps
 from manila_glusterfs_clone.tools import file_systems
 from tests.unit import fakes
 
@@ -48,20 +49,6 @@ def test_mounts() -> None:
 
 def test_no_mounts() -> None:
     assert mounts().mounts() == ()
-    assert mounts().mount_at(TARGET) is None
-
-
-def test_a_mount_point_is_matched_exactly() -> None:
-    assert mounts(MOUNT).mount_at(TARGET) is not None
-    for near in (TARGET + '/', TARGET[:-1], TARGET + 'x', '/srv', '/'):
-        assert mounts(MOUNT).mount_at(near) is None
-
-
-def test_the_topmost_of_stacked_mounts_counts() -> None:
-    stacked = mounts({**MOUNT, 'source': 'low'}, {**MOUNT, 'source': 'top'})
-    top = stacked.mount_at(TARGET)
-    assert top is not None
-    assert top.source == 'top'
 
 
 @pytest.mark.parametrize(
@@ -106,11 +93,17 @@ def test_is_directory() -> None:
     assert not files.is_directory('/b')
 
 
+def failed(answer: fakes.Answer) -> errors.CommandFailed:
+    node = fakes.Node().answer(('umount', TARGET), answer)
+    with pytest.raises(errors.CommandFailed) as caught:
+        node.run(file_systems.unmounting(TARGET))
+    return file_systems.specific_error(caught.value)
+
+
 def test_a_mount_in_use(release: str) -> None:
-    answer = fakes.golden(release, 'umount-busy').answer
-    with pytest.raises(errors.InUse) as caught:
-        tool(answer, argv=f'umount {TARGET}').unmount(TARGET)
-    assert caught.value.path == TARGET
+    error = failed(fakes.golden(release, 'umount-busy').answer)
+    assert isinstance(error, errors.InUse)
+    assert error.path == TARGET
 
 
 @pytest.mark.parametrize(
@@ -122,27 +115,15 @@ def test_a_mount_in_use(release: str) -> None:
     ],
 )
 def test_other_failures_of_umount_are_not_in_use(answer: fakes.Answer) -> None:
-    with pytest.raises(errors.CommandFailed) as caught:
-        tool(answer, argv=f'umount {TARGET}').unmount(TARGET)
-    assert not isinstance(caught.value, errors.InUse)
+    assert not isinstance(failed(answer), errors.InUse)
 
 
 @pytest.mark.parametrize(
     ('action', 'command'),
     [
         (
-            lambda files: files.make_xfs('gvg/b'),
-            'mkfs.xfs -q -K -i size=512 /dev/gvg/b',
-        ),
-        (lambda files: files.grow_xfs('/m'), 'xfs_growfs -d /m'),
-        (lambda files: files.sync('/m', '/n'), 'sync /m /n'),
-        (
             lambda files: files.write_volume_id('/m/brick', 'a' * 32),
             f'write_volume_id /m/brick {"a" * 32}',
-        ),
-        (
-            lambda files: files.remove_directories('/m', '/n'),
-            'remove_directories /m /n',
         ),
         (
             lambda files: files.remove_empty_directories('/m', '/n'),
@@ -160,15 +141,37 @@ def test_commands(
         action(tool(fakes.Answer(status=1), argv=command))
 
 
+@pytest.mark.parametrize(
+    ('step', 'command'),
+    [
+        (
+            file_systems.xfs_creation('gvg/b'),
+            'mkfs.xfs -q -K -i size=512 /dev/gvg/b',
+        ),
+        (file_systems.xfs_growth('/m'), 'xfs_growfs -d /m'),
+        (file_systems.syncing('/m', '/n'), 'sync /m /n'),
+        (file_systems.unmounting('/m'), 'umount /m'),
+        (
+            file_systems.directory_removal('/m', '/n'),
+            'remove_directories /m /n',
+        ),
+        (file_systems.volume_id_reading('/b'), 'read_volume_id /b'),
+    ],
+)
+def test_steps(step: steps.Step, command: str) -> None:
+    assert step.argv == tuple(command.split())
+    assert step.timeout in (
+        file_systems.TIMEOUT,
+        file_systems.DISK_TIMEOUT,
+    )
+
+
 def test_mounting_makes_the_directory() -> None:
-    mount = 'mount --types=xfs --options=nouuid,noatime /dev/gvg/b /m'
-    node = fakes.Node()
-    for line in ('make_directory /m', mount):
-        node.answer(line.split(), fakes.Answer('null'))
-    file_systems.FileSystems(node).mount('gvg/b', '/m')
-    assert [' '.join(argv) for argv in node.ran] == [
+    assert [
+        ' '.join(step.argv) for step in file_systems.mounting('gvg/b', '/m')
+    ] == [
         'make_directory /m',
-        mount,
+        'mount --types=xfs --options=nouuid,noatime /dev/gvg/b /m',
     ]
 
 

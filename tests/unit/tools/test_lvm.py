@@ -11,7 +11,6 @@
 # under the License.
 """LVM of a node: reports, health states and refusals."""
 
-from collections.abc import Callable
 import json
 
 from hypothesis import given
@@ -20,6 +19,7 @@ import pytest
 
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import steps
 from manila_glusterfs_clone.tools import lvm
 from tests.unit import fakes
 
@@ -112,18 +112,18 @@ def test_creating_an_existing_lv(release: str) -> None:
     ).split()
     node = fakes.Node().answer(argv, answer)
     with pytest.raises(errors.CommandFailed) as caught:
-        lvm.Lvm(node).create_thin_volume(
-            'gvg', 'pool', 'b1', 1 << 30, ('b', 'a')
-        )
+        node.run(lvm.creation('gvg/b1', 'pool', 1 << 30, ('b', 'a')))
     assert 'already exists' in caught.value.stderr
 
 
 def test_an_lv_in_use_is_not_removed(release: str) -> None:
     recording = fakes.golden(release, 'lvremove-in-use')
     node = fakes.Node().answer(recording.argv, recording.answer)
-    with pytest.raises(errors.InUse) as caught:
-        lvm.Lvm(node).remove('gvg/manila-golden')
-    assert caught.value.path == '/dev/gvg/manila-golden'
+    with pytest.raises(errors.CommandFailed) as caught:
+        node.run(lvm.removal('gvg/manila-golden'))
+    error = lvm.specific_error(caught.value)
+    assert isinstance(error, errors.InUse)
+    assert error.path == '/dev/gvg/manila-golden'
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_other_failures_of_lvremove_are_not_in_use(
 ) -> None:
     argv = ('lvremove', '--force', '--yes', 'gvg/b')
     with pytest.raises(errors.CommandFailed) as caught:
-        lvm.Lvm(fakes.Node().answer(argv, answer)).remove('gvg/b')
-    assert not isinstance(caught.value, errors.InUse)
+        fakes.Node().answer(argv, answer).run(lvm.removal('gvg/b'))
+    assert lvm.specific_error(caught.value) is caught.value
 
 
 @pytest.mark.parametrize(
@@ -159,31 +159,30 @@ def test_health(printed: str, health: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ('action', 'command'),
+    ('step', 'command'),
     [
-        (lambda tool: tool.extend('gvg/b', 5), 'lvextend --size=5b gvg/b'),
+        (lvm.extension('gvg/b', 5), 'lvextend --size=5b gvg/b'),
         (
-            lambda tool: tool.activate('gvg/b'),
+            lvm.activation('gvg/b'),
             'lvchange --activate=y --ignoreactivationskip gvg/b',
         ),
         (
-            lambda tool: tool.remove('gvg/b', 'gvg/c'),
+            lvm.removal('gvg/b', 'gvg/c'),
             'lvremove --force --yes gvg/b gvg/c',
         ),
         (
-            lambda tool: tool.add_tags(['gvg/b'], {'y', 'x'}),
+            lvm.tagging(['gvg/b'], {'y', 'x'}),
             'lvchange --addtag=x --addtag=y gvg/b',
         ),
         (
-            lambda tool: tool.remove_tags(['gvg/b', 'gvg/c'], {'y', 'x'}),
+            lvm.untagging(['gvg/b', 'gvg/c'], {'y', 'x'}),
             'lvchange --deltag=x --deltag=y gvg/b gvg/c',
         ),
     ],
 )
-def test_commands(action: Callable[[lvm.Lvm], None], command: str) -> None:
-    node = fakes.Node().answer(command.split(), fakes.Answer())
-    action(lvm.Lvm(node))
-    assert node.ran == [tuple(command.split())]
+def test_steps(step: steps.Step, command: str) -> None:
+    assert step.argv == tuple(command.split())
+    assert step.timeout == lvm.TIMEOUT
 
 
 @pytest.mark.parametrize(

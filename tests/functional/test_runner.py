@@ -116,19 +116,22 @@ def test_one_session_is_enough(
 
 
 @pytest.mark.parametrize(
-    ('release', 'remedy'), [(0, 'node-installer'), (1000, 'update the driver')]
+    ('runner_release', 'remedy'),
+    [(0, 'node-installer'), (1000, 'update the driver')],
 )
 def test_runner_of_another_release(
     lab: lab_module.Lab,
     manila: manila_stand_in.ManilaStandIn,
-    release: int,
+    runner_release: int,
     remedy: str,
 ) -> None:
     """Following the remedy makes the set-up pass."""
     node = lab.node('gl3')
     texts = archive.sources()
     path = 'manila_glusterfs_clone/node/runner/__init__.py'
-    texts[path] += f'\nRELEASE = {release}\nOLDEST_SERVED = {release}\n'
+    texts[path] += (
+        f'\nRELEASE = {runner_release}\nOLDEST_SERVED = {runner_release}\n'
+    )
     program = b'#!/usr/bin/python3 -IS\n' + archive.build(texts)
     node.put(program, f'{node_files.RUNNER_PATH}.new', 0o755)
     node.succeed(

@@ -30,6 +30,7 @@ _READS = {
     'addresses',
     'resolve',
     'glusterd_age',
+    'read_glusterd_log',
 }
 #: Words before the command of gluster.
 _OPTIONS = ('--mode=script', '--xml', '--')

@@ -43,6 +43,7 @@ _READS = {
     'addresses',
     'resolve',
     'glusterd_age',
+    'read_glusterd_log',
 }
 _GLUSTER_READS = {'list', 'info', 'config', 'status', 'heal'}
 #: What the driver listens to, beside gluster.

@@ -123,6 +123,7 @@ class ModelNode:
             'addresses': self._addresses,
             'resolve': self._resolve,
             'glusterd_age': self._age,
+            'read_glusterd_log': self._log,
             'list_programs': self._programs,
             'systemctl': self._boot_unit,
             'gluster': self._version,
@@ -141,6 +142,10 @@ class ModelNode:
     def _age(self, argv: Sequence[str]) -> shell.Answer:
         age = self.time.now - self.glusterd_since
         return shell.Answer(json.dumps(age if self.glusterd_up else None))
+
+    def _log(self, argv: Sequence[str]) -> shell.Answer:
+        """Return no log: the model writes none."""
+        return shell.Answer('""')
 
     def _programs(self, argv: Sequence[str]) -> shell.Answer:
         paths = {

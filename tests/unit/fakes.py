@@ -39,6 +39,7 @@ RELEASES = ('10.3', '11.1')
 
 #: How long glusterd has run.
 AGE = ('glusterd_age',)
+LOG = ('read_glusterd_log',)
 CONSOLE = processes.CONSOLE
 GREETING = greetings.Greeting(
     runner.RELEASE,
@@ -124,6 +125,8 @@ class Node(commands.Remote):
         #: The number of requests to the runner.
         self.request_count = 0
         self._script: dict[tuple[str, ...], list[Reply]] = {}
+        #: Until a test says more, glusterd has logged nothing.
+        self._log: list[Reply] = [Answer('""')]
         self._lock = threading.Lock()
 
     def replay(self, release: str, *names: str) -> 'Node':
@@ -162,7 +165,8 @@ class Node(commands.Remote):
     def next(self, argv: tuple[str, ...]) -> Answer:
         with self._lock:
             self.asked.append(argv)
-            replies = self._script.get(argv)
+            usual = self._log if argv == LOG else None
+            replies = self._script.get(argv, usual)
             assert replies, f'not expected: {shlex.join(argv)}'
             reply = replies.pop(0) if len(replies) > 1 else replies[0]
         if isinstance(reply, Exception):
@@ -188,7 +192,7 @@ class Node(commands.Remote):
         if argv[: len(CONSOLE)] == CONSOLE:
             in_console = runner_steps.runs_in_console(words)
             self.during(' '.join(words))
-        if not in_console:
+        if not in_console and argv != LOG:
             self.ran.append(argv)
         said = self.next(argv)
         if in_console:

@@ -49,6 +49,7 @@ from defusedxml import ElementTree as SafeTree
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
 from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.tools.gluster import log
 from manila_glusterfs_clone.tools.gluster import refusals
 
 #: The time, in seconds, that the CLI waits for glusterd.
@@ -252,7 +253,12 @@ class Console:
         argv = ('gluster', *words)
         if answer.has_succeeded:
             return answer
+        error: errors.CommitFailed | errors.GlusterRefused
         if refusals.is_partially_done(answer.message):
-            raise errors.CommitFailed(self.name, argv, answer.message)
-        error_class = refusals.error_class(answer.errno, answer.message)
-        raise error_class(self.name, argv, answer.errno, answer.message)
+            error = errors.CommitFailed(self.name, argv, answer.message)
+        else:
+            error_class = refusals.error_class(answer.errno, answer.message)
+            error = error_class(self.name, argv, answer.errno, answer.message)
+        if not log.has_cause(answer.message):
+            error.logged = log.read_last_errors(self._runner)
+        raise error

@@ -16,7 +16,6 @@ fake program notes its call, and then does what a test has written for it.
 """
 
 from collections.abc import Sequence
-import dataclasses
 import json
 import os
 import pathlib
@@ -235,7 +234,7 @@ class Talk:
         while view:
             view = view[self.process.stdin.write(view) or 0 :]
 
-    def ask(self, number: int, *asked: 'Timed') -> None:
+    def ask(self, number: int, *asked: steps.Step) -> None:
         self.send({'id': number, 'steps': [as_json(step) for step in asked]})
 
     def end_input(self) -> None:
@@ -255,13 +254,13 @@ class Talk:
         del self._contents[:count]
         return answers
 
-    def one(self, *asked: 'Timed') -> Any:
+    def one(self, *asked: steps.Step) -> Any:
         """Return the answers to one request; of a single step its answer."""
         self.ask(1, *asked)
         answers = self.read(len(asked))
         return answers[0] if len(asked) == 1 else answers
 
-    def value(self, asked: 'Timed') -> Any:
+    def value(self, asked: steps.Step) -> Any:
         """Return the JSON that a step answers."""
         answer = self.one(asked)
         assert answer['outcome'] == 'done', answer
@@ -283,17 +282,10 @@ class Talk:
                 pipe.close()
 
 
-@dataclasses.dataclass(frozen=True)
-class Timed(steps.Step):
-    """A step with its time limit."""
-
-    seconds: float = 20.0
-
-
-def as_json(step: Timed) -> dict[str, Any]:
+def as_json(step: steps.Step) -> dict[str, Any]:
     return {
         'verb': step.verb,
-        'seconds': step.seconds,
+        'seconds': step.timeout,
         'values': dict(step.values),
     }
 
@@ -328,9 +320,9 @@ class LocalStream:
         self._stdin.close()
 
 
-def step(verb: str, seconds: float = 20.0, **values: Any) -> Timed:
+def step(verb: str, seconds: float = 20.0, **values: Any) -> steps.Step:
     """Make a step."""
-    return Timed(verb, values, seconds)
+    return steps.Step(verb, values, seconds)
 
 
 def outcomes(answers: Sequence[Any]) -> list[str]:

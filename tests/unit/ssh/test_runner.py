@@ -40,15 +40,15 @@ GREETING = json.dumps({'release': node_runner.RELEASE, 'oldest_served': 1})
 
 
 def outcomes(
-    connection: runner.Connection, *asked: runner_process.Timed
+    connection: runner.Connection, *asked: runner.Step
 ) -> tuple[runner.Outcome, ...]:
-    return connection.outcomes(asked, asked[0].seconds)
+    return connection.outcomes(asked, 20.0)
 
 
 def run(
-    connection: runner.Connection, *asked: runner_process.Timed
+    connection: runner.Connection, *asked: runner.Step
 ) -> list[runner.Result]:
-    return connection.run(asked, asked[0].seconds)
+    return connection.run(asked, 20.0)
 
 
 class Script:
@@ -343,6 +343,19 @@ def test_no_answer_comes(
     assert isinstance(outcome, errors.TimedOut)
     assert outcome.seconds == 0.05
     assert script.is_closed
+
+
+def test_time_limits_of_steps(
+    script: Script, connection: runner.Connection
+) -> None:
+    """A step without a time limit has that of the request."""
+    script.always(outcome='unknown', kind='deadline')
+    found = connection.outcomes(
+        [runner.Step('list_mounts'), step('unmount', 300.0, path='/b')], 40.0
+    )
+    (request,) = script.requests
+    assert [each['seconds'] for each in request['steps']] == [40.0, 300.0]
+    assert [getattr(each, 'seconds') for each in found] == [40.0, 300.0]  # noqa: B009
 
 
 def test_a_request_that_is_too_long(connection: runner.Connection) -> None:

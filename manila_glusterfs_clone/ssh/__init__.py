@@ -18,8 +18,8 @@ The modules, from the top layer to the bottom layer:
 * ``runner`` exchanges requests and answers with the runner on the node.
 * ``greetings`` compares the release of the runner with this driver.
 * ``steps`` has the steps and their outcomes.
-* ``channels`` opens the channel of the runner.
-* ``connections`` shares one connection to a node among threads.
+* ``channels`` runs a process on the channel of a connection.
+* ``connections`` connects to a node within a time limit.
 * ``login`` connects and logs in.
 * ``host_keys`` verifies the host key of a node, and ``host_certificates`` its
   certificate.

@@ -62,8 +62,8 @@ Result = steps.Result
 class _Process:
     """The connections of one process of the operating system to a node."""
 
-    def __init__(self, pool: connections.ConnectionPool) -> None:
-        self.pool = pool
+    def __init__(self, connector: connections.Connector) -> None:
+        self.connector = connector
         self.slots = threading.BoundedSemaphore(_MAX_REQUESTS)
         #: Held while a thread connects, or checks the connection.
         self.lock = threading.Lock()
@@ -161,7 +161,7 @@ class Remote:
         connection = process.connection
         if connection is not None:
             connection.close()
-        process.pool.close()
+        process.connector.close()
 
     def _connected(
         self, process: _Process, deadline: float
@@ -213,16 +213,16 @@ class Remote:
 
         :raises Unreachable: nothing was started.
         """
-        channel = self._open_channel(process.pool, deadline)
+        channel = self._open_channel(process.connector, deadline)
         try:
             channel.set_time_limit(self._connect_timeout)
             channel.start(shlex.join(self._argv))
             channel.clear_time_limit()
         except errors.LinkLost as error:
-            channel.close(is_reusable=False)
+            channel.close()
             raise errors.Unreachable(self.name, error.reason) from error
         except BaseException:
-            channel.close(is_reusable=False)
+            channel.close()
             raise
         connection = runner.Connection(
             self.name, runner.ChannelStream(channel)
@@ -231,37 +231,34 @@ class Remote:
         return connection
 
     def _open_channel(
-        self, pool: connections.ConnectionPool, deadline: float
+        self, connector: connections.Connector, deadline: float
     ) -> channels.Channel:
         start = time.monotonic()
         reason = ''
         # If the connection is dead, try once more on a new connection. This
         # is safe, because opening a channel starts no command.
         for _ in range(2):
-            connection = pool.take(deadline)
+            connection = connector.connect(deadline)
             watchdog = channels.Watchdog(
                 connection, start, deadline - start + MARGIN_SECONDS
             )
-            is_reusable = is_opened = False
+            is_opened = False
             try:
                 watchdog.start()
-                channel = channels.open_channel(
-                    connection,
-                    min(self._connect_timeout, deadline - time.monotonic()),
+                seconds_left = deadline - time.monotonic()
+                channel = connection.transport.open_session(
+                    timeout=max(0.0, min(self._connect_timeout, seconds_left))
                 )
                 is_opened = True
                 return channels.Channel(
-                    self.name, self._argv, pool, connection, channel, watchdog
+                    self.name, self._argv, connection, channel, watchdog
                 )
-            except channels.ChannelRefused as error:
-                is_reusable = True
-                raise errors.Unreachable(self.name, str(error)) from error
             except channels.CONNECTION_ERRORS as error:
                 reason = f'no channel was opened: {login.describe(error)}'
             finally:
                 if not is_opened:
                     watchdog.stop()
-                    pool.release(connection, is_reusable)
+                    connection.close()
         raise errors.Unreachable(self.name, reason)
 
     def _process(self) -> _Process:
@@ -271,7 +268,7 @@ class Remote:
         process = self._process_by_pid.get(pid)
         if process is None:
             new_process = _Process(
-                connections.ConnectionPool(
+                connections.Connector(
                     self._address, self._credentials, self._connect_timeout
                 )
             )
@@ -280,5 +277,5 @@ class Remote:
                 if other_pid != pid:
                     parent = self._process_by_pid.pop(other_pid, None)
                     if parent is not None:
-                        parent.pool.abandon()
+                        parent.connector.abandon()
         return process

@@ -9,10 +9,9 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The pool of SSH connections to one node.
+"""Connect to one node within a time limit.
 
-Only :mod:`~manila_glusterfs_clone.ssh.channels` and
-:mod:`~manila_glusterfs_clone.ssh.commands` use this module.
+Only :mod:`~manila_glusterfs_clone.ssh.commands` uses this module.
 """
 
 import dataclasses
@@ -22,32 +21,26 @@ import time
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import login
 
-#: The maximum number of channels that are reserved or open on one connection.
-#: sshd allows 10 by default (MaxSessions).
-MAX_CHANNELS = 8
-
 
 @dataclasses.dataclass
 class _Attempt:
-    """One attempt to connect; all threads that need a connection share it."""
+    """One attempt to connect."""
 
     deadline: float
     step: str = 'reading the key files'
+    connection: login.Connection | None = None
     error: errors.Unreachable | None = None
 
     def enter(self, step: str) -> None:
         self.step = step
 
 
-class ConnectionPool:
-    """The connections of one process to one node.
-
-    All new channels are opened on the current connection. After a failure the
-    pool *retires* the connection: it opens no new channels on it.
-    :meth:`release` closes a retired connection with its last channel.
+class Connector:
+    """Connects one process to one node.
 
     Each attempt to connect runs in its own thread, because a name lookup
-    cannot be interrupted.
+    cannot be interrupted. If a caller does not wait until the end, the next
+    call waits for the same attempt.
 
     :param seconds: the time limit for connecting and logging in.
     """
@@ -62,85 +55,42 @@ class ConnectionPool:
         self._credentials = credentials
         self._seconds = seconds
         self._condition = threading.Condition()
-        self._current: login.Connection | None = None
         self._attempt: _Attempt | None = None
-        self._queue: list[object] = []
+        #: The connection that :meth:`connect` returned last.
+        self._connection: login.Connection | None = None
 
-    def take(self, deadline: float) -> login.Connection:
-        """Reserve one channel, and return the connection on which to open it.
-
-        Connect first if there is no connection. Wait while the connection has
-        :data:`MAX_CHANNELS` channels; threads get channels in the order of
-        their calls. After the caller has closed the channel, it must call
-        :meth:`release`.
+    def connect(self, deadline: float) -> login.Connection:
+        """Return a new connection.
 
         :param deadline: the monotonic time until which to wait.
         :raises Unreachable: connecting failed, or took too long.
-        :raises Occupied: no channel of the connection became free in time.
-        """
-        ticket = object()
-        attempt: _Attempt | None = None
-        with self._condition:
-            self._queue.append(ticket)
-            try:
-                while True:
-                    wait_until, error_class = deadline, errors.Unreachable
-                    if (connection := self._usable_connection()) is not None:
-                        ahead_count = self._queue.index(ticket)
-                        if (
-                            connection.channel_count + ahead_count
-                            < MAX_CHANNELS
-                        ):
-                            connection.channel_count += 1
-                            return connection
-                        reason = ''
-                    else:
-                        if attempt is not None and attempt.error is not None:
-                            error = attempt.error
-                            raise type(error)(error.node, error.reason)
-                        attempt = self._attempt or self._start_attempt()
-                        wait_until = min(deadline, attempt.deadline)
-                        reason = f'{attempt.step} took too long'
-                        if attempt.step == login.TCP and wait_until < deadline:
-                            error_class = errors.Down
-                    seconds_left = wait_until - time.monotonic()
-                    if seconds_left <= 0 and connection is not None:
-                        raise errors.Occupied(self._address.host)
-                    if seconds_left <= 0:
-                        raise error_class(self._address.host, reason)
-                    self._condition.wait(seconds_left)
-            finally:
-                self._queue.remove(ticket)
-                self._condition.notify_all()
-
-    def release(self, connection: login.Connection, is_reusable: bool) -> None:
-        """Release a channel that :meth:`take` reserved.
-
-        :param is_reusable: False to retire the connection.
         """
         with self._condition:
-            connection.channel_count -= 1
-            if not is_reusable:
-                self._retire(connection)
-            is_unused = connection.is_retired and not connection.channel_count
-            self._condition.notify_all()
-        if is_unused:
-            connection.close()
+            while True:
+                attempt = self._attempt or self._start_attempt()
+                self._await(attempt, deadline)
+                if self._attempt is attempt:
+                    self._attempt = None
+                connection = attempt.connection
+                if connection is not None and connection.is_active():
+                    self._connection = connection
+                    return connection
 
     def close(self) -> None:
-        """Close the current connection, even if commands run on it."""
+        """Close the connection, even if steps run on it."""
         with self._condition:
-            connection, attempt = self._current, self._attempt
-            if connection is not None:
-                self._retire(connection)
+            attempt, self._attempt = self._attempt, None
+            connections = [self._connection]
+            self._connection = None
             if attempt is not None:
-                self._attempt = None
+                connections.append(attempt.connection)
                 attempt.error = errors.Unreachable(
                     self._address.host, 'the driver disconnected'
                 )
             self._condition.notify_all()
-        if connection is not None:
-            connection.close()
+        for connection in connections:
+            if connection is not None:
+                connection.close()
 
     def abandon(self) -> None:
         """In a forked process, close the copy of the parent's socket.
@@ -152,28 +102,37 @@ class ConnectionPool:
         This method takes no lock: a lock that another thread held during the
         fork is never released in the forked process.
         """
-        if self._current is not None:
-            self._current.sock.close()
+        if self._connection is not None:
+            self._connection.sock.close()
 
-    def _usable_connection(self) -> login.Connection | None:
-        if self._current is not None and not self._current.is_active():
-            self._retire(self._current)
-        return self._current
+    def _await(self, attempt: _Attempt, deadline: float) -> None:
+        """Wait until an attempt has a connection.
 
-    def _retire(self, connection: login.Connection) -> None:
-        connection.is_retired = True
-        if self._current is connection:
-            self._current = None
+        :raises Unreachable: the attempt failed, or takes too long.
+        """
+        wait_until = min(deadline, attempt.deadline)
+        while attempt.connection is None:
+            if (error := attempt.error) is not None:
+                raise type(error)(error.node, error.reason)
+            seconds_left = wait_until - time.monotonic()
+            if seconds_left <= 0:
+                error_class = errors.Unreachable
+                if attempt.step == login.TCP and wait_until < deadline:
+                    error_class = errors.Down
+                raise error_class(
+                    self._address.host, f'{attempt.step} took too long'
+                )
+            self._condition.wait(seconds_left)
 
     def _start_attempt(self) -> _Attempt:
         attempt = _Attempt(time.monotonic() + self._seconds)
         threading.Thread(
-            target=self._connect, args=(attempt,), daemon=True
+            target=self._run, args=(attempt,), daemon=True
         ).start()
         self._attempt = attempt
         return attempt
 
-    def _connect(self, attempt: _Attempt) -> None:
+    def _run(self, attempt: _Attempt) -> None:
         connection: login.Connection | None = None
         error: errors.Unreachable | None = None
         try:
@@ -187,11 +146,11 @@ class ConnectionPool:
                 self._address.host, login.describe(failure)
             )
         with self._condition:
-            is_current = self._attempt is attempt
-            if is_current:
-                self._attempt = None
-                self._current = connection
-                attempt.error = error
+            is_wanted = self._attempt is attempt
+            if is_wanted:
+                attempt.connection, attempt.error = connection, error
+                if error is not None:
+                    self._attempt = None
                 self._condition.notify_all()
-        if connection is not None and not is_current:
+        if connection is not None and not is_wanted:
             connection.close()

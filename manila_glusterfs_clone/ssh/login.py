@@ -73,11 +73,7 @@ class Credentials:
 
 
 class Connection:
-    """An SSH connection after login.
-
-    The connection pool counts the channels in ``channel_count``. It sets
-    ``is_retired`` to open no more channels on the connection.
-    """
+    """An SSH connection after login."""
 
     def __init__(
         self,
@@ -90,8 +86,6 @@ class Connection:
         self.client = client
         self.transport = transport
         self.sock = sock
-        self.channel_count = 0
-        self.is_retired = False
 
     def is_active(self) -> bool:
         """Return whether paramiko reports the connection as up."""

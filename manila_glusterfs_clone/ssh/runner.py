@@ -67,11 +67,8 @@ class Stream(Protocol):
         :raises Exception: the streams broke.
         """
 
-    def close(self, is_reusable: bool) -> None:
-        """End the streams, and wake up :meth:`read`.
-
-        :param is_reusable: whether the SSH connection may be used again.
-        """
+    def close(self) -> None:
+        """End the streams, and wake up :meth:`read`."""
 
 
 class ChannelStream:
@@ -87,12 +84,12 @@ class ChannelStream:
 
     def read(self) -> tuple[bytes, bytes] | None:
         parts = self._channel.read()
-        if parts is None and not self._channel.is_reusable():
+        if parts is None and not self._channel.is_connected():
             raise ConnectionError('the SSH connection was lost')
         return parts
 
-    def close(self, is_reusable: bool) -> None:
-        self._channel.close(is_reusable)
+    def close(self) -> None:
+        self._channel.close()
 
 
 class _Request:
@@ -241,7 +238,7 @@ class Connection:
                 sum(request.seconds) + margin
             )
             if is_late:
-                self._finish('no answer in time', is_reusable=False)
+                self._finish('no answer in time')
         finally:
             with self._lock:
                 del self._requests[number]
@@ -258,7 +255,7 @@ class Connection:
         In a forked process this does nothing: the parent owns the channel.
         """
         if self._pid == os.getpid():
-            self._finish('the driver disconnected', is_reusable=False)
+            self._finish('the driver disconnected')
 
     def _send(self, number: int, request: _Request) -> None:
         line = frames.frame(
@@ -285,7 +282,7 @@ class Connection:
         except Exception as error:
             # If the runner has ended, its output has the reason.
             self._listener.join(_LAST_OUTPUT_SECONDS)
-            self._finish(_describe(error), is_reusable=False)
+            self._finish(_describe(error))
 
     def _unanswered(
         self, step: Step, seconds: float, is_late: bool
@@ -308,9 +305,9 @@ class Connection:
                     self._take(answer)
             within = '' if self._frames.is_whole else ' within an answer'
             self._has_ended_itself = self._end is None
-            self._finish(f'the runner ended{within}', is_reusable=True)
+            self._finish(f'the runner ended{within}')
         except Exception as error:
-            self._finish(_describe(error), is_reusable=False)
+            self._finish(_describe(error))
 
     def _take(self, answer: Mapping[str, Any]) -> None:
         self.heard_at = time.monotonic()
@@ -320,7 +317,7 @@ class Connection:
             raise frames.Broken(f'an answer to no request: {answer!r:.200}')
         request.take(answer)
 
-    def _finish(self, reason: str, *, is_reusable: bool) -> None:
+    def _finish(self, reason: str) -> None:
         with self._lock:
             if self._end is not None:
                 return
@@ -328,7 +325,7 @@ class Connection:
             waiting = [*self._requests.values()]
         for request in waiting:
             request.is_answered.set()
-        self._stream.close(is_reusable)
+        self._stream.close()
 
 
 def _describe(error: Exception) -> str:

@@ -316,7 +316,7 @@ class LocalStream:
                 return parts[0], parts[1]
         return None
 
-    def close(self, is_reusable: bool) -> None:
+    def close(self) -> None:
         self._stdin.close()
 
 

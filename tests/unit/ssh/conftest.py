@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 
 from manila_glusterfs_clone.node.runner import processes
-from manila_glusterfs_clone.ssh import channels
 from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import runner
 from tests.unit import runner_process
@@ -80,7 +79,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, 'MARGIN_SECONDS', 0.3)
     monkeypatch.setattr(processes, 'KILL_AFTER', 0.1)
     monkeypatch.setattr(processes, 'GIVE_UP_AFTER', 0.1)
-    monkeypatch.setattr(channels, 'CLOSE_TIMEOUT', 0.5)
 
 
 @pytest.fixture(autouse=True)

@@ -75,7 +75,7 @@ class Script:
     def read(self) -> tuple[bytes, bytes] | None:
         return self._parts.get(timeout=20)
 
-    def close(self, is_reusable: bool) -> None:
+    def close(self) -> None:
         self.is_closed = True
         self.end()
 

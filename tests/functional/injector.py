@@ -306,16 +306,22 @@ class Link(commands.Remote):
     def run(
         self, step: commands.Step, *, timeout: float = 60.0
     ) -> commands.Result:
+        untimed_step = dataclasses.replace(step, timeout=None)
+
+        def action(seconds: float) -> commands.Result:
+            (result,) = super(Link, self).run_all(
+                [untimed_step], timeout=seconds
+            )
+            return result
+
         return self.injector.step(
-            self,
-            step.argv,
-            timeout,
-            lambda seconds: super(Link, self).run(step, timeout=seconds),
+            self, step.argv, step.timeout or timeout, action
         )
 
     def run_all(
         self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
     ) -> list[commands.Result]:
+        # A fault can occur at each of the steps.
         return [self.run(step, timeout=timeout) for step in the_steps]
 
     def greet(self) -> greetings.Greeting:

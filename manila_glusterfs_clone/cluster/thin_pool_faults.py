@@ -272,7 +272,7 @@ def find_problems(
             'lvm settings',
             f'the limits of LVM for new logical volumes could not be read, so '
             f'the driver may report space in which LVM creates nothing; run '
-            f'the same program as the login user of the driver to see the '
+            f'the same program as root to see the '
             f'cause: {pools.settings_error}',
             node,
         )

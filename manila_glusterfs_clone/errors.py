@@ -186,14 +186,12 @@ class GlusterRefused(Refused):
     #: opErrno and opErrstr in the answer of glusterd.
     errno: int
     message: str
-    #: What glusterd on the node logged; empty if the driver did not read it.
-    logged = ''
 
     def __str__(self) -> str:
         return (
             f'glusterd on node {self.node}: refused '
             f'{shlex.join(self.argv)!r}: {self.message or "no reason given"} '
-            f'(errno {self.errno}){_logged(self.logged)}'
+            f'(errno {self.errno})'
         )
 
 
@@ -308,20 +306,13 @@ class CommitFailed(Unknown):
     node: str
     argv: Sequence[str]
     message: str
-    #: What glusterd on the node logged; empty if the driver did not read it.
-    logged = ''
 
     def __str__(self) -> str:
         return (
             f'glusterd on node {self.node}: could not complete '
-            f'{shlex.join(self.argv)!r}: {self.message}'
-            f'{_logged(self.logged)}; some nodes may have the change; see '
-            f'/var/log/glusterfs/glusterd.log on each node'
+            f'{shlex.join(self.argv)!r}: {self.message}; some nodes may have '
+            f'the change; see /var/log/glusterfs/glusterd.log on each node'
         )
-
-
-def _logged(text: str) -> str:
-    return f'; glusterd logged: {text}' if text else ''
 
 
 class Unsettled(Error):

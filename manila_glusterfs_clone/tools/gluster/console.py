@@ -253,12 +253,11 @@ class Console:
         argv = ('gluster', *words)
         if answer.has_succeeded:
             return answer
-        error: errors.CommitFailed | errors.GlusterRefused
-        if refusals.is_partially_done(answer.message):
-            error = errors.CommitFailed(self.name, argv, answer.message)
-        else:
-            error_class = refusals.error_class(answer.errno, answer.message)
-            error = error_class(self.name, argv, answer.errno, answer.message)
-        if not log.has_cause(answer.message):
-            error.logged = log.read_last_errors(self._runner)
-        raise error
+        message = answer.message
+        if not log.has_cause(message):
+            if logged := log.read_last_errors(self._runner):
+                message = f'{message}{refusals.LOGGED}{logged}'
+        if refusals.is_partially_done(message):
+            raise errors.CommitFailed(self.name, argv, message)
+        error_class = refusals.error_class(answer.errno, message)
+        raise error_class(self.name, argv, answer.errno, message)

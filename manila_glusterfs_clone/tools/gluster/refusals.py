@@ -27,6 +27,9 @@ import re
 
 from manila_glusterfs_clone import errors
 
+#: Separates the text of glusterd from what glusterd logged.
+LOGGED = '; glusterd logged: '
+
 
 @dataclasses.dataclass(frozen=True)
 class Refusal:
@@ -41,7 +44,8 @@ class Refusal:
 
     def matches(self, errno: int, message: str) -> bool:
         """Return whether an ``opErrno`` or ``opErrstr`` has this reason."""
-        return errno in self.errnos or bool(self.pattern.search(message))
+        answer = message.partition(LOGGED)[0]
+        return errno in self.errnos or bool(self.pattern.search(answer))
 
 
 #: Another transaction holds the lock in glusterd (EG_ANOTRANS).

@@ -85,7 +85,6 @@ def test_the_log_is_part_of_the_error(
     node.answer(fakes.LOG, fakes.Answer(json.dumps(LINES)))
     with pytest.raises(error_class) as caught:
         console.Console(node).run('volume', 'start', 'x')
-    assert 'All the ports' in getattr(caught.value, 'logged')  # noqa: B009
     assert 'All the ports' in str(caught.value)
 
 
@@ -105,7 +104,7 @@ def test_a_log_that_cannot_be_read(reply: fakes.Reply) -> None:
     node.answer(fakes.LOG, reply)
     with pytest.raises(errors.CommitFailed) as caught:
         console.Console(node).run('volume', 'start', 'x')
-    assert caught.value.logged == ''
+    assert caught.value.message == FAILED
 
 
 def test_a_log_of_another_node_is_not_read() -> None:

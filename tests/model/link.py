@@ -165,17 +165,26 @@ class Process:
         if fault in _LOST:
             raise errors.LinkLost(node.name, step.argv, 'connection reset')
         if fault is Variant.POWER_CUT_MIDWAY:
-            self.pool.time.advance(timeout)
+            self._wait(timeout)
             raise errors.TimedOut(node.name, step.argv, timeout)
         if fault is Variant.GLUSTERD_KILLED_MIDWAY:
             # A console says nothing of it, and waits for ever.
             self.pool.kill_glusterd(node.name)
-            self.pool.time.advance(timeout)
+            self._wait(timeout)
             raise errors.TimedOut(node.name, step.argv, timeout)
         if fault is Fault.HANGS:
-            self.pool.time.advance(timeout)
+            self._wait(timeout)
             raise errors.TimedOut(node.name, step.argv, timeout)
         return answer
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for an answer that does not come.
+
+        All nodes have one clock. If nodes were asked in parallel, this time
+        would pass for the others too, and their deadlines with it.
+        """
+        assert turns.is_in_turn()
+        self.pool.time.advance(seconds)
 
     def _due(
         self, index: int, step: Step, timeout: float
@@ -188,12 +197,12 @@ class Process:
             self.dead = True
             raise Killed
         if fault is Variant.UNREACHABLE:
-            self.pool.time.advance(CONNECT_TIMEOUT)
+            self._wait(CONNECT_TIMEOUT)
             raise errors.Unreachable(step.node, 'no answer in time')
         if fault is Variant.LOST_BEFORE:
             raise errors.LinkLost(step.node, step.argv, 'connection reset')
         if fault is Variant.HANGS_IDLE:
-            self.pool.time.advance(timeout)
+            self._wait(timeout)
             raise errors.TimedOut(step.node, step.argv, timeout)
         if fault is Fault.POWER_CUT:
             self.pool.cut(step.node)

@@ -126,7 +126,6 @@ def _read_nodes(
             view.peers = error
         try:
             view.pools = thin_pools.read(node, settings.pools, _LVM_TIMEOUT)
-            node.file_systems.mounts()
         except errors.Error as error:
             view.pools = error
         return view

@@ -85,6 +85,8 @@ class Greeting:
     volume_groups: frozenset[str]
     #: Why the runner accepts no steps; empty if it does.
     problem: str
+    #: The programs that the runner needs and the node does not have.
+    missing_programs: tuple[str, ...] = ()
 
 
 def parse(node: str, text: str) -> Greeting:
@@ -101,6 +103,7 @@ def parse(node: str, text: str) -> Greeting:
             frozenset(values.get('brick_roots', ())),
             frozenset(values.get('volume_groups', ())),
             str(values.get('problem', '')),
+            tuple(map(str, values.get('missing_programs', ()))),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NoRunner(node, f'not a greeting: {text}') from error

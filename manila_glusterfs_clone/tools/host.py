@@ -11,7 +11,6 @@
 # under the License.
 """The operating system of one node: addresses, names, programs, units."""
 
-from collections.abc import Mapping
 import dataclasses
 import re
 
@@ -40,16 +39,19 @@ _UNIT_STATES = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """The programs on a node, and its runner."""
+    """The runner and the programs of a node."""
 
     greeting: greetings.Greeting
-    #: The programs that the runner needs and the node does not have.
-    missing_programs: tuple[str, ...]
     #: The release of GlusterFS, such as (11, 1); None if unknown.
     release: tuple[int, int] | None
     #: The state of the unit that mounts bricks at boot, as systemd prints
     #: it, for example ``enabled``; empty if unknown.
     boot_unit: str
+
+    @property
+    def missing_programs(self) -> tuple[str, ...]:
+        """Return the programs that the node needs and does not have."""
+        return self.greeting.missing_programs
 
 
 class Host:
@@ -75,32 +77,32 @@ class Host:
         return age
 
     def report(self) -> Report:
-        """Return the programs on the node, and what its runner reports.
+        """Return what the runner and two programs of the node report.
 
         :raises errors.Unreachable: the node cannot be reached, or the runner
             does not start there.
         :raises errors.Refused: the runner accepts no steps.
         """
         greeting = self._runner.greet()
-        if greeting.problem:
-            return Report(greeting, (), None, '')
-        programs, state = self._runner.run_all(
-            [steps.Step('list_programs'), steps.Step('boot_unit')],
-            timeout=_PROGRAM_TIMEOUT,
+        verb_by_program = {
+            'gluster': 'gluster_version',
+            'systemctl': 'boot_unit',
+        }
+        verbs = [
+            verb
+            for program, verb in verb_by_program.items()
+            if program not in greeting.missing_programs
+        ]
+        if greeting.problem or not verbs:
+            return Report(greeting, None, '')
+        results = self._runner.run_all(
+            [steps.Step(verb) for verb in verbs], timeout=_PROGRAM_TIMEOUT
         )
-        paths: Mapping[str, str | None] = json_answers.value(programs, dict)
-        release = None
-        if paths.get('gluster'):
-            version = self._runner.run(
-                steps.Step('gluster_version'), timeout=_PROGRAM_TIMEOUT
-            )
-            match = _RELEASE.search(version.stdout)
-            release = (int(match[1]), int(match[2])) if match else None
+        by_verb = dict(zip(verbs, results, strict=True))
         return Report(
             greeting,
-            tuple(name for name, path in paths.items() if path is None),
-            release,
-            _unit_state(state),
+            _release(by_verb.get('gluster_version')),
+            _unit_state(by_verb.get('boot_unit')),
         )
 
     def _texts(self, step: steps.Step, timeout: float) -> frozenset[str]:
@@ -111,7 +113,14 @@ class Host:
         return frozenset(texts)
 
 
-def _unit_state(result: steps.Result) -> str:
+def _release(result: steps.Result | None) -> tuple[int, int] | None:
+    match = _RELEASE.search(result.stdout) if result else None
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def _unit_state(result: steps.Result | None) -> str:
+    if result is None:
+        return ''
     if 'No such file or directory' in result.stderr:
         return 'not-found'
     match = _UNIT_STATES.search(result.stdout)

@@ -21,7 +21,6 @@ _READS = {
     'lvs',
     'lvmconfig',
     'hello',
-    'list_programs',
     'systemctl',
     'list_mounts',
     'is_directory',

@@ -34,7 +34,6 @@ _READS = {
     'lvs',
     'lvmconfig',
     'hello',
-    'list_programs',
     'systemctl',
     'list_mounts',
     'is_directory',

@@ -278,6 +278,7 @@ class Remote(commands.Remote):
             frozenset(SETTINGS.brick_roots),
             frozenset(SETTINGS.volume_groups),
             '',
+            tuple(name for name in verbs.PROGRAMS if name in self.node.absent),
         )
 
     def _ask_gluster(

@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 import json
 import math
 
-from manila_glusterfs_clone.node.runner import verbs
 from tests.model import clock
 from tests.model import files
 from tests.model import lvm
@@ -124,7 +123,6 @@ class ModelNode:
             'resolve': self._resolve,
             'glusterd_age': self._age,
             'read_glusterd_log': self._log,
-            'list_programs': self._programs,
             'systemctl': self._boot_unit,
             'gluster': self._version,
         }
@@ -146,13 +144,6 @@ class ModelNode:
     def _log(self, argv: Sequence[str]) -> shell.Answer:
         """Return no log: the model writes none."""
         return shell.Answer('""')
-
-    def _programs(self, argv: Sequence[str]) -> shell.Answer:
-        paths = {
-            name: None if name in self.absent else f'/usr/sbin/{name}'
-            for name in verbs.PROGRAMS
-        }
-        return shell.Answer(json.dumps(paths))
 
     def _boot_unit(self, argv: Sequence[str]) -> shell.Answer:
         if self.boot_unit:

@@ -167,9 +167,10 @@ def test_set_up_asks_little(pool: model_cluster.ModelCluster) -> None:
         process = link.Process(pool)
         begun = pool.time.now
         model_backend.ModelBackend(process).backend.check()
-    # A greeting, the programs, the boot unit, the release, the peers, the
-    # LVs, the limits of LVM and the mounts; and one question more.
-    assert len(process.steps) == 8 * 3 + 1
+    # A greeting; the release and the boot unit in one request; the peers, the
+    # LVs and the limits of LVM. And one question more.
+    assert len(process.steps) == 6 * 3 + 1
+    assert process.requests == 4 * 3 + 1
     assert pool.time.now - begun < SOON
 
 

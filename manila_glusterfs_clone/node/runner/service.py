@@ -137,6 +137,9 @@ class Service:
             'brick_roots': self._settings.brick_roots,
             'volume_groups': self._settings.volume_groups,
             'problem': self._settings.problem,
+            'missing_programs': [
+                name for name in verbs.PROGRAMS if not processes.find(name)
+            ],
         }
         return {'argv': ['hello'], 'stdout': json.dumps(greeting)}
 

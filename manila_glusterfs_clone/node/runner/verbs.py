@@ -285,17 +285,11 @@ _function(directories.sync, changes=True, paths=values.list_of(values.synced))
 # -- the node, and gluster
 
 
-def list_programs(settings: values.Settings) -> Dict[str, Optional[str]]:
-    """Return the paths of the programs that the verbs run."""
-    return {name: processes.find(name) for name in PROGRAMS}
-
-
 def hello(settings: values.Settings) -> None:
     """Stand for the greeting, which the service answers itself."""
 
 
 _function(hello, changes=False)
-_function(list_programs, changes=False)
 _function(kernel.addresses, changes=False)
 _function(kernel.glusterd_age, changes=False)
 _function(directories.resolve, changes=False, name=values.host_name)

@@ -63,9 +63,7 @@ def node(
     *,
     view: fakes.Reply | str | None = None,
     report: fakes.Reply | None = None,
-    mounts: fakes.Reply | None = None,
-    programs: fakes.Reply | None = None,
-    unit: fakes.Answer = test_host.ENABLED,
+    unit: fakes.Reply = test_host.ENABLED,
     version: str = 'glusterfs 11.1 Repository revision: git',
     greeting: greetings.Greeting | errors.Error = fakes.GREETING,
     policy: fakes.Reply | str = '',
@@ -74,7 +72,6 @@ def node(
     others = [n for n in (1, 2, 3) if n != number]
     fake = (
         fakes.Node(f'gl{number}')
-        .answer(('list_programs',), programs or test_host.programs())
         .answer(test_host.UNIT, unit)
         .answer(test_host.VERSION, fakes.Answer(version))
         .gluster('pool list', view or test_cluster.peers(number, *others))
@@ -83,7 +80,6 @@ def node(
         .answer(
             test_bricks.LVMCONFIG, lvm_settings or test_bricks.lvm_settings()
         )
-        .answer(test_bricks.MOUNTS, mounts or fakes.Answer('[]'))
     )
     fake.greeting = greeting
     return fake
@@ -158,8 +154,8 @@ def away(*numbers: int, view: errors.Error = AWAY) -> list[fakes.Node]:
 def test_no_findings(settings: options.Settings) -> None:
     nodes = three()
     assert check(settings, *nodes) == Outcome([], [])
-    # Programs, unit, release, LVs, limits of LVM, mounts.
-    assert [len(each.ran) for each in nodes] == [6, 6, 6]
+    # Release, unit, LVs, limits of LVM.
+    assert [len(each.ran) for each in nodes] == [4, 4, 4]
 
 
 # -- the configuration
@@ -300,7 +296,7 @@ def test_glusterd_that_hangs_or_is_down_is_a_fault(
     assert found.mistakes == []
     assert found.fault_kinds == [('node gl3', 'glusterd')]
     # Its programs and pools are looked at all the same.
-    assert len(dead.ran) == 6
+    assert len(dead.ran) == 4
 
 
 # -- peers
@@ -403,8 +399,8 @@ def test_recorded_releases(settings: options.Settings, release: str) -> None:
 def test_a_program_that_is_missing_is_named_with_its_package(
     settings: options.Settings, program: str
 ) -> None:
-    programs = test_host.programs(program)
-    found = check(settings, *three(gl2=node(2, programs=programs)))
+    greeting = dataclasses.replace(fakes.GREETING, missing_programs=(program,))
+    found = check(settings, *three(gl2=node(2, greeting=greeting)))
     assert found.kinds[0] == ('node gl2', 'missing')
     assert program in found.mistakes[0].message
     assert node_checks.PACKAGES[program] in found.mistakes[0].message
@@ -463,11 +459,8 @@ def test_a_runner_that_does_not_allow_the_back_end(
     ) in message
 
 
-@pytest.mark.parametrize('trouble', [LATE, fakes.Answer('{"x": ')])
-def test_a_failed_report_is_a_fault(
-    settings: options.Settings, trouble: fakes.Reply
-) -> None:
-    found = check(settings, *three(gl3=node(3, programs=trouble)))
+def test_a_failed_report_is_a_fault(settings: options.Settings) -> None:
+    found = check(settings, *three(gl3=node(3, unit=LATE)))
     assert found.mistakes == []
     assert found.fault_kinds == [('node gl3', 'programs')]
 
@@ -606,15 +599,6 @@ def test_lvm_that_does_not_answer_is_a_fault(
     settings: options.Settings, trouble: fakes.Reply
 ) -> None:
     found = check(settings, *three(gl3=node(3, report=trouble)))
-    assert found.mistakes == []
-    assert found.fault_kinds == [('node gl3', 'lvm failed')]
-
-
-def test_mounts_that_cannot_be_read_are_a_fault(
-    settings: options.Settings,
-) -> None:
-    said = fakes.Answer('', '[Errno 5] Input/output error', 1)
-    found = check(settings, *three(gl3=node(3, mounts=said)))
     assert found.mistakes == []
     assert found.fault_kinds == [('node gl3', 'lvm failed')]
 

@@ -12,7 +12,6 @@
 """Addresses, names, programs and units of a node."""
 
 import dataclasses
-import json
 
 import pytest
 
@@ -26,20 +25,16 @@ UNIT = ('systemctl', 'is-enabled', verbs.BOOT_UNIT)
 VERSION = ('gluster', '--version')
 
 
-def programs(*missing: str) -> fakes.Answer:
-    paths = {
-        name: None if name in missing else f'/usr/sbin/{name}'
-        for name in verbs.PROGRAMS
-    }
-    return fakes.Answer(json.dumps(paths))
-
-
 def node(
     unit: fakes.Answer = ENABLED,
     missing: tuple[str, ...] = (),
 ) -> fakes.Node:
-    fake = fakes.Node().answer(('list_programs',), programs(*missing))
-    fake.answer(UNIT, unit)
+    fake = fakes.Node()
+    fake.greeting = dataclasses.replace(
+        fakes.GREETING, missing_programs=missing
+    )
+    if 'systemctl' not in missing:
+        fake.answer(UNIT, unit)
     if 'gluster' not in missing:
         fake.answer(VERSION, fakes.Answer('glusterfs 11.1\nRepository: …'))
     return fake
@@ -67,14 +62,25 @@ def test_the_age_of_glusterd(text: str, age: float | None) -> None:
 
 def test_report() -> None:
     assert host.Host(node()).report() == host.Report(
-        fakes.GREETING, (), (11, 1), 'enabled'
+        fakes.GREETING, (11, 1), 'enabled'
     )
 
 
-def test_missing_programs() -> None:
-    report = host.Host(node(missing=('gluster', 'lvs'))).report()
-    assert set(report.missing_programs) == {'gluster', 'lvs'}
-    assert report.release is None
+@pytest.mark.parametrize(
+    ('missing', 'release', 'boot_unit'),
+    [
+        (('gluster', 'lvs'), None, 'enabled'),
+        (('systemctl',), (11, 1), ''),
+        (('gluster', 'systemctl'), None, ''),
+    ],
+)
+def test_missing_programs(
+    missing: tuple[str, ...], release: tuple[int, int] | None, boot_unit: str
+) -> None:
+    report = host.Host(node(missing=missing)).report()
+    assert report.missing_programs == missing
+    assert report.release == release
+    assert report.boot_unit == boot_unit
 
 
 @pytest.mark.parametrize(

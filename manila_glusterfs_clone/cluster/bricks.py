@@ -292,9 +292,8 @@ def verify_durable(
 ) -> None:
     """Make sure that a brick survives a power cut.
 
-    Write the file system of the brick and the configuration of glusterd to
-    disk. Verify by the volume id that the brick directory is on the right file
-    system.
+    Verify by the volume id that the brick directory is on the right file
+    system. Write this file system and the configuration of glusterd to disk.
 
     :param hex_id: the volume id, in hex.
     :param first: steps to run before, in the same request.

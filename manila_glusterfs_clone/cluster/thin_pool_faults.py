@@ -272,8 +272,8 @@ def find_problems(
             'lvm settings',
             f'the limits of LVM for new logical volumes could not be read, so '
             f'the driver may report space in which LVM creates nothing; run '
-            f'the same program as root to see the '
-            f'cause: {pools.settings_error}',
+            f'the same program as root to see the cause: '
+            f'{pools.settings_error}',
             node,
         )
         for node, pools in pools_by_node.items()

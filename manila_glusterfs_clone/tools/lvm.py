@@ -194,10 +194,8 @@ class Lvm:
     ) -> tuple[LogicalVolume, ...]:
         """Return the LVs of the node.
 
-        :param names: the VGs, LVs (``vg/lv``) or tags (``@tag``) to select;
-            without names, all LVs are selected.
-        :raises errors.CommandFailed: a named VG or LV does not exist. A tag
-            that no LV has is no error.
+        :param names: see :func:`listing`.
+        :raises errors.CommandFailed: a named LV does not exist.
         :raises errors.Garbled: the answer is not a report.
         """
         step = dataclasses.replace(listing(*names), timeout=timeout)
@@ -207,7 +205,7 @@ class Lvm:
 def listing(*names: str) -> steps.Step:
     """Return the step that lists LVs.
 
-    It fails if a named VG or LV does not exist.
+    It fails if a named LV does not exist. A tag that no LV has is no error.
 
     :param names: the LVs (``vg/lv``) or tags (``@tag``) to select; without
         names, all LVs are selected.

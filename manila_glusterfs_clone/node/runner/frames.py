@@ -52,7 +52,7 @@ class Output:
 
     @property
     def is_cut(self) -> bool:
-        """Whether a part is not kept."""
+        """Return whether a part is not kept."""
         return self.total > self._most
 
     def text(self) -> str:
@@ -85,7 +85,7 @@ class Frames:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that came is noise or whole frames."""
+        """Return whether all that came is noise or whole frames."""
         return not self._has_begun or not self._pending
 
     def noise(self) -> str:

@@ -60,7 +60,10 @@ def list_mounts(settings: values.Settings) -> List[Mount]:
 
 
 def addresses(settings: values.Settings) -> List[str]:
-    """Return the IP addresses of the node, without those of links."""
+    """Return the IP addresses of the node.
+
+    Omit loopback addresses, and addresses that are valid on one link only.
+    """
     found = set()
     with open(f'{PROC}/net/fib_trie', encoding='ascii') as file:
         address = ''

@@ -93,7 +93,7 @@ class ProcessTable:
         self.forget(console)
 
     def stop(self) -> None:
-        """Kill the reads, and wait for the changes; start nothing then."""
+        """Start nothing more; kill the reads, and wait for the changes."""
         with self._guard:
             self._is_stopping = True
             for process, changes in self._running.items():

@@ -13,7 +13,6 @@
 
 import json
 import os
-import platform
 import signal
 import threading
 import time
@@ -133,7 +132,6 @@ class Service:
         greeting = {
             'release': runner.RELEASE,
             'oldest_served': runner.OLDEST_SERVED,
-            'python': platform.python_version(),
             'brick_roots': self._settings.brick_roots,
             'volume_groups': self._settings.volume_groups,
             'problem': self._settings.problem,

@@ -36,7 +36,9 @@ from tests.unit.runner_process import step
 VOLUME = runner_process.VOLUME
 LV = f'gvg/{VOLUME}'
 MIB = runner_process.MIB
-GREETING = json.dumps({'release': node_runner.RELEASE, 'oldest_served': 1})
+RELEASES = {'release': node_runner.RELEASE, 'oldest_served': 1}
+GREETING = json.dumps(RELEASES)
+BAD_PROGRAMS = json.dumps({**RELEASES, 'missing_programs': 1})
 
 
 def outcomes(
@@ -431,7 +433,9 @@ def test_the_runner_ended_before_the_greeting(
     assert caught.value.reason == 'sudo: a password is required'
 
 
-@pytest.mark.parametrize('value', ['', '{}', '{"release": "x"}', '[1]'])
+@pytest.mark.parametrize(
+    'value', ['', '{}', '{"release": "x"}', '[1]', BAD_PROGRAMS]
+)
 def test_a_greeting_that_is_none(
     script: Script, connection: runner.Connection, value: str
 ) -> None:
@@ -446,8 +450,11 @@ def test_a_greeting_that_is_none(
 def test_a_real_runner(
     node: runner_process.Node, stream: runner_process.LocalStream
 ) -> None:
+    (node.root / 'bin' / 'umount').unlink()
     connection = runner.Connection('gl1', stream)
-    assert connection.greet(20).volume_groups == {'gvg', 'tvg'}
+    greeting = connection.greet(20)
+    assert greeting.volume_groups == {'gvg', 'tvg'}
+    assert greeting.missing_programs == ('umount',)
     target = f'{node.bricks}/{VOLUME}'
     answers = run(
         connection,

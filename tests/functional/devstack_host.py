@@ -18,10 +18,15 @@ The host is a guest of the lab. It has no OpenStack: the commands in
 section that the plugin wrote there. Everything else is real.
 """
 
+from collections.abc import Iterable
 from collections.abc import Iterator
+from importlib import metadata
 import pathlib
 import sys
 from typing import Any
+
+from packaging import requirements
+from packaging import utils
 
 from manila_glusterfs_clone import node as node_files
 from tests.devstack import sources
@@ -74,12 +79,13 @@ RemainAfterExit=yes
 ExecStart=/bin/true
 """
 
-#: What "pip install" makes.
+#: What "pip install" makes: the command, and the libraries that it imports.
 _COMMAND = f"""\
 #!/bin/sh
-PYTHONPATH={STACK}/manila-glusterfs-clone exec python3 \
+PYTHONPATH={STACK}/manila-glusterfs-clone:{STACK}/libraries exec python3 \
 -m manila_glusterfs_clone.cmd.main "$@"
 """
+_LIBRARIES = ('oslo.config',)
 
 #: The state of a host, as lines. Left out: what LVM, useradd and userdel keep
 #: of former versions, and what Manila's own plugin leaves.
@@ -163,6 +169,8 @@ class Host:
                         f'{target}/{name}' if name != '.' else target,
                         (path.read_bytes(), path.stat().st_mode & 0o777),
                     )
+        for name, content in _library_files(_LIBRARIES):
+            yield f'{STACK}/libraries/{name}', (content, 0o644)
         text = _LOCAL_CONF.format(stack=STACK, address=self.node.address)
         yield f'{STACK}/devstack/local.conf', (text.encode(), 0o644)
 
@@ -208,6 +216,26 @@ class Host:
         )
         driver.check_for_setup_error()
         return driver
+
+
+def _library_files(names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Return the files of installed libraries, and of what they require."""
+    waiting, found = [*names], set()
+    while waiting:
+        name = utils.canonicalize_name(waiting.pop())
+        if name in found:
+            continue
+        found.add(name)
+        library = metadata.distribution(name)
+        for requirement in map(
+            requirements.Requirement, library.requires or ()
+        ):
+            if not requirement.marker or requirement.marker.evaluate():
+                waiting.append(requirement.name)
+        for file in library.files or ():
+            path = pathlib.Path(str(library.locate_file(file)))
+            if '..' not in file.parts and path.suffix != '.pyc':
+                yield str(file), path.read_bytes()
 
 
 def use(

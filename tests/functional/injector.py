@@ -22,6 +22,7 @@ Garbled answers, and refusals without a cause, are made here.
 from collections.abc import Callable, Sequence
 from collections import Counter
 import dataclasses
+import pathlib
 import threading
 import time
 from typing import Any, TypeVar, cast
@@ -44,6 +45,8 @@ T = TypeVar('T')
 _NOTICEABLE = 0.3
 #: Seconds that a command has which is made to hang.
 _PATIENCE = 3.0
+#: The name of the runner's processes.
+_RUNNER = pathlib.PurePath(node_files.RUNNER_PATH).name
 #: Seconds for which glusterd is gone, or stopped, until it goes on.
 _GLUSTERD_AWAY = 6.0
 
@@ -265,8 +268,8 @@ class Injector:
             return action(_PATIENCE)
         if argv[0] not in verbs.PROGRAMS:
             # The runner itself does it, and hangs: it goes on later.
-            node.succeed(f'pkill -STOP -f {node_files.RUNNER_PATH}')
-            goes_on = f'pkill -CONT -f {node_files.RUNNER_PATH} || :'
+            node.succeed(f'pkill -STOP -x {_RUNNER}')
+            goes_on = f'pkill -CONT -x {_RUNNER} || :'
             self._later(_GLUSTERD_AWAY, lambda: node.succeed(goes_on))
             return action(_PATIENCE)
         # A program that hangs: on one node with, on others without effect.

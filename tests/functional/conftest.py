@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.devstack import sources
 from tests.functional import manila_stand_in
 from tests.functional import shapes
 from tests import lab as lab_module
@@ -41,6 +42,12 @@ def pytest_collection_modifyitems(
             once.append(item)
     items[:] = [item for item in items if item not in once]
     config.hook.pytest_deselected(items=once)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Download Manila's sources while the tests can reach the internet."""
+    if any(item.path.stem == 'test_devstack' for item in session.items):
+        sources.manila()
 
 
 @pytest.fixture(scope='session')

@@ -135,6 +135,18 @@ def ask_to_apply_rules(share_id: str, service_host: str) -> None:
     )
 
 
+def set_rules_status(share_id: str, status: str) -> None:
+    """Set the ``access_rules_status`` of a share instance.
+
+    If Manila begins to change a rule meanwhile, it sets the status at the end.
+    """
+    db.share_instance_update(
+        manila_context.get_admin_context(),
+        share_id,
+        {'access_rules_status': status},
+    )
+
+
 def error_command(api: InstanceApi, instance_id: str) -> str:
     """Return an operator's command that sets the status to error."""
     cli_object = 'share' if api.is_share else 'share snapshot'

@@ -15,6 +15,10 @@ manila-share removes a request from the message queue before it starts the
 work. If the service is stopped at that moment, the request is lost, and the
 rule stays in ``queued_to_apply`` or ``queued_to_deny``: a denied client keeps
 its access until another rule of the share changes, or the service starts.
+
+When manila-share starts, it sets the ``access_rules_status`` of a share with a
+rule in ``error`` to ``syncing``. If it has no rule of the share to change, it
+does not set the status again.
 """
 
 from oslo_log import log
@@ -24,6 +28,9 @@ from manila_glusterfs_clone.maintenance import instances
 from manila_glusterfs_clone.maintenance import manila_db
 
 LOG = log.getLogger(__name__)
+
+#: manila-share sets the status a moment after it has changed the last rule.
+_WRONG_STATUS_SECONDS = 60.0
 
 
 class LostRuleChanges:
@@ -56,3 +63,19 @@ class LostRuleChanges:
                 waiting_seconds,
             )
             instances.ask_to_apply_rules(share_id, self._service_host)
+
+    def correct_statuses(self) -> None:
+        """Set the status of shares that seem to change rules, but do not."""
+        statuses = manila_db.wrong_rules_statuses(self._service_host)
+        for share_id, status in sorted(statuses.items()):
+            key = 'status of rules', share_id
+            seconds = self._backoff.seconds_since_first(key)
+            if seconds < _WRONG_STATUS_SECONDS:
+                continue
+            LOG.warning(
+                'Share %s: its access_rules_status is syncing, but Manila has '
+                'no access rule to apply or deny; setting the status to %s',
+                share_id,
+                status,
+            )
+            instances.set_rules_status(share_id, status)

@@ -194,6 +194,43 @@ def shares_with_queued_rules(service_host: str) -> frozenset[str]:
     )
 
 
+def wrong_rules_statuses(service_host: str) -> dict[str, str]:
+    """Return the right ``access_rules_status`` of shares with a wrong one.
+
+    It is ``syncing``, although Manila has no rule of the share to change.
+
+    :returns: ``error`` if a rule is in error, otherwise ``active``; by the id
+        of the share in use.
+    """
+    # One statement: no rule may change between two of them.
+    statement = (
+        sqlalchemy.select(_SHARES.c.id, _MAPPINGS.c.state)
+        .select_from(
+            _SHARES.outerjoin(
+                _MAPPINGS,
+                sqlalchemy.and_(
+                    _MAPPINGS.c.share_instance_id == _SHARES.c.id,
+                    _MAPPINGS.c.deleted == _NOT_DELETED,
+                ),
+            )
+        )
+        .where(
+            _is_of_host(service_host),
+            _SHARES.c.deleted == _NOT_DELETED,
+            _SHARES.c.status.in_(IN_USE),
+            _SHARES.c.access_rules_status == 'syncing',
+        )
+    )
+    states_by_share: dict[str, set[str]] = {}
+    for row in _fetch(statement):
+        states_by_share.setdefault(row.id, set()).add(row.state)
+    return {
+        share_id: 'error' if 'error' in states else 'active'
+        for share_id, states in states_by_share.items()
+        if not states & _CHANGING_STATES
+    }
+
+
 def _shares_with_rules(service_host: str, *conditions: Any) -> frozenset[str]:
     """Return the ids of shares of a host with a rule that meets conditions."""
     statement = (

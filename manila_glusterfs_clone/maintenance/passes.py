@@ -235,6 +235,8 @@ class Maintenance:
             self._resume_interrupted_work(is_starting=False)
         with self._step('repeat lost changes of access rules'):
             self._lost_rule_changes.repeat()
+        with self._step('correct the status of access rules'):
+            self._lost_rule_changes.correct_statuses()
         if not state.is_complete:
             return  # The remaining steps need all nodes.
         with self._step('deactivate snapshots'):

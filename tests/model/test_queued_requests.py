@@ -17,6 +17,7 @@ disturbs a client that keeps its rule.
 """
 
 from collections.abc import Callable
+import contextlib
 import dataclasses
 
 from manila import db
@@ -58,6 +59,13 @@ class Scene:
                 row['id']: row['status'] for row in rows(self.cloud.context)
             }
         return found
+
+    def rules_statuses(self) -> set[str]:
+        """Return what Manila shows as the status of the rules of shares."""
+        return {
+            row['access_rules_status']
+            for row in db.share_get_all(self.cloud.context)
+        }
 
     def mounted(self) -> set[str]:
         volume = f'manila-{self.cloud.instance(self.share)}'
@@ -178,6 +186,7 @@ def test_a_request_that_a_stopping_service_loses_comes_to_an_end(
     if is_repeated:
         assert request.done(scene)
     assert {*scene.states().values()} <= {'available', 'active', 'error'}
+    assert scene.rules_statuses() <= {'active', 'error'}
     assert scene.mounted() >= {STAYS, STAYS_TOO}
     assert not manila.pool.observer.disturbances
 
@@ -209,6 +218,32 @@ def test_a_start_alone_disturbs_nobody(scene: Scene, times: int) -> None:
     assert scene.mounted() == {STAYS, STAYS_TOO, GOES}
     assert set(scene.states().values()) == {'available', 'active'}
     assert not scene.cloud.pool.observer.disturbances
+
+
+@pytest.mark.parametrize('has_pending_rule', [False, True])
+def test_a_start_after_a_change_of_rules_that_failed(
+    scene: Scene, has_pending_rule: bool
+) -> None:
+    """The status shows again that a user has something to do."""
+    manila = scene.cloud
+    manila.process.fail_when(link.Fault.REFUSED, 'set')
+    with contextlib.suppress(exception.ManilaException):
+        REQUESTS['deny'].ask(scene)
+    assert 'error' in manila.rules(scene.share).values()
+    manila.stop()
+    if has_pending_rule:
+        # Manila refuses this for the share with the rule in error.
+        manila.allow(scene.spare, 'ip', COMES)
+    start(scene)
+    manila.deliver()
+    for _ in range(3):
+        manila.pool.time.advance(60.0)
+        manila.manager.driver._backend.maintenance.run_pass()
+    assert scene.rules_statuses() == {'active', 'error'}
+    REQUESTS['deny'].ask(scene)
+    assert scene.rules_statuses() == {'active'}
+    assert GOES not in scene.mounted() >= {STAYS, STAYS_TOO}
+    assert not manila.pool.observer.disturbances
 
 
 @pytest.mark.parametrize('grown', [False, True])

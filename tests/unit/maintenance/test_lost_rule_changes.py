@@ -35,6 +35,7 @@ class Passes:
         for _ in range(minutes):
             self._backoff.begin_pass()
             self._changes.repeat()
+            self._changes.correct_statuses()
             self._backoff.end_pass()
             self._clock.sleep(60)
 
@@ -102,3 +103,29 @@ def test_a_rule_that_manila_applies_meanwhile(
         database.set_rule(rule, A, 'active')
         passes.run(1)
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    ('states', 'status'),
+    [
+        ([], 'active'),
+        (['active'], 'active'),
+        (['active', 'error'], 'error'),
+        (['error', 'applying'], 'syncing'),
+        (['error', 'queued_to_deny'], 'syncing'),
+    ],
+)
+def test_status_without_a_rule_to_change(
+    database: Database,
+    asked: Asked,
+    passes: Passes,
+    states: list[str],
+    status: str,
+) -> None:
+    share = database.share(A, access_rules_status='syncing')
+    for number, state in enumerate(states):
+        database.rule(share, f'10.0.0.{number}', state)
+    passes.run(1)
+    assert database.read_share(A)['access_rules_status'] == 'syncing'
+    passes.run(2)
+    assert database.read_share(A)['access_rules_status'] == status

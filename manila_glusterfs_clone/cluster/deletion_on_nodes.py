@@ -23,16 +23,24 @@ follow on all nodes, in this order:
 
 from collections.abc import Callable, Iterable, Mapping
 import dataclasses
+from typing import TypeVar
 
 from oslo_log import log
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import brick_ownership
+from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools import lvm
 
 LOG = log.getLogger(__name__)
+
+Found = TypeVar('Found')
+
+#: How long to wait until nodes that reconnect have what they missed.
+_WAIT_SECONDS = 30.0
 
 
 @dataclasses.dataclass(eq=False)
@@ -59,6 +67,55 @@ class StillKnown(errors.Unsettled):
             f'error occurs again, restart glusterd on node {self.node}, and '
             f'retry'
         )
+
+
+@dataclasses.dataclass(eq=False)
+class MissingOnNodes(errors.Unsettled):
+    """glusterd on some nodes lacks a volume or snapshot that others have."""
+
+    #: ``volume NAME`` or ``snapshot NAME``.
+    subject: str
+    nodes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        nodes = ', '.join(self.nodes)
+        return (
+            f'{self.subject}: not deleted, because glusterd on {nodes} does '
+            f'not have it yet; retry the deletion in a minute; if this error '
+            f'occurs again, restart glusterd on {nodes}, and retry'
+        )
+
+
+def find_on_all_nodes(
+    the_cluster: cluster.Cluster,
+    subject: str,
+    find_on: Callable[[gluster.Gluster], Found | None],
+) -> Found | None:
+    """Return an object that is to be deleted, once all nodes have it.
+
+    A disconnected node would miss the deletion, and would restore the object
+    on its peers when it reconnects. A node that has just reconnected possibly
+    lacks the object: glusterd refuses the deletion, or the node gets the
+    object from its peers after they have deleted it, and alone has it then. So
+    wait until all nodes have it. (11.1 left a snapshot on one node that was
+    reconnecting while the snapshot was deleted.)
+
+    :param subject: the object, ``volume NAME`` or ``snapshot NAME``.
+    :param find_on: return the object as glusterd on one node has it.
+    :return: None if no node has the object.
+    :raises peers.PeersDisconnected: a node is disconnected.
+    :raises MissingOnNodes: glusterd on some nodes still lacks the object.
+    """
+    peers.require_all_connected(the_cluster)
+    missing: list[str] = []
+    for _ in retry.Attempts(_WAIT_SECONDS, 1.0, 5.0):
+        found_by_node = the_cluster.everywhere(
+            lambda node: find_on(node.gluster)
+        )
+        missing = [name for name, it in found_by_node.items() if it is None]
+        if not missing or len(missing) == len(found_by_node):
+            return next(iter(found_by_node.values()))
+    raise MissingOnNodes(subject, tuple(sorted(missing)))
 
 
 def finish(

@@ -18,6 +18,7 @@ which the next removal finds them.
 """
 
 import dataclasses
+import functools
 
 from oslo_log import log
 
@@ -76,23 +77,24 @@ class ShareRemoval:
         :raises errors.NotPossible: a node is disconnected, or LVM on a node
             does not list a thin pool.
         :raises ShareHasSnapshots: the volume has snapshots.
+        :raises deletion_on_nodes.MissingOnNodes: glusterd on some nodes lacks
+            the volume; nothing was removed.
         :raises deletion_on_nodes.StillKnown: glusterd on a node still has the
             volume; no LV was removed.
         """
         volume_name = names.volume(share_id)
         share_tag = names.share_tag(share_id)
-        # A disconnected node would miss the deletion, and would restore the
-        # volume on its peers when it reconnects.
-        peers.require_all_connected(self._cluster)
-        volume = self._cluster.read(
-            lambda gluster: gluster.volume(volume_name)
+        find = functools.partial(
+            deletion_on_nodes.find_on_all_nodes,
+            self._cluster,
+            f'volume {volume_name}',
+            lambda gluster: gluster.volume(volume_name),
         )
+        volume = find()
         pool_names_by_node: dict[str, set[str]] | None = None
         if volume is None:
             self._wait_for_running_creation(volume_name)
-            volume = self._cluster.read(
-                lambda gluster: gluster.volume(volume_name)
-            )
+            volume = find()
         if volume is not None:
             if volume.snapshot_count:
                 raise ShareHasSnapshots(volume_name, volume.snapshot_count)

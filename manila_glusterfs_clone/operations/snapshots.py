@@ -17,6 +17,7 @@ have no tags. The deletion of the snapshot finds these LVs by their names.
 """
 
 import dataclasses
+import functools
 
 from oslo_log import log
 
@@ -215,15 +216,16 @@ class Snapshots:
         although it left an LV. This method removes such LVs on every node.
         """
         name = names.snapshot(snapshot_id)
-        # A disconnected node would miss the deletion, and would restore the
-        # snapshot on its peers when it reconnects.
-        peers.require_all_connected(self._cluster)
-        snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
+        find = functools.partial(
+            deletion_on_nodes.find_on_all_nodes,
+            self._cluster,
+            f'snapshot {name}',
+            lambda gluster: gluster.snapshot(name),
+        )
+        snapshot = find()
         if snapshot is None:
             self._await_transactions(names.volume(share_id))
-            snapshot = self._cluster.read(
-                lambda gluster: gluster.snapshot(name)
-            )
+            snapshot = find()
         pool_names_by_node: dict[str, set[str]] | None = None
         if snapshot is not None:
             pool_names_by_node = {}

@@ -221,6 +221,8 @@ class Glusterd:
                     for known in self.state.volumes.values():
                         known.take_over(node.name)
                         self._volume.reauthenticate(known)
+                    for snapshot in self.state.snapshots.values():
+                        snapshot.lacking.discard(node.name)
             for transaction in list(self.slow):
                 while transaction.due <= self.time.now:
                     now = self.time.now
@@ -267,9 +269,11 @@ class Glusterd:
                 found = state.volumes[name].as_on(node.name)
                 return answers.volume_info(state, [found])
             case ('snapshot', 'info'):
-                return answers.snapshot_info(state, state.snapshots.values())
+                return answers.snapshot_info(
+                    state, state.snapshots_on(node.name).values()
+                )
             case ('snapshot', 'info', name):
-                if name not in state.snapshots:
+                if name not in state.snapshots_on(node.name):
                     return answers.refusal(
                         glusterd_state.Refusal(
                             glusterd_state.INTERNAL,

@@ -170,6 +170,8 @@ class Snapshot:
     origin: str
     volume: Volume
     active: bool = False
+    #: The nodes that were away when it was made, until its peers have sent it.
+    lacking: set[str] = dataclasses.field(default_factory=set)
 
 
 @dataclasses.dataclass
@@ -376,6 +378,14 @@ class GlusterdState:
         ]
 
     # -- by name
+
+    def snapshots_on(self, node: str) -> dict[str, Snapshot]:
+        """Return the snapshots that glusterd on a node has, by name."""
+        return {
+            name: snapshot
+            for name, snapshot in self.snapshots.items()
+            if node not in snapshot.lacking
+        }
 
     def volume(self, name: str, errno: int, message: str) -> Volume:
         found = self.volumes.get(name)

@@ -97,6 +97,8 @@ class Snapshots:
         for there in self._state.nodes.values():
             if there.serves:
                 there.files.make(f'{glusterd_state.SNAPS}/{name}/{taken.hex}')
+            else:
+                snapshot.lacking.add(there.name)
         full = self._too_full(first, volume)
         if full or self._state.mishap('snapshot create'):
             # It takes everything back but the directories (11.1).
@@ -267,7 +269,11 @@ class Snapshots:
         return answers.snapshot_restored(volume, snapshot)
 
     def delete(self, asked: str, words: Sequence[str]) -> Phases:
-        if words[0] not in self._state.snapshots:
+        if any(
+            words[0] not in self._state.snapshots_on(node.name)
+            for node in self._state.nodes.values()
+            if node.serves
+        ):
             raise _not_deleted(words[0])
         snapshot = self._find(words[0])
         yield 0.5

@@ -150,6 +150,31 @@ def test_operations_right_after_a_node_came_back(
                 manila.check()
 
 
+@pytest.mark.parametrize('node', ['gl1', 'gl2'])
+@pytest.mark.parametrize('comes', [True, False])
+def test_deletion_while_a_node_lacks_the_snapshot(
+    manila: model_backend.ModelBackend,
+    ids: Iterator[str],
+    node: str,
+    comes: bool,
+) -> None:
+    """The node was away when the snapshot was taken, and has reconnected."""
+    share, snapshot = next(ids), next(ids)
+    manila.create(share)
+    manila.snapshot(snapshot, share)
+    pool = manila.pool
+    pool.state.snapshots[f'manila-snap-{snapshot}'].lacking.add(node)
+    if not comes:
+        begun = pool.time.now
+        with pytest.raises(errors.Unsettled):
+            manila.delete_snapshot(snapshot)
+        assert pool.time.now - begun < 60
+        manila.check()
+    pool.nodes[node].takes_over_at = pool.time.now + 12
+    manila.delete_snapshot(snapshot)
+    manila.check()
+
+
 def test_writer_down(
     manila: model_backend.ModelBackend, ids: Iterator[str]
 ) -> None:

@@ -11,7 +11,8 @@
 # under the License.
 """Reclaiming the logical volumes of deleted objects."""
 
-from collections.abc import Callable
+import collections
+from collections.abc import Callable, Collection
 from unittest import mock
 
 import pytest
@@ -19,7 +20,9 @@ import pytest
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import brick_ownership
 from manila_glusterfs_clone.cluster import deletion_on_nodes
+from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.tools import gluster
 from tests.unit.cluster import test_cluster
 from tests.unit import fakes
 
@@ -32,6 +35,13 @@ def pool() -> cluster.Cluster:
 
 
 @pytest.fixture
+def all_connected(monkeypatch: pytest.MonkeyPatch) -> mock.Mock:
+    check = mock.Mock()
+    monkeypatch.setattr(peers, 'require_all_connected', check)
+    return check
+
+
+@pytest.fixture
 def reclaim(monkeypatch: pytest.MonkeyPatch) -> mock.Mock:
     counts = dict.fromkeys(NODES, 2)
     reclaim = mock.Mock(return_value=(counts, frozenset()))
@@ -39,12 +49,18 @@ def reclaim(monkeypatch: pytest.MonkeyPatch) -> mock.Mock:
     return reclaim
 
 
+def clients_of(
+    pool: cluster.Cluster, names: Collection[str]
+) -> list[gluster.Gluster]:
+    return [node.gluster for node in pool.nodes if node.name in names]
+
+
 def finish(
     pool: cluster.Cluster,
     *known_on: str,
     remove_leftovers: Callable[[cluster.Node, int], None] = lambda *_: None,
 ) -> None:
-    clients = [n.gluster for n in pool.nodes if n.name in known_on]
+    clients = clients_of(pool, known_on)
     deletion_on_nodes.finish(
         pool,
         'volume x',
@@ -86,3 +102,42 @@ def test_every_node_that_has_the_object_is_named(
         finish(pool, 'gl1', 'gl3')
     assert set(caught.value.errors) == {'gl1', 'gl3'}
     reclaim.assert_not_called()
+
+
+def test_an_object_that_a_node_gets_late(
+    pool: cluster.Cluster, all_connected: mock.Mock
+) -> None:
+    asked: collections.Counter[gluster.Gluster] = collections.Counter()
+    (late,) = clients_of(pool, ['gl2'])
+
+    def find_on(client: gluster.Gluster) -> str | None:
+        asked[client] += 1
+        return None if client is late and asked[client] < 3 else 'it'
+
+    assert (
+        deletion_on_nodes.find_on_all_nodes(pool, 'snapshot s', find_on)
+        == 'it'
+    )
+    assert asked[late] == 3
+    all_connected.assert_called_once_with(pool)
+
+
+@pytest.mark.parametrize('name', NODES)
+def test_an_object_that_a_node_never_gets(
+    pool: cluster.Cluster, all_connected: mock.Mock, name: str
+) -> None:
+    (lacking,) = clients_of(pool, [name])
+    with pytest.raises(deletion_on_nodes.MissingOnNodes) as caught:
+        deletion_on_nodes.find_on_all_nodes(
+            pool, 'snapshot s', lambda client: client is not lacking or None
+        )
+    assert caught.value.nodes == (name,)
+
+
+def test_an_object_that_no_node_has(
+    pool: cluster.Cluster, all_connected: mock.Mock
+) -> None:
+    found = deletion_on_nodes.find_on_all_nodes(
+        pool, 'snapshot s', lambda client: None
+    )
+    assert found is None

@@ -66,6 +66,12 @@ SENTENCES: list[tuple[errors.Error, str]] = [
         'error occurs again, restart glusterd on node gl2, and retry',
     ),
     (
+        deletion_on_nodes.MissingOnNodes('snapshot s', ('gl2', 'gl3')),
+        'snapshot s: not deleted, because glusterd on gl2, gl3 does not have '
+        'it yet; retry the deletion in a minute; if this error occurs again, '
+        'restart glusterd on gl2, gl3, and retry',
+    ),
+    (
         bricks.PoolsNotVisible('gl1', ('gvg/pool',)),
         'node gl1: LVM does not list thin pool gvg/pool; check the disk with '
         '"pvs" and "dmesg" there, reboot the node if needed, and retry when '

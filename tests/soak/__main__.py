@@ -61,6 +61,8 @@ def main(arguments: Sequence[str]) -> int:
                 ).run(60 * chosen.minutes, strangers)
             finally:
                 service_log.write_text(manila.service().log())
+                if ledger.wrong or sys.exc_info()[0]:
+                    _save_evidence(lab, chosen.log)
     print(ledger.summary())
     print(f'seed {chosen.seed}; the logs are {chosen.log} and {service_log}')
     ledger.close()
@@ -73,6 +75,17 @@ def _prepare(manila: manila_module.Manila) -> None:
         backends.IP, 'glusterfs_clone_reconcile_interval', run.PASS
     )
     manila.share_out({settings.SHARE: (backends.IP,)})
+
+
+def _save_evidence(lab: lab_module.Lab, log: pathlib.Path) -> None:
+    """Save what glusterd on each node knows, and what it logged."""
+    for node in lab.nodes:
+        found = node.execute(
+            'gluster snapshot info; gluster volume info; '
+            'grep -r . /var/lib/glusterd/snaps; lvs -a -o +tags; '
+            'tail -n 20000 /var/log/glusterfs/glusterd.log'
+        )
+        log.with_suffix(f'.{node.name}.log').write_text(found.out)
 
 
 if __name__ == '__main__':

@@ -116,7 +116,7 @@ class Soak:
             self._wait('everything to last after the remedy', self._moving)
         for kind in ('snapshots', 'shares'):
             for thing, status in self._user.all(kind).items():
-                if status.startswith('error'):
+                if status == 'error':
                     self._ledger.note('soak', f'{kind} {thing}', status)
                     self._user.delete(kind, thing)
             self._wait(f'{kind} in error to be gone', self._in_error(kind))

@@ -175,6 +175,10 @@ class Node:
             ('values', 'GLUSTERD', str(self.glusterd)),
             ('kernel', 'PROC', str(self.proc)),
             ('directories', 'GLUSTERD_LOG', str(self.root / 'glusterd.log')),
+            ('facts', 'MTAB', str(self.root / 'mtab')),
+            ('facts', 'MODULES', str(self.root / 'modules')),
+            ('facts', 'LOADED_MODULES', str(self.root / 'loaded')),
+            ('facts', 'TLS_DIRECTORIES', (str(self.root / 'tls'),)),
             # That of a node can be set by root only.
             ('directories', 'VOLUME_ID', 'user.glusterfs.volume-id'),
         ):

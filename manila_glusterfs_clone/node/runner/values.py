@@ -261,7 +261,8 @@ def require_mount_point(row: Dict[str, str], path: str) -> None:
 
 #: The lines that gluster may get: those that change nothing, and the others.
 _READS = re.compile(
-    f'pool list|volume list|(?:volume|snapshot) info(?: {_COMPONENT})?'
+    f'pool list|volume list|volume get all all'
+    f'|(?:volume|snapshot) info(?: {_COMPONENT})?'
     f'|snapshot config(?: {_COMPONENT})?'
     f'|volume status {_COMPONENT}(?: {_HOST}:/[^ ]+)?(?: clients)?'
     f'|volume heal {_VOLUME} info summary'

@@ -13,7 +13,8 @@
 
 A verb has typed values. Most verbs run a program; the function below that has
 the name of the verb returns its command line. The other verbs call a function
-of :mod:`~manila_glusterfs_clone.node.runner.directories` or
+of :mod:`~manila_glusterfs_clone.node.runner.directories`,
+:mod:`~manila_glusterfs_clone.node.runner.facts` or
 :mod:`~manila_glusterfs_clone.node.runner.kernel`, and answer with its result
 as JSON.
 
@@ -23,11 +24,13 @@ The driver uses this module too: for the command lines in its messages.
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from manila_glusterfs_clone.node.runner import directories
+from manila_glusterfs_clone.node.runner import facts
 from manila_glusterfs_clone.node.runner import kernel
 from manila_glusterfs_clone.node.runner import processes
 from manila_glusterfs_clone.node.runner import values
 
 BOOT_UNIT = 'manila-glusterfs-clone-bricks.service'
+GLUSTERD_UNIT = 'glusterd.service'
 
 #: The programs that the verbs run.
 PROGRAMS = (
@@ -294,6 +297,7 @@ _function(kernel.addresses, changes=False)
 _function(kernel.glusterd_age, changes=False)
 _function(directories.resolve, changes=False, name=values.host_name)
 _function(directories.read_glusterd_log, changes=False)
+_function(facts.node_facts, changes=False)
 
 
 @_program(changes=False, accepts_any_status=True)
@@ -302,8 +306,18 @@ def boot_unit() -> Words:
 
 
 @_program(changes=False, accepts_any_status=True)
+def glusterd_unit() -> Words:
+    return ['systemctl', 'is-enabled', GLUSTERD_UNIT]
+
+
+@_program(changes=False, accepts_any_status=True)
 def gluster_version() -> Words:
     return ['gluster', '--version']
+
+
+@_program(changes=False, accepts_any_status=True)
+def lvm_version() -> Words:
+    return ['lvs', '--version']
 
 
 @_program(changes=True, accepts_any_status=True, words=values.gluster_words)

@@ -157,6 +157,8 @@ COMMANDS: tuple[Any, ...] = (
     ['volume', 'heal', VOLUME, 'full'],
     ['volume', 'replace-brick', VOLUME, 'a:/b', 'c:/d', 'commit', 'force'],
     ['volume', 'profile', VOLUME, 'info'],
+    ['volume', 'get', VOLUME, 'all'],
+    ['volume', 'get', 'all', 'all', '--log-file=/etc/x'],
     ['snapshot', 'delete', 'all'],
     ['snapshot', 'delete', 'volume', VOLUME],
     ['snapshot', 'delete', 'other'],

@@ -23,6 +23,8 @@ from manila_glusterfs_clone.maintenance import passes
 from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.preflight import checks
+from manila_glusterfs_clone.preflight import cluster_advice
+from manila_glusterfs_clone.preflight import inspection
 from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
@@ -86,6 +88,33 @@ class Backend:
             self.services.health,
             type(self.services.protocol),
             mistakes,
+        )
+
+    def inspect(
+        self,
+        mistakes: Iterable[findings.Finding] = (),
+        faults: Sequence[findings.Finding] = (),
+    ) -> tuple[inspection.Problem, ...]:
+        """Return all problems of the back end, the most serious first.
+
+        Besides the checks of :meth:`check`, run those that are too slow for a
+        start, or that find nothing that a start should refuse. The parameters
+        are those of :meth:`check`.
+        """
+        the_services = self.services
+        the_services.health.report({findings.OPTIONS: faults})
+        found = checks.examine(
+            the_services.settings,
+            the_services.cluster,
+            the_services.health,
+            type(the_services.protocol),
+            mistakes,
+        )
+        advice = cluster_advice.find(
+            the_services.settings, the_services.cluster, found.views
+        )
+        return inspection.problems(
+            found.mistakes, the_services.health.faults, advice
         )
 
     def start(self) -> None:

@@ -9,114 +9,148 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The command ``manila-glusterfs-clone``: print the node installer."""
+"""The command ``manila-glusterfs-clone``: tools for operators.
+
+cliff loads the module of a command only when the command runs: the commands
+that read Manila's configuration and database import Manila, which takes
+seconds.
+"""
 
 import argparse
 from collections.abc import Sequence
-import pathlib
-import re
+import functools
+from importlib import metadata
+import logging
 import sys
+from typing import Any
+import warnings
 
-from manila_glusterfs_clone import names
-from manila_glusterfs_clone import node
-from manila_glusterfs_clone.node import archive
-from manila_glusterfs_clone import options
+from cliff import app
+from cliff import commandmanager
 
-_USER = re.compile(r'[a-z_][a-z0-9_-]{0,31}')
+from manila_glusterfs_clone.cmd import base
+from manila_glusterfs_clone.cmd import exit_status
+
+ExitStatus = exit_status.ExitStatus
+
+NAME = 'manila-glusterfs-clone'
+_PACKAGE = 'manila_glusterfs_clone.cmd'
+
+#: The commands: the class of each, in a module of this package.
+COMMANDS = {
+    'check': 'check:Check',
+    'node-installer': 'node_installer:NodeInstaller',
+}
+
+
+def _version() -> str:
+    try:
+        return metadata.version(NAME)
+    except metadata.PackageNotFoundError:
+        return 'unknown'  # a source tree that was never installed
+
+
+def command_manager() -> commandmanager.CommandManager:
+    """Return the manager of all commands."""
+    manager = commandmanager.CommandManager(namespace='')
+    for name, place in COMMANDS.items():
+        manager.commands[name] = metadata.EntryPoint(
+            name, f'{_PACKAGE}.{place}', _PACKAGE
+        )
+    return manager
+
+
+class OperatorApp(app.App):
+    """The program; it runs one command, never an interactive shell."""
+
+    NAME = NAME
+
+    def __init__(self) -> None:
+        super().__init__(
+            description='Tools for operators of the Manila driver for '
+            'GlusterFS.',
+            version=_version(),
+            command_manager=command_manager(),
+            # So that "COMMAND --help" prints the help of the command.
+            deferred_help=True,
+        )
+
+    def build_option_parser(
+        self,
+        description: str | None,
+        version: str | None,
+        argparse_kwargs: dict[str, Any] | None = None,
+    ) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().build_option_parser(
+            description, version, {'prog': NAME, **(argparse_kwargs or {})}
+        )
+        parser.error = functools.partial(  # type: ignore[method-assign]
+            base.refuse, parser
+        )
+        for action in parser._actions:
+            if isinstance(action, argparse._VersionAction):
+                action.version = f'{NAME} {version}'
+        return parser
+
+    def configure_logging(self) -> None:
+        """Keep the log off the terminal, unless the operator asks for it.
+
+        The output of a command says all that an operator needs.
+        """
+        root = logging.getLogger('')
+        for handler in [h for h in root.handlers if h.get_name() == NAME]:
+            root.removeHandler(handler)
+        level = {0: logging.CRITICAL, 1: logging.CRITICAL, 2: logging.INFO}
+        handlers: list[logging.Handler] = [logging.StreamHandler(self.stderr)]
+        handlers[0].setLevel(
+            level.get(self.options.verbose_level, logging.DEBUG)
+        )
+        if self.options.log_file:
+            handlers.append(logging.FileHandler(self.options.log_file))
+        for handler in handlers:
+            handler.set_name(NAME)
+            handler.setFormatter(
+                logging.Formatter(self.LOG_FILE_MESSAGE_FORMAT)
+            )
+            root.addHandler(handler)
+        root.setLevel(logging.DEBUG)
+
+    def run(self, argv: list[str]) -> int:
+        """Run one command, and return its exit status."""
+        try:
+            options, words = self.parser.parse_known_args(argv)
+            if not words and not options.deferred_help:
+                self.parser.print_help(self.stderr)
+                return ExitStatus.UNKNOWN
+            status: int = super().run(argv)
+        except SystemExit as error:
+            return int(error.code or 0)
+        return status
+
+    def run_subcommand(self, argv: list[str]) -> int:
+        try:
+            self.command_manager.find_command(argv)
+        except ValueError:
+            matches = self.get_fuzzy_matches(argv[0])
+            self.stderr.write(
+                f'{NAME}: there is no command "{" ".join(argv)}"; did you '
+                f'mean "{matches[0]}"? See "{NAME} --help"\n'
+            )
+            return ExitStatus.UNKNOWN
+        status: int = super().run_subcommand(argv)
+        return status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command, and return its exit status.
+    """Run a command, and return its exit status.
 
     :param argv: the arguments; None for the arguments of the process.
     """
-    parser = argparse.ArgumentParser(
-        prog='manila-glusterfs-clone',
-        description='Tools for operators of the Manila driver for GlusterFS.',
-    )
-    commands = parser.add_subparsers(metavar='COMMAND', required=True)
-    installer = commands.add_parser(
-        'node-installer',
-        help='print a shell script that prepares a storage node',
-        description='Print a shell script that prepares a storage node. The '
-        'script installs a service that mounts bricks before glusterd starts. '
-        'It creates the user that the driver logs in as, and installs the '
-        'runner for the commands of the driver and the sudo rule for the '
-        'runner. Run the script on each node as root: '
-        '"manila-glusterfs-clone node-installer --pool VG/THINPOOL | ssh '
-        'root@NODE sh". The script is idempotent, and may run while the '
-        'driver uses the node.',
-    )
-    installer.add_argument(
-        '--user',
-        default='manila',
-        help='the user that the driver logs in as (default: %(default)s)',
-    )
-    installer.add_argument(
-        '--public-key',
-        metavar='FILE',
-        type=pathlib.Path,
-        help='the file with the public key of the driver',
-    )
-    installer.add_argument(
-        '--pool',
-        metavar='VG/THINPOOL',
-        action='append',
-        required=True,
-        help='a thin pool of glusterfs_clone_pools; repeat the option for '
-        'each pool of all back ends. The runner changes nothing in other '
-        'volume groups',
-    )
-    installer.add_argument(
-        '--brick-root',
-        metavar='DIRECTORY',
-        action='append',
-        help='glusterfs_clone_brick_root; repeat the option for each value '
-        'that a back end has or had. The runner changes nothing in other '
-        f'directories (default: {options.DEFAULT_BRICK_ROOT})',
-    )
-    installer.set_defaults(run=_node_installer)
-    arguments = parser.parse_args(argv)
-    status: int = arguments.run(arguments)
-    return status
-
-
-def _node_installer(arguments: argparse.Namespace) -> int:
-    if not _USER.fullmatch(arguments.user):
-        sys.stderr.write(f'{arguments.user!r}: not a valid user name\n')
-        return 2
-    public_key = ''
-    if arguments.public_key is not None:
-        try:
-            public_key = arguments.public_key.read_text().strip()
-        except OSError as error:
-            sys.stderr.write(f'{error}\n')
-            return 1
-        if '\n' in public_key or 'PRIVATE' in public_key:
-            sys.stderr.write(
-                f'{arguments.public_key}: must contain exactly one public '
-                f'key, and no private key\n'
-            )
-            return 1
-    brick_roots = arguments.brick_root or [options.DEFAULT_BRICK_ROOT]
-    for brick_root in brick_roots:
-        if not names.is_plain_path(brick_root):
-            sys.stderr.write(f'{brick_root!r}: not a plain absolute path\n')
-            return 2
-    try:
-        groups = {names.split_pool(pool)[0] for pool in arguments.pool}
-    except names.NotAPoolName as error:
-        sys.stderr.write(f'{error}\n')
-        return 2
-    sys.stdout.write(
-        node.installer(
-            arguments.user,
-            public_key,
-            archive.build(archive.sources()),
-            node.settings(brick_roots, groups),
-        )
-    )
-    return 0
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not sys.warnoptions:
+        # Those of the libraries that Manila imports: not for operators.
+        warnings.simplefilter('ignore')
+    return OperatorApp().run(words)
 
 
 if __name__ == '__main__':

@@ -64,11 +64,13 @@ class NodeView:
 
 @dataclasses.dataclass
 class Results:
-    """The mistakes of a back end; the faults of its services and storage."""
+    """What the checks found."""
 
     mistakes: list[Finding] = dataclasses.field(default_factory=list)
     service_faults: list[Finding] = dataclasses.field(default_factory=list)
     storage_faults: list[Finding] = dataclasses.field(default_factory=list)
+    #: What was read from the nodes; empty if the driver cannot log in.
+    views: list[NodeView] = dataclasses.field(default_factory=list)
 
 
 def run(
@@ -78,13 +80,30 @@ def run(
     protocol: type[protocols.Protocol],
     mistakes: Iterable[Finding] = (),
 ) -> None:
+    """Check a back end before it starts; see :func:`examine`.
+
+    :raises findings.Misconfigured: there are mistakes.
+    """
+    found = examine(settings, the_cluster, health, protocol, mistakes)
+    if found.mistakes:
+        raise findings.Misconfigured(settings.backend, found.mistakes)
+
+
+def examine(
+    settings: options.Settings,
+    the_cluster: cluster.Cluster,
+    health: findings.Health,
+    protocol: type[protocols.Protocol],
+    mistakes: Iterable[Finding] = (),
+) -> Results:
     """Check the configuration and, if the driver can log in, the cluster.
+
+    If glusterd answers on no node, no operation can work, so faults count as
+    mistakes, too.
 
     :param health: receives the faults.
     :param protocol: the protocol whose settings are checked.
     :param mistakes: the mistakes that were already found.
-    :raises findings.Misconfigured: there are mistakes. If glusterd answers on
-        no node, no operation can work, so faults count as mistakes.
     """
     key_mistakes = list(configuration.check_key_files(settings))
     results = Results(
@@ -92,18 +111,17 @@ def run(
     )
     # Without nodes and usable keys, the driver cannot log in.
     if settings.nodes and not key_mistakes:
-        views = _read_nodes(settings, the_cluster)
-        _check_nodes(settings, views, results)
+        results.views = _read_nodes(settings, the_cluster)
+        _check_nodes(settings, results)
         health.report(
             {
                 findings.SERVICES: results.service_faults,
                 findings.STORAGE: results.storage_faults,
             }
         )
-        if not any(isinstance(view.peers, tuple) for view in views):
+        if not any(isinstance(view.peers, tuple) for view in results.views):
             results.mistakes += results.service_faults + results.storage_faults
-    if results.mistakes:
-        raise findings.Misconfigured(settings.backend, results.mistakes)
+    return results
 
 
 def _read_nodes(
@@ -134,9 +152,8 @@ def _read_nodes(
     return [views[node.name] for node in the_cluster.nodes]
 
 
-def _check_nodes(
-    settings: options.Settings, views: list[NodeView], results: Results
-) -> None:
+def _check_nodes(settings: options.Settings, results: Results) -> None:
+    views = results.views
     for view in views:
         if isinstance(view.peers, errors.Unreachable) and (
             view.peers is view.report

@@ -102,7 +102,7 @@ class Host:
         return Report(
             greeting,
             _release(by_verb.get('gluster_version')),
-            _unit_state(by_verb.get('boot_unit')),
+            unit_state(by_verb.get('boot_unit')),
         )
 
     def _texts(self, step: steps.Step, timeout: float) -> frozenset[str]:
@@ -118,7 +118,8 @@ def _release(result: steps.Result | None) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
-def _unit_state(result: steps.Result | None) -> str:
+def unit_state(result: steps.Result | None) -> str:
+    """Return the state of a unit, as systemd prints it; empty if unknown."""
     if result is None:
         return ''
     if 'No such file or directory' in result.stderr:

@@ -444,3 +444,25 @@ def snapshot_config(
             tag('volumeConfig', *map(own, volumes)),
         )
     )
+
+
+def global_options(state: glusterd_state.GlusterdState) -> str:
+    """Return the answer to ``volume get all all``, with some of the options.
+
+    Not recorded: in the format that vdsm parses.
+    """
+    options = {
+        'cluster.server-quorum-ratio': '51 (DEFAULT)',
+        'cluster.op-version': state.op_version,
+        'cluster.max-op-version': state.max_op_version,
+    }
+    return document(
+        tag(
+            'volGetopts',
+            leaf('count', len(options)),
+            *(
+                tag('Opt', leaf('Option', name), leaf('Value', value))
+                for name, value in options.items()
+            ),
+        )
+    )

@@ -38,6 +38,9 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
+    def time(self) -> float:
+        return self.now
+
     def time_ns(self) -> int:
         return int(self.now * 1e9)
 

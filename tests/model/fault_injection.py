@@ -43,8 +43,9 @@ _READS = {
     'resolve',
     'glusterd_age',
     'read_glusterd_log',
+    'node_facts',
 }
-_GLUSTER_READS = {'list', 'info', 'config', 'status', 'heal'}
+_GLUSTER_READS = {'list', 'info', 'config', 'status', 'heal', 'get'}
 #: What the driver listens to, beside gluster.
 _HEARD = _READS - {'hello'}
 

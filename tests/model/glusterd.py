@@ -257,6 +257,8 @@ class Glusterd:
         match tuple(words):
             case ('pool', 'list'):
                 return answers.pool_list(state, node.name)
+            case ('volume', 'get', 'all', 'all'):
+                return answers.global_options(state)
             case ('volume', 'list'):
                 return answers.volume_list(state)
             case ('volume', 'info'):

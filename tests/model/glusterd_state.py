@@ -202,6 +202,7 @@ class GlusterdState:
         #: Volumes of shares that were started before they were closed.
         self.opened_early: list[str] = []
         self.auto_delete = 'disable'
+        self.op_version = self.max_op_version = '100000'
         #: Directories that glusterd leaves of snapshots that were restored;
         #: nothing tells their names then.
         self.litter: set[str] = set()

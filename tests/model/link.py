@@ -150,6 +150,8 @@ class Process:
         if not node.up:
             self.pool.time.advance(CONNECT_TIMEOUT)
             raise errors.Down(node.name, 'no route to host')
+        if node.login_error is not None:
+            raise node.login_error
         with self.pool.observer.command(str(step), is_read=step.is_read):
             answer = action(fault_injection.LEFT.get(fault))
         if fault in _KILLED:
@@ -276,7 +278,7 @@ class Remote(commands.Remote):
             runner.RELEASE,
             runner.OLDEST_SERVED,
             frozenset(SETTINGS.brick_roots),
-            frozenset(SETTINGS.volume_groups),
+            frozenset(self.node.volume_groups),
             '',
             tuple(name for name in verbs.PROGRAMS if name in self.node.absent),
         )

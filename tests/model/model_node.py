@@ -14,10 +14,14 @@
 from collections.abc import Callable, Sequence
 import json
 import math
+from typing import Any
 
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.node.runner import verbs
 from tests.model import clock
 from tests.model import files
 from tests.model import lvm
+from tests.model import node_facts
 from tests.model import shell
 
 _GIB = 1 << 30
@@ -69,6 +73,17 @@ class ModelNode:
         self.takes_over_at = math.inf
         #: When a glusterd that was killed starts again.
         self.restarts_at: float | None = None
+        #: Why nobody can log in; None if the driver can.
+        self.login_error: errors.Error | None = None
+        #: Facts that differ from the usual ones.
+        self.facts: dict[str, Any] = {}
+        #: Whether the runner fails to read facts.
+        self.facts_fail = False
+        #: The volume groups that the runner allows.
+        self.volume_groups = ['gvg']
+        self.lvm_release = '2.03.16(2) (2022-05-18)'
+        #: The state of the unit of glusterd.
+        self.glusterd_unit = 'enabled'
         #: Programs that are not installed.
         self.absent: set[str] = set()
         #: Until when its glusterd is stopped (SIGSTOP), and then goes on.
@@ -101,7 +116,7 @@ class ModelNode:
     def execute(self, argv: Sequence[str]) -> shell.Answer:
         """Run a command other than gluster."""
         programs: dict[str, Callable[[Sequence[str]], shell.Answer]] = {
-            'lvs': self.lvm.lvs_command,
+            'lvs': self._lvs,
             'lvcreate': self.lvm.lvcreate,
             'lvchange': self.lvm.lvchange,
             'lvextend': self.lvm.lvextend,
@@ -123,7 +138,8 @@ class ModelNode:
             'resolve': self._resolve,
             'glusterd_age': self._age,
             'read_glusterd_log': self._log,
-            'systemctl': self._boot_unit,
+            'node_facts': self._facts,
+            'systemctl': self._unit,
             'gluster': self._version,
         }
         self.time.advance(_COST.get(argv[0], 0.05))
@@ -145,10 +161,21 @@ class ModelNode:
         """Return no log: the model writes none."""
         return shell.Answer('""')
 
-    def _boot_unit(self, argv: Sequence[str]) -> shell.Answer:
-        if self.boot_unit:
-            return shell.Answer('enabled\n')
-        return shell.Answer('disabled\n', '', 1)
+    def _facts(self, argv: Sequence[str]) -> shell.Answer:
+        if self.facts_fail:
+            return shell.Answer('', 'Input/output error', 1)
+        return node_facts.answer(self.time, self.facts)
+
+    def _lvs(self, argv: Sequence[str]) -> shell.Answer:
+        if list(argv[1:]) == ['--version']:
+            return shell.Answer(f'  LVM version:     {self.lvm_release}\n')
+        return self.lvm.lvs_command(argv)
+
+    def _unit(self, argv: Sequence[str]) -> shell.Answer:
+        state = self.glusterd_unit
+        if argv[-1] == verbs.BOOT_UNIT:
+            state = 'enabled' if self.boot_unit else 'disabled'
+        return shell.Answer(f'{state}\n', '', int(state != 'enabled'))
 
     def _version(self, argv: Sequence[str]) -> shell.Answer:
         assert argv[1] == '--version'

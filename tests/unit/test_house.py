@@ -46,7 +46,7 @@ FLOOR = {part: n for n, line in enumerate(FLOORS) for part in line.split()}
 #: Libraries and modules that only these packages or modules import.
 RESERVED = {
     'paramiko': 'ssh',
-    'cryptography': 'ssh',
+    'cryptography': 'ssh preflight.tls_advice',
     f'{NAME}.ssh.login': 'ssh',
     f'{NAME}.ssh.connections': 'ssh',
     f'{NAME}.ssh.channels': 'ssh',
@@ -56,12 +56,13 @@ RESERVED = {
     'xml.etree': 'tools.gluster',
     'json': 'tools node ssh.greetings',
     'subprocess': 'node.runner.processes',
-    'oslo_concurrency': 'locking.locks',
+    'oslo_concurrency': 'locking.locks cmd.manila_conf',
     'manila': (
         'locking.coordinator maintenance.instances '
         'maintenance.interrupted_work maintenance.manila_db '
-        'manila_api driver'
+        'manila_api driver cmd.manila_conf'
     ),
+    'cliff': 'cmd',
     'sqlalchemy': 'maintenance.manila_db',
 }
 

@@ -136,6 +136,19 @@ class Gluster:
             self._read('snapshot', 'config', *words), volume
         )
 
+    def global_options(self) -> dict[str, str]:
+        """Return the options of the trusted storage pool.
+
+        They include ``cluster.op-version`` and ``cluster.max-op-version``. The
+        format of the answer is that which vdsm parses
+        (``_parseGlobalVolumeOptions`` in lib/vdsm/gluster/cli.py).
+        """
+        answer = self._read('volume', 'get', 'all', 'all')
+        return {
+            xml_output.text(option, 'Option'): xml_output.text(option, 'Value')
+            for option in answer.iterfind('volGetopts/Opt')
+        }
+
     def brick_status(
         self, volume: str, *, brick: str = '', with_clients: bool = False
     ) -> tuple[BrickStatus, ...]:

@@ -51,7 +51,7 @@ def test_for_another_user_with_a_key(
 def test_an_invalid_user_name(
     capsys: pytest.CaptureFixture[str], user: str
 ) -> None:
-    assert main.main(['node-installer', f'--user={user}', POOL]) == 2
+    assert main.main(['node-installer', f'--user={user}', POOL]) == 3
     said = capsys.readouterr()
     assert said.out == ''
     assert repr(user) in said.err
@@ -85,7 +85,7 @@ def test_the_settings_of_the_runner(
 def test_an_invalid_pool_or_brick_root(
     capsys: pytest.CaptureFixture[str], argument: str
 ) -> None:
-    assert main.main(['node-installer', POOL, argument]) == 2
+    assert main.main(['node-installer', POOL, argument]) == 3
     said = capsys.readouterr()
     assert said.out == ''
     assert argument.partition('=')[2] in said.err
@@ -99,7 +99,7 @@ def test_an_invalid_public_key(
 ) -> None:
     path = tmp_path / 'key'
     path.write_text(content)
-    assert main.main(['node-installer', f'--public-key={path}', POOL]) == 1
+    assert main.main(['node-installer', f'--public-key={path}', POOL]) == 3
     said = capsys.readouterr()
     assert said.out == ''
     assert str(path) in said.err
@@ -110,15 +110,47 @@ def test_a_missing_key_file(
     capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path
 ) -> None:
     path = tmp_path / 'none'
-    assert main.main(['node-installer', f'--public-key={path}', POOL]) == 1
+    assert main.main(['node-installer', f'--public-key={path}', POOL]) == 3
     assert str(path) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    'argv', [[], ['nosuch'], ['--nosuch'], ['node-installer']]
+    'argv',
+    [
+        ['nosuch'],
+        ['--nosuch'],
+        ['node-installer'],
+        ['node-installer', POOL, '--nosuch'],
+    ],
 )
-def test_usage(capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main.main(argv)
-    assert caught.value.code == 2
+def test_a_wrong_argument_is_reported_in_one_line(
+    capsys: pytest.CaptureFixture[str], argv: list[str]
+) -> None:
+    assert main.main(argv) == 3
+    said = capsys.readouterr()
+    assert said.out == ''
+    assert said.err.count('\n') == 1
+    assert '--help' in said.err
+
+
+def test_no_argument(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main([]) == 3
     assert 'usage: manila-glusterfs-clone' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'argv', [['help', 'node-installer'], ['node-installer', '--help']]
+)
+def test_help(capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
+    assert main.main(argv) == 0
+    assert '--public-key FILE' in capsys.readouterr().out
+
+
+def test_every_command_can_be_loaded_and_is_in_the_help(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main.main(['--help']) == 0
+    said = capsys.readouterr().out
+    assert 'Could not load' not in said
+    for name in main.COMMANDS:
+        assert f'  {name}  ' in said

@@ -19,6 +19,7 @@ from oslo_log import log
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
+from manila_glusterfs_clone.maintenance import pass_records
 from manila_glusterfs_clone.maintenance import passes
 from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone import options
@@ -65,8 +66,10 @@ class Backend:
             ``HOST@BACKEND``.
         """
         the_services = services.open_services(settings, private_storage)
+        records = pass_records.PassRecords(private_storage, service_host)
         return cls(
-            the_services, passes.Maintenance(the_services, service_host)
+            the_services,
+            passes.Maintenance(the_services, service_host, records),
         )
 
     def check(

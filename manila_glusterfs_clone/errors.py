@@ -82,7 +82,7 @@ class Unreachable(Refused):
 
     node: str
     reason: str
-    _REMEDY: typing.ClassVar[str] = '; check sshd on the node, and the network'
+    _REMEDY: typing.ClassVar[str] = ''
 
     def __str__(self) -> str:
         return f'node {self.node}: no SSH session: {self.reason}{self._REMEDY}'

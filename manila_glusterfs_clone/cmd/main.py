@@ -40,6 +40,12 @@ _PACKAGE = 'manila_glusterfs_clone.cmd'
 COMMANDS = {
     'check': 'check:Check',
     'node-installer': 'node_installer:NodeInstaller',
+    'reconcile': 'reconcile:Reconcile',
+    'status': 'status:Status',
+    'status bricks': 'status:StatusBricks',
+    'status maintenance': 'status:StatusMaintenance',
+    'status pools': 'status:StatusPools',
+    'status shares': 'status:StatusShares',
 }
 
 

@@ -20,7 +20,7 @@ The audit uses the cluster state that its caller has read. If all volumes have
 the right access lists and marks, the audit runs no command.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from oslo_log import log
 
@@ -60,6 +60,25 @@ class AccessAudit:
         #: Ids of shares whose last correction failed: clients without a rule
         #: may still be connected.
         self._unverified_share_ids: set[str] = set()
+
+    def find(
+        self,
+        state: cluster_state.ClusterState,
+        rules: Mapping[str, protocols.Rules],
+    ) -> Iterator[tuple[str, str]]:
+        """Yield the ids of the shares whose options :meth:`audit` corrects.
+
+        Also yield a share whose volume has the mark of another owner, which
+        :meth:`audit` does not correct: with this mark, otherwise with ''.
+        """
+        for share_id, wanted_rules in rules.items():
+            volume = state.volume(share_id)
+            if volume is None:
+                continue
+            views = (volume, *state.views_of(share_id))
+            owner = volumes.other_owner(share_id, views)
+            if owner or not self._is_correct(share_id, views, wanted_rules):
+                yield share_id, owner or ''
 
     def audit(
         self,

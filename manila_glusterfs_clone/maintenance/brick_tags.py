@@ -64,19 +64,22 @@ class BrickTags:
 
         :param shares: the rows of all shares of this back end, by share id.
         """
-        for share_id, row in shares.items():
-            volume = state.volume(share_id)
-            if (
-                volume is None
-                or row.status not in manila_db.IN_USE
-                or names.UNMANAGED in volume.options.values()
-            ):
-                continue
+        for share_id, volume in _volumes(state, shares):
             if self._is_tag_wrong(state, share_id, volume) and (
                 self._backoff.is_retry_due(('tags', share_id))
             ):
                 self._repair_tags(share_id)
             self._report_former_bricks(state, share_id, volume)
+
+    def find(
+        self,
+        state: cluster_state.ClusterState,
+        shares: Mapping[str, manila_db.Row],
+    ) -> Iterator[str]:
+        """Yield the ids of the shares whose tags :meth:`correct` checks."""
+        for share_id, volume in _volumes(state, shares):
+            if self._is_tag_wrong(state, share_id, volume):
+                yield share_id
 
     def _is_tag_wrong(
         self,
@@ -180,6 +183,20 @@ class BrickTags:
         for brick in volume.bricks:
             if brick.node_uuid in node_by_uuid:
                 yield node_by_uuid[brick.node_uuid], brick.path
+
+
+def _volumes(
+    state: cluster_state.ClusterState, shares: Mapping[str, manila_db.Row]
+) -> Iterator[tuple[str, gluster.Volume]]:
+    """Yield the shares in use that are managed, with their volumes."""
+    for share_id, row in shares.items():
+        volume = state.volume(share_id)
+        if (
+            volume is not None
+            and row.status in manila_db.IN_USE
+            and names.UNMANAGED not in volume.options.values()
+        ):
+            yield share_id, volume
 
 
 def _wanted_tags(share_id: str, path: str) -> frozenset[str]:

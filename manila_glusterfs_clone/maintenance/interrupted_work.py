@@ -71,7 +71,7 @@ CONF = cfg.CONF
 
 
 #: By status of an instance: the operation that the work mark then names.
-_OPERATION_BY_STATUS = {
+OPERATION_BY_STATUS = {
     instances.CREATING: work_marks.CREATE,
     instances.EXTENDING: work_marks.EXTEND,
     instances.EXTENDING_ERROR: work_marks.EXTEND,
@@ -134,7 +134,7 @@ class InterruptedWork:
             self._service_host, shares, snapshots
         ):
             for row in rows:
-                if row.status not in _OPERATION_BY_STATUS:
+                if row.status not in OPERATION_BY_STATUS:
                     continue
                 backoff_key = ('interrupted', row.id)
                 try:
@@ -194,7 +194,7 @@ class InterruptedWork:
             work = self._marks.find(row.id)
             is_marked = (
                 work is not None
-                and work.operation == _OPERATION_BY_STATUS[row.status]
+                and work.operation == OPERATION_BY_STATUS[row.status]
             )
             was_idle_before = self._backoff.came_up_before(
                 ('idle', row.id, is_marked)

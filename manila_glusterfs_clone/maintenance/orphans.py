@@ -167,6 +167,8 @@ class Orphans:
         live_shares: Mapping[str, manila_db.Row],
         live_snapshots: Mapping[str, manila_db.Row],
         deleted_before: datetime.datetime,
+        *,
+        is_requested: bool = False,
     ) -> None:
         """Remove or report orphans; log each failure once.
 
@@ -176,12 +178,11 @@ class Orphans:
             deleted, by id.
         :param live_snapshots: the same of this back end's snapshots.
         :param deleted_before: the result of :meth:`deleted_before`.
+        :param is_requested: whether an operator has seen the orphans, and
+            wants them removed. Then the grace time since this service first
+            saw an orphan does not apply.
         """
-        # Snapshots first: a share with snapshots cannot be removed.
-        candidates = {
-            'snapshot': state.marked_snapshot_ids() - live_snapshots.keys(),
-            'share': state.marked_share_ids() - live_shares.keys(),
-        }
+        candidates = _candidates(state, live_shares, live_snapshots)
         keys = {
             (kind, instance_id)
             for kind, ids in candidates.items()
@@ -192,7 +193,30 @@ class Orphans:
         }
         for kind, ids in candidates.items():
             for row in self._orphan_rows(kind, ids, deleted_before):
-                self._handle(kind, row, deleted_before)
+                self._handle(kind, row, deleted_before, is_requested)
+
+    def find(
+        self,
+        state: cluster_state.ClusterState,
+        live_shares: Mapping[str, manila_db.Row],
+        live_snapshots: Mapping[str, manila_db.Row],
+        deleted_before: datetime.datetime,
+    ) -> list[Orphan]:
+        """Return the orphans, and the objects without a row.
+
+        The parameters are those of :meth:`remove_or_report`.
+        """
+        found = []
+        candidates = _candidates(state, live_shares, live_snapshots)
+        for kind, ids in candidates.items():
+            rows = _READ_ROWS[kind](ids)
+            found += [Orphan(kind, each) for each in sorted(ids - rows.keys())]
+            found += [
+                Orphan(kind, row.id, row.deleted_at)
+                for row in rows.values()
+                if self._is_orphan(kind, row, deleted_before)
+            ]
+        return found
 
     def _orphan_rows(
         self, kind: str, ids: set[str], deleted_before: datetime.datetime
@@ -224,7 +248,11 @@ class Orphans:
         )
 
     def _handle(
-        self, kind: str, row: manila_db.Row, deleted_before: datetime.datetime
+        self,
+        kind: str,
+        row: manila_db.Row,
+        deleted_before: datetime.datetime,
+        is_requested: bool,
     ) -> None:
         orphan = Orphan(kind, row.id, row.deleted_at)
         seconds_known = time.monotonic() - self._first_seen_at[kind, row.id]
@@ -232,9 +260,8 @@ class Orphans:
             if self._backoff.came_up_before(orphan):
                 self._backoff.warn_once(orphan, str(orphan))
         elif (
-            seconds_known >= self._grace_seconds
-            and self._backoff.is_retry_due(row)
-        ):
+            is_requested or seconds_known >= self._grace_seconds
+        ) and self._backoff.is_retry_due(row):
             self._remove(orphan, row, deleted_before)
 
     def _remove(
@@ -297,6 +324,19 @@ class Orphans:
         if orphan.kind == 'snapshot':
             return self._snapshots.is_unmanaged(orphan.id)
         return self._shares.is_unmanaged(orphan.id)
+
+
+def _candidates(
+    state: cluster_state.ClusterState,
+    live_shares: Mapping[str, manila_db.Row],
+    live_snapshots: Mapping[str, manila_db.Row],
+) -> dict[str, set[str]]:
+    """Return the ids of objects that are not in use, by kind."""
+    # Snapshots first: a share with snapshots cannot be removed.
+    return {
+        'snapshot': state.marked_snapshot_ids() - live_snapshots.keys(),
+        'share': state.marked_share_ids() - live_shares.keys(),
+    }
 
 
 def _format_time(moment: datetime.datetime | None) -> str:

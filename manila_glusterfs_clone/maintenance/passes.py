@@ -31,15 +31,16 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.maintenance import access_audit
 from manila_glusterfs_clone.maintenance import backoff
 from manila_glusterfs_clone.maintenance import brick_tags
+from manila_glusterfs_clone.maintenance import clone_leftovers
 from manila_glusterfs_clone.maintenance import cluster_state
+from manila_glusterfs_clone.maintenance import differences
 from manila_glusterfs_clone.maintenance import healing
 from manila_glusterfs_clone.maintenance import interrupted_work
 from manila_glusterfs_clone.maintenance import lost_rule_changes
 from manila_glusterfs_clone.maintenance import manila_db
 from manila_glusterfs_clone.maintenance import orphans
+from manila_glusterfs_clone.maintenance import pass_records
 from manila_glusterfs_clone.maintenance import periodic_thread
-from manila_glusterfs_clone import names
-from manila_glusterfs_clone.operations import clone_cleanup
 from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.tools import gluster
@@ -51,13 +52,18 @@ class Maintenance:
     """Runs the maintenance of one back end.
 
     :param service_host: the name of the service in Manila: ``HOST@BACKEND``.
+    :param records: where to record what the passes did; None for nowhere.
     """
 
     def __init__(
-        self, the_services: services.Services, service_host: str
+        self,
+        the_services: services.Services,
+        service_host: str,
+        records: pass_records.PassRecords | None = None,
     ) -> None:
         self._services = the_services
         self._service_host = service_host
+        self.records = records or pass_records.PassRecords(None, service_host)
         self._interval_seconds = the_services.settings.reconcile_interval
         #: Log text: when a failed step is tried again.
         self._next_attempt = (
@@ -69,8 +75,8 @@ class Maintenance:
         #: Held by run_pass and ensure_shares, which both use the backoff.
         self._pass_lock = threading.RLock()
         self._backoff = backoff.Backoff()
-        #: The number of failed steps in the current pass.
-        self._failed_step_count = 0
+        #: The names of the failed steps in the current pass.
+        self._failed_steps: list[str] = []
         self._healer = healing.Healer(the_services)
         self._access_audit = access_audit.AccessAudit(
             the_services, self._backoff, service_host=service_host
@@ -92,6 +98,13 @@ class Maintenance:
         )
         self._lost_rule_changes = lost_rule_changes.LostRuleChanges(
             self._backoff, service_host=service_host
+        )
+        self.differences = differences.Differences(
+            the_services,
+            self._access_audit,
+            self._brick_tags,
+            self._orphans,
+            service_host=service_host,
         )
 
     def start(self) -> None:
@@ -143,8 +156,15 @@ class Maintenance:
         :return: by share id: the volume, or the error of its healing.
         :raises errors.Error: the cluster could not be read.
         """
-        with self._pass_lock:
-            return self._ensure_shares(share_ids)
+        with (
+            self._pass_lock,
+            pass_records.recording(pass_records.START) as record,
+        ):
+            self._failed_steps = []
+            results = self._ensure_shares(share_ids)
+            record.end(True, self._failed_steps)
+        self.records.write(record)
+        return results
 
     def _ensure_shares(
         self, share_ids: Collection[str]
@@ -178,25 +198,40 @@ class Maintenance:
             elif volume is not None:
                 volumes_or_errors[share_id] = volume
         with self._step('deactivate snapshots'):
-            self._clean_up_snapshots(state, share_ids)
+            clone_leftovers.clean_up(self._services, state, share_ids)
         return volumes_or_errors
 
-    def run_pass(self) -> None:
+    def run_pass(
+        self, *, is_requested: bool = False
+    ) -> pass_records.PassRecord:
         """Run one pass, unless another process is running one.
 
         Errors are logged and not raised.
+
+        :param is_requested: whether an operator wants the pass now: see
+            :meth:`.orphans.Orphans.remove_or_report`.
         """
+        with pass_records.recording(pass_records.PASS) as record:
+            self._run_pass(record, is_requested)
+        self.records.write(record)
+        return record
+
+    def _run_pass(
+        self, record: pass_records.PassRecord, is_requested: bool
+    ) -> None:
         try:
             with (
                 self._pass_lock,
                 self._services.locks.maintenance(self._service_host),
             ):
                 self._backoff.begin_pass()
-                self._failed_step_count = 0
-                self._run_steps()
-                if not self._failed_step_count:
+                self._failed_steps = []
+                is_complete = self._run_steps(is_requested)
+                record.end(is_complete, self._failed_steps)
+                if not self._failed_steps:
                     self._backoff.end_pass()
         except errors.Held as error:
+            record.outcome = pass_records.SKIPPED
             LOG.debug(
                 'Back end %s: maintenance pass skipped, because another '
                 'process runs one: %s',
@@ -204,6 +239,7 @@ class Maintenance:
                 error,
             )
         except Exception as error:
+            record.fail(str(error))
             LOG.debug(
                 'Back end %s: maintenance pass failed',
                 self._service_host,
@@ -215,7 +251,8 @@ class Maintenance:
                 f'next pass {self._next_attempt}: {error}',
             )
 
-    def _run_steps(self) -> None:
+    def _run_steps(self, is_requested: bool) -> bool:
+        """Run the steps; return whether the cluster is complete."""
         deleted_before = self._orphans.deleted_before()
         state = self._read_cluster()
         shares = manila_db.shares(self._service_host)
@@ -238,17 +275,22 @@ class Maintenance:
         with self._step('correct the status of access rules'):
             self._lost_rule_changes.correct_statuses()
         if not state.is_complete:
-            return  # The remaining steps need all nodes.
+            return False  # The remaining steps need all nodes.
         with self._step('deactivate snapshots'):
-            self._clean_up_snapshots(state, shares)
+            clone_leftovers.clean_up(self._services, state, shares)
         with self._step('retry failed deletions'):
             self._interrupted_work.retry_deletions(
                 shares.values(), snapshots.values()
             )
         with self._step('handle orphans'):
             self._orphans.remove_or_report(
-                state, shares, snapshots, deleted_before
+                state,
+                shares,
+                snapshots,
+                deleted_before,
+                is_requested=is_requested,
             )
+        return True
 
     @contextlib.contextmanager
     def _step(self, name: str) -> Iterator[None]:
@@ -256,7 +298,7 @@ class Maintenance:
         try:
             yield
         except Exception as error:
-            self._failed_step_count += 1
+            self._failed_steps.append(name)
             LOG.debug(
                 'Back end %s: maintenance step "%s" failed',
                 self._service_host,
@@ -280,25 +322,6 @@ class Maintenance:
         self._interrupted_work.resume(
             shares.values(), snapshots.values(), is_starting=is_starting
         )
-
-    def _clean_up_snapshots(
-        self, state: cluster_state.ClusterState, share_ids: Collection[str]
-    ) -> None:
-        """Clean up the snapshots of shares after interrupted clones."""
-        # Skip volumes of another Manila with the same back end name: they have
-        # the same mark, but their shares are not in share_ids.
-        own_volume_names = state.own_volume_names() & set(
-            map(names.volume, share_ids)
-        )
-        own_snapshots = {
-            name: snapshot
-            for name, snapshot in state.snapshots.items()
-            if snapshot.origin in own_volume_names
-        }
-        if clone_cleanup.snapshots_to_clean_up(
-            own_snapshots, state.lvs_by_node.values()
-        ):
-            self._services.clone_cleanup.clean_up_volumes(own_volume_names)
 
     def _heal(
         self,

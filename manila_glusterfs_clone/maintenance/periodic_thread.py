@@ -39,7 +39,7 @@ class PeriodicThread:
     """
 
     def __init__(
-        self, action: Callable[[], None], interval_seconds: float, name: str
+        self, action: Callable[[], object], interval_seconds: float, name: str
     ) -> None:
         self._action = action
         self._interval_seconds = interval_seconds

@@ -202,4 +202,9 @@ def _is_no_answer(error: Exception) -> bool:
 
 def describe(error: Exception) -> str:
     """Return the text of an error; if it has none, the name of its class."""
+    if isinstance(error, ConnectionRefusedError):
+        return (
+            f'{error}; start sshd on the node, or correct '
+            f'glusterfs_clone_ssh_port'
+        )
     return str(error) or type(error).__name__

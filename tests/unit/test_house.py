@@ -54,13 +54,13 @@ RESERVED = {
     f'{NAME}.protocols.native': 'protocols',
     'defusedxml': 'tools.gluster',
     'xml.etree': 'tools.gluster',
-    'json': 'tools node ssh.greetings',
+    'json': 'tools node ssh.greetings maintenance.pass_records',
     'subprocess': 'node.runner.processes',
     'oslo_concurrency': 'locking.locks cmd.manila_conf',
     'manila': (
         'locking.coordinator maintenance.instances '
         'maintenance.interrupted_work maintenance.manila_db '
-        'manila_api driver cmd.manila_conf'
+        'manila_api driver cmd.manila_conf cmd.reconcile'
     ),
     'cliff': 'cmd',
     'sqlalchemy': 'maintenance.manila_db',

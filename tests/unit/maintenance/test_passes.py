@@ -90,8 +90,15 @@ class Orphans(Recorder):
         return 'then'
 
     def remove_or_report(
-        self, state: Any, shares: Any, snapshots: Any, deleted_before: str
+        self,
+        state: Any,
+        shares: Any,
+        snapshots: Any,
+        deleted_before: str,
+        *,
+        is_requested: bool,
     ) -> None:
+        assert not is_requested
         self.did('orphans', sorted(shares), sorted(snapshots), deleted_before)
 
 

@@ -1,0 +1,231 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Find the differences between Manila's database and the cluster.
+
+They are what the next pass of maintenance would work on. Finding them changes
+nothing. The parts of maintenance decide what is a difference, so a pass and an
+operator see the same.
+
+An operation in progress looks like a difference for a moment. Only one that is
+found twice needs an operator.
+"""
+
+from collections.abc import Iterator
+import dataclasses
+
+from manila_glusterfs_clone.maintenance import access_audit
+from manila_glusterfs_clone.maintenance import brick_tags
+from manila_glusterfs_clone.maintenance import clone_leftovers
+from manila_glusterfs_clone.maintenance import cluster_state
+from manila_glusterfs_clone.maintenance import instances
+from manila_glusterfs_clone.maintenance import interrupted_work
+from manila_glusterfs_clone.maintenance import manila_db
+from manila_glusterfs_clone.maintenance import orphans
+from manila_glusterfs_clone import names
+from manila_glusterfs_clone.operations import services
+from manila_glusterfs_clone import options
+
+#: The kinds of differences.
+OFFLINE = 'offline'
+ACCESS = 'access lists'
+TAGS = 'brick tags'
+INTERRUPTED = 'interrupted work'
+FAILED_DELETION = 'failed deletion'
+LEFTOVER = 'clone leftover'
+ORPHAN = 'orphan'
+UNKNOWN = 'unknown object'
+KINDS = (
+    OFFLINE,
+    ACCESS,
+    TAGS,
+    INTERRUPTED,
+    FAILED_DELETION,
+    LEFTOVER,
+    ORPHAN,
+    UNKNOWN,
+)
+
+_NEEDS_ALL_NODES = frozenset({FAILED_DELETION, LEFTOVER, ORPHAN})
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """An object whose state differs from Manila's database."""
+
+    #: One of :data:`KINDS`.
+    kind: str
+    #: ``share ID`` or ``snapshot ID``.
+    subject: str
+    state: str = dataclasses.field(compare=False)
+    #: What a pass does, or what the operator has to do.
+    action: str = dataclasses.field(compare=False)
+
+
+class Differences:
+    """Finds the differences of one back end.
+
+    :param service_host: the name of the service in Manila: ``HOST@BACKEND``.
+    """
+
+    def __init__(
+        self,
+        the_services: services.Services,
+        the_access_audit: access_audit.AccessAudit,
+        the_brick_tags: brick_tags.BrickTags,
+        the_orphans: orphans.Orphans,
+        *,
+        service_host: str,
+    ) -> None:
+        self._services = the_services
+        self._settings = the_services.settings
+        self._cluster = the_services.cluster
+        self._access_audit = the_access_audit
+        self._brick_tags = the_brick_tags
+        self._orphans = the_orphans
+        self._service_host = service_host
+
+    def find(self) -> list[Difference]:
+        """Read the cluster and the database; return the differences.
+
+        :raises errors.Error: the cluster could not be read.
+        """
+        deleted_before = self._orphans.deleted_before()
+        state = cluster_state.read(self._cluster, self._settings.backend_mark)
+        shares = manila_db.shares(self._service_host)
+        snapshots = manila_db.snapshots(self._service_host)
+        found = [
+            *self._find_in_state(state, shares),
+            *self._find_in_statuses(shares, snapshots),
+        ]
+        for orphan in self._orphans.find(
+            state, shares, snapshots, deleted_before
+        ):
+            found.append(self._of_orphan(orphan))
+        if state.is_complete:
+            return found
+        return [
+            dataclasses.replace(
+                each, action='a pass waits until all nodes are connected'
+            )
+            if each.kind in _NEEDS_ALL_NODES
+            else each
+            for each in found
+        ]
+
+    def _find_in_state(
+        self,
+        state: cluster_state.ClusterState,
+        shares: dict[str, manila_db.Row],
+    ) -> Iterator[Difference]:
+        rules = manila_db.rules(self._service_host)
+        for share_id, row in shares.items():
+            parts = state.offline_parts(share_id)
+            if parts and row.status in manila_db.IN_USE:
+                yield Difference(
+                    OFFLINE,
+                    f'share {share_id}',
+                    f'offline: {", ".join(sorted(parts))}',
+                    'a pass mounts and starts it',
+                )
+        for share_id, owner in self._access_audit.find(state, rules):
+            volume_name = names.volume(share_id)
+            if owner:
+                yield Difference(
+                    ACCESS,
+                    f'share {share_id}',
+                    f'volume {volume_name} has the mark {owner}',
+                    f'a pass changes nothing; run "gluster volume set '
+                    f'{volume_name} {names.OPTION_SHARE} {share_id}", or '
+                    f'unmanage the share',
+                )
+            else:
+                yield Difference(
+                    ACCESS,
+                    f'share {share_id}',
+                    f'options of volume {volume_name} differ from the access '
+                    f'rules in Manila',
+                    'a pass sets them',
+                )
+        for share_id in self._brick_tags.find(state, shares):
+            yield Difference(
+                TAGS,
+                f'share {share_id}',
+                'a brick may have wrong tags, or no logical volume',
+                'a pass corrects the tags if glusterd identifies the brick',
+            )
+        for snapshot_id in sorted(clone_leftovers.snapshot_ids(state, shares)):
+            yield Difference(
+                LEFTOVER,
+                f'snapshot {snapshot_id}',
+                'active, or with logical volumes of an incomplete clone',
+                'a pass deactivates it and cleans up',
+            )
+
+    def _find_in_statuses(
+        self,
+        shares: dict[str, manila_db.Row],
+        snapshots: dict[str, manila_db.Row],
+    ) -> Iterator[Difference]:
+        for kind, rows in (('share', shares), ('snapshot', snapshots)):
+            for row in rows.values():
+                if row.status == instances.ERROR_DELETING:
+                    yield Difference(
+                        FAILED_DELETION,
+                        f'{kind} {row.id}',
+                        f'{row.status}: its deletion failed',
+                        'a pass asks manila-share to delete it again',
+                    )
+                elif self._has_begun(row):
+                    yield Difference(
+                        INTERRUPTED,
+                        f'{kind} {row.id}',
+                        f'{row.status}: in progress, or interrupted',
+                        'a pass completes or ends it if no service works on '
+                        'it',
+                    )
+
+    def _has_begun(self, row: manila_db.Row) -> bool:
+        """Return whether an instance has work that was begun.
+
+        Either a process is doing the work, or it was interrupted: only the
+        work lock shows which.
+        """
+        if row.status == instances.EXTENDING_ERROR:
+            return True
+        operation = interrupted_work.OPERATION_BY_STATUS.get(row.status)
+        work = self._services.marks.find(row.id) if operation else None
+        return work is not None and work.operation == operation
+
+    def _of_orphan(self, orphan: orphans.Orphan) -> Difference:
+        subject = f'{orphan.kind} {orphan.id}'
+        if orphan.deleted_at is None:
+            return Difference(
+                UNKNOWN,
+                subject,
+                f'{orphan.name} is on the cluster, but not in Manila\'s '
+                f'database',
+                f'a pass keeps it; if neither you nor another Manila needs '
+                f'it, {orphan.remedy}',
+            )
+        state = (
+            f'{orphan.name} is on the cluster, but Manila deleted it at '
+            f'{orphan.deleted_at:%Y-%m-%d %H:%M:%S} UTC'
+        )
+        if self._settings.orphans == options.REMOVE:
+            return Difference(ORPHAN, subject, state, 'a pass removes it')
+        return Difference(
+            ORPHAN,
+            subject,
+            state,
+            f'a pass keeps it, because glusterfs_clone_orphans is '
+            f'"{options.REPORT}"; {orphan.remedy}',
+        )

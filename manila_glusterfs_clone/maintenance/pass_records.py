@@ -1,0 +1,224 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Record what maintenance does, for the commands of operators.
+
+Another process runs maintenance, possibly on another host. So the record of
+the last pass and the last actions are in Manila's private storage for the
+driver, under an id made from the name of the service. Nothing depends on the
+records: if they are lost, only ``status`` and ``metrics`` know less.
+
+Each action of maintenance is one line of the log at the level WARNING or
+above. The recorder listens to these lines.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+import contextlib
+import dataclasses
+import datetime
+import json
+import logging
+import threading
+import time
+from typing import Any
+import uuid
+
+from oslo_log import log
+
+LOG = log.getLogger(__name__)
+
+#: How many actions are kept.
+MAX_ACTIONS = 20
+
+#: All steps were done; a step or the pass failed; a node was missing, so that
+#: the steps that need all nodes were not done; another pass was running.
+DONE, FAILED, INCOMPLETE, SKIPPED = 'done', 'failed', 'incomplete', 'skipped'
+
+#: The two occasions: a pass, and the start of the service.
+PASS, START = 'pass', 'start'
+
+_PACKAGE = 'manila_glusterfs_clone'
+#: The loggers whose lines count in every thread: maintenance works on nodes in
+#: other threads. The lines of other loggers count in the thread of the pass.
+_OWN_LOGGERS = (
+    f'{_PACKAGE}.maintenance',
+    f'{_PACKAGE}.cluster.bricks',
+    f'{_PACKAGE}.cluster.brick_ownership',
+)
+_LAST = 'glusterfs_clone_last_pass'
+_ACTION = 'glusterfs_clone_action_'
+#: Manila's database stores 1023 characters in a value.
+_MAX_MESSAGE = 700
+
+
+@dataclasses.dataclass(frozen=True)
+class Action:
+    """What maintenance did, or could not do."""
+
+    at: datetime.datetime
+    message: str
+
+
+@dataclasses.dataclass
+class PassRecord:
+    """One pass of maintenance, or its work at the start of the service."""
+
+    #: :data:`PASS` or :data:`START`.
+    occasion: str
+    began_at: datetime.datetime
+    seconds: float = 0.0
+    outcome: str = DONE
+    #: Why the pass failed; empty if it did not.
+    failure: str = ''
+    failed_steps: tuple[str, ...] = ()
+    actions: tuple[Action, ...] = ()
+
+    def fail(self, failure: str) -> None:
+        self.outcome, self.failure = FAILED, failure
+
+    def end(self, is_complete: bool, failed_steps: Sequence[str]) -> None:
+        """Record the outcome of a pass that came to its end.
+
+        :param is_complete: whether all nodes were there.
+        """
+        self.failed_steps = tuple(failed_steps)
+        self.outcome = DONE if is_complete else INCOMPLETE
+        if failed_steps:
+            self.outcome = FAILED
+
+
+class _Listener(logging.Handler):
+    """Collects warnings of maintenance, and of this thread."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.actions: list[Action] = []
+        self._thread_id = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if (
+            record.name.startswith(_OWN_LOGGERS)
+            or record.thread == self._thread_id
+        ):
+            self.actions.append(Action(_now(), record.getMessage()))
+
+
+@contextlib.contextmanager
+def recording(occasion: str) -> Iterator[PassRecord]:
+    """Record the actions of the body, and how long it takes."""
+    record = PassRecord(occasion, _now())
+    begin = time.monotonic()
+    listener = _Listener()
+    logger = logging.getLogger(_PACKAGE)
+    logger.addHandler(listener)
+    try:
+        yield record
+    finally:
+        logger.removeHandler(listener)
+        record.seconds = round(time.monotonic() - begin, 3)
+        record.actions = tuple(listener.actions)
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """What is known of the maintenance of a back end."""
+
+    #: The last pass or start, without its actions; None if none is recorded.
+    last: PassRecord | None
+    #: The last actions, the newest first.
+    actions: tuple[Action, ...]
+
+
+class PassRecords:
+    """The records of one back end.
+
+    :param storage: Manila's private storage of the driver; None to keep no
+        records.
+    :param service_host: the name of the service in Manila: ``HOST@BACKEND``.
+    """
+
+    def __init__(self, storage: Any | None, service_host: str) -> None:
+        self._storage = storage
+        self._key = str(uuid.uuid5(uuid.NAMESPACE_DNS, service_host))
+
+    def write(self, record: PassRecord) -> None:
+        """Write a record, unless the pass was skipped; log errors."""
+        if self._storage is None or record.outcome == SKIPPED:
+            return
+        values = {_LAST: _encode_pass(record)}
+        try:
+            if record.actions:
+                actions = [
+                    *reversed(record.actions),
+                    *self.read().actions,
+                ][:MAX_ACTIONS]
+                for number, action in enumerate(actions):
+                    values[f'{_ACTION}{number:02}'] = _encode_action(action)
+            self._storage.update(self._key, values)
+        except Exception as error:
+            LOG.debug('Recording a maintenance pass failed: %s', error)
+
+    def read(self) -> History:
+        """Return the records; ignore those that cannot be read."""
+        values: Mapping[str, str] = {}
+        if self._storage is not None:
+            values = self._storage.get(self._key) or {}
+        last = None
+        actions = []
+        for name, text in sorted(values.items()):
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                if name == _LAST:
+                    last = _decode_pass(json.loads(text))
+                elif name.startswith(_ACTION):
+                    at, message = json.loads(text)
+                    actions.append(Action(_time(at), str(message)))
+        return History(last, tuple(actions))
+
+
+def _encode_pass(record: PassRecord) -> str:
+    return json.dumps(
+        {
+            'occasion': record.occasion,
+            'began_at': record.began_at.timestamp(),
+            'seconds': record.seconds,
+            'outcome': record.outcome,
+            'failure': record.failure[:_MAX_MESSAGE],
+            'failed_steps': list(record.failed_steps),
+        }
+    )
+
+
+def _decode_pass(values: Mapping[str, Any]) -> PassRecord:
+    return PassRecord(
+        occasion=str(values['occasion']),
+        began_at=_time(values['began_at']),
+        seconds=float(values['seconds']),
+        outcome=str(values['outcome']),
+        failure=str(values['failure']),
+        failed_steps=tuple(map(str, values['failed_steps'])),
+    )
+
+
+def _encode_action(action: Action) -> str:
+    message = action.message
+    while len(text := json.dumps([action.at.timestamp(), message])) > 1000:
+        message = message[: len(message) - (len(text) - 1000) - 1] + '…'
+    return text
+
+
+def _time(seconds: float) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(
+        float(seconds), datetime.timezone.utc
+    )
+
+
+def _now() -> datetime.datetime:
+    return _time(time.time())

@@ -39,6 +39,7 @@ _PACKAGE = 'manila_glusterfs_clone.cmd'
 #: The commands: the class of each, in a module of this package.
 COMMANDS = {
     'check': 'check:Check',
+    'metrics': 'metrics:Metrics',
     'node-installer': 'node_installer:NodeInstaller',
     'reconcile': 'reconcile:Reconcile',
     'status': 'status:Status',

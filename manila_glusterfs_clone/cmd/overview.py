@@ -19,6 +19,7 @@ from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone.maintenance import cluster_state
+from manila_glusterfs_clone.maintenance import differences
 from manila_glusterfs_clone.maintenance import manila_db
 from manila_glusterfs_clone.maintenance import pass_records
 from manila_glusterfs_clone import names
@@ -63,6 +64,7 @@ class Overview:
     capacities: Mapping[str, placement.Capacity]
     faults: tuple[findings.Finding, ...]
     node_pools: tuple[NodePool, ...]
+    differences: tuple[differences.Difference, ...]
 
     @property
     def bricks(self) -> tuple[BrickState, ...]:
@@ -131,11 +133,15 @@ def read(the_backend: backend.Backend, service_host: str) -> Overview:
     """
     services = the_backend.services
     settings = services.settings
+    finder = the_backend.maintenance.differences
+    found: tuple[differences.Difference, ...] = ()
     state: cluster_state.ClusterState | None = None
     capacities: Mapping[str, placement.Capacity] = {}
     failure = ''
     try:
-        state = cluster_state.read(services.cluster, settings.backend_mark)
+        dated_state = finder.read_cluster()
+        state = dated_state.state
+        found = tuple(finder.find(dated_state))
         capacities = services.capacities()
     except errors.Error as error:
         failure = str(error)
@@ -148,6 +154,7 @@ def read(the_backend: backend.Backend, service_host: str) -> Overview:
         capacities=capacities,
         faults=services.health.faults,
         node_pools=_node_pools(state, settings.pools) if state else (),
+        differences=found,
     )
 
 

@@ -137,12 +137,13 @@ class Reconcile(base.Lister):
             f'Comparing back end {section.name} with Manila', self.app.stderr
         ):
             try:
-                return opened.maintenance.differences.find()
+                state = opened.maintenance.differences.read_cluster()
             except errors.Error as error:
                 raise base.Unusable(
                     f'back end {section.name}: the cluster cannot be read: '
                     f'{base.first_line(error)}'
                 ) from error
+            return opened.maintenance.differences.find(state)
 
     def _run_pass(
         self, section: manila_conf.Section, opened: backend.Backend

@@ -85,7 +85,7 @@ class Status(_Status):
 
     "Last maintenance" is the last pass that a manila-share of this back end
     recorded in Manila's database, on any host. "status maintenance" shows what
-    it did.
+    it did. "reconcile" lists the differences from Manila's database.
     """
 
     COLUMNS = (
@@ -96,6 +96,7 @@ class Status(_Status):
         'Snapshots',
         'Offline shares',
         'Bricks online',
+        'Differences',
         'Last maintenance',
         'Outcome',
     )
@@ -119,6 +120,7 @@ class Status(_Status):
             len(read.offline_share_ids),
             f'{sum(brick.is_online is True for brick in bricks)}'
             f'/{len(bricks)}',
+            len(read.differences),
             columns.Time(last.began_at if last else None),
             last.outcome if last else '',
         )

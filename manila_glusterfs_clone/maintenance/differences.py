@@ -21,6 +21,7 @@ found twice needs an operator.
 
 from collections.abc import Iterator
 import dataclasses
+import datetime
 
 from manila_glusterfs_clone.maintenance import access_audit
 from manila_glusterfs_clone.maintenance import brick_tags
@@ -70,6 +71,15 @@ class Difference:
     action: str = dataclasses.field(compare=False)
 
 
+@dataclasses.dataclass(frozen=True)
+class DatedState:
+    """The state of the cluster, and when it was read."""
+
+    state: cluster_state.ClusterState
+    #: The result of :meth:`.orphans.Orphans.deleted_before`.
+    deleted_before: datetime.datetime
+
+
 class Differences:
     """Finds the differences of one back end.
 
@@ -93,13 +103,18 @@ class Differences:
         self._orphans = the_orphans
         self._service_host = service_host
 
-    def find(self) -> list[Difference]:
-        """Read the cluster and the database; return the differences.
+    def read_cluster(self) -> DatedState:
+        """Read the cluster, for :meth:`find`.
 
         :raises errors.Error: the cluster could not be read.
         """
         deleted_before = self._orphans.deleted_before()
         state = cluster_state.read(self._cluster, self._settings.backend_mark)
+        return DatedState(state, deleted_before)
+
+    def find(self, dated_state: DatedState) -> list[Difference]:
+        """Read the database; return how it differs from the cluster."""
+        state = dated_state.state
         shares = manila_db.shares(self._service_host)
         snapshots = manila_db.snapshots(self._service_host)
         found = [
@@ -107,7 +122,7 @@ class Differences:
             *self._find_in_statuses(shares, snapshots),
         ]
         for orphan in self._orphans.find(
-            state, shares, snapshots, deleted_before
+            state, shares, snapshots, dated_state.deleted_before
         ):
             found.append(self._of_orphan(orphan))
         if state.is_complete:

@@ -17,8 +17,10 @@ import pathlib
 import uuid
 
 from manila import db
+from prometheus_client import parser
 import pytest
 
+from manila_glusterfs_clone.cmd import metric_families
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.maintenance import differences
@@ -343,3 +345,77 @@ def test_reconcile_with_a_node_down(
     assert left['Kind'] == differences.ORPHAN
     assert 'waits' in left['Action']
     assert volume in cloud.pool.state.volumes
+
+
+# -- metrics
+
+
+def test_metrics_are_written_in_one_step(
+    host: operator_host.OperatorHost,
+    cloud: Cloud,  # noqa: F811
+) -> None:
+    cloud.create()
+    output = host.directory / 'manila.prom'
+    output.write_text('former')
+    outcome = host.run('metrics', f'--output={output}')
+    assert (outcome.status, outcome.stdout) == (0, '')
+    found = values(output.read_text())
+    assert found['up', ''] == 1
+    assert found['shares', 'status="available"'] == 1
+    assert found['bricks_online', ''] == 3
+    assert found['pool_data_used_ratio', 'node="gl1",pool="gvg/pool"'] == 0.01
+    assert [path.name for path in host.directory.glob('*.prom*')] == [
+        'manila.prom'
+    ]
+    assert values(host.run('metrics').stdout).keys() == found.keys()
+
+
+def values(text: str) -> dict[tuple[str, str], float]:
+    """Return the values in a textfile, by name and labels."""
+    return {
+        (
+            sample.name.removeprefix(metric_families.PREFIX),
+            ','.join(
+                f'{label}="{value}"'
+                for label, value in sorted(sample.labels.items())
+                if label != 'backend'
+            ),
+        ): sample.value
+        for family in parser.text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_metrics_of_a_cluster_that_does_not_answer(
+    host: operator_host.OperatorHost,
+    cloud: Cloud,  # noqa: F811
+) -> None:
+    cloud.create()
+    cloud.pool.cut()
+    cloud.pool.time.advance(300)
+    outcome = host.run('metrics')
+    assert outcome.status == 0
+    found = values(outcome.stdout)
+    assert found['up', ''] == 0
+    assert found['node_up', 'node="gl1"'] == 0
+    assert found['shares', 'status="available"'] == 1
+    assert ('bricks', '') not in found
+
+
+def test_metrics_of_maintenance_and_differences(
+    host: operator_host.OperatorHost,
+    cloud: Cloud,  # noqa: F811
+) -> None:
+    share = cloud.create()
+    _stop(cloud, share)
+    found = values(host.run('metrics').stdout)
+    assert found['differences', 'kind="offline"'] == 1
+    assert found['shares_offline', ''] == 1
+    began = cloud.pool.time.now
+    cloud.manager.driver._backend.maintenance.run_pass()
+    found = values(host.run('metrics').stdout)
+    assert found['differences', 'kind="offline"'] == 0
+    assert found['maintenance_last_pass_failed', ''] == 0
+    for name in ('pass', 'action'):
+        at = found[f'maintenance_last_{name}_timestamp_seconds', '']
+        assert abs(at - began) < 60

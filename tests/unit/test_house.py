@@ -63,6 +63,7 @@ RESERVED = {
         'manila_api driver cmd.manila_conf cmd.reconcile'
     ),
     'cliff': 'cmd',
+    'prometheus_client': 'cmd.metrics cmd.metric_families',
     'sqlalchemy': 'maintenance.manila_db',
 }
 

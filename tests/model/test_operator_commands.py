@@ -25,6 +25,7 @@ from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.maintenance import differences
 from manila_glusterfs_clone.maintenance import pass_records
+from tests.model import alerts
 from tests.model import model_backend
 from tests.model import operator_host
 from tests.model import test_maintenance
@@ -419,3 +420,101 @@ def test_metrics_of_maintenance_and_differences(
     for name in ('pass', 'action'):
         at = found[f'maintenance_last_{name}_timestamp_seconds', '']
         assert abs(at - began) < 60
+
+
+def _fill(cloud: Cloud, share: str) -> None:  # noqa: F811
+    cloud.pool.nodes['gl2'].lvm.pools['pool'].data_percent = 96.0
+
+
+def _fill_metadata(cloud: Cloud, share: str) -> None:  # noqa: F811
+    cloud.pool.nodes['gl2'].lvm.pools['pool'].metadata_percent = 80.0
+
+
+def _deactivate_pool(cloud: Cloud, share: str) -> None:  # noqa: F811
+    cloud.pool.nodes['gl2'].lvm.pools['pool'].active = False
+
+
+def _cut(*names: str) -> Callable[[Cloud, str], None]:
+    def damage(cloud: Cloud, share: str) -> None:  # noqa: F811
+        cloud.pool.cut(*names)
+        cloud.pool.time.advance(300)
+
+    return damage
+
+
+def _fail_to_delete(cloud: Cloud, share: str) -> None:  # noqa: F811
+    db.share_instance_update(
+        cloud.context, cloud.instance(share), {'status': 'error_deleting'}
+    )
+
+
+def _forget_row(cloud: Cloud, share: str) -> None:  # noqa: F811
+    db.share_instance_delete(cloud.context, cloud.instance(share))
+    test_maintenance.forget_rows()
+
+
+def _fail_pass(cloud: Cloud, share: str) -> None:  # noqa: F811
+    _cut()(cloud, share)
+    cloud.manager.driver._backend.maintenance.run_pass()
+
+
+def _wait(cloud: Cloud, share: str) -> None:  # noqa: F811
+    cloud.pool.time.advance(7200)
+
+
+ALERTS: dict[str, tuple[Callable[[Cloud, str], None], set[str]]] = {
+    'a pool is full': (_fill, {'PoolFull', 'PoolAlmostFull'}),
+    'metadata is almost full': (_fill_metadata, {'PoolMetadataAlmostFull'}),
+    'a pool is inactive': (_deactivate_pool, {'PoolUnhealthy'}),
+    'a node is down': (_cut('gl3'), {'NodeDown', 'PeerDisconnected'}),
+    'all nodes are down': (_cut(), {'Unreachable', 'NodeDown'}),
+    'a share is offline': (_stop, {'ShareOffline', 'DifferencesStay'}),
+    'a deletion failed': (
+        _fail_to_delete,
+        {'ObjectsInError', 'DifferencesStay'},
+    ),
+    'an unknown object': (_forget_row, {'UnknownObjects'}),
+    'maintenance fails': (
+        _fail_pass,
+        {'Unreachable', 'NodeDown', 'MaintenanceFails'},
+    ),
+    'maintenance is late': (_wait, {'MaintenanceLate'}),
+}
+
+
+@pytest.mark.parametrize('condition', ALERTS)
+def test_an_alert_fires_under_its_condition(
+    host: operator_host.OperatorHost,
+    cloud: Cloud,  # noqa: F811
+    condition: str,
+) -> None:
+    share = cloud.create()
+    host.section['glusterfs_clone_reconcile_interval'] = '600'
+    cloud.manager.driver._backend.maintenance.run_pass()
+    assert _firing(host) == set()
+    damage, expected = ALERTS[condition]
+    damage(cloud, share)
+    assert _firing(host) == expected
+
+
+def test_every_alert_is_tried() -> None:
+    tried = {name for _, names in ALERTS.values() for name in names}
+    known = {
+        rule['alert'].removeprefix('GlusterfsClone') for rule in alerts.rules()
+    }
+    # The metrics are never old in the moment that they are written.
+    assert known - tried == {'MetricsStale'}
+
+
+def _firing(host: operator_host.OperatorHost) -> set[str]:
+    samples = [
+        (sample.name, sample.labels, sample.value)
+        for family in parser.text_string_to_metric_families(
+            host.run('metrics').stdout
+        )
+        for sample in family.samples
+    ]
+    return {
+        name.removeprefix('GlusterfsClone')
+        for name in alerts.firing(samples, host.pool.time.now)
+    }

@@ -23,3 +23,13 @@ openstackdocs_use_storyboard = False
 html_theme = 'openstackdocs'
 pygments_style = 'native'
 exclude_patterns: list[str] = []
+
+man_pages = [
+    (
+        'operator-commands',
+        'manila-glusterfs-clone',
+        'tools for operators of the Manila driver for GlusterFS',
+        'The manila_glusterfs_clone developers',
+        8,
+    ),
+]

@@ -20,7 +20,7 @@ Each action of maintenance is one line of the log at the level WARNING or
 above. The recorder listens to these lines.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import datetime
@@ -56,7 +56,7 @@ _OWN_LOGGERS = (
 _LAST = 'glusterfs_clone_last_pass'
 _ACTION = 'glusterfs_clone_action_'
 #: Manila's database stores 1023 characters in a value.
-_MAX_MESSAGE = 700
+_MAX_VALUE = 1023
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,16 +183,30 @@ class PassRecords:
         return History(last, tuple(actions))
 
 
+def _encode(make: Callable[[str], object], message: str) -> str:
+    """Return JSON that fits; cut the message if necessary.
+
+    JSON has only ASCII characters: others, and quotes, get longer.
+
+    :param make: returns what is encoded, with a message.
+    """
+    ending = ''
+    while len(text := json.dumps(make(message + ending))) > _MAX_VALUE:
+        message, ending = message[: len(message) * 9 // 10], '…'
+    return text
+
+
 def _encode_pass(record: PassRecord) -> str:
-    return json.dumps(
-        {
+    return _encode(
+        lambda failure: {
             'occasion': record.occasion,
             'began_at': record.began_at.timestamp(),
             'seconds': record.seconds,
             'outcome': record.outcome,
-            'failure': record.failure[:_MAX_MESSAGE],
+            'failure': failure,
             'failed_steps': list(record.failed_steps),
-        }
+        },
+        record.failure,
     )
 
 
@@ -208,10 +222,9 @@ def _decode_pass(values: Mapping[str, Any]) -> PassRecord:
 
 
 def _encode_action(action: Action) -> str:
-    message = action.message
-    while len(text := json.dumps([action.at.timestamp(), message])) > 1000:
-        message = message[: len(message) - (len(text) - 1000) - 1] + '…'
-    return text
+    return _encode(
+        lambda message: [action.at.timestamp(), message], action.message
+    )
 
 
 def _time(seconds: float) -> datetime.datetime:

@@ -21,6 +21,10 @@ import textwrap
 from oslo_utils import importutils
 import pytest
 
+from manila_glusterfs_clone.cmd import exit_status
+from manila_glusterfs_clone.cmd import main
+from manila_glusterfs_clone.cmd import metric_families
+from manila_glusterfs_clone.maintenance import differences
 from manila_glusterfs_clone import options
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -69,3 +73,38 @@ def test_a_configuration_in_the_docs_can_be_used(text: str) -> None:
 
 def test_the_readme_shows_a_back_end() -> None:
     assert any('share_driver' in text for text in configurations())
+
+
+COMMANDS_PAGE = ROOT / 'doc/source/operator-commands.rst'
+#: Options of cliff, which "help" describes.
+_CLIFF_OPTIONS = {
+    *('--help', '--quote', '--noindent', '--max-width', '--fit-width'),
+    *('--print-empty', '--sort-ascending', '--sort-descending'),
+}
+
+
+@pytest.mark.parametrize('name', main.COMMANDS)
+def test_every_command_and_its_options_are_documented(name: str) -> None:
+    text = COMMANDS_PAGE.read_text()
+    assert f'``{name}``' in text
+    app = main.OperatorApp()
+    command_class, _, _ = app.command_manager.find_command(name.split())
+    parser = command_class(app, None).get_parser(name)
+    for action in parser._actions:
+        for option in action.option_strings:
+            if option.startswith('--') and option not in _CLIFF_OPTIONS:
+                assert option in text, option
+
+
+def test_every_exit_status_is_documented() -> None:
+    text = COMMANDS_PAGE.read_text()
+    for status in exit_status.ExitStatus:
+        assert re.search(rf'^{status.value} {{7}}\S', text, re.MULTILINE)
+
+
+def test_every_metric_and_difference_is_documented() -> None:
+    text = COMMANDS_PAGE.read_text()
+    for name in metric_families.FAMILIES:
+        assert f'``{name}``' in text, name
+    for kind in differences.KINDS:
+        assert re.search(rf'^{kind}  ', text, re.MULTILINE), kind

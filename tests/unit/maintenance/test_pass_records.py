@@ -163,6 +163,13 @@ def test_a_storage_that_fails_does_no_harm(
 
 
 def test_outcomes() -> None:
-    assert pass_records.outcome_of(True, []) == pass_records.DONE
-    assert pass_records.outcome_of(False, []) == pass_records.INCOMPLETE
-    assert pass_records.outcome_of(False, ['x']) == pass_records.FAILED
+    record = make()
+    record.end(True, [])
+    assert record.outcome == pass_records.DONE
+    record.end(False, [])
+    assert record.outcome == pass_records.INCOMPLETE
+    record.end(False, ['x'])
+    assert (record.outcome, record.failed_steps) == (
+        pass_records.FAILED,
+        ('x',),
+    )

@@ -120,7 +120,12 @@ class OperatorApp(app.App):
                 logging.Formatter(self.LOG_FILE_MESSAGE_FORMAT)
             )
             root.addHandler(handler)
-        root.setLevel(logging.DEBUG)
+        # The record of a pass of maintenance needs warnings.
+        root.setLevel(
+            logging.DEBUG
+            if self.options.log_file
+            else min(handlers[0].level, logging.WARNING)
+        )
 
     def run(self, argv: list[str]) -> int:
         """Run one command, and return its exit status."""

@@ -190,7 +190,7 @@ class Services:
 class Maintenance:
     """The maintenance of a back end, as the driver uses it."""
 
-    def __init__(self, services: Services, host: str) -> None:
+    def __init__(self, services: Services, host: str, records: object) -> None:
         self.services = services
         self.host = host
         self.calls: list[str] = []

@@ -40,7 +40,7 @@ FAMILIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     'peers_connected': ('The connected nodes.', ()),
     'pool_size_bytes': ('The size of a thin pool.', ('pool', 'node')),
     'pool_provisioned_bytes': (
-        'The sum of the sizes of all thin volumes in a pool.',
+        'The sum of the sizes of the thin volumes that clients can fill.',
         ('pool', 'node'),
     ),
     'pool_data_used_ratio': ('The used data space.', ('pool', 'node')),
@@ -170,16 +170,18 @@ def _of_cluster(
     kinds = collections.Counter(each.kind for each in read.differences)
     for kind in differences.KINDS:
         yield Sample('differences', kinds[kind], (kind,))
-    for pool in read.node_pools:
-        labels = (pool.name, pool.node)
-        lv = pool.lv
-        yield Sample('pool_size_bytes', lv.size, labels)
-        yield Sample('pool_provisioned_bytes', pool.provisioned_bytes, labels)
-        yield Sample('pool_data_used_ratio', lv.data_percent / 100, labels)
+    for node_pool in read.node_pools:
+        pool = node_pool.pool
+        labels = (pool.name, node_pool.node)
+        yield Sample('pool_size_bytes', pool.size, labels)
+        yield Sample('pool_provisioned_bytes', pool.provisioned, labels)
+        yield Sample('pool_data_used_ratio', pool.data_percent / 100, labels)
         yield Sample(
-            'pool_metadata_used_ratio', lv.metadata_percent / 100, labels
+            'pool_metadata_used_ratio', pool.metadata_percent / 100, labels
         )
-        yield Sample('pool_healthy', lv.is_active and not lv.health, labels)
+        yield Sample(
+            'pool_healthy', pool.is_active and not pool.health, labels
+        )
     for name, capacity in read.capacities.items():
         yield Sample('capacity_total_bytes', capacity.total_bytes, (name,))
         yield Sample('capacity_free_bytes', capacity.free_bytes, (name,))

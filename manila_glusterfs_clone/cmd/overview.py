@@ -16,6 +16,8 @@ import dataclasses
 
 from manila_glusterfs_clone import backend
 from manila_glusterfs_clone.cluster import placement
+from manila_glusterfs_clone.cluster import thin_pool_faults
+from manila_glusterfs_clone.cluster import thin_pools
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone.maintenance import cluster_state
@@ -23,19 +25,17 @@ from manila_glusterfs_clone.maintenance import differences
 from manila_glusterfs_clone.maintenance import manila_db
 from manila_glusterfs_clone.maintenance import pass_records
 from manila_glusterfs_clone import names
-from manila_glusterfs_clone.tools import lvm
+from manila_glusterfs_clone.operations import services
 
 
 @dataclasses.dataclass(frozen=True)
 class NodePool:
     """A thin pool on one node."""
 
-    #: ``vg/thinpool``.
-    name: str
     node: str
-    lv: lvm.LogicalVolume
-    #: The sum of the sizes of all thin LVs in the pool, in bytes.
-    provisioned_bytes: int
+    pool: thin_pools.ThinPool
+    #: Why nothing can be created in the pool; None if it can.
+    fault: thin_pool_faults.Fault | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,8 +131,7 @@ def read(the_backend: backend.Backend, service_host: str) -> Overview:
 
     If the cluster cannot be read, return what Manila's database knows.
     """
-    services = the_backend.services
-    settings = services.settings
+    the_services = the_backend.services
     finder = the_backend.maintenance.differences
     found: tuple[differences.Difference, ...] = ()
     state: cluster_state.ClusterState | None = None
@@ -142,7 +141,7 @@ def read(the_backend: backend.Backend, service_host: str) -> Overview:
         dated_state = finder.read_cluster()
         state = dated_state.state
         found = tuple(finder.find(dated_state))
-        capacities = services.capacities()
+        capacities = the_services.capacities()
     except errors.Error as error:
         failure = str(error)
     return Overview(
@@ -152,24 +151,24 @@ def read(the_backend: backend.Backend, service_host: str) -> Overview:
         state=state,
         failure=failure,
         capacities=capacities,
-        faults=services.health.faults,
-        node_pools=_node_pools(state, settings.pools) if state else (),
+        faults=the_services.health.faults,
+        node_pools=_node_pools(state, the_services) if state else (),
         differences=found,
     )
 
 
 def _node_pools(
-    state: cluster_state.ClusterState, pool_names: tuple[str, ...]
+    state: cluster_state.ClusterState, the_services: services.Services
 ) -> tuple[NodePool, ...]:
+    settings = the_services.settings
     return tuple(
         NodePool(
-            name,
-            node,
-            lv,
-            sum(other.size for other in lvs if other.pool_name == name),
+            node.name,
+            pool,
+            thin_pool_faults.find_fault(pool, settings.limits),
         )
-        for name in pool_names
-        for node, lvs in state.lvs_by_node.items()
-        for lv in lvs
-        if lv.is_thin_pool and lv.full_name == name
+        for name in settings.pools
+        for node in the_services.cluster.nodes
+        if (lvs := state.lvs_by_node.get(node.name)) is not None
+        and (pool := thin_pools.find(node, lvs, name)) is not None
     )

@@ -144,23 +144,22 @@ class StatusPools(_Status):
         self, read: overview.Overview, settings: options.Settings
     ) -> Iterator[Row]:
         limits = settings.limits
-        for pool in read.node_pools:
+        for node_pool in read.node_pools:
+            pool, fault = node_pool.pool, node_pool.fault
             capacity = read.capacities.get(pool.name)
-            health = pool.lv.health or (
-                'ok' if pool.lv.is_active else 'inactive'
-            )
             yield (
                 pool.name,
-                pool.node,
-                columns.Size(pool.lv.size),
-                columns.Percent(pool.lv.data_percent, limits.data_percent),
+                node_pool.node,
+                columns.Size(pool.size),
+                columns.Percent(pool.data_percent, limits.data_percent),
                 columns.Percent(
-                    pool.lv.metadata_percent, limits.metadata_percent
+                    pool.metadata_percent, limits.metadata_percent
                 ),
-                columns.Size(pool.provisioned_bytes),
+                columns.Size(pool.provisioned),
                 columns.Size(capacity.free_bytes if capacity else 0),
                 columns.Coloured(
-                    health, columns.GREEN if health == 'ok' else columns.RED
+                    fault.kind if fault else 'ok',
+                    columns.RED if fault else columns.GREEN,
                 ),
             )
 

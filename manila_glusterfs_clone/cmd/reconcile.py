@@ -66,7 +66,8 @@ class Reconcile(base.Lister):
             type=_seconds,
             default=_PAUSE_SECONDS,
             help='the pause between two passes: what could be an operation in '
-            'progress is mended only if the second pass finds it, too '
+            'progress is mended only if the second pass finds it, too; and '
+            'after them, if manila-share was asked to mend something '
             '(default: %(default)g)',
         )
         return parser
@@ -107,10 +108,7 @@ class Reconcile(base.Lister):
         left = found
         for number in (1, 2):
             if number == 2:
-                with progress.shown(
-                    f'Waiting {arguments.pause:g} s', self.app.stderr
-                ):
-                    time.sleep(arguments.pause)
+                self._wait(arguments.pause)
             record = self._run_pass(section, opened)
             if record.outcome == pass_records.SKIPPED:
                 if number == 1:
@@ -125,10 +123,18 @@ class Reconcile(base.Lister):
             left = self._find(section, opened)
             if not left:
                 break
+        if any(each.kind in differences.MENDED_LATER for each in left):
+            # The second pass has asked manila-share to mend it.
+            self._wait(arguments.pause)
+            left = self._find(section, opened)
         return [
             *((MENDED, each) for each in found if each not in left),
             *((LEFT, each) for each in left),
         ]
+
+    def _wait(self, seconds: float) -> None:
+        with progress.shown(f'Waiting {seconds:g} s', self.app.stderr):
+            time.sleep(seconds)
 
     def _find(
         self, section: manila_conf.Section, opened: backend.Backend

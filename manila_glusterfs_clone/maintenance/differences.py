@@ -29,6 +29,7 @@ from manila_glusterfs_clone.maintenance import clone_leftovers
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone.maintenance import instances
 from manila_glusterfs_clone.maintenance import interrupted_work
+from manila_glusterfs_clone.maintenance import lost_rule_changes
 from manila_glusterfs_clone.maintenance import manila_db
 from manila_glusterfs_clone.maintenance import orphans
 from manila_glusterfs_clone import names
@@ -41,6 +42,7 @@ ACCESS = 'access lists'
 TAGS = 'brick tags'
 INTERRUPTED = 'interrupted work'
 FAILED_DELETION = 'failed deletion'
+QUEUED_RULES = 'queued rules'
 LEFTOVER = 'clone leftover'
 ORPHAN = 'orphan'
 UNKNOWN = 'unknown object'
@@ -50,10 +52,14 @@ KINDS = (
     TAGS,
     INTERRUPTED,
     FAILED_DELETION,
+    QUEUED_RULES,
     LEFTOVER,
     ORPHAN,
     UNKNOWN,
 )
+
+#: A pass only asks manila-share to mend these; it does so a while later.
+MENDED_LATER = frozenset({INTERRUPTED, FAILED_DELETION, QUEUED_RULES})
 
 _NEEDS_ALL_NODES = frozenset({FAILED_DELETION, LEFTOVER, ORPHAN})
 
@@ -92,6 +98,7 @@ class Differences:
         the_access_audit: access_audit.AccessAudit,
         the_brick_tags: brick_tags.BrickTags,
         the_orphans: orphans.Orphans,
+        the_lost_rule_changes: lost_rule_changes.LostRuleChanges,
         *,
         service_host: str,
     ) -> None:
@@ -101,6 +108,7 @@ class Differences:
         self._access_audit = the_access_audit
         self._brick_tags = the_brick_tags
         self._orphans = the_orphans
+        self._lost_rule_changes = the_lost_rule_changes
         self._service_host = service_host
 
     def read_cluster(self) -> DatedState:
@@ -120,6 +128,7 @@ class Differences:
         found = [
             *self._find_in_state(state, shares),
             *self._find_in_statuses(shares, snapshots),
+            *self._find_queued_rules(),
         ]
         for orphan in self._orphans.find(
             state, shares, snapshots, dated_state.deleted_before
@@ -207,6 +216,17 @@ class Differences:
                         'a pass completes or ends it if no service works on '
                         'it',
                     )
+
+    def _find_queued_rules(self) -> Iterator[Difference]:
+        for share_id in self._lost_rule_changes.find():
+            yield Difference(
+                QUEUED_RULES,
+                f'share {share_id}',
+                'has access rules to apply or to deny, whose request is in '
+                'the message queue, or lost',
+                'a pass asks manila-share to apply all its rules if they stay '
+                'in the queue',
+            )
 
     def _has_begun(self, row: manila_db.Row) -> bool:
         """Return whether an instance has work that was begun.

@@ -45,15 +45,27 @@ class LostRuleChanges:
         self._backoff = the_backoff
         self._service_host = service_host
 
-    def repeat(self) -> None:
-        """Ask manila-share to apply rules that have waited for too long."""
-        share_ids = manila_db.shares_with_queued_rules(self._service_host)
-        for share_id in sorted(share_ids):
+    def find(self) -> list[str]:
+        """Return the ids of shares that have rules to apply or to deny.
+
+        The requests for these rules are in the message queue, or lost.
+        """
+        return sorted(manila_db.shares_with_queued_rules(self._service_host))
+
+    def repeat(self, *, is_requested: bool = False) -> None:
+        """Ask manila-share to apply rules that have waited for too long.
+
+        :param is_requested: whether an operator wants this now. Then a request
+            counts as lost in the second pass that finds the rules.
+        """
+        for share_id in self.find():
             key = 'queued rules', share_id
+            came_up_before = self._backoff.came_up_before(key)
             waiting_seconds = self._backoff.seconds_since_first(key)
-            if waiting_seconds < instances.REPEAT_AFTER_SECONDS:
-                continue
-            if not self._backoff.is_retry_due(key):
+            is_lost = waiting_seconds >= instances.REPEAT_AFTER_SECONDS or (
+                is_requested and came_up_before
+            )
+            if not is_lost or not self._backoff.is_retry_due(key):
                 continue
             LOG.warning(
                 'Share %s: access rules have been waiting for %.0f s to be '

@@ -28,21 +28,15 @@ import threading
 from oslo_log import log
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.maintenance import access_audit
 from manila_glusterfs_clone.maintenance import backoff
-from manila_glusterfs_clone.maintenance import brick_tags
 from manila_glusterfs_clone.maintenance import clone_leftovers
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone.maintenance import differences
-from manila_glusterfs_clone.maintenance import healing
-from manila_glusterfs_clone.maintenance import interrupted_work
-from manila_glusterfs_clone.maintenance import lost_rule_changes
 from manila_glusterfs_clone.maintenance import manila_db
-from manila_glusterfs_clone.maintenance import orphans
+from manila_glusterfs_clone.maintenance import parts
 from manila_glusterfs_clone.maintenance import pass_records
 from manila_glusterfs_clone.maintenance import periodic_thread
 from manila_glusterfs_clone.operations import services
-from manila_glusterfs_clone import options
 from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
@@ -77,35 +71,13 @@ class Maintenance:
         self._backoff = backoff.Backoff()
         #: The names of the failed steps in the current pass.
         self._failed_steps: list[str] = []
-        self._healer = healing.Healer(the_services)
-        self._access_audit = access_audit.AccessAudit(
-            the_services, self._backoff, service_host=service_host
+        self._parts = parts.open_parts(
+            the_services, self._backoff, service_host
         )
-        self._brick_tags = brick_tags.BrickTags(
-            the_services.cluster, the_services.locks, self._backoff
-        )
-        self._orphans = orphans.Orphans(
-            the_services.shares,
-            the_services.snapshots,
-            the_services.locks,
-            self._backoff,
-            service_host=service_host,
-            grace_seconds=the_services.settings.orphan_grace,
-            must_remove=the_services.settings.orphans == options.REMOVE,
-        )
-        self._interrupted_work = interrupted_work.InterruptedWork(
-            the_services, self._backoff, service_host=service_host
-        )
-        self._lost_rule_changes = lost_rule_changes.LostRuleChanges(
-            self._backoff, service_host=service_host
-        )
-        self.differences = differences.Differences(
-            the_services,
-            self._access_audit,
-            self._brick_tags,
-            self._orphans,
-            service_host=service_host,
-        )
+
+    @property
+    def differences(self) -> differences.Differences:
+        return self._parts.differences
 
     def start(self) -> None:
         """Resume interrupted work, and start the maintenance thread.
@@ -172,7 +144,7 @@ class Maintenance:
         state = self._read_cluster()
         with self._step('correct access lists'):
             rules = manila_db.rules(self._service_host)
-            self._access_audit.audit(
+            self._parts.access_audit.audit(
                 state,
                 {
                     share_id: rules[share_id]
@@ -181,14 +153,16 @@ class Maintenance:
                 },
             )
         with self._step('correct brick tags'):
-            self._brick_tags.correct(
+            self._parts.brick_tags.correct(
                 state, manila_db.shares(self._service_host)
             )
         offline_share_ids = [
             share_id for share_id in share_ids if state.offline_parts(share_id)
         ]
         heal_results = (
-            self._healer.heal(offline_share_ids) if offline_share_ids else {}
+            self._parts.healer.heal(offline_share_ids)
+            if offline_share_ids
+            else {}
         )
         volumes_or_errors: dict[str, gluster.Volume | errors.Error] = {}
         for share_id in share_ids:
@@ -253,37 +227,37 @@ class Maintenance:
 
     def _run_steps(self, is_requested: bool) -> bool:
         """Run the steps; return whether the cluster is complete."""
-        deleted_before = self._orphans.deleted_before()
+        deleted_before = self._parts.orphans.deleted_before()
         state = self._read_cluster()
         shares = manila_db.shares(self._service_host)
         snapshots = manila_db.snapshots(self._service_host)
         with self._step('correct access lists'):
             # Before healing: a started volume must not admit clients without a
             # rule.
-            self._access_audit.audit(
+            self._parts.access_audit.audit(
                 state, manila_db.rules(self._service_host)
             )
         with self._step('correct brick tags'):
             # Before healing, which finds bricks by their tags.
-            self._brick_tags.correct(state, shares)
+            self._parts.brick_tags.correct(state, shares)
         with self._step('heal shares'):
             self._heal(state, shares)
         with self._step('resume interrupted work'):
             self._resume_interrupted_work(is_starting=False)
         with self._step('repeat lost changes of access rules'):
-            self._lost_rule_changes.repeat()
+            self._parts.lost_rule_changes.repeat(is_requested=is_requested)
         with self._step('correct the status of access rules'):
-            self._lost_rule_changes.correct_statuses()
+            self._parts.lost_rule_changes.correct_statuses()
         if not state.is_complete:
             return False  # The remaining steps need all nodes.
         with self._step('deactivate snapshots'):
             clone_leftovers.clean_up(self._services, state, shares)
         with self._step('retry failed deletions'):
-            self._interrupted_work.retry_deletions(
+            self._parts.interrupted_work.retry_deletions(
                 shares.values(), snapshots.values()
             )
         with self._step('handle orphans'):
-            self._orphans.remove_or_report(
+            self._parts.orphans.remove_or_report(
                 state,
                 shares,
                 snapshots,
@@ -319,7 +293,7 @@ class Maintenance:
     def _resume_interrupted_work(self, *, is_starting: bool) -> None:
         shares = manila_db.shares(self._service_host)
         snapshots = manila_db.snapshots(self._service_host)
-        self._interrupted_work.resume(
+        self._parts.interrupted_work.resume(
             shares.values(), snapshots.values(), is_starting=is_starting
         )
 
@@ -334,7 +308,7 @@ class Maintenance:
             for share_id in shares
             if (parts := state.offline_parts(share_id))
         }
-        self._healer.forget_errors_except_of(offline_parts)
+        self._parts.healer.forget_errors_except_of(offline_parts)
         offline_share_ids = [
             share_id
             for share_id, parts in offline_parts.items()
@@ -349,4 +323,4 @@ class Maintenance:
             if rows[share_id].status in manila_db.IN_USE
         ]
         if share_ids_in_use:
-            self._healer.heal(share_ids_in_use)
+            self._parts.healer.heal(share_ids_in_use)

@@ -17,6 +17,7 @@ import pathlib
 import uuid
 
 from manila import db
+from manila.share import rpcapi
 from prometheus_client import parser
 import pytest
 
@@ -41,7 +42,15 @@ def host(
     cloud: Cloud,  # noqa: F811
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[operator_host.OperatorHost]:
+    monkeypatch.setattr(
+        rpcapi.ShareAPI,
+        'update_access',
+        lambda api, context, instance: cloud.manager.update_access(
+            cloud.context, instance['id']
+        ),
+    )
     yield operator_host.OperatorHost(cloud.pool, tmp_path, capsys)
 
 
@@ -204,6 +213,13 @@ def _interrupt(cloud: Cloud, share: str) -> None:  # noqa: F811
     marks.set(instance, work_marks.Work(work_marks.EXTEND, 3))
 
 
+def _lose_rule(cloud: Cloud, share: str) -> None:  # noqa: F811
+    """Have manila-share stop after it took a request from the queue."""
+    cloud.stop()
+    cloud.allow(share, 'ip', CLIENT)
+    cloud.queue = None
+
+
 def _orphan(cloud: Cloud, share: str) -> None:  # noqa: F811
     """Delete a share in Manila only, long ago."""
     db.share_instance_delete(cloud.context, cloud.instance(share))
@@ -216,6 +232,7 @@ DAMAGES: dict[str, Callable[[Cloud, str], None]] = {
     differences.TAGS: _untag,
     differences.LEFTOVER: _activate,
     differences.INTERRUPTED: _interrupt,
+    differences.QUEUED_RULES: _lose_rule,
     differences.ORPHAN: _orphan,
 }
 
@@ -267,6 +284,28 @@ def test_reconcile_finds_and_mends(
     assert rows[0]['What'] == 'pass'
     if kind == differences.ORPHAN:
         assert f'manila-{instance}' not in cloud.pool.state.volumes
+    if kind == differences.QUEUED_RULES:
+        assert set(cloud.rules(share).values()) == {'active'}
+
+
+def test_queued_rules_wait_for_manila_share(
+    host: operator_host.OperatorHost,
+    cloud: Cloud,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The command asks manila-share, which may be stopped."""
+    share = cloud.create()
+    _lose_rule(cloud, share)
+    asked: list[str] = []
+    monkeypatch.setattr(
+        rpcapi.ShareAPI,
+        'update_access',
+        lambda api, context, instance: asked.append(instance['id']),
+    )
+    outcome = host.run('reconcile', '--apply', '--json')
+    assert outcome.status == 1
+    assert kinds(outcome) == {('left', differences.QUEUED_RULES)}
+    assert asked == [cloud.instance(share)]
 
 
 def test_orphans_are_left_if_so_configured(

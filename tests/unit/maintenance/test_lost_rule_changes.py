@@ -31,10 +31,10 @@ class Passes:
             self._backoff, service_host=HOST
         )
 
-    def run(self, minutes: int) -> None:
+    def run(self, minutes: int, *, is_requested: bool = False) -> None:
         for _ in range(minutes):
             self._backoff.begin_pass()
-            self._changes.repeat()
+            self._changes.repeat(is_requested=is_requested)
             self._changes.correct_statuses()
             self._backoff.end_pass()
             self._clock.sleep(60)
@@ -62,6 +62,16 @@ def test_a_rule_that_waits_for_minutes(
     # It is repeated ever more rarely.
     passes.run(6)
     assert len(asked) == 3
+
+
+def test_a_rule_that_an_operator_sees_waiting(
+    database: Database, asked: Asked, passes: Passes
+) -> None:
+    database.rule(database.share(A), '10.0.0.5', 'queued_to_deny')
+    passes.run(1, is_requested=True)
+    assert asked == []
+    passes.run(1, is_requested=True)
+    assert asked == [('update_access', {'id': A, 'host': HOST})]
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ ACCESS = 'access lists'
 TAGS = 'brick tags'
 INTERRUPTED = 'interrupted work'
 FAILED_DELETION = 'failed deletion'
+QUEUED_REQUEST = 'queued request'
 QUEUED_RULES = 'queued rules'
 LEFTOVER = 'clone leftover'
 ORPHAN = 'orphan'
@@ -52,6 +53,7 @@ KINDS = (
     TAGS,
     INTERRUPTED,
     FAILED_DELETION,
+    QUEUED_REQUEST,
     QUEUED_RULES,
     LEFTOVER,
     ORPHAN,
@@ -59,7 +61,9 @@ KINDS = (
 )
 
 #: A pass only asks manila-share to mend these; it does so a while later.
-MENDED_LATER = frozenset({INTERRUPTED, FAILED_DELETION, QUEUED_RULES})
+MENDED_LATER = frozenset(
+    {INTERRUPTED, FAILED_DELETION, QUEUED_REQUEST, QUEUED_RULES}
+)
 
 _NEEDS_ALL_NODES = frozenset({FAILED_DELETION, LEFTOVER, ORPHAN})
 
@@ -199,8 +203,11 @@ class Differences:
         shares: dict[str, manila_db.Row],
         snapshots: dict[str, manila_db.Row],
     ) -> Iterator[Difference]:
-        for kind, rows in (('share', shares), ('snapshot', snapshots)):
-            for row in rows.values():
+        for api, rows in instances.apis_with_rows(
+            self._service_host, shares.values(), snapshots.values()
+        ):
+            kind = api.kind_name.lower()
+            for row in rows:
                 if row.status == instances.ERROR_DELETING:
                     yield Difference(
                         FAILED_DELETION,
@@ -215,6 +222,14 @@ class Differences:
                         f'{row.status}: in progress, or interrupted',
                         'a pass completes or ends it if no service works on '
                         'it',
+                    )
+                elif row.status in interrupted_work.OPERATION_BY_STATUS:
+                    yield Difference(
+                        QUEUED_REQUEST,
+                        f'{kind} {row.id}',
+                        f'{row.status}, but no service has begun; the request '
+                        f'is in the message queue, or lost',
+                        _action_for_request(api, row),
                     )
 
     def _find_queued_rules(self) -> Iterator[Difference]:
@@ -264,3 +279,15 @@ class Differences:
             f'a pass keeps it, because glusterfs_clone_orphans is '
             f'"{options.REPORT}"; {orphan.remedy}',
         )
+
+
+def _action_for_request(api: instances.InstanceApi, row: manila_db.Row) -> str:
+    """Return what happens if no service begins the work of a request."""
+    if row.status == instances.DELETING:
+        return 'a pass asks manila-share to delete it again'
+    minutes = instances.lost_after_seconds(row.status) / 60
+    return (
+        f'a pass of manila-share ends it after {minutes:g} minutes; to end it '
+        f'now, run "{instances.error_command(api, row.id)}", and then delete '
+        f'it or repeat the request'
+    )

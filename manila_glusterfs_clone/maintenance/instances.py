@@ -41,6 +41,8 @@ UNMANAGING = 'unmanage_starting'
 #: the request from the queue, a request that no service has begun counts as
 #: lost. Repeat it: this does no harm if the request does come.
 REPEAT_AFTER_SECONDS = 300.0
+#: The same for requests that the driver does not repeat, but ends.
+END_AFTER_SECONDS = 3600.0
 
 #: By status of interrupted work that the driver does not repeat: the status
 #: for another attempt, and the log text. Manila reduces the usage of the quota
@@ -57,6 +59,14 @@ ERROR_STATUSES = {
         'its status to unmanage_error (unmanage it again)',
     ),
 }
+
+
+def lost_after_seconds(status: str) -> float:
+    """Return when a request that no service has begun counts as lost.
+
+    :param status: the status of the instance.
+    """
+    return REPEAT_AFTER_SECONDS if status == DELETING else END_AFTER_SECONDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,6 +161,24 @@ def error_command(api: InstanceApi, instance_id: str) -> str:
     """Return an operator's command that sets the status to error."""
     cli_object = 'share' if api.is_share else 'share snapshot'
     return f'openstack {cli_object} instance set --status error {instance_id}'
+
+
+def describe_waiting(
+    api: InstanceApi, row: manila_db.Row, service_host: str
+) -> str:
+    """Return the log text for an instance whose work no service has begun.
+
+    :param service_host: the service of the instance: ``HOST@BACKEND``.
+    """
+    minutes = lost_after_seconds(row.status) / 60
+    command = error_command(api, row.id)
+    return (
+        f'{api.kind_name} {row.id}: status {row.status}, but no service works '
+        f'on it. The message queue of {service_host} may still have the '
+        f'request. If not, the driver repeats or ends the work after '
+        f'{minutes:g} minutes; to end it now, run "{command}", and then '
+        f'delete it or repeat the request'
+    )
 
 
 def record_end(

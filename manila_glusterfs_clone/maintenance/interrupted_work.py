@@ -23,8 +23,9 @@ a work mark (:mod:`~manila_glusterfs_clone.locking.work_marks`), or the work is
 complete on the cluster but Manila did not write the status. In all other
 cases, the request may still be in the queue, and the driver changes nothing
 for a while. But a service that is stopped can also lose a request before the
-driver sets the mark. So after ``_LOST_AFTER_SECONDS``, in which manila-share
-was running and could take the request, the request counts as lost.
+driver sets the mark. So after :func:`.instances.lost_after_seconds`, in which
+manila-share was running and could take the request, the request counts as
+lost.
 The driver resumes interrupted work at service start and in each pass:
 
 * Creating: the status becomes ``available`` if the share or snapshot is
@@ -84,10 +85,6 @@ OPERATION_BY_STATUS = {
 _COMPLETABLE_STATUSES = frozenset(
     {instances.CREATING, instances.EXTENDING, instances.EXTENDING_ERROR}
 )
-#: By status: the seconds after which a request that no service has begun
-#: counts as lost.
-_LOST_AFTER_SECONDS = {instances.DELETING: instances.REPEAT_AFTER_SECONDS}
-_OTHERS_LOST_AFTER_SECONDS = 3600.0
 
 
 class InterruptedWork:
@@ -115,6 +112,7 @@ class InterruptedWork:
         snapshots: Iterable[manila_db.Row],
         *,
         is_starting: bool,
+        is_requested: bool = False,
     ) -> None:
         """Resume or end interrupted work; log each failure once.
 
@@ -127,6 +125,8 @@ class InterruptedWork:
         :param shares: all shares of this back end.
         :param snapshots: all snapshots of this back end.
         :param is_starting: whether the service is starting.
+        :param is_requested: whether an operator wants this now. Then a request
+            to delete counts as lost in the second pass that finds it.
         """
         if getattr(CONF, 'startup_reconciliation_enabled', False):
             return
@@ -138,7 +138,7 @@ class InterruptedWork:
                     continue
                 backoff_key = ('interrupted', row.id)
                 try:
-                    self._resume(api, row, is_starting)
+                    self._resume(api, row, is_starting, is_requested)
                 except Exception as error:
                     LOG.debug(
                         '%s %s: resuming interrupted work failed',
@@ -184,7 +184,11 @@ class InterruptedWork:
                         self._request_deletion(api, instance)
 
     def _resume(
-        self, api: instances.InstanceApi, row: manila_db.Row, is_starting: bool
+        self,
+        api: instances.InstanceApi,
+        row: manila_db.Row,
+        is_starting: bool,
+        is_requested: bool,
     ) -> None:
         with self._locked_if_idle(api, row.id, row.status) as instance:
             if instance is None:
@@ -201,7 +205,14 @@ class InterruptedWork:
             )
             if is_marked and not (was_idle_before or is_starting):
                 return
-            is_lost = not is_marked and self._is_lost(row)
+            is_lost = not is_marked and (
+                self._is_lost(row)
+                or (
+                    is_requested
+                    and was_idle_before
+                    and row.status == instances.DELETING
+                )
+            )
             if row.status in _COMPLETABLE_STATUSES:
                 is_interrupted = self._complete(
                     api, row, instance, is_interrupted=is_marked or is_lost
@@ -210,7 +221,12 @@ class InterruptedWork:
                 is_interrupted = is_marked or is_lost
             if not is_interrupted:
                 if was_idle_before:
-                    self._warn_not_begun(api, row)
+                    self._backoff.warn_once(
+                        ('waiting', row.id),
+                        instances.describe_waiting(
+                            api, row, self._service_host
+                        ),
+                    )
                 return
             if row.status == instances.DELETING or (
                 # The quota still counts what no service has begun to delete.
@@ -240,7 +256,7 @@ class InterruptedWork:
         """Return whether the request for an idle instance counts as lost."""
         key = ('not begun', row.id, row.status)
         idle_seconds = self._backoff.seconds_since_first(key)
-        return idle_seconds >= _lost_after_seconds(row)
+        return idle_seconds >= instances.lost_after_seconds(row.status)
 
     def _complete(
         self,
@@ -286,19 +302,6 @@ class InterruptedWork:
         instances.record_end(api, instance, row.status, instance_state)
         return True
 
-    def _warn_not_begun(
-        self, api: instances.InstanceApi, row: manila_db.Row
-    ) -> None:
-        command = instances.error_command(api, row.id)
-        self._backoff.warn_once(
-            ('waiting', row.id),
-            f'{api.kind_name} {row.id}: status {row.status}, but no service '
-            f'works on it. The message queue of {self._service_host} may '
-            f'still have the request. If not, the driver repeats or ends the '
-            f'work after {_lost_after_seconds(row) / 60:g} minutes; to end it '
-            f'now, run "{command}", and then delete it or repeat the request',
-        )
-
     @contextlib.contextmanager
     def _locked_if_idle(
         self, api: instances.InstanceApi, instance_id: str, status: str
@@ -343,7 +346,3 @@ class InterruptedWork:
         self, api: instances.InstanceApi, instance_id: str, **values: Any
     ) -> None:
         api.write(manila_context.get_admin_context(), instance_id, values)
-
-
-def _lost_after_seconds(row: manila_db.Row) -> float:
-    return _LOST_AFTER_SECONDS.get(row.status, _OTHERS_LOST_AFTER_SECONDS)

@@ -60,7 +60,8 @@ class LostRuleChanges:
         """
         for share_id in self.find():
             key = 'queued rules', share_id
-            came_up_before = self._backoff.came_up_before(key)
+            # A key of its own: each method records that its key came up.
+            came_up_before = self._backoff.came_up_before(('found', *key))
             waiting_seconds = self._backoff.seconds_since_first(key)
             is_lost = waiting_seconds >= instances.REPEAT_AFTER_SECONDS or (
                 is_requested and came_up_before

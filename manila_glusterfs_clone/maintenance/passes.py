@@ -243,7 +243,9 @@ class Maintenance:
         with self._step('heal shares'):
             self._heal(state, shares)
         with self._step('resume interrupted work'):
-            self._resume_interrupted_work(is_starting=False)
+            self._resume_interrupted_work(
+                is_starting=False, is_requested=is_requested
+            )
         with self._step('repeat lost changes of access rules'):
             self._parts.lost_rule_changes.repeat(is_requested=is_requested)
         with self._step('correct the status of access rules'):
@@ -290,11 +292,16 @@ class Maintenance:
             self._services.cluster, self._services.settings.backend_mark
         )
 
-    def _resume_interrupted_work(self, *, is_starting: bool) -> None:
+    def _resume_interrupted_work(
+        self, *, is_starting: bool, is_requested: bool = False
+    ) -> None:
         shares = manila_db.shares(self._service_host)
         snapshots = manila_db.snapshots(self._service_host)
         self._parts.interrupted_work.resume(
-            shares.values(), snapshots.values(), is_starting=is_starting
+            shares.values(),
+            snapshots.values(),
+            is_starting=is_starting,
+            is_requested=is_requested,
         )
 
     def _heal(

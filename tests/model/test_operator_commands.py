@@ -22,6 +22,7 @@ from prometheus_client import parser
 import pytest
 
 from manila_glusterfs_clone.cmd import metric_families
+from manila_glusterfs_clone.cmd import reconcile
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.maintenance import differences
@@ -51,6 +52,23 @@ def host(
             cloud.context, instance['id']
         ),
     )
+    # The command holds the work lock of the instance while it asks.
+    deletions: list[str] = []
+    monkeypatch.setattr(
+        rpcapi.ShareAPI,
+        'delete_share_instance',
+        lambda api, context, instance: deletions.append(instance['id']),
+    )
+    wait = reconcile.Reconcile._wait
+
+    def delete_and_wait(command: reconcile.Reconcile, seconds: float) -> None:
+        while deletions:
+            cloud.manager.delete_share_instance(
+                cloud.context, deletions.pop(), force=False
+            )
+        wait(command, seconds)
+
+    monkeypatch.setattr(reconcile.Reconcile, '_wait', delete_and_wait)
     yield operator_host.OperatorHost(cloud.pool, tmp_path, capsys)
 
 
@@ -220,6 +238,13 @@ def _lose_rule(cloud: Cloud, share: str) -> None:  # noqa: F811
     cloud.queue = None
 
 
+def _lose_deletion(cloud: Cloud, share: str) -> None:  # noqa: F811
+    """Have manila-share stop after it took a request from the queue."""
+    cloud.stop()
+    cloud.delete(share)
+    cloud.queue = None
+
+
 def _orphan(cloud: Cloud, share: str) -> None:  # noqa: F811
     """Delete a share in Manila only, long ago."""
     db.share_instance_delete(cloud.context, cloud.instance(share))
@@ -232,6 +257,7 @@ DAMAGES: dict[str, Callable[[Cloud, str], None]] = {
     differences.TAGS: _untag,
     differences.LEFTOVER: _activate,
     differences.INTERRUPTED: _interrupt,
+    differences.QUEUED_REQUEST: _lose_deletion,
     differences.QUEUED_RULES: _lose_rule,
     differences.ORPHAN: _orphan,
 }

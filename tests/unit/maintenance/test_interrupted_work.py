@@ -137,10 +137,18 @@ class Scene:
             the_services, self._backoff, service_host=HOST
         )
 
-    def run(self, passes: int = 1, *, starting: bool = False) -> None:
+    def run(
+        self,
+        passes: int = 1,
+        *,
+        starting: bool = False,
+        requested: bool = False,
+    ) -> None:
         for _ in range(passes):
             self._backoff.begin_pass()
-            self._room.resume(*self._rows(), is_starting=starting)
+            self._room.resume(
+                *self._rows(), is_starting=starting, is_requested=requested
+            )
             self._backoff.end_pass()
 
     def retry_deletions(self) -> None:
@@ -243,6 +251,21 @@ def test_a_request_that_waits_in_the_queue_is_left_alone(
     assert A in message
     assert HOST in message
     assert f'openstack share instance set --status error {A}' in message
+
+
+@pytest.mark.parametrize(
+    'status', ['deleting', 'creating', 'deferred_deleting', 'extending']
+)
+def test_a_request_that_an_operator_sees_waiting(
+    scene: Scene, asked: Asked, status: str
+) -> None:
+    """Only a request to delete can be repeated while it is in the queue."""
+    scene.share(status, size=OLD if status == 'extending' else None)
+    scene.run(requested=True)
+    assert asked == []
+    scene.run(requested=True)
+    assert len(asked) == (status == 'deleting')
+    assert scene.status() == status
 
 
 @pytest.mark.parametrize('status', sorted({*MARKS} - {'extending_error'}))

@@ -104,8 +104,14 @@ class Orphans(Recorder):
 
 class InterruptedWork(Recorder):
     def resume(
-        self, shares: Any, snapshots: Any, *, is_starting: bool
+        self,
+        shares: Any,
+        snapshots: Any,
+        *,
+        is_starting: bool,
+        is_requested: bool,
     ) -> None:
+        assert not is_requested
         self.did('resume', is_starting)
 
     def retry_deletions(self, shares: Any, snapshots: Any) -> None:

@@ -85,7 +85,7 @@ _COMMAND = f"""\
 PYTHONPATH={STACK}/manila-glusterfs-clone:{STACK}/libraries exec python3 \
 -m manila_glusterfs_clone.cmd.main "$@"
 """
-_LIBRARIES = ('oslo.config',)
+_LIBRARIES = ('cliff', 'oslo.config')
 
 #: The state of a host, as lines. Left out: what LVM, useradd and userdel keep
 #: of former versions, and what Manila's own plugin leaves.

@@ -44,6 +44,7 @@ INTERRUPTED = 'interrupted work'
 FAILED_DELETION = 'failed deletion'
 QUEUED_REQUEST = 'queued request'
 QUEUED_RULES = 'queued rules'
+RULES_STATUS = 'status of rules'
 LEFTOVER = 'clone leftover'
 ORPHAN = 'orphan'
 UNKNOWN = 'unknown object'
@@ -55,6 +56,7 @@ KINDS = (
     FAILED_DELETION,
     QUEUED_REQUEST,
     QUEUED_RULES,
+    RULES_STATUS,
     LEFTOVER,
     ORPHAN,
     UNKNOWN,
@@ -133,6 +135,7 @@ class Differences:
             *self._find_in_state(state, shares),
             *self._find_in_statuses(shares, snapshots),
             *self._find_queued_rules(),
+            *self._find_wrong_rules_statuses(),
         ]
         for orphan in self._orphans.find(
             state, shares, snapshots, dated_state.deleted_before
@@ -241,6 +244,17 @@ class Differences:
                 'the message queue, or lost',
                 'a pass asks manila-share to apply all its rules if they stay '
                 'in the queue',
+            )
+
+    def _find_wrong_rules_statuses(self) -> Iterator[Difference]:
+        statuses = self._lost_rule_changes.find_wrong_statuses()
+        for share_id, status in sorted(statuses.items()):
+            yield Difference(
+                RULES_STATUS,
+                f'share {share_id}',
+                'its access_rules_status is syncing, but Manila has no access '
+                'rule to apply or deny',
+                f'a pass sets the status to {status}',
             )
 
     def _has_begun(self, row: manila_db.Row) -> bool:

@@ -77,13 +77,26 @@ class LostRuleChanges:
             )
             instances.ask_to_apply_rules(share_id, self._service_host)
 
-    def correct_statuses(self) -> None:
-        """Set the status of shares that seem to change rules, but do not."""
-        statuses = manila_db.wrong_rules_statuses(self._service_host)
-        for share_id, status in sorted(statuses.items()):
+    def find_wrong_statuses(self) -> dict[str, str]:
+        """Return the right status of rules of shares with a wrong one.
+
+        :return: ``error`` or ``active``, by the id of the share.
+        """
+        return manila_db.wrong_rules_statuses(self._service_host)
+
+    def correct_statuses(self, *, is_requested: bool = False) -> None:
+        """Set the status of shares that seem to change rules, but do not.
+
+        :param is_requested: whether an operator wants this now. Then the
+            second pass that finds a wrong status corrects it.
+        """
+        for share_id, status in sorted(self.find_wrong_statuses().items()):
             key = 'status of rules', share_id
+            came_up_before = self._backoff.came_up_before(('found', *key))
             seconds = self._backoff.seconds_since_first(key)
-            if seconds < _WRONG_STATUS_SECONDS:
+            if seconds < _WRONG_STATUS_SECONDS and not (
+                is_requested and came_up_before
+            ):
                 continue
             LOG.warning(
                 'Share %s: its access_rules_status is syncing, but Manila has '

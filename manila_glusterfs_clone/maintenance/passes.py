@@ -249,7 +249,9 @@ class Maintenance:
         with self._step('repeat lost changes of access rules'):
             self._parts.lost_rule_changes.repeat(is_requested=is_requested)
         with self._step('correct the status of access rules'):
-            self._parts.lost_rule_changes.correct_statuses()
+            self._parts.lost_rule_changes.correct_statuses(
+                is_requested=is_requested
+            )
         if not state.is_complete:
             return False  # The remaining steps need all nodes.
         with self._step('deactivate snapshots'):

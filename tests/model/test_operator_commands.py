@@ -238,6 +238,21 @@ def _lose_rule(cloud: Cloud, share: str) -> None:  # noqa: F811
     cloud.queue = None
 
 
+def _keep_syncing(cloud: Cloud, share: str) -> None:  # noqa: F811
+    """Have manila-share start while a rule is in error."""
+    rule = cloud.allow(share, 'ip', CLIENT)
+    instance = cloud.instance(share)
+    db.share_instance_access_update(
+        cloud.context, rule, instance, {'state': 'error'}
+    )
+    db.share_instance_update(
+        cloud.context, instance, {'access_rules_status': 'error'}
+    )
+    cloud.stop()
+    cloud.start()
+    assert cloud.share(share)['access_rules_status'] == 'syncing'
+
+
 def _lose_deletion(cloud: Cloud, share: str) -> None:  # noqa: F811
     """Have manila-share stop after it took a request from the queue."""
     cloud.stop()
@@ -259,6 +274,7 @@ DAMAGES: dict[str, Callable[[Cloud, str], None]] = {
     differences.INTERRUPTED: _interrupt,
     differences.QUEUED_REQUEST: _lose_deletion,
     differences.QUEUED_RULES: _lose_rule,
+    differences.RULES_STATUS: _keep_syncing,
     differences.ORPHAN: _orphan,
 }
 
@@ -312,6 +328,8 @@ def test_reconcile_finds_and_mends(
         assert f'manila-{instance}' not in cloud.pool.state.volumes
     if kind == differences.QUEUED_RULES:
         assert set(cloud.rules(share).values()) == {'active'}
+    if kind == differences.RULES_STATUS:
+        assert cloud.share(share)['access_rules_status'] == 'error'
 
 
 def test_queued_rules_wait_for_manila_share(

@@ -14,7 +14,7 @@
 import argparse
 from collections.abc import Iterable, Sequence
 import functools
-import logging
+import traceback
 from typing import Any, NoReturn
 
 from cliff import command
@@ -24,7 +24,6 @@ from manila_glusterfs_clone.cmd import exit_status
 from manila_glusterfs_clone import errors
 
 ExitStatus = exit_status.ExitStatus
-LOG = logging.getLogger(__name__)
 
 Rows = Iterable[Sequence[Any]]
 
@@ -72,7 +71,7 @@ class Command(command.Command):
             raise
         except Exception as error:
             if self.app.options.debug:
-                LOG.exception('%s', error)
+                traceback.print_exception(error, file=self.app.stderr)
             self.app.stderr.write(f'{self.app.NAME}: {first_line(error)}\n')
             return ExitStatus.UNKNOWN
         return self.exit_status

@@ -97,7 +97,10 @@ def shares() -> InstanceApi:
             context, instance_id, with_share_data=True
         ),
         write=db.share_instance_update,
-        ask_to_delete=rpcapi.ShareAPI().delete_share_instance,
+        # A command that only reads has no connection to the message queue.
+        ask_to_delete=lambda context, instance: (
+            rpcapi.ShareAPI().delete_share_instance(context, instance)
+        ),
         is_deleted_alone=lambda instance: True,
     )
 

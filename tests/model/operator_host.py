@@ -19,6 +19,7 @@ import pathlib
 from typing import Any
 from unittest import mock
 
+from manila import rpc
 from oslo_concurrency import lockutils
 from oslo_config import cfg
 import pytest
@@ -122,7 +123,15 @@ class OperatorHost:
     def run_as_it_is(self, *words: str) -> Outcome:
         """Run a command."""
         self._capture.readouterr()
-        with _configuration_restored(), self._over_the_model():
+        with (
+            _configuration_restored(),
+            self._over_the_model(),
+            contextlib.ExitStack() as stack,
+        ):
+            if '--apply' not in words:
+                # The process of a command that only reads has no connection
+                # to the message queue.
+                stack.enter_context(mock.patch.object(rpc, 'TRANSPORT', None))
             status = main.main(words)
         captured = self._capture.readouterr()
         return Outcome(status, captured.out, captured.err)

@@ -16,6 +16,7 @@ import pathlib
 import pytest
 
 from manila_glusterfs_clone.cmd import main
+from manila_glusterfs_clone.cmd import manila_conf
 from manila_glusterfs_clone import node
 from manila_glusterfs_clone.node import archive
 from manila_glusterfs_clone import options
@@ -154,3 +155,20 @@ def test_every_command_can_be_loaded_and_is_in_the_help(
     assert 'Could not load' not in said
     for name in main.COMMANDS:
         assert f'  {name}  ' in said
+
+
+@pytest.mark.parametrize('argv', [['--debug'], []])
+def test_an_unexpected_error(
+    argv: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(manila_conf, 'load', fail)
+    assert main.main([*argv, 'check']) == 3
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == 'manila-glusterfs-clone: AssertionError'
+    assert ('Traceback (most recent call last):' in lines) == bool(argv)
+    assert argv or len(lines) == 1

@@ -101,6 +101,20 @@ class RunnerFailed(errors.Unknown):
         )
 
 
+class GlusterdNotRunning(errors.Unreachable):
+    """glusterd does not run on a node; the command was not started."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(node, 'glusterd does not run')
+        self.args = (node,)
+
+    def __str__(self) -> str:
+        return (
+            f'glusterd on node {self.node}: not running; run "systemctl start '
+            f'glusterd" there'
+        )
+
+
 def outcome_of(
     node: str, step: Step, seconds: float, answer: Mapping[str, Any]
 ) -> Outcome:
@@ -124,6 +138,8 @@ def outcome_of(
             return errors.CommandFailed(node, argv, 127, '', reason)
         case 'refused', 'busy' | 'late':
             return errors.Occupied(node, argv)
+        case 'refused', 'glusterd':
+            return GlusterdNotRunning(node)
         case 'refused', 'stopping':
             return errors.Unreachable(node, 'the connection was ending')
         case 'refused', 'status' if isinstance(status, int):

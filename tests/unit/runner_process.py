@@ -98,6 +98,7 @@ class Node:
         self.gluster('<cliOutput/>')
         self.lvs(lv(VOLUME))
         self.mounted()
+        self.listening('/var/run/glusterd.socket')
         self.settings = root / 'runner.json'
         self.settings.write_text(
             json.dumps(
@@ -143,6 +144,17 @@ class Node:
         ]
         text = ''.join(f'{line}\n' for line in lines)
         (self.proc / 'self' / 'mountinfo').write_text(text)
+
+    def listening(self, *sockets: str) -> None:
+        """Set the sockets that listen, by the names of their files."""
+        lines = ['Num RefCount Protocol Flags Type St Inode Path']
+        for name in sockets:
+            lines += [
+                f'0: 00000003 00000000 00000000 0001 03 8 {name}',
+                f'0: 00000002 00000000 00010000 0001 01 7 {name}',
+            ]
+        text = ''.join(f'{line}\n' for line in [*lines, lines[-1][:44]])
+        (self.proc / 'net' / 'unix').write_text(text)
 
     def go(self) -> None:
         """Let programs end that wait for it."""

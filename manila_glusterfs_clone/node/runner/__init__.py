@@ -45,6 +45,7 @@ other; requests run side by side::
     The step has changed nothing. Kinds: ``invalid`` (a value is not allowed),
     ``missing`` (a program cannot be started), ``busy`` (too many requests),
     ``late`` (no time left to start), ``stopping`` (the connection ended),
+    ``glusterd`` (glusterd does not run; a console would wait for it),
     ``status`` (the program ended with another status than 0; its output is
     there).
 ``unknown``

@@ -23,6 +23,9 @@ from typing import Dict, List, Optional
 from manila_glusterfs_clone.node.runner import values
 
 PROC = '/proc'
+#: The end of the name of the socket on which glusterd gets commands, and the
+#: flags of a socket that listens.
+_SOCKET, _LISTENING = '/glusterd.socket', '00010000'
 
 Mount = Dict[str, str]
 
@@ -100,6 +103,18 @@ def glusterd_age(settings: values.Settings) -> Optional[float]:
                 ticks = int(rest.split()[19])
                 ages.append(now - ticks / os.sysconf('SC_CLK_TCK'))
     return max(ages, default=None)
+
+
+def is_glusterd_down(settings: values.Settings) -> bool:
+    """Return whether glusterd does not run; a console would wait for it."""
+    with contextlib.suppress(OSError):
+        with open(f'{PROC}/net/unix', encoding='utf-8') as file:
+            for line in file:
+                words = line.split()
+                if words[-1].endswith(_SOCKET) and words[3] == _LISTENING:
+                    return False
+    # It may run in another namespace of the network.
+    return glusterd_age(settings) is None
 
 
 def _unescaped(text: str) -> str:

@@ -16,6 +16,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from manila_glusterfs_clone.node.runner import directories
+from manila_glusterfs_clone.node.runner import kernel
 from manila_glusterfs_clone.node.runner import process_table
 from manila_glusterfs_clone.node.runner import processes
 from manila_glusterfs_clone.node.runner import values
@@ -115,6 +116,8 @@ class Step:
 
         The answer, and not the exit status, has the outcome.
         """
+        if kernel.is_glusterd_down(self._settings):
+            raise values.NotDone('refused', 'glusterd', argv=words)
         asked: List[str] = self._given['words']
         line = ' '.join(asked)
         self._changes = values.gluster_changes(asked)

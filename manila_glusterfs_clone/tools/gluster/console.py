@@ -21,7 +21,8 @@ Behaviour of consoles on GlusterFS 10.3 and 11.1, and the reaction to it:
 * A console cuts a line of 1,024 bytes or more, and runs the rest as another
   command. So the runner runs a long command in its own process.
 * While glusterd is down, a console does not answer. It runs the command when
-  glusterd runs again. If the runner sent another command meanwhile, it would
+  glusterd runs again. So the runner refuses a command if glusterd is down. If
+  glusterd ends later, and the runner sent another command meanwhile, it would
   take the late answer for the answer to that command. So the runner kills a
   console that did not answer in time.
 * In its own process, ``gluster`` takes each argument that begins with ``--``
@@ -70,19 +71,7 @@ _TIMED_OUT = 'Error : Request timed out'
 #: The ``root`` of an :class:`Answer` that is not XML.
 _NO_XML = ElementTree.Element('none')
 
-
-class GlusterdNotRunning(errors.Unreachable):
-    """glusterd does not run on a node; the command was not started."""
-
-    def __init__(self, node: str) -> None:
-        super().__init__(node, 'glusterd does not run')
-        self.args = (node,)
-
-    def __str__(self) -> str:
-        return (
-            f'glusterd on node {self.node}: not running; run "systemctl start '
-            f'glusterd" there'
-        )
+GlusterdNotRunning = steps.GlusterdNotRunning
 
 
 @dataclasses.dataclass(frozen=True)

@@ -231,21 +231,43 @@ def test_names(talk: Talk) -> None:
     assert found == ['127.0.0.7']
 
 
-def test_the_age_of_glusterd(node: Node, talk: Talk) -> None:
+def run_processes(node: Node, *processes: tuple[str, int]) -> None:
+    """Set which programs run, and at which second after the boot they began."""
     (node.proc / 'uptime').write_text('1000.00 1.00\n')
-    assert talk.value(step('glusterd_age')) is None
     ticks = os.sysconf('SC_CLK_TCK')
-    for process, name, seconds in (
-        (7, 'glusterd', 900),
-        (8, 'glusterd', 990),
-        (9, 'glusterfsd', 1),
-    ):
-        (node.proc / str(process)).mkdir()
+    for number, (name, seconds) in enumerate(processes, 7):
+        (node.proc / str(number)).mkdir()
         before = '0 ' * 18
-        (node.proc / str(process) / 'stat').write_text(
-            f'{process} ({name}) S {before}{seconds * ticks} 0\n'
+        (node.proc / str(number) / 'stat').write_text(
+            f'{number} ({name}) S {before}{seconds * ticks} 0\n'
         )
+
+
+def test_the_age_of_glusterd(node: Node, talk: Talk) -> None:
+    run_processes(node)
+    assert talk.value(step('glusterd_age')) is None
+    run_processes(
+        node, ('glusterd', 900), ('glusterd', 990), ('glusterfsd', 1)
+    )
     assert talk.value(step('glusterd_age')) == pytest.approx(100)
+
+
+def test_glusterd_is_not_running(node: Node, talk: Talk) -> None:
+    """A console would wait for it, and run the command much later."""
+    node.listening('/run/other.socket')
+    run_processes(node, ('glusterfsd', 900))
+    talk.ask(1, step('gluster', words=['pool', 'list']))
+    (answer,) = talk.read()
+    assert (answer['outcome'], answer['kind']) == ('refused', 'glusterd')
+    assert node.calls() == []
+
+
+def test_glusterd_in_another_network_namespace(node: Node, talk: Talk) -> None:
+    node.listening()
+    run_processes(node, ('glusterd', 900))
+    talk.ask(1, step('gluster', words=['pool', 'list']))
+    (answer,) = talk.read()
+    assert answer['outcome'] == 'done'
 
 
 def test_the_log_of_glusterd(node: Node, talk: Talk) -> None:

@@ -140,6 +140,10 @@ def stream(node: runner_process.Node) -> Iterator[runner_process.LocalStream]:
         ({'outcome': 'refused', 'kind': 'missing'}, errors.CommandFailed),
         ({'outcome': 'refused', 'kind': 'busy'}, errors.Occupied),
         ({'outcome': 'refused', 'kind': 'late'}, errors.Occupied),
+        (
+            {'outcome': 'refused', 'kind': 'glusterd'},
+            runner_steps.GlusterdNotRunning,
+        ),
         ({'outcome': 'refused', 'kind': 'stopping'}, errors.Unreachable),
         (
             {'outcome': 'refused', 'kind': 'status', 'status': 5},

@@ -142,7 +142,7 @@ def test_a_brick_is_offline(
     while not (offline := _offline_bricks(host)):
         assert time.monotonic() < deadline, 'glusterd does not notice'
         time.sleep(1)
-    assert offline == {(share.id, node.address)}
+    assert offline == {(share.id, node.name)}
     (row,) = host.list('status').rows
     assert (row['Health'], row['Offline shares']) == ('degraded', 1)
     shown = {
@@ -151,7 +151,7 @@ def test_a_brick_is_offline(
     }
     assert shown[other.id] == []
     (part,) = shown[share.id]
-    assert part.startswith(f'{node.address}:')
+    assert part.startswith(f'{node.name}:')
     count = len(host.list('status', 'bricks').rows)
     found = host.metrics()
     assert found['bricks_online', ''] == count - 1

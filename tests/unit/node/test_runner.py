@@ -232,7 +232,7 @@ def test_names(talk: Talk) -> None:
 
 
 def run_processes(node: Node, *processes: tuple[str, int]) -> None:
-    """Set which programs run, and at which second after the boot they began."""
+    """Set which programs run, and the second after the boot they began."""
     (node.proc / 'uptime').write_text('1000.00 1.00\n')
     ticks = os.sysconf('SC_CLK_TCK')
     for number, (name, seconds) in enumerate(processes, 7):

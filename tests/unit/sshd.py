@@ -135,6 +135,8 @@ class Sshd:
         self.port = 0
         #: More lines of its configuration.
         self.more = ''
+        #: What starts it, in place of its own command line.
+        self.wrapper: Sequence[str] = ()
         self._host_keys = host_keys or (home / 'host',)
         self._certificates = certificates
         self._process: subprocess.Popen[bytes] | None = None
@@ -178,7 +180,7 @@ class Sshd:
             config.write_text(text)
         with (self.home / 'log').open('wb') as log:
             process = subprocess.Popen(
-                [SSHD, '-D', '-e', '-f', str(config)],
+                [*self.wrapper, SSHD, '-D', '-e', '-f', str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

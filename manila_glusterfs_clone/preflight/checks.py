@@ -46,7 +46,6 @@ _CONFIGURATION_ERRORS = (
     errors.HostKeyRejected,
     errors.LoginRefused,
     errors.NoSuchHost,
-    *_RUNNER_ERRORS,
 )
 
 Finding = findings.Finding
@@ -213,7 +212,9 @@ def _check_report(
         # If systemd did not report a state, the unit is possibly enabled.
         results.service_faults.append(
             _node_finding(
-                view, 'boot unit', node_checks.boot_unit_problem(report)
+                view,
+                'boot unit',
+                node_checks.boot_unit_problem(settings, report),
             )
         )
 
@@ -250,13 +251,14 @@ def _check_thin_pools(
     for view in views:
         if isinstance(view.pools, thin_pools.NodePools):
             pools_by_node[view.node.name] = view.pools
+        elif isinstance(view.pools, _RUNNER_ERRORS):
+            message = node_checks.start_problem(settings, view.pools)
+            results.mistakes.append(_node_finding(view, 'runner', message))
         elif isinstance(view.pools, _CONFIGURATION_ERRORS):
-            kind = (
-                'runner'
-                if isinstance(view.pools, _RUNNER_ERRORS)
-                else 'unreachable'
+            message = str(view.pools)
+            results.mistakes.append(
+                _node_finding(view, 'unreachable', message)
             )
-            results.mistakes.append(_node_finding(view, kind, str(view.pools)))
         elif not _is_reported(view, 'lvs'):
             errors_by_node[view.node.name] = view.pools
     mistakes, faults = thin_pool_faults.find_problems(

@@ -13,6 +13,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 import contextlib
+import shlex
 
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import names
@@ -76,15 +77,38 @@ def find_mistakes(
     if 'gluster' not in missing and (message := _release_problem(report)):
         yield finding('release', message)
     if report.boot_unit not in ('', 'enabled'):
-        yield finding('boot unit', boot_unit_problem(report))
+        yield finding('boot unit', boot_unit_problem(settings, report))
 
 
-def boot_unit_problem(report: host.Report) -> str:
+def boot_unit_problem(settings: options.Settings, report: host.Report) -> str:
     return (
         f'{node_files.UNIT} is {report.boot_unit or "in an unknown state"} '
         f'instead of enabled, so bricks may not be mounted at boot, and '
-        f'glusterd may not start; {greetings.INSTALLER_REMEDY}'
+        f'glusterd may not start; {installer_remedy(settings)}'
     )
+
+
+def installer_remedy(settings: options.Settings) -> str:
+    """Return how to prepare a node for a back end, with all options."""
+    arguments = [
+        *(f'--pool={pool}' for pool in settings.pools),
+        f'--brick-root={settings.brick_root}',
+        f'--user={settings.ssh_user}',
+    ]
+    return (
+        f'{greetings.installer_remedy(shlex.join(arguments))} (repeat the '
+        f'options for the other back ends on the node)'
+    )
+
+
+def start_problem(
+    settings: options.Settings,
+    error: greetings.NoRunner | greetings.WrongRelease,
+) -> str:
+    """Return why the runner is unusable, and the remedy."""
+    if isinstance(error, greetings.WrongRelease) and not error.is_too_old:
+        return str(error)
+    return f'{error.problem}; {installer_remedy(settings)}'
 
 
 def _runner_problem(
@@ -96,7 +120,7 @@ def _runner_problem(
     if greeting.problem:
         return (
             f'the runner cannot use its settings: {greeting.problem}; '
-            f'{greetings.INSTALLER_REMEDY}'
+            f'{installer_remedy(settings)}'
         )
     groups = set()
     for pool in settings.pools:
@@ -113,13 +137,9 @@ def _runner_problem(
         return ''
     denied = [f'volume group {group}' for group in missing_groups]
     denied += [f'brick root {root}' for root in missing_roots]
-    arguments = [f'--pool={pool}' for pool in settings.pools]
-    arguments.append(f'--brick-root={settings.brick_root}')
     return (
-        f'the runner does not allow {", ".join(denied)}; run the output of '
-        f'"manila-glusterfs-clone node-installer {" ".join(arguments)}" on '
-        f'the node as root (repeat the options for the other back ends on '
-        f'the node)'
+        f'the runner does not allow {", ".join(denied)}; '
+        f'{installer_remedy(settings)}'
     )
 
 

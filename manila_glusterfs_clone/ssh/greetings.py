@@ -22,11 +22,16 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.node import runner
 from manila_glusterfs_clone.ssh import steps
 
-#: What corrects a runner that is missing, too old or wrongly set up.
-INSTALLER_REMEDY = (
-    'run the output of "manila-glusterfs-clone node-installer" on the node as '
-    'root'
-)
+
+def installer_remedy(options: str = '--pool=VG/THINPOOL') -> str:
+    """Return what corrects a runner that is missing or too old.
+
+    :param options: the options for the command.
+    """
+    return (
+        f'run the output of "manila-glusterfs-clone node-installer {options}" '
+        f'on the node as root'
+    )
 
 
 class NoRunner(errors.Unreachable):
@@ -35,12 +40,17 @@ class NoRunner(errors.Unreachable):
     ``reason`` is the output of the node.
     """
 
-    def __str__(self) -> str:
+    @property
+    def problem(self) -> str:
+        """Return the message without the remedy."""
         output = steps.excerpt(self.reason)
         return (
             f'node {self.node}: the runner did not start: '
-            f'{output or "no output"}; {INSTALLER_REMEDY}'
+            f'{output or "no output"}'
         )
+
+    def __str__(self) -> str:
+        return f'{self.problem}; {installer_remedy()}'
 
 
 class WrongRelease(errors.Unreachable):
@@ -62,17 +72,22 @@ class WrongRelease(errors.Unreachable):
         """Return whether the runner is older than this driver needs."""
         return self.release < runner.RELEASE
 
-    def __str__(self) -> str:
-        remedy = (
-            f'{INSTALLER_REMEDY} (running operations continue)'
-            if self.is_too_old
-            else 'update the driver on this host'
-        )
+    @property
+    def problem(self) -> str:
+        """Return the message without the remedy."""
         return (
             f'node {self.node}: the runner has release {self.release} and '
             f'serves drivers from release {self.oldest_served} on, but this '
-            f'driver has release {runner.RELEASE}; {remedy}'
+            f'driver has release {runner.RELEASE}'
         )
+
+    def __str__(self) -> str:
+        remedy = (
+            f'{installer_remedy()} (running operations continue)'
+            if self.is_too_old
+            else 'update the driver on this host'
+        )
+        return f'{self.problem}; {remedy}'
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,8 @@
 import dataclasses
 import json
 import logging
+import re
+import shlex
 from typing import Any
 
 # Imported for the option that it registers.
@@ -22,6 +24,7 @@ from oslo_config import cfg
 import pytest
 
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cmd import main
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone.node.runner import verbs
@@ -407,22 +410,26 @@ def test_a_program_that_is_missing_is_named_with_its_package(
 
 
 @pytest.mark.parametrize(
-    'trouble',
+    ('trouble', 'needs_installer'),
     [
-        greetings.NoRunner('gl2', 'sudo: a password is required'),
-        greetings.NoRunner('gl2', 'This account is currently not available.'),
-        greetings.WrongRelease('gl2', 0, 0),
-        greetings.WrongRelease('gl2', 99, 99),
+        (greetings.NoRunner('gl2', 'sudo: a password is required'), True),
+        (greetings.NoRunner('gl2', 'This account is not available.'), True),
+        (greetings.WrongRelease('gl2', 0, 0), True),
+        (greetings.WrongRelease('gl2', 99, 99), False),
     ],
 )
 def test_a_runner_that_does_not_fit_is_one_mistake(
-    settings: options.Settings, trouble: errors.Error
+    settings: options.Settings,
+    trouble: greetings.NoRunner | greetings.WrongRelease,
+    needs_installer: bool,
 ) -> None:
     dead = node(2, greeting=trouble, view=trouble, report=trouble)
     found = check(settings, *three(gl2=dead))
     assert found.kinds == [('node gl2', 'runner')]
     assert found.faults == []
-    assert str(trouble) in found.mistakes[0].message
+    message = found.mistakes[0].message
+    assert trouble.problem in message
+    assert (installer_of(message) is not None) is needs_installer
 
 
 def test_a_runner_without_settings_is_one_mistake(
@@ -453,10 +460,25 @@ def test_a_runner_that_does_not_allow_the_back_end(
     assert found.kinds == [('node gl2', 'runner')]
     message = found.mistakes[0].message
     assert missing in message
-    assert (
-        f'node-installer --pool=gvg/pool '
-        f'--brick-root={options.DEFAULT_BRICK_ROOT}"'
-    ) in message
+    assert installer_of(message) == [
+        'node-installer',
+        '--pool=gvg/pool',
+        f'--brick-root={options.DEFAULT_BRICK_ROOT}',
+        f'--user={settings.ssh_user}',
+    ]
+
+
+def installer_of(message: str) -> list[str] | None:
+    """Return the arguments of the installer that a remedy names.
+
+    The command accepts them.
+    """
+    quoted = re.search('"manila-glusterfs-clone ([^"]*)"', message)
+    if quoted is None:
+        return None
+    arguments = shlex.split(quoted[1])
+    assert main.main(arguments) == 0
+    return arguments
 
 
 def test_a_failed_report_is_a_fault(settings: options.Settings) -> None:

@@ -14,6 +14,8 @@
 from collections.abc import Callable, Iterator
 from concurrent import futures
 import contextlib
+import pathlib
+import subprocess
 import threading
 import time
 import uuid
@@ -25,9 +27,13 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone.node import archive
+from manila_glusterfs_clone.node.runner import values
+from manila_glusterfs_clone import options
 from manila_glusterfs_clone.ssh import commands
 from tests.functional import manila_stand_in
 from tests import lab as lab_module
+from tests.unit.node import test_runner_refusals
+from tests.unit import runner_process
 
 pytestmark = pytest.mark.any_release
 
@@ -165,7 +171,7 @@ def test_runner_refuses_what_is_not_the_drivers(
     before = node.succeed(listing)
     mount_point = f'/srv/manila-glusterfs-clone/{share.volume}'
     try:
-        for verb, values in (
+        for verb, given in (
             ('remove_lvs', {'lvs': ['gvg/stranger']}),
             ('remove_lvs', {'lvs': ['gvg/pool']}),
             ('extend_lv', {'lv': 'gvg/stranger', 'size': 2 << 30}),
@@ -177,8 +183,77 @@ def test_runner_refuses_what_is_not_the_drivers(
             ('gluster', {'words': ['peer', 'detach', 'gl2', 'force']}),
         ):
             with pytest.raises(errors.Refused):
-                remote.run(commands.Step(verb, values))
+                remote.run(commands.Step(verb, given))
         assert node.succeed(listing) == before
     finally:
         remote.close()
         node.succeed('lvremove -qq -f -y gvg/stranger')
+
+
+class RealNode:
+    """A node as the login user of the driver reaches it."""
+
+    bricks = pathlib.Path(options.DEFAULT_BRICK_ROOT)
+    run = pathlib.Path(values.RUN_ROOT)
+    snaps = pathlib.Path(values.SNAPS_ROOT)
+
+    def __init__(self, node: lab_module.StorageNode) -> None:
+        self._node = node
+
+    def start(self) -> 'subprocess.Popen[bytes]':
+        """Start the runner with sudo."""
+        sudo = f'"sudo -n {node_files.RUNNER_PATH}"'
+        return subprocess.Popen(
+            self._node.link.argv('su', 'manila', '-c', sudo),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+        )
+
+
+def test_hundreds_of_requests_are_refused(
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
+) -> None:
+    """Nothing is changed on a node with a share and a link that leads away."""
+    node = lab.node('gl1')
+    share = manila.create(1)
+    manila.snapshot(share)
+    volume = runner_process.VOLUME
+    root, elsewhere = options.DEFAULT_BRICK_ROOT, '/var/lib/lab-elsewhere'
+    node.succeed(
+        f'mkdir -p {elsewhere}/brick/.glusterfs; echo x >{elsewhere}/x; '
+        f'ln -s {elsewhere} {root}/{volume}'
+    )
+    state = (
+        f'lvs --noheadings -o lv_full_name,lv_size,lv_tags,lv_active; '
+        f'findmnt -l -o TARGET,SOURCE,OPTIONS; gluster volume info; '
+        f'gluster snapshot list; gluster snapshot config; '
+        f'find {root} {elsewhere} /run/gluster /etc -xdev '
+        f'-not -name ".glusterfs" -printf "%p %m %s %T@\\n" | sort | '
+        f'grep -v -e /run/gluster/snaps -e glusterd'
+    )
+    before = node.succeed(state)
+    real = RealNode(node)
+    talk = runner_process.Talk(real)
+    try:
+        test_runner_refusals.assert_refused(real, talk)
+        target = f'{root}/{volume}'
+        for verb, given in (
+            ('unmount', {'path': target}),
+            ('make_directory', {'path': target}),
+            ('list_directory', {'path': target}),
+            ('remove_directories', {'paths': [target], 'keep_full': False}),
+            ('sync', {'paths': [f'{target}/brick']}),
+            ('read_volume_id', {'path': f'{target}/brick'}),
+            (
+                'write_volume_id',
+                {'path': f'{target}/brick', 'volume_id': runner_process.HEX},
+            ),
+        ):
+            answer = talk.one(runner_process.step(verb, **given))
+            assert answer['outcome'] == 'refused', (verb, answer)
+        assert node.succeed(state) == before
+    finally:
+        talk.stop()
+        node.succeed(f'rm {root}/{volume}; rm -r {elsewhere}')

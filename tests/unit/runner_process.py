@@ -23,7 +23,7 @@ import re
 import select
 import subprocess
 import sys
-from typing import Any
+from typing import Any, Protocol
 
 from manila_glusterfs_clone.node import archive
 from manila_glusterfs_clone.node.runner import frames
@@ -79,7 +79,8 @@ class Node:
         self.root = root
         self.state = root / 'state'
         self.bricks = root / 'bricks'
-        self.snaps = root / 'run' / 'snaps'
+        self.run = root / 'run'
+        self.snaps = self.run / 'snaps'
         self.glusterd = root / 'glusterd'
         self.proc = root / 'proc'
         for directory in (
@@ -183,7 +184,7 @@ class Node:
             ('service', '_MOST_STEPS, _MOST_REQUESTS', (64, MOST_REQUESTS)),
             ('service', 'SETTINGS', str(self.root / 'runner.json')),
             ('values', 'SNAPS_ROOT', str(self.snaps)),
-            ('values', 'RUN_ROOT', str(self.root / 'run')),
+            ('values', 'RUN_ROOT', str(self.run)),
             ('values', 'GLUSTERD', str(self.glusterd)),
             ('kernel', 'PROC', str(self.proc)),
             ('directories', 'GLUSTERD_LOG', str(self.root / 'glusterd.log')),
@@ -233,10 +234,21 @@ def lv(
     }
 
 
+class Place(Protocol):
+    """A node on which a runner can be started."""
+
+    bricks: pathlib.Path
+    run: pathlib.Path
+    snaps: pathlib.Path
+
+    def start(self) -> 'subprocess.Popen[bytes]':
+        """Start the runner."""
+
+
 class Talk:
     """A runner that is spoken to frame by frame."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Place) -> None:
         self.process = node.start()
         self.frames = frames.Frames(NONCE)
         self._contents: list[dict[str, Any]] = []

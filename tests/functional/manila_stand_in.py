@@ -59,9 +59,16 @@ IP, TLS = backends.IP, backends.CERT
 
 
 def write_configuration(
-    lab: lab_module.Lab, directory: pathlib.Path, layout: str = 'auto'
+    lab: lab_module.Lab,
+    directory: pathlib.Path,
+    layout: str = 'auto',
+    addresses: Sequence[str] = (),
 ) -> str:
-    """Write a manila.conf for a lab; return its path."""
+    """Write a manila.conf for a lab; return its path.
+
+    :param addresses: where the driver reaches the nodes, if not at their first
+        addresses.
+    """
     path = directory / 'manila.conf'
     sections: dict[str, dict[str, object]] = {
         'DEFAULT': {
@@ -73,7 +80,7 @@ def write_configuration(
         },
         'oslo_concurrency': {'lock_path': directory / 'locks'},
         **backends.sections(
-            [node.address for node in lab.nodes],
+            addresses or [node.address for node in lab.nodes],
             [node.name for node in lab.nodes],
             lab.manila_key,
             lab.known_hosts,

@@ -12,6 +12,7 @@
 """Access rules: which clients can mount a share."""
 
 from collections.abc import Iterator
+import contextlib
 import time
 
 import pytest
@@ -23,6 +24,7 @@ from manila_glusterfs_clone.maintenance import manila_db
 from manila_glusterfs_clone import protocols
 from tests.functional import manila_stand_in
 from tests import lab as lab_module
+from tests.lab import dresses
 
 
 def test_address_rule(
@@ -159,16 +161,10 @@ def test_clone_of_a_share_with_certificates(
 @pytest.fixture
 def loopback_names(lab: lab_module.Lab) -> Iterator[None]:
     """Have each node find its own name at 127.0.1.1, as Debian sets it up."""
-    for node in lab.nodes:
-        node.succeed(
-            f'cp /etc/hosts /etc/hosts.kept; '
-            f'sed -i "/ {node.name}$/d" /etc/hosts; '
-            f'echo "127.0.1.1 {node.name}" >>/etc/hosts; '
-            f'getent hosts {node.name} | grep 127.0.1.1'
-        )
-    yield
-    for node in lab.nodes:
-        node.succeed('cat /etc/hosts.kept >/etc/hosts; rm /etc/hosts.kept')
+    with contextlib.ExitStack() as stack:
+        for node in lab.nodes:
+            stack.callback(dresses.put_on(lab, node, 'debian'))
+        yield
 
 
 def test_nodes_that_find_their_names_at_a_loopback_address(

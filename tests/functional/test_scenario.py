@@ -17,7 +17,7 @@
 import pytest
 
 from tests.functional import manila_stand_in
-from tests.functional import test_clone
+from tests.functional import short_form
 from tests import lab as lab_module
 
 
@@ -25,33 +25,4 @@ from tests import lab as lab_module
 def test_create_clone_allow_deny_and_delete(
     lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
-    share = manila.create(1)
-    wanted = test_clone.fill(lab, manila, share)
-    snapshot = manila.snapshot(share)
-    clone = manila.clone(snapshot, 2)
-    one, two = lab.client('c1'), lab.client('c2')
-    # A clone inherits no access rule of its origin.
-    assert not one.can_mount(clone.host, clone.volume)
-
-    manila.allow(clone, one.address, two.address)
-    for client in (one, two):
-        client.mount(clone.host, clone.volume, '/mnt/share', clone.options)
-        assert client.checksum_tree('/mnt/share') == wanted
-    one.succeed('echo clone > /mnt/share/clone; sync -f /mnt/share')
-    assert one.checksum_tree('/mnt/origin') == wanted
-
-    manila.deny(clone, two.address)
-    two.wait_until_succeeds(manila_stand_in.OUT, timeout=30)
-    assert not two.can_mount(clone.host, clone.volume)
-    one.succeed('touch /mnt/share/still-connected')
-
-    for client, path in (
-        (one, '/mnt/share'),
-        (one, '/mnt/origin'),
-        (two, '/mnt/share'),
-    ):
-        client.succeed(f'umount -l {path} || true')
-    # The origin first: the clone does not need it.
-    manila.delete(snapshot, share, clone)
-    leaks = lab.leaks(age=manila_stand_in.CONSOLES)
-    assert not leaks, '\n'.join(map(str, leaks))
+    short_form.run(lab, manila)

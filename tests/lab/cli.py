@@ -24,6 +24,7 @@ import sys
 import time
 from typing import NoReturn
 
+from tests.lab import dresses
 from tests.lab.errors import LabError, Unexpected
 from tests.lab import host
 from tests.lab.lab import Lab
@@ -68,6 +69,14 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument('--nodes', type=int, default=3)
     up.add_argument('--clients', type=int, default=2)
     up.add_argument('--detach', action='store_true', help='let it live on')
+    up.add_argument(
+        '--dress',
+        action='append',
+        default=[],
+        metavar='[NODE=]NAME',
+        help='change all nodes, or one, to be as nodes are elsewhere: '
+        f'{", ".join(dresses.DRESSES)} (may be repeated)',
+    )
     plane.offer(up)
     named(up)
     down = verb('down', _down, 'take a lab down')
@@ -106,10 +115,18 @@ def _up(args: argparse.Namespace) -> int:
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
+    worn = []
+    for dress in args.dress:
+        node_name, _, name = dress.rpartition('=')
+        worn.append((node_name, name, dresses.named(name)))
     lab = Lab(args.release, args.nodes, args.clients, args.name, say=say)
     try:
         plane.prepare(args, say)
         lab.up()
+        for node_name, name, put_on in worn:
+            for node in [lab.node(node_name)] if node_name else lab.nodes:
+                say(f'{node.name} is dressed as {name}')
+                put_on(lab, node)
         plane.up(lab, args, say)
         if args.detach:
             lab.detach()

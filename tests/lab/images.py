@@ -87,7 +87,8 @@ def _build(release: str, suite: str, image: Image) -> None:
         *(f'--dpkgopt=path-exclude={path}' for path in recipe.EXCLUDED),
     ]
     try:
-        root = debian.tree(suite, image.directory, recipe.PACKAGES, options)
+        packages = (*recipe.PACKAGES, *recipe.ALTERNATIVES[suite])
+        root = debian.tree(suite, image.directory, packages, options)
         _assert_release(root, release)
         modules = image.kernel.modules
         shutil.copytree(

@@ -46,6 +46,12 @@ PACKAGES = (
     'xfsprogs',
 )
 
+#: Programs that a node can use in place of others; see tests/lab/dresses.py.
+ALTERNATIVES = {
+    'bookworm': ('busybox', 'rust-coreutils', 'tcsh'),
+    'trixie': ('busybox', 'rust-coreutils', 'sudo-rs', 'tcsh'),
+}
+
 #: Files of packages that no guest needs.
 EXCLUDED = (
     '/usr/share/man/*',
@@ -140,6 +146,7 @@ def identity() -> Iterator[str]:
     """Return the texts that define the result of this recipe."""
     yield VERSION
     yield ' '.join(PACKAGES + EXCLUDED)
+    yield f'{ALTERNATIVES}'
     yield ' '.join(ENABLED + MASKED)
     yield f'{_SSHD} {_DROP_INS}'
     yield f'{ROOT_BYTES} {LABDISK_BYTES} {TIGHTDISK_BYTES}'

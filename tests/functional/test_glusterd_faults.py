@@ -16,6 +16,7 @@ import re
 import threading
 import uuid
 
+from manila import exception
 import pytest
 
 from manila_glusterfs_clone.cluster import deletion_on_nodes
@@ -296,3 +297,43 @@ def test_snapshots_that_the_cluster_would_delete(
         node.execute(
             'gluster --mode=script snapshot config auto-delete disable'
         )
+
+
+@pytest.mark.any_release
+def test_all_ports_of_bricks_are_in_use(
+    lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
+) -> None:
+    """The message has what glusterd logged, and nothing is left."""
+    path = '/etc/glusterfs/glusterd.vol'
+
+    def limit(node: lab_module.StorageNode) -> None:
+        node.stop_glusterd()
+        node.succeed(
+            f'cp {path} {path}.kept; '
+            f'sed -i "s/option max-port .*/option max-port 49152/" {path}'
+        )
+        node.start_glusterd()
+
+    def unlimit(node: lab_module.StorageNode) -> None:
+        node.stop_glusterd()
+        node.succeed(f'mv {path}.kept {path}')
+        node.start_glusterd()
+
+    try:
+        lab_module.side_by_side(limit, lab.nodes)
+        lab.wait_connected(120)
+        # One of them gets the only port.
+        created = []
+        with pytest.raises(exception.ShareBackendException) as caught:
+            for _ in range(1 + len(lab.nodes)):
+                created.append(manila.create(1))
+        assert len(created) >= 1
+        assert 'All the ports in the range are exhausted' in str(caught.value)
+        leaks = lab.leaks(
+            [share.id for share in created], age=manila_stand_in.CONSOLES
+        )
+        assert not leaks, '\n'.join(map(str, leaks))
+    finally:
+        lab_module.side_by_side(unlimit, lab.nodes)
+        lab.wait_connected(120)
+    manila.create(1)

@@ -52,10 +52,10 @@ def mend_nodes(lab: lab_module.Lab) -> None:
     for node in lab.nodes:
         node.install_runner()
         node.install_boot_unit()
-        node.succeed(f'lvchange -qq --zero y {manila_stand_in.POOL}')
+        node.succeed(f'lvchange -qq --zero y {manila_stand_in.POOL} || true')
     lab.nodes[-1].succeed(
         f'[ ! -e {_AWAY} ] || {{ mv {_AWAY}/* /usr/sbin/; rmdir {_AWAY}; }}; '
-        f'gluster --mode=script snapshot config auto-delete disable'
+        f'gluster --mode=script snapshot config auto-delete disable || true'
     )
 
 
@@ -81,16 +81,20 @@ def follow(lab: lab_module.Lab, mistake: findings.Finding) -> None:
     node.succeed('sh -s', stdin=output.getvalue().encode(), timeout=120)
 
 
+def set_up(manila: manila_stand_in.ManilaStandIn) -> None:
+    """Check the back end, as Manila does again and again."""
+    manila.driver.do_setup(None)
+    manila.driver._backend.check()
+
+
 def test_remedies_are_followed_to_the_letter(
     lab: lab_module.Lab, manila: manila_stand_in.ManilaStandIn
 ) -> None:
     first, last = lab.nodes[0].address, lab.nodes[-1].address
-    backend = manila.driver._backend
     try:
         break_nodes(lab)
-        manila.driver._services.close()
         with pytest.raises(findings.Misconfigured) as caught:
-            backend.check()
+            set_up(manila)
         mistakes = caught.value.mistakes
         assert {(m.node, m.kind) for m in mistakes} == {
             (first, 'runner'),
@@ -102,7 +106,7 @@ def test_remedies_are_followed_to_the_letter(
         }
         for mistake in mistakes:
             follow(lab, mistake)
-        backend.check()
+        set_up(manila)
         assert manila.driver._services.health.faults == ()
     finally:
         mend_nodes(lab)

@@ -115,20 +115,17 @@ def noisy(_lab: Lab, node: StorageNode) -> Undo:
     """Have everything on a node print something.
 
     sudo cannot resolve the name of the host, and lectures; LVM complains about
-    its configuration; login shell, sshd and ~/.ssh/rc print texts.
+    its configuration; login shell, sshd and its rc file print texts.
     """
-    home = _MANILA_HOME
+    rc_file, shell_file = '/etc/ssh/sshrc', f'{_MANILA_HOME}/.bashrc'
     restore = _keep(
-        node,
-        [
-            *('/etc/passwd', '/etc/lvm/lvmlocal.conf'),
-            *(f'{home}/.bashrc', f'{home}/.ssh/rc'),
-        ],
+        node, ['/etc/passwd', '/etc/lvm/lvmlocal.conf', rc_file, shell_file]
     )
+    # The lab itself logs in as root.
     node.put_files(
         {
-            f'{home}/.bashrc': (_NOISE, 0o644),
-            f'{home}/.ssh/rc': ('echo rc; echo rc >&2\n', 0o644),
+            shell_file: (_NOISE, 0o644),
+            rc_file: ('[ $USER = root ] || { echo rc; echo rc >&2; }\n', 0o644),
             '/etc/lab-banner': ('Authorized use only.\n' * 20, 0o644),
             _SSHD: ('Banner /etc/lab-banner\n', 0o644),
             _SUDOERS: ('Defaults lecture=always\n', 0o440),

@@ -37,10 +37,14 @@ WORN = {
     'fqdn': [['fqdn']],
     'ipv6': [['ipv6']],
     'each another': [['ubuntu'], ['noisy', 'fqdn'], ['hardened', 'ipv6']],
-    'each another, turned': [['debian', 'ipv6'], ['shells'], ['fqdn']],
+    'each two others': [
+        ['debian', 'ipv6'],
+        ['shells', 'hardened'],
+        ['fqdn', 'noisy'],
+    ],
 }
 #: Bookworm has no sudo-rs.
-_ON_10_3 = ('debian', 'noisy', 'hardened', 'shells', 'each another, turned')
+_ON_10_3 = ('debian', 'noisy', 'hardened', 'shells', 'each two others')
 
 
 def wear(

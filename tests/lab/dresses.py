@@ -39,10 +39,10 @@ Dress = Callable[[Lab, StorageNode], Undo]
 DOMAIN = 'storage.example'
 NETWORK6 = ipaddress.IPv6Network('fd88::/64')
 
-#: Files that are kept while a dress is worn.
-_KEPT = '/var/lib/lab-dress'
-_SUDOERS = '/etc/sudoers.d/lab-dress'
-_SSHD = '/etc/ssh/sshd_config.d/00-lab-dress.conf'
+#: Files that are kept while a dress is worn, and those that it adds.
+_KEPT = '/var/lib/lab-dress-{}'
+_SUDOERS = '/etc/sudoers.d/lab-{}'
+_SSHD = '/etc/ssh/sshd_config.d/00-lab-{}.conf'
 _RELOAD_SSHD = 'systemctl reload ssh || systemctl reload sshd'
 _MANILA_HOME = '/home/manila'
 
@@ -91,12 +91,13 @@ def debian(_lab: Lab, node: StorageNode) -> Undo:
     Its own name is 127.0.1.1, the shell of users is bash, sudo uses a pty, and
     the locale of who logs in does not exist on the node.
     """
-    restore = _keep(node, ['/etc/hosts', '/etc/passwd'])
-    node.put('Defaults use_pty\nDefaults mail_badpass\n', _SUDOERS, 0o440)
+    sudoers, sshd = _SUDOERS.format('debian'), _SSHD.format('debian')
+    restore = _keep(node, 'debian', ['/etc/hosts', '/etc/passwd'])
+    node.put('Defaults use_pty\nDefaults mail_badpass\n', sudoers, 0o440)
     node.put(
         'Match User manila\n'
         '    SetEnv LANG=de_DE.UTF-8 LC_ALL=de_DE.UTF-8 LANGUAGE=de\n',
-        _SSHD,
+        sshd,
     )
     node.succeed(
         f'sed -i "/[ \t]{node.name}$/d" /etc/hosts; '
@@ -107,7 +108,7 @@ def debian(_lab: Lab, node: StorageNode) -> Undo:
     )
     return lambda: (
         restore(),
-        node.succeed(f'rm {_SUDOERS} {_SSHD}; {_RELOAD_SSHD}'),
+        node.succeed(f'rm {sudoers} {sshd}; {_RELOAD_SSHD}'),
     )
 
 
@@ -117,18 +118,24 @@ def noisy(_lab: Lab, node: StorageNode) -> Undo:
     sudo cannot resolve the name of the host, and lectures; LVM complains about
     its configuration; login shell, sshd and its rc file print texts.
     """
+    sudoers, sshd = _SUDOERS.format('noisy'), _SSHD.format('noisy')
     rc_file, shell_file = '/etc/ssh/sshrc', f'{_MANILA_HOME}/.bashrc'
     restore = _keep(
-        node, ['/etc/passwd', '/etc/lvm/lvmlocal.conf', rc_file, shell_file]
+        node,
+        'noisy',
+        ['/etc/passwd', '/etc/lvm/lvmlocal.conf', rc_file, shell_file],
     )
     # The lab itself logs in as root.
     node.put_files(
         {
             shell_file: (_NOISE, 0o644),
-            rc_file: ('[ $USER = root ] || { echo rc; echo rc >&2; }\n', 0o644),
+            rc_file: (
+                '[ $USER = root ] || { echo rc; echo rc >&2; }\n',
+                0o644,
+            ),
             '/etc/lab-banner': ('Authorized use only.\n' * 20, 0o644),
-            _SSHD: ('Banner /etc/lab-banner\n', 0o644),
-            _SUDOERS: ('Defaults lecture=always\n', 0o440),
+            sshd: ('Banner /etc/lab-banner\n', 0o644),
+            sudoers: ('Defaults lecture=always\n', 0o440),
         }
     )
     node.succeed(
@@ -139,7 +146,7 @@ def noisy(_lab: Lab, node: StorageNode) -> Undo:
     return lambda: (
         restore(),
         node.succeed(
-            f'hostname {node.name}; rm {_SUDOERS} {_SSHD} /etc/lab-banner; '
+            f'hostname {node.name}; rm {sudoers} {sshd} /etc/lab-banner; '
             f'{_RELOAD_SSHD}'
         ),
     )
@@ -167,6 +174,7 @@ def hardened(_lab: Lab, node: StorageNode) -> Undo:
     sshd allows one session and no environment; sudo asks for a terminal; users
     do not see the processes of others.
     """
+    sudoers, sshd = _SUDOERS.format('hardened'), _SSHD.format('hardened')
     node.put(
         'MaxSessions 1\nMaxStartups 2:100:2\nMaxAuthTries 2\n'
         'LoginGraceTime 30\nClientAliveInterval 15\nClientAliveCountMax 3\n'
@@ -174,13 +182,13 @@ def hardened(_lab: Lab, node: StorageNode) -> Undo:
         'AllowAgentForwarding no\nAllowTcpForwarding no\n'
         'AllowStreamLocalForwarding no\nX11Forwarding no\nPrintMotd no\n'
         'AllowUsers root manila\nMatch User manila\n    PermitTTY no\n',
-        _SSHD,
+        sshd,
     )
     node.put(
         'Defaults requiretty,use_pty,!visiblepw\n'
         'Defaults timestamp_timeout=0,passwd_tries=1,umask=0077\n'
         'Defaults secure_path="/usr/sbin:/usr/bin"\n',
-        _SUDOERS,
+        sudoers,
         0o440,
     )
     node.succeed(
@@ -191,7 +199,7 @@ def hardened(_lab: Lab, node: StorageNode) -> Undo:
 
     def undo() -> None:
         node.succeed(
-            f'rm {_SUDOERS} {_SSHD}; mount -o remount,hidepid=0 /proc; '
+            f'rm {sudoers} {sshd}; mount -o remount,hidepid=0 /proc; '
             f'chmod 0755 {_MANILA_HOME}; {_RELOAD_SSHD}'
         )
         node.install_runner()
@@ -201,7 +209,7 @@ def hardened(_lab: Lab, node: StorageNode) -> Undo:
 
 def shells(_lab: Lab, node: StorageNode) -> Undo:
     """Give the login user tcsh, and make "sh" the shell of busybox."""
-    restore = _keep(node, ['/etc/passwd', '/bin/sh'])
+    restore = _keep(node, 'shells', ['/etc/passwd', '/bin/sh'])
     node.succeed(
         'usermod -s /bin/tcsh manila; '
         'ln -sf "$(command -v busybox)" /bin/sh; sh -c "echo ok"'
@@ -288,12 +296,13 @@ def put_on(lab: Lab, node: StorageNode, name: str) -> Undo:
     return named(name)(lab, node)
 
 
-def _keep(node: StorageNode, paths: Iterable[str]) -> Undo:
+def _keep(node: StorageNode, name: str, paths: Iterable[str]) -> Undo:
     """Keep files of a node; return what restores them, missing ones too."""
+    directory = _KEPT.format(name)
     keep = []
     restore = []
     for path in paths:
-        kept = f'{_KEPT}{path}'
+        kept = f'{directory}{path}'
         keep.append(
             f'mkdir -p "$(dirname {kept})"; rm -f {kept}; '
             f'[ ! -e {path} ] || cp -a {path} {kept}'
@@ -304,7 +313,7 @@ def _keep(node: StorageNode, paths: Iterable[str]) -> Undo:
             f'else rm -f {path}; fi'
         )
     node.succeed('\n'.join(keep))
-    return lambda: node.succeed('\n'.join([*restore, f'rm -r {_KEPT}']))
+    return lambda: node.succeed('\n'.join([*restore, f'rm -r {directory}']))
 
 
 def _install(node: StorageNode) -> None:

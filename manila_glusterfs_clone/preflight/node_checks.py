@@ -13,7 +13,6 @@
 
 from collections.abc import Collection, Iterator, Mapping
 import contextlib
-import shlex
 
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import names
@@ -96,7 +95,7 @@ def installer_remedy(settings: options.Settings) -> str:
         f'--user={settings.ssh_user}',
     ]
     return (
-        f'{greetings.installer_remedy(shlex.join(arguments))} (repeat the '
+        f'{greetings.installer_remedy(" ".join(arguments))} (repeat the '
         f'options for the other back ends on the node)'
     )
 

@@ -37,7 +37,7 @@ _REPLACE = (
     'while [ "$1" != -- ]; do mount --bind "$1" "$2"; shift 2; done; '
     'shift; exec "$@"'
 )
-#: Allows the login user nothing but the runner.
+#: The rules of sudo beside that of the driver.
 _BASE = 'root ALL=(ALL:ALL) ALL\n'
 
 

@@ -24,8 +24,10 @@ from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone.maintenance import access_audit
 from manila_glusterfs_clone.maintenance import backoff
 from manila_glusterfs_clone.maintenance import brick_tags
+from manila_glusterfs_clone.maintenance import clone_leftovers
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone.maintenance import interrupted_work
+from manila_glusterfs_clone.maintenance import lost_rule_changes
 from manila_glusterfs_clone.maintenance import manila_db
 from manila_glusterfs_clone.maintenance import orphans
 from manila_glusterfs_clone.maintenance import passes
@@ -432,7 +434,9 @@ def test_where_all_is_well_the_audit_costs_nothing(
         (brick_tags.BrickTags, 'correct'),
         (passes.Maintenance, '_heal'),
         (passes.Maintenance, '_resume_interrupted_work'),
-        (passes.Maintenance, '_clean_up_snapshots'),
+        (clone_leftovers, 'clean_up'),
+        (lost_rule_changes.LostRuleChanges, 'repeat'),
+        (lost_rule_changes.LostRuleChanges, 'correct_statuses'),
         (interrupted_work.InterruptedWork, 'retry_deletions'),
     ],
 )
@@ -452,7 +456,9 @@ def test_part_that_fails_does_not_keep_the_next_from_its_turn(
     with monkeypatch.context() as patch:
         patch.setattr(owner, attribute, fail)
         patch.setattr(
-            orphans.Orphans, 'remove_or_report', lambda *_: reached.append(1)
+            orphans.Orphans,
+            'remove_or_report',
+            lambda *_, **__: reached.append(1),
         )
         assert len(warden.run()) == 1
         assert warden.run() == []  # said once

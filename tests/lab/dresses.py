@@ -43,7 +43,8 @@ NETWORK6 = ipaddress.IPv6Network('fd88::/64')
 _KEPT = '/var/lib/lab-dress-{}'
 _SUDOERS = '/etc/sudoers.d/lab-{}'
 _SSHD = '/etc/ssh/sshd_config.d/00-lab-{}.conf'
-_RELOAD_SSHD = 'systemctl reload ssh || systemctl reload sshd'
+#: A restart waits until sshd listens, a reload does not. Sessions go on.
+_RESTART_SSHD = 'systemctl restart ssh || systemctl restart sshd'
 _MANILA_HOME = '/home/manila'
 
 _GNU = '/usr/lib/gnu-coreutils'
@@ -104,11 +105,11 @@ def debian(_lab: Lab, node: StorageNode) -> Undo:
         f'echo "127.0.1.1 {node.name}.{DOMAIN} {node.name}" >>/etc/hosts; '
         f'echo "::1 localhost ip6-localhost ip6-loopback" >>/etc/hosts; '
         f'usermod -s /bin/bash manila; '
-        f'getent hosts {node.name} | grep -q 127.0.1.1; {_RELOAD_SSHD}'
+        f'getent hosts {node.name} | grep -q 127.0.1.1; {_RESTART_SSHD}'
     )
     return lambda: (
         restore(),
-        node.succeed(f'rm {sudoers} {sshd}; {_RELOAD_SSHD}'),
+        node.succeed(f'rm {sudoers} {sshd}; {_RESTART_SSHD}'),
     )
 
 
@@ -141,13 +142,13 @@ def noisy(_lab: Lab, node: StorageNode) -> Undo:
     node.succeed(
         f'usermod -s /bin/bash manila; hostname {node.name}-unknown; '
         f'printf "devices {{\\n\tno_such_setting = 1\\n}}\\n" '
-        f'>>/etc/lvm/lvmlocal.conf; {_RELOAD_SSHD}'
+        f'>>/etc/lvm/lvmlocal.conf; {_RESTART_SSHD}'
     )
     return lambda: (
         restore(),
         node.succeed(
             f'hostname {node.name}; rm {sudoers} {sshd} /etc/lab-banner; '
-            f'{_RELOAD_SSHD}'
+            f'{_RESTART_SSHD}'
         ),
     )
 
@@ -193,14 +194,14 @@ def hardened(_lab: Lab, node: StorageNode) -> Undo:
     )
     node.succeed(
         f'mount -o remount,hidepid=2 /proc; chmod 0700 {_MANILA_HOME}; '
-        f'{_RELOAD_SSHD}'
+        f'{_RESTART_SSHD}'
     )
     _install(node)
 
     def undo() -> None:
         node.succeed(
             f'rm {sudoers} {sshd}; mount -o remount,hidepid=0 /proc; '
-            f'chmod 0755 {_MANILA_HOME}; {_RELOAD_SSHD}'
+            f'chmod 0755 {_MANILA_HOME}; {_RESTART_SSHD}'
         )
         node.install_runner()
 

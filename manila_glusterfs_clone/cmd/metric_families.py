@@ -52,15 +52,15 @@ FAMILIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     'pool_data_limit_ratio': ('glusterfs_clone_max_data_percent.', ()),
     'pool_metadata_limit_ratio': ('glusterfs_clone_max_metadata_percent.', ()),
     'capacity_total_bytes': (
-        'The total capacity that the scheduler is told.',
+        'The total capacity, as reported to the scheduler.',
         ('pool',),
     ),
     'capacity_free_bytes': (
-        'The free capacity that the scheduler is told.',
+        'The free capacity, as reported to the scheduler.',
         ('pool',),
     ),
     'capacity_provisioned_bytes': (
-        'The provisioned capacity that the scheduler is told.',
+        'The provisioned capacity, as reported to the scheduler.',
         ('pool',),
     ),
     'faults': ('The current faults of thin pools.', ()),

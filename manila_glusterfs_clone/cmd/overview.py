@@ -60,7 +60,8 @@ class Overview:
     state: cluster_state.ClusterState | None
     #: Why the cluster could not be read; empty if it could.
     failure: str
-    #: What the scheduler is told about each pool; empty without the cluster.
+    #: What is reported to the scheduler about each pool; empty without the
+    #: cluster.
     capacities: Mapping[str, placement.Capacity]
     faults: tuple[findings.Finding, ...]
     node_pools: tuple[NodePool, ...]

@@ -73,7 +73,7 @@ class ModelNode:
         self.takes_over_at = math.inf
         #: When a glusterd that was killed starts again.
         self.restarts_at: float | None = None
-        #: Why nobody can log in; None if the driver can.
+        #: Why the driver cannot log in; None if it can.
         self.login_error: errors.Error | None = None
         #: Facts that differ from the usual ones.
         self.facts: dict[str, Any] = {}

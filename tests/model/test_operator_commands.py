@@ -318,7 +318,7 @@ def test_reconcile_finds_and_mends(
     assert {result for result, _ in kinds(mended)} == {'mended'}
     assert instance in mended.stderr or kind == differences.LEFTOVER
     assert host.run('reconcile', '--json').rows == []
-    # Nobody else was disturbed: the observer of the model checks it, too.
+    # The client of the other share kept its access all the time.
     assert cloud.pool.mounted(volume_of(cloud, other)) == {CLIENT}
     assert cloud.rules(other) == {rule: 'active'}
     # The record of the pass is where that of the service is.

@@ -85,7 +85,7 @@ def follow(pool: ModelCluster, mistake: findings.Finding) -> None:
         case ['gluster', 'snapshot', 'config', 'auto-delete', 'disable']:
             pool.state.auto_delete = 'disable'
         case _:
-            raise AssertionError(f'nobody knows how to {line!r}')
+            raise AssertionError(f'the test cannot follow {line!r}')
 
 
 CASES = [

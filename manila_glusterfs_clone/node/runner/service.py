@@ -160,7 +160,7 @@ class Service:
                 line = frames.frame(self._frames.nonce, content)
                 processes.write(1, line)
             except OSError:
-                # Nobody listens any more.
+                # The driver has disconnected.
                 os.kill(os.getpid(), signal.SIGTERM)
 
 

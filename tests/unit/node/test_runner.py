@@ -625,7 +625,9 @@ def test_an_idle_console_gets_nothing_more(node: Node, talk: Talk) -> None:
     assert f'console: {" ".join(words)}' not in node.calls()
 
 
-def test_nobody_reads_the_answer(node: Node, talk: Talk) -> None:
+def test_an_answer_that_the_driver_does_not_read(
+    node: Node, talk: Talk
+) -> None:
     node.program('lvextend', _WHOLE)
     talk.one(step('list_mounts'))
     talk.ask(1, step('extend_lv', lv=LV, size=128 * MIB))

@@ -298,7 +298,7 @@ def test_busy(
         sshd.wait_until(lambda: started(host, 'lvs'), 'it runs')
         with pytest.raises(errors.Occupied) as caught:
             node.run(READ, timeout=0.3)
-        # It is there: nobody may take it for down.
+        # It answers, so it must not count as down.
         assert not isinstance(
             caught.value, errors.Unreachable | errors.Unknown
         )

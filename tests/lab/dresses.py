@@ -44,7 +44,8 @@ _KEPT = '/var/lib/lab-dress-{}'
 _SUDOERS = '/etc/sudoers.d/lab-{}'
 _SSHD = '/etc/ssh/sshd_config.d/00-lab-{}.conf'
 #: A restart waits until sshd listens, a reload does not. Sessions go on.
-_RESTART_SSHD = 'systemctl restart ssh || systemctl restart sshd'
+#: Without the reset, systemd refuses the sixth restart within ten seconds.
+_RESTART_SSHD = 'systemctl reset-failed ssh && systemctl restart ssh'
 _MANILA_HOME = '/home/manila'
 
 _GNU = '/usr/lib/gnu-coreutils'

@@ -19,7 +19,7 @@ parallel.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-import concurrent.futures
+import functools
 import threading
 import time
 from typing import TypeVar
@@ -27,6 +27,7 @@ from typing import TypeVar
 from oslo_log import log
 
 from manila_glusterfs_clone.cluster import nodes
+from manila_glusterfs_clone.cluster import parallel
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
@@ -299,21 +300,12 @@ class Cluster:
         :param nodes: the nodes; None for all.
         :return: the results and the exceptions, each by node name.
         """
-        targets = tuple(self.nodes if nodes is None else nodes)
-        results: dict[str, T] = {}
-        failures: dict[str, Exception] = {}
-        if not targets:
-            return results, failures
-        with concurrent.futures.ThreadPoolExecutor(len(targets)) as executor:
-            futures = {
-                node.name: executor.submit(action, node) for node in targets
+        return parallel.try_all(
+            {
+                node.name: functools.partial(action, node)
+                for node in (self.nodes if nodes is None else nodes)
             }
-            for name, future in futures.items():
-                try:
-                    results[name] = future.result()
-                except Exception as error:
-                    failures[name] = error
-        return results, failures
+        )
 
     def everywhere(
         self,

@@ -18,7 +18,7 @@ import types
 from typing import ParamSpec, TypeVar
 from unittest import mock
 
-from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import parallel
 
 P = ParamSpec('P')
 T = TypeVar('T')
@@ -55,10 +55,10 @@ _CONCURRENT = types.SimpleNamespace(
 @contextlib.contextmanager
 def in_turn() -> Iterator[None]:
     """Make the driver ask one node after the other."""
-    with mock.patch.object(cluster, 'concurrent', _CONCURRENT):
+    with mock.patch.object(parallel, 'concurrent', _CONCURRENT):
         yield
 
 
 def is_in_turn() -> bool:
     """Return whether the driver asks one node after the other."""
-    return vars(cluster)['concurrent'] is _CONCURRENT
+    return vars(parallel)['concurrent'] is _CONCURRENT

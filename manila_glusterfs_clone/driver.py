@@ -276,7 +276,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         """Complete an interrupted operation; return the state of the share."""
         with exceptions.translated('Reading the state of share', share['id']):
             return statuses.Statuses(self._services).share(
-                share['id'], share['status']
+                share['id'], share['status'], share['size']
             )
 
     # -- snapshots

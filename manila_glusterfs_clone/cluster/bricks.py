@@ -250,11 +250,18 @@ def make(
 
 
 def adopt(
-    node: cluster.Node, share_id: str, path: str, least_size: int
+    node: cluster.Node,
+    share_id: str,
+    path: str,
+    least_size: int,
+    *,
+    is_repeated: bool = False,
 ) -> None:
     """Tag the LV of a brick that glusterd created for a clone, and grow it.
 
     :param least_size: bytes; a brick that is larger keeps its size.
+    :param is_repeated: whether an earlier attempt may have been interrupted
+        between the growth of the LV and the growth of the XFS.
     :raises PoolsNotVisible: no LV was found, and LVM does not list all pools.
     :raises BrickNotMounted: the brick is not on a mounted LV.
     :raises NotThin: the LV of the brick is not thin.
@@ -270,7 +277,7 @@ def adopt(
     the_steps = []
     if missing_tags := wanted_tags - brick.lv.tags:
         the_steps.append(lvm.tagging([brick.lv.full_name], missing_tags))
-    if brick.lv.size < least_size:
+    if is_repeated or brick.lv.size < least_size:
         the_steps += _growth(brick, least_size)
     node.run(*the_steps)
 

@@ -50,6 +50,8 @@ LOG = log.getLogger(__name__)
 CONF = cfg.CONF
 
 _PREFIX = 'manila-glusterfs-clone-'
+#: The lock of the clone that is the next to lock its snapshot.
+_NEXT_CLONE = 'next-clone'
 _thread_locks = lockutils.Semaphores()
 
 
@@ -125,6 +127,30 @@ class Locks:
     ) -> contextlib.AbstractContextManager[Hold]:
         """Lock a snapshot against other changes, and against other clones."""
         return self._lock_instance('snapshot', snapshot_id, timeout)
+
+    @contextlib.contextmanager
+    def snapshot_to_clone(self, snapshot_id: str) -> Iterator[Hold]:
+        """Lock a snapshot as :meth:`snapshot`, for a clone.
+
+        While this waits, :meth:`is_clone_waiting` returns true in all
+        processes on all hosts.
+        """
+        deadline = time.monotonic() + self._timeout
+        with contextlib.ExitStack() as stack:
+            with self._lock_instance(_NEXT_CLONE, snapshot_id, None):
+                seconds_left = max(0.0, deadline - time.monotonic())
+                hold = stack.enter_context(
+                    self.snapshot(snapshot_id, timeout=seconds_left)
+                )
+            yield hold
+
+    def is_clone_waiting(self, snapshot_id: str) -> bool:
+        """Return whether a clone waits for the lock of its snapshot."""
+        try:
+            with self._lock_instance(_NEXT_CLONE, snapshot_id, 0):
+                return False
+        except cross_host_locks.LockHeld:
+            return True
 
     def maintenance(
         self, service_host: str

@@ -273,10 +273,11 @@ class InterruptedWork:
             second pass that finds the work complete.
         :return: whether the status was written.
         """
-        if api.is_share:
-            instance_state = self._statuses.share(row.id, row.status)
-        else:
-            instance_state = self._statuses.snapshot(row.id, row.share_id)
+        instance_state = (
+            self._statuses.share(row.id, row.status, instance['size'])
+            if api.is_share
+            else self._statuses.snapshot(row.id, row.share_id)
+        )
         is_available = instance_state['status'] == instances.AVAILABLE
         is_complete = (
             instance_state.get('size', 0) > instance['size']

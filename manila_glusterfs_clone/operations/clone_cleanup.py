@@ -47,6 +47,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import clone_sources
+from manila_glusterfs_clone.operations import snapshot_uses
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools import lvm
 
@@ -75,6 +76,8 @@ class CloneCleanup:
         self._sources = sources
         self._locks = the_locks
         self._backend_mark = backend_mark
+        #: The snapshots that this process clones, or will deactivate.
+        self.uses = snapshot_uses.SnapshotUses(self._clean_up_after_use)
 
     def clean_up(self, name: str) -> None:
         """Deactivate a snapshot, and clean up the untagged LVs of its clones.
@@ -86,11 +89,15 @@ class CloneCleanup:
         if snapshot is None:
             return
         if snapshot.is_active or self._sources.active_node_names(name):
-            LOG.warning(
-                'Snapshot %s: left active by an interrupted clone, or '
-                'activated by hand; deactivating it',
-                name,
-            )
+            snapshot_id = names.snapshot_id_from_name(name)
+            if snapshot_id is None or not self.uses.is_used(snapshot_id):
+                LOG.warning(
+                    'Snapshot %s: active, although this service does not '
+                    'clone it; deactivating it. An interrupted clone or an '
+                    'operator left it active, or another service cloned it '
+                    'in the last seconds',
+                    name,
+                )
             self._sources.deactivate(name)
         snapshot_hex_id = snapshot.hex_id
         untagged_lv_names = self._cluster.everywhere(
@@ -113,6 +120,19 @@ class CloneCleanup:
             ],
         )
 
+    def _clean_up_after_use(self, snapshot_id: str) -> None:
+        """Clean up a snapshot that this process cloned, unless it is cloned.
+
+        If another clone of the snapshot runs or waits, in any process, then
+        that process cleans up after it.
+        """
+        with self._locks.snapshot(snapshot_id, timeout=_LOCK_TIMEOUT):
+            if not (
+                self.uses.is_running(snapshot_id)
+                or self._locks.is_clone_waiting(snapshot_id)
+            ):
+                self.clean_up(names.snapshot(snapshot_id))
+
     def clean_up_own(self) -> None:
         """Clean up the snapshots of all volumes with this back end's mark.
 
@@ -132,7 +152,8 @@ class CloneCleanup:
     def clean_up_volumes(self, origins: Collection[str]) -> None:
         """Clean up the snapshots of volumes.
 
-        Skip snapshots that another operation has locked; log failures.
+        Skip snapshots that another operation has locked, and those that this
+        process will deactivate anyway; log failures.
 
         :param origins: the names of the volumes.
         """
@@ -144,7 +165,8 @@ class CloneCleanup:
     def clean_up_snapshots(self, snapshot_ids: Collection[str]) -> None:
         """Clean up snapshots.
 
-        Skip snapshots that another operation has locked; log failures.
+        Skip snapshots that another operation has locked, and those that this
+        process will deactivate anyway; log failures.
         """
         with _errors_logged():
             self._clean_up_all(
@@ -161,6 +183,7 @@ class CloneCleanup:
             ).items()
             if (snapshot_id := names.snapshot_id_from_name(name))
             and is_chosen(snapshot_id, snapshot)
+            and not self.uses.is_used(snapshot_id)
         }
         if not snapshots:
             return

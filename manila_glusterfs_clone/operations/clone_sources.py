@@ -11,8 +11,9 @@
 # under the License.
 """Read, activate and deactivate the snapshots that shares are cloned from.
 
-The driver keeps its snapshots inactive, except while it clones them.
-:mod:`.clone_cleanup` cleans up after interrupted clones.
+The driver keeps its snapshots inactive, except while it clones them and for
+some seconds afterwards (:mod:`.snapshot_uses`). :mod:`.clone_cleanup` cleans
+up after interrupted clones.
 """
 
 from collections.abc import Mapping
@@ -97,18 +98,31 @@ class CloneSources:
     def __init__(self, the_cluster: cluster.Cluster) -> None:
         self._cluster = the_cluster
 
-    def read_source(self, snapshot_id: str) -> Source:
-        """Return a snapshot and the current state of its LVs.
+    def find(
+        self, snapshot_id: str
+    ) -> tuple[gluster.Snapshot, gluster.Volume | None]:
+        """Return a snapshot and its origin, if glusterd reports the origin.
 
         :raises SnapshotNotFound: the snapshot does not exist.
-        :raises errors.NotPossible: LVM on a node lists no LV of the snapshot,
-            and a thin pool is missing there.
-        :raises SnapshotWithoutData: no node has an LV of the snapshot.
         """
         name = names.snapshot(snapshot_id)
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
         if snapshot is None:
             raise SnapshotNotFound(name)
+        origin = self._cluster.read(
+            lambda gluster: gluster.volume(snapshot.origin)
+        )
+        return snapshot, origin
+
+    def read_source(
+        self, snapshot: gluster.Snapshot, origin: gluster.Volume | None
+    ) -> Source:
+        """Return a snapshot and the current state of its LVs.
+
+        :raises errors.NotPossible: LVM on a node lists no LV of the snapshot,
+            and a thin pool is missing there.
+        :raises SnapshotWithoutData: no node has an LV of the snapshot.
+        """
         lvs_by_node_name = self._cluster.everywhere(
             lambda node: node.lvm.lvs()
         )
@@ -118,16 +132,13 @@ class CloneSources:
             )
             for node in self._cluster.nodes
         }
-        origin = self._cluster.read(
-            lambda gluster: gluster.volume(snapshot.origin)
-        )
         nodes_with_bricks = bricks.nodes_with_bricks(self._cluster, origin)
         for node, lvs in snapshot_lvs.items():
             if not lvs and node in nodes_with_bricks:
                 bricks.require_pools_visible(node, lvs_by_node_name[node.name])
         all_lvs = [lv for lvs in snapshot_lvs.values() for lv in lvs]
         if not all_lvs:
-            raise SnapshotWithoutData(name)
+            raise SnapshotWithoutData(snapshot.name)
         return Source(
             snapshot=snapshot,
             pool=all_lvs[0].pool_name,
@@ -139,6 +150,14 @@ class CloneSources:
                 if lvs
             },
         )
+
+    def activate_if_inactive(self, name: str) -> None:
+        """Activate a snapshot, unless a clone has left it active."""
+        snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
+        if snapshot is None:
+            raise SnapshotNotFound(name)
+        if not snapshot.is_active:
+            self.activate(name)
 
     def activate(self, name: str) -> None:
         """Start the bricks of a snapshot, so that it can be cloned."""

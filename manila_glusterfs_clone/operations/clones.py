@@ -12,25 +12,29 @@
 """Create a share from a snapshot without copying data.
 
 ``gluster snapshot clone`` creates a volume from an activated snapshot. The
-bricks of the new volume are thin snapshots of the snapshot's bricks. This
-module then tags the LVs, grows them to the requested size, denies all clients,
-starts the volume, and writes all bricks to disk. A new clone has the access
-lists of its origin, so the module denies all clients before it starts the
-volume.
+bricks of the new volume are thin snapshots of the snapshot's bricks. A new
+clone has the access lists of its origin. So this module denies all clients,
+and then starts the volume. Meanwhile it tags the LVs on the nodes, and grows
+them to the requested size. At the end it writes all bricks to disk. The
+snapshot is deactivated some seconds later (:mod:`.snapshot_uses`).
 
 If manila-share is killed, the result depends on the current step:
 
 * Before glusterd creates the clone: the snapshot can stay active. The next
-  maintenance pass or clone of the snapshot deactivates it.
+  start of manila-share, the next maintenance pass or a later clone of the
+  snapshot deactivates it.
 * While glusterd creates the clone: glusterd continues, and can leave LVs
   without a volume. The next maintenance pass removes these LVs, and so does
   the deletion of the share or snapshot (:mod:`.clone_cleanup`).
 * After glusterd has created the clone: the volume may have the access lists of
   its origin, and the LVs may have no tags. Deleting the share removes the
   volume and the LVs.
+* After the volume denies all clients: :meth:`CloneCreator.complete` tags and
+  grows the LVs, and starts the volume.
 """
 
 from collections.abc import Callable, Sequence
+import contextlib
 import dataclasses
 from typing import ClassVar
 
@@ -38,6 +42,7 @@ from oslo_log import log
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import bricks
+from manila_glusterfs_clone.cluster import parallel
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone import errors
@@ -47,6 +52,7 @@ from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import clone_cleanup
 from manila_glusterfs_clone.operations import clone_sources
 from manila_glusterfs_clone.operations import share_removal
+from manila_glusterfs_clone.operations import volume_start
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone import undo
@@ -122,38 +128,92 @@ class CloneCreator:
         with self._locks.share(share_id) as lock:
             if self._volumes.is_finished(share_id):
                 LOG.info('Share %s: already created; starting it', share_id)
-                return self._volumes.bring_online(share_id)
+                return self._complete(share_id, size)
             peers.require_all_connected(self._cluster)
-            source = self._sources.read_source(snapshot_id)
-            if source.pool not in pool_names:
-                raise SnapshotInOtherPool(
-                    snapshot_id, source.pool, tuple(pool_names)
-                )
-            record_pool(source.pool)
-            self._placement.require_room(
-                {
-                    node: placement.RequiredSpace(
-                        source.pool,
-                        max(source.layout.brick_size(size), source.size),
-                        lvs,
+            snapshot, origin = self._sources.find(snapshot_id)
+
+            def check() -> clone_sources.Source:
+                source = self._sources.read_source(snapshot, origin)
+                if source.pool not in pool_names:
+                    raise SnapshotInOtherPool(
+                        snapshot_id, source.pool, tuple(pool_names)
                     )
-                    for node, lvs in source.lvs_by_node.items()
-                }
-            )
-            with undo.undo_on_failure(
-                lambda: self._undo(share_id, snapshot_id),
-                f'share {share_id} from snapshot {snapshot_id}',
-                lock.require,
+                self._placement.require_room(
+                    {
+                        node: placement.RequiredSpace(
+                            source.pool,
+                            max(source.layout.brick_size(size), source.size),
+                            lvs,
+                        )
+                        for node, lvs in source.lvs_by_node.items()
+                    }
+                )
+                return source
+
+            with (
+                self._clone_cleanup.uses.use(snapshot_id),
+                contextlib.ExitStack() as snapshot_lock,
             ):
-                self._clone(share_id, snapshot_id)
-                return self._finish(share_id, size)
+                source = self._activate(snapshot_lock, snapshot, origin, check)
+                record_pool(source.pool)
+                with undo.undo_on_failure(
+                    lambda: self._undo(share_id, snapshot_id, snapshot_lock),
+                    f'share {share_id} from snapshot {snapshot_id}',
+                    lock.require,
+                ):
+                    self._clone(share_id, snapshot_id)
+                    # The next clone of the snapshot can begin.
+                    snapshot_lock.close()
+                    return self._finish(share_id, size)
+
+    def complete(self, share_id: str, size: int) -> gluster.Volume:
+        """Complete an interrupted creation of a share with a finished volume.
+
+        :param size: the size of the share, in bytes.
+        :raises errors.Missing: the volume does not exist or lacks the mark.
+        """
+        with self._locks.share(share_id):
+            return self._complete(share_id, size)
+
+    def _complete(self, share_id: str, size: int) -> gluster.Volume:
+        volume = self._volumes.get_finished(share_id)
+        self._adopt(share_id, volume, size, is_repeated=True)
+        return self._volumes.bring_online(share_id)
+
+    def _activate(
+        self,
+        snapshot_lock: contextlib.ExitStack,
+        snapshot: gluster.Snapshot,
+        origin: gluster.Volume | None,
+        check: Callable[[], clone_sources.Source],
+    ) -> clone_sources.Source:
+        """Lock and activate a snapshot, and check it in parallel.
+
+        Check a snapshot of another back end before the activation: it is
+        probably refused, and then must not be changed.
+
+        :param snapshot_lock: gets the lock of the snapshot. glusterd refuses
+            two clones of one snapshot at the same time.
+        :param check: returns the source, or refuses it.
+        """
+        snapshot_id = names.snapshot_id_from_name(snapshot.name) or ''
+        with parallel.beside(check) as checked:
+            if not self._volumes.is_of_backend(origin):
+                checked.result()
+            try:
+                snapshot_lock.enter_context(
+                    self._locks.snapshot_to_clone(snapshot_id)
+                )
+                if checked.done():
+                    checked.result()
+                self._sources.activate_if_inactive(snapshot.name)
+            finally:
+                # A refusal explains more than a failed activation.
+                source = checked.result()
+        return source
 
     def _clone(self, share_id: str, snapshot_id: str) -> None:
-        """Activate a snapshot, clone it, and deactivate it.
-
-        Hold the snapshot's lock: glusterd refuses two clones of one snapshot
-        at the same time.
-        """
+        """Clone an active snapshot, whose lock the caller holds."""
         volume_name = names.volume(share_id)
         snapshot_name = names.snapshot(snapshot_id)
         attempt_count = 0
@@ -163,62 +223,62 @@ class CloneCreator:
             attempt_count += 1
             gluster.clone_snapshot(snapshot_name, volume_name)
 
-        with self._locks.snapshot(snapshot_id):
-            try:
-                self._sources.activate(snapshot_name)
-                self._cluster.change(
-                    clone_snapshot,
-                    # After an unknown outcome, retry even if the volume
-                    # exists: glusterd records it before it creates the LVs.
-                    # glusterd answers Busy while the first attempt runs, and
-                    # AlreadyExists after that attempt has created the volume.
-                    lambda gluster: False,
-                )
-            except errors.AlreadyExists:
-                LOG.info(
-                    'Volume %s: an earlier attempt created it; continuing',
-                    volume_name,
-                )
-            finally:
-                self._deactivate(snapshot_name)
-            if attempt_count > 1:
-                self._clone_cleanup.clean_up(snapshot_name)
-
-    def _deactivate(self, snapshot_name: str) -> None:
         try:
-            self._sources.deactivate(snapshot_name)
-        except errors.Error as error:
-            # Do not fail: the clone does not need the snapshot any more. But
-            # warn: clients of the origin can mount an active snapshot, and
-            # each of its bricks uses a process and a mount.
-            LOG.warning(
-                'Snapshot %s: could not be deactivated after a clone; the '
-                'next maintenance pass or clone of the snapshot retries: %s',
-                snapshot_name,
-                error,
+            self._cluster.change(
+                clone_snapshot,
+                # After an unknown outcome, retry even if the volume exists:
+                # glusterd records it before it creates the LVs. glusterd
+                # answers Busy while the first attempt runs, and AlreadyExists
+                # after that attempt has created the volume.
+                lambda gluster: False,
             )
-            LOG.debug(
-                'Snapshot %s: deactivation failed',
-                snapshot_name,
-                exc_info=True,
+        except errors.AlreadyExists:
+            LOG.info(
+                'Volume %s: an earlier attempt created it; continuing',
+                volume_name,
             )
+        if attempt_count > 1:
+            self._clone_cleanup.clean_up(snapshot_name)
 
     def _finish(self, share_id: str, size: int) -> gluster.Volume:
+        """Adopt the bricks on the nodes, and meanwhile start the volume."""
         volume = self._volumes.get(share_id)
-        brick_size = layouts.of_volume(volume).brick_size(size)
+        with parallel.beside(
+            lambda: self._adopt(share_id, volume, size)
+        ) as adopted:
+            self._cluster.change(
+                lambda gluster: gluster.write_volfiles(volume.name),
+                lambda gluster: False,
+            )
+            self._volumes.deny_all(share_id)
+            volume_start.start(self._cluster, volume)
+        adopted.result()
+        self._volumes.make_durable(volume)
+        return dataclasses.replace(volume, status='Started')
 
+    def _adopt(
+        self,
+        share_id: str,
+        volume: gluster.Volume,
+        size: int,
+        *,
+        is_repeated: bool = False,
+    ) -> None:
+        brick_size = layouts.of_volume(volume).brick_size(size)
         self._volumes.for_each_brick(
             volume,
-            lambda node, path: bricks.adopt(node, share_id, path, brick_size),
+            lambda node, path: bricks.adopt(
+                node, share_id, path, brick_size, is_repeated=is_repeated
+            ),
         )
-        self._cluster.change(
-            lambda gluster: gluster.write_volfiles(volume.name),
-            lambda gluster: False,
-        )
-        self._volumes.deny_all(share_id)
-        return self._volumes.bring_online(share_id)
 
-    def _undo(self, share_id: str, snapshot_id: str) -> None:
+    def _undo(
+        self,
+        share_id: str,
+        snapshot_id: str,
+        snapshot_lock: contextlib.ExitStack,
+    ) -> None:
+        snapshot_lock.close()
         try:
             with self._locks.snapshot(snapshot_id):
                 self._clone_cleanup.clean_up(names.snapshot(snapshot_id))

@@ -70,7 +70,11 @@ class Services:
         return self.placement.capacities(self.settings.pools, self.layout())
 
     def close(self) -> None:
-        """Close all SSH connections; the next command opens a new one."""
+        """Leave active snapshots to maintenance; close all SSH connections.
+
+        The next command opens a new connection.
+        """
+        self.clone_cleanup.uses.stop()
         self.cluster.close()
 
 

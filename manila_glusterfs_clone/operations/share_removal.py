@@ -31,6 +31,7 @@ from manila_glusterfs_clone.cluster import leftover_directories
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone.operations import volume_start
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone.tools import gluster
 
@@ -103,7 +104,7 @@ class ShareRemoval:
             self._cluster.change(
                 lambda gluster: gluster.stop_volume(volume_name),
                 lambda gluster: (
-                    not volumes.is_started(gluster.volume(volume_name))
+                    not volume_start.is_started(gluster.volume(volume_name))
                 ),
             )
             self._cluster.change(

@@ -177,15 +177,6 @@ class Shares:
         smallest_size = min(brick.lv.size for brick in brick_by_node.values())
         return layouts.of_volume(volume).share_size(smallest_size)
 
-    def bring_online(self, share_id: str) -> gluster.Volume:
-        """Start the volume of a share, and wait until every brick is online.
-
-        :raises errors.Missing: the volume does not exist, or does not have the
-            mark of the share.
-        """
-        with self._locks.share(share_id):
-            return self._volumes.bring_online(share_id)
-
     def update_access(
         self,
         share_id: str,

@@ -279,6 +279,9 @@ class Snapshots:
             snapshot = self._cluster.read(
                 lambda gluster: gluster.snapshot(name)
             )
+            if snapshot is not None and snapshot.is_active:
+                # A clone left it active for some seconds.
+                self._clone_cleanup.clean_up(name)
             hex_id = snapshot.hex_id if snapshot else '(none)'
             self._cluster.everywhere(replace_tags)
 

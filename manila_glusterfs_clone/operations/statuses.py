@@ -34,12 +34,13 @@ class Statuses:
     def __init__(self, the_services: services.Services) -> None:
         self._services = the_services
 
-    def share(self, share_id: str, status: str) -> dict[str, Any]:
-        """Bring a share online or complete its extension; return its state.
+    def share(self, share_id: str, status: str, size: int) -> dict[str, Any]:
+        """Complete the creation or extension of a share; return its state.
 
         :param status: the status of the share in Manila's database. After an
             interrupted extension, this is ``extending``; after a failed one,
             ``extending_error``.
+        :param size: the size of the share in Manila's database, in GiB.
         :return: ``status``; for an available share also ``export_locations``;
             after an extension also ``size`` in GiB.
         :raises errors.Error: the state could not be read, or the share could
@@ -49,7 +50,9 @@ class Statuses:
             if not self._services.volumes.is_finished(share_id):
                 return dict(_ERROR)
             return self._available(
-                self._services.shares.bring_online(share_id)
+                self._services.clones.complete(
+                    share_id, size * placement.GIB
+                )
             )
         try:
             volume = self._services.volumes.get_in_use(share_id)

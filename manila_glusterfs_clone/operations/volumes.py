@@ -28,14 +28,11 @@ from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone.operations import volume_start
 from manila_glusterfs_clone import protocols
-from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
-
-#: Seconds to wait until the bricks of a started volume are online.
-_ONLINE_TIMEOUT = 120.0
 
 #: Make self-heal copy whole files, not only blocks with different checksums.
 #: After its thin pool was full, a brick reads some blocks from memory that are
@@ -97,22 +94,6 @@ class VolumeOfOtherShare(errors.Missing):
             f'volume {self.volume}: marked as the volume of share '
             f'{self.owner}; if that is wrong, run "gluster volume set '
             f'{self.volume} {names.OPTION_SHARE} {self.share_id}"'
-        )
-
-
-@dataclasses.dataclass(eq=False)
-class BricksOffline(errors.Unsettled):
-    """Bricks were not online in time after the start of their volume."""
-
-    volume: str
-    bricks: tuple[str, ...]
-    seconds: float
-
-    def __str__(self) -> str:
-        return (
-            f'volume {self.volume}: bricks are offline {self.seconds:g} s '
-            f'after its start: {", ".join(self.bricks)}; check glusterd and '
-            f'/var/log/glusterfs/bricks on the nodes of these bricks'
         )
 
 
@@ -195,6 +176,13 @@ class Volumes:
             return False
         return True
 
+    def is_of_backend(self, volume: gluster.Volume | None) -> bool:
+        """Return whether a volume has the mark of this back end."""
+        return (
+            volume is not None
+            and volume.options.get(names.OPTION_BACKEND) == self._backend_mark
+        )
+
     def deny_all(self, share_id: str) -> None:
         """Make the volume of a share deny all clients, and set its marks.
 
@@ -249,45 +237,21 @@ class Volumes:
         :raises errors.Unsettled: a brick is offline, or lacks the volume id.
         """
         volume = self.get_finished(share_id)
-        name = volume.name
-        self._cluster.change(
-            lambda gluster: gluster.start_volume(name),
-            lambda gluster: is_started(gluster.volume(name)),
-        )
-        self._await_bricks(volume)
-        volume = self.get(share_id)
+        volume_start.start(self._cluster, volume)
+        self.make_durable(volume)
+        return dataclasses.replace(volume, status='Started')
+
+    def make_durable(self, volume: gluster.Volume) -> None:
+        """Write the bricks of a volume to disk, and verify their volume id.
+
+        :raises bricks.WrongVolumeId: a brick lacks the volume id.
+        """
         self.for_each_brick(
             volume,
             lambda node, path: bricks.verify_durable(
                 node, path, volume.hex_id
             ),
         )
-        return volume
-
-    def _await_bricks(self, volume: gluster.Volume) -> None:
-        name = volume.name
-        all_bricks = {(brick.node_uuid, brick.path) for brick in volume.bricks}
-        online_bricks: set[tuple[str, str]] = set()
-        for _ in retry.Attempts(_ONLINE_TIMEOUT, 0.5):
-            try:
-                # glusterd omits bricks of nodes whose glusterd is down.
-                online_bricks = {
-                    (brick.node_uuid, brick.path)
-                    for brick in self._cluster.read(
-                        lambda gluster: gluster.brick_status(name)
-                    )
-                    if brick.is_online
-                }
-                if all_bricks <= online_bricks:
-                    return
-            except errors.Busy:
-                online_bricks = set()
-        offline_names = sorted(
-            f'{brick.host}:{brick.path}'
-            for brick in volume.bricks
-            if (brick.node_uuid, brick.path) not in online_bricks
-        )
-        raise BricksOffline(name, tuple(offline_names), _ONLINE_TIMEOUT)
 
     def for_each_brick(
         self,
@@ -343,8 +307,3 @@ def other_owner(share_id: str, views: Iterable[gluster.Volume]) -> str | None:
     if names.canonical_id(share_id) in marks:
         return None
     return next(filter(names.is_id, sorted(marks)), None)
-
-
-def is_started(volume: gluster.Volume | None) -> bool:
-    """Return whether a volume exists and is started."""
-    return volume is not None and volume.is_started

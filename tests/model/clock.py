@@ -14,6 +14,8 @@
 import threading
 import time
 
+from manila_glusterfs_clone.operations import snapshot_uses
+
 
 def let_others_run() -> None:
     """Yield to other threads, if any."""
@@ -29,6 +31,9 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
+        #: What deactivates snapshots some seconds after their clones, instead
+        #: of the threads of the driver.
+        self.deferred: list[snapshot_uses.SnapshotUses] = []
         self._lock = threading.Lock()
 
     def advance(self, seconds: float) -> None:
@@ -48,9 +53,25 @@ class Clock:
         self.advance(seconds)
         let_others_run()
 
+    def defer(self, uses: snapshot_uses.SnapshotUses) -> None:
+        """Have snapshots deactivated by :meth:`run_deferred`."""
+        with self._lock:
+            if uses not in self.deferred:
+                self.deferred.append(uses)
+
+    def run_deferred(self) -> None:
+        """Let the time pass until all snapshots are deactivated."""
+        while self.deferred:
+            seconds = self.deferred[0].deactivate_due()
+            if seconds is None:
+                del self.deferred[0]
+            else:
+                self.advance(seconds)
+
     def __getstate__(self) -> float:
         return self.now
 
     def __setstate__(self, now: float) -> None:
         self.now = now
+        self.deferred = []
         self._lock = threading.Lock()

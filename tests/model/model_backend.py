@@ -24,6 +24,7 @@ import manila_glusterfs_clone
 from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.maintenance import healing
+from manila_glusterfs_clone.operations import snapshot_uses
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.ssh import commands
@@ -95,6 +96,13 @@ def in_time_of(pool: model_cluster.ModelCluster) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for room in _ROOMS:
             stack.enter_context(mock.patch.object(room, 'time', pool.time))
+        stack.enter_context(
+            mock.patch.object(
+                snapshot_uses.SnapshotUses,
+                '_start_thread',
+                lambda uses: pool.time.defer(uses),
+            )
+        )
         yield
 
 
@@ -159,9 +167,13 @@ class ModelBackend:
                 share, [THIN_POOL], size * GIB, snapshot, pool_names.append
             )
         assert {*pool_names} <= {THIN_POOL}
+        self.adopt(share, snapshot, size)
+        return made
+
+    def adopt(self, share: str, snapshot: str, size: int) -> None:
+        """Expect a clone."""
         data = self.snapshots[snapshot][2]
         self.shares[share] = invariants.Share(share, size, data)
-        return made
 
     def extend(self, share: str, size: int) -> None:
         with self._timed('extend'):
@@ -246,6 +258,7 @@ class ModelBackend:
 
     def check(self) -> None:
         """Fail if anything is left over, missing or incomplete."""
+        self.pool.time.run_deferred()
         # What has been told to stop gets the time for it.
         self.pool.time.advance(5.0)
         found = self.problems()

@@ -114,9 +114,14 @@ def restart(
 
 
 class Scene:
-    """A cluster with an origin, a snapshot and a clone, with clients."""
+    """A cluster with an origin, a snapshot and a clone, with clients.
 
-    def __init__(self, release: str) -> None:
+    :param late: the order of what the driver does side by side; see
+        :func:`turns.in_turn`.
+    """
+
+    def __init__(self, release: str, *, late: bool = False) -> None:
+        self._late = late
         pool = neighbours.pool(release)
         with model_backend.in_time_of(pool), turns.in_turn():
             manila = model_backend.ModelBackend(link.Process(pool))
@@ -145,7 +150,7 @@ class Scene:
             manila = self.again()
             with (
                 model_backend.in_time_of(manila.pool),
-                turns.in_turn(),
+                turns.in_turn(late=self._late),
             ):
                 operation.act(manila)
                 manila.check()
@@ -171,11 +176,16 @@ class Scene:
         fault: fault_injection.AnyFault,
     ) -> tuple[str, str]:
         pool = manila.pool
-        with model_backend.in_time_of(pool), turns.in_turn():
+        with (
+            model_backend.in_time_of(pool),
+            turns.in_turn(late=self._late),
+        ):
             said = ''
             begun = pool.time.now
             try:
                 operation.act(manila)
+                # A fault can also occur in what is done after the answer.
+                pool.time.run_deferred()
                 if strangers := list(_strangers(manila)):
                     return table.BROKEN, '\n'.join(strangers)
             except (link.Killed, errors.Error) as error:
@@ -214,6 +224,8 @@ def _recover(
         pool.boot()
     killed = manila.process.dead
     if killed:
+        # The threads of the process have ended with it.
+        pool.time.deferred.clear()
         manila = restart(manila, pool)
     if killed or was_off:
         manila.heal_all()
@@ -228,6 +240,7 @@ def _recover(
         # It also deactivates a snapshot that was left active.
         manila.clone(NEXT, SNAPSHOT, 3)
         manila.delete(NEXT)
+    pool.time.run_deferred()
     pool.time.advance(SETTLED)
     found = list(_problems(manila))
     if found:

@@ -122,6 +122,7 @@ def check(
     names = [f'manila-snap-{snapshot}' for snapshot in other.snapshots]
     for name in names:
         manila.gluster('snapshot', 'deactivate', name)
+    manila.pool.time.run_deferred()
     manila.pool.time.advance(5.0)
     found = invariants.problems(
         manila.pool,

@@ -137,6 +137,33 @@ class Lives(stateful.RuleBasedStateMachine):
             raise AssertionError(f'{share} had snapshots')
         self.manila.delete(share)
 
+    # -- what comes while the snapshot of a clone is still active
+
+    @stateful.precondition(lambda self: self.has_snapshots())
+    @stateful.precondition(has_room)
+    @stateful.rule(
+        pick=PICK,
+        then=st.sampled_from(
+            ['snapshot', 'clone', 'share', 'restart', 'power', 'other clone']
+        ),
+    )
+    def clone_and_hurry(self, pick: int, then: str) -> None:
+        snapshot, share = self.taken(pick), next(self.ids)
+        size = self.manila.snapshots[snapshot][1]
+        self.manila.clone(share, snapshot, size)
+        if then == 'snapshot':
+            self.manila.delete_snapshot(snapshot)
+        elif then == 'clone':
+            self.manila.delete(share)
+        elif then == 'share':
+            self.manila.snapshot(next(self.ids), share)
+        elif then == 'restart':
+            self.restart()
+        elif then == 'power':
+            self.all_nodes_lose_power(hurry=True)
+        elif self.has_room():
+            self.manila.clone(next(self.ids), snapshot, size)
+
     # -- what happens
 
     @stateful.rule(hurry=st.booleans())
@@ -168,6 +195,8 @@ class Lives(stateful.RuleBasedStateMachine):
     @stateful.rule()
     def restart(self) -> None:
         """Start manila-share anew."""
+        # The threads of the process have ended with it.
+        self.pool.time.deferred.clear()
         new = model_backend.ModelBackend(link.Process(self.pool))
         new.shares = self.manila.shares
         new.snapshots = self.manila.snapshots

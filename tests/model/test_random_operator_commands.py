@@ -174,6 +174,7 @@ class Operators(test_random_operations.Lives):
     def everything_is_as_it_should_be(self) -> None:
         if not hasattr(self, 'other'):
             return
+        self.pool.time.run_deferred()
         self.pool.time.advance(5.0)
         if self.is_dirty:
             return

@@ -74,6 +74,7 @@ class Cloud(share_manager.Manila):
 
     def check(self, *shares: str) -> None:
         """Fail if there is more than, or not all of, these shares."""
+        self.pool.time.run_deferred()
         self.pool.time.advance(5)
         found = invariants.problems(
             self.pool,
@@ -408,10 +409,12 @@ def test_one_share_that_cannot_be_settled_does_not_hide_the_next(
         _marks(cloud).set(instance, work_marks.Work(work_marks.EXTEND, 2))
     real = statuses.Statuses.share
 
-    def fail_once(room: statuses.Statuses, share: str, status: str) -> Any:
+    def fail_once(
+        room: statuses.Statuses, share: str, status: str, size: int
+    ) -> Any:
         if share == min(map(cloud.instance, shares)):
             raise RuntimeError('a bug')
-        return real(room, share, status)
+        return real(room, share, status, size)
 
     with monkeypatch.context() as patch:
         patch.setattr(statuses.Statuses, 'share', fail_once)

@@ -47,18 +47,66 @@ class Executor:
         return future
 
 
-_CONCURRENT = types.SimpleNamespace(
-    futures=types.SimpleNamespace(ThreadPoolExecutor=Executor)
-)
+class LateFuture(concurrent.futures.Future[T]):
+    """The result of an action that begins when somebody waits for it."""
+
+    def __init__(self, action: Callable[[], T]) -> None:
+        super().__init__()
+        self._action = action
+
+    def result(self, timeout: float | None = None) -> T:
+        self.act()
+        return super().result(timeout)
+
+    def act(self) -> None:
+        if not self.done():
+            try:
+                self.set_result(self._action())
+            except BaseException as error:
+                self.set_exception(error)
+
+
+class LateExecutor(Executor):
+    """A pool of threads whose only thread begins when it is waited for."""
+
+    def __init__(self, workers: int) -> None:
+        self._is_late = workers == 1
+        self._futures: list[LateFuture[object]] = []
+
+    def __exit__(self, *error: object) -> None:
+        for future in self._futures:
+            future.act()
+
+    def submit(
+        self, action: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> 'concurrent.futures.Future[T]':
+        if not self._is_late:
+            return super().submit(action, *args, **kwargs)
+        future = LateFuture(lambda: action(*args, **kwargs))
+        self._futures.append(future)  # type: ignore[arg-type]
+        return future
+
+
+def _with(executor: type[Executor]) -> types.SimpleNamespace:
+    return types.SimpleNamespace(
+        futures=types.SimpleNamespace(ThreadPoolExecutor=executor)
+    )
+
+
+_IN_TURN, _LATE = _with(Executor), _with(LateExecutor)
 
 
 @contextlib.contextmanager
-def in_turn() -> Iterator[None]:
-    """Make the driver ask one node after the other."""
-    with mock.patch.object(parallel, 'concurrent', _CONCURRENT):
+def in_turn(*, late: bool = False) -> Iterator[None]:
+    """Make the driver ask one node after the other.
+
+    :param late: of two things that the driver does side by side, do the one
+        that it starts first at the end, not at the beginning.
+    """
+    with mock.patch.object(parallel, 'concurrent', _LATE if late else _IN_TURN):
         yield
 
 
 def is_in_turn() -> bool:
     """Return whether the driver asks one node after the other."""
-    return vars(parallel)['concurrent'] is _CONCURRENT
+    return vars(parallel)['concurrent'] in (_IN_TURN, _LATE)

@@ -94,7 +94,7 @@ class Storage:
             raise volumes.VolumeNotFound(share_id)
         return fake_cluster.volume(share_id)
 
-    def bring_online(self, share_id: str) -> gluster.Volume:
+    def complete_creation(self, share_id: str, size: int) -> gluster.Volume:
         self.calls.append(('online', share_id))
         return fake_cluster.volume(share_id)
 
@@ -129,6 +129,9 @@ class Scene:
             marks=self.marks,
             volumes=self.storage,
             shares=self.storage,
+            clones=types.SimpleNamespace(
+                complete=self.storage.complete_creation
+            ),
             snapshots=self.storage,
             protocol=test_protocols.Dummy(whole),
         )

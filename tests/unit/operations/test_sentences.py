@@ -19,6 +19,7 @@ from manila_glusterfs_clone.operations import clones
 from manila_glusterfs_clone.operations import share_removal
 from manila_glusterfs_clone.operations import snapshot_limits
 from manila_glusterfs_clone.operations import snapshots
+from manila_glusterfs_clone.operations import volume_start
 from manila_glusterfs_clone.operations import volumes
 
 SENTENCES = [
@@ -94,7 +95,7 @@ SENTENCES = [
         'run "gluster volume set v user.manila.share id"',
     ),
     (
-        volumes.BricksOffline('v', ('gl1:/b', 'gl2:/b'), 120.0),
+        volume_start.BricksOffline('v', ('gl1:/b', 'gl2:/b'), 120.0),
         'volume v: bricks are offline 120 s after its start: gl1:/b, gl2:/b; '
         'check glusterd and /var/log/glusterfs/bricks on the nodes of these '
         'bricks',

@@ -38,26 +38,28 @@ AVAILABLE = {'status': 'available', 'export_locations': ['location']}
 @pytest.mark.parametrize('status', ['creating', 'creating_from_snapshot'])
 def test_unfinished_creation(services: Any, status: str) -> None:
     services.volumes.is_finished.return_value = False
-    state = statuses.Statuses(services).share(SHARE, status)
+    state = statuses.Statuses(services).share(SHARE, status, 2)
     assert state == {'status': 'error'}
-    services.shares.bring_online.assert_not_called()
+    services.clones.complete.assert_not_called()
 
 
 @pytest.mark.parametrize('status', ['creating', 'creating_from_snapshot'])
 def test_finished_creation(services: Any, status: str) -> None:
-    assert statuses.Statuses(services).share(SHARE, status) == AVAILABLE
-    services.shares.bring_online.assert_called_once_with(SHARE)
+    assert statuses.Statuses(services).share(SHARE, status, 2) == AVAILABLE
+    services.clones.complete.assert_called_once_with(
+        SHARE, 2 * placement.GIB
+    )
 
 
 def test_missing_volume(services: Any) -> None:
     services.volumes.get_in_use.side_effect = volumes.VolumeNotFound('v')
-    state = statuses.Statuses(services).share(SHARE, 'available')
+    state = statuses.Statuses(services).share(SHARE, 'available', 2)
     assert state == {'status': 'error'}
 
 
 def test_interrupted_extension_is_completed(services: Any) -> None:
     services.marks.find.return_value = mock.Mock(size=5)
-    state = statuses.Statuses(services).share(SHARE, 'extending')
+    state = statuses.Statuses(services).share(SHARE, 'extending', 2)
     assert state == {**AVAILABLE, 'size': 3}
     services.shares.extend.assert_called_once_with(SHARE, 5 * placement.GIB)
 

@@ -1,0 +1,282 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""Clones share the activation of their snapshot; it is deactivated later.
+
+What the driver does side by side may end in any order: the other tests do
+first what it starts first, and here that comes last.
+"""
+
+from collections.abc import Callable, Iterator
+import concurrent.futures
+import threading
+
+import pytest
+
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.operations import snapshot_uses
+from manila_glusterfs_clone.operations import statuses
+from tests.fault_table import table
+from tests.model import fault_injection
+from tests.model import link
+from tests.model import model_backend
+from tests.model import model_cluster
+from tests.model import scene as scenes
+from tests.model import turns
+
+CLONE = next(
+    each for each in scenes.OPERATIONS if each.name == 'clone and grow'
+)
+
+
+def counts(
+    pool: model_cluster.ModelCluster, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[], dict[str, int]]:
+    """Count what glusterd is told about snapshots."""
+    asked: list[str] = []
+    ask = pool.glusterd.ask
+
+    def record(node: object, words: list[str], **how: object) -> str:
+        if words[0] == 'snapshot':
+            asked.append(words[1])
+        return ask(node, words, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pool.glusterd, 'ask', record)
+    verbs = ('activate', 'clone', 'deactivate')
+    return lambda: {verb: asked.count(verb) for verb in verbs}
+
+
+def snapshot_of_a_share(
+    manila: model_backend.ModelBackend, ids: Iterator[str]
+) -> str:
+    share, snapshot = next(ids), next(ids)
+    manila.create(share)
+    manila.snapshot(snapshot, share)
+    return snapshot
+
+
+def another(
+    manila: model_backend.ModelBackend, **changes: object
+) -> model_backend.ModelBackend:
+    """Return another process, which knows the same shares."""
+    new = model_backend.ModelBackend(link.Process(manila.pool), **changes)
+    new.shares, new.snapshots = manila.shares, manila.snapshots
+    return new
+
+
+def is_active(manila: model_backend.ModelBackend, snapshot: str) -> bool:
+    name = f'manila-snap-{snapshot}'
+    return manila.pool.state.snapshots[name].active
+
+
+@pytest.mark.parametrize('process_count', [1, 3])
+def test_eight_clones_need_one_activation(
+    manila: model_backend.ModelBackend,
+    ids: Iterator[str],
+    monkeypatch: pytest.MonkeyPatch,
+    process_count: int,
+) -> None:
+    """In one process or in several."""
+    snapshot = snapshot_of_a_share(manila, ids)
+    processes = [manila, *(another(manila) for _ in range(process_count - 1))]
+    count = counts(manila.pool, monkeypatch)
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        for done in [
+            threads.submit(
+                processes[n % process_count].clone, next(ids), snapshot, 2
+            )
+            for n in range(8)
+        ]:
+            done.result()
+    assert count() == {'activate': 1, 'clone': 8, 'deactivate': 0}
+    manila.check()
+    assert count() == {'activate': 1, 'clone': 8, 'deactivate': 1}
+
+
+def test_a_clone_that_follows_needs_no_activation(
+    manila: model_backend.ModelBackend,
+    ids: Iterator[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    snapshot = snapshot_of_a_share(manila, ids)
+    count = counts(manila.pool, monkeypatch)
+    for _ in range(3):
+        manila.clone(next(ids), snapshot)
+        manila.pool.time.advance(snapshot_uses.LINGER_SECONDS - 1)
+        manila.services.clone_cleanup.uses.deactivate_due()
+    manila.check()
+    assert count() == {'activate': 1, 'clone': 3, 'deactivate': 1}
+
+
+def test_a_waiting_clone_of_another_process_keeps_the_snapshot_active(
+    manila: model_backend.ModelBackend,
+    ids: Iterator[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process deactivates it neither while the other clones nor waits."""
+    snapshot = snapshot_of_a_share(manila, ids)
+    manila.clone(next(ids), snapshot)
+    other = another(manila)
+    uses = manila.services.clone_cleanup.uses
+    manila.pool.time.advance(snapshot_uses.LINGER_SECONDS)
+    with other.services.locks.snapshot_to_clone(snapshot):
+        # It waits in real time, as the locks do.
+        assert uses.deactivate_due() == snapshot_uses.LINGER_SECONDS
+    assert is_active(manila, snapshot)
+    manila.pool.time.advance(snapshot_uses.LINGER_SECONDS)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            manila.services.locks, 'is_clone_waiting', lambda snapshot_id: True
+        )
+        assert uses.deactivate_due() is None
+    assert is_active(manila, snapshot)
+    other.clone(next(ids), snapshot)
+    manila.check()
+
+
+def test_who_waits_for_a_snapshot_to_clone_is_seen(
+    manila: model_backend.ModelBackend, ids: Iterator[str]
+) -> None:
+    snapshot = next(ids)
+    locks = manila.services.locks
+    has_lock = threading.Event()
+
+    def wait() -> None:
+        with locks.snapshot_to_clone(snapshot):
+            has_lock.set()
+
+    assert not locks.is_clone_waiting(snapshot)
+    with locks.snapshot(snapshot):
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        while not locks.is_clone_waiting(snapshot):
+            pass
+    assert has_lock.wait(5)
+    waiter.join()
+    assert not locks.is_clone_waiting(snapshot)
+
+
+def test_a_snapshot_is_deleted_right_after_its_clone(
+    manila: model_backend.ModelBackend, ids: Iterator[str]
+) -> None:
+    snapshot = snapshot_of_a_share(manila, ids)
+    manila.clone(next(ids), snapshot)
+    assert is_active(manila, snapshot)
+    manila.delete_snapshot(snapshot)
+    manila.check()
+
+
+def test_a_snapshot_is_unmanaged_right_after_its_clone(
+    manila: model_backend.ModelBackend, ids: Iterator[str]
+) -> None:
+    snapshot = snapshot_of_a_share(manila, ids)
+    manila.clone(next(ids), snapshot)
+    manila.services.snapshots.unmanage(snapshot)
+    assert not is_active(manila, snapshot)
+
+
+def test_the_deletion_of_a_clone_does_not_wait_for_its_snapshot(
+    manila: model_backend.ModelBackend, ids: Iterator[str]
+) -> None:
+    snapshot, share = snapshot_of_a_share(manila, ids), next(ids)
+    manila.clone(share, snapshot)
+    manila.services.shares.delete(share, is_clone=True)
+    del manila.shares[share]
+    assert is_active(manila, snapshot)
+    manila.check()
+
+
+def test_a_service_that_stops_leaves_the_snapshot_to_maintenance(
+    manila: model_backend.ModelBackend, ids: Iterator[str]
+) -> None:
+    snapshot = snapshot_of_a_share(manila, ids)
+    manila.clone(next(ids), snapshot)
+    manila.services.close()
+    manila.pool.time.run_deferred()
+    assert is_active(manila, snapshot)
+    new = another(manila)
+    new.heal()
+    assert not is_active(manila, snapshot)
+    new.check()
+
+
+def test_a_refused_clone_leaves_the_snapshot_inactive(
+    manila: model_backend.ModelBackend, ids: Iterator[str]
+) -> None:
+    """Its checks may end after the activation."""
+    snapshot = snapshot_of_a_share(manila, ids)
+    for pool in manila.pool.thin_pools():
+        pool.data_percent = 99.0
+    with turns.in_turn(late=True), pytest.raises(errors.NotPossible):
+        manila.clone(next(ids), snapshot)
+    assert is_active(manila, snapshot)
+    manila.pool.time.run_deferred()
+    assert not is_active(manila, snapshot)
+
+
+# -- what is done side by side
+
+
+@pytest.fixture(scope='module')
+def late(quiet: None) -> scenes.Scene:
+    return scenes.Scene('11.1', late=True)
+
+
+@pytest.mark.parametrize(
+    'fault', fault_injection.Fault, ids=lambda f: str(f.name)
+)
+def test_a_fault_in_another_order(
+    late: scenes.Scene, fault: fault_injection.Fault
+) -> None:
+    broken = [
+        f'{step}: {detail}'
+        for index, step in enumerate(late.steps(CLONE))
+        if not fault_injection.why_not(fault, step)
+        for outcome, detail, disturbed in [late.attempt(CLONE, index, fault)]
+        if outcome == table.BROKEN or disturbed
+    ]
+    assert not broken, '\n\n'.join(broken)
+
+
+@pytest.mark.parametrize('is_late', [False, True])
+def test_an_interrupted_clone_is_whole_or_in_error(
+    late: scenes.Scene, is_late: bool
+) -> None:
+    """As manila-share finds when it starts again."""
+    scene = late if is_late else scenes.Scene('11.1')
+    found = set()
+    for index, step in enumerate(scene.steps(CLONE)):
+        if step.is_read:
+            continue
+        manila = scene.again((index, fault_injection.Fault.KILLED_AFTER))
+        pool = manila.pool
+        with model_backend.in_time_of(pool), turns.in_turn(late=is_late):
+            with pytest.raises(link.Killed):
+                CLONE.act(manila)
+                pool.time.run_deferred()
+            pool.time.deferred.clear()
+            manila = scenes.restart(manila, pool)
+            manila.heal()
+            if scenes.NEW in manila.shares:
+                del manila.shares[scenes.NEW]
+            state = statuses.Statuses(manila.services).share(
+                scenes.NEW, 'creating_from_snapshot', 2
+            )
+            found.add(state['status'])
+            if state['status'] == 'available':
+                manila.adopt(scenes.NEW, scenes.SNAPSHOT, 2)
+                assert pool.size(f'manila-{scenes.NEW}') == (
+                    2 * model_backend.GIB
+                )
+            else:
+                manila.delete(scenes.NEW)
+            manila.check()
+    assert found == {'available', 'error'}

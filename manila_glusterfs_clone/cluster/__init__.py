@@ -21,7 +21,6 @@ parallel.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import functools
 import threading
-import time
 from typing import TypeVar
 
 from oslo_log import log
@@ -151,26 +150,13 @@ class Cluster:
         :raises errors.SeveralFailed: no node passes the check.
         :raises NoNodes: no nodes are configured.
         """
-        failures: dict[str, Exception] = {}
-        nodes = [n for n in self.nodes if not candidates or n in candidates]
-        now, unresponsive = time.monotonic(), self._unresponsive
-        for node in sorted(
-            nodes,
-            key=lambda n: (n in ask_last, unresponsive.is_asked_last(n, now)),
-        ):
-            try:
-                self.require_majority(node, unresponsive.timeout(node))
-            except errors.Busy:
-                raise  # this process runs too many commands on the node
-            except errors.Error as error:
-                failures[node.name] = error
-                unresponsive.record_failure(node, time.monotonic())
-            else:
-                unresponsive.record_answer(node)
-                return node
-        if not failures:
-            raise NoNodes()
-        raise errors.SeveralFailed(failures)
+
+        def check(node: Node, timeout: float) -> Node:
+            self.require_majority(node, timeout)
+            return node
+
+        targets = [n for n in self.nodes if not candidates or n in candidates]
+        return self._unresponsive.first(targets, check, ask_last)
 
     def require_majority(
         self, node: Node, timeout: float = gluster.READ_TIMEOUT
@@ -185,31 +171,48 @@ class Cluster:
             or, of three nodes or more, at least half are disconnected.
         :raises errors.Error: glusterd does not answer.
         """
+        self._require_majority(node, node.gluster.peers(timeout))
+
+    def _require_majority(
+        self, node: Node, peers: Sequence[gluster.Peer]
+    ) -> None:
         with self._lock:
             known_uuids = {member.uuid for member in self._members.values()}
-        peers = node.gluster.peers(timeout)
-        lost_uuids = known_uuids - {peer.uuid for peer in peers}
-        if known_uuids and 2 * len(lost_uuids) >= len(known_uuids):
-            raise errors.CutOff(node.name, len(lost_uuids), len(known_uuids))
-        disconnected_count = sum(not peer.is_connected for peer in peers)
-        if len(peers) > 2 and 2 * disconnected_count >= len(peers):
-            raise errors.CutOff(node.name, disconnected_count, len(peers))
+        nodes.require_majority(node, peers, known_uuids)
 
     # -- commands
 
     def read(self, question: Callable[[gluster.Gluster], T]) -> T:
-        """Query the writer; if its glusterd does not answer, another node."""
+        """Query the writer; if its glusterd does not answer, another node.
+
+        The check of the writer is in the same request as the first command.
+        """
+
+        def ask(node: Node, timeout: float) -> tuple[Node, T | errors.Error]:
+            client = node.gluster.peers_first(timeout)
+            answer: T | errors.Error
+            try:
+                answer = question(client)
+            except errors.Error as error:
+                answer = error
+            # Do not believe a node that is cut off.
+            self._require_majority(node, client.peers_read())
+            return node, answer
+
         failure: errors.Error | None = None
         failed_nodes: list[Node] = []
         # Ask even a single node twice: its idle SSH connection may be broken.
         for _ in range(max(2, len(self.nodes))):
-            node = self.writer(ask_last=failed_nodes)
-            try:
-                return question(node.gluster)
-            except (errors.Unreachable, errors.Unknown) as error:
-                failure = error
-                failed_nodes.append(node)
-                self._unresponsive.record_timeout(node, error)
+            node, answer = self._unresponsive.first(
+                self.nodes, ask, failed_nodes
+            )
+            if not isinstance(answer, errors.Error):
+                return answer
+            if not isinstance(answer, errors.Unreachable | errors.Unknown):
+                raise answer
+            failure = answer
+            failed_nodes.append(node)
+            self._unresponsive.record_timeout(node, answer)
         raise failure or errors.SeveralFailed({})
 
     def change(

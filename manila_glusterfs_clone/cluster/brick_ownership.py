@@ -126,9 +126,8 @@ class KnownObjects:
 
 def read_known_objects(gluster: gluster.Gluster) -> KnownObjects:
     """Read the volumes and snapshots that one glusterd reports."""
-    return KnownObjects(
-        tuple(gluster.volumes().values()), tuple(gluster.snapshots().values())
-    )
+    volumes, snapshots = gluster.volumes_and_snapshots()
+    return KnownObjects((*volumes.values(),), (*snapshots.values(),))
 
 
 def is_named_in_path(lv: lvm.LogicalVolume, brick_path: str) -> bool:

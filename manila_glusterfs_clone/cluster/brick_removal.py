@@ -118,16 +118,12 @@ def mount_point_removal(mount_point: str) -> steps.Step:
     return file_systems.directory_removal(mount_point)
 
 
-def remove_snapshot_mount_points(
-    node: cluster.Node, hex_id: str, brick_count: int
-) -> None:
-    """Remove the directories that a snapshot's bricks were mounted on.
-
-    GlusterFS 11.1 leaves these directories when it deletes an active snapshot.
+def snapshot_mount_point_removal(hex_id: str, brick_count: int) -> steps.Step:
+    """Return the step that removes the mount points of a snapshot's bricks.
 
     :param hex_id: the volume id of the snapshot, in hex.
     :param brick_count: the number of all bricks of the snapshot.
     """
     parent = f'{bricks.SNAPS_ROOT}/{hex_id}'
     paths = [f'{parent}/brick{n}' for n in range(1, brick_count + 1)]
-    node.run(file_systems.directory_removal(*paths, parent))
+    return file_systems.directory_removal(*paths, parent)

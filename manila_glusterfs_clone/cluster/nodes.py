@@ -11,9 +11,11 @@
 # under the License.
 """A storage node: its command-line tools, and its UUID as a peer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 import dataclasses
 import threading
+import time
+from typing import TypeVar
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
@@ -24,6 +26,8 @@ from manila_glusterfs_clone.tools.gluster import console
 from manila_glusterfs_clone.tools import host
 from manila_glusterfs_clone.tools import lvm
 from manila_glusterfs_clone.tools import lvmconfig
+
+T = TypeVar('T')
 
 #: After a node fails the check of :meth:`Cluster.require_majority`, the driver
 #: checks this node after the other nodes, for this many seconds.
@@ -131,6 +135,24 @@ class Member:
     peer_name: str
 
 
+def require_majority(
+    node: Node, peers: Sequence[gluster.Peer], known_uuids: Set[str]
+) -> None:
+    """Make sure that glusterd on a node is connected to most peers.
+
+    :param peers: what glusterd on the node reports.
+    :param known_uuids: the UUIDs of the nodes that have answered before.
+    :raises errors.CutOff: at least half of the known nodes are not peers; or,
+        of three nodes or more, at least half are disconnected.
+    """
+    lost_uuids = known_uuids - {peer.uuid for peer in peers}
+    if known_uuids and 2 * len(lost_uuids) >= len(known_uuids):
+        raise errors.CutOff(node.name, len(lost_uuids), len(known_uuids))
+    disconnected_count = sum(not peer.is_connected for peer in peers)
+    if len(peers) > 2 and 2 * disconnected_count >= len(peers):
+        raise errors.CutOff(node.name, disconnected_count, len(peers))
+
+
 class UnresponsiveNodes:
     """The nodes whose glusterd failed a check, or did not answer in time."""
 
@@ -139,6 +161,40 @@ class UnresponsiveNodes:
         #: By node name: the monotonic time until which the driver checks the
         #: node last. 0 if the timeout is shorter, but the order is unchanged.
         self._ask_last_until: dict[str, float] = {}
+
+    def first(
+        self,
+        nodes: Iterable[Node],
+        check: Callable[[Node, float], T],
+        ask_last: Collection[Node],
+    ) -> T:
+        """Return the result of a check on the first node that passes it.
+
+        :param check: is called with a node and a timeout, and raises an error
+            if the node does not pass.
+        :param ask_last: check these nodes after the others.
+        :raises errors.Busy: this process runs too many commands on a node.
+        :raises errors.SeveralFailed: no node passes the check.
+        :raises NoNodes: there are no nodes.
+        """
+        failures: dict[str, Exception] = {}
+        now = time.monotonic()
+        for node in sorted(
+            nodes, key=lambda n: (n in ask_last, self.is_asked_last(n, now))
+        ):
+            try:
+                result = check(node, self.timeout(node))
+            except errors.Busy:
+                raise  # this process runs too many commands on the node
+            except errors.Error as error:
+                failures[node.name] = error
+                self.record_failure(node, time.monotonic())
+            else:
+                self.record_answer(node)
+                return result
+        if not failures:
+            raise NoNodes()
+        raise errors.SeveralFailed(failures)
 
     def is_asked_last(self, node: Node, now: float) -> bool:
         """Return whether to check a node after the other nodes."""

@@ -86,8 +86,19 @@ class CloneCleanup:
         the snapshot's lock.
         """
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
-        if snapshot is None:
-            return
+        if snapshot is not None:
+            self.deactivate(snapshot)
+            self.clean_up_lvs(
+                snapshot,
+                self._cluster.everywhere(lambda node: node.lvm.lvs()),
+            )
+
+    def deactivate(self, snapshot: gluster.Snapshot) -> None:
+        """Deactivate a snapshot that is active on some node.
+
+        Return only after glusterd has ended a running clone of the snapshot.
+        """
+        name = snapshot.name
         if snapshot.is_active or self._sources.active_node_names(name):
             snapshot_id = names.snapshot_id_from_name(name)
             if snapshot_id is None or not self.uses.is_used(snapshot_id):
@@ -99,15 +110,26 @@ class CloneCleanup:
                     name,
                 )
             self._sources.deactivate(name)
-        snapshot_hex_id = snapshot.hex_id
-        untagged_lv_names = self._cluster.everywhere(
-            lambda node: {
+
+    def clean_up_lvs(
+        self,
+        snapshot: gluster.Snapshot,
+        lvs_by_node: Mapping[str, Sequence[lvm.LogicalVolume]],
+    ) -> None:
+        """Clean up the untagged LVs of the clones of an inactive snapshot.
+
+        :param lvs_by_node: the LVs of each node, read after
+            :meth:`deactivate`, by the name of the node.
+        """
+        untagged_lv_names = {
+            node_name: {
                 lv.full_name
-                for lv in node.lvm.lvs()
+                for lv in lvs
                 if _is_untagged_clone(lv)
-                and bricks.hex_id_in_name(lv.origin) == snapshot_hex_id
+                and bricks.hex_id_in_name(lv.origin) == snapshot.hex_id
             }
-        )
+            for node_name, lvs in lvs_by_node.items()
+        }
         if not any(untagged_lv_names.values()):
             return
         brick_ownership.reclaim(
@@ -116,7 +138,7 @@ class CloneCleanup:
             nodes=[
                 node
                 for node in self._cluster.nodes
-                if untagged_lv_names[node.name]
+                if untagged_lv_names.get(node.name)
             ],
         )
 

@@ -22,7 +22,6 @@ import functools
 from oslo_log import log
 
 from manila_glusterfs_clone import cluster
-from manila_glusterfs_clone.cluster import brick_removal
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone.cluster import deletion_on_nodes
 from manila_glusterfs_clone.cluster import leftover_directories
@@ -35,6 +34,7 @@ from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import clone_cleanup
 from manila_glusterfs_clone.operations import snapshot_limits
+from manila_glusterfs_clone.operations import snapshot_lvs
 from manila_glusterfs_clone.operations import volumes
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools import lvm
@@ -53,25 +53,6 @@ class SnapshotVanished(errors.Unsettled):
         return (
             f'snapshot {self.snapshot}: was taken, but does not exist any '
             f'more; take another snapshot'
-        )
-
-
-@dataclasses.dataclass(eq=False)
-class SnapshotIncomplete(errors.Unsettled):
-    """A snapshot has more or fewer LVs than its volume has bricks."""
-
-    snapshot: str
-    brick_count: int
-    #: The name of each node, and the number of LVs on it.
-    lv_counts: tuple[tuple[str, int], ...]
-
-    def __str__(self) -> str:
-        total = sum(count for _, count in self.lv_counts)
-        by_node = ', '.join(f'{node}: {n}' for node, n in self.lv_counts)
-        return (
-            f'snapshot {self.snapshot}: has {total} logical volumes for the '
-            f'{self.brick_count} bricks of its volume ({by_node}); delete the '
-            f'snapshot and take another one'
         )
 
 
@@ -108,7 +89,7 @@ class Snapshots:
                     snapshot_id,
                 )
                 with self._locks.snapshot(snapshot_id):
-                    self._tag_lvs(snapshot_id, {})
+                    self._tag_lvs(snapshot_id)
                 return
             volume = self._volumes.get(share_id)
             snapshot_limits.require_permitted(self._cluster, volume)
@@ -136,7 +117,7 @@ class Snapshots:
                     lambda gluster: gluster.create_snapshot(name, volume.name),
                     lambda gluster: gluster.snapshot(name) is not None,
                 )
-                self._tag_lvs(snapshot_id, {})
+                self._tag_lvs(snapshot_id)
 
     def complete(self, snapshot_id: str, share_id: str) -> bool:
         """Tag the LVs of a snapshot whose creation was interrupted.
@@ -152,7 +133,7 @@ class Snapshots:
             if snapshot is None:
                 return False
             try:
-                self._tag_lvs(snapshot_id, {})
+                self._tag_lvs(snapshot_id)
             except errors.Unsettled as error:
                 LOG.warning(
                     'Snapshot %s: unusable after an interrupted creation: %s',
@@ -162,44 +143,23 @@ class Snapshots:
                 return False
         return True
 
-    def _tag_lvs(
-        self, snapshot_id: str, pool_names_by_node: dict[str, set[str]]
-    ) -> None:
+    def _tag_lvs(self, snapshot_id: str) -> None:
         """Tag the LVs that glusterd created for a snapshot.
 
-        :param pool_names_by_node: add the thin pools of the LVs to this dict.
         :raises errors.NotPossible: LVM on a node lists no LV of the snapshot,
             and a thin pool is missing there.
         :raises errors.Unsettled: the snapshot does not exist, or lacks LVs.
         """
         name = names.snapshot(snapshot_id)
-        tag = names.snapshot_tag(snapshot_id)
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
         if snapshot is None:
             raise SnapshotVanished(name)
+        snapshot_lvs.tag(self._cluster, snapshot, self._origin(snapshot))
 
-        def tag_lvs(node: cluster.Node) -> int:
-            lvs = node.lvm.lvs()
-            own_lvs = bricks.lvs_named_after(lvs, snapshot.hex_id)
-            if not own_lvs and node in nodes_with_bricks:
-                bricks.require_pools_visible(node, lvs)
-            pool_names_by_node[node.name] = {
-                lv.pool_name for lv in own_lvs if lv.pool
-            }
-            untagged = [lv.full_name for lv in own_lvs if tag not in lv.tags]
-            if untagged:
-                node.run(lvm.tagging(untagged, [tag]))
-            return len(own_lvs)
-
-        origin = self._cluster.read(
+    def _origin(self, snapshot: gluster.Snapshot) -> gluster.Volume | None:
+        return self._cluster.read(
             lambda gluster: gluster.volume(snapshot.origin)
         )
-        nodes_with_bricks = bricks.nodes_with_bricks(self._cluster, origin)
-        lv_counts = self._cluster.everywhere(tag_lvs)
-        if origin and sum(lv_counts.values()) != len(origin.bricks):
-            raise SnapshotIncomplete(
-                name, len(origin.bricks), tuple(lv_counts.items())
-            )
 
     def delete(self, snapshot_id: str, share_id: str) -> None:
         """Delete a snapshot; do nothing if it does not exist."""
@@ -228,12 +188,14 @@ class Snapshots:
             snapshot = find()
         pool_names_by_node: dict[str, set[str]] | None = None
         if snapshot is not None:
-            pool_names_by_node = {}
-            self._try_to_tag_lvs(snapshot_id, pool_names_by_node)
+            self._clone_cleanup.deactivate(snapshot)
+            tagged = snapshot_lvs.tag_to_delete(
+                self._cluster, snapshot, self._origin(snapshot)
+            )
+            pool_names_by_node = tagged.pool_names_by_node
             # Clean up first: only the snapshot identifies the LVs that
             # interrupted clones left.
-            self._clone_cleanup.clean_up(name)
-            self._remove_mount_points(snapshot)
+            self._clone_cleanup.clean_up_lvs(snapshot, tagged.lvs_by_node)
             self._cluster.change(
                 lambda gluster: gluster.delete_snapshot(name),
                 lambda gluster: gluster.snapshot(name) is None,
@@ -298,22 +260,6 @@ class Snapshots:
             for lv in bricks.lvs_named_after(lvs, snapshot.hex_id)
         )
 
-    def _remove_mount_points(self, snapshot: gluster.Snapshot) -> None:
-        """Remove the mount points of the bricks of a snapshot.
-
-        Call this before glusterd deletes the snapshot: the paths contain
-        glusterd's id of the snapshot.
-        """
-        volume = self._cluster.read(
-            lambda gluster: gluster.volume(snapshot.origin)
-        )
-        brick_count = len(volume.bricks) if volume is not None else 0
-        self._cluster.everywhere(
-            lambda node: brick_removal.remove_snapshot_mount_points(
-                node, snapshot.hex_id, brick_count
-            )
-        )
-
     def _await_transactions(self, volume: str) -> None:
         """Wait until glusterd has ended its transactions on a volume.
 
@@ -328,18 +274,6 @@ class Snapshots:
                 gluster.brick_status(volume)
 
             self._cluster.change(read_status, lambda gluster: False)
-
-    def _try_to_tag_lvs(
-        self, snapshot_id: str, pool_names_by_node: dict[str, set[str]]
-    ) -> None:
-        try:
-            self._tag_lvs(snapshot_id, pool_names_by_node)
-        except errors.Unsettled as error:
-            LOG.info(
-                'Snapshot %s: incomplete; deleting it anyway: %s',
-                snapshot_id,
-                error,
-            )
 
 
 def _find_tagged_lv(node: cluster.Node, tag: str) -> str | None:

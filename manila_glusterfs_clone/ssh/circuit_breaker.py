@@ -29,6 +29,7 @@ import typing
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import greetings
+from manila_glusterfs_clone.ssh import steps
 
 #: Seconds between two attempts to connect to a node that does not answer.
 RETRY_SECONDS = 30.0
@@ -48,9 +49,14 @@ class CommandRunner(typing.Protocol):
         """Run one step; see :meth:`commands.Remote.run`."""
 
     def run_all(
-        self, steps: Sequence[commands.Step], *, timeout: float = 60.0
+        self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
     ) -> list[commands.Result]:
         """Run several steps; see :meth:`commands.Remote.run_all`."""
+
+    def outcomes(
+        self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
+    ) -> tuple[steps.Outcome, ...]:
+        """Run several steps; see :meth:`commands.Remote.outcomes`."""
 
     def greet(self) -> greetings.Greeting:
         """Ask the runner; see :meth:`commands.Remote.greet`."""
@@ -99,11 +105,25 @@ class CircuitBreaker:
             return self._runner.run(step, timeout=timeout)
 
     def run_all(
-        self, steps: Sequence[commands.Step], *, timeout: float = 60.0
+        self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
     ) -> list[commands.Result]:
         """Run several steps, up to the first error; as :meth:`run` else."""
         with self._recording():
-            return self._runner.run_all(steps, timeout=timeout)
+            return self._runner.run_all(the_steps, timeout=timeout)
+
+    def outcomes(
+        self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
+    ) -> tuple[steps.Outcome, ...]:
+        """Run several steps, and return the outcome of each."""
+        outcomes: tuple[steps.Outcome, ...] = ()
+        try:
+            with self._recording():
+                outcomes = self._runner.outcomes(the_steps, timeout=timeout)
+                steps.results_of(outcomes)
+        except errors.Error:
+            if not outcomes:
+                raise
+        return outcomes
 
     def greet(self) -> greetings.Greeting:
         """Return what the runner reports about itself; as :meth:`run` else."""

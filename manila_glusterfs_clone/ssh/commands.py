@@ -118,9 +118,18 @@ class Remote:
             before it are done, and the steps after it were not started.
         :raises TimedOut, LinkLost: a step may have taken effect.
         """
+        return steps.results_of(self.outcomes(the_steps, timeout=timeout))
+
+    def outcomes(
+        self, the_steps: Sequence[Step], *, timeout: float = 60.0
+    ) -> tuple[steps.Outcome, ...]:
+        """Run steps as :meth:`run_all`, and return the outcome of each.
+
+        :raises Unreachable, Occupied: nothing was started.
+        """
         start = time.monotonic()
         deadline = start + timeout
-        outcome = 'error'
+        logged = 'error'
         try:
             process = self._process()
             if not process.slots.acquire(timeout=timeout):
@@ -128,20 +137,20 @@ class Remote:
             try:
                 connection = self._connected(process, deadline)
                 seconds = max(0.1, deadline - time.monotonic())
-                results = connection.run(the_steps, seconds)
+                outcomes = connection.outcomes(the_steps, seconds)
             finally:
                 process.slots.release()
-            outcome = 'done'
-            return results
+            logged = ', '.join(map(_describe, outcomes))
+            return outcomes
         except errors.Error as error:
-            outcome = type(error).__name__
+            logged = _describe(error)
             raise
         finally:
             LOG.debug(
                 '%s: %s: %s, %.3f s',
                 self.name,
                 '; '.join(shlex.join(step.argv) for step in the_steps),
-                outcome,
+                logged,
                 time.monotonic() - start,
             )
 
@@ -279,3 +288,7 @@ class Remote:
                     if parent is not None:
                         parent.connector.abandon()
         return process
+
+
+def _describe(outcome: steps.Outcome) -> str:
+    return 'done' if isinstance(outcome, Result) else type(outcome).__name__

@@ -195,17 +195,7 @@ class Connection:
         :param seconds: the time limit of each step without its own.
         :raises errors.Error: the error of the first step that is not done.
         """
-        results = []
-        failure: errors.Error | None = None
-        for outcome in self.outcomes(the_steps, seconds):
-            if isinstance(outcome, Result):
-                results.append(outcome)
-            elif failure is None or isinstance(failure, steps.Skipped):
-                # A request with an invalid step skips all steps before it.
-                failure = outcome
-        if failure is not None:
-            raise failure
-        return results
+        return steps.results_of(self.outcomes(the_steps, seconds))
 
     def outcomes(
         self,

@@ -15,7 +15,7 @@
 outcomes. This module turns them into the errors of this package.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import dataclasses
 from typing import Any
 
@@ -159,6 +159,24 @@ def outcome_of(
         case 'unknown', 'failed':
             return RunnerFailed(node, step.verb, reason or stderr)
     return errors.Garbled(node, argv, stdout or f'{answer!r:.400}')
+
+
+def results_of(outcomes: Iterable[Outcome]) -> list[Result]:
+    """Return the results of steps that were carried out one after the other.
+
+    :raises errors.Error: the error of the first step that is not done.
+    """
+    results = []
+    failure: errors.Error | None = None
+    for outcome in outcomes:
+        if isinstance(outcome, Result):
+            results.append(outcome)
+        elif failure is None or isinstance(failure, Skipped):
+            # A request with an invalid step skips all steps before it.
+            failure = outcome
+    if failure is not None:
+        raise failure
+    return results
 
 
 def excerpt(text: str) -> str:

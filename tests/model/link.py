@@ -30,6 +30,7 @@ from manila_glusterfs_clone.node.runner import verbs
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import greetings
+from manila_glusterfs_clone.ssh import steps
 from tests.model import answers
 from tests.model import fault_injection
 from tests.model import glusterd
@@ -271,6 +272,23 @@ class Remote(commands.Remote):
         # A fault can occur at each of the steps.
         self.process.count_request()
         return [self._run(step, timeout) for step in the_steps]
+
+    def outcomes(
+        self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
+    ) -> tuple[steps.Outcome, ...]:
+        self.process.count_request()
+        outcomes: list[steps.Outcome] = []
+        for step in the_steps:
+            if outcomes and not isinstance(outcomes[-1], commands.Result):
+                outcomes.append(steps.Skipped(self.name, step.verb))
+                continue
+            try:
+                outcomes.append(self._run(step, timeout))
+            except errors.Error as error:
+                if not outcomes and isinstance(error, errors.Unreachable):
+                    raise  # nothing was started
+                outcomes.append(error)
+        return tuple(outcomes)
 
     def greet(self) -> greetings.Greeting:
         self.process.step(self.node, ['hello'], CONNECT_TIMEOUT, lambda _: '')

@@ -103,7 +103,8 @@ def in_turn(*, late: bool = False) -> Iterator[None]:
     :param late: of two things that the driver does side by side, do the one
         that it starts first at the end, not at the beginning.
     """
-    with mock.patch.object(parallel, 'concurrent', _LATE if late else _IN_TURN):
+    order = _LATE if late else _IN_TURN
+    with mock.patch.object(parallel, 'concurrent', order):
         yield
 
 

@@ -33,6 +33,7 @@ from manila_glusterfs_clone.node.runner import verbs
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import greetings
+from manila_glusterfs_clone.ssh import steps
 
 GOLDEN = pathlib.Path(__file__).parents[1] / 'golden'
 RELEASES = ('10.3', '11.1')
@@ -184,6 +185,24 @@ class Node(commands.Remote):
         with self._lock:
             self.request_count += 1
         return [self._run(step) for step in the_steps]
+
+    def outcomes(
+        self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
+    ) -> tuple[steps.Outcome, ...]:
+        with self._lock:
+            self.request_count += 1
+        outcomes: list[steps.Outcome] = []
+        for step in the_steps:
+            if outcomes and not isinstance(outcomes[-1], commands.Result):
+                outcomes.append(steps.Skipped(self.name, step.verb))
+                continue
+            try:
+                outcomes.append(self._run(step))
+            except errors.Error as error:
+                if not outcomes and isinstance(error, errors.Unreachable):
+                    raise  # nothing was started
+                outcomes.append(error)
+        return tuple(outcomes)
 
     def _run(self, step: commands.Step) -> commands.Result:
         argv = step.argv

@@ -24,6 +24,7 @@ from xml.etree import ElementTree
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.tools.gluster import console
+from manila_glusterfs_clone.tools.gluster import peers_first
 from manila_glusterfs_clone.tools.gluster import refusals
 from manila_glusterfs_clone.tools.gluster import xml_output
 
@@ -42,8 +43,8 @@ READ_TIMEOUT = 60.0
 #: Time limit for ``gluster volume heal … info``, in seconds. The command reads
 #: from every brick, and ``gluster`` waits up to 600 s for it.
 HEAL_TIMEOUT = 615.0
-#: The number that glusterd uses for the peer state "Peer in Cluster".
-_IN_CLUSTER = '3'
+#: The command that lists all volumes with their options and bricks.
+_VOLUMES = ('volume', 'info')
 #: The argument of :meth:`Gluster.brick_status` that selects all volumes.
 ALL_VOLUMES = 'all'
 
@@ -58,33 +59,24 @@ class Gluster:
     def __init__(self, commands: console.Console) -> None:
         self._console = commands
 
+    def peers_first(self, timeout: float) -> 'PeersFirst':
+        """Return a client that reads the peers with its first command.
+
+        :param timeout: seconds for reading the peers.
+        """
+        return PeersFirst(peers_first.PeersFirst(self._console, timeout))
+
     # -- reads
 
     def peers(self, timeout: float = READ_TIMEOUT) -> tuple[Peer, ...]:
         """Return all nodes of the trusted storage pool, including this one."""
-        answer = self._console.run(
-            'pool', 'list', timeout=timeout, is_read=True
-        ).root
-        return tuple(
-            Peer(
-                uuid=xml_output.text(peer, 'uuid'),
-                hostname=xml_output.text(peer, 'hostname'),
-                # A connected peer may be rejected from the pool. For its own
-                # node, glusterd reports no state.
-                is_connected=xml_output.text(peer, 'connected') == '1'
-                and xml_output.text(peer, 'state') in ('', _IN_CLUSTER),
-                names=frozenset(
-                    name.text or ''
-                    for name in peer.iterfind('hostnames/hostname')
-                ),
-            )
-            for peer in answer.iterfind('peerStatus/peer')
-        )
+        words = ('pool', 'list')
+        answer = self._console.run(*words, timeout=timeout, is_read=True)
+        return xml_output.peers(answer.root)
 
     def volume_names(self) -> frozenset[str]:
         """Return the names of all volumes."""
-        elements = self._read('volume', 'list').iterfind('volList/volume')
-        return frozenset(element.text or '' for element in elements)
+        return xml_output.volume_names(self._read('volume', 'list'))
 
     def volumes(self) -> dict[str, Volume]:
         """Return all volumes by name.
@@ -93,12 +85,27 @@ class Gluster:
         omits all further volumes and reports success. So this method reads
         ``volume list``, too, and reads each missing volume by its name.
         """
-        existing_names = self.volume_names()
-        volumes = self._volumes()
-        for name in existing_names - volumes.keys():
+        names, volumes = self._read_all(('volume', 'list'), _VOLUMES)
+        return self._complete(names, volumes)
+
+    def volumes_and_snapshots(
+        self,
+    ) -> tuple[dict[str, Volume], dict[str, Snapshot]]:
+        """Return :meth:`volumes` and :meth:`snapshots`, in one request."""
+        names, volumes, snapshots = self._read_all(
+            ('volume', 'list'), _VOLUMES, ('snapshot', 'info')
+        )
+        return self._complete(names, volumes), xml_output.snapshots(snapshots)
+
+    def _complete(
+        self, names: ElementTree.Element, volumes: ElementTree.Element
+    ) -> dict[str, Volume]:
+        """Return the volumes in an answer, and read the missing ones."""
+        found = self._parse_volumes(_VOLUMES, volumes)
+        for name in xml_output.volume_names(names) - found.keys():
             if (volume := self.volume(name)) is not None:
-                volumes[name] = volume
-        return volumes
+                found[name] = volume
+        return found
 
     def volumes_in_one_call(self) -> dict[str, Volume]:
         """Return the volumes that one ``volume info`` lists, by name.
@@ -318,8 +325,12 @@ class Gluster:
             self._console.run('snapshot', 'delete', name)
 
     def _volumes(self, *names: str) -> dict[str, Volume]:
-        words = ('volume', 'info', *names)
-        root = self._read(*words)
+        words = (*_VOLUMES, *names)
+        return self._parse_volumes(words, self._read(*words))
+
+    def _parse_volumes(
+        self, words: Sequence[str], root: ElementTree.Element
+    ) -> dict[str, Volume]:
         try:
             return xml_output.volumes(root)
         except ValueError as error:
@@ -328,8 +339,25 @@ class Gluster:
                 self._console.name, ('gluster', *words), str(error)
             ) from error
 
+    def _read_all(
+        self, *commands: Sequence[str]
+    ) -> list[ElementTree.Element]:
+        """Run several commands as :meth:`_read`, in one request."""
+        answers = self._console.read_all(*commands, timeout=READ_TIMEOUT)
+        return [answer.root for answer in answers]
+
     def _read(self, *words: str) -> ElementTree.Element:
         """Run a command that changes nothing, and takes no lock."""
         return self._console.run(
             *words, timeout=READ_TIMEOUT, is_read=True
         ).root
+
+
+class PeersFirst(Gluster):
+    """A client that reads the peers in the request of its first command."""
+
+    _console: peers_first.PeersFirst
+
+    def peers_read(self) -> tuple[Peer, ...]:
+        """Return the peers that were read, or raise the error of the read."""
+        return xml_output.peers(self._console.peers().root)

@@ -145,6 +145,24 @@ class Console:
             output = self._output(words, deadline, is_read)
         return self._check(words, self._parse(words, output))
 
+    def read_all(
+        self, *commands: typing.Sequence[str], timeout: float
+    ) -> list[Answer]:
+        """Run several commands that change nothing, in one request.
+
+        :param timeout: seconds for each command, with the wait for a slot.
+        :raises errors.Error: as :meth:`run`, for the first that failed.
+        """
+        deadline = time.monotonic() + timeout
+        try:
+            results = self._run_all(commands, deadline, is_read=True)
+        except errors.LinkLost:
+            results = self._run_all(commands, deadline, is_read=True)
+        return [
+            self._check(words, self._parse(words, self._text(result)))
+            for words, result in zip(commands, results, strict=True)
+        ]
+
     def run_without_xml(self, *words: str, timeout: float = TIMEOUT) -> None:
         """Run one gluster command that never prints XML.
 
@@ -167,16 +185,23 @@ class Console:
     ) -> str:
         """Run a command, and return its output."""
         try:
-            result = self._run(words, deadline, is_read)
+            outcome: steps.Outcome = self._run(words, deadline, is_read)
         except errors.LinkLost as error:
+            outcome = error
+        return self._text(outcome)
+
+    def _text(self, outcome: steps.Outcome) -> str:
+        """Return the output of a command, or raise its error."""
+        if isinstance(outcome, errors.LinkLost):
             # After a console has printed an error in plain text, it ends.
             for known_text in (_GLUSTERD_DOWN, _TIMED_OUT):
-                if known_text in error.partial_output:
+                if known_text in outcome.partial_output:
                     return known_text
-            raise
-        output = result.stdout or result.stderr
+        if isinstance(outcome, errors.Error):
+            raise outcome
+        output = outcome.stdout or outcome.stderr
         if _GLUSTERD_DOWN in output:
-            raise self._lost(result, output)
+            raise self._lost(outcome, output)
         return output
 
     def _lost(self, result: steps.Result, output: str) -> errors.LinkLost:
@@ -192,10 +217,17 @@ class Console:
     def _run(
         self, words: typing.Sequence[str], deadline: float, is_read: bool
     ) -> steps.Result:
-        with self._slot(words, deadline, is_read) as seconds_left:
-            return self._runner.run(
-                steps.Step('gluster', {'words': list(words)}),
-                timeout=seconds_left,
+        return self._run_all([words], deadline, is_read)[0]
+
+    def _run_all(
+        self,
+        commands: typing.Sequence[typing.Sequence[str]],
+        deadline: float,
+        is_read: bool,
+    ) -> list[steps.Result]:
+        with self._slot(commands[0], deadline, is_read) as seconds_left:
+            return self._runner.run_all(
+                [step(words, seconds_left) for words in commands]
             )
 
     @contextlib.contextmanager
@@ -250,3 +282,8 @@ class Console:
             raise errors.CommitFailed(self.name, argv, message)
         error_class = refusals.error_class(answer.errno, message)
         raise error_class(self.name, argv, answer.errno, message)
+
+
+def step(words: typing.Sequence[str], seconds: float) -> steps.Step:
+    """Return the step that runs a gluster command."""
+    return steps.Step('gluster', {'words': list(words)}, seconds)

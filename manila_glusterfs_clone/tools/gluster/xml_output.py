@@ -17,6 +17,8 @@ from xml.etree import ElementTree
 
 #: The maximum number of snapshots of one volume in glusterd.
 MAX_SNAPSHOTS = 256
+#: The number that glusterd uses for the peer state "Peer in Cluster".
+_IN_CLUSTER = '3'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +126,30 @@ class HealState:
 
 def text(element: ElementTree.Element | None, path: str) -> str:
     return (element.findtext(path) or '') if element is not None else ''
+
+
+def peers(root: ElementTree.Element) -> tuple[Peer, ...]:
+    """Return the peers in the answer to ``pool list``."""
+    return tuple(
+        Peer(
+            uuid=text(peer, 'uuid'),
+            hostname=text(peer, 'hostname'),
+            # A connected peer may be rejected from the pool. For its own
+            # node, glusterd reports no state.
+            is_connected=text(peer, 'connected') == '1'
+            and text(peer, 'state') in ('', _IN_CLUSTER),
+            names=frozenset(
+                name.text or '' for name in peer.iterfind('hostnames/hostname')
+            ),
+        )
+        for peer in root.iterfind('peerStatus/peer')
+    )
+
+
+def volume_names(root: ElementTree.Element) -> frozenset[str]:
+    """Return the names in the answer to ``volume list``."""
+    elements = root.iterfind('volList/volume')
+    return frozenset(element.text or '' for element in elements)
 
 
 def volumes(root: ElementTree.Element) -> dict[str, Volume]:

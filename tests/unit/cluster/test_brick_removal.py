@@ -201,5 +201,7 @@ def test_the_mount_points_of_a_snapshot_that_is_gone() -> None:
     test_bricks.allow(
         fake, f'remove_directories {above}/brick1 {above}/brick2 {above}'
     )
-    brick_removal.remove_snapshot_mount_points(node, test_bricks.HEX, 2)
+    node.run(
+        brick_removal.snapshot_mount_point_removal(test_bricks.HEX, 2)
+    )
     assert len(test_bricks.did(fake)) == 1

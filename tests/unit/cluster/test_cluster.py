@@ -65,7 +65,7 @@ def well(nodes: list[fakes.Node]) -> list[fakes.Node]:
 
 @pytest.fixture(autouse=True)
 def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
-    monkeypatch.setattr(cluster, 'time', clock)
+    monkeypatch.setattr(nodes_module, 'time', clock)
     monkeypatch.setattr(retry, 'time', clock)
     return clock
 

@@ -14,6 +14,7 @@
 import pytest
 
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import nodes
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import retry
@@ -26,7 +27,7 @@ AWAY = errors.Unreachable('gl2', 'no route')
 
 @pytest.fixture(autouse=True)
 def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
-    monkeypatch.setattr(cluster, 'time', clock)
+    monkeypatch.setattr(nodes, 'time', clock)
     monkeypatch.setattr(retry, 'time', clock)
     monkeypatch.setattr(peers, 'time', clock)
     return clock

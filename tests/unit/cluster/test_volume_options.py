@@ -16,6 +16,7 @@ import dataclasses
 import pytest
 
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import nodes
 from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import retry
@@ -30,7 +31,7 @@ AWAY = errors.LinkLost('gl2', ('gluster',), 'EOF')
 
 @pytest.fixture(autouse=True)
 def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
-    monkeypatch.setattr(cluster, 'time', clock)
+    monkeypatch.setattr(nodes, 'time', clock)
     monkeypatch.setattr(retry, 'time', clock)
     return clock
 

@@ -142,6 +142,11 @@ class Gluster:
     def snapshots(self) -> dict[str, gluster.Snapshot]:
         return {}
 
+    def volumes_and_snapshots(
+        self,
+    ) -> tuple[dict[str, gluster.Volume], dict[str, gluster.Snapshot]]:
+        return self.volumes(), self.snapshots()
+
     def brick_status(self, name: str) -> tuple[gluster.BrickStatus, ...]:
         if trouble := self._cluster.status_errors.get(name):
             raise trouble

@@ -14,6 +14,7 @@
 import pytest
 
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import nodes
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.operations import clone_sources
 from manila_glusterfs_clone import retry
@@ -51,7 +52,7 @@ ON, OFF = info('Started'), info('Stopped')
 
 @pytest.fixture(autouse=True)
 def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
-    monkeypatch.setattr(cluster, 'time', clock)
+    monkeypatch.setattr(nodes, 'time', clock)
     monkeypatch.setattr(retry, 'time', clock)
     return clock
 

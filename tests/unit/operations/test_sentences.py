@@ -18,6 +18,7 @@ from manila_glusterfs_clone.operations import clone_sources
 from manila_glusterfs_clone.operations import clones
 from manila_glusterfs_clone.operations import share_removal
 from manila_glusterfs_clone.operations import snapshot_limits
+from manila_glusterfs_clone.operations import snapshot_lvs
 from manila_glusterfs_clone.operations import snapshots
 from manila_glusterfs_clone.operations import volume_start
 from manila_glusterfs_clone.operations import volumes
@@ -70,7 +71,7 @@ SENTENCES = [
         'snapshot',
     ),
     (
-        snapshots.SnapshotIncomplete('s', 3, (('gl1', 1), ('gl2', 0))),
+        snapshot_lvs.SnapshotIncomplete('s', 3, (('gl1', 1), ('gl2', 0))),
         'snapshot s: has 1 logical volumes for the 3 bricks of its volume '
         '(gl1: 1, gl2: 0); delete the snapshot and take another one',
     ),

@@ -17,6 +17,7 @@ import pytest
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import deletion_on_nodes
+from manila_glusterfs_clone.cluster import nodes
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import snapshots
@@ -79,7 +80,7 @@ def node() -> fakes.Node:
 
 @pytest.fixture(autouse=True)
 def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
-    monkeypatch.setattr(cluster, 'time', clock)
+    monkeypatch.setattr(nodes, 'time', clock)
     monkeypatch.setattr(retry, 'time', clock)
     return clock
 
@@ -111,7 +112,7 @@ def test_snapshot_that_was_taken_meanwhile_is_deleted(
     node: fakes.Node,
 ) -> None:
     name = names.snapshot(SNAPSHOT)
-    node.gluster(ASK, MISSING, TAKEN, TAKEN, MISSING)
+    node.gluster(ASK, MISSING, TAKEN, MISSING)
     node.gluster(INFO, info('Started'))
     node.gluster(STATUS, fakes.xml())
     node.gluster(f'snapshot delete {name}', fakes.xml())

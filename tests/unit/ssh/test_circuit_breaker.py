@@ -21,6 +21,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
 from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import greetings
+from manila_glusterfs_clone.ssh import steps
 from tests.unit import fakes
 from tests.unit.ssh import ssh_helpers
 
@@ -59,9 +60,14 @@ class Node:
         return commands.Result(self.name, step.argv, 0, 'well', '')
 
     def run_all(
-        self, steps: Sequence[commands.Step], *, timeout: float = 60.0
+        self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
     ) -> list[commands.Result]:
-        return [self.run(step) for step in steps]
+        return [self.run(step) for step in the_steps]
+
+    def outcomes(
+        self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
+    ) -> tuple[steps.Outcome, ...]:
+        return tuple(self.run(step) for step in the_steps)
 
     def greet(self) -> greetings.Greeting:
         self.run(READ)

@@ -196,7 +196,7 @@ class Cluster:
             except errors.Error as error:
                 answer = error
             # Do not believe a node that is cut off.
-            self._require_majority(node, client.peers_read())
+            self._require_majority(node, client.peers())
             return node, answer
 
         failure: errors.Error | None = None

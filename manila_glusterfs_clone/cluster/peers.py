@@ -12,9 +12,10 @@
 """Check the peers, and wait until glusterd has completed its start."""
 
 import collections
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
 import time
+from typing import TypeVar
 
 from oslo_log import log
 
@@ -24,6 +25,8 @@ from manila_glusterfs_clone import findings
 from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
+
+T = TypeVar('T')
 
 #: Upper limit for the time that glusterd needs to start, in seconds: a fixed
 #: part, and a part for each volume. On a slow machine, 7 s were not enough
@@ -51,15 +54,28 @@ def require_all_connected(the_cluster: cluster.Cluster) -> None:
     :raises PeersDisconnected: glusterd on the writer has no connection to some
         peers.
     """
+    read_with_all_connected(the_cluster, lambda gluster: None)
+
+
+def read_with_all_connected(
+    the_cluster: cluster.Cluster, question: Callable[[gluster.Gluster], T]
+) -> T:
+    """Query the writer, and make sure that all peers are connected.
+
+    :raises PeersDisconnected: as :func:`require_all_connected`.
+    """
+    answer, all_peers = the_cluster.read(
+        # The peers come in the request of the question.
+        lambda gluster: (question(gluster), gluster.peers())
+    )
     disconnected_hosts = [
-        peer.hostname
-        for peer in the_cluster.read(lambda gluster: gluster.peers())
-        if not peer.is_connected
+        peer.hostname for peer in all_peers if not peer.is_connected
     ]
     if disconnected_hosts:
         raise PeersDisconnected(tuple(sorted(disconnected_hosts)))
     # All peers are connected, so no node is down.
     the_cluster.forget_failures()
+    return answer
 
 
 def as_most_nodes_see_them(
@@ -238,7 +254,9 @@ def _glusterd_age(node: cluster.Node) -> float | None:
 
 
 def seconds_until_started(
-    the_cluster: cluster.Cluster, nodes: Iterable[cluster.Node] | None = None
+    the_cluster: cluster.Cluster,
+    nodes: Iterable[cluster.Node] | None = None,
+    volume_count: int | None = None,
 ) -> dict[str, float]:
     """Return the seconds until the start of glusterd is complete, by node.
 
@@ -247,11 +265,13 @@ def seconds_until_started(
     glusterd has just started.
 
     :param nodes: the nodes to ask; None for all.
+    :param volume_count: the number of all volumes; None to read it.
     """
-    volume_names = the_cluster.read(lambda gluster: gluster.volume_names())
-    start_seconds = _START_SECONDS + _START_SECONDS_PER_VOLUME * len(
-        volume_names
-    )
+    if volume_count is None:
+        volume_count = len(
+            the_cluster.read(lambda gluster: gluster.volume_names())
+        )
+    start_seconds = _START_SECONDS + _START_SECONDS_PER_VOLUME * volume_count
     ages, failures = the_cluster.try_everywhere(_glusterd_age, nodes)
     for node_name, error in failures.items():
         if not isinstance(error, errors.Error):

@@ -37,6 +37,7 @@ from oslo_log import log
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import peers
+from manila_glusterfs_clone.cluster import volfiles
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
@@ -113,6 +114,8 @@ class _Answers:
     peers: tuple[gluster.Peer, ...]
     #: Why glusterd on a node did not answer, by node name.
     failures: Mapping[str, Exception]
+    #: The number of all volumes; None if it was not read.
+    volume_count: int | None
 
     @property
     def is_complete(self) -> bool:
@@ -177,7 +180,7 @@ def write(
             if not may_have_lost_volfiles:
                 raise
             may_have_lost_volfiles = False
-            _write_lost_volfiles(the_cluster, volume_name)
+            volfiles.write_lost(the_cluster, volume_name)
             the_cluster.change(set_options, is_written)
     attempts = retry.Attempts(
         the_cluster.settle_timeout, _PAUSE, _LONGEST_PAUSE, jitter=True
@@ -191,14 +194,18 @@ def write(
     write_failure: errors.Error | None = None
     logged_names: set[str] = set()
     while True:
-        answers = _ask_nodes(the_cluster, volume_name, options, asked_uuids)
+        answers = _ask_nodes(
+            the_cluster, volume_name, options, asked_uuids, must_last
+        )
         _log_failures(volume_name, answers.failures, logged_names)
         lagging_nodes = answers.lagging_nodes
         elapsed_seconds, is_late = attempts.elapsed_seconds, attempts.is_over
         start_seconds_by_node: Mapping[str, float] = {}
         if must_last and not lagging_nodes:
             start_seconds_by_node = peers.seconds_until_started(
-                the_cluster, [member.node for member in answers.updated]
+                the_cluster,
+                [member.node for member in answers.updated],
+                answers.volume_count,
             )
         if not lagging_nodes and (
             is_late or (answers.is_complete and not start_seconds_by_node)
@@ -244,7 +251,7 @@ def write(
                     error, errors.CommitFailed
                 ):
                     may_have_lost_volfiles = False
-                    _write_lost_volfiles(the_cluster, volume_name)
+                    volfiles.write_lost(the_cluster, volume_name)
 
 
 def _ask_nodes(
@@ -252,8 +259,12 @@ def _ask_nodes(
     volume_name: str,
     options: Mapping[str, str],
     asked_uuids: Collection[str],
+    counts_volumes: bool,
 ) -> _Answers:
-    """Ask connected nodes whether glusterd has options of a volume."""
+    """Ask connected nodes whether glusterd has options of a volume.
+
+    :param counts_volumes: whether to count the volumes, too.
+    """
 
     def is_updated(node: cluster.Node) -> bool:
         if has_options(node.gluster.volume(volume_name), options):
@@ -262,7 +273,13 @@ def _ask_nodes(
         the_cluster.require_majority(node)
         return False
 
-    all_peers = the_cluster.read(lambda gluster: gluster.peers())
+    volume_count, all_peers = the_cluster.read(
+        # Both are in one request.
+        lambda gluster: (
+            len(gluster.volume_names()) if counts_volumes else None,
+            gluster.peers(),
+        )
+    )
     connected_uuids = _connected_uuids(all_peers)
     members = {
         member.node.name: member
@@ -285,37 +302,12 @@ def _ask_nodes(
         ),
         all_peers,
         failures,
+        volume_count,
     )
 
 
 def _connected_uuids(all_peers: Iterable[gluster.Peer]) -> frozenset[str]:
     return frozenset(peer.uuid for peer in all_peers if peer.is_connected)
-
-
-def _write_lost_volfiles(
-    the_cluster: cluster.Cluster, volume_name: str
-) -> None:
-    """Try to write the volfiles of a new volume again after a failed commit.
-
-    A node that loses power right after the creation of a volume can lose the
-    volfiles of the volume. Then each commit fails on this node (11.1).
-    """
-    LOG.warning(
-        'Volume %s: a node failed to apply options, possibly because it lost '
-        'the volfiles of the volume; writing them again',
-        volume_name,
-    )
-    try:
-        the_cluster.change(
-            lambda gluster: gluster.write_volfiles(volume_name),
-            lambda gluster: False,
-        )
-    except errors.Error as error:
-        LOG.warning(
-            'Volume %s: the volfiles could not be written: %s',
-            volume_name,
-            error,
-        )
 
 
 def _log_failures(

@@ -50,8 +50,9 @@ LOG = log.getLogger(__name__)
 CONF = cfg.CONF
 
 _PREFIX = 'manila-glusterfs-clone-'
-#: The lock of the clone that is the next to lock its snapshot.
-_NEXT_CLONE = 'next-clone'
+#: The kind of the lock of the clone that waits for its snapshot. With an id,
+#: the name of a lock has at most 45 characters (:mod:`.coordinator`).
+_QUEUE = 'queue'
 _thread_locks = lockutils.Semaphores()
 
 
@@ -137,7 +138,7 @@ class Locks:
         """
         deadline = time.monotonic() + self._timeout
         with contextlib.ExitStack() as stack:
-            with self._lock_instance(_NEXT_CLONE, snapshot_id, None):
+            with self._lock_instance(_QUEUE, snapshot_id, None):
                 seconds_left = max(0.0, deadline - time.monotonic())
                 hold = stack.enter_context(
                     self.snapshot(snapshot_id, timeout=seconds_left)
@@ -147,7 +148,7 @@ class Locks:
     def is_clone_waiting(self, snapshot_id: str) -> bool:
         """Return whether a clone waits for the lock of its snapshot."""
         try:
-            with self._lock_instance(_NEXT_CLONE, snapshot_id, 0):
+            with self._lock_instance(_QUEUE, snapshot_id, 0):
                 return False
         except cross_host_locks.LockHeld:
             return True

@@ -22,6 +22,7 @@ from typing import ClassVar
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import bricks
+from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import names
@@ -103,10 +104,13 @@ class CloneSources:
     ) -> tuple[gluster.Snapshot, gluster.Volume | None]:
         """Return a snapshot and its origin, if glusterd reports the origin.
 
+        :raises peers.PeersDisconnected: a node is disconnected.
         :raises SnapshotNotFound: the snapshot does not exist.
         """
         name = names.snapshot(snapshot_id)
-        snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
+        snapshot = peers.read_with_all_connected(
+            self._cluster, lambda gluster: gluster.snapshot(name)
+        )
         if snapshot is None:
             raise SnapshotNotFound(name)
         origin = self._cluster.read(

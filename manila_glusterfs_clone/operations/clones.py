@@ -43,7 +43,6 @@ from oslo_log import log
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone.cluster import parallel
-from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import layouts
@@ -129,7 +128,6 @@ class CloneCreator:
             if self._volumes.is_finished(share_id):
                 LOG.info('Share %s: already created; starting it', share_id)
                 return self._complete(share_id, size)
-            peers.require_all_connected(self._cluster)
             snapshot, origin = self._sources.find(snapshot_id)
 
             def check() -> clone_sources.Source:

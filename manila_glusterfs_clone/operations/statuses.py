@@ -50,9 +50,7 @@ class Statuses:
             if not self._services.volumes.is_finished(share_id):
                 return dict(_ERROR)
             return self._available(
-                self._services.clones.complete(
-                    share_id, size * placement.GIB
-                )
+                self._services.clones.complete(share_id, size * placement.GIB)
             )
         try:
             volume = self._services.volumes.get_in_use(share_id)

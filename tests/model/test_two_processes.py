@@ -277,7 +277,7 @@ def test_a_node_that_was_installed_anew_is_not_believed(
             '11111111-0000-4000-8000-000000000001', 'localhost', True
         ),
     )
-    new.peers_first, new.peers_read = lambda _timeout: new, new.peers
+    new.peers_first = lambda _timeout: new
     new.volume = new.snapshot = lambda _name: None
     new.volumes = new.volumes_in_one_call = new.snapshots = dict
     # Bricks that were started before may run there, by the rules of before.

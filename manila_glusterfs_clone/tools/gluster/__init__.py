@@ -339,9 +339,7 @@ class Gluster:
                 self._console.name, ('gluster', *words), str(error)
             ) from error
 
-    def _read_all(
-        self, *commands: Sequence[str]
-    ) -> list[ElementTree.Element]:
+    def _read_all(self, *commands: Sequence[str]) -> list[ElementTree.Element]:
         """Run several commands as :meth:`_read`, in one request."""
         answers = self._console.read_all(*commands, timeout=READ_TIMEOUT)
         return [answer.root for answer in answers]
@@ -358,6 +356,6 @@ class PeersFirst(Gluster):
 
     _console: peers_first.PeersFirst
 
-    def peers_read(self) -> tuple[Peer, ...]:
+    def peers(self, timeout: float = READ_TIMEOUT) -> tuple[Peer, ...]:
         """Return the peers that were read, or raise the error of the read."""
         return xml_output.peers(self._console.peers().root)

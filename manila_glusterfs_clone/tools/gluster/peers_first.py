@@ -63,12 +63,9 @@ class PeersFirst(console.Console):
         others = commands[1:] if wants_peers else commands
         try:
             with self._slot(commands[0], deadline, is_read) as seconds_left:
-                outcomes = self._runner.outcomes(
-                    [
-                        console.step(_PEERS, min(self._timeout, seconds_left)),
-                        *(console.step(words, seconds_left) for words in others),
-                    ]
-                )
+                first = console.step(_PEERS, min(self._timeout, seconds_left))
+                more = [console.step(words, seconds_left) for words in others]
+                outcomes = self._runner.outcomes([first, *more])
         except errors.Error as error:
             self._peers = error
             raise

@@ -201,7 +201,5 @@ def test_the_mount_points_of_a_snapshot_that_is_gone() -> None:
     test_bricks.allow(
         fake, f'remove_directories {above}/brick1 {above}/brick2 {above}'
     )
-    node.run(
-        brick_removal.snapshot_mount_point_removal(test_bricks.HEX, 2)
-    )
+    node.run(brick_removal.snapshot_mount_point_removal(test_bricks.HEX, 2))
     assert len(test_bricks.did(fake)) == 1

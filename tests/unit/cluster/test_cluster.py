@@ -335,6 +335,19 @@ def test_reading_asks_the_writer(nodes: list[fakes.Node]) -> None:
     assert make(nodes).read(lambda line: line.volume_names()) == frozenset()
 
 
+def test_the_answer_of_a_node_that_is_cut_off_is_not_believed(
+    well: list[fakes.Node],
+) -> None:
+    """Although its answer comes in the request that shows it."""
+    alone = fakes.Node('gl1').gluster('pool list', peers(1, 2, 3, away=(2, 3)))
+    alone.gluster('volume list', fakes.xml())
+    names = '<volList><volume>x</volume></volList>'
+    well[1].gluster('volume list', fakes.xml(names))
+    whole = make([alone, *well[1:]])
+    assert whole.read(lambda line: line.volume_names()) == {'x'}
+    assert alone.request_count == well[1].request_count == 1
+
+
 @pytest.mark.parametrize('trouble', [AWAY, LOST, LATE, CUT_OFF])
 def test_a_question_that_fails_goes_to_the_next(
     well: list[fakes.Node], trouble: errors.Error

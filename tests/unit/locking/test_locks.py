@@ -226,3 +226,52 @@ def test_a_file_that_cannot_be_had_is_no_lock(lock_path: str) -> None:
     (pathlib.Path(lock_path) / name).rmdir()
     # Nothing stayed locked in memory.
     assert is_free(f'share-{A}')
+
+
+# -- clones of one snapshot
+
+
+def test_a_clone_that_waits_is_seen_by_other_processes(
+    lock_path: str,
+) -> None:
+    mutex = locks.Locks(5)
+    assert not mutex.is_clone_waiting(A)
+    with held_by_a_process(lock_path, f'queue-{A}'):
+        assert mutex.is_clone_waiting(A)
+        assert not mutex.is_clone_waiting(B)
+    with mutex.snapshot_to_clone(A):
+        assert not mutex.is_clone_waiting(A)
+
+
+def test_a_clone_waits_for_all_that_lock_its_snapshot() -> None:
+    mutex = locks.Locks(0.01)
+    with mutex.snapshot(A):
+        with pytest.raises(cross_host_locks.LockHeld):
+            with mutex.snapshot_to_clone(A):
+                pass
+        # It waits no more.
+        assert not mutex.is_clone_waiting(A)
+    with mutex.snapshot_to_clone(A):
+        assert not is_free(f'snapshot-{A}')
+
+
+def test_names_are_short_enough_for_mysql(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """See :mod:`manila_glusterfs_clone.locking.coordinator`."""
+    keys: list[str] = []
+    mutex = locks.Locks(5)
+    hold = mutex._hold
+
+    def record(name: str, key: str, seconds: float) -> object:
+        keys.append(key)
+        return hold(name, key, seconds)
+
+    monkeypatch.setattr(mutex, '_hold', record)
+    for lock in (mutex.work, mutex.share, mutex.snapshot):
+        with lock(A):
+            pass
+    with mutex.snapshot_to_clone(A), mutex.maintenance('host@backend'):
+        pass
+    assert len(keys) == 6
+    assert max(map(len, keys)) <= 45

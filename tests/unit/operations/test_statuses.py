@@ -46,9 +46,7 @@ def test_unfinished_creation(services: Any, status: str) -> None:
 @pytest.mark.parametrize('status', ['creating', 'creating_from_snapshot'])
 def test_finished_creation(services: Any, status: str) -> None:
     assert statuses.Statuses(services).share(SHARE, status, 2) == AVAILABLE
-    services.clones.complete.assert_called_once_with(
-        SHARE, 2 * placement.GIB
-    )
+    services.clones.complete.assert_called_once_with(SHARE, 2 * placement.GIB)
 
 
 def test_missing_volume(services: Any) -> None:

@@ -15,6 +15,7 @@ import threading
 import time
 
 from manila_glusterfs_clone.operations import snapshot_uses
+from tests.model import fault_injection
 
 
 def let_others_run() -> None:
@@ -60,9 +61,15 @@ class Clock:
                 self.deferred.append(uses)
 
     def run_deferred(self) -> None:
-        """Let the time pass until all snapshots are deactivated."""
+        """Let the time pass until all snapshots are deactivated.
+
+        The threads of a process that was killed have ended with it.
+        """
         while self.deferred:
-            seconds = self.deferred[0].deactivate_due()
+            try:
+                seconds = self.deferred[0].deactivate_due()
+            except fault_injection.Killed:
+                seconds = None
             if seconds is None:
                 del self.deferred[0]
             else:

@@ -62,6 +62,10 @@ LEFT: dict[AnyFault | None, int] = {
 }
 
 
+class Killed(BaseException):
+    """The calling process was killed."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Step:
     """One remote step."""

@@ -45,16 +45,13 @@ T = TypeVar('T')
 Fault = fault_injection.Fault
 Variant = fault_injection.Variant
 Step = fault_injection.Step
+Killed = fault_injection.Killed
 
 CONSOLE = processes.CONSOLE
 #: The settings of the runner on each node.
 SETTINGS = values.Settings((options.DEFAULT_BRICK_ROOT,), ('gvg',))
 #: Seconds until it is known that a node does not answer.
 CONNECT_TIMEOUT = 15.0
-
-
-class Killed(BaseException):
-    """The calling process was killed."""
 
 
 _REFUSALS: dict[fault_injection.AnyFault | None, str] = {

@@ -186,6 +186,8 @@ class Scene:
                 operation.act(manila)
                 # A fault can also occur in what is done after the answer.
                 pool.time.run_deferred()
+                if manila.process.dead:
+                    raise link.Killed
                 if strangers := list(_strangers(manila)):
                     return table.BROKEN, '\n'.join(strangers)
             except (link.Killed, errors.Error) as error:
@@ -224,8 +226,6 @@ def _recover(
         pool.boot()
     killed = manila.process.dead
     if killed:
-        # The threads of the process have ended with it.
-        pool.time.deferred.clear()
         manila = restart(manila, pool)
     if killed or was_off:
         manila.heal_all()

@@ -167,13 +167,14 @@ def test_where_all_is_well_little_is_asked_and_nothing_said(
         snapshot = cloud.snapshot(cloud.create())
         clone = cloud.create(1, snapshot)
         cloud.allow(clone, 'ip', ADDRESS)
+    cloud.pool.time.run_deferred()
     warden.run()
     before = len(cloud.process.steps)
     assert warden.run() == []
     steps = cloud.process.steps[before:]
     assert not [step for step in steps if not step.is_read]
     # As many as for one share.
-    assert len(steps) == 6 + 2 * len(cloud.pool.nodes)
+    assert len(steps) == 5 + 2 * len(cloud.pool.nodes)
 
 
 def test_what_was_deleted_by_force_goes_after_the_grace_time(

@@ -28,6 +28,7 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import brick_ownership
 from manila_glusterfs_clone.cluster import brick_removal
 from manila_glusterfs_clone.cluster import bricks
+from manila_glusterfs_clone.cluster import volfiles
 from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.operations import clone_sources
@@ -233,7 +234,7 @@ PLANTS = [
         _on_two_nodes,
         'clone and grow',
         Fault.LINK_CUT,
-        'gl3: ',
+        'on gl3 is not marked',
     ),
     Plant(
         'what is under way is not waited for',
@@ -282,8 +283,8 @@ PLANTS = [
     ),
     Plant(
         'lost volfiles stay lost',
-        volume_options,
-        '_write_lost_volfiles',
+        volfiles,
+        'write_lost',
         _nothing,
         'create share',
         Variant.PEER_REBOOTED,

@@ -44,7 +44,7 @@ COSTS = {
     'create share': Cost(29, 24, 3),
     'create snapshot': Cost(18, 15, 1),
     'clone and grow': Cost(39, 34, 6),
-    'after a clone': Cost(9, 6, 1),
+    'after a clone': Cost(9, 7, 1),
     'extend': Cost(7, 2, 0),
     'allow access': Cost(7, 8, 1),
     'deny access': Cost(21, 17, 1),

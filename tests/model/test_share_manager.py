@@ -459,7 +459,7 @@ def test_manila_settles_interrupted_work_itself(
     assert cloud.share(share)['status'] == 'extending'
     # Then it asks the driver, and writes what that answers.
     found = cloud.manager.driver.get_share_status(
-        {'id': instance, 'status': 'extending'}
+        {'id': instance, 'status': 'extending', 'size': 1}
     )
     assert (found['status'], found['size']) == ('available', 3)
     assert len(found['export_locations']) == 3
@@ -471,16 +471,18 @@ def test_states_as_manila_asks_for_them(cloud: Cloud) -> None:
     taken = db.share_snapshot_get(cloud.context, snapshot).instance['id']
     driver = cloud.manager.driver
     instance = cloud.instance(share)
-    found = driver.get_share_status({'id': instance, 'status': 'creating'})
+    found = driver.get_share_status(
+        {'id': instance, 'status': 'creating', 'size': 1}
+    )
     assert found['status'] == 'available'
     assert 'size' not in found
     assert driver.get_snapshot_status(
         {'id': taken, 'share_instance_id': instance}
     ) == {'status': 'available'}
     nothing = str(uuid.UUID(int=99))
-    assert driver.get_share_status({'id': nothing, 'status': 'creating'}) == {
-        'status': 'error'
-    }
+    assert driver.get_share_status(
+        {'id': nothing, 'status': 'creating', 'size': 1}
+    ) == {'status': 'error'}
     assert driver.get_snapshot_status(
         {'id': nothing, 'share_instance_id': instance}
     ) == {'status': 'error'}

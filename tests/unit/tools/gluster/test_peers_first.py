@@ -16,8 +16,8 @@ import pytest
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools.gluster import console
-from tests.unit import fakes
 from tests.unit.cluster import test_cluster
+from tests.unit import fakes
 
 PEERS = test_cluster.peers(1, 2)
 NO_VOLUMES = fakes.xml('<volInfo><volumes/></volInfo>')

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import pytest
 
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import nodes as nodes_module
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
@@ -419,7 +420,7 @@ def node() -> fakes.Node:
 
 @pytest.fixture(autouse=True)
 def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
-    for module in (cluster, peers, retry):
+    for module in (nodes_module, peers, retry):
         monkeypatch.setattr(module, 'time', clock)
     return clock
 

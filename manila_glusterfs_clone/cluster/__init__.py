@@ -171,11 +171,15 @@ class Cluster:
             or, of three nodes or more, at least half are disconnected.
         :raises errors.Error: glusterd does not answer.
         """
-        self._require_majority(node, node.gluster.peers(timeout))
+        self.check_majority(node, node.gluster.peers(timeout))
 
-    def _require_majority(
+    def check_majority(
         self, node: Node, peers: Sequence[gluster.Peer]
     ) -> None:
+        """Check the peers that glusterd on a node reports.
+
+        :raises errors.CutOff: as :meth:`require_majority`.
+        """
         with self._lock:
             known_uuids = {member.uuid for member in self._members.values()}
         nodes.require_majority(node, peers, known_uuids)
@@ -196,7 +200,7 @@ class Cluster:
             except errors.Error as error:
                 answer = error
             # Do not believe a node that is cut off.
-            self._require_majority(node, client.peers())
+            self.check_majority(node, client.peers())
             return node, answer
 
         failure: errors.Error | None = None

@@ -106,11 +106,10 @@ def find_on_all_nodes(
     :raises peers.PeersDisconnected: a node is disconnected.
     :raises MissingOnNodes: glusterd on some nodes still lacks the object.
     """
-    peers.require_all_connected(the_cluster)
     missing: list[str] = []
     for _ in retry.Attempts(_WAIT_SECONDS, 1.0, 5.0):
-        found_by_node = the_cluster.everywhere(
-            lambda node: find_on(node.gluster)
+        found_by_node = peers.read_everywhere_with_all_connected(
+            the_cluster, find_on
         )
         missing = [name for name, it in found_by_node.items() if it is None]
         if not missing or len(missing) == len(found_by_node):

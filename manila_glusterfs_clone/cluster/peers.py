@@ -78,6 +78,36 @@ def read_with_all_connected(
     return answer
 
 
+def read_everywhere_with_all_connected(
+    the_cluster: cluster.Cluster, question: Callable[[gluster.Gluster], T]
+) -> dict[str, T]:
+    """Query all nodes in parallel, and make sure that all peers are connected.
+
+    :return: the answers, by node name.
+    :raises PeersDisconnected: as :func:`require_all_connected`.
+    :raises errors.Error: a node did not answer the question.
+    """
+
+    def ask(node: cluster.Node) -> tuple[T, bool]:
+        client = node.gluster.peers_first(gluster.READ_TIMEOUT)
+        answer = question(client)
+        # The peers come in the request of the question.
+        all_peers = client.peers()
+        # Do not believe a node that is cut off.
+        the_cluster.check_majority(node, all_peers)
+        return answer, all(peer.is_connected for peer in all_peers)
+
+    if any(node.commands.is_known_down for node in the_cluster.nodes):
+        # If the peers of the node have lost it, too, do not wait for the node.
+        require_all_connected(the_cluster)
+    answers, failures = the_cluster.try_everywhere(ask)
+    if failures or not all(is_whole for _, is_whole in answers.values()):
+        # Not all nodes report all peers as connected: the writer decides.
+        require_all_connected(the_cluster)
+        cluster.raise_any(failures)
+    return {name: answer for name, (answer, _) in answers.items()}
+
+
 def as_most_nodes_see_them(
     the_cluster: cluster.Cluster, peers: Iterable[gluster.Peer]
 ) -> tuple[gluster.Peer, ...]:

@@ -48,9 +48,9 @@ COSTS = {
     'extend': Cost(7, 2, 0),
     'allow access': Cost(7, 8, 1),
     'deny access': Cost(21, 17, 1),
-    'delete snapshot': Cost(25, 12, 1),
-    'delete a clone': Cost(28, 24, 2),
-    'delete an origin': Cost(53, 36, 3),
+    'delete snapshot': Cost(27, 16, 1),
+    'delete a clone': Cost(30, 28, 2),
+    'delete an origin': Cost(57, 44, 3),
 }
 
 

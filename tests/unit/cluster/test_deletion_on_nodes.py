@@ -11,8 +11,7 @@
 # under the License.
 """Reclaiming the logical volumes of deleted objects."""
 
-import collections
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from unittest import mock
 
 import pytest
@@ -20,13 +19,16 @@ import pytest
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import brick_ownership
 from manila_glusterfs_clone.cluster import deletion_on_nodes
-from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
 from tests.unit.cluster import test_cluster
 from tests.unit import fakes
 
 NODES = ('gl1', 'gl2', 'gl3')
+#: What a node answers that has an object, and one that lacks it.
+HAS = fakes.xml('<volList><volume>it</volume></volList>')
+LACKS = fakes.xml('<volList/>')
 
 
 @pytest.fixture
@@ -34,11 +36,9 @@ def pool() -> cluster.Cluster:
     return test_cluster.make([fakes.Node(name) for name in NODES])
 
 
-@pytest.fixture
-def all_connected(monkeypatch: pytest.MonkeyPatch) -> mock.Mock:
-    check = mock.Mock()
-    monkeypatch.setattr(peers, 'require_all_connected', check)
-    return check
+@pytest.fixture(autouse=True)
+def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> None:
+    monkeypatch.setattr(retry, 'time', clock)
 
 
 @pytest.fixture
@@ -104,40 +104,45 @@ def test_every_node_that_has_the_object_is_named(
     reclaim.assert_not_called()
 
 
-def test_an_object_that_a_node_gets_late(
-    pool: cluster.Cluster, all_connected: mock.Mock
-) -> None:
-    asked: collections.Counter[gluster.Gluster] = collections.Counter()
-    (late,) = clients_of(pool, ['gl2'])
+def find_snapshot(usual: str, **others: Sequence[str]) -> str | None:
+    """Find a snapshot on all nodes.
+
+    :param usual: what each node answers.
+    :param others: what a node answers instead, by its name.
+    """
+    nodes = [
+        fakes.Node(name)
+        .gluster('pool list', test_cluster.VIEWS[number])
+        .gluster('volume list', *others.get(name, [usual]))
+        for number, name in enumerate(NODES, 1)
+    ]
 
     def find_on(client: gluster.Gluster) -> str | None:
-        asked[client] += 1
-        return None if client is late and asked[client] < 3 else 'it'
+        return 'it' if client.volume_names() else None
 
-    assert (
-        deletion_on_nodes.find_on_all_nodes(pool, 'snapshot s', find_on)
-        == 'it'
+    return deletion_on_nodes.find_on_all_nodes(
+        test_cluster.make(nodes), 'snapshot s', find_on
     )
-    assert asked[late] == 3
-    all_connected.assert_called_once_with(pool)
+
+
+@pytest.mark.parametrize('late', NODES)
+def test_an_object_that_a_node_gets_late(
+    late: str, clock: fakes.Clock
+) -> None:
+    assert find_snapshot(HAS, **{late: [LACKS, LACKS, HAS]}) == 'it'
+    assert len(clock.slept) == 2
 
 
 @pytest.mark.parametrize('name', NODES)
 def test_an_object_that_a_node_never_gets(
-    pool: cluster.Cluster, all_connected: mock.Mock, name: str
+    name: str, clock: fakes.Clock
 ) -> None:
-    (lacking,) = clients_of(pool, [name])
     with pytest.raises(deletion_on_nodes.MissingOnNodes) as caught:
-        deletion_on_nodes.find_on_all_nodes(
-            pool, 'snapshot s', lambda client: client is not lacking or None
-        )
+        find_snapshot(HAS, **{name: [LACKS]})
     assert caught.value.nodes == (name,)
+    assert sum(clock.slept) >= 30
 
 
-def test_an_object_that_no_node_has(
-    pool: cluster.Cluster, all_connected: mock.Mock
-) -> None:
-    found = deletion_on_nodes.find_on_all_nodes(
-        pool, 'snapshot s', lambda client: None
-    )
-    assert found is None
+def test_an_object_that_no_node_has(clock: fakes.Clock) -> None:
+    assert find_snapshot(LACKS) is None
+    assert not clock.slept

@@ -59,6 +59,86 @@ def test_those_that_are_away_are_named() -> None:
     assert caught.value.hosts == ('gl2', 'gl4')
 
 
+def ask_all(*nodes: fakes.Node) -> dict[str, frozenset[str]]:
+    return peers.read_everywhere_with_all_connected(
+        test_cluster.make([*nodes]), lambda client: client.volume_names()
+    )
+
+
+def asked_all(*views: str | Exception) -> list[fakes.Node]:
+    return [
+        fakes.Node(f'gl{number}')
+        .gluster('pool list', view)
+        .gluster('volume list', VOLUMES)
+        for number, view in enumerate(views, 1)
+    ]
+
+
+def test_all_nodes_are_asked_in_one_request_each() -> None:
+    nodes = asked_all(*test_cluster.VIEWS.values())
+    names = frozenset('ab')
+    assert ask_all(*nodes) == {'gl1': names, 'gl2': names, 'gl3': names}
+    assert [node.request_count for node in nodes] == [1, 1, 1]
+
+
+@pytest.mark.parametrize('last', [AWAY, test_cluster.peers(3, 1, 2)])
+def test_a_peer_that_the_writer_has_lost(last: str | Exception) -> None:
+    nodes = asked_all(
+        test_cluster.peers(1, 2, 3, away=(3,)),
+        test_cluster.peers(2, 1, 3, away=(3,)),
+        last,
+    )
+    with pytest.raises(peers.PeersDisconnected) as caught:
+        ask_all(*nodes)
+    assert caught.value.hosts == ('gl3',)
+
+
+def test_a_node_that_no_peer_has_lost_but_does_not_answer() -> None:
+    with pytest.raises(errors.Unreachable):
+        ask_all(*asked_all(test_cluster.VIEWS[1], test_cluster.VIEWS[2], AWAY))
+
+
+def test_nodes_that_lost_each_other_but_not_the_writer() -> None:
+    nodes = asked_all(
+        test_cluster.VIEWS[1],
+        test_cluster.peers(2, 1, 3, away=(3,)),
+        test_cluster.peers(3, 1, 2, away=(2,)),
+    )
+    assert len(ask_all(*nodes)) == 3
+
+
+def test_a_node_that_was_detached_is_not_believed() -> None:
+    nodes = asked_all(
+        test_cluster.peers(1, 2),
+        test_cluster.peers(2, 1),
+        test_cluster.peers(3),
+    )
+    the_cluster = test_cluster.make(nodes)
+    the_cluster.members()
+    with pytest.raises(errors.CutOff) as caught:
+        peers.read_everywhere_with_all_connected(
+            the_cluster, lambda client: client.volume_names()
+        )
+    assert caught.value.node == 'gl3'
+
+
+def test_a_node_that_is_known_down_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nodes = asked_all(*[test_cluster.peers(1, 2, 3, away=(3,))] * 3)
+    the_cluster = test_cluster.make(nodes)
+    monkeypatch.setattr(
+        type(the_cluster.nodes[2].commands),
+        'is_known_down',
+        property(lambda breaker: breaker.name == 'gl3'),
+    )
+    with pytest.raises(peers.PeersDisconnected):
+        peers.read_everywhere_with_all_connected(
+            the_cluster, lambda client: client.volume_names()
+        )
+    assert [node.request_count for node in nodes] == [1, 0, 0]
+
+
 @pytest.mark.parametrize(
     ('answers', 'waited'),
     [

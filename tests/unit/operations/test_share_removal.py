@@ -26,16 +26,14 @@ NAME = names.volume(SHARE)
 
 
 def test_share_with_snapshots_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    connected = mock.Mock()
-    monkeypatch.setattr(peers, 'require_all_connected', connected)
-    nodes: Any = mock.Mock()
     volume = gluster.Volume(NAME, 'i', '', 2, 1, (), {})
-    nodes.everywhere.return_value = {'gl1': volume, 'gl2': volume}
+    read = mock.Mock(return_value={'gl1': volume, 'gl2': volume})
+    monkeypatch.setattr(peers, 'read_everywhere_with_all_connected', read)
+    nodes: Any = mock.Mock()
     removal = share_removal.ShareRemoval(nodes, mock.Mock(), brick_root='/b')
     with pytest.raises(share_removal.ShareHasSnapshots) as caught:
         removal.remove(SHARE)
     assert caught.value.args == (NAME, 2)
-    connected.assert_called_once_with(nodes)
+    read.assert_called_once_with(nodes, mock.ANY)
     nodes.change.assert_not_called()
-    # It only looked for the volume.
-    nodes.everywhere.assert_called_once()
+    nodes.everywhere.assert_not_called()

@@ -79,6 +79,14 @@ class SnapshotUses:
                     self._start_thread()
                     self._condition.notify_all()
 
+    def forget(self, snapshot_id: str) -> None:
+        """Do not deactivate a snapshot, unless an operation uses it."""
+        key = names.canonical_id(snapshot_id)
+        with self._condition:
+            use = self._uses.get(key)
+            if use is not None and not use.count:
+                del self._uses[key]
+
     def is_running(self, snapshot_id: str) -> bool:
         """Return whether an operation of this process uses a snapshot."""
         use = self._uses.get(names.canonical_id(snapshot_id))

@@ -246,6 +246,8 @@ class Snapshots:
                 self._clone_cleanup.clean_up(name)
             hex_id = snapshot.hex_id if snapshot else '(none)'
             self._cluster.everywhere(replace_tags)
+            # From now on only its operator activates and deactivates it.
+            self._clone_cleanup.uses.forget(snapshot_id)
 
     def is_unmanaged(self, snapshot_id: str) -> bool:
         """Return whether a snapshot exists and has the unmanaged tag."""

@@ -23,6 +23,7 @@ import threading
 import pytest
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import snapshot_uses
 from manila_glusterfs_clone.operations import statuses
 from tests.fault_table import table
@@ -182,6 +183,13 @@ def test_a_snapshot_is_unmanaged_right_after_its_clone(
     manila.clone(next(ids), snapshot)
     manila.services.snapshots.unmanage(snapshot)
     assert not is_active(manila, snapshot)
+    # Its operator activates it.
+    manila.services.cluster.change(
+        lambda gluster: gluster.activate_snapshot(names.snapshot(snapshot)),
+        lambda gluster: False,
+    )
+    manila.pool.time.run_deferred()
+    assert is_active(manila, snapshot)
 
 
 def test_the_deletion_of_a_clone_does_not_wait_for_its_snapshot(

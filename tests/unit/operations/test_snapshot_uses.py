@@ -109,6 +109,21 @@ def test_a_failure_is_left_to_maintenance(
     assert ID in caplog.text
 
 
+def test_a_snapshot_that_is_forgotten_stays_active(
+    room: Room, clock: fakes.Clock
+) -> None:
+    with room.uses.use(ID):
+        pass
+    with room.uses.use(OTHER):
+        for snapshot_id in (ID, OTHER):
+            room.uses.forget(snapshot_id)
+        assert not room.uses.is_used(ID)
+    clock.now += snapshot_uses.LINGER_SECONDS
+    assert room.uses.deactivate_due() is None
+    # It was still used.
+    assert room.deactivated == [OTHER]
+
+
 def test_nothing_is_deactivated_after_a_stop(
     room: Room, clock: fakes.Clock
 ) -> None:

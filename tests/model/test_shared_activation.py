@@ -277,7 +277,7 @@ def test_an_interrupted_clone_is_whole_or_in_error(
             if scenes.NEW in manila.shares:
                 del manila.shares[scenes.NEW]
             state = statuses.Statuses(manila.services).share(
-                scenes.NEW, 'creating_from_snapshot', 2
+                scenes.NEW, 'creating', 2
             )
             found.add(state['status'])
             if state['status'] == 'available':

@@ -177,21 +177,7 @@ class Gluster:
             *(('clients',) if with_clients else ()),
         )
         answer = self._console.run('volume', 'status', volume, *words)
-        return tuple(
-            BrickStatus(
-                node_uuid=xml_output.text(node, 'peerid'),
-                path=xml_output.text(node, 'path'),
-                is_online=xml_output.text(node, 'status') == '1',
-                clients=frozenset(
-                    xml_output.text(client, 'hostname').rpartition(':')[0]
-                    for client in node.iterfind('clientsStatus/client')
-                ),
-            )
-            for node in answer.root.iterfind('volStatus/volumes/volume/node')
-            # The answer lists the daemons of the volume among its bricks.
-            # Only bricks have an absolute path.
-            if xml_output.text(node, 'path').startswith('/')
-        )
+        return xml_output.brick_statuses(answer.root)
 
     def heal_state(
         self, volume: str, timeout: float = HEAL_TIMEOUT

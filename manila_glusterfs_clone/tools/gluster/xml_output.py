@@ -152,6 +152,25 @@ def volume_names(root: ElementTree.Element) -> frozenset[str]:
     return frozenset(element.text or '' for element in elements)
 
 
+def brick_statuses(root: ElementTree.Element) -> tuple[BrickStatus, ...]:
+    """Return the bricks in the answer to ``volume status``."""
+    return tuple(
+        BrickStatus(
+            node_uuid=text(node, 'peerid'),
+            path=text(node, 'path'),
+            is_online=text(node, 'status') == '1',
+            clients=frozenset(
+                text(client, 'hostname').rpartition(':')[0]
+                for client in node.iterfind('clientsStatus/client')
+            ),
+        )
+        for node in root.iterfind('volStatus/volumes/volume/node')
+        # The answer lists the daemons of the volume among its bricks. Only
+        # bricks have an absolute path.
+        if text(node, 'path').startswith('/')
+    )
+
+
 def volumes(root: ElementTree.Element) -> dict[str, Volume]:
     """Parse the answer to ``volume info``.
 

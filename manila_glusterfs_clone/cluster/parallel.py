@@ -16,6 +16,10 @@ import concurrent.futures
 import contextlib
 from typing import TypeVar
 
+from oslo_log import log
+
+LOG = log.getLogger(__name__)
+
 T = TypeVar('T')
 
 
@@ -44,12 +48,22 @@ def try_all(
 
 @contextlib.contextmanager
 def beside(
-    action: Callable[[], T],
+    subject: str, action: Callable[[], T]
 ) -> Iterator['concurrent.futures.Future[T]']:
     """Run an action in parallel to the body, and wait for its end.
 
     The body gets a future of the action. Its ``result()`` waits for the
-    action, and raises its error.
+    action, and raises its error. If the body raises another error, log the
+    error of the action.
+
+    :param subject: the object and the action, for the log.
     """
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
-        yield executor.submit(action)
+        future = executor.submit(action)
+        try:
+            yield future
+        except Exception as error:
+            failure = future.exception()
+            if failure is not None and failure is not error:
+                LOG.warning('%s: failed, too: %s', subject, failure)
+            raise

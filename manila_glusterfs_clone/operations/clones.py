@@ -195,7 +195,9 @@ class CloneCreator:
         :param check: returns the source, or refuses it.
         """
         snapshot_id = names.snapshot_id_from_name(snapshot.name) or ''
-        with parallel.beside(check) as checked:
+        with parallel.beside(
+            f'Snapshot {snapshot.name}: check before a clone', check
+        ) as checked:
             if not self._volumes.is_of_backend(origin):
                 checked.result()
             try:
@@ -242,7 +244,8 @@ class CloneCreator:
         """Adopt the bricks on the nodes, and meanwhile start the volume."""
         volume = self._volumes.get(share_id)
         with parallel.beside(
-            lambda: self._adopt(share_id, volume, size)
+            f'Volume {volume.name}: tagging and growing its logical volumes',
+            lambda: self._adopt(share_id, volume, size),
         ) as adopted:
             self._cluster.change(
                 lambda gluster: gluster.write_volfiles(volume.name),

@@ -58,6 +58,10 @@ class LateFuture(concurrent.futures.Future[T]):
         self.act()
         return super().result(timeout)
 
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        self.act()
+        return super().exception(timeout)
+
     def act(self) -> None:
         if not self.done():
             try:

@@ -231,8 +231,10 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         """
         share_id, marks = share['id'], self._services.marks
         is_deletion = share.get('status') in ('deleting', 'deferred_deleting')
-        is_revoking = bool(delete_rules or not (add_rules or update_rules))
-        added_ids = {rule['access_id'] for rule in add_rules}
+        is_revoking = bool(delete_rules or update_rules or not add_rules)
+        changed_ids = {
+            rule['access_id'] for rule in (*add_rules, *update_rules)
+        }
         rules = [arguments.rule(rule) for rule in access_rules]
         with (
             exceptions.translated('Changing the access to share', share_id),
@@ -240,12 +242,12 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         ):
             refusals = self._services.shares.update_access(
                 share_id,
-                [rule for rule in rules if rule.access_id not in added_ids],
-                [rule for rule in rules if rule.access_id in added_ids],
+                [rule for rule in rules if rule.access_id not in changed_ids],
+                [rule for rule in rules if rule.access_id in changed_ids],
                 is_revoking=is_revoking,
             )
         user_messages.report_refused_rules(
-            context, share, add_rules, refusals, self._services.settings.tls
+            context, share, changed_ids, refusals
         )
         return updates.of_rules(rules, refusals)
 

@@ -204,7 +204,7 @@ class AccessAudit:
                 return
             self._unverified_share_ids.add(share_id)
             rules = (
-                *wanted_rules.active,
+                *protocols.writable_first(wanted_rules.active),
                 # Keep the effect of rules that Manila is changing: Manila's
                 # own request grants or revokes them.
                 *self._services.protocol.granted_rules(

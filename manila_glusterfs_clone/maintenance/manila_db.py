@@ -132,7 +132,10 @@ def rules(
             _MAPPINGS.c.state,
             _RULES.c.access_type,
             _RULES.c.access_to,
-            _RULES.c.access_level,
+            sqlalchemy.case(
+                (_SHARES.c.cast_rules_to_readonly, 'ro'),
+                else_=_RULES.c.access_level,
+            ),
         )
         .select_from(
             _SHARES.outerjoin(_MAPPINGS, mapping_condition).outerjoin(

@@ -18,7 +18,7 @@ Manila also creates the message
 message where Manila creates none, or where Manila's message lacks the reason.
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 import contextlib
 from typing import Any
 
@@ -28,6 +28,8 @@ from manila.message import message_field
 from oslo_log import log
 
 from manila_glusterfs_clone.cluster import placement
+from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import protocols
 
 LOG = log.getLogger(__name__)
 
@@ -35,31 +37,26 @@ LOG = log.getLogger(__name__)
 def report_refused_rules(
     context: Any,
     share: Mapping[str, Any],
-    added_rules: Iterable[Mapping[str, Any]],
-    refused_rule_ids: Container[str],
-    uses_tls: bool,
+    changed_rule_ids: Container[str],
+    refusals: Mapping[str, errors.NotPossible],
 ) -> None:
-    """Report to the user that new access rules were refused.
+    """Report to the user that new or changed access rules were refused.
 
-    If a refused rule has an unsupported type or level, create a message about
-    unsupported access. If another rule was refused, create a message about a
-    forbidden client.
+    If the back end cannot grant the type or the level of a rule, create a
+    message about unsupported access. If another rule was refused, create a
+    message about a forbidden client.
 
-    :param refused_rule_ids: the access ids of the refused rules.
-    :param uses_tls: whether rules name certificates instead of addresses.
+    :param changed_rule_ids: the access ids of the new and changed rules.
+    :param refusals: why rules were refused, by access id.
     """
-    supported_type_and_level = ('cert' if uses_tls else 'ip', 'rw')
-    support_flags = {
-        (rule['access_type'], rule['access_level']) == supported_type_and_level
-        for rule in added_rules
-        if rule['access_id'] in refused_rule_ids
+    details = {
+        'UNSUPPORTED_CLIENT_ACCESS'
+        if isinstance(refusal, protocols.AccessNotSupported)
+        else 'FORBIDDEN_CLIENT_ACCESS'
+        for access_id, refusal in refusals.items()
+        if access_id in changed_rule_ids
     }
-    for is_supported in sorted(support_flags):
-        detail = (
-            'FORBIDDEN_CLIENT_ACCESS'
-            if is_supported
-            else 'UNSUPPORTED_CLIENT_ACCESS'
-        )
+    for detail in sorted(details, reverse=True):
         _create(context, 'UPDATE_ACCESS_RULES', detail, share)
 
 

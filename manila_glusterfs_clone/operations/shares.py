@@ -193,27 +193,55 @@ class Shares:
         After a restart, Manila passes all rules as new. Rules that the volume
         already grants stay granted, so their clients stay connected.
 
-        :param old_rules: rules that Manila does not pass as new.
-        :param new_rules: rules that Manila passes as new.
-        :param is_revoking: whether the volume may grant other rules, whose
-            clients must be disconnected.
+        A volume cannot grant rules with different access levels. Old rules
+        keep their level, then rules that the volume already grants. So a new
+        rule never disconnects the client of another rule. Among new rules, the
+        level ``rw`` takes precedence.
+
+        :param old_rules: rules that Manila does not pass as new or changed.
+        :param new_rules: rules that Manila passes as new, or whose level
+            changed.
+        :param is_revoking: whether the volume may grant other rules, or rules
+            a higher level, so that clients lose access.
         :return: why rules cannot be granted, by access id.
         """
         volume_name = names.volume(share_id)
-        all_rules = [*old_rules, *new_rules]
         with self._locks.share(share_id):
+            granted_rules = {
+                rule.access_id: rule
+                for rule in self._rules_in_force(volume_name, new_rules)
+            }
+            ungranted_rules = [
+                rule
+                for rule in new_rules
+                if rule.access_id not in granted_rules
+            ]
+            kept_rules = [
+                *protocols.writable_first(old_rules),
+                *sorted(
+                    protocols.writable_first(
+                        rule
+                        for rule in new_rules
+                        if rule.access_id in granted_rules
+                    ),
+                    key=lambda rule: rule != granted_rules[rule.access_id],
+                ),
+            ]
             if is_revoking:
-                kept_rules = [
-                    *old_rules,
-                    *self._rules_in_force(volume_name, new_rules),
-                ]
                 refusals = self._protocol.apply(
                     volume_name, kept_rules, is_revoking=True
                 )
-                if len(kept_rules) == len(all_rules):
+                if not ungranted_rules:
                     return dict(refusals)
             return dict(
-                self._protocol.apply(volume_name, all_rules, is_revoking=False)
+                self._protocol.apply(
+                    volume_name,
+                    [
+                        *kept_rules,
+                        *protocols.writable_first(ungranted_rules),
+                    ],
+                    is_revoking=False,
+                )
             )
 
     def _rules_in_force(

@@ -30,6 +30,29 @@ from manila_glusterfs_clone import options
 from manila_glusterfs_clone.tools import gluster
 
 
+#: The access level of rules whose clients may write.
+RW = 'rw'
+
+
+@dataclasses.dataclass(eq=False)
+class AccessNotSupported(errors.NotPossible):
+    """The back end cannot grant the type or the level of a rule."""
+
+
+@dataclasses.dataclass(eq=False)
+class AccessTypeNotSupported(AccessNotSupported):
+    """The back end does not support the access type of a rule."""
+
+    access_type: str
+    supported_type: str
+
+    def __str__(self) -> str:
+        return (
+            f'access type "{self.access_type}": not supported by this back '
+            f'end; use "{self.supported_type}"'
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """One access rule, with Manila's field names."""
@@ -38,6 +61,11 @@ class Rule:
     access_type: str
     access_to: str
     access_level: str
+
+
+def writable_first(rules: Iterable[Rule]) -> list[Rule]:
+    """Return rules, those with the access level ``rw`` first."""
+    return sorted(rules, key=lambda rule: rule.access_level != RW)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,8 +148,9 @@ class Protocol(abc.ABC):
         """Return the options that grant rules, and the refused rules.
 
         The result contains every option that controls access, even if the
-        volume already has the value. If the access list has no room for all
-        rules, rules that come first in ``rules`` take precedence.
+        volume already has the value. If a volume cannot grant all rules,
+        because the access list has no room, or because rules have different
+        levels, rules that come first in ``rules`` take precedence.
         """
 
     @abc.abstractmethod
@@ -135,6 +164,10 @@ class Protocol(abc.ABC):
         node_uuids: Collection[str] = (),
     ) -> Mapping[str, errors.NotPossible]:
         """Set the volume options that grant rules, and verify them.
+
+        At no moment may a client write that had a rule with the level ``ro``
+        before this call, or has one in ``rules``, unless its new level is
+        ``rw``. Clients with a rule before and after stay connected.
 
         :param volume_name: the name of the volume.
         :param rules: all rules to grant. The volume denies other clients.
@@ -181,7 +214,11 @@ class Protocol(abc.ABC):
     def granted_rules(
         self, volume: gluster.Volume, rules: Iterable[Rule]
     ) -> tuple[Rule, ...]:
-        """Return the rules that the current options of a volume grant."""
+        """Return the rules that the current options of a volume grant.
+
+        Return each rule with the access level that the volume grants. It
+        differs from the level in ``rules`` if the level is being changed.
+        """
 
     @abc.abstractmethod
     def find_export_locations(

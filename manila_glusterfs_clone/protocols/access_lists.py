@@ -23,12 +23,13 @@ bytes, glusterd overruns its buffer (``glusterd-store.c``). Therefore this
 driver refuses a rule if the access list would exceed :data:`MAX_BYTES`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 import dataclasses
 import ipaddress
 import re
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.tools import gluster
 
 #: The maximum length of an access list, in bytes.
 MAX_BYTES = 4000
@@ -133,6 +134,40 @@ def matches(address: str, entries: Iterable[str]) -> bool:
         or (entry.endswith('*') and address.startswith(entry[:-1]))
         for entry in entries
     )
+
+
+def parse(access_list: str) -> frozenset[str]:
+    """Return the entries of an access list, without the one for nobody."""
+    return frozenset(access_list.split(',')) - {gluster.NOBODY}
+
+
+def extended(entries: Sequence[str], more: Iterable[str]) -> list[str]:
+    """Return the entries of an access list plus more entries.
+
+    :raises AccessListFull: the list would be too long.
+    """
+    all_entries = list(dict.fromkeys((*entries, *more)))
+    if len(','.join(all_entries)) > MAX_BYTES:
+        raise AccessListFull(MAX_BYTES)
+    return all_entries
+
+
+def kept(
+    access_list: str,
+    old_entries: Collection[str],
+    server_names: Collection[str],
+) -> str:
+    """Return an access list without the entries that an old list lacks.
+
+    :param old_entries: the entries of the old list.
+    :param server_names: entries to keep in any case.
+    """
+    entries = [
+        entry
+        for entry in access_list.split(',')
+        if entry in server_names or matches(entry, old_entries)
+    ]
+    return ','.join(entries) or gluster.NOBODY
 
 
 def entries_of_address(access_to: str) -> tuple[str, ...]:

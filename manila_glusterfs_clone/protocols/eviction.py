@@ -18,6 +18,7 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import node_addresses
 from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.protocols import access_lists
 from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
 
@@ -76,6 +77,34 @@ class ClientsNotReported(errors.Unsettled):
             f'volume {self.volume}: glusterd does not report the clients of '
             f'the bricks on {", ".join(self.nodes)}; check that glusterd runs '
             f'there, and revoke the rules again'
+        )
+
+
+def verify(
+    the_cluster: cluster.Cluster,
+    volume: gluster.Volume,
+    confirmation: volume_options.Confirmation,
+    access_list: str | None,
+    addresses: node_addresses.NodeAddresses,
+) -> None:
+    """Make sure that clients have only the access that rules grant.
+
+    :param confirmation: which nodes confirmed the new rules.
+    :param access_list: the addresses of clients that may stay connected. None
+        if all clients may stay, or if their addresses do not matter.
+    :param addresses: the addresses of the nodes.
+    :raises errors.Unsettled: bricks may use the old rules, or clients without
+        a rule are still connected.
+    """
+    require_no_outdated_bricks(the_cluster, volume, confirmation)
+    if volume.is_started and access_list is not None:
+        entries = access_list.split(',')
+        await_eviction(
+            the_cluster,
+            volume,
+            lambda address: access_lists.matches(address, entries),
+            confirmation.peers,
+            addresses,
         )
 
 

@@ -17,6 +17,9 @@ the type ``ip``, and the volume option ``auth.allow`` lists the addresses.
 With TLS, GlusterFS identifies a client by the common name in its certificate,
 and does not check its address. Access rules have the type ``cert``, and the
 volume option ``auth.ssl-allow`` lists the common names.
+
+All granted rules of a volume have the same access level
+(:mod:`~manila_glusterfs_clone.protocols.access_levels`).
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -32,8 +35,10 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone import protocols
+from manila_glusterfs_clone.protocols import access_levels
 from manila_glusterfs_clone.protocols import access_lists
 from manila_glusterfs_clone.protocols import eviction
+from manila_glusterfs_clone.protocols import mount_paths
 from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
@@ -42,33 +47,6 @@ ALLOW = 'auth.allow'
 REJECT = 'auth.reject'
 TLS_ALLOW = 'auth.ssl-allow'
 TLS_OPTIONS = ('client.ssl', 'server.ssl')
-
-
-@dataclasses.dataclass(eq=False)
-class AccessTypeNotSupported(errors.NotPossible):
-    """The back end does not support the access type of a rule."""
-
-    access_type: str
-    supported_type: str
-
-    def __str__(self) -> str:
-        return (
-            f'access type "{self.access_type}": not supported by this back '
-            f'end; use "{self.supported_type}"'
-        )
-
-
-@dataclasses.dataclass(eq=False)
-class AccessLevelNotSupported(errors.NotPossible):
-    """The access level of a rule is not ``rw``."""
-
-    access_level: str
-
-    def __str__(self) -> str:
-        return (
-            f'access level "{self.access_level}": GlusterFS cannot grant it '
-            f'to single clients; use "rw"'
-        )
 
 
 @dataclasses.dataclass(eq=False)
@@ -148,7 +126,7 @@ class NativeProtocol(protocols.Protocol):
         return tuple(
             option
             for option in sorted(volume.options)
-            if option == REJECT
+            if option in (REJECT, access_levels.READ_ONLY)
             or (option == TLS_ALLOW and not self._uses_tls)
             # Current GlusterFS is built without gNFS. If a volume has a gNFS
             # option, glusterd refuses to change any option of the volume.
@@ -158,10 +136,14 @@ class NativeProtocol(protocols.Protocol):
     def plan(self, rules: Iterable[protocols.Rule]) -> protocols.Plan:
         """Return the options that grant rules, and the refused rules."""
         entries: list[str] = list(self._server_names) if self._uses_tls else []
+        level: str | None = None
         refusals: dict[str, errors.NotPossible] = {}
         for rule in rules:
             try:
-                entries = self._add_entries(rule, entries)
+                rule_entries = self._rule_entries(rule)
+                access_levels.require_same(rule.access_level, level)
+                entries = access_lists.extended(entries, rule_entries)
+                level = rule.access_level
             except errors.NotPossible as error:
                 refusals[rule.access_id] = error
         access_list = ','.join(sorted(entries))
@@ -173,21 +155,8 @@ class NativeProtocol(protocols.Protocol):
             # no addresses.
             plan_options = {ALLOW: gluster.NOBODY, TLS_ALLOW: access_list}
             plan_options.update(dict.fromkeys(TLS_OPTIONS, 'on'))
+        plan_options |= access_levels.options(level)
         return protocols.Plan(plan_options, refusals)
-
-    def _add_entries(
-        self, rule: protocols.Rule, entries: list[str]
-    ) -> list[str]:
-        """Return the entries of an access list plus the entries of a rule.
-
-        :raises access_lists.AccessListFull: the list would be too long.
-        """
-        extended_entries = entries + [
-            entry for entry in self._rule_entries(rule) if entry not in entries
-        ]
-        if len(','.join(extended_entries)) > access_lists.MAX_BYTES:
-            raise access_lists.AccessListFull(access_lists.MAX_BYTES)
-        return extended_entries
 
     def _rule_entries(self, rule: protocols.Rule) -> tuple[str, ...]:
         """Return the access list entries that grant a rule.
@@ -196,9 +165,10 @@ class NativeProtocol(protocols.Protocol):
         """
         supported_type = 'cert' if self._uses_tls else 'ip'
         if rule.access_type != supported_type:
-            raise AccessTypeNotSupported(rule.access_type, supported_type)
-        if rule.access_level != 'rw':
-            raise AccessLevelNotSupported(rule.access_level)
+            raise protocols.AccessTypeNotSupported(
+                rule.access_type, supported_type
+            )
+        access_levels.require_supported(rule.access_level)
         if self._uses_tls:
             return access_lists.entries_of_common_name(
                 rule.access_to, self._server_names
@@ -214,7 +184,11 @@ class NativeProtocol(protocols.Protocol):
         extra_options: Mapping[str, str] | None = None,
         node_uuids: Collection[str] = (),
     ) -> Mapping[str, errors.NotPossible]:
-        """Set the access lists of a volume, and verify them.
+        """Set the access lists and the level of a volume, and verify them.
+
+        If the level changes, first make the volume read-only, and disconnect
+        the clients without a rule. Then admit new clients, or make the volume
+        writable. So no client can write whose rule has the level ``ro``.
 
         If ``is_revoking`` is true and TLS is off, wait until bricks have
         disconnected all clients without a rule. With TLS, do not wait for
@@ -228,24 +202,29 @@ class NativeProtocol(protocols.Protocol):
                 volume_name,
                 refusal,
             )
-        volume = self._cluster.read(
-            lambda gluster: gluster.volume(volume_name)
-        )
+        volume = self._read(volume_name)
         if volume is None:
             if not rules:
                 # An interrupted deletion may have removed the volume.
                 return {}
             raise VolumeNotFound(volume_name)
-        confirmation = volume_options.write(
-            self._cluster,
-            volume,
-            {**plan.options, **(extra_options or {})},
-            must_last=is_revoking,
-            node_uuids={
-                *node_uuids,
-                *(brick.node_uuid for brick in volume.bricks),
-            },
-        )
+        final_options = {**plan.options, **(extra_options or {})}
+        node_uuids = {
+            *node_uuids,
+            *(brick.node_uuid for brick in volume.bricks),
+        }
+        if not access_levels.have_options(volume, plan.options):
+            # Clients that are or were admitted must not write.
+            is_read_only = access_levels.is_read_only(volume)
+            is_revoking |= is_read_only or bool(self._admitted(volume))
+            first_options = self._most_restrictive(volume, final_options)
+            if first_options != final_options:
+                self._set(
+                    volume, first_options, node_uuids, is_revoking=is_revoking
+                )
+                is_revoking = False
+                volume = self._read(volume_name) or volume
+        self._set(volume, final_options, node_uuids, is_revoking=is_revoking)
         if REJECT in volume.options:
             # Reset auth.reject only after auth.allow is set: the old
             # auth.allow may list clients that only auth.reject denies.
@@ -253,20 +232,51 @@ class NativeProtocol(protocols.Protocol):
                 lambda gluster: gluster.reset_option(volume_name, REJECT),
                 lambda gluster: False,
             )
-        if is_revoking:
-            eviction.require_no_outdated_bricks(
-                self._cluster, volume, confirmation
-            )
-            if volume.is_started and not self._uses_tls:
-                entries = plan.options[ALLOW].split(',')
-                eviction.await_eviction(
-                    self._cluster,
-                    volume,
-                    lambda address: access_lists.matches(address, entries),
-                    confirmation.peers,
-                    self._addresses,
-                )
         return plan.refusals
+
+    def _read(self, volume_name: str) -> gluster.Volume | None:
+        return self._cluster.read(lambda gluster: gluster.volume(volume_name))
+
+    def _most_restrictive(
+        self, volume: gluster.Volume, final_options: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Return options that admit no new client, and allow no writes."""
+        access_list = access_lists.kept(
+            final_options[self._list_option],
+            self._admitted(volume),
+            self._server_names,
+        )
+        level = access_levels.options(access_levels.RO)
+        return {**final_options, self._list_option: access_list, **level}
+
+    def _set(
+        self,
+        volume: gluster.Volume,
+        new_options: Mapping[str, str],
+        node_uuids: Collection[str],
+        *,
+        is_revoking: bool,
+    ) -> None:
+        """Set options of a volume in one transaction, and verify them.
+
+        :param is_revoking: wait until no brick uses the old options, and until
+            clients without an entry in the access list are disconnected.
+        """
+        confirmation = volume_options.write(
+            self._cluster,
+            volume,
+            new_options,
+            must_last=is_revoking,
+            node_uuids=node_uuids,
+        )
+        if is_revoking:
+            eviction.verify(
+                self._cluster,
+                volume,
+                confirmation,
+                None if self._uses_tls else new_options[ALLOW],
+                self._addresses,
+            )
 
     def options_to_change(
         self,
@@ -275,8 +285,10 @@ class NativeProtocol(protocols.Protocol):
         extra_options: Mapping[str, str],
     ) -> frozenset[str]:
         """Return the names of the options that :meth:`apply` would change."""
-        reset = {REJECT} & volume.options.keys()
-        return super().options_to_change(volume, rules, extra_options) | reset
+        changed = super().options_to_change(volume, rules, extra_options)
+        if access_levels.have_options(volume, self.plan(rules).options):
+            changed -= {access_levels.READ_ONLY}
+        return changed | ({REJECT} & volume.options.keys())
 
     def has_rules(
         self,
@@ -285,62 +297,49 @@ class NativeProtocol(protocols.Protocol):
         changing: Iterable[protocols.Rule] = (),
     ) -> bool:
         """Return whether the options of a volume match its access rules."""
-        active = tuple(active)
-        required_options = dict(self.plan(active).options)
-        permitted_options = self.plan((*active, *changing)).options
-        required = _parse_entries(required_options.pop(self._list_option))
-        permitted = _parse_entries(permitted_options[self._list_option])
+        planned_options = dict(
+            self.plan(protocols.writable_first(active)).options
+        )
+        has_level = access_levels.have_options(volume, planned_options)
+        planned_options.pop(access_levels.READ_ONLY, None)
+        required = access_lists.parse(planned_options.pop(self._list_option))
+        permitted = set(required)
+        for rule in changing:
+            with contextlib.suppress(errors.NotPossible):
+                permitted.update(self._rule_entries(rule))
         return (
             REJECT not in volume.options
-            and volume_options.has_options(volume, required_options)
-            and required <= self._admitted_entries(volume) <= permitted
+            and has_level
+            and volume_options.has_options(volume, planned_options)
+            and required <= self._admitted(volume) <= permitted
         )
 
     def granted_rules(
         self, volume: gluster.Volume, rules: Iterable[protocols.Rule]
     ) -> tuple[protocols.Rule, ...]:
         """Return the rules whose entries are all in the access list."""
-        entries = self._admitted_entries(volume)
+        entries = self._admitted(volume)
+        level = access_levels.of_volume(volume)
         granted = []
         for rule in rules:
             with contextlib.suppress(errors.NotPossible):
                 if entries.issuperset(self._rule_entries(rule)):
-                    granted.append(rule)
+                    granted.append(
+                        dataclasses.replace(rule, access_level=level)
+                    )
         return tuple(granted)
 
     def find_export_locations(
         self, volume: gluster.Volume
     ) -> tuple[protocols.ExportLocation, ...]:
-        """Return one location for each node with a brick.
-
-        A client fetches the volfile, which lists the bricks, from the node in
-        the path. If this node is down, the client tries the nodes in
-        ``backup-volfile-servers``.
-        """
-        hosts = list(dict.fromkeys(brick.host for brick in volume.bricks))
-        locations = []
-        for host in hosts:
-            backups = ':'.join(other for other in hosts if other != host)
-            locations.append(
-                protocols.ExportLocation(
-                    path=f'{host}:/{volume.name}',
-                    preferred=host == hosts[0],
-                    mount_options=(
-                        f'backup-volfile-servers={backups}' if backups else ''
-                    ),
-                )
-            )
-        return tuple(locations)
+        """Return one location for each node with a brick."""
+        return mount_paths.of_volume(volume)
 
     @property
     def _list_option(self) -> str:
         """Return the name of the volume option with the access list."""
         return TLS_ALLOW if self._uses_tls else ALLOW
 
-    def _admitted_entries(self, volume: gluster.Volume) -> frozenset[str]:
+    def _admitted(self, volume: gluster.Volume) -> frozenset[str]:
         """Return the entries of the access list; ``*`` if it is not set."""
-        return _parse_entries(volume.options.get(self._list_option, '*'))
-
-
-def _parse_entries(access_list: str) -> frozenset[str]:
-    return frozenset(access_list.split(',')) - {gluster.NOBODY}
+        return access_lists.parse(volume.options.get(self._list_option, '*'))

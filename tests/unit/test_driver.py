@@ -666,7 +666,8 @@ def test_new_rules_are_told_from_old_ones(
         ([rule('a')], [], [], False),
         ([], [rule('b')], [], True),
         ([rule('a')], [rule('b')], [], True),
-        ([], [], [rule('a')], False),
+        # Its level may be lowered, or the new level refused.
+        ([], [], [rule('a')], True),
         # Manila wants all of it made sure of.
         ([], [], [], True),
     ],
@@ -681,6 +682,16 @@ def test_when_somebody_may_lose_access(
 ) -> None:
     ours.update_access(None, SHARE, [rule('a')], add, delete, update)
     assert stub.calls[0][-1] is is_revoking
+
+
+def test_rule_with_another_level_counts_as_new(
+    ours: driver.GlusterfsCloneShareDriver, stub: Services
+) -> None:
+    rules = [rule('old'), rule('changed')]
+    ours.update_access(None, SHARE, rules, [], [], [rules[1]])
+    ((_, _, old, new, _),) = stub.calls
+    assert [r.access_id for r in old] == ['old']
+    assert [r.access_id for r in new] == ['changed']
 
 
 def test_no_rules(

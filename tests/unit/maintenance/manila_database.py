@@ -140,6 +140,12 @@ class Database:
     def set_status(self, instance_id: str, status: str) -> None:
         db.share_instance_update(self.context, instance_id, {'status': status})
 
+    def set_cast(self, instance_id: str, is_cast: bool) -> None:
+        """Have Manila apply all rules of an instance as read-only."""
+        db.share_instance_update(
+            self.context, instance_id, {'cast_rules_to_readonly': is_cast}
+        )
+
     def delete_share(self, instance_id: str) -> None:
         db.share_instance_delete(self.context, instance_id)
 

@@ -194,6 +194,18 @@ def test_the_rules_of_shares(database: Database) -> None:
     assert found[A].changing == ()
 
 
+def test_rules_that_manila_casts_to_read_only(database: Database) -> None:
+    """As in a migration, and for readable replicas."""
+    share = database.share(A)
+    database.rule(share, '10.0.0.2')
+    database.rule(share, '10.0.0.3', state='queued_to_apply')
+    for is_cast, level in ((True, 'ro'), (False, 'rw')):
+        database.set_cast(A, is_cast)
+        found = manila_db.rules(HOST)[A]
+        rules = (*found.active, *found.changing)
+        assert [rule.access_level for rule in rules] == [level] * 2
+
+
 def test_rules_are_in_the_order_of_their_creation(database: Database) -> None:
     """Earlier rules take precedence, where a list has no room for all."""
     share = database.share(A)

@@ -11,11 +11,13 @@
 # under the License.
 """User messages for requests that the driver refuses."""
 
-from typing import Any
-
 import pytest
 
+from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.manila_api import user_messages
+from manila_glusterfs_clone import protocols
+from manila_glusterfs_clone.protocols import access_levels
+from manila_glusterfs_clone.protocols import access_lists
 
 SHARE = {'id': 'i', 'share_id': 's', 'project_id': 'p'}
 
@@ -33,32 +35,48 @@ def created(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return messages
 
 
-def rule(**changes: Any) -> dict[str, Any]:
-    usual = {'access_id': 'a', 'access_type': 'ip', 'access_level': 'rw'}
-    return {**usual, **changes}
-
-
 @pytest.mark.parametrize(
-    ('changes', 'detail'),
+    ('refusals', 'details'),
     [
-        ({}, 'FORBIDDEN_CLIENT_ACCESS'),
-        ({'access_level': 'ro'}, 'UNSUPPORTED_CLIENT_ACCESS'),
-        ({'access_type': 'cert'}, 'UNSUPPORTED_CLIENT_ACCESS'),
+        ([access_lists.AccessListFull(1)], ['FORBIDDEN_CLIENT_ACCESS']),
+        (
+            [access_levels.AccessLevelsDiffer('ro', 'rw')],
+            ['UNSUPPORTED_CLIENT_ACCESS'],
+        ),
+        (
+            [access_levels.AccessLevelNotSupported('')],
+            ['UNSUPPORTED_CLIENT_ACCESS'],
+        ),
+        (
+            [protocols.AccessTypeNotSupported('cert', 'ip')],
+            ['UNSUPPORTED_CLIENT_ACCESS'],
+        ),
+        (
+            [
+                access_lists.AddressNotIPv4('fd00::1'),
+                access_levels.AccessLevelsDiffer('ro', 'rw'),
+                access_levels.AccessLevelsDiffer('ro', 'rw'),
+            ],
+            ['UNSUPPORTED_CLIENT_ACCESS', 'FORBIDDEN_CLIENT_ACCESS'],
+        ),
+        ([], []),
     ],
 )
-def test_refused_rule(
-    created: list[tuple[str, str]], changes: dict[str, Any], detail: str
+def test_refused_rules(
+    created: list[tuple[str, str]],
+    refusals: list[errors.NotPossible],
+    details: list[str],
 ) -> None:
-    user_messages.report_refused_rules(
-        None, SHARE, [rule(**changes)], {'a'}, False
-    )
-    assert created == [('UPDATE_ACCESS_RULES', detail)]
+    by_id = {f'r{number}': each for number, each in enumerate(refusals)}
+    user_messages.report_refused_rules(None, SHARE, [*by_id, 'r9'], by_id)
+    assert created == [('UPDATE_ACCESS_RULES', detail) for detail in details]
 
 
-def test_no_message_for_rules_that_are_applied(
+def test_no_message_for_rules_that_were_refused_before(
     created: list[tuple[str, str]],
 ) -> None:
-    user_messages.report_refused_rules(None, SHARE, [rule()], set(), False)
+    refusals = {'old': access_lists.AccessListFull(1)}
+    user_messages.report_refused_rules(None, SHARE, ['new'], refusals)
     assert created == []
 
 

@@ -12,6 +12,7 @@
 """Shares: how a share is deleted, and how its rules are changed."""
 
 import contextlib
+import dataclasses
 from typing import Any
 from unittest import mock
 
@@ -110,4 +111,43 @@ def test_revoking_without_new_rules_is_one_change(parts: Parts) -> None:
     parts.shares.update_access(SHARE, [OLD], [KEPT], is_revoking=True)
     parts.calls.protocol.apply.assert_called_once_with(
         mock.ANY, [OLD, KEPT], is_revoking=True
+    )
+
+
+def with_level(rule: protocols.Rule, level: str) -> protocols.Rule:
+    return dataclasses.replace(rule, access_level=level)
+
+
+def test_rules_in_force_come_before_new_rules(parts: Parts) -> None:
+    """So a new rule with another level does not disconnect their clients."""
+    read_only = with_level(KEPT, 'ro')
+    parts.calls.protocol.granted_rules.return_value = (read_only,)
+    parts.shares.update_access(SHARE, [], [NEW, read_only], is_revoking=False)
+    parts.calls.protocol.apply.assert_called_once_with(
+        mock.ANY, [read_only, NEW], is_revoking=False
+    )
+
+
+def test_of_new_rules_those_with_rw_come_first(parts: Parts) -> None:
+    parts.calls.protocol.granted_rules.return_value = ()
+    old, new = with_level(OLD, 'ro'), with_level(KEPT, 'ro')
+    parts.shares.update_access(SHARE, [old], [new, NEW], is_revoking=False)
+    parts.calls.protocol.apply.assert_called_once_with(
+        mock.ANY, [old, NEW, new], is_revoking=False
+    )
+
+
+def test_rules_whose_level_changes_come_after_those_whose_level_stays(
+    parts: Parts,
+) -> None:
+    changed, stays = with_level(NEW, 'rw'), with_level(KEPT, 'ro')
+    parts.calls.protocol.granted_rules.return_value = (
+        with_level(NEW, 'ro'),
+        stays,
+    )
+    parts.shares.update_access(
+        SHARE, [], [changed, stays], is_revoking=True
+    )
+    parts.calls.protocol.apply.assert_called_once_with(
+        mock.ANY, [stays, changed], is_revoking=True
     )

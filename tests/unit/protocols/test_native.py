@@ -24,6 +24,7 @@ from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import protocols
+from manila_glusterfs_clone.protocols import access_levels
 from manila_glusterfs_clone.protocols import access_lists
 from manila_glusterfs_clone.protocols import eviction
 from manila_glusterfs_clone.protocols import native
@@ -54,8 +55,8 @@ def make(
     )
 
 
-LEVEL = native.AccessLevelNotSupported
-TYPE = native.AccessTypeNotSupported
+LEVEL = access_levels.AccessLevelNotSupported
+TYPE = protocols.AccessTypeNotSupported
 
 IP = make()
 TLS = make(uses_tls=True, servers=('gl1', 'GL2.example'))
@@ -145,12 +146,12 @@ def test_nothing_else_gets_into_the_list(to: str) -> None:
 @pytest.mark.parametrize(
     ('access', 'bad', 'error'),
     [
-        (IP, rule('10.0.0.1', level='ro'), LEVEL('ro')),
+        (IP, rule('10.0.0.1', level='r'), LEVEL('r')),
         (IP, rule('10.0.0.1', level=''), LEVEL('')),
         (IP, cert('client'), TYPE('cert', 'ip')),
         (IP, rule('bob', kind='user'), TYPE('user', 'ip')),
         (TLS, rule('10.0.0.1'), TYPE('ip', 'cert')),
-        (TLS, rule('client', kind='cert', level='ro'), LEVEL('ro')),
+        (TLS, rule('client', kind='cert', level='RO'), LEVEL('RO')),
     ],
 )
 def test_other_types_and_levels_are_refused(
@@ -249,10 +250,16 @@ def test_what_a_clone_must_not_inherit() -> None:
         nfs_rpc__auth__allow='*',
         user_manila_share='u1',
         server_ssl='on',
+        features_read__only='off',
     )
-    dropped = ('auth.reject', 'auth.ssl-allow', 'nfs.rpc-auth-allow')
+    dropped = (
+        'auth.reject',
+        'auth.ssl-allow',
+        'features.read-only',
+        'nfs.rpc-auth-allow',
+    )
     assert IP.options_not_inherited(origin) == dropped
-    assert TLS.options_not_inherited(origin) == (dropped[0], dropped[2])
+    assert TLS.options_not_inherited(origin) == (dropped[0], *dropped[2:])
     # What is neither dropped nor overwritten admits nobody.
     left = set(origin.options) - {*dropped, *IP.deny_all_options()}
     assert left == {'nfs.disable', 'user.manila.share'}
@@ -361,6 +368,95 @@ def test_rules_that_are_in_a_list() -> None:
     ) == (cert('c1'),)
 
 
+# -- access levels
+
+RO_A, RO_NET = rule('10.0.0.1', level='ro'), rule('10.1.0.0/16', level='ro')
+DIFFER = access_levels.AccessLevelsDiffer
+
+
+def read_only(*rules: protocols.Rule, value: str = 'on') -> gluster.Volume:
+    options = {**IP.plan(rules).options, access_levels.READ_ONLY: value}
+    return gluster.Volume(NAME, 'i', 'Started', 0, 1, (), options)
+
+
+def test_the_level_of_all_rules_is_the_level_of_the_volume() -> None:
+    names = ('a', 'b')
+    for level, value in (('rw', 'off'), ('ro', 'on')):
+        ours = [rule(f'10.0.0.{n}', id=n, level=level) for n in '12']
+        assert IP.plan(ours).options[access_levels.READ_ONLY] == value
+        certs = [rule(n, id=n, kind='cert', level=level) for n in names]
+        assert TLS.plan(certs).options[access_levels.READ_ONLY] == value
+        assert not IP.plan(ours).refusals and not TLS.plan(certs).refusals
+
+
+@pytest.mark.parametrize('levels', ['rw ro', 'ro rw'])
+def test_of_two_levels_the_first_is_granted(levels: str) -> None:
+    first, second = levels.split()
+    plan = IP.plan(
+        [
+            rule('not an address', id='bad', level=second),
+            rule('10.0.0.1', id='r1', level=first),
+            rule('10.0.0.2', id='r2', level=second),
+            rule('10.0.0.3', id='r3', level=first),
+        ]
+    )
+    assert plan.options[native.ALLOW] == '10.0.0.1,10.0.0.3'
+    assert plan.options[access_levels.READ_ONLY] == (
+        'on' if first == 'ro' else 'off'
+    )
+    assert set(plan.refusals) == {'bad', 'r2'}
+    refusal = plan.refusals['r2']
+    assert isinstance(refusal, DIFFER)
+    assert (refusal.access_level, refusal.granted_level) == (second, first)
+
+
+@pytest.mark.parametrize(
+    ('value', 'is_read_only'),
+    [
+        ('on', True),
+        ('1', True),
+        ('Yes', True),
+        ('true', True),
+        ('ENABLE', True),
+        ('off', False),
+        ('0', False),
+        ('disable', False),
+        ('', False),
+    ],
+)
+def test_spellings_of_an_operator(value: str, is_read_only: bool) -> None:
+    found = read_only(A, value=value)
+    assert IP.has_rules(found, [RO_A]) is is_read_only
+    assert IP.has_rules(found, [A]) is not is_read_only
+    (granted,) = IP.granted_rules(found, [A])
+    assert granted.access_level == ('ro' if is_read_only else 'rw')
+
+
+def test_an_option_that_is_not_set_is_off() -> None:
+    found = ip_volume(**{'features_read-only': None})
+    assert IP.has_rules(found, [A, NET])
+    assert not IP.options_to_change(found, [A, NET], {})
+    assert not IP.has_rules(found, [RO_A, RO_NET])
+    assert IP.options_to_change(found, [RO_A, RO_NET], {}) == {
+        access_levels.READ_ONLY
+    }
+
+
+def test_without_active_rules_either_level_is_right() -> None:
+    """Manila changes the level, or keeps that of the last rule."""
+    for value in ('on', 'off'):
+        assert IP.has_rules(read_only(value=value), [])
+        assert IP.has_rules(read_only(A, value=value), [], [A])
+        assert IP.has_rules(read_only(A, value=value), [], [RO_A])
+
+
+def test_a_rule_whose_level_manila_changes_may_stay_in_the_list() -> None:
+    changing = rule('10.0.0.2', id='r2', level='rw')
+    assert IP.has_rules(read_only(A, B), [RO_A], [changing])
+    assert IP.has_rules(read_only(A), [RO_A], [changing])
+    assert not IP.has_rules(read_only(A, B), [RO_A])
+
+
 # -- applying
 
 
@@ -401,9 +497,12 @@ def clients(*addresses: str, bricks: tuple[int, ...] = (1,)) -> str:
 DENY_ALL = IP.deny_all_options()
 GRANTED = dict(IP.plan([rule('10.0.0.7')]).options)
 SET_GRANTED = (
-    f'volume set {NAME} auth.allow 10.0.0.7 client.ssl off server.ssl off'
+    f'volume set {NAME} auth.allow 10.0.0.7 client.ssl off '
+    f'features.read-only off server.ssl off'
 )
-SET_DENY_ALL = SET_GRANTED.replace('10.0.0.7', '0.0.0.0')
+SET_DENY_ALL = (
+    f'volume set {NAME} auth.allow 0.0.0.0 client.ssl off server.ssl off'
+)
 INFO = f'volume info {NAME}'
 STATUS = f'volume status {NAME} clients'
 
@@ -564,6 +663,107 @@ def test_with_tls_the_addresses_of_clients_are_not_read(
     node.gluster(INFO, info(dict(plan.options)))
     assert access.apply(NAME, [cert('client')], is_revoking=True) == {}
     assert STATUS not in node.said()
+
+
+# -- changing the level
+
+LEVEL_OPTION = access_levels.READ_ONLY
+READ_ONLY_X = {**GRANTED, LEVEL_OPTION: 'on'}
+SET_READ_ONLY = SET_GRANTED.replace('read-only off', 'read-only on')
+SET_CLOSED = SET_READ_ONLY.replace('10.0.0.7', '0.0.0.0')
+RO_X = rule('10.0.0.7', level='ro')
+
+
+def test_a_client_stays_connected_while_its_level_is_lowered(
+    node: fakes.Node,
+) -> None:
+    node.gluster(INFO, info(GRANTED), info(READ_ONLY_X))
+    node.gluster(SET_READ_ONLY, fakes.xml())
+    node.gluster(STATUS, clients('10.0.0.7'))
+    assert make(node).apply(NAME, [RO_X], is_revoking=False) == {}
+    assert written(node) == [SET_READ_ONLY]
+    # Nobody else may write either.
+    assert STATUS in node.said()
+
+
+def test_a_volume_is_read_only_before_it_admits_new_clients(
+    node: fakes.Node,
+) -> None:
+    closed = {**DENY_ALL, LEVEL_OPTION: 'on'}
+    node.gluster(INFO, info(DENY_ALL), info(closed), info(closed))
+    node.gluster(INFO, info(READ_ONLY_X))
+    node.gluster(SET_CLOSED, fakes.xml()).gluster(SET_READ_ONLY, fakes.xml())
+    assert make(node).apply(NAME, [RO_X], is_revoking=False) == {}
+    assert written(node) == [SET_CLOSED, SET_READ_ONLY]
+    # Nobody was admitted, so nobody has to be disconnected.
+    assert STATUS not in node.said()
+
+
+def test_a_volume_becomes_writable_after_others_are_disconnected(
+    node: fakes.Node,
+) -> None:
+    other = {**READ_ONLY_X, native.ALLOW: '10.0.0.9'}
+    closed = {**READ_ONLY_X, native.ALLOW: '0.0.0.0'}
+    node.gluster(INFO, info(other), info(closed), info(closed), info(GRANTED))
+    node.gluster(SET_CLOSED, fakes.xml()).gluster(SET_GRANTED, fakes.xml())
+    node.gluster(STATUS, clients('10.0.0.9'), clients())
+    # Manila revokes nothing, but the client may be one of an earlier rule.
+    assert make(node).apply(NAME, [rule('10.0.0.7')], is_revoking=False) == {}
+    steps = (SET_CLOSED, STATUS, SET_GRANTED)
+    changes = [line for line in node.said() if line in steps]
+    assert changes == [SET_CLOSED, STATUS, STATUS, SET_GRANTED]
+
+
+def test_a_volume_stays_read_only_while_others_are_connected(
+    node: fakes.Node,
+) -> None:
+    other = {**READ_ONLY_X, native.ALLOW: '10.0.0.9'}
+    closed = {**READ_ONLY_X, native.ALLOW: '0.0.0.0'}
+    node.gluster(INFO, info(other), info(closed))
+    node.gluster(SET_CLOSED, fakes.xml())
+    node.gluster(STATUS, clients('10.0.0.9'))
+    with pytest.raises(eviction.ClientsStillConnected):
+        make(node).apply(NAME, [rule('10.0.0.7')], is_revoking=False)
+    assert SET_GRANTED not in written(node)
+
+
+def test_a_volume_without_rules_keeps_its_level(node: fakes.Node) -> None:
+    node.gluster(
+        INFO, info(READ_ONLY_X), info({**DENY_ALL, LEVEL_OPTION: 'on'})
+    )
+    node.gluster(SET_DENY_ALL, fakes.xml())
+    node.gluster(STATUS, clients())
+    assert make(node).apply(NAME, [], is_revoking=True) == {}
+    assert written(node) == [SET_DENY_ALL]
+
+
+def test_names_of_nodes_stay_in_the_list_while_the_level_changes() -> None:
+    node = fakes.Node().grown().gluster('pool list', test_cluster.peers(1))
+    access = make(node, uses_tls=True, servers=('gl1',))
+    denied = dict(access.deny_all_options())
+    closed = {**denied, LEVEL_OPTION: 'on'}
+    final = {**closed, native.TLS_ALLOW: 'c1,gl1'}
+    node.gluster(INFO, info(denied), info(closed), info(closed), info(final))
+    first, second = (
+        'volume set '
+        + ' '.join([NAME, *(f'{k} {v}' for k, v in sorted(options.items()))])
+        for options in (closed, final)
+    )
+    node.gluster(first, fakes.xml()).gluster(second, fakes.xml())
+    client = rule('c1', kind='cert', level='ro')
+    assert access.apply(NAME, [client], is_revoking=False) == {}
+    assert written(node) == [first, second]
+
+
+def test_outdated_bricks_let_clients_write_that_have_become_read_only() -> (
+    None
+):
+    before, after = (info(o, bricks=(1, 2, 3)) for o in (GRANTED, READ_ONLY_X))
+    nodes = three(UP, before, after)
+    nodes[0].gluster(SET_READ_ONLY, fakes.xml())
+    with pytest.raises(eviction.RevocationNotConfirmed) as caught:
+        make(*nodes).apply(NAME, [RO_X], is_revoking=False)
+    assert caught.value.nodes == ('gl3',)
 
 
 # -- bricks that glusterd does not reach

@@ -14,19 +14,26 @@
 import pytest
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import protocols
+from manila_glusterfs_clone.protocols import access_levels
 from manila_glusterfs_clone.protocols import access_lists
 from manila_glusterfs_clone.protocols import eviction
 from manila_glusterfs_clone.protocols import native
 
 SENTENCES = [
     (
-        native.AccessTypeNotSupported('user', 'ip'),
+        protocols.AccessTypeNotSupported('user', 'ip'),
         'access type "user": not supported by this back end; use "ip"',
     ),
     (
-        native.AccessLevelNotSupported('ro'),
-        'access level "ro": GlusterFS cannot grant it to single clients; use '
-        '"rw"',
+        access_levels.AccessLevelNotSupported('r'),
+        'access level "r": not supported; use "rw" or "ro"',
+    ),
+    (
+        access_levels.AccessLevelsDiffer('ro', 'rw'),
+        'access level "ro": other rules of the share have the level "rw", and '
+        'GlusterFS cannot grant both levels on one volume; delete the rules '
+        'with the level "rw" first',
     ),
     (
         native.VolumeNotFound('v'),

@@ -243,7 +243,7 @@ class AccessAudit:
         LOG.warning(
             'Volume %s: its options differed from Manila\'s access rules '
             '(they were: %s); the driver has set the options again, so '
-            'clients without a rule lose access',
+            'clients have only the access that their rules grant',
             volume_name,
             ', '.join(sorted(previous_values)),
         )

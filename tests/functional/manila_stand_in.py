@@ -324,6 +324,13 @@ class ManilaStandIn:
         rules = self.rules[share.id]
         self._update(share, [], [rules.pop(who) for who in unwanted])
 
+    def set_level(self, share: Share, who: str, level: str) -> str:
+        """Change the access level of a rule; return its state."""
+        rules = self.rules[share.id]
+        rules[who] = {**rules[who], 'access_level': level}
+        states = self._update(share, [], [], [rules[who]])
+        return states[rules[who]['access_id']]
+
     def deny_all(self, share: Share) -> None:
         """Set no rules at all, as a recovery of Manila does."""
         self.rules[share.id] = {}
@@ -334,6 +341,7 @@ class ManilaStandIn:
         share: Share,
         added: Iterable[dict[str, str]],
         deleted: Iterable[dict[str, str]],
+        changed: Iterable[dict[str, str]] = (),
     ) -> dict[str, str]:
         states = self.driver.update_access(
             None,
@@ -341,7 +349,7 @@ class ManilaStandIn:
             list(self.rules[share.id].values()),
             list(added),
             list(deleted),
-            [],
+            list(changed),
         )
         return {key: value['state'] for key, value in states.items()}
 

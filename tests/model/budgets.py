@@ -32,6 +32,8 @@ USUAL = {
     'extend': 3.0,
     'allow access': 3.0,
     'deny access': 6.0,
+    'make read-only': 8.0,
+    'make writable': 10.0,
     'delete snapshot': 6.0,
     'delete a clone': 10.0,
     'delete an origin': 14.0,
@@ -153,7 +155,7 @@ def _hung(process: link.Process) -> None:
 
 #: Whether the bricks of a node that does not answer run is asked anew when
 #: a rule is revoked: they might go by the rules of before.
-_REVOKES = frozenset({'deny access'})
+_REVOKES = frozenset({'deny access', 'make read-only', 'make writable'})
 
 CONDITIONS = (
     Condition('all is well', _all_is_well, 0.0),

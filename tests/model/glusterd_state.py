@@ -368,6 +368,33 @@ class GlusterdState:
         )
         return serving > volume.copies // 2
 
+    def writers(self) -> set[tuple[str, str]]:
+        """Return the address and volume of each client that can write.
+
+        To whichever brick. A client that is being thrown out can write until
+        its time has come.
+        """
+        return {
+            (client.address, client.volume)
+            for client in self.clients
+            if client.ends is None or client.ends > self.time.now
+            if self._can_write(client)
+        }
+
+    def _can_write(self, client: Client) -> bool:
+        volume = self.volumes.get(client.volume)
+        if volume is None or volume.status != 'Started':
+            return False
+        return any(
+            self.online(volume, brick)
+            and not is_read_only(volume.as_on(brick.node))
+            and (
+                client.ends is not None
+                or admits(volume.as_on(brick.node), client.address)
+            )
+            for brick in volume.bricks
+        )
+
     def settle_clients(self) -> None:
         """Disconnect the clients whose time has come."""
         self.clients = [
@@ -419,6 +446,12 @@ def admits(volume: Volume, address: str) -> bool:
         ):
             return True
     return False
+
+
+def is_read_only(volume: Volume) -> bool:
+    """Return whether bricks refuse what clients write."""
+    value = volume.options.get('features.read-only', 'off')
+    return value.lower() in ('1', 'on', 'yes', 'true', 'enable')
 
 
 def inherited(options: Mapping[str, str]) -> dict[str, str]:

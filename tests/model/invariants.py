@@ -38,10 +38,20 @@ class Share:
     allow: str = '0.0.0.0'
     #: Who is admitted by a rule that stays: nothing may disturb them.
     kept: set[str] = dataclasses.field(default_factory=set)
+    #: The level of each rule that is granted, by address.
+    levels: dict[str, str] = dataclasses.field(default_factory=dict)
+    #: Who may not write: the clients of read-only rules, also of those that
+    #: are being revoked.
+    readers: set[str] = dataclasses.field(default_factory=set)
     #: What were its bricks before snapshots were restored into it.
     former: list[glusterd_state.Brick] = dataclasses.field(
         default_factory=list
     )
+
+    @property
+    def level(self) -> str | None:
+        """Return the level of all granted rules; None if there are none."""
+        return next(iter(self.levels.values()), None)
 
     @property
     def volume(self) -> str:
@@ -57,6 +67,7 @@ def problems(
     pool.glusterd.settle()
     return [
         *map(str, pool.observer.disturbances),
+        *map(str, pool.observer.breaches),
         *pool.others.problems(pool),
         *_gluster(pool, shares, snapshots),
         *(
@@ -208,6 +219,12 @@ def _share(pool: model_cluster.ModelCluster, share: Share) -> Iterator[str]:
         yield f'volume {volume.name} is marked as someone else\'s'
     if options.get('auth.allow') != share.allow:
         yield f'volume {volume.name} admits {options.get("auth.allow")}'
+    is_read_only = glusterd_state.is_read_only(volume)
+    if share.level is not None and is_read_only != (share.level == 'ro'):
+        yield f'volume {volume.name} is read-only: {is_read_only}'
+    for address, name in sorted(pool.state.writers()):
+        if name == volume.name and address in share.readers:
+            yield f'{address} can write to {volume.name}'
     for option in options:
         if option == 'auth.reject' or option == 'nfs.export-volumes':
             yield f'volume {volume.name} has inherited {option}'

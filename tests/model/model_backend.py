@@ -11,7 +11,7 @@
 # under the License.
 """The driver's back end on top of the model, and the expected shares."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 import contextlib
 import dataclasses
 import importlib
@@ -19,6 +19,8 @@ import pkgutil
 import time
 import types
 from unittest import mock
+
+import pytest
 
 import manila_glusterfs_clone
 from manila_glusterfs_clone import backend
@@ -30,6 +32,7 @@ from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.tools import gluster
 from tests import key_files
+from tests.model import glusterd_state
 from tests.model import invariants
 from tests.model import link
 from tests.model import model_cluster
@@ -114,6 +117,19 @@ def open_backend(process: link.Process, **changes: object) -> backend.Backend:
         )
 
 
+def _granted_level(
+    before: Mapping[str, str], levels: Mapping[str, str]
+) -> str | None:
+    """Return the level that is granted of rules with both.
+
+    Rules that are granted keep theirs, so that nobody is disturbed; those
+    whose level changes come before new ones, and of new ones those with rw.
+    """
+    kept = [each for a, each in levels.items() if before.get(a) == each]
+    changed = [each for a, each in levels.items() if a in before]
+    return next(iter([*kept, *changed, *sorted(levels.values())[::-1]]), None)
+
+
 class ModelBackend:
     """The operations of a back end, and the expected result of each."""
 
@@ -129,6 +145,7 @@ class ModelBackend:
         self.took: list[tuple[str, float]] = []
         name = settings(self.pool, **changes).backend
         self.pool.observer.entitled[name] = self._entitled
+        self.pool.observer.read_only[name] = self._is_reader
 
     @contextlib.contextmanager
     def _timed(self, operation: str) -> Iterator[None]:
@@ -141,6 +158,12 @@ class ModelBackend:
     def _entitled(self, volume: str, address: str) -> bool:
         return any(
             share.volume == volume and address in share.kept
+            for share in self.shares.values()
+        )
+
+    def _is_reader(self, volume: str, address: str) -> bool:
+        return any(
+            share.volume == volume and address in share.readers
             for share in self.shares.values()
         )
 
@@ -183,6 +206,7 @@ class ModelBackend:
     def delete(self, share: str) -> None:
         if share in self.shares:
             self.shares[share].kept.clear()
+            self.shares[share].readers.clear()
         with self._timed('delete a clone'):
             self.services.shares.delete(share)
         self.shares.pop(share, None)
@@ -214,32 +238,66 @@ class ModelBackend:
         share.size, share.data = size, data
         share.allow = volume.options['auth.allow']
         share.kept.clear()
+        share.readers.clear()
+        level = 'ro' if glusterd_state.is_read_only(volume) else 'rw'
+        addresses = {*share.allow.split(',')} - {'0.0.0.0'}
+        share.levels = dict.fromkeys(addresses, level)
 
     def allow(
-        self, share: str, *addresses: str
+        self, share: str, *addresses: str, level: str = 'rw'
     ) -> dict[str, errors.NotPossible]:
         """Admit exactly these addresses; all of them mount the share."""
-        rules = [protocols.Rule(a, 'ip', a, 'rw') for a in addresses]
-        before = self.shares[share].allow.split(',')
-        self.shares[share].kept &= {*addresses}
+        return self.set_rules(share, dict.fromkeys(addresses, level))
+
+    def set_rules(
+        self, share: str, levels: Mapping[str, str]
+    ) -> dict[str, errors.NotPossible]:
+        """Admit exactly these addresses, with these levels; all mount it."""
+        rules = [protocols.Rule(a, 'ip', a, levels[a]) for a in levels]
+        known = self.shares[share]
+        old = [
+            rule
+            for rule in rules
+            if known.levels.get(rule.access_to) == rule.access_level
+        ]
+        level = _granted_level(known.levels, levels)
+        granted = {a: each for a, each in levels.items() if each == level}
+        known.kept &= {*granted}
+        if level == 'rw':
+            known.readers -= {*granted}
         with self._timed('deny access'):
             refused = self.services.shares.update_access(
                 share,
-                [rule for rule in rules if rule.access_to in before],
-                [rule for rule in rules if rule.access_to not in before],
-                is_revoking=not {'0.0.0.0', *addresses} >= {*before},
+                old,
+                [rule for rule in rules if rule not in old],
+                is_revoking=any(
+                    levels.get(a) != each for a, each in known.levels.items()
+                ),
             )
-        granted = sorted(a for a in addresses if a not in refused)
-        self.shares[share].allow = ','.join(granted) or '0.0.0.0'
-        self.shares[share].kept.update(granted)
+        assert {*refused} == levels.keys() - granted.keys(), refused
+        known = self.shares[share]
+        known.levels = granted
+        known.allow = ','.join(sorted(granted)) or '0.0.0.0'
+        known.kept.update(granted)
+        known.readers = {*granted} if level == 'ro' else set()
         for address in granted:
-            self.pool.mount(address, self.shares[share].volume)
+            self.pool.mount(address, known.volume)
         return refused
 
     def write(self, share: str, data: str) -> None:
-        """Write into a share, as a client."""
-        self.pool.write(self.shares[share].volume, data)
-        self.shares[share].data = data
+        """Write into a share, as a client; fail if it is read-only."""
+        known = self.shares[share]
+        if known.level == 'ro':
+            with pytest.raises(OSError, match='Read-only'):
+                self.pool.write(known.volume, data)
+            return
+        if known.level is None:
+            # It keeps the level of the last rule, and has no client.
+            volume = self.pool.state.volumes[known.volume]
+            if glusterd_state.is_read_only(volume):
+                return
+        self.pool.write(known.volume, data)
+        known.data = data
 
     def heal(self) -> None:
         """Heal all shares, as when manila-share starts; all must succeed."""

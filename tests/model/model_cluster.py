@@ -16,6 +16,7 @@ not on the calls that a test expects.
 """
 
 from collections.abc import Iterable
+import errno
 import threading
 
 from tests.model import clock
@@ -157,7 +158,16 @@ class ModelCluster:
         }
 
     def write(self, volume: str, data: str) -> None:
-        """Have a client write into a volume."""
+        """Have a client write into a volume.
+
+        :raises OSError: EROFS; the volume is read-only.
+        """
+        found = self.state.volumes[volume]
+        if any(
+            glusterd_state.is_read_only(found.as_on(brick.node))
+            for brick in found.bricks
+        ):
+            raise OSError(errno.EROFS, 'Read-only file system')
         for node, brick in self._bricks(volume):
             node.files.write(brick.path, data)
         if self.state.volumes[volume].copies > 1:

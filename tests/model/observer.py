@@ -9,7 +9,9 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Record disturbed clients: clients that lose a mount they may keep.
+"""Record disturbed clients, and clients that can write and may not.
+
+A disturbed client loses a mount that it may keep.
 
 The observer of a cluster checks all clients before and after each remote
 command of a driver. A client that was served before and is not served after
@@ -42,15 +44,32 @@ class Disturbance:
         return f'{self.address} lost {self.volume} after {self.step}'
 
 
+@dataclasses.dataclass(frozen=True)
+class Breach:
+    """A client that could write, although its rule is read-only."""
+
+    address: str
+    volume: str
+    #: The remote command after which it could write.
+    step: str
+
+    def __str__(self) -> str:
+        return f'{self.address} could write to {self.volume} after {self.step}'
+
+
 class Observer:
     """Watches the clients of a cluster."""
 
     def __init__(self, state: glusterd_state.GlusterdState) -> None:
         self.disturbances: list[Disturbance] = []
+        self.breaches: list[Breach] = []
         #: By the name of the back end whose shares it knows.
         self.entitled: dict[str, Entitled] = SharedDict()
+        #: Likewise: whose rule is read-only, before and after an operation.
+        self.read_only: dict[str, Entitled] = SharedDict()
         self._state = state
         self._served: set[tuple[str, str]] = set()
+        self._writers: set[tuple[str, str]] = set()
         #: How many commands are under way.
         self._running = 0
         self._lock = threading.RLock()
@@ -67,6 +86,7 @@ class Observer:
         with self._lock:
             if not self._running:
                 self._served = self._state.served()
+                self._writers = self._state.writers()
             self._running += 1
         try:
             yield
@@ -76,12 +96,16 @@ class Observer:
                 served = self._state.served()
                 lost, self._served = self._served - served, served
                 for address, volume in sorted(lost):
-                    if self._is_entitled(volume, address):
+                    if _is_any(self.entitled, volume, address):
                         self.disturbances.append(
                             Disturbance(address, volume, step)
                         )
+                writers = self._state.writers()
+                new, self._writers = writers - self._writers, writers
+                for address, volume in sorted(new):
+                    if _is_any(self.read_only, volume, address):
+                        self.breaches.append(Breach(address, volume, step))
 
-    def _is_entitled(self, volume: str, address: str) -> bool:
-        return any(
-            entitled(volume, address) for entitled in self.entitled.values()
-        )
+
+def _is_any(known: dict[str, Entitled], volume: str, address: str) -> bool:
+    return any(entitled(volume, address) for entitled in known.values())

@@ -36,7 +36,7 @@ def _id(number: int) -> str:
     return str(uuid.UUID(int=number))
 
 
-ORIGIN, SNAPSHOT, OTHER, NEW, NEXT = map(_id, range(1, 6))
+ORIGIN, SNAPSHOT, OTHER, NEW, NEXT, READERS = map(_id, range(1, 7))
 #: Its rule stays, whatever is done; a new rule; one that goes.
 KEPT, ALLOWED, REVOKED = '10.0.0.5', '10.0.0.7', '10.0.0.9'
 
@@ -95,6 +95,9 @@ OPERATIONS = [
     _repeated('extend', lambda m: m.extend(OTHER, 3)),
     _repeated('allow access', lambda m: m.allow(OTHER, KEPT, ALLOWED)),
     _repeated('deny access', lambda m: m.allow(ORIGIN, KEPT)),
+    _repeated('make read-only', lambda m: m.set_rules(OTHER, {KEPT: 'ro'})),
+    # One that stays may write again, while a read-only one goes.
+    _repeated('make writable', lambda m: m.set_rules(READERS, {KEPT: 'rw'})),
     _repeated('delete snapshot', lambda m: m.delete_snapshot(SNAPSHOT)),
     _repeated('delete a clone', lambda m: m.delete(OTHER)),
     _repeated('delete an origin', _delete_origin),
@@ -132,6 +135,8 @@ class Scene:
             manila.write(ORIGIN, 'after the snapshot')
             manila.clone(OTHER, SNAPSHOT, 2)
             manila.allow(OTHER, KEPT)
+            manila.create(READERS)
+            manila.allow(READERS, KEPT, REVOKED, level='ro')
             manila.check()
         self.release = release
         self._manila = manila
@@ -256,6 +261,9 @@ def _problems(manila: model_backend.ModelBackend) -> Iterator[str]:
 def _strangers(manila: model_backend.ModelBackend) -> Iterator[str]:
     """Return the clients that are connected and may not be."""
     for share in manila.shares.values():
+        writers = manila.pool.state.writers()
         for address in manila.pool.mounted(share.volume):
+            if (address, share.volume) in writers and address in share.readers:
+                yield f'{address} can write to {share.volume}'
             if address not in share.allow.split(','):
                 yield f'{address} is connected to {share.volume}'

@@ -117,6 +117,11 @@ class Scheduler:
             deferred_delete=deferred_delete,
         )
 
+    def update_access(self, context: Any, instance: Any) -> None:
+        """Send a request to a share manager (manila/share/rpcapi.py)."""
+        service = self._services[instance['host'].partition('#')[0]]
+        service.manager.update_access(context, instance['id'])
+
     def connection_get_info(self, context: Any, instance: Any) -> Any:
         """Send a request to a share manager (manila/share/rpcapi.py)."""
         service = self._services[instance['host'].partition('#')[0]]

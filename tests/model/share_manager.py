@@ -202,7 +202,9 @@ class Manila:
         db.share_update(self.context, share, {'status': 'extending'})
         self._send('extend_share', share, size, [])
 
-    def allow(self, share: str, kind: str, to: str) -> str:
+    def allow(
+        self, share: str, kind: str, to: str, level: str = 'rw'
+    ) -> str:
         """Add an access rule; return its id."""
         rule = db.share_access_create(
             self.context,
@@ -210,11 +212,38 @@ class Manila:
                 'share_id': share,
                 'access_type': kind,
                 'access_to': to,
-                'access_level': 'rw',
+                'access_level': level,
             },
         )
         self._send('update_access', self.instance(share))
         return str(rule['id'])
+
+    def set_level(self, share: str, rule: str, level: str) -> None:
+        """Change the level of an access rule."""
+        db.share_access_update(self.context, rule, {'access_level': level})
+        db.share_instance_access_update(
+            self.context,
+            rule,
+            self.instance(share),
+            {'state': 'queued_to_update'},
+        )
+        self._send('update_access', self.instance(share))
+
+    def cast(self, share: str, is_cast: bool) -> None:
+        """Have Manila begin or end to apply all rules as read-only."""
+        instance = self.instance(share)
+        if is_cast:
+            self.manager._cast_access_rules_to_readonly(
+                self.context,
+                db.share_instance_get(
+                    self.context, instance, with_share_data=True
+                ),
+                None,
+            )
+        else:
+            self.manager._reset_read_only_access_rules(
+                self.context, instance, supress_errors=False
+            )
 
     def entitled(self, volume: str, address: str) -> bool:
         """Return whether a rule that stays admits an address to a share."""
@@ -229,6 +258,31 @@ class Manila:
         return any(
             mapping['state'] in ('active', 'applying')
             and mapping['access_type'] == 'ip'
+            and ipaddress.ip_address(address)
+            in ipaddress.ip_network(mapping['access_to'], strict=False)
+            for mapping in db.share_access_get_all_for_instance(
+                self.context, instance['id']
+            )
+        )
+
+    def is_reader(self, volume: str, address: str) -> bool:
+        """Return whether a rule of a share lets an address read only.
+
+        A rule that is being revoked does so until it is gone.
+        """
+        try:
+            instance = db.share_instance_get(
+                self.context, volume.removeprefix('manila-')
+            )
+        except exception.NotFound:
+            return False
+        return any(
+            mapping['state'] in ('active', 'denying')
+            and mapping['access_type'] == 'ip'
+            and (
+                mapping['access_level'] == 'ro'
+                or instance['cast_rules_to_readonly']
+            )
             and ipaddress.ip_address(address)
             in ipaddress.ip_network(mapping['access_to'], strict=False)
             for mapping in db.share_access_get_all_for_instance(

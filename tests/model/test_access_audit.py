@@ -12,6 +12,7 @@
 """Maintenance corrects access lists that were changed by hand."""
 
 from collections.abc import Callable
+import dataclasses
 from typing import Any
 
 from manila import db
@@ -32,6 +33,7 @@ from manila_glusterfs_clone.maintenance import manila_db
 from manila_glusterfs_clone.maintenance import orphans
 from manila_glusterfs_clone.maintenance import passes
 from manila_glusterfs_clone import names
+from manila_glusterfs_clone.protocols import access_levels
 from manila_glusterfs_clone.protocols import native
 from tests.model import glusterd_state
 from tests.model import test_maintenance
@@ -49,12 +51,14 @@ BUDGET = 15.0
 class Share:
     """A share with a rule and a mounted client."""
 
-    def __init__(self, cloud: test_share_manager.Cloud) -> None:
+    def __init__(
+        self, cloud: test_share_manager.Cloud, level: str = 'rw'
+    ) -> None:
         self.cloud = cloud
         self.id = cloud.create()
         self.instance = cloud.instance(self.id)
         self.name = f'manila-{self.instance}'
-        self.rule = cloud.allow(self.id, 'ip', ALLOWED)
+        self.rule = cloud.allow(self.id, 'ip', ALLOWED, level)
         assert cloud.pool.mount(ALLOWED, self.name)
         self.wanted = dict(self.volume.options)
 
@@ -87,6 +91,11 @@ class Share:
             if key in WATCHED
         } == {k: v for k, v in self.wanted.items() if k in WATCHED}
         assert native.REJECT not in options
+        assert glusterd_state.is_read_only(
+            self.volume
+        ) == glusterd_state.is_read_only(
+            dataclasses.replace(self.volume, options=self.wanted)
+        )
         assert self.cloud.pool.mounted(self.name) == {ALLOWED}
         assert not self.cloud.pool.mount(STRANGER, self.name)
 
@@ -103,6 +112,14 @@ WATCHED = {
 @pytest.fixture
 def share(cloud: test_share_manager.Cloud) -> Share:
     return Share(cloud)
+
+
+@pytest.fixture(params=['rw', 'ro'])
+def leveled(
+    cloud: test_share_manager.Cloud, request: pytest.FixtureRequest
+) -> Share:
+    """Return a share that is writable, and one that is read-only."""
+    return Share(cloud, request.param)
 
 
 def operator(*words: str) -> Callable[[Share], None]:
@@ -357,6 +374,71 @@ def test_rule_that_is_read_only_hides_no_other(
     assert share.cloud.pool.mount(STRANGER, share.name)
     warden.run()
     share.check()
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        'reset V',
+        'reset V force',
+        'reset V features.read-only',
+        'set V features.read-only off',
+        'set V features.read-only on',
+        'set V features.read-only enable',
+    ],
+)
+def test_level_that_an_operator_changed(
+    leveled: Share, warden: test_maintenance.Warden, words: str
+) -> None:
+    was_read_only = glusterd_state.is_read_only(leveled.volume)
+    leveled.gluster('volume', *words.split())
+    is_wrong = words.startswith('reset V') or was_read_only != (
+        glusterd_state.is_read_only(leveled.volume)
+    )
+    if words == 'reset V features.read-only':
+        is_wrong = was_read_only
+    found = warden.run()
+    assert bool(found) == is_wrong
+    if is_wrong:
+        assert 'features.read-only' in found[0] or not was_read_only
+    leveled.check()
+    assert warden.run() == []
+
+
+@pytest.mark.parametrize('node', ['gl1', 'gl2', 'gl3'])
+def test_node_on_which_a_volume_is_not_read_only(
+    cloud: test_share_manager.Cloud, warden: test_maintenance.Warden, node: str
+) -> None:
+    share = Share(cloud, 'ro')
+    share.volume.behind[node] = {
+        **share.wanted,
+        access_levels.READ_ONLY: 'off',
+    }
+    share.volume.missed[node] = 0
+    assert (ALLOWED, share.name) in cloud.pool.state.writers()
+    assert warden.run()
+    share.check()
+    assert (ALLOWED, share.name) not in cloud.pool.state.writers()
+
+
+def test_rules_that_manila_casts_to_read_only(
+    share: Share, warden: test_maintenance.Warden
+) -> None:
+    """As while a share is migrated; its clients go on reading."""
+    cloud, state = share.cloud, share.cloud.pool.state
+    cloud.allow(share.id, 'ip', SECOND)
+    for is_cast in (True, False):
+        cloud.cast(share.id, is_cast)
+        assert {*cloud.rules(share.id).values()} == {'active'}
+        assert glusterd_state.is_read_only(share.volume) == is_cast
+        assert ((ALLOWED, share.name) in state.writers()) != is_cast
+        assert warden.run() == []
+        assert glusterd_state.is_read_only(share.volume) == is_cast
+        cloud.start()
+        assert glusterd_state.is_read_only(share.volume) == is_cast
+    assert cloud.pool.mounted(share.name) == {ALLOWED, SECOND}
+    assert not cloud.pool.observer.disturbances
+    assert not cloud.pool.observer.breaches
 
 
 def test_row_that_nothing_can_be_named_after_hides_no_other(

@@ -286,62 +286,60 @@ def test_migration_through_a_copy(
     cloud.check(origin)
 
 
-def test_migration_of_a_share_with_access_rules(
+def test_rules_are_read_only_while_a_share_is_migrated(
     cloud: Cloud, scheduler: scheduler_module.Scheduler
 ) -> None:
-    """Manila makes all rules read-only first, which GlusterFS cannot."""
+    """Users go on reading, and nobody changes what is copied."""
     share = cloud.create()
     source_id = cloud.instance(share)
-    rule = cloud.allow(share, 'ip', '10.0.0.5')
-    copied: list[str] = []
-    with pytest.raises(exception.ShareMigrationFailed):
-        scheduler.migrate(
-            share, f'host@{BACKEND}#{OTHER_POOL}', copier(cloud, copied)
-        )
-    assert not copied
-    assert cloud.share(share)['status'] == 'available'
-    assert cloud.share(share)['task_state'] == 'migration_error'
-    assert cloud.instance(share) == source_id
-    assert thin_pools_of(cloud, share) == {POOL}
-    assert cloud.rules(share) == {rule: 'active'}
-    # Meanwhile the client had no access, and now it has it again.
     volume = f'manila-{source_id}'
-    assert not cloud.pool.mounted(volume)
-    assert cloud.pool.mount('10.0.0.5', volume)
-
-
-def test_migration_with_the_access_rule_of_manila_data(
-    cloud: Cloud, scheduler: scheduler_module.Scheduler
-) -> None:
-    """Manila makes this rule read-only, too, so that no data is copied."""
-    origin = cloud.create()
-    snapshot = cloud.snapshot(origin)
-    share = cloud.create(1, snapshot)
-    source_id = cloud.instance(share)
-    states: list[str] = []
+    rule = cloud.allow(share, 'ip', '10.0.0.5')
 
     def copy(source_id: str, destination_id: str) -> None:
-        rule = {
-            'share_id': share,
-            'access_type': 'ip',
-            'access_to': '10.0.0.9',
-            'access_level': 'rw',
-        }
-        db.share_instance_access_create(cloud.context, rule, source_id)
-        cloud.manager.update_access(cloud.context, source_id)
-        mappings = db.share_access_get_all_for_instance(
-            cloud.context, source_id
-        )
-        states.extend(mapping['state'] for mapping in mappings)
-        raise exception.ShareDataCopyFailed(reason='no access')
+        assert cloud.pool.mounted(volume) == {'10.0.0.5'}
+        assert ('10.0.0.5', volume) not in cloud.pool.state.writers()
+        raise exception.ShareDataCopyFailed(reason='the end')
 
     with pytest.raises(exception.ShareMigrationFailed):
         scheduler.migrate(share, f'host@{BACKEND}#{OTHER_POOL}', copy)
-    assert states == ['error']
     assert cloud.share(share)['status'] == 'available'
     assert cloud.instance(share) == source_id
-    assert len(cloud.share(share).instances) == 1
     assert thin_pools_of(cloud, share) == {POOL}
+    assert cloud.rules(share) == {rule: 'active'}
+    assert cloud.pool.mounted(volume) == {'10.0.0.5'}
+    assert ('10.0.0.5', volume) in cloud.pool.state.writers()
+    assert not cloud.pool.observer.disturbances
+
+
+def test_migration_with_the_access_rules_of_manila_data(
+    cloud: Cloud, scheduler: scheduler_module.Scheduler
+) -> None:
+    """Manila makes its rule for the source read-only, too."""
+    share = cloud.create()
+    cloud.allow(share, 'ip', '10.0.0.5')
+    levels: list[str] = []
+
+    def copy(*instance_ids: str) -> None:
+        for instance_id in instance_ids:
+            rule = {
+                'share_id': share,
+                'access_type': 'ip',
+                'access_to': '10.0.0.9',
+                'access_level': 'rw',
+            }
+            db.share_instance_access_create(cloud.context, rule, instance_id)
+            cloud.manager.update_access(cloud.context, instance_id)
+            name = f'manila-{instance_id}'
+            assert cloud.pool.mount('10.0.0.9', name)
+            can_write = ('10.0.0.9', name) in cloud.pool.state.writers()
+            levels.append('rw' if can_write else 'ro')
+        raise exception.ShareDataCopyFailed(reason='the end')
+
+    with pytest.raises(exception.ShareMigrationFailed):
+        scheduler.migrate(share, f'host@{BACKEND}#{OTHER_POOL}', copy)
+    assert levels == ['ro', 'rw']
+    assert cloud.share(share)['status'] == 'available'
+    assert not cloud.pool.observer.disturbances
 
 
 # -- options of the section

@@ -154,7 +154,40 @@ def _settle_all(right: Any) -> Any:
     return settle
 
 
+def _writable_first(right: Any) -> Any:
+    def most_restrictive(self: Any, volume: Any, options: Any) -> Any:
+        """Change the level and the list in one transaction."""
+        return dict(options)
+
+    return most_restrictive
+
+
+def _on_the_writer_only(right: Any) -> Any:
+    def verify(*args: Any, **more: Any) -> None:
+        """Do not ask whether bricks use the old options."""
+
+    return verify
+
+
 PLANTS = [
+    Plant(
+        'a volume is writable before a reader is disconnected',
+        native.NativeProtocol,
+        '_most_restrictive',
+        _writable_first,
+        'make writable',
+        Fault.REFUSED,
+        'could write to',
+    ),
+    Plant(
+        'bricks that are not read-only yet are not noticed',
+        eviction,
+        'require_no_outdated_bricks',
+        _on_the_writer_only,
+        'make read-only',
+        Fault.GLUSTERD_KILLED,
+        'can write to',
+    ),
     Plant(
         'the snapshots of another Manila are deactivated',
         clone_sources.CloneSources,

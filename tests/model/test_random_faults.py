@@ -40,7 +40,11 @@ from tests.model import turns
 MAX_SHARES = 4
 
 PICK = st.integers(min_value=0, max_value=20)
-ADDRESSES = st.sets(st.sampled_from(['10.0.0.1', '10.0.0.2']), max_size=2)
+RULES = st.dictionaries(
+    st.sampled_from(['10.0.0.1', '10.0.0.2']),
+    st.sampled_from(['rw', 'ro']),
+    max_size=2,
+)
 NODES = st.sampled_from(['gl1', 'gl2', 'gl3'])
 #: What goes wrong, and how far from the first step to the last, in percent.
 Trouble = tuple[int, fault_injection.AnyFault] | None
@@ -72,8 +76,8 @@ class Troubles(stateful.RuleBasedStateMachine):
         self.bad_snapshots: dict[str, str] = {}
         #: The size that a share could not be extended to.
         self.growing: dict[str, int] = {}
-        #: Who was to be let in when that failed.
-        self.admitting: dict[str, set[str]] = {}
+        #: What the rules were to be when that failed.
+        self.admitting: dict[str, dict[str, str]] = {}
         self.create(None)
         self.snapshot(0, None)
 
@@ -170,28 +174,30 @@ class Troubles(stateful.RuleBasedStateMachine):
             self.growing[share] = size
 
     @stateful.precondition(has_shares)
-    @stateful.rule(pick=PICK, addresses=ADDRESSES, trouble=TROUBLE)
-    def allow(self, pick: int, addresses: set[str], trouble: Trouble) -> None:
-        self.admit(self.share(pick), addresses, trouble)
+    @stateful.rule(pick=PICK, rules=RULES, trouble=TROUBLE)
+    def allow(
+        self, pick: int, rules: dict[str, str], trouble: Trouble
+    ) -> None:
+        self.admit(self.share(pick), rules, trouble)
 
     def admit(
-        self, share: str, addresses: set[str], trouble: Trouble = None
+        self, share: str, rules: dict[str, str], trouble: Trouble = None
     ) -> bool:
         known = self.manila.shares[share]
         before = {*known.allow.split(',')} - {'0.0.0.0'}
         self.admitting.pop(share, None)
         done = self.attempt(
-            'allow', lambda m: m.allow(share, *addresses), trouble
+            'allow', lambda m: m.set_rules(share, rules), trouble
         )
+        known = self.manila.shares[share]
         if done:
-            assert self.pool.mounted(known.volume) <= addresses
-            for address in addresses:
+            assert self.pool.mounted(known.volume) <= known.levels.keys()
+            for address in known.levels:
                 self.pool.mount(address, known.volume)
         else:
             # They may be in or not.
-            known = self.manila.shares[share]
-            known.allow = ','.join(sorted(before | addresses)) or '0.0.0.0'
-            self.admitting[share] = addresses
+            known.allow = ','.join(sorted(before | {*rules})) or '0.0.0.0'
+            self.admitting[share] = rules
         return done
 
     @stateful.precondition(has_shares)
@@ -296,8 +302,8 @@ class Troubles(stateful.RuleBasedStateMachine):
                 share
             )
             del self.growing[share]
-        for share, addresses in list(self.admitting.items()):
-            assert self.admit(share, addresses), share
+        for share, rules in list(self.admitting.items()):
+            assert self.admit(share, rules), share
         self.pool.time.advance(scenes.SETTLED)
         self.manila.check()
         for known in self.manila.shares.values():

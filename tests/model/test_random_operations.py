@@ -36,8 +36,10 @@ MAX_SHARES = 6
 
 #: A choice among what there is, by number.
 PICK = st.integers(min_value=0, max_value=20)
-ADDRESSES = st.sets(
-    st.sampled_from(['10.0.0.1', '10.0.0.2', '192.168.7.7']), max_size=3
+RULES = st.dictionaries(
+    st.sampled_from(['10.0.0.1', '10.0.0.2', '192.168.7.7']),
+    st.sampled_from(['rw', 'ro']),
+    max_size=3,
 )
 
 
@@ -111,11 +113,11 @@ class Lives(stateful.RuleBasedStateMachine):
         self.manila.extend(share, self.manila.shares[share].size + more)
 
     @stateful.precondition(has_shares)
-    @stateful.rule(pick=PICK, addresses=ADDRESSES)
-    def allow(self, pick: int, addresses: set[str]) -> None:
+    @stateful.rule(pick=PICK, rules=RULES)
+    def allow(self, pick: int, rules: dict[str, str]) -> None:
         share = self.share(pick)
         name = self.manila.shares[share].volume
-        assert not self.manila.allow(share, *addresses)
+        addresses = rules.keys() - self.manila.set_rules(share, rules).keys()
         for address in ('10.0.0.1', '10.0.0.2', '192.168.7.7'):
             assert self.pool.mount(address, name) == (address in addresses)
         assert self.pool.mounted(name) == addresses

@@ -58,6 +58,7 @@ class Cloud(share_manager.Manila):
         self.pool = pool
         self.process = link.Process(pool)
         pool.observer.entitled[backend] = self.entitled
+        pool.observer.read_only[backend] = self.is_reader
 
     def start(self) -> None:
         self.process = link.Process(self.pool)
@@ -65,9 +66,11 @@ class Cloud(share_manager.Manila):
             patch.setattr(commands, 'Remote', self.process.connect)
             super().start()
 
-    def allow(self, share: str, kind: str, to: str) -> str:
+    def allow(
+        self, share: str, kind: str, to: str, level: str = 'rw'
+    ) -> str:
         """Add an access rule; have the client that it admits mount."""
-        rule = super().allow(share, kind, to)
+        rule = super().allow(share, kind, to, level)
         if self.rules(share)[rule] == 'active' and kind == 'ip':
             self.pool.mount(to, f'manila-{self.instance(share)}')
         return rule

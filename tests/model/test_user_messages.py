@@ -103,7 +103,6 @@ def test_another_failure_is_no_lack_of_room(
 @pytest.mark.parametrize(
     ('kind', 'to', 'level', 'detail'),
     [
-        ('ip', '10.0.0.5', 'ro', Detail.UNSUPPORTED_CLIENT_ACCESS),
         ('cert', 'client', 'rw', Detail.UNSUPPORTED_CLIENT_ACCESS),
         ('user', 'alice', 'rw', Detail.UNSUPPORTED_CLIENT_ACCESS),
         ('ip', 'fe80::1', 'rw', Detail.FORBIDDEN_CLIENT_ACCESS),
@@ -133,6 +132,43 @@ def test_a_rule_that_is_refused(
     # It is told once, not each time that the rules are applied again.
     cloud.start()
     assert told(cloud) == wanted
+
+
+@pytest.mark.parametrize(
+    ('level', 'other', 'changes'),
+    [('rw', 'ro', False), ('ro', 'rw', False), ('ro', 'rw', True)],
+)
+def test_a_rule_with_another_level_than_the_others(
+    cloud: Cloud,  # noqa: F811
+    level: str,
+    other: str,
+    changes: bool,
+) -> None:
+    """It is refused alone, as a new rule and as a changed one."""
+    share = cloud.create()
+    kept = cloud.allow(share, 'ip', '10.0.0.5', level)
+    assert cloud.pool.mount('10.0.0.5', f'manila-{cloud.instance(share)}')
+    if changes:
+        refused = cloud.allow(share, 'ip', '10.0.0.6', level)
+        cloud.set_level(share, refused, other)
+    else:
+        refused = cloud.allow(share, 'ip', '10.0.0.6', other)
+    volume = cloud.pool.state.volumes[f'manila-{cloud.instance(share)}']
+    for _ in range(2):
+        assert cloud.rules(share) == {kept: 'active', refused: 'error'}
+        assert volume.options['auth.allow'] == '10.0.0.5'
+        is_read_only = volume.options['features.read-only'] == 'on'
+        assert is_read_only == (level == 'ro')
+        assert told(cloud) == [
+            (
+                share,
+                Action.UPDATE_ACCESS_RULES[0],
+                Detail.UNSUPPORTED_CLIENT_ACCESS[0],
+            )
+        ]
+        # Nor does a restart change anything.
+        cloud.start()
+    assert not cloud.pool.observer.disturbances
 
 
 def test_a_message_that_cannot_be_made_fails_nothing(

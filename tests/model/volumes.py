@@ -256,7 +256,16 @@ class Volumes:
             new = dict(reversed(pairs.items()))
             return new | {k: v for k, v in options.items() if k not in pairs}
 
+        was_read_only = glusterd_state.is_read_only(volume)
         self._change(asked, volume, put, failing)
+        if (
+            glusterd_state.is_read_only(volume)
+            and not was_read_only
+            and volume.copies > 1
+            and any(c.volume == volume.name for c in self._state.clients)
+        ):
+            # Writes that are under way leave marks (11.1).
+            self._state.pending_heals[volume.name] = 3
         yield 0.5
         self.reauthenticate(volume)
         if failing:

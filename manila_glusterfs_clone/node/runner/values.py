@@ -272,7 +272,8 @@ _CHANGES = re.compile(
     f'|volume (?:start {_VOLUME}(?: force)?|stop {_VOLUME} force)'
     f'|volume (?:delete|heal) {_VOLUME}'
     f'|volume profile {_VOLUME} (?:start|stop)'
-    f'|volume set {_VOLUME}(?: (?:(?:client|server)[.]ssl (?:on|off)'
+    f'|volume set {_VOLUME}(?: '
+    f'(?:(?:(?:client|server)[.]ssl|features[.]read-only) (?:on|off)'
     f'|cluster[.]data-self-heal-algorithm full'
     f'|(?:auth[.](?:allow|reject|ssl-allow)|user[.]manila[.]share) (?!-)[^ ]+'
     # The name of a back end may begin with "-".

@@ -402,6 +402,7 @@ def test_each_command_of_the_driver_is_allowed(node: Node, talk: Talk) -> None:
         f'volume profile {VOLUME} stop',
         f'volume set {VOLUME} auth.allow 10.0.0.1,10.0.1.* client.ssl on '
         f'user.manila.backend a%20b@x#y',
+        f'volume set {VOLUME} features.read-only off server.ssl off',
         f'volume reset {VOLUME} auth.reject',
         f'volume set {VOLUME} cluster.data-self-heal-algorithm full',
         'snapshot info',

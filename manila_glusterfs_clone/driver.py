@@ -30,6 +30,7 @@ from manila_glusterfs_clone.manila_api import arguments
 from manila_glusterfs_clone.manila_api import exceptions
 from manila_glusterfs_clone.manila_api import hosts
 from manila_glusterfs_clone.manila_api import section
+from manila_glusterfs_clone.manila_api import share_metadata
 from manila_glusterfs_clone.manila_api import stats
 from manila_glusterfs_clone.manila_api import updates
 from manila_glusterfs_clone.manila_api import user_messages
@@ -183,6 +184,12 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
                 lambda pool: hosts.record_pool(context, share, pool),
             )
         return self._export_locations(volume)
+
+    def get_optional_share_creation_data(
+        self, share: Any, share_server: Any = None
+    ) -> dict[str, dict[str, str]]:
+        """Return the metadata of a new share."""
+        return share_metadata.of_new_share(self._services, share)
 
     def delete_share(
         self, context: Any, share: Data, share_server: Any = None

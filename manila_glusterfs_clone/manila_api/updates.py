@@ -15,6 +15,7 @@ from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.manila_api import share_metadata
 from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.tools import gluster
 
@@ -44,7 +45,10 @@ def of_share(
         'reapply_access_rules': reapply_rules,
     }
     if isinstance(state, gluster.Volume):
-        values['export_locations'] = export_locations(state)
+        locations = export_locations(state)
+        values['export_locations'] = locations
+        if metadata := share_metadata.of_locations(locations):
+            values['metadata'] = metadata
     return values
 
 

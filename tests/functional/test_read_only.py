@@ -52,7 +52,8 @@ class Holder:
         self._client = client
         client.succeed(
             f"rm -f /tmp/holder.*; cat >/tmp/holder.py <<'EOF'\n{_HOLDER}EOF\n"
-            f'setsid -f python3 /tmp/holder.py </dev/null >/tmp/holder.err 2>&1'
+            f'setsid -f python3 /tmp/holder.py '
+            f'</dev/null >/tmp/holder.err 2>&1'
         )
         self.wait_for('written')
 

@@ -202,9 +202,7 @@ class Manila:
         db.share_update(self.context, share, {'status': 'extending'})
         self._send('extend_share', share, size, [])
 
-    def allow(
-        self, share: str, kind: str, to: str, level: str = 'rw'
-    ) -> str:
+    def allow(self, share: str, kind: str, to: str, level: str = 'rw') -> str:
         """Add an access rule; return its id."""
         rule = db.share_access_create(
             self.context,

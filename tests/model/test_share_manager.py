@@ -66,9 +66,7 @@ class Cloud(share_manager.Manila):
             patch.setattr(commands, 'Remote', self.process.connect)
             super().start()
 
-    def allow(
-        self, share: str, kind: str, to: str, level: str = 'rw'
-    ) -> str:
+    def allow(self, share: str, kind: str, to: str, level: str = 'rw') -> str:
         """Add an access rule; have the client that it admits mount."""
         rule = super().allow(share, kind, to, level)
         if self.rules(share)[rule] == 'active' and kind == 'ip':

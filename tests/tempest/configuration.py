@@ -129,7 +129,7 @@ def settings(
             'enable_cert_rules_for_protocols': '',
             'enable_cephx_rules_for_protocols': '',
             f'enable_{this.rules}_rules_for_protocols': protocol,
-            'enable_ro_access_level_for_protocols': '',
+            'enable_ro_access_level_for_protocols': protocol,
             'capability_storage_protocol': can['storage_protocol'],
             'capability_snapshot_support': snapshots,
             'capability_create_share_from_snapshot_support': can[

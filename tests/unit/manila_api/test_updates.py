@@ -33,6 +33,12 @@ def test_a_share_that_is_online_has_locations() -> None:
     }
 
 
+def test_mount_options_are_metadata_of_the_share() -> None:
+    location = {'metadata': {'preferred': True, 'mount_options': 'a=b'}}
+    values = updates.of_share(VOLUME, lambda _: [location], reapply_rules=True)
+    assert values['metadata'] == {'__mount_options': 'a=b'}
+
+
 def test_only_a_share_without_a_volume_is_set_to_error() -> None:
     for state, status in (
         (errors.Missing('no volume'), 'error'),

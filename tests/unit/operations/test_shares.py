@@ -145,9 +145,7 @@ def test_rules_whose_level_changes_come_after_those_whose_level_stays(
         with_level(NEW, 'ro'),
         stays,
     )
-    parts.shares.update_access(
-        SHARE, [], [changed, stays], is_revoking=True
-    )
+    parts.shares.update_access(SHARE, [], [changed, stays], is_revoking=True)
     parts.calls.protocol.apply.assert_called_once_with(
         mock.ANY, [stays, changed], is_revoking=True
     )

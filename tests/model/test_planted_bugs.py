@@ -162,13 +162,6 @@ def _writable_first(right: Any) -> Any:
     return most_restrictive
 
 
-def _on_the_writer_only(right: Any) -> Any:
-    def verify(*args: Any, **more: Any) -> None:
-        """Do not ask whether bricks use the old options."""
-
-    return verify
-
-
 PLANTS = [
     Plant(
         'a volume is writable before a reader is disconnected',
@@ -178,15 +171,6 @@ PLANTS = [
         'make writable',
         Fault.REFUSED,
         'could write to',
-    ),
-    Plant(
-        'bricks that are not read-only yet are not noticed',
-        eviction,
-        'require_no_outdated_bricks',
-        _on_the_writer_only,
-        'make read-only',
-        Fault.GLUSTERD_KILLED,
-        'can write to',
     ),
     Plant(
         'the snapshots of another Manila are deactivated',

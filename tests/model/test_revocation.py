@@ -152,6 +152,27 @@ def test_other_holder_is_asked_when_one_does_not_answer() -> None:
         assert deny(manila, KEPT) <= BUDGET
 
 
+def test_brick_that_is_not_read_only_yet() -> None:
+    """The brick of a dead glusterd goes on, and lets clients write."""
+    pool = model_cluster.ModelCluster(4)
+    with model_backend.in_time_of(pool):
+        manila = begin(pool, 'replica-3', 4)
+        name = manila.shares[SHARE].volume
+        pool.kill_glusterd(pool.state.volumes[name].bricks[0].node)
+        levels = {KEPT: 'ro', REVOKED: 'ro'}
+        with pytest.raises(errors.Unsettled):
+            manila.set_rules(SHARE, levels)
+        assert pool.mounted(name) == {*levels}
+        pool.time.advance(300)
+        manila.set_rules(SHARE, levels)
+        assert pool.mounted(name) == {*levels}
+        assert not [each for each in pool.state.writers() if name in each]
+        manila.set_rules(SHARE, dict.fromkeys(levels, 'rw'))
+        assert (KEPT, name) in pool.state.writers()
+        pool.time.advance(60)
+        manila.check()
+
+
 # -- addresses
 
 

@@ -718,6 +718,7 @@ def test_shares_that_are_on_line_and_not(
         'a': {
             'status': 'available',
             'export_locations': LOCATIONS,
+            'metadata': {'__mount_options': 'backup-volfile-servers=gl2'},
             'reapply_access_rules': True,
         },
         'b': {'status': 'error', 'reapply_access_rules': False},

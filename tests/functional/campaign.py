@@ -43,6 +43,8 @@ from tests.lab import writer as lab_writer
 
 #: Seconds that an operation and the recovery from its fault may take.
 LONGEST = 600.0
+#: Where the client mounts a share whose access level changes.
+LEVELED = '/mnt/leveled'
 
 
 def node_to_restart(error: BaseException) -> str | None:
@@ -159,6 +161,11 @@ class Campaign:
         if self.shape.is_single and share and share.host != 'gl2':
             self.life.prepare(lifecycle.CREATE)
         self.life.prepare(operation)
+        if operation in lifecycle.LEVELS:
+            share = self.life.share
+            assert share
+            # It stays mounted while its level changes.
+            self.client.mount(share.host, share.volume, LEVELED, share.options)
 
     # -- faults
 
@@ -170,6 +177,7 @@ class Campaign:
             outcome, detail = self._attempt(operation, plan)
         except Exception as error:
             outcome, detail = table.BROKEN, f'{type(error).__name__}: {error}'
+        self.client.umount(LEVELED)
         took = time.monotonic() - begun
         if took > LONGEST and outcome != table.BROKEN:
             outcome, detail = table.BROKEN, f'it took {took:.0f} s'
@@ -348,7 +356,21 @@ class Campaign:
             size = self._size(life.share)
             if not 0.9 < size / life.share.size <= 1:
                 found.append(f'clients see a size of {size:.2f} GiB')
+        if operation in lifecycle.LEVELS:
+            found += self._wrong_level(lifecycle.LEVELS[operation][1])
         return found
+
+    def _wrong_level(self, level: str) -> Iterator[str]:
+        """Yield what a client notices that was mounted all the time."""
+        # It takes some seconds to connect to bricks that were down.
+        until = f'until ls {LEVELED}; do sleep 1; done'
+        if self.client.execute(f'timeout 30 sh -c "{until}"').status:
+            yield 'a client was disconnected by a change of its level'
+        said = self.client.execute(f'LC_ALL=C touch {LEVELED}/written')
+        if level == 'ro' and 'Read-only file system' not in said.err:
+            yield f'a client can write to a read-only share: {said}'
+        if level == 'rw' and said.status:
+            yield f'a client cannot write: {said}'
 
     def _admits_parents(self) -> bool:
         clone = self.life.clone

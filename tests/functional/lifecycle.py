@@ -23,6 +23,7 @@ CREATE, ACCESS, EXTEND, SNAPSHOT, CLONE = (
     'snapshot',
     'clone and grow',
 )
+MAKE_READ_ONLY, MAKE_WRITABLE = 'make read-only', 'make writable'
 DELETE_SNAPSHOT, DELETE_CLONE, DELETE = (
     'delete snapshot',
     'delete a clone',
@@ -32,6 +33,8 @@ DELETE_SNAPSHOT, DELETE_CLONE, DELETE = (
 OPERATIONS = (
     CREATE,
     ACCESS,
+    MAKE_READ_ONLY,
+    MAKE_WRITABLE,
     EXTEND,
     SNAPSHOT,
     CLONE,
@@ -39,6 +42,8 @@ OPERATIONS = (
     DELETE_SNAPSHOT,
     DELETE,
 )
+#: The access level before each, and the one that it sets.
+LEVELS = {MAKE_READ_ONLY: ('rw', 'ro'), MAKE_WRITABLE: ('ro', 'rw')}
 
 
 class Life:
@@ -73,6 +78,8 @@ class Life:
                 manila.rules.pop(self.share.id, None)
                 states = manila.allow(self.share, self.client.address)
                 assert set(states.values()) == {'active'}, states
+            case 'make read-only' | 'make writable':
+                self._set_level(LEVELS[operation][1])
             case 'extend':
                 assert self.share
                 self.share = manila.extend(self.share, self.share.size + 1)
@@ -110,7 +117,15 @@ class Life:
             self.act(DELETE_CLONE)
         if operation == SNAPSHOT and self.snapshot:
             self.act(DELETE_SNAPSHOT)
-        needs_share = (ACCESS, EXTEND, SNAPSHOT, DELETE_SNAPSHOT, DELETE)
+        needs_share = (
+            ACCESS,
+            MAKE_READ_ONLY,
+            MAKE_WRITABLE,
+            EXTEND,
+            SNAPSHOT,
+            DELETE_SNAPSHOT,
+            DELETE,
+        )
         if operation in needs_share and not self.share:
             self.act(CREATE)
             self.act(ACCESS)
@@ -119,15 +134,22 @@ class Life:
             if operation == ACCESS and admits:
                 # Else there would be nothing to change.
                 self.manila.deny_all(self.share)
-            if operation == EXTEND and not admits:
-                # A client is asked how large it is.
+            if operation in (EXTEND, *LEVELS) and not admits:
+                # A client is asked how large it is, or writes to it.
                 self.act(ACCESS)
+            if operation in LEVELS:
+                self._set_level(LEVELS[operation][0])
         if operation == DELETE and self.snapshot:
             self.act(DELETE_SNAPSHOT)
         if operation == DELETE_SNAPSHOT and not self.snapshot:
             self.act(SNAPSHOT)
         if operation == DELETE_CLONE and not self.clone:
             self.act(CLONE)
+
+    def _set_level(self, level: str) -> None:
+        assert self.share
+        state = self.manila.set_level(self.share, self.client.address, level)
+        assert state == 'active', state
 
     @staticmethod
     def _new(size: int, *, cloned: bool) -> manila_stand_in.Share:

@@ -148,6 +148,16 @@ def ask_to_apply_rules(share_id: str, service_host: str) -> None:
     )
 
 
+def queue_rule_update(share_id: str, access_id: str) -> None:
+    """Set an access rule to the state in which Manila changes its level."""
+    db.share_instance_access_update(
+        manila_context.get_admin_context(),
+        access_id,
+        share_id,
+        {'state': 'queued_to_update'},
+    )
+
+
 def set_rules_status(share_id: str, status: str) -> None:
     """Set the ``access_rules_status`` of a share instance.
 

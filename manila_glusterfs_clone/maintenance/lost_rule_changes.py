@@ -19,6 +19,11 @@ its access until another rule of the share changes, or the service starts.
 When manila-share starts, it sets the ``access_rules_status`` of a share with a
 rule in ``error`` to ``syncing``. If it has no rule of the share to change, it
 does not set the status again.
+
+If the service is stopped while it changes the level of a rule, the rule stays
+in ``updating``. When manila-share starts, it repeats interrupted changes of
+rules in ``applying`` and ``denying``, and not of these. As long as a rule of a
+share is in ``updating``, Manila changes no rule of the share.
 """
 
 from oslo_log import log
@@ -44,6 +49,23 @@ class LostRuleChanges:
     ) -> None:
         self._backoff = the_backoff
         self._service_host = service_host
+
+    def queue_interrupted(self) -> None:
+        """Put rules in ``updating`` back into the queue.
+
+        Call this when manila-share starts, and before it takes requests: then
+        no service works on these rules.
+        """
+        for share_id, access_id in manila_db.updating_rules(
+            self._service_host
+        ):
+            LOG.warning(
+                'Share %s: a service restart interrupted the change of access '
+                'rule %s; manila-share changes the rule again',
+                share_id,
+                access_id,
+            )
+            instances.queue_rule_update(share_id, access_id)
 
     def find(self) -> list[str]:
         """Return the ids of shares that have rules to apply or to deny.

@@ -197,6 +197,26 @@ def shares_with_queued_rules(service_host: str) -> frozenset[str]:
     )
 
 
+def updating_rules(service_host: str) -> list[tuple[str, str]]:
+    """Return the share ids and access ids of rules whose level changes."""
+    statement = (
+        sqlalchemy.select(_SHARES.c.id, _MAPPINGS.c.access_id)
+        .select_from(
+            _SHARES.join(
+                _MAPPINGS, _MAPPINGS.c.share_instance_id == _SHARES.c.id
+            )
+        )
+        .where(
+            _is_of_host(service_host),
+            _SHARES.c.deleted == _NOT_DELETED,
+            _MAPPINGS.c.deleted == _NOT_DELETED,
+            _MAPPINGS.c.state == 'updating',
+        )
+        .order_by(_SHARES.c.id, _MAPPINGS.c.access_id)
+    )
+    return [(row.id, row.access_id) for row in _fetch(statement)]
+
+
 def wrong_rules_statuses(service_host: str) -> dict[str, str]:
     """Return the right ``access_rules_status`` of shares with a wrong one.
 

@@ -87,6 +87,7 @@ class Maintenance:
         shares instead.
         """
         try:
+            self._parts.lost_rule_changes.queue_interrupted()
             self._resume_interrupted_work(is_starting=True)
         except Exception:
             LOG.exception(

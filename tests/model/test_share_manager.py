@@ -79,12 +79,7 @@ class Cloud(share_manager.Manila):
         self.pool.time.advance(5)
         found = invariants.problems(
             self.pool,
-            [
-                invariants.Share(
-                    self.instance(share), self.share(share)['size']
-                )
-                for share in shares
-            ],
+            [self._expected(share) for share in shares],
             [
                 str(instance['id'])
                 for instance in (
@@ -95,6 +90,21 @@ class Cloud(share_manager.Manila):
             ],
         )
         assert not found, '\n'.join(found)
+
+    def _expected(self, share: str) -> invariants.Share:
+        """Return a share, and who is admitted by its rules in force."""
+        levels = {
+            rule['access_to']: rule['access_level']
+            for rule in self._mappings(share)
+            if (rule['access_type'], rule['state']) == ('ip', 'active')
+        }
+        return invariants.Share(
+            self.instance(share),
+            self.share(share)['size'],
+            allow=','.join(sorted(levels)) or '0.0.0.0',
+            levels=levels,
+            readers={who for who, level in levels.items() if level == 'ro'},
+        )
 
 
 @pytest.fixture(scope='module')
@@ -202,6 +212,8 @@ class Life:
     origin: str
     snapshot: str
     spare: str
+    #: The access rule of the spare share.
+    rule: str
 
     #: What is done to it.
     VERBS: ClassVar[dict[str, Callable[[Cloud, 'Life'], object]]] = {
@@ -213,6 +225,13 @@ class Life:
             life.snapshot
         ),
         'delete': lambda cloud, life: cloud.delete(life.spare),
+        'allow': lambda cloud, life: cloud.allow(
+            life.origin, 'ip', '10.0.0.7'
+        ),
+        'deny': lambda cloud, life: cloud.deny(life.spare, life.rule),
+        'set_level': lambda cloud, life: cloud.set_level(
+            life.spare, life.rule, 'ro'
+        ),
     }
 
 
@@ -226,8 +245,9 @@ def test_killed_in_the_middle_and_started_again(
     act = Life.VERBS[verb]
 
     def make() -> Life:
-        origin = cloud.create()
-        return Life(origin, cloud.snapshot(origin), cloud.create())
+        origin, spare = cloud.create(), cloud.create()
+        rule = cloud.allow(spare, 'ip', '10.0.0.6')
+        return Life(origin, cloud.snapshot(origin), spare, rule)
 
     def clear() -> None:
         for snapshot in db.share_snapshot_get_all(cloud.context):
@@ -286,11 +306,16 @@ def test_killed_in_the_middle_and_started_again(
             _require_whole(cloud, made, 2 if verb == 'clone' else 1)
     else:
         assert not states
+    if verb in ('allow', 'deny', 'set_level'):
+        assert len(cloud.rules(life.origin)) == (verb == 'allow')
+        assert len(cloud.rules(life.spare)) == (verb != 'deny')
+        cloud.check(life.origin, life.spare)
     if verb == 'extend':
         assert cloud.share(life.origin)['size'] == 3
         volume = f'manila-{cloud.instance(life.origin)}'
         assert cloud.pool.size(volume) == 3 * model_backend.GIB
     for each in (*db.share_get_all(cloud.context),):
+        assert {*cloud.rules(each['id']).values()} <= {'active'}
         assert not _marks(cloud).find(cloud.instance(each['id']))
     for each in states:
         if verb == 'snapshot':

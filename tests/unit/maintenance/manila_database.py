@@ -129,6 +129,15 @@ class Database:
             self.context, rule, instance_id, {'state': state}
         )
 
+    def rule_states(self, instance_id: str) -> dict[str, str]:
+        """Return the state of each access rule, by its address."""
+        return {
+            rule['access_to']: rule['state']
+            for rule in db.share_access_get_all_for_instance(
+                self.context, instance_id
+            )
+        }
+
     def read_share(self, instance_id: str) -> Any:
         return db.share_instance_get(
             self.context, instance_id, with_share_data=True

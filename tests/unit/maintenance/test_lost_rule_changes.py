@@ -16,7 +16,7 @@ import pytest
 from manila_glusterfs_clone.maintenance import backoff
 from manila_glusterfs_clone.maintenance import lost_rule_changes
 from tests.unit import fakes
-from tests.unit.maintenance.fake_cluster import A, HOST
+from tests.unit.maintenance.fake_cluster import A, B, HOST
 from tests.unit.maintenance.manila_database import Asked
 from tests.unit.maintenance.manila_database import Database
 
@@ -139,3 +139,17 @@ def test_status_without_a_rule_to_change(
     assert database.read_share(A)['access_rules_status'] == 'syncing'
     passes.run(2)
     assert database.read_share(A)['access_rules_status'] == status
+
+
+def test_a_level_whose_change_was_interrupted(database: Database) -> None:
+    states = ('active', 'applying', 'updating', 'denying', 'error')
+    shares = [database.share(A), database.share(B, host='other@backend#p')]
+    for share in shares:
+        for state in states:
+            database.rule(share, state, state)
+    lost_rule_changes.LostRuleChanges(
+        backoff.Backoff(), service_host=HOST
+    ).queue_interrupted()
+    same = {state: state for state in states}
+    assert database.rule_states(A) == same | {'updating': 'queued_to_update'}
+    assert database.rule_states(B) == same

@@ -21,6 +21,7 @@ the right access lists and marks, the audit runs no command.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
 
 from oslo_log import log
 
@@ -203,14 +204,7 @@ class AccessAudit:
             if self._is_correct(share_id, views, wanted_rules):
                 return
             self._unverified_share_ids.add(share_id)
-            rules = (
-                *protocols.writable_first(wanted_rules.active),
-                # Keep the effect of rules that Manila is changing: Manila's
-                # own request grants or revokes them.
-                *self._services.protocol.granted_rules(
-                    volume, wanted_rules.changing
-                ),
-            )
+            rules = self._rules_to_grant(volume, wanted_rules)
             options = self._services.volumes.permanent_options(
                 share_id, volume
             )
@@ -247,3 +241,24 @@ class AccessAudit:
             volume_name,
             ', '.join(sorted(previous_values)),
         )
+
+    def _rules_to_grant(
+        self, volume: gluster.Volume, wanted_rules: protocols.Rules
+    ) -> tuple[protocols.Rule, ...]:
+        """Return the active rules, and changing rules that a volume grants.
+
+        Manila's own request grants or revokes the rules that Manila is
+        changing. Until then, their clients stay connected, with the access
+        level of the active rules: a volume has only one level.
+        """
+        active_rules = protocols.writable_first(wanted_rules.active)
+        changing_rules = self._services.protocol.granted_rules(
+            volume, wanted_rules.changing
+        )
+        if active_rules:
+            level = active_rules[0].access_level
+            changing_rules = tuple(
+                dataclasses.replace(rule, access_level=level)
+                for rule in changing_rules
+            )
+        return (*active_rules, *changing_rules)

@@ -405,6 +405,23 @@ def test_level_that_an_operator_changed(
     assert warden.run() == []
 
 
+@pytest.mark.parametrize('value', ['on', 'off'])
+@pytest.mark.parametrize('state', ['applying', 'updating', 'denying'])
+def test_level_that_an_operator_changed_while_manila_changes_a_rule(
+    leveled: Share, warden: test_maintenance.Warden, state: str, value: str
+) -> None:
+    """The client of the rule stays, until Manila has changed it."""
+    cloud = leveled.cloud
+    was_read_only = glusterd_state.is_read_only(leveled.volume)
+    level = 'ro' if was_read_only else 'rw'
+    leveled.state(cloud.allow(leveled.id, 'ip', SECOND, level), state)
+    leveled.gluster('volume', 'set', 'V', access_levels.READ_ONLY, value)
+    warden.run()
+    assert glusterd_state.is_read_only(leveled.volume) == was_read_only
+    assert cloud.pool.mounted(leveled.name) == {ALLOWED, SECOND}
+    assert warden.run() == []
+
+
 @pytest.mark.parametrize('node', ['gl1', 'gl2', 'gl3'])
 def test_node_on_which_a_volume_is_not_read_only(
     cloud: test_share_manager.Cloud, warden: test_maintenance.Warden, node: str

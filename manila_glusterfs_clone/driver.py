@@ -258,6 +258,12 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         )
         return updates.of_rules(rules, refusals)
 
+    def _get_access_mapping(
+        self, context: Any, share: Data, share_server: Any
+    ) -> dict[str, list[str]]:
+        """Return the access type of the rules that manila-data needs."""
+        return self._services.protocol.access_mapping
+
     def ensure_shares(
         self, context: Any, shares: Sequence[Data]
     ) -> dict[str, dict[str, Any]]:

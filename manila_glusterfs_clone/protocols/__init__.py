@@ -115,6 +115,11 @@ class Protocol(abc.ABC):
     #: Manila's name of the protocol: the value of a share's ``share_proto``.
     share_proto: ClassVar[str]
 
+    @property
+    @abc.abstractmethod
+    def access_type(self) -> str:
+        """Return Manila's access type of the rules that are supported."""
+
     @classmethod
     @abc.abstractmethod
     def from_settings(
@@ -165,9 +170,9 @@ class Protocol(abc.ABC):
     ) -> Mapping[str, errors.NotPossible]:
         """Set the volume options that grant rules, and verify them.
 
-        At no moment may a client write that had a rule with the level ``ro``
-        before this call, or has one in ``rules``, unless its new level is
-        ``rw``. Clients with a rule before and after stay connected.
+        During this call, a client can write only if its rule before the call,
+        or its rule in ``rules``, has the level ``rw``. Clients with a rule
+        before and after the call stay connected.
 
         :param volume_name: the name of the volume.
         :param rules: all rules to grant. The volume denies other clients.
@@ -225,6 +230,11 @@ class Protocol(abc.ABC):
         self, volume: gluster.Volume
     ) -> tuple[ExportLocation, ...]:
         """Return the export locations of a share, the preferred one first."""
+
+    @property
+    def access_mapping(self) -> dict[str, list[str]]:
+        """Return the share protocol by access type, as Manila expects it."""
+        return {self.access_type: [self.share_proto.lower()]}
 
     def export_locations(self, volume: gluster.Volume) -> list[dict[str, Any]]:
         """Return the export locations as Manila expects them."""

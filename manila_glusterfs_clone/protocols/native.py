@@ -94,6 +94,11 @@ class NativeProtocol(protocols.Protocol):
             server_names=settings.tls_server_names,
         )
 
+    @property
+    def access_type(self) -> str:
+        """Return ``cert`` with TLS, otherwise ``ip``."""
+        return 'cert' if self._uses_tls else 'ip'
+
     @staticmethod
     def find_mistakes(
         settings: options.Settings,
@@ -163,10 +168,9 @@ class NativeProtocol(protocols.Protocol):
 
         :raises errors.NotPossible: the protocol cannot grant the rule.
         """
-        supported_type = 'cert' if self._uses_tls else 'ip'
-        if rule.access_type != supported_type:
+        if rule.access_type != self.access_type:
             raise protocols.AccessTypeNotSupported(
-                rule.access_type, supported_type
+                rule.access_type, self.access_type
             )
         access_levels.require_supported(rule.access_level)
         if self._uses_tls:
@@ -317,7 +321,7 @@ class NativeProtocol(protocols.Protocol):
     def granted_rules(
         self, volume: gluster.Volume, rules: Iterable[protocols.Rule]
     ) -> tuple[protocols.Rule, ...]:
-        """Return the rules whose entries are all in the access list."""
+        """Return the rules in the access list, with the volume's level."""
         entries = self._admitted(volume)
         level = access_levels.of_volume(volume)
         granted = []

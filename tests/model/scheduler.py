@@ -22,6 +22,7 @@ from typing import Any
 from unittest import mock
 
 from manila.common import constants
+from manila.data import helper as data_helper
 from manila.data import rpcapi as data_rpcapi
 from manila import db
 from manila.db.sqlalchemy import api as db_api
@@ -133,8 +134,9 @@ class Scheduler:
         """Have an administrator migrate a share to a host, through a copy.
 
         :param host: ``HOST@BACKEND#POOL``.
-        :param copy: copies the data, as manila-data does; takes the ids of
-            the source instance and of the destination instance.
+        :param copy: copies the data, as manila-data does while it has access
+            rules; takes the ids of the source instance and of the destination
+            instance.
         :raises exception.ShareMigrationFailed: Manila ended the migration.
         """
         source = db.share_get(self.context, share).instance
@@ -154,9 +156,26 @@ class Scheduler:
             ignored_files: Any,
             source_id: str,
             destination_id: str,
-            *connections: Any,
+            source_info: Any,
+            destination_info: Any,
         ) -> None:
-            copy(source_id, destination_id)
+            # As manila/data/manager.py does.
+            helper = data_helper.DataServiceHelper(
+                context, db, db.share_get(context, share_id)
+            )
+            source, destination = (
+                db.share_instance_get(context, each, with_share_data=True)
+                for each in (source_id, destination_id)
+            )
+            rules = helper.allow_access_to_data_service(
+                source, source_info, destination, destination_info
+            )
+            assert rules, (source_info, destination_info)
+            try:
+                copy(source_id, destination_id)
+            finally:
+                for instance in (destination, source):
+                    helper.deny_access_to_data_service(rules, instance)
             instances.extend((source_id, destination_id))
             state = constants.TASK_STATE_DATA_COPYING_COMPLETED
             db.share_update(context, share_id, {'task_state': state})

@@ -36,6 +36,8 @@ CONF = cfg.CONF
 assert common_config  # it registers Manila's options
 
 PROJECT = 'a-project'
+#: The address of manila-data.
+DATA_NODE = '10.0.0.9'
 
 
 def _section(backend: str, options: Mapping[str, object]) -> str:
@@ -67,6 +69,7 @@ transport_url = fake:/
 enabled_share_backends = {','.join(options)}
 enabled_share_protocols = GLUSTERFS
 host = host
+data_node_access_ips = {DATA_NODE}
 [database]
 connection = sqlite://
 [oslo_messaging_notifications]

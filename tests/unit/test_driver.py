@@ -694,6 +694,15 @@ def test_rule_with_another_level_counts_as_new(
     assert [r.access_id for r in new] == ['changed']
 
 
+def test_rules_of_manila_data(ours: driver.GlusterfsCloneShareDriver) -> None:
+    share = {**SHARE, 'export_locations': LOCATIONS}
+    info = ours.connection_get_info(None, share)
+    assert info['access_mapping'] == {'ip': ['glusterfs']}
+    assert info['mount'] == (
+        f'mount -vt glusterfs %(options)s {LOCATIONS[0]["path"]} %(path)s'
+    )
+
+
 def test_no_rules(
     ours: driver.GlusterfsCloneShareDriver, stub: Services
 ) -> None:

@@ -72,6 +72,11 @@ OFF = {'client.ssl': 'off', 'server.ssl': 'off'}
 ON = {'client.ssl': 'on', 'server.ssl': 'on'}
 
 
+def test_access_types() -> None:
+    assert IP.access_mapping == {'ip': ['glusterfs']}
+    assert TLS.access_mapping == {'cert': ['glusterfs']}
+
+
 def test_without_rules_all_clients_are_denied() -> None:
     plan = IP.plan([])
     assert plan == protocols.Plan({native.ALLOW: '0.0.0.0', **OFF}, {})

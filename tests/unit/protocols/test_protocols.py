@@ -39,6 +39,7 @@ class Dummy(protocols.Protocol):
     """A protocol with one option: the users who may mount."""
 
     share_proto = 'DUMMY'
+    access_type = 'user'
 
     def __init__(self, nodes: cluster.Cluster) -> None:
         self._cluster = nodes

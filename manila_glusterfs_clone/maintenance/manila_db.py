@@ -111,6 +111,8 @@ def rules(
     not admit their clients. A rule is in ``error`` if the driver could not
     apply it, or could not verify that its client is disconnected.
 
+    While Manila migrates a share, all its rules have the level ``ro``.
+
     :param service_host: ``HOST@BACKEND``.
     :param share_id: the only share instance to read; None for all.
     """

@@ -19,6 +19,7 @@ from collections.abc import Callable
 import dataclasses
 
 from manila import db
+from manila import exception
 from manila.message import message_field
 import pytest
 
@@ -71,15 +72,18 @@ class Mixed:
         self.cloud.start()
 
     def cast(self) -> None:
-        """As for a migration that fails: all rules are read-only for a time.
+        """As for a migration: all rules are read-only for a time.
 
-        At its end Manila applies all rules anew, also the refused one.
+        It fails, because a rule is in error. At its end Manila applies all
+        rules anew, also this one.
         """
-        self.cloud.cast(self.share, True)
+        with pytest.raises(exception.ShareMigrationFailed):
+            self.cloud.cast(self.share, True)
         self.check('ro')
         self.cloud.start()
         self.check('ro')
-        self.cloud.cast(self.share, False)
+        with pytest.raises(exception.ShareMigrationFailed):
+            self.cloud.cast(self.share, False)
 
     def apply_all(self) -> None:
         """As ensure_shares asks for: all rules are new to the driver."""

@@ -70,11 +70,14 @@ NEWER = {
 #: Words of the page that look like options of Manila's shares.
 OTHER_WORDS = {
     'allocated_capacity_gb',
+    'cert',
     'debug',
     'deferred_deleting',
     'different_host',
+    'error',
     'error_deferred_deleting',
     'glusterfs_clone_pools',
+    'ip',
     'lock_path',
     'only_host',
     'same_host',

@@ -273,6 +273,8 @@ function configure_glusterfs_clone_tempest {
     iniset "$TEMPEST_CONFIG" share enable_protocols glusterfs
     iniset "$TEMPEST_CONFIG" share capability_storage_protocol GLUSTERFS
     iniset "$TEMPEST_CONFIG" share enable_ip_rules_for_protocols glusterfs
+    iniset "$TEMPEST_CONFIG" share enable_ro_access_level_for_protocols \
+        glusterfs
 
     # A retry would hide a bug, and so would an ignored error.
     iniset "$TEMPEST_CONFIG" share share_creation_retry_number 0
@@ -297,7 +299,6 @@ function configure_glusterfs_clone_tempest {
     done
     for option in enable_cephx_rules_for_protocols \
         enable_cert_rules_for_protocols \
-        enable_ro_access_level_for_protocols \
         enable_user_rules_for_protocols; do
         iniset "$TEMPEST_CONFIG" share $option ''
     done

@@ -192,7 +192,7 @@ class Volumes:
         name = names.volume(share_id)
         volume = self.get(share_id)
         options = {
-            **self._protocol.deny_all_options(),
+            **self._protocol.deny_all_options(volume),
             **self.permanent_options(share_id, volume),
         }
         for option in self._protocol.options_not_inherited(volume):

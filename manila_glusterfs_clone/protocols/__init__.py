@@ -135,8 +135,14 @@ class Protocol(abc.ABC):
         """Yield the mistakes in the settings of the protocol."""
 
     @abc.abstractmethod
-    def deny_all_options(self) -> dict[str, str]:
-        """Return the volume options that deny all clients."""
+    def deny_all_options(
+        self, volume: gluster.Volume | None = None
+    ) -> dict[str, str]:
+        """Return the volume options that deny all clients.
+
+        :param volume: a new volume or clone. Also return the options that
+            overwrite what it inherited, where GlusterFS can overwrite them.
+        """
 
     @abc.abstractmethod
     def options_not_inherited(self, volume: gluster.Volume) -> tuple[str, ...]:

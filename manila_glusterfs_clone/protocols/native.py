@@ -122,16 +122,21 @@ class NativeProtocol(protocols.Protocol):
                     f'cannot contain; correct the common name',
                 )
 
-    def deny_all_options(self) -> dict[str, str]:
+    def deny_all_options(
+        self, volume: gluster.Volume | None = None
+    ) -> dict[str, str]:
         """Return the volume options that deny all clients."""
-        return dict(self.plan(()).options)
+        plan_options = dict(self.plan(()).options)
+        if volume is not None and access_levels.is_read_only(volume):
+            plan_options |= access_levels.options(access_levels.RW)
+        return plan_options
 
     def options_not_inherited(self, volume: gluster.Volume) -> tuple[str, ...]:
         """Return the names of options that a clone must not inherit."""
         return tuple(
             option
             for option in sorted(volume.options)
-            if option in (REJECT, access_levels.READ_ONLY)
+            if option == REJECT
             or (option == TLS_ALLOW and not self._uses_tls)
             # Current GlusterFS is built without gNFS. If a volume has a gNFS
             # option, glusterd refuses to change any option of the volume.

@@ -46,6 +46,7 @@ def other(
     found.create(share)
     found.snapshot(snapshot, share)
     found.clone(clone, snapshot)
+    pool.time.run_deferred()
     # As while it is cloned.
     found.gluster('snapshot', 'activate', f'manila-snap-{snapshot}')
     return found
@@ -77,6 +78,7 @@ def test_deleting_a_clone_leaves_the_snapshots_of_another_manila(
     manila.create(share)
     manila.snapshot(snapshot, share)
     manila.clone(clone, snapshot)
+    manila.pool.time.run_deferred()
     manila.gluster('snapshot', 'activate', f'manila-snap-{snapshot}')
     if not snapshot_is_there:
         manila.delete_snapshot(snapshot)

@@ -255,19 +255,22 @@ def test_what_a_clone_must_not_inherit() -> None:
         nfs_rpc__auth__allow='*',
         user_manila_share='u1',
         server_ssl='on',
-        features_read__only='off',
+        features_read__only='on',
     )
-    dropped = (
-        'auth.reject',
-        'auth.ssl-allow',
-        'features.read-only',
-        'nfs.rpc-auth-allow',
-    )
+    dropped = ('auth.reject', 'auth.ssl-allow', 'nfs.rpc-auth-allow')
     assert IP.options_not_inherited(origin) == dropped
     assert TLS.options_not_inherited(origin) == (dropped[0], *dropped[2:])
     # What is neither dropped nor overwritten admits nobody.
-    left = set(origin.options) - {*dropped, *IP.deny_all_options()}
+    closed = IP.deny_all_options(origin)
+    assert closed == {**IP.deny_all_options(), LEVEL_OPTION: 'off'}
+    left = set(origin.options) - {*dropped, *closed}
     assert left == {'nfs.disable', 'user.manila.share'}
+
+
+def test_a_clone_of_a_writable_volume_keeps_its_level() -> None:
+    origin = volume(features_read__only='off')
+    assert IP.options_not_inherited(origin) == ()
+    assert IP.deny_all_options(origin) == IP.deny_all_options()
 
 
 def test_nothing_to_drop() -> None:

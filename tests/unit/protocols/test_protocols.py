@@ -56,7 +56,9 @@ class Dummy(protocols.Protocol):
     ) -> Iterator[findings.Finding]:
         yield from ()
 
-    def deny_all_options(self) -> dict[str, str]:
+    def deny_all_options(
+        self, volume: gluster.Volume | None = None
+    ) -> dict[str, str]:
         return dict(self.plan(()).options)
 
     def options_not_inherited(self, volume: gluster.Volume) -> tuple[str, ...]:

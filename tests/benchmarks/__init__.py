@@ -1,0 +1,18 @@
+# Licensed under the Apache License, Version 2.0 (the "License"); you may
+# not use this file except in compliance with the License. You may obtain
+# a copy of the License at
+#
+#      http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS, WITHOUT
+# WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
+# License for the specific language governing permissions and limitations
+# under the License.
+"""How long the operations take, next to the bare commands: ``tools/bench``.
+
+A case has several *variants* of one operation: ours, the same commands by
+hand, and where it exists that of Manila's own GlusterFS driver. A run takes
+its variants in turn, round after round, in an order that rotates. Compare only
+figures of one run: each ratio is of two figures of one round.
+"""

@@ -87,6 +87,12 @@ def options(level: str | None) -> dict[str, str]:
     return {} if level is None else {READ_ONLY: ON if level == RO else OFF}
 
 
+def writable_options(volume: gluster.Volume | None) -> dict[str, str]:
+    """Return the options to set on a volume that is not writable yet."""
+    is_writable = volume is None or not is_read_only(volume)
+    return options(None if is_writable else RW)
+
+
 def is_read_only(volume: gluster.Volume) -> bool:
     """Return whether a volume is read-only for clients."""
     value = volume.options.get(READ_ONLY, OFF)

@@ -126,10 +126,8 @@ class NativeProtocol(protocols.Protocol):
         self, volume: gluster.Volume | None = None
     ) -> dict[str, str]:
         """Return the volume options that deny all clients."""
-        plan_options = dict(self.plan(()).options)
-        if volume is not None and access_levels.is_read_only(volume):
-            plan_options |= access_levels.options(access_levels.RW)
-        return plan_options
+        writable = access_levels.writable_options(volume)
+        return {**self.plan(()).options, **writable}
 
     def options_not_inherited(self, volume: gluster.Volume) -> tuple[str, ...]:
         """Return the names of options that a clone must not inherit."""
@@ -138,8 +136,8 @@ class NativeProtocol(protocols.Protocol):
             for option in sorted(volume.options)
             if option == REJECT
             or (option == TLS_ALLOW and not self._uses_tls)
-            # Current GlusterFS is built without gNFS. If a volume has a gNFS
-            # option, glusterd refuses to change any option of the volume.
+            # Current GlusterFS has no gNFS. If a volume has an option of gNFS,
+            # glusterd refuses to change any option of the volume.
             or (option.startswith('nfs.') and option != 'nfs.disable')
         )
 
@@ -157,15 +155,15 @@ class NativeProtocol(protocols.Protocol):
             except errors.NotPossible as error:
                 refusals[rule.access_id] = error
         access_list = ','.join(sorted(entries))
-        if not self._uses_tls:
-            plan_options = {ALLOW: access_list or gluster.NOBODY}
-            plan_options.update(dict.fromkeys(TLS_OPTIONS, 'off'))
+        plan_options = access_levels.options(level)
+        plan_options |= dict.fromkeys(
+            TLS_OPTIONS, 'on' if self._uses_tls else 'off'
+        )
+        if self._uses_tls:
+            # Bricks check only the common name of a client. List no addresses.
+            plan_options |= {ALLOW: gluster.NOBODY, TLS_ALLOW: access_list}
         else:
-            # A brick with TLS checks only the common name of a client. So list
-            # no addresses.
-            plan_options = {ALLOW: gluster.NOBODY, TLS_ALLOW: access_list}
-            plan_options.update(dict.fromkeys(TLS_OPTIONS, 'on'))
-        plan_options |= access_levels.options(level)
+            plan_options[ALLOW] = access_list or gluster.NOBODY
         return protocols.Plan(plan_options, refusals)
 
     def _rule_entries(self, rule: protocols.Rule) -> tuple[str, ...]:
@@ -279,12 +277,9 @@ class NativeProtocol(protocols.Protocol):
             node_uuids=node_uuids,
         )
         if is_revoking:
+            admitted = None if self._uses_tls else new_options[ALLOW]
             eviction.verify(
-                self._cluster,
-                volume,
-                confirmation,
-                None if self._uses_tls else new_options[ALLOW],
-                self._addresses,
+                self._cluster, volume, confirmation, admitted, self._addresses
             )
 
     def options_to_change(

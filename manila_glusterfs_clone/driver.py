@@ -25,6 +25,7 @@ from manila.share import driver
 
 from manila_glusterfs_clone import backend
 from manila_glusterfs_clone.cluster import placement
+from manila_glusterfs_clone.cluster import turns
 from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.manila_api import arguments
 from manila_glusterfs_clone.manila_api import exceptions
@@ -40,6 +41,7 @@ from manila_glusterfs_clone import options
 from manila_glusterfs_clone.tools import gluster
 
 Data = Mapping[str, Any]
+_Location = dict[str, Any]
 
 _CREATE = work_marks.Work(work_marks.CREATE)
 _DELETE = work_marks.Work(work_marks.DELETE)
@@ -58,8 +60,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
 
     @property
     def driver_handles_share_servers(self) -> bool:
-        # Set-up checks the option: an error in __init__ would stop all back
-        # ends of the service.
+        # Set-up checks it: an error in __init__ would stop all back ends.
         return False
 
     @property
@@ -74,9 +75,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def _services(self) -> services.Services:
         return self._opened_backend.services
 
-    def _export_locations(
-        self, volume: gluster.Volume
-    ) -> list[dict[str, Any]]:
+    def _export_locations(self, volume: gluster.Volume) -> list[_Location]:
         return self._services.protocol.export_locations(volume)
 
     @contextlib.contextmanager
@@ -90,6 +89,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         """Lock and mark an instance during the body; translate errors."""
         with (
             exceptions.translated(name, instance_id, make_error),
+            turns.operation(),
             self._services.marks.locked_and_marked(instance_id, work),
         ):
             yield
@@ -124,9 +124,8 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     def get_backend_info(self, context: Any) -> dict[str, Any]:
         """Return information that differs at each start.
 
-        Manila calls :meth:`ensure_shares` only if this information changed.
-        :meth:`ensure_shares` must run at each start, because a crash may have
-        interrupted a change of access rules.
+        If it differs, Manila calls :meth:`ensure_shares`, which completes
+        changes of access rules that a crash interrupted.
         """
         settings = self._services.settings
         return {
@@ -144,7 +143,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
 
     def create_share(
         self, context: Any, share: Data, share_server: Any = None
-    ) -> list[dict[str, Any]]:
+    ) -> list[_Location]:
         """Create an empty share, and return its export locations."""
         with self._operation('Creating share', share['id'], _CREATE):
             the_services = self._services
@@ -164,7 +163,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         snapshot: Data,
         share_server: Any = None,
         parent_share: Any = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[_Location]:
         """Create a share from a snapshot; return its export locations.
 
         A clone is always in the pool of its snapshot, whichever pool the
@@ -245,6 +244,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         rules = [arguments.rule(rule) for rule in access_rules]
         with (
             exceptions.translated('Changing the access to share', share_id),
+            turns.operation(is_urgent=True),
             marks.mark_begin(share_id, _DELETE) if is_deletion else _NO_MARK,
         ):
             refusals = self._services.shares.update_access(

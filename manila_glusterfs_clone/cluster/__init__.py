@@ -27,6 +27,7 @@ from oslo_log import log
 
 from manila_glusterfs_clone.cluster import nodes
 from manila_glusterfs_clone.cluster import parallel
+from manila_glusterfs_clone.cluster import turns
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
@@ -62,6 +63,7 @@ class Cluster:
         self.nodes = tuple(nodes)
         self.settle_timeout = settle_timeout
         self._lock = threading.Lock()
+        self._turns = turns.Turns()
         self._members: dict[str, Member] = {}
         self._unresponsive = UnresponsiveNodes()
 
@@ -225,11 +227,10 @@ class Cluster:
         is_done: Callable[[gluster.Gluster], bool],
         candidates: Collection[Node] = (),
     ) -> None:
-        """Run a gluster command until its outcome is known.
+        """Run a gluster command in its turn, until its outcome is known.
 
-        Retry the command if another transaction holds the lock, if no node can
-        run the command, or if the outcome is unknown. An attempt that is still
-        running holds the lock, so no retry runs at the same time.
+        Retry it if another transaction holds the lock, if no node can run it,
+        or if its outcome is unknown. While an attempt runs, it holds the lock.
 
         :param action: run the command, which must be idempotent.
         :param is_done: return whether the command has taken effect; called
@@ -254,7 +255,8 @@ class Cluster:
                 node = self.writer(candidates, failed_nodes)
                 if unknown_error and is_done(node.gluster):
                     return
-                action(node.gluster)
+                with self._turns.turn():
+                    action(node.gluster)
                 return
             except errors.Busy as error:
                 failure = error
@@ -279,7 +281,7 @@ class Cluster:
             if failed_commit_count == _COMMIT_ATTEMPTS:
                 break
             LOG.info('Gluster command: an attempt failed: %s', failure)
-        # A later refusal does not prove that earlier attempts had no effect.
+        # A later refusal does not prove that no attempt had an effect.
         raise self._add_hanging_nodes(unknown_error or attempts.last_failure)
 
     def _add_hanging_nodes(self, failure: errors.Error) -> errors.Error:

@@ -14,6 +14,7 @@
 from collections.abc import Callable, Iterator, Mapping
 import concurrent.futures
 import contextlib
+import contextvars
 from typing import TypeVar
 
 from oslo_log import log
@@ -36,7 +37,8 @@ def try_all(
         return results, failures
     with concurrent.futures.ThreadPoolExecutor(len(actions)) as executor:
         futures = {
-            key: executor.submit(action) for key, action in actions.items()
+            key: executor.submit(contextvars.copy_context().run, action)
+            for key, action in actions.items()
         }
         for key, future in futures.items():
             try:
@@ -59,7 +61,7 @@ def beside(
     :param subject: the object and the action, for the log.
     """
     with concurrent.futures.ThreadPoolExecutor(1) as executor:
-        future = executor.submit(action)
+        future = executor.submit(contextvars.copy_context().run, action)
         try:
             yield future
         except Exception as error:

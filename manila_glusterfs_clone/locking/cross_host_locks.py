@@ -34,7 +34,7 @@ from typing import TypeVar
 from oslo_log import log
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.locking import coordinator
+from manila_glusterfs_clone.locking import tooz_coordinator
 
 LOG = log.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class HostLocks:
             problem: errors.Error = LockHeld(name, seconds)
             try:
                 acquired_lock = self.call(
-                    lambda: coordinator.acquire(key), _release_until_done
+                    lambda: tooz_coordinator.acquire(key), _release_until_done
                 )
                 if acquired_lock is not None:
                     return HostLock(self, name, acquired_lock)
@@ -175,10 +175,10 @@ class HostLocks:
                     self._next_call_at = now + _REST_SECONDS
                 else:
                     if must_start:
-                        coordinator.start_call(call)
+                        tooz_coordinator.start_call(call)
                     raise TimeoutError(self._failure_message)
         try:
-            answer = coordinator.run_call(call, on_late)
+            answer = tooz_coordinator.run_call(call, on_late)
         except Exception as error:
             with self._lock:
                 now = time.monotonic()
@@ -198,7 +198,7 @@ class HostLock:
         self,
         host_locks: HostLocks,
         name: str,
-        acquired_lock: coordinator.AcquiredLock,
+        acquired_lock: tooz_coordinator.AcquiredLock,
     ) -> None:
         self._host_locks = host_locks
         self._name = name
@@ -248,7 +248,7 @@ class HostLock:
             raise LockLost(self._name)
 
 
-def _release(acquired_lock: coordinator.AcquiredLock) -> bool:
+def _release(acquired_lock: tooz_coordinator.AcquiredLock) -> bool:
     """Release a lock; return whether this process still had the lock."""
     has_lock = acquired_lock.is_held()
     try:
@@ -260,7 +260,7 @@ def _release(acquired_lock: coordinator.AcquiredLock) -> bool:
 
 
 def _release_until_done(
-    acquired_lock: coordinator.AcquiredLock | None,
+    acquired_lock: tooz_coordinator.AcquiredLock | None,
 ) -> None:
     """Release a lock, if any, and retry until the release succeeds."""
     while acquired_lock is not None:

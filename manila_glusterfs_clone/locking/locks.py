@@ -42,7 +42,7 @@ from oslo_config import cfg
 from oslo_log import log
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.locking import coordinator
+from manila_glusterfs_clone.locking import tooz_coordinator
 from manila_glusterfs_clone.locking import cross_host_locks
 from manila_glusterfs_clone import names
 
@@ -51,7 +51,7 @@ CONF = cfg.CONF
 
 _PREFIX = 'manila-glusterfs-clone-'
 #: The kind of the lock of the clone that waits for its snapshot. With an id,
-#: the name of a lock has at most 45 characters (:mod:`.coordinator`).
+#: the name of a lock has at most 45 characters (:mod:`.tooz_coordinator`).
 _QUEUE = 'queue'
 _thread_locks = lockutils.Semaphores()
 
@@ -196,7 +196,7 @@ class Locks:
                 raise cross_host_locks.LockHeld(name, seconds)
             stack.callback(file_lock.release)
             host_lock = None
-            if coordinator.is_distributed():
+            if tooz_coordinator.is_distributed():
                 host_lock = self._host_locks.acquire(name, key, seconds_left())
                 stack.callback(host_lock.release)
             LOG.debug('Lock %s: acquired', name)

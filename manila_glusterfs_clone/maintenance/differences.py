@@ -24,7 +24,7 @@ import dataclasses
 import datetime
 
 from manila_glusterfs_clone.maintenance import access_audit
-from manila_glusterfs_clone.maintenance import brick_tags
+from manila_glusterfs_clone.maintenance import brick_tag_repair
 from manila_glusterfs_clone.maintenance import clone_leftovers
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone.maintenance import instances
@@ -102,7 +102,7 @@ class Differences:
         self,
         the_services: services.Services,
         the_access_audit: access_audit.AccessAudit,
-        the_brick_tags: brick_tags.BrickTags,
+        the_brick_tags: brick_tag_repair.BrickTags,
         the_orphans: orphans.Orphans,
         the_lost_rule_changes: lost_rule_changes.LostRuleChanges,
         *,

@@ -15,7 +15,7 @@ import dataclasses
 
 from manila_glusterfs_clone.maintenance import access_audit
 from manila_glusterfs_clone.maintenance import backoff
-from manila_glusterfs_clone.maintenance import brick_tags
+from manila_glusterfs_clone.maintenance import brick_tag_repair
 from manila_glusterfs_clone.maintenance import differences
 from manila_glusterfs_clone.maintenance import healing
 from manila_glusterfs_clone.maintenance import interrupted_work
@@ -31,7 +31,7 @@ class Parts:
 
     healer: healing.Healer
     access_audit: access_audit.AccessAudit
-    brick_tags: brick_tags.BrickTags
+    brick_tags: brick_tag_repair.BrickTags
     orphans: orphans.Orphans
     interrupted_work: interrupted_work.InterruptedWork
     lost_rule_changes: lost_rule_changes.LostRuleChanges
@@ -51,7 +51,7 @@ def open_parts(
     the_access_audit = access_audit.AccessAudit(
         the_services, the_backoff, service_host=service_host
     )
-    the_brick_tags = brick_tags.BrickTags(
+    the_brick_tags = brick_tag_repair.BrickTags(
         the_services.cluster, the_services.locks, the_backoff
     )
     the_orphans = orphans.Orphans(

@@ -47,7 +47,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import clone_sources
-from manila_glusterfs_clone.operations import snapshot_uses
+from manila_glusterfs_clone.operations import snapshot_deactivation
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools import lvm
 
@@ -77,7 +77,9 @@ class CloneCleanup:
         self._locks = the_locks
         self._backend_mark = backend_mark
         #: The snapshots that this process clones, or will deactivate.
-        self.uses = snapshot_uses.SnapshotUses(self._clean_up_after_use)
+        self.uses = snapshot_deactivation.SnapshotUses(
+            self._clean_up_after_use
+        )
 
     def clean_up(self, name: str) -> None:
         """Deactivate a snapshot, and clean up the untagged LVs of its clones.

@@ -12,8 +12,8 @@
 """Read, activate and deactivate the snapshots that shares are cloned from.
 
 The driver keeps its snapshots inactive, except while it clones them and for
-some seconds afterwards (:mod:`.snapshot_uses`). :mod:`.clone_cleanup` cleans
-up after interrupted clones.
+some seconds afterwards (:mod:`.snapshot_deactivation`). After interrupted
+clones, :mod:`.clone_cleanup` cleans up.
 """
 
 from collections.abc import Mapping

@@ -16,7 +16,7 @@ bricks of the new volume are thin snapshots of the snapshot's bricks. A new
 clone has the access lists of its origin. So this module denies all clients,
 and then starts the volume. Meanwhile it tags the LVs on the nodes, and grows
 them to the requested size. At the end it writes all bricks to disk. The
-snapshot is deactivated some seconds later (:mod:`.snapshot_uses`).
+snapshot is deactivated some seconds later (:mod:`.snapshot_deactivation`).
 
 If manila-share is killed, the result depends on the current step:
 

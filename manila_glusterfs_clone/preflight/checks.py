@@ -31,7 +31,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.preflight import configuration
-from manila_glusterfs_clone.preflight import node_checks
+from manila_glusterfs_clone.preflight import node_requirements
 from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.ssh import greetings
 from manila_glusterfs_clone.tools import gluster
@@ -205,7 +205,7 @@ def _check_report(
     groups: Collection[str] = ()
     if isinstance(view.pools, thin_pools.NodePools):
         groups = view.pools.vg_names
-    results.mistakes += node_checks.find_mistakes(
+    results.mistakes += node_requirements.find_mistakes(
         settings, view.node.name, report, groups
     )
     if not report.boot_unit and not _is_reported(view, 'systemctl'):
@@ -214,7 +214,7 @@ def _check_report(
             _node_finding(
                 view,
                 'boot unit',
-                node_checks.boot_unit_problem(settings, report),
+                node_requirements.boot_unit_problem(settings, report),
             )
         )
 
@@ -252,7 +252,7 @@ def _check_thin_pools(
         if isinstance(view.pools, thin_pools.NodePools):
             pools_by_node[view.node.name] = view.pools
         elif isinstance(view.pools, _RUNNER_ERRORS):
-            message = node_checks.start_problem(settings, view.pools)
+            message = node_requirements.start_problem(settings, view.pools)
             results.mistakes.append(_node_finding(view, 'runner', message))
         elif isinstance(view.pools, _CONFIGURATION_ERRORS):
             message = str(view.pools)

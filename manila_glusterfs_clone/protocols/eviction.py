@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 import dataclasses
 
 from manila_glusterfs_clone import cluster
-from manila_glusterfs_clone.cluster import node_addresses
+from manila_glusterfs_clone.cluster import own_addresses
 from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.protocols import access_lists
@@ -85,7 +85,7 @@ def verify(
     volume: gluster.Volume,
     confirmation: volume_options.Confirmation,
     access_list: str | None,
-    addresses: node_addresses.NodeAddresses,
+    addresses: own_addresses.NodeAddresses,
 ) -> None:
     """Make sure that clients have only the access that rules grant.
 
@@ -168,7 +168,7 @@ def await_eviction(
     volume: gluster.Volume,
     is_admitted: Callable[[str], bool],
     peers: Sequence[gluster.Peer],
-    addresses: node_addresses.NodeAddresses,
+    addresses: own_addresses.NodeAddresses,
 ) -> None:
     """Wait until bricks have disconnected all clients without a rule.
 

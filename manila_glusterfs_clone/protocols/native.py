@@ -29,7 +29,7 @@ import dataclasses
 from oslo_log import log
 
 from manila_glusterfs_clone import cluster
-from manila_glusterfs_clone.cluster import node_addresses
+from manila_glusterfs_clone.cluster import own_addresses
 from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
@@ -79,7 +79,7 @@ class NativeProtocol(protocols.Protocol):
         server_names: Sequence[str] = (),
     ) -> None:
         self._cluster = the_cluster
-        self._addresses = node_addresses.NodeAddresses(the_cluster)
+        self._addresses = own_addresses.NodeAddresses(the_cluster)
         self._uses_tls = uses_tls
         self._server_names = tuple(server_names)
 

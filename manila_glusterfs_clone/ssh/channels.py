@@ -24,7 +24,7 @@ import time
 import paramiko
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.ssh import login
+from manila_glusterfs_clone.ssh import transports
 
 #: The errors that paramiko raises if a connection or channel is unusable.
 CONNECTION_ERRORS = (paramiko.SSHException, EOFError, OSError)
@@ -43,7 +43,7 @@ class Watchdog(threading.Thread):
 
     def __init__(
         self,
-        connection: login.Connection,
+        connection: transports.Connection,
         started_at: float,
         seconds: float,
         channel: paramiko.Channel | None = None,
@@ -79,7 +79,7 @@ class Channel:
         self,
         node: str,
         argv: Sequence[str],
-        connection: login.Connection,
+        connection: transports.Connection,
         channel: paramiko.Channel,
         watchdog: Watchdog,
     ) -> None:
@@ -111,7 +111,7 @@ class Channel:
                 self.node,
                 self.argv,
                 f'no answer to the request to start the command: '
-                f'{login.describe(error)}',
+                f'{transports.describe(error)}',
             ) from error
 
     def send(self, data: bytes) -> None:

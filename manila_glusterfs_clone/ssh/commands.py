@@ -36,9 +36,9 @@ from oslo_log import log as logging
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone.ssh import channels
-from manila_glusterfs_clone.ssh import connections
+from manila_glusterfs_clone.ssh import connection_cache
 from manila_glusterfs_clone.ssh import greetings
-from manila_glusterfs_clone.ssh import login
+from manila_glusterfs_clone.ssh import transports
 from manila_glusterfs_clone.ssh import runner
 from manila_glusterfs_clone.ssh import steps
 
@@ -53,8 +53,8 @@ _FRESH_SECONDS = 5.0
 #: more than 32.
 _MAX_REQUESTS = 24
 
-Address = login.Address
-Credentials = login.Credentials
+Address = transports.Address
+Credentials = transports.Credentials
 Step = steps.Step
 Result = steps.Result
 
@@ -62,7 +62,7 @@ Result = steps.Result
 class _Process:
     """The connections of one process of the operating system to a node."""
 
-    def __init__(self, connector: connections.Connector) -> None:
+    def __init__(self, connector: connection_cache.Connector) -> None:
         self.connector = connector
         self.slots = threading.BoundedSemaphore(_MAX_REQUESTS)
         #: Held while a thread connects, or checks the connection.
@@ -240,7 +240,7 @@ class Remote:
         return connection
 
     def _open_channel(
-        self, connector: connections.Connector, deadline: float
+        self, connector: connection_cache.Connector, deadline: float
     ) -> channels.Channel:
         start = time.monotonic()
         reason = ''
@@ -263,7 +263,7 @@ class Remote:
                     self.name, self._argv, connection, channel, watchdog
                 )
             except channels.CONNECTION_ERRORS as error:
-                reason = f'no channel was opened: {login.describe(error)}'
+                reason = f'no channel was opened: {transports.describe(error)}'
             finally:
                 if not is_opened:
                     watchdog.stop()
@@ -277,7 +277,7 @@ class Remote:
         process = self._process_by_pid.get(pid)
         if process is None:
             new_process = _Process(
-                connections.Connector(
+                connection_cache.Connector(
                     self._address, self._credentials, self._connect_timeout
                 )
             )

@@ -24,7 +24,7 @@ import time
 import uuid
 
 from manila_glusterfs_clone import names
-from manila_glusterfs_clone.operations import snapshot_uses
+from manila_glusterfs_clone.operations import snapshot_deactivation
 from tests.benchmarks.by_hand import ByHand
 from tests.benchmarks.in_tree import InTreeDriver
 from tests.functional.manila_stand_in import ManilaStandIn, Share, Snapshot
@@ -111,7 +111,7 @@ def _clone(setting: Setting, size: int) -> Iterator[Case]:
                 while hand.is_active(name):
                     time.sleep(_LOOK)
             # The driver waits for further clones, and does nothing.
-            figures[PUT_AWAY] -= snapshot_uses.LINGER_SECONDS
+            figures[PUT_AWAY] -= snapshot_deactivation.LINGER_SECONDS
             manila.delete(clone)
             return figures
 

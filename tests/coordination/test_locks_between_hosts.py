@@ -21,7 +21,7 @@ import time
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.locking import coordinator
+from manila_glusterfs_clone.locking import tooz_coordinator
 from manila_glusterfs_clone.locking import cross_host_locks
 from manila_glusterfs_clone.locking import locks
 from tests.coordination.lock_host import Host, ID
@@ -88,9 +88,9 @@ def test_of_a_host_one_thread_waits_for_the_coordinator(
     assert not one.take()
     asking = most = 0
     guard = threading.Lock()
-    take = coordinator.acquire
+    take = tooz_coordinator.acquire
 
-    def counted(key: str) -> coordinator.AcquiredLock | None:
+    def counted(key: str) -> tooz_coordinator.AcquiredLock | None:
         nonlocal asking, most
         with guard:
             asking += 1
@@ -101,7 +101,7 @@ def test_of_a_host_one_thread_waits_for_the_coordinator(
             with guard:
                 asking -= 1
 
-    monkeypatch.setattr(coordinator, 'acquire', counted)
+    monkeypatch.setattr(tooz_coordinator, 'acquire', counted)
     mutex = locks.Locks(1)
 
     def enter() -> None:
@@ -214,8 +214,8 @@ def test_a_coordinator_that_is_down_costs_one_wait(
             enter(1)
 
     try:
-        assert seconds_of(lambda: enter(0)) < coordinator.CALL_TIMEOUT + 1
-        assert seconds_of(many) < coordinator.CALL_TIMEOUT + 3
+        assert seconds_of(lambda: enter(0)) < tooz_coordinator.CALL_TIMEOUT + 1
+        assert seconds_of(many) < tooz_coordinator.CALL_TIMEOUT + 3
     finally:
         server.start()
     # What the dead one knew of locks is gone, or ends with its lease.
@@ -249,7 +249,7 @@ def test_a_coordinator_that_hangs_is_not_waited_for(
     here: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(coordinator, 'CALL_TIMEOUT', 1.0)
+    monkeypatch.setattr(tooz_coordinator, 'CALL_TIMEOUT', 1.0)
     mutex = locks.Locks(60)
     with mutex.share(OTHER):
         pass

@@ -17,7 +17,7 @@ import time
 import pytest
 
 from manila_glusterfs_clone.maintenance import backoff
-from manila_glusterfs_clone.maintenance import brick_tags
+from manila_glusterfs_clone.maintenance import brick_tag_repair
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone.maintenance import manila_db
 from tests.functional import manila_stand_in
@@ -34,7 +34,7 @@ def maintain(manila: manila_stand_in.ManilaStandIn) -> None:
         share: manila_db.Row(share, 'host', 'available', None, share)
         for share in manila.shares
     }
-    brick_tags.BrickTags(ours.cluster, ours.locks, the_backoff).correct(
+    brick_tag_repair.BrickTags(ours.cluster, ours.locks, the_backoff).correct(
         cluster_state.read(ours.cluster, ours.settings.backend_mark), shares
     )
 

@@ -21,7 +21,7 @@ import pytest
 from manila_glusterfs_clone.cmd import main
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import node as node_files
-from manila_glusterfs_clone.preflight import node_checks
+from manila_glusterfs_clone.preflight import node_requirements
 from tests.functional import manila_stand_in
 from tests import lab as lab_module
 
@@ -67,7 +67,7 @@ def follow(lab: lab_module.Lab, mistake: findings.Finding) -> None:
     )
     if match := re.search('install (.*) on the node', mistake.message):
         # There is nowhere to install a package from.
-        assert node_checks.PACKAGES['xfs_growfs'] in match[1]
+        assert node_requirements.PACKAGES['xfs_growfs'] in match[1]
         node.succeed(f'mv {_AWAY}/* /usr/sbin/; rmdir {_AWAY}')
         return
     (line,) = re.findall('run [^"]*"([^"]*)"', mistake.message)

@@ -27,7 +27,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone.node import archive
-from manila_glusterfs_clone.node.runner import values
+from manila_glusterfs_clone.node.runner import validation
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.ssh import commands
 from tests.functional import manila_stand_in
@@ -194,8 +194,8 @@ class RealNode:
     """A node as the login user of the driver reaches it."""
 
     bricks = pathlib.Path(options.DEFAULT_BRICK_ROOT)
-    run = pathlib.Path(values.RUN_ROOT)
-    snaps = pathlib.Path(values.SNAPS_ROOT)
+    run = pathlib.Path(validation.RUN_ROOT)
+    snaps = pathlib.Path(validation.SNAPS_ROOT)
 
     def __init__(self, node: lab_module.StorageNode) -> None:
         self._node = node

@@ -14,7 +14,7 @@
 import threading
 import time
 
-from manila_glusterfs_clone.operations import snapshot_uses
+from manila_glusterfs_clone.operations import snapshot_deactivation
 from tests.model import fault_injection
 
 
@@ -34,7 +34,7 @@ class Clock:
         self.now = 1_000_000.0
         #: What deactivates snapshots some seconds after their clones, instead
         #: of the threads of the driver.
-        self.deferred: list[snapshot_uses.SnapshotUses] = []
+        self.deferred: list[snapshot_deactivation.SnapshotUses] = []
         self._lock = threading.Lock()
 
     def advance(self, seconds: float) -> None:
@@ -54,7 +54,7 @@ class Clock:
         self.advance(seconds)
         let_others_run()
 
-    def defer(self, uses: snapshot_uses.SnapshotUses) -> None:
+    def defer(self, uses: snapshot_deactivation.SnapshotUses) -> None:
         """Have snapshots deactivated by :meth:`run_deferred`."""
         with self._lock:
             if uses not in self.deferred:

@@ -25,7 +25,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.node import runner
 from manila_glusterfs_clone.node.runner import processes
 from manila_glusterfs_clone.node.runner import steps as runner_steps
-from manila_glusterfs_clone.node.runner import values
+from manila_glusterfs_clone.node.runner import validation
 from manila_glusterfs_clone.node.runner import verbs
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.ssh import commands
@@ -49,7 +49,7 @@ Killed = fault_injection.Killed
 
 CONSOLE = processes.CONSOLE
 #: The settings of the runner on each node.
-SETTINGS = values.Settings((options.DEFAULT_BRICK_ROOT,), ('gvg',))
+SETTINGS = validation.Settings((options.DEFAULT_BRICK_ROOT,), ('gvg',))
 #: Seconds until it is known that a node does not answer.
 CONNECT_TIMEOUT = 15.0
 

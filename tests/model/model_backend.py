@@ -26,7 +26,7 @@ import manila_glusterfs_clone
 from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.maintenance import healing
-from manila_glusterfs_clone.operations import snapshot_uses
+from manila_glusterfs_clone.operations import snapshot_deactivation
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.protocols import access_levels
@@ -102,7 +102,7 @@ def in_time_of(pool: model_cluster.ModelCluster) -> Iterator[None]:
             stack.enter_context(mock.patch.object(room, 'time', pool.time))
         stack.enter_context(
             mock.patch.object(
-                snapshot_uses.SnapshotUses,
+                snapshot_deactivation.SnapshotUses,
                 '_start_thread',
                 lambda uses: pool.time.defer(uses),
             )

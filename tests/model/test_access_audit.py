@@ -24,7 +24,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone.maintenance import access_audit
 from manila_glusterfs_clone.maintenance import backoff
-from manila_glusterfs_clone.maintenance import brick_tags
+from manila_glusterfs_clone.maintenance import brick_tag_repair
 from manila_glusterfs_clone.maintenance import clone_leftovers
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone.maintenance import interrupted_work
@@ -530,7 +530,7 @@ def test_where_all_is_well_the_audit_costs_nothing(
     ('owner', 'attribute'),
     [
         (access_audit.AccessAudit, 'audit'),
-        (brick_tags.BrickTags, 'correct'),
+        (brick_tag_repair.BrickTags, 'correct'),
         (passes.Maintenance, '_heal'),
         (passes.Maintenance, '_resume_interrupted_work'),
         (clone_leftovers, 'clean_up'),

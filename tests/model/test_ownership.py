@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import pytest
 
 from manila_glusterfs_clone.maintenance import backoff
-from manila_glusterfs_clone.maintenance import brick_tags
+from manila_glusterfs_clone.maintenance import brick_tag_repair
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone.maintenance import manila_db
 from tests.model import invariants
@@ -203,7 +203,7 @@ class Care:
         self._manila = manila
         self._caplog = caplog
         self._backoff = backoff.Backoff()
-        self._adoption = brick_tags.BrickTags(
+        self._adoption = brick_tag_repair.BrickTags(
             manila.services.cluster, manila.services.locks, self._backoff
         )
 

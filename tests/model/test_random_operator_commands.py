@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import pytest
 
 from manila_glusterfs_clone.maintenance import backoff
-from manila_glusterfs_clone.maintenance import brick_tags
+from manila_glusterfs_clone.maintenance import brick_tag_repair
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone.maintenance import manila_db
 from tests.model import invariants
@@ -147,7 +147,7 @@ class Operators(test_random_operations.Lives):
         """Make a pass of maintenance."""
         backend, the_backoff = self.manila.services, backoff.Backoff()
         the_backoff.begin_pass()
-        brick_tags.BrickTags(
+        brick_tag_repair.BrickTags(
             backend.cluster, backend.locks, the_backoff
         ).correct(
             cluster_state.read(backend.cluster, backend.settings.backend_mark),

@@ -24,7 +24,7 @@ import pytest
 
 from manila_glusterfs_clone.cmd import main
 from manila_glusterfs_clone import findings
-from manila_glusterfs_clone.preflight import node_checks
+from manila_glusterfs_clone.preflight import node_requirements
 from tests.model import link
 from tests.model import model_backend
 from tests.model import model_cluster
@@ -67,7 +67,7 @@ def follow(pool: ModelCluster, mistake: findings.Finding) -> None:
         assert node
         node.absent -= {
             program
-            for program, package in node_checks.PACKAGES.items()
+            for program, package in node_requirements.PACKAGES.items()
             if package in match[1].split(', ')
         }
         return

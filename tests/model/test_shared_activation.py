@@ -24,7 +24,7 @@ import pytest
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
-from manila_glusterfs_clone.operations import snapshot_uses
+from manila_glusterfs_clone.operations import snapshot_deactivation
 from manila_glusterfs_clone.operations import statuses
 from tests.fault_table import table
 from tests.model import fault_injection
@@ -112,7 +112,7 @@ def test_a_clone_that_follows_needs_no_activation(
     count = counts(manila.pool, monkeypatch)
     for _ in range(3):
         manila.clone(next(ids), snapshot)
-        manila.pool.time.advance(snapshot_uses.LINGER_SECONDS - 1)
+        manila.pool.time.advance(snapshot_deactivation.LINGER_SECONDS - 1)
         manila.services.clone_cleanup.uses.deactivate_due()
     manila.check()
     assert count() == {'activate': 1, 'clone': 3, 'deactivate': 1}
@@ -128,12 +128,12 @@ def test_a_waiting_clone_of_another_process_keeps_the_snapshot_active(
     manila.clone(next(ids), snapshot)
     other = another(manila)
     uses = manila.services.clone_cleanup.uses
-    manila.pool.time.advance(snapshot_uses.LINGER_SECONDS)
+    manila.pool.time.advance(snapshot_deactivation.LINGER_SECONDS)
     with other.services.locks.snapshot_to_clone(snapshot):
         # It waits in real time, as the locks do.
-        assert uses.deactivate_due() == snapshot_uses.LINGER_SECONDS
+        assert uses.deactivate_due() == snapshot_deactivation.LINGER_SECONDS
     assert is_active(manila, snapshot)
-    manila.pool.time.advance(snapshot_uses.LINGER_SECONDS)
+    manila.pool.time.advance(snapshot_deactivation.LINGER_SECONDS)
     with monkeypatch.context() as patch:
         patch.setattr(
             manila.services.locks, 'is_clone_waiting', lambda snapshot_id: True

@@ -47,8 +47,8 @@ FLOOR = {part: n for n, line in enumerate(FLOORS) for part in line.split()}
 RESERVED = {
     'paramiko': 'ssh',
     'cryptography': 'ssh preflight.tls_advice',
-    f'{NAME}.ssh.login': 'ssh',
-    f'{NAME}.ssh.connections': 'ssh',
+    f'{NAME}.ssh.transports': 'ssh',
+    f'{NAME}.ssh.connection_cache': 'ssh',
     f'{NAME}.ssh.channels': 'ssh',
     f'{NAME}.tools.gluster.console': 'tools.gluster cluster.nodes',
     f'{NAME}.protocols.native': 'protocols',
@@ -58,7 +58,7 @@ RESERVED = {
     'subprocess': 'node.runner.processes',
     'oslo_concurrency': 'locking.locks cmd.manila_conf',
     'manila': (
-        'locking.coordinator maintenance.instances '
+        'locking.tooz_coordinator maintenance.instances '
         'maintenance.interrupted_work maintenance.manila_db '
         'manila_api driver cmd.manila_conf cmd.reconcile'
     ),

@@ -25,7 +25,7 @@ import stat
 from typing import List, Optional, Sequence
 
 from manila_glusterfs_clone.node.runner import frames
-from manila_glusterfs_clone.node.runner import values
+from manila_glusterfs_clone.node.runner import validation
 
 #: The attribute that has the id of the volume that a brick belongs to.
 VOLUME_ID = 'trusted.glusterfs.volume-id'
@@ -34,7 +34,7 @@ GLUSTERD_LOG = '/var/log/glusterfs/glusterd.log'
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY
 
 
-def find_link(place: values.Place) -> Optional[str]:
+def find_link(place: validation.Place) -> Optional[str]:
     """Return the first symbolic link on the way from a root to a place.
 
     A part that does not exist or cannot be read is no link.
@@ -48,7 +48,7 @@ def find_link(place: values.Place) -> Optional[str]:
     return None
 
 
-def _open(place: values.Place, make: bool = False) -> int:
+def _open(place: validation.Place, make: bool = False) -> int:
     """Open a directory, following no link below the root.
 
     :param make: whether to make directories that do not exist.
@@ -65,13 +65,13 @@ def _open(place: values.Place, make: bool = False) -> int:
     return at
 
 
-def make_directory(settings: values.Settings, path: str) -> None:
+def make_directory(settings: validation.Settings, path: str) -> None:
     """Make a directory and its parents; an existing one is no error."""
-    _open(values.place(settings, path), make=True)
+    _open(validation.place(settings, path), make=True)
 
 
 def remove_directories(
-    settings: values.Settings, paths: Sequence[str], keep_full: bool
+    settings: validation.Settings, paths: Sequence[str], keep_full: bool
 ) -> None:
     """Remove empty directories; a missing one is no error.
 
@@ -79,7 +79,7 @@ def remove_directories(
     """
     failure = None
     for path in paths:
-        place = values.place(settings, path)
+        place = validation.place(settings, path)
         try:
             os.rmdir(place.names[-1], dir_fd=_open(place.parent))
         except FileNotFoundError:
@@ -91,30 +91,30 @@ def remove_directories(
         raise failure
 
 
-def list_directory(settings: values.Settings, path: str) -> List[str]:
+def list_directory(settings: validation.Settings, path: str) -> List[str]:
     """Return the names in a directory; none if it does not exist."""
     try:
-        return sorted(os.listdir(_open(values.place(settings, path))))
+        return sorted(os.listdir(_open(validation.place(settings, path))))
     except FileNotFoundError:
         return []
 
 
-def is_directory(settings: values.Settings, path: str) -> bool:
+def is_directory(settings: validation.Settings, path: str) -> bool:
     try:
-        _open(values.place(settings, path))
+        _open(validation.place(settings, path))
     except FileNotFoundError:
         return False
     return True
 
 
-def read_volume_id(settings: values.Settings, path: str) -> Optional[str]:
+def read_volume_id(settings: validation.Settings, path: str) -> Optional[str]:
     """Return the volume id of a brick, in hex.
 
     :return: None if the brick or its volume id does not exist.
     """
     try:
         return os.getxattr(
-            _open(values.place(settings, path)), VOLUME_ID
+            _open(validation.place(settings, path)), VOLUME_ID
         ).hex()
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENODATA):
@@ -123,27 +123,27 @@ def read_volume_id(settings: values.Settings, path: str) -> Optional[str]:
 
 
 def write_volume_id(
-    settings: values.Settings, path: str, volume_id: str
+    settings: validation.Settings, path: str, volume_id: str
 ) -> None:
     """Write the volume id of a brick.
 
     :param volume_id: in hex.
     """
-    at = _open(values.place(settings, path))
+    at = _open(validation.place(settings, path))
     os.setxattr(at, VOLUME_ID, bytes.fromhex(volume_id))
     os.fsync(at)
 
 
-def sync(settings: values.Settings, paths: Sequence[str]) -> None:
+def sync(settings: validation.Settings, paths: Sequence[str]) -> None:
     """Write all pending data of file systems to disk."""
     library = ctypes.CDLL(None, use_errno=True)
     for path in paths:
-        if library.syncfs(_open(values.place(settings, path))):
+        if library.syncfs(_open(validation.place(settings, path))):
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), path)
 
 
-def resolve(settings: values.Settings, name: str) -> List[str]:
+def resolve(settings: validation.Settings, name: str) -> List[str]:
     """Return the addresses of a host name; none if it has none."""
     try:
         found = socket.getaddrinfo(name, None)
@@ -154,7 +154,7 @@ def resolve(settings: values.Settings, name: str) -> List[str]:
     return sorted({str(address[4][0]) for address in found})
 
 
-def read_glusterd_log(settings: values.Settings) -> str:
+def read_glusterd_log(settings: validation.Settings) -> str:
     """Return the end of glusterd's log."""
     with open(GLUSTERD_LOG, 'rb') as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - frames.EXCERPT))

@@ -23,7 +23,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from manila_glusterfs_clone.node.runner import kernel
-from manila_glusterfs_clone.node.runner import values
+from manila_glusterfs_clone.node.runner import validation
 
 MTAB = '/etc/mtab'
 MODULES = '/lib/modules'
@@ -44,7 +44,7 @@ _PEM = re.compile(
 _LONGEST_PEM = 1 << 20
 
 
-def node_facts(settings: values.Settings) -> Dict[str, Any]:
+def node_facts(settings: validation.Settings) -> Dict[str, Any]:
     """Return facts about the node; see the functions below."""
     return {
         'clock': time.time(),
@@ -53,7 +53,7 @@ def node_facts(settings: values.Settings) -> Dict[str, Any]:
         'has_dm_thin_pool': _has_module('dm_thin_pool'),
         'has_xfs': _has_module('xfs'),
         'glusterd_addresses': _glusterd_addresses(),
-        'state_percent': _used_percent(values.GLUSTERD),
+        'state_percent': _used_percent(validation.GLUSTERD),
         'tls': _tls(),
     }
 

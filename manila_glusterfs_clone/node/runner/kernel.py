@@ -20,7 +20,7 @@ import re
 import socket
 from typing import Dict, List, Optional
 
-from manila_glusterfs_clone.node.runner import values
+from manila_glusterfs_clone.node.runner import validation
 
 PROC = '/proc'
 #: The end of the name of the socket on which glusterd gets commands, and the
@@ -30,13 +30,13 @@ _SOCKET, _LISTENING = '/glusterd.socket', '00010000'
 Mount = Dict[str, str]
 
 
-def list_mounts(settings: values.Settings) -> List[Mount]:
+def list_mounts(settings: validation.Settings) -> List[Mount]:
     """Return the mounted XFS, in the order of mounting.
 
     A mount point below a root begins with the configured path of the root,
     even if the root is a link.
     """
-    roots = (*settings.brick_roots, values.SNAPS_ROOT)
+    roots = (*settings.brick_roots, validation.SNAPS_ROOT)
     spelled = {os.path.realpath(root): root for root in roots}
     found = []
     with open(f'{PROC}/self/mountinfo', encoding='utf-8') as file:
@@ -62,7 +62,7 @@ def list_mounts(settings: values.Settings) -> List[Mount]:
     return found
 
 
-def addresses(settings: values.Settings) -> List[str]:
+def addresses(settings: validation.Settings) -> List[str]:
     """Return the IP addresses of the node.
 
     Omit loopback addresses, and addresses that are valid on one link only.
@@ -86,7 +86,7 @@ def addresses(settings: values.Settings) -> List[str]:
     return sorted(a for a in found if not a.startswith(local) and a != '::1')
 
 
-def glusterd_age(settings: values.Settings) -> Optional[float]:
+def glusterd_age(settings: validation.Settings) -> Optional[float]:
     """Return the seconds for which glusterd has run; None if it does not run.
 
     Of several processes the oldest is glusterd: it forks to run programs.
@@ -105,7 +105,7 @@ def glusterd_age(settings: values.Settings) -> Optional[float]:
     return max(ages, default=None)
 
 
-def is_glusterd_down(settings: values.Settings) -> bool:
+def is_glusterd_down(settings: validation.Settings) -> bool:
     """Return whether glusterd does not run; a console would wait for it."""
     with contextlib.suppress(OSError):
         with open(f'{PROC}/net/unix', encoding='utf-8') as file:

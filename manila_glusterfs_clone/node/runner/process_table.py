@@ -18,7 +18,7 @@ import time
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from manila_glusterfs_clone.node.runner import processes
-from manila_glusterfs_clone.node.runner import values
+from manila_glusterfs_clone.node.runner import validation
 
 _MOST_CONSOLES = 6
 
@@ -46,7 +46,7 @@ class ProcessTable:
         """
         with self._guard:
             if self._is_stopping:
-                raise values.NotDone('refused', 'stopping', argv=argv)
+                raise validation.NotDone('refused', 'stopping', argv=argv)
             process = processes.Process(argv, function)
             self._running[process] = changes
         return process

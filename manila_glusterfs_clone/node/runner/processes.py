@@ -24,7 +24,7 @@ import traceback
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 from manila_glusterfs_clone.node.runner import frames
-from manila_glusterfs_clone.node.runner import values
+from manila_glusterfs_clone.node.runner import validation
 
 #: Where the runner looks for programs, and the environment of programs.
 PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
@@ -91,7 +91,7 @@ class Process:
         except OSError as error:
             for descriptor in ours:
                 os.close(descriptor)
-            raise values.NotDone(
+            raise validation.NotDone(
                 'refused', 'missing', argv=argv, reason=str(error)
             ) from error
         finally:

@@ -25,7 +25,7 @@ from manila_glusterfs_clone.node.runner import frames
 from manila_glusterfs_clone.node.runner import process_table
 from manila_glusterfs_clone.node.runner import processes
 from manila_glusterfs_clone.node.runner import steps
-from manila_glusterfs_clone.node.runner import values
+from manila_glusterfs_clone.node.runner import validation
 from manila_glusterfs_clone.node.runner import verbs
 
 #: The settings that the installer wrote to this node.
@@ -42,7 +42,7 @@ Checked = Tuple[str, verbs.Verb, float, Dict[str, Any]]
 class Service:
     """The requests of one connection."""
 
-    def __init__(self, settings: values.Settings) -> None:
+    def __init__(self, settings: validation.Settings) -> None:
         self._settings = settings
         self._running = process_table.ProcessTable()
         self._frames = frames.Frames()
@@ -80,7 +80,7 @@ class Service:
             raise frames.Broken(f'no request: {request!r:.200}')
         self._threads = [t for t in self._threads if t.is_alive()]
         if len(self._threads) >= _MOST_REQUESTS:
-            busy = values.NotDone('refused', 'busy')
+            busy = validation.NotDone('refused', 'busy')
             self._refuse(number, range(len(asked)), 0, busy.answer)
             return
         thread = threading.Thread(
@@ -105,11 +105,13 @@ class Service:
                 self._answer(number, answered, {'outcome': 'done', **answer})
                 answered += 1
             return
-        except values.NotDone as error:
+        except validation.NotDone as error:
             failure = error.answer
         except Exception:
             reason = traceback.format_exc()
-            failure = values.NotDone('unknown', 'failed', reason=reason).answer
+            failure = validation.NotDone(
+                'unknown', 'failed', reason=reason
+            ).answer
         failed = answered if len(checked) == len(asked) else len(checked)
         self._refuse(number, range(answered, len(asked)), failed, failure)
 
@@ -117,15 +119,17 @@ class Service:
         if not isinstance(step, dict) or (
             step.keys() != {'verb', 'seconds', 'values'}
         ):
-            raise values.Invalid(f'{step!r:.200} is not a step')
+            raise validation.Invalid(f'{step!r:.200} is not a step')
         name, seconds = step['verb'], step['seconds']
         if type(seconds) not in (int, float) or not (
             0 < seconds <= _LONGEST_STEP
         ):
-            raise values.Invalid(f'{seconds!r:.200} is no number of seconds')
+            raise validation.Invalid(
+                f'{seconds!r:.200} is no number of seconds'
+            )
         verb = verbs.check(self._settings, name, step['values'])
         if self._settings.problem and name != 'hello':
-            raise values.Invalid(self._settings.problem)
+            raise validation.Invalid(self._settings.problem)
         return name, verb, seconds, step['values']
 
     def _greeting(self) -> Dict[str, Any]:
@@ -189,4 +193,4 @@ def main() -> NoReturn:
         signal.signal(number, _end_input)
     # The output of the login shell possibly lacks the end of its line.
     processes.write(1, b'\n')
-    os._exit(Service(values.read_settings(SETTINGS)).run())
+    os._exit(Service(validation.read_settings(SETTINGS)).run())

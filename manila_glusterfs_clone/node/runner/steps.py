@@ -19,7 +19,7 @@ from manila_glusterfs_clone.node.runner import directories
 from manila_glusterfs_clone.node.runner import kernel
 from manila_glusterfs_clone.node.runner import process_table
 from manila_glusterfs_clone.node.runner import processes
-from manila_glusterfs_clone.node.runner import values
+from manila_glusterfs_clone.node.runner import validation
 from manila_glusterfs_clone.node.runner import verbs
 
 #: Bytes of a line that a gluster console takes for one command. It cuts a
@@ -47,7 +47,7 @@ class Step:
 
     def __init__(
         self,
-        settings: values.Settings,
+        settings: validation.Settings,
         running: process_table.ProcessTable,
         verb: verbs.Verb,
         given: Dict[str, Any],
@@ -95,21 +95,23 @@ class Step:
                 for row in part['lv']
             }
             for lv in lvs:
-                values.require_own(self._settings, rows[lv])
+                validation.require_own(self._settings, rows[lv])
                 if 'path' in self._given:
-                    values.require_mount_point(rows[lv], self._given['path'])
+                    validation.require_mount_point(
+                        rows[lv], self._given['path']
+                    )
         except (ValueError, KeyError, TypeError) as error:
             # Nothing was changed.
-            raise values.NotDone('refused', 'status', **answer) from error
+            raise validation.NotDone('refused', 'status', **answer) from error
 
     def _require_no_link(self, path: str) -> None:
-        place = values.place(self._settings, path)
+        place = validation.place(self._settings, path)
         answer = self._run(
             ['find_link', path], lambda: directories.find_link(place)
         )
         link = json.loads(answer['stdout'])
         if link is not None:
-            raise values.Invalid(f'{link} is a symbolic link')
+            raise validation.Invalid(f'{link} is a symbolic link')
 
     def _gluster(self, words: Sequence[str]) -> Answer:
         """Run a command of gluster, in a console if a console can run it.
@@ -117,10 +119,10 @@ class Step:
         The answer, and not the exit status, has the outcome.
         """
         if kernel.is_glusterd_down(self._settings):
-            raise values.NotDone('refused', 'glusterd', argv=words)
+            raise validation.NotDone('refused', 'glusterd', argv=words)
         asked: List[str] = self._given['words']
         line = ' '.join(asked)
-        self._changes = values.gluster_changes(asked)
+        self._changes = validation.gluster_changes(asked)
         if not runs_in_console(asked):
             # A console takes no options. The program takes values of volume
             # options as its own options, up to an argument "--".
@@ -132,7 +134,7 @@ class Step:
         answer = _evidence(words, console)
         if end != 'marked':
             kind = 'deadline' if end == 'late' else 'ended'
-            raise values.NotDone('unknown', kind, **answer)
+            raise validation.NotDone('unknown', kind, **answer)
         text, mark, rest = answer['stdout'].partition(processes.END)
         is_cut = console.stdout.is_cut
         if is_cut or rest.strip():
@@ -141,7 +143,7 @@ class Step:
         else:
             self._running.keep(console)
         if is_cut:
-            raise values.NotDone('unknown', 'garbled', **answer)
+            raise validation.NotDone('unknown', 'garbled', **answer)
         return {**answer, 'status': 0, 'stdout': text + mark}
 
     def _run(
@@ -158,20 +160,20 @@ class Step:
             self._running.forget(process)
         answer = _evidence(words, process)
         if end == 'late':
-            raise values.NotDone('unknown', 'deadline', **answer)
+            raise validation.NotDone('unknown', 'deadline', **answer)
         if process.status is None or process.status < 0:
-            raise values.NotDone('unknown', 'signal', **answer)
+            raise validation.NotDone('unknown', 'signal', **answer)
         if function is not None and process.status == 2:
-            raise values.NotDone('unknown', 'failed', **answer)
+            raise validation.NotDone('unknown', 'failed', **answer)
         if process.status and not self._verb.accepts_any_status:
-            raise values.NotDone('refused', 'status', **answer)
+            raise validation.NotDone('refused', 'status', **answer)
         if process.stdout.is_cut:
-            raise values.NotDone('unknown', 'garbled', **answer)
+            raise validation.NotDone('unknown', 'garbled', **answer)
         return answer
 
     def _require_time(self, words: Sequence[str]) -> None:
         if time.monotonic() >= self._until:
-            raise values.NotDone('refused', 'late', argv=words)
+            raise validation.NotDone('refused', 'late', argv=words)
 
 
 def _evidence(words: Sequence[str], process: processes.Process) -> Answer:

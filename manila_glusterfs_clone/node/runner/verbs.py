@@ -27,7 +27,7 @@ from manila_glusterfs_clone.node.runner import directories
 from manila_glusterfs_clone.node.runner import facts
 from manila_glusterfs_clone.node.runner import kernel
 from manila_glusterfs_clone.node.runner import processes
-from manila_glusterfs_clone.node.runner import values
+from manila_glusterfs_clone.node.runner import validation
 
 BOOT_UNIT = 'manila-glusterfs-clone-bricks.service'
 GLUSTERD_UNIT = 'glusterd.service'
@@ -83,7 +83,7 @@ class Verb(NamedTuple):
     """One thing that a step can ask for."""
 
     #: The checks of the values, by name.
-    checks: Dict[str, values.Check]
+    checks: Dict[str, validation.Check]
     #: Returns the command line of the program. For a function: words that
     #: show the step in messages.
     words: Callable[..., Words]
@@ -101,17 +101,17 @@ class Verb(NamedTuple):
 VERBS: Dict[str, Verb] = {}
 
 
-def check(settings: values.Settings, name: str, given: Any) -> Verb:
+def check(settings: validation.Settings, name: str, given: Any) -> Verb:
     """Return a verb whose values are allowed.
 
     :raises Invalid: the verb does not exist; or a value is missing, unknown
         or not allowed.
     """
     if not isinstance(name, str) or name not in VERBS:
-        raise values.Invalid(f'there is no verb {name!r:.200}')
+        raise validation.Invalid(f'there is no verb {name!r:.200}')
     verb = VERBS[name]
     if not isinstance(given, dict) or given.keys() != verb.checks.keys():
-        raise values.Invalid(
+        raise validation.Invalid(
             f'the values are not {", ".join(verb.checks) or "empty"}: '
             f'{given!r:.200}'
         )
@@ -125,7 +125,7 @@ def _program(
     changes: bool,
     own: str = '',
     accepts_any_status: bool = False,
-    **checks: values.Check,
+    **checks: validation.Check,
 ) -> Callable[[Callable[..., Words]], Callable[..., Words]]:
     """Make a function the verb with the name of the function."""
 
@@ -139,7 +139,7 @@ def _program(
 
 
 def _function(
-    function: Callable[..., Any], *, changes: bool, **checks: values.Check
+    function: Callable[..., Any], *, changes: bool, **checks: validation.Check
 ) -> None:
     name = function.__name__
 
@@ -160,7 +160,9 @@ def _function(
 # -- LVM
 
 
-@_program(changes=False, names=values.list_of(values.selection, least=0))
+@_program(
+    changes=False, names=validation.list_of(validation.selection, least=0)
+)
 def list_lvs(names: List[str]) -> Words:
     return [
         'lvs',
@@ -176,7 +178,7 @@ def list_lvs(names: List[str]) -> Words:
     ]
 
 
-@_program(changes=False, profile=values.profile)
+@_program(changes=False, profile=validation.profile)
 def lvm_settings(profile: str) -> Words:
     options = [f'--metadataprofile={profile}'] if profile else []
     return ['lvmconfig', '--typeconfig=full', *options, *LVM_SETTINGS]
@@ -184,10 +186,10 @@ def lvm_settings(profile: str) -> Words:
 
 @_program(
     changes=True,
-    lv=values.new_lv,
-    pool=values.lvm_name,
-    size=values.size,
-    tags=values.list_of(values.tag),
+    lv=validation.new_lv,
+    pool=validation.lvm_name,
+    size=validation.size,
+    tags=validation.list_of(validation.tag),
 )
 def create_lv(lv: str, pool: str, size: int, tags: List[str]) -> Words:
     group, _, name = lv.partition('/')
@@ -207,8 +209,8 @@ def create_lv(lv: str, pool: str, size: int, tags: List[str]) -> Words:
 @_program(
     changes=True,
     own='lvs',
-    lvs=values.list_of(values.lv),
-    tags=values.list_of(values.tag),
+    lvs=validation.list_of(validation.lv),
+    tags=validation.list_of(validation.tag),
 )
 def tag_lvs(lvs: List[str], tags: List[str]) -> Words:
     return ['lvchange', *(f'--addtag={tag}' for tag in tags), *lvs]
@@ -217,24 +219,24 @@ def tag_lvs(lvs: List[str], tags: List[str]) -> Words:
 @_program(
     changes=True,
     own='lvs',
-    lvs=values.list_of(values.lv),
-    tags=values.list_of(values.tag),
+    lvs=validation.list_of(validation.lv),
+    tags=validation.list_of(validation.tag),
 )
 def untag_lvs(lvs: List[str], tags: List[str]) -> Words:
     return ['lvchange', *(f'--deltag={tag}' for tag in tags), *lvs]
 
 
-@_program(changes=True, own='lv', lv=values.lv)
+@_program(changes=True, own='lv', lv=validation.lv)
 def activate_lv(lv: str) -> Words:
     return ['lvchange', '--activate=y', '--ignoreactivationskip', lv]
 
 
-@_program(changes=True, own='lv', lv=values.lv, size=values.size)
+@_program(changes=True, own='lv', lv=validation.lv, size=validation.size)
 def extend_lv(lv: str, size: int) -> Words:
     return ['lvextend', f'--size={size}b', lv]
 
 
-@_program(changes=True, own='lvs', lvs=values.list_of(values.lv))
+@_program(changes=True, own='lvs', lvs=validation.list_of(validation.lv))
 def remove_lvs(lvs: List[str]) -> Words:
     return ['lvremove', '--force', '--yes', *lvs]
 
@@ -242,60 +244,66 @@ def remove_lvs(lvs: List[str]) -> Words:
 # -- file systems
 
 
-@_program(changes=True, own='lv', lv=values.new_lv)
+@_program(changes=True, own='lv', lv=validation.new_lv)
 def make_xfs(lv: str) -> Words:
     # Without -f it refuses a device that has a file system. An inode of 512
     # bytes can hold the extended attributes of GlusterFS.
     return ['mkfs.xfs', '-q', '-K', '-i', 'size=512', f'/dev/{lv}']
 
 
-@_program(changes=True, own='lv', lv=values.lv, path=values.mount_point)
+@_program(
+    changes=True, own='lv', lv=validation.lv, path=validation.mount_point
+)
 def mount(lv: str, path: str) -> Words:
     # nouuid: the XFS of a clone has the UUID of the XFS of its origin.
     options = ['--types=xfs', '--options=nouuid,noatime']
     return ['mount', *options, f'/dev/{lv}', path]
 
 
-@_program(changes=True, path=values.mount_point)
+@_program(changes=True, path=validation.mount_point)
 def unmount(path: str) -> Words:
     return ['umount', path]
 
 
-@_program(changes=True, path=values.mount_point)
+@_program(changes=True, path=validation.mount_point)
 def grow_xfs(path: str) -> Words:
     return ['xfs_growfs', '-d', path]
 
 
 _function(kernel.list_mounts, changes=False)
-_function(directories.make_directory, changes=True, path=values.mount_point)
+_function(
+    directories.make_directory, changes=True, path=validation.mount_point
+)
 _function(
     directories.remove_directories,
     changes=True,
-    paths=values.list_of(values.directory),
-    keep_full=values.flag,
+    paths=validation.list_of(validation.directory),
+    keep_full=validation.flag,
 )
-_function(directories.list_directory, changes=False, path=values.directory)
-_function(directories.is_directory, changes=False, path=values.in_brick)
-_function(directories.read_volume_id, changes=False, path=values.brick)
+_function(directories.list_directory, changes=False, path=validation.directory)
+_function(directories.is_directory, changes=False, path=validation.in_brick)
+_function(directories.read_volume_id, changes=False, path=validation.brick)
 _function(
     directories.write_volume_id,
     changes=True,
-    path=values.brick,
-    volume_id=values.volume_id,
+    path=validation.brick,
+    volume_id=validation.volume_id,
 )
-_function(directories.sync, changes=True, paths=values.list_of(values.synced))
+_function(
+    directories.sync, changes=True, paths=validation.list_of(validation.synced)
+)
 
 # -- the node, and gluster
 
 
-def hello(settings: values.Settings) -> None:
+def hello(settings: validation.Settings) -> None:
     """Stand for the greeting, which the service answers itself."""
 
 
 _function(hello, changes=False)
 _function(kernel.addresses, changes=False)
 _function(kernel.glusterd_age, changes=False)
-_function(directories.resolve, changes=False, name=values.host_name)
+_function(directories.resolve, changes=False, name=validation.host_name)
 _function(directories.read_glusterd_log, changes=False)
 _function(facts.node_facts, changes=False)
 
@@ -320,6 +328,8 @@ def lvm_version() -> Words:
     return ['lvs', '--version']
 
 
-@_program(changes=True, accepts_any_status=True, words=values.gluster_words)
+@_program(
+    changes=True, accepts_any_status=True, words=validation.gluster_words
+)
 def gluster(words: List[str]) -> Words:
     return [*processes.CONSOLE, *words]

@@ -13,7 +13,7 @@
 
 import pytest
 
-from manila_glusterfs_clone.locking import coordinator
+from manila_glusterfs_clone.locking import tooz_coordinator
 from manila_glusterfs_clone.locking import cross_host_locks
 
 
@@ -31,8 +31,10 @@ class Lock:
 @pytest.fixture
 def lock(monkeypatch: pytest.MonkeyPatch) -> Lock:
     made = Lock()
-    acquired = coordinator.AcquiredLock(lambda: made.is_held, made.release)
-    monkeypatch.setattr(coordinator, 'acquire', lambda key: acquired)
+    acquired = tooz_coordinator.AcquiredLock(
+        lambda: made.is_held, made.release
+    )
+    monkeypatch.setattr(tooz_coordinator, 'acquire', lambda key: acquired)
     return made
 
 
@@ -62,7 +64,7 @@ def test_a_lost_lock_is_an_error_and_a_warning(
 
 
 def test_a_lock_of_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coordinator, 'acquire', lambda key: None)
+    monkeypatch.setattr(tooz_coordinator, 'acquire', lambda key: None)
     with pytest.raises(cross_host_locks.LockHeld) as caught:
         cross_host_locks.HostLocks().acquire('share-x', 'share-x', 0)
     assert (caught.value.lock, caught.value.seconds) == ('share-x', 0)
@@ -72,7 +74,7 @@ def test_a_coordinator_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(key: str) -> None:
         raise ConnectionError('refused')
 
-    monkeypatch.setattr(coordinator, 'acquire', fail)
+    monkeypatch.setattr(tooz_coordinator, 'acquire', fail)
     with pytest.raises(cross_host_locks.NoCoordinator) as caught:
         cross_host_locks.HostLocks().acquire('share-x', 'share-x', 0)
     assert caught.value.lock == 'share-x'

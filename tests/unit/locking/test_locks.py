@@ -258,7 +258,7 @@ def test_a_clone_waits_for_all_that_lock_its_snapshot() -> None:
 def test_names_are_short_enough_for_mysql(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """See :mod:`manila_glusterfs_clone.locking.coordinator`."""
+    """See :mod:`manila_glusterfs_clone.locking.tooz_coordinator`."""
     keys: list[str] = []
     mutex = locks.Locks(5)
     hold = mutex._hold

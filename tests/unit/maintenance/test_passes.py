@@ -21,7 +21,7 @@ import pytest
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.maintenance import access_audit
-from manila_glusterfs_clone.maintenance import brick_tags
+from manila_glusterfs_clone.maintenance import brick_tag_repair
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone.maintenance import healing
 from manila_glusterfs_clone.maintenance import interrupted_work
@@ -207,7 +207,7 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     for module, name, part in (
         (healing, 'Healer', Healer),
         (access_audit, 'AccessAudit', Audit),
-        (brick_tags, 'BrickTags', BrickTags),
+        (brick_tag_repair, 'BrickTags', BrickTags),
         (orphans, 'Orphans', Orphans),
         (interrupted_work, 'InterruptedWork', InterruptedWork),
     ):

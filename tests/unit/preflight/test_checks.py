@@ -30,7 +30,7 @@ from manila_glusterfs_clone import findings
 from manila_glusterfs_clone.node.runner import verbs
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.preflight import checks
-from manila_glusterfs_clone.preflight import node_checks
+from manila_glusterfs_clone.preflight import node_requirements
 from manila_glusterfs_clone.protocols import native
 from manila_glusterfs_clone.ssh import greetings
 from manila_glusterfs_clone.ssh import steps
@@ -406,7 +406,7 @@ def test_a_program_that_is_missing_is_named_with_its_package(
     found = check(settings, *three(gl2=node(2, greeting=greeting)))
     assert found.kinds[0] == ('node gl2', 'missing')
     assert program in found.mistakes[0].message
-    assert node_checks.PACKAGES[program] in found.mistakes[0].message
+    assert node_requirements.PACKAGES[program] in found.mistakes[0].message
 
 
 @pytest.mark.parametrize(

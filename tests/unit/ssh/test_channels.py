@@ -23,7 +23,7 @@ import pytest
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import commands
-from manila_glusterfs_clone.ssh import login
+from manila_glusterfs_clone.ssh import transports
 from tests.unit import runner_process
 from tests.unit.ssh import ssh_helpers
 from tests.unit import sshd
@@ -145,7 +145,9 @@ def test_frozen_node_with_full_sockets(
 ) -> None:
     """More is sent to a frozen node than the socket has room for."""
     # The kernel is not to be the one that gives up.
-    monkeypatch.setattr(login, 'UNACKNOWLEDGED_SECONDS', 10 * ssh_helpers.SOON)
+    monkeypatch.setattr(
+        transports, 'UNACKNOWLEDGED_SECONDS', 10 * ssh_helpers.SOON
+    )
     monkeypatch.setattr('manila_glusterfs_clone.ssh.runner._SEND_SECONDS', 0.5)
     directory = mortal.home / 'node'
     directory.mkdir()

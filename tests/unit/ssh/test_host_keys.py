@@ -32,7 +32,7 @@ import pytest
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import host_keys
 from manila_glusterfs_clone.ssh import known_hosts
-from manila_glusterfs_clone.ssh import login
+from manila_glusterfs_clone.ssh import transports
 from tests.unit.ssh import key_ring
 from tests.unit import sshd
 
@@ -83,9 +83,9 @@ def connect(
     """
     path = server.home / 'tried'
     path.write_text(lines)
-    connection = login.login(
-        login.Address(host or sshd.HOST, server.port, sshd.USER),
-        login.Credentials(str(user_key), str(path)),
+    connection = transports.login(
+        transports.Address(host or sshd.HOST, server.port, sshd.USER),
+        transports.Credentials(str(user_key), str(path)),
         sshd.PATIENCE,
         lambda step: None,
     )

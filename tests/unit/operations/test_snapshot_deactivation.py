@@ -17,7 +17,7 @@ import pytest
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.locking import cross_host_locks
-from manila_glusterfs_clone.operations import snapshot_uses
+from manila_glusterfs_clone.operations import snapshot_deactivation
 from tests.unit import fakes
 
 ID, OTHER = (f'{n}aaaaaaa-0000-4000-8000-000000000000' for n in 'ab')
@@ -30,7 +30,7 @@ class Room:
     def __init__(self) -> None:
         self.deactivated: list[str] = []
         self.failures: list[Exception] = []
-        self.uses = snapshot_uses.SnapshotUses(self._deactivate)
+        self.uses = snapshot_deactivation.SnapshotUses(self._deactivate)
 
     def _deactivate(self, snapshot_id: str) -> None:
         self.deactivated.append(snapshot_id)
@@ -40,9 +40,9 @@ class Room:
 
 @pytest.fixture
 def room(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> Room:
-    monkeypatch.setattr(snapshot_uses, 'time', clock)
+    monkeypatch.setattr(snapshot_deactivation, 'time', clock)
     monkeypatch.setattr(
-        snapshot_uses.SnapshotUses, '_start_thread', lambda uses: None
+        snapshot_deactivation.SnapshotUses, '_start_thread', lambda uses: None
     )
     return Room()
 
@@ -55,9 +55,9 @@ def test_a_snapshot_is_deactivated_some_seconds_later(
         assert room.uses.deactivate_due() is None
     assert room.uses.is_used(ID)
     assert not room.uses.is_running(ID)
-    assert room.uses.deactivate_due() == snapshot_uses.LINGER_SECONDS
+    assert room.uses.deactivate_due() == snapshot_deactivation.LINGER_SECONDS
     assert room.deactivated == []
-    clock.now += snapshot_uses.LINGER_SECONDS
+    clock.now += snapshot_deactivation.LINGER_SECONDS
     assert room.uses.deactivate_due() is None
     assert room.deactivated == [ID]
     assert not room.uses.is_used(ID)
@@ -70,11 +70,13 @@ def test_the_last_use_counts(room: Room, clock: fakes.Clock) -> None:
         clock.now += 60
         room.uses.deactivate_due()
         assert room.deactivated == []
-    clock.now += snapshot_uses.LINGER_SECONDS / 2
+    clock.now += snapshot_deactivation.LINGER_SECONDS / 2
     with room.uses.use(ID):
         pass
-    clock.now += snapshot_uses.LINGER_SECONDS / 2
-    assert room.uses.deactivate_due() == snapshot_uses.LINGER_SECONDS / 2
+    clock.now += snapshot_deactivation.LINGER_SECONDS / 2
+    assert (
+        room.uses.deactivate_due() == snapshot_deactivation.LINGER_SECONDS / 2
+    )
     assert room.deactivated == [OTHER]
 
 
@@ -90,9 +92,9 @@ def test_a_locked_snapshot_is_deactivated_later(
     room.failures.append(HELD)
     with room.uses.use(ID):
         pass
-    clock.now += snapshot_uses.LINGER_SECONDS
-    assert room.uses.deactivate_due() == snapshot_uses.LINGER_SECONDS
-    clock.now += snapshot_uses.LINGER_SECONDS
+    clock.now += snapshot_deactivation.LINGER_SECONDS
+    assert room.uses.deactivate_due() == snapshot_deactivation.LINGER_SECONDS
+    clock.now += snapshot_deactivation.LINGER_SECONDS
     assert room.uses.deactivate_due() is None
     assert room.deactivated == [ID, ID]
 
@@ -103,7 +105,7 @@ def test_a_failure_is_left_to_maintenance(
     room.failures.append(errors.TimedOut('gl1', (), 1))
     with room.uses.use(ID):
         pass
-    clock.now += snapshot_uses.LINGER_SECONDS
+    clock.now += snapshot_deactivation.LINGER_SECONDS
     assert room.uses.deactivate_due() is None
     assert room.deactivated == [ID]
     assert ID in caplog.text
@@ -118,7 +120,7 @@ def test_a_snapshot_that_is_forgotten_stays_active(
         for snapshot_id in (ID, OTHER):
             room.uses.forget(snapshot_id)
         assert not room.uses.is_used(ID)
-    clock.now += snapshot_uses.LINGER_SECONDS
+    clock.now += snapshot_deactivation.LINGER_SECONDS
     assert room.uses.deactivate_due() is None
     # It was still used.
     assert room.deactivated == [OTHER]
@@ -132,7 +134,7 @@ def test_nothing_is_deactivated_after_a_stop(
             pass
         room.uses.stop()
         assert not room.uses.is_used(ID)
-    clock.now += snapshot_uses.LINGER_SECONDS
+    clock.now += snapshot_deactivation.LINGER_SECONDS
     assert room.uses.deactivate_due() is None
     assert room.deactivated == []
 
@@ -140,9 +142,11 @@ def test_nothing_is_deactivated_after_a_stop(
 def test_the_thread_ends_when_nothing_is_left_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(snapshot_uses, 'LINGER_SECONDS', 0.05)
+    monkeypatch.setattr(snapshot_deactivation, 'LINGER_SECONDS', 0.05)
     done = threading.Semaphore(0)
-    uses = snapshot_uses.SnapshotUses(lambda snapshot_id: done.release())
+    uses = snapshot_deactivation.SnapshotUses(
+        lambda snapshot_id: done.release()
+    )
     for _ in range(2):
         with uses.use(ID):
             pass
@@ -155,7 +159,7 @@ def test_the_thread_ends_when_nothing_is_left_to_do(
 
 
 def test_a_stop_ends_the_thread() -> None:
-    uses = snapshot_uses.SnapshotUses(lambda snapshot_id: None)
+    uses = snapshot_deactivation.SnapshotUses(lambda snapshot_id: None)
     with uses.use(ID):
         pass
     thread = uses._thread

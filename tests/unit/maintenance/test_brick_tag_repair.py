@@ -17,7 +17,7 @@ import pytest
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.maintenance import backoff
-from manila_glusterfs_clone.maintenance import brick_tags
+from manila_glusterfs_clone.maintenance import brick_tag_repair
 from manila_glusterfs_clone.maintenance import manila_db
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.tools import gluster
@@ -46,7 +46,7 @@ class Scene:
         self.backoff = backoff.Backoff()
         whole: Any = self.cluster
         locks: Any = self.cluster.locks
-        self._room = brick_tags.BrickTags(whole, locks, self.backoff)
+        self._room = brick_tag_repair.BrickTags(whole, locks, self.backoff)
 
     def run(
         self, status: str = 'available', **changes: Any

@@ -19,7 +19,7 @@ from manila import coordination
 import pytest
 import tenacity
 
-from manila_glusterfs_clone.locking import coordinator
+from manila_glusterfs_clone.locking import tooz_coordinator
 
 
 def test_retry_error_of_a_driver_means_that_the_lock_is_held(
@@ -36,19 +36,19 @@ def test_retry_error_of_a_driver_means_that_the_lock_is_held(
 
     monkeypatch.setattr(coordination.LOCK_COORDINATOR, 'started', True)
     monkeypatch.setattr(coordination, 'Lock', GivesUp)
-    assert coordinator.acquire('x') is None
+    assert tooz_coordinator.acquire('x') is None
 
 
 def test_a_call_returns_its_answer_or_raises_its_error() -> None:
-    assert coordinator.run_call(lambda: 7) == 7
+    assert tooz_coordinator.run_call(lambda: 7) == 7
     with pytest.raises(ZeroDivisionError):
-        coordinator.run_call(lambda: 1 // 0)
+        tooz_coordinator.run_call(lambda: 1 // 0)
 
 
 def test_a_late_answer_goes_to_its_callback(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(coordinator, 'CALL_TIMEOUT', 0.01)
+    monkeypatch.setattr(tooz_coordinator, 'CALL_TIMEOUT', 0.01)
     answered, released = threading.Event(), threading.Event()
     answers: list[str] = []
 
@@ -61,7 +61,7 @@ def test_a_late_answer_goes_to_its_callback(
         released.set()
 
     with pytest.raises(TimeoutError):
-        coordinator.run_call(call, on_late)
+        tooz_coordinator.run_call(call, on_late)
     answered.set()
     assert released.wait(10)
     assert answers == ['late']
@@ -80,5 +80,5 @@ def test_an_answer_at_the_moment_of_the_timeout_goes_to_the_callback(
     monkeypatch.setattr(futures, 'wait', wait)
     answers: list[str] = []
     with pytest.raises(TimeoutError):
-        coordinator.run_call(lambda: 'late', answers.append)
+        tooz_coordinator.run_call(lambda: 'late', answers.append)
     assert answers == ['late']

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import pytest
 
 from manila_glusterfs_clone import cluster
-from manila_glusterfs_clone.cluster import node_addresses
+from manila_glusterfs_clone.cluster import own_addresses
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.tools.gluster import xml_output
 from tests.unit.cluster import test_cluster
@@ -48,8 +48,8 @@ def nodes() -> list[fakes.Node]:
     return found
 
 
-def make(nodes: list[fakes.Node]) -> node_addresses.NodeAddresses:
-    return node_addresses.NodeAddresses(
+def make(nodes: list[fakes.Node]) -> own_addresses.NodeAddresses:
+    return own_addresses.NodeAddresses(
         cluster.Cluster(
             [cluster.Node(node) for node in nodes], settle_timeout=30
         )

@@ -19,7 +19,7 @@ import threading
 import time
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.ssh import login
+from manila_glusterfs_clone.ssh import transports
 
 
 @dataclasses.dataclass
@@ -28,7 +28,7 @@ class _Attempt:
 
     deadline: float
     step: str = 'reading the key files'
-    connection: login.Connection | None = None
+    connection: transports.Connection | None = None
     error: errors.Unreachable | None = None
 
     def enter(self, step: str) -> None:
@@ -47,8 +47,8 @@ class Connector:
 
     def __init__(
         self,
-        address: login.Address,
-        credentials: login.Credentials,
+        address: transports.Address,
+        credentials: transports.Credentials,
         seconds: float,
     ) -> None:
         self._address = address
@@ -57,9 +57,9 @@ class Connector:
         self._condition = threading.Condition()
         self._attempt: _Attempt | None = None
         #: The connection that :meth:`connect` returned last.
-        self._connection: login.Connection | None = None
+        self._connection: transports.Connection | None = None
 
-    def connect(self, deadline: float) -> login.Connection:
+    def connect(self, deadline: float) -> transports.Connection:
         """Return a new connection.
 
         :param deadline: the monotonic time until which to wait.
@@ -117,7 +117,7 @@ class Connector:
             seconds_left = wait_until - time.monotonic()
             if seconds_left <= 0:
                 error_class = errors.Unreachable
-                if attempt.step == login.TCP and wait_until < deadline:
+                if attempt.step == transports.TCP and wait_until < deadline:
                     error_class = errors.Down
                 raise error_class(
                     self._address.host, f'{attempt.step} took too long'
@@ -133,17 +133,17 @@ class Connector:
         return attempt
 
     def _run(self, attempt: _Attempt) -> None:
-        connection: login.Connection | None = None
+        connection: transports.Connection | None = None
         error: errors.Unreachable | None = None
         try:
-            connection = login.login(
+            connection = transports.login(
                 self._address, self._credentials, self._seconds, attempt.enter
             )
         except errors.Unreachable as failure:
             error = failure
         except Exception as failure:
             error = errors.Unreachable(
-                self._address.host, login.describe(failure)
+                self._address.host, transports.describe(failure)
             )
         with self._condition:
             is_wanted = self._attempt is attempt

@@ -285,14 +285,3 @@ CASES: dict[
     ),
     'other-operations': _life,
 }
-
-#: What each case shows, for the heading of its table and plot.
-TITLES = {
-    'clone': 'Create a share from a snapshot',
-    'larger-clone': 'Create a larger share from a snapshot',
-    'eight-clones-of-one-snapshot': 'Eight clones of one snapshot at once',
-    'eight-clones-of-eight-snapshots': (
-        'Eight clones of eight snapshots at once'
-    ),
-    'other-operations': 'The other operations',
-}

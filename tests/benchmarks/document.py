@@ -14,10 +14,20 @@
 from collections.abc import Iterable, Sequence
 import pathlib
 
-from tests.benchmarks.cases import TITLES
 from tests.benchmarks.results import Result
 
 _DOCS = pathlib.Path(__file__).parents[2] / 'doc' / 'source'
+#: What each case shows, for the heading of its table and plot.
+TITLES = {
+    'clone': 'Create a share from a snapshot',
+    'larger-clone': 'Create a larger share from a snapshot',
+    'eight-clones-of-one-snapshot': 'Eight clones of one snapshot at once',
+    'eight-clones-of-eight-snapshots': (
+        'Eight clones of eight snapshots at once'
+    ),
+    'other-operations': 'The other operations',
+}
+
 _HEAD = """\
 .. Made by python3 -m tests.benchmarks document, which overwrites it.
 

@@ -148,12 +148,14 @@ class CloneCleanup:
         """Clean up a snapshot that this process cloned, unless it is cloned.
 
         If another clone of the snapshot runs or waits, in any process, then
-        that process cleans up after it.
+        that process cleans up after it. If the snapshot was unmanaged while
+        this waited for the lock, leave it to its operator.
         """
         with self._locks.snapshot(snapshot_id, timeout=_LOCK_TIMEOUT):
-            if not (
-                self.uses.is_running(snapshot_id)
-                or self._locks.is_clone_waiting(snapshot_id)
+            if (
+                self.uses.is_used(snapshot_id)
+                and not self.uses.is_running(snapshot_id)
+                and not self._locks.is_clone_waiting(snapshot_id)
             ):
                 self.clean_up(names.snapshot(snapshot_id))
 

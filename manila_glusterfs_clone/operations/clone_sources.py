@@ -20,6 +20,8 @@ from collections.abc import Mapping
 import dataclasses
 from typing import ClassVar
 
+from oslo_log import log
+
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone.cluster import peers
@@ -28,6 +30,8 @@ from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools import lvm
+
+LOG = log.getLogger(__name__)
 
 
 @dataclasses.dataclass(eq=False)
@@ -160,8 +164,26 @@ class CloneSources:
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
         if snapshot is None:
             raise SnapshotNotFound(name)
-        if not snapshot.is_active:
+        if snapshot.is_active:
+            return
+        try:
             self.activate(name)
+        except errors.Error:
+            # The snapshot may be active on some nodes only. The next clone
+            # would not activate it on the other nodes.
+            self._try_deactivate(name)
+            raise
+
+    def _try_deactivate(self, name: str) -> None:
+        try:
+            self.deactivate(name)
+        except errors.Error as error:
+            LOG.warning(
+                'Snapshot %s: could not be deactivated after a failed '
+                'activation; the next maintenance pass retries: %s',
+                name,
+                error,
+            )
 
     def activate(self, name: str) -> None:
         """Start the bricks of a snapshot, so that it can be cloned."""

@@ -149,10 +149,12 @@ class CloneCreator:
                 return source
 
             with (
-                self._clone_cleanup.uses.use(snapshot_id),
+                contextlib.ExitStack() as use,
                 contextlib.ExitStack() as snapshot_lock,
             ):
-                source = self._activate(snapshot_lock, snapshot, origin, check)
+                source = self._activate(
+                    use, snapshot_lock, snapshot, origin, check
+                )
                 record_pool(source.pool)
                 with undo.undo_on_failure(
                     lambda: self._undo(share_id, snapshot_id, snapshot_lock),
@@ -180,6 +182,7 @@ class CloneCreator:
 
     def _activate(
         self,
+        use: contextlib.ExitStack,
         snapshot_lock: contextlib.ExitStack,
         snapshot: gluster.Snapshot,
         origin: gluster.Volume | None,
@@ -187,9 +190,11 @@ class CloneCreator:
     ) -> clone_sources.Source:
         """Lock and activate a snapshot, and check it in parallel.
 
-        Check a snapshot of another back end before the activation: it is
-        probably refused, and then must not be changed.
+        Check a snapshot of another back end before this: the check probably
+        refuses it, and then the snapshot must not be changed.
 
+        :param use: gets the use of the snapshot. When the use ends, this
+            process deactivates the snapshot some seconds later.
         :param snapshot_lock: gets the lock of the snapshot. glusterd refuses
             two clones of one snapshot at the same time.
         :param check: returns the source, or refuses it.
@@ -206,6 +211,9 @@ class CloneCreator:
                 )
                 if checked.done():
                     checked.result()
+                # Under the lock: a snapshot that was unmanaged before is used
+                # again, and a snapshot that is unmanaged later is not.
+                use.enter_context(self._clone_cleanup.uses.use(snapshot_id))
                 self._sources.activate_if_inactive(snapshot.name)
             finally:
                 # A refusal explains more than a failed activation.

@@ -45,6 +45,8 @@ class _Use:
     count: int = 0
     #: When to deactivate the snapshot (monotonic), if no operation runs.
     due_at: float = 0.0
+    #: Whether the snapshot was unmanaged after the last operation began.
+    is_forgotten: bool = False
 
 
 class SnapshotUses:
@@ -64,27 +66,44 @@ class SnapshotUses:
 
     @contextlib.contextmanager
     def use(self, snapshot_id: str) -> Iterator[None]:
-        """Use a snapshot during the body, and deactivate it later."""
+        """Use a snapshot during the body, and deactivate it later.
+
+        The caller holds the lock of the snapshot when the body begins.
+        """
         key = names.canonical_id(snapshot_id)
         with self._condition:
-            self._uses.setdefault(key, _Use()).count += 1
+            use = self._uses.setdefault(key, _Use())
+            use.count += 1
+            use.is_forgotten = False
         try:
             yield
         finally:
             with self._condition:
                 if not self._is_stopped:
-                    use = self._uses[key]
-                    use.count -= 1
-                    use.due_at = time.monotonic() + LINGER_SECONDS
-                    self._start_thread()
-                    self._condition.notify_all()
+                    self._end_use(key)
+
+    def _end_use(self, key: str) -> None:
+        use = self._uses[key]
+        use.count -= 1
+        use.due_at = time.monotonic() + LINGER_SECONDS
+        if use.is_forgotten and not use.count:
+            del self._uses[key]
+        else:
+            self._start_thread()
+            self._condition.notify_all()
 
     def forget(self, snapshot_id: str) -> None:
-        """Do not deactivate a snapshot, unless an operation uses it."""
+        """Do not deactivate a snapshot after the uses that began before.
+
+        The caller holds the lock of the snapshot.
+        """
         key = names.canonical_id(snapshot_id)
         with self._condition:
             use = self._uses.get(key)
-            if use is not None and not use.count:
+            if use is None:
+                return
+            use.is_forgotten = True
+            if not use.count:
                 del self._uses[key]
 
     def is_running(self, snapshot_id: str) -> bool:
@@ -111,9 +130,10 @@ class SnapshotUses:
         for snapshot_id in due_ids:
             self._deactivate_one(snapshot_id)
         with self._condition:
-            due_times = [
-                use.due_at for use in self._uses.values() if not use.count
-            ]
+            return self._seconds_until_due()
+
+    def _seconds_until_due(self) -> float | None:
+        due_times = [use.due_at for use in self._uses.values() if not use.count]
         if not due_times:
             return None
         return max(0.0, min(due_times) - time.monotonic())
@@ -171,11 +191,10 @@ class SnapshotUses:
 
     def _run(self) -> None:
         while True:
-            seconds = self.deactivate_due()
+            self.deactivate_due()
             with self._condition:
-                if seconds is None and not any(
-                    not use.count for use in self._uses.values()
-                ):
+                seconds = self._seconds_until_due()
+                if seconds is None:
                     self._thread = None
                     return
                 if seconds:

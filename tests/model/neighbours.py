@@ -72,6 +72,7 @@ def _another_manila(made: model_cluster.ModelCluster) -> None:
     manila.snapshot(ACTIVE, SHARE)
     manila.snapshot(INACTIVE, SHARE)
     manila.clone(CLONE, INACTIVE, 2)
+    made.time.run_deferred()
     _ask(made, 'snapshot', 'activate', f'manila-snap-{ACTIVE}')
     manila.process.fail_when(link.Fault.KILLED_BEFORE, 'start')
     with contextlib.suppress(link.Killed):

@@ -31,6 +31,7 @@ from tests.model import fault_injection
 from tests.model import link
 from tests.model import model_backend
 from tests.model import model_cluster
+from tests.model import neighbours
 from tests.model import scene as scenes
 from tests.model import turns
 
@@ -176,20 +177,90 @@ def test_a_snapshot_is_deleted_right_after_its_clone(
     manila.check()
 
 
+def unmanage(manila: model_backend.ModelBackend, snapshot: str) -> None:
+    manila.services.snapshots.unmanage(snapshot)
+    assert not is_active(manila, snapshot)
+
+
+def activate_by_hand(
+    manila: model_backend.ModelBackend, snapshot: str
+) -> None:
+    manila.services.cluster.change(
+        lambda gluster: gluster.activate_snapshot(names.snapshot(snapshot)),
+        lambda gluster: False,
+    )
+
+
 def test_a_snapshot_is_unmanaged_right_after_its_clone(
     manila: model_backend.ModelBackend, ids: Iterator[str]
 ) -> None:
     snapshot = snapshot_of_a_share(manila, ids)
     manila.clone(next(ids), snapshot)
-    manila.services.snapshots.unmanage(snapshot)
-    assert not is_active(manila, snapshot)
-    # Its operator activates it.
-    manila.services.cluster.change(
-        lambda gluster: gluster.activate_snapshot(names.snapshot(snapshot)),
-        lambda gluster: False,
-    )
+    unmanage(manila, snapshot)
+    activate_by_hand(manila, snapshot)
     manila.pool.time.run_deferred()
     assert is_active(manila, snapshot)
+
+
+def test_a_snapshot_is_unmanaged_while_its_clone_is_finished(
+    manila: model_backend.ModelBackend,
+    ids: Iterator[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The clone does not need the snapshot then, and not its lock."""
+    snapshot = snapshot_of_a_share(manila, ids)
+    deny_all = manila.services.volumes.deny_all
+
+    def unmanage_first(share: str) -> None:
+        unmanage(manila, snapshot)
+        activate_by_hand(manila, snapshot)
+        deny_all(share)
+
+    monkeypatch.setattr(manila.services.volumes, 'deny_all', unmanage_first)
+    manila.clone(next(ids), snapshot)
+    manila.pool.time.run_deferred()
+    assert is_active(manila, snapshot)
+
+
+def test_a_snapshot_is_unmanaged_before_a_clone_that_waits(
+    manila: model_backend.ModelBackend,
+    ids: Iterator[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The clone activates the snapshot, and nobody else deactivates it."""
+    snapshot = snapshot_of_a_share(manila, ids)
+    manila.clone(next(ids), snapshot)
+    lock = manila.services.locks.snapshot_to_clone
+
+    def unmanage_first(
+        snapshot_id: str,
+    ) -> contextlib.AbstractContextManager[object]:
+        unmanage(manila, snapshot)
+        return lock(snapshot_id)
+
+    monkeypatch.setattr(
+        manila.services.locks, 'snapshot_to_clone', unmanage_first
+    )
+    manila.clone(next(ids), snapshot)
+    assert is_active(manila, snapshot)
+    manila.pool.time.run_deferred()
+    assert not is_active(manila, snapshot)
+
+
+@pytest.mark.parametrize(
+    'snapshot', [neighbours.ACTIVE, neighbours.INACTIVE], ids=['on', 'off']
+)
+def test_a_refused_clone_does_not_change_a_snapshot_of_another_back_end(
+    manila: model_backend.ModelBackend, ids: Iterator[str], snapshot: str
+) -> None:
+    """Nor does what the driver does after its answer."""
+    with pytest.raises(errors.NotPossible):
+        manila.services.clones.create(
+            next(ids), ['gvg/other'], model_backend.GIB, snapshot, print
+        )
+    manila.pool.time.run_deferred()
+    assert not list(manila.pool.others.problems(manila.pool))
+    manila.check()
 
 
 def test_the_deletion_of_a_clone_does_not_wait_for_its_snapshot(

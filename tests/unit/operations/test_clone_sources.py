@@ -93,6 +93,21 @@ def test_activating_with_force_after_a_failed_commit() -> None:
     assert commands(first) == [ACTIVATE, f'{ACTIVATE} force']
 
 
+@pytest.mark.parametrize('is_deactivated', [False, True])
+def test_a_snapshot_is_not_left_active_on_some_nodes(
+    is_deactivated: bool,
+) -> None:
+    """The next clone would take it for active, and glusterd refuses that."""
+    room, first, second = make()
+    first.gluster(ASK, OFF, ON).gluster(ACTIVATE, GAVE_UP)
+    first.gluster(f'{ACTIVATE} force', GAVE_UP)
+    first.gluster(DEACTIVATE, OK if is_deactivated else GAVE_UP)
+    second.gluster(ASK, OFF)
+    with pytest.raises(errors.CommitFailed):
+        room.activate_if_inactive(NAME)
+    assert DEACTIVATE in commands(first)
+
+
 def test_deactivating() -> None:
     room, first, second = make()
     first.gluster(DEACTIVATE, OK).gluster(ASK, OFF)

@@ -116,14 +116,28 @@ def test_a_snapshot_that_is_forgotten_stays_active(
 ) -> None:
     with room.uses.use(ID):
         pass
-    with room.uses.use(OTHER):
+    with room.uses.use(OTHER), room.uses.use(OTHER):
         for snapshot_id in (ID, OTHER):
             room.uses.forget(snapshot_id)
         assert not room.uses.is_used(ID)
+        # Maintenance leaves it to the operations that still use it.
+        assert room.uses.is_used(OTHER)
+    assert not room.uses.is_used(OTHER)
     clock.now += snapshot_deactivation.LINGER_SECONDS
     assert room.uses.deactivate_due() is None
-    # It was still used.
-    assert room.deactivated == [OTHER]
+    assert room.deactivated == []
+
+
+def test_a_use_that_begins_later_counts(
+    room: Room, clock: fakes.Clock
+) -> None:
+    with room.uses.use(ID):
+        room.uses.forget(ID)
+        with room.uses.use(ID):
+            pass
+    clock.now += snapshot_deactivation.LINGER_SECONDS
+    assert room.uses.deactivate_due() is None
+    assert room.deactivated == [ID]
 
 
 def test_nothing_is_deactivated_after_a_stop(

@@ -227,7 +227,8 @@ class Console:
     ) -> list[steps.Result]:
         with self._slot(commands[0], deadline, is_read) as seconds_left:
             return self._runner.run_all(
-                [step(words, seconds_left) for words in commands]
+                [step(words, seconds_left) for words in commands],
+                timeout=seconds_left,
             )
 
     @contextlib.contextmanager

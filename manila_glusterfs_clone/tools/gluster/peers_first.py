@@ -29,7 +29,8 @@ class PeersFirst(console.Console):
 
     Both commands are in one request, ``pool list`` first.
 
-    :param timeout: seconds for ``pool list``.
+    :param timeout: seconds for ``pool list``, including the wait for a
+        connection.
     """
 
     def __init__(self, other: console.Console, timeout: float) -> None:
@@ -63,9 +64,12 @@ class PeersFirst(console.Console):
         others = commands[1:] if wants_peers else commands
         try:
             with self._slot(commands[0], deadline, is_read) as seconds_left:
-                first = console.step(_PEERS, min(self._timeout, seconds_left))
+                timeout = min(self._timeout, seconds_left)
+                first = console.step(_PEERS, timeout)
                 more = [console.step(words, seconds_left) for words in others]
-                outcomes = self._runner.outcomes([first, *more])
+                outcomes = self._runner.outcomes(
+                    [first, *more], timeout=timeout
+                )
         except errors.Error as error:
             self._peers = error
             raise

@@ -11,13 +11,19 @@
 # under the License.
 """The peers come in the request of the first command."""
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
 import pytest
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone.ssh import steps
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools.gluster import console
 from tests.unit.cluster import test_cluster
 from tests.unit import fakes
+
+T = TypeVar('T')
 
 PEERS = test_cluster.peers(1, 2)
 NO_VOLUMES = fakes.xml('<volInfo><volumes/></volInfo>')
@@ -39,6 +45,33 @@ def test_one_request_has_the_peers_and_the_answer() -> None:
     assert node.request_count == 1
     assert client.volume('x') is None
     assert node.said() == ['pool list', 'volume info x', 'volume info x']
+
+
+def test_a_node_that_failed_is_not_waited_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither for a connection, nor for the peers."""
+    node = fakes.Node().gluster('pool list', PEERS)
+    node.gluster('volume info x', NO_VOLUMES)
+    asked: list[tuple[list[float | None], float]] = []
+
+    def recording(run: Callable[..., T]) -> Callable[..., T]:
+        def record(the_steps: Sequence[steps.Step], *, timeout: float) -> T:
+            asked.append(([step.timeout for step in the_steps], timeout))
+            return run(the_steps, timeout=timeout)
+
+        return record
+
+    for name in ('outcomes', 'run_all'):
+        monkeypatch.setattr(node, name, recording(getattr(node, name)))
+    client = first(node)
+    client.volume('x')
+    client.volume('x')
+    ((peers_seconds, volume_seconds), timeout), ((again,), later) = asked
+    assert (peers_seconds, timeout) == (5.0, 5.0)
+    assert volume_seconds is not None
+    assert 50 < volume_seconds <= gluster.READ_TIMEOUT
+    assert again == later
 
 
 def test_several_commands_are_one_request() -> None:

@@ -36,6 +36,7 @@ import dataclasses
 from oslo_log import log
 
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import option_answers
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import volfiles
 from manila_glusterfs_clone import errors
@@ -84,7 +85,7 @@ class Confirmation:
     @property
     def connected_uuids(self) -> frozenset[str]:
         """Return the UUIDs of the nodes that the writer is connected to."""
-        return _connected_uuids(self.peers)
+        return option_answers.uuids_of_connected(self.peers)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -100,34 +101,6 @@ class Confirmation:
         }
         if hosts:
             raise NotConfirmed(volume.name, tuple(sorted(hosts)), self.reasons)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Answers:
-    """What nodes answered when they were asked for their options once."""
-
-    #: The nodes that have the new options.
-    updated: tuple[cluster.Member, ...]
-    #: The names of connected nodes that lack a new option.
-    lagging_nodes: tuple[str, ...]
-    #: All nodes of the trusted storage pool.
-    peers: tuple[gluster.Peer, ...]
-    #: Why glusterd on a node did not answer, by node name.
-    failures: Mapping[str, Exception]
-    #: The number of all volumes; None if it was not read.
-    volume_count: int | None
-
-    @property
-    def is_complete(self) -> bool:
-        """Return false if nodes should be asked again.
-
-        This process ran too many commands on a node, or an answer was
-        incomplete: a glusterd that has just started can omit data.
-        """
-        return not any(
-            isinstance(error, errors.Busy | errors.Garbled)
-            for error in self.failures.values()
-        )
 
 
 def has_options(
@@ -161,172 +134,173 @@ def write(
     :raises NotConfirmed: after the settle timeout, a node still lacks an
         option.
     """
-    volume_name = volume.name
-    asked_uuids = set(node_uuids) or {
-        brick.node_uuid for brick in volume.bricks
-    }
-
-    def is_written(gluster: gluster.Gluster) -> bool:
-        return has_options(gluster.volume(volume_name), options)
-
-    def set_options(gluster: gluster.Gluster) -> None:
-        gluster.set_options(volume_name, options)
-
-    may_have_lost_volfiles = volume.status == 'Created'
+    writing = _Writing(
+        the_cluster,
+        volume,
+        options,
+        node_uuids or {brick.node_uuid for brick in volume.bricks},
+        must_last=must_last,
+    )
     if not has_options(volume, options):
+        writing.set_options()
+    return writing.confirm()
+
+
+class _Writing:
+    """One call of :func:`write`."""
+
+    def __init__(
+        self,
+        the_cluster: cluster.Cluster,
+        volume: gluster.Volume,
+        options: Mapping[str, str],
+        asked_uuids: Collection[str],
+        *,
+        must_last: bool,
+    ) -> None:
+        self._cluster = the_cluster
+        self._volume_name = volume.name
+        self._options = options
+        self._asked_uuids = frozenset(asked_uuids)
+        self._must_last = must_last
+        #: Nodes can have lost the volfiles of a new volume. After the driver
+        #: has written them again, this is false.
+        self._may_have_lost_volfiles = volume.status == 'Created'
+        #: Why the options could not be set again.
+        self._write_failure: errors.Error | None = None
+        #: The names of the nodes whose failure was logged.
+        self._logged_names: set[str] = set()
+
+    def set_options(self) -> None:
+        """Set the options for the first time."""
         try:
-            the_cluster.change(set_options, is_written)
+            self._cluster.change(self._set, self._is_set)
         except errors.CommitFailed:
-            if not may_have_lost_volfiles:
+            if not self._may_have_lost_volfiles:
                 raise
-            may_have_lost_volfiles = False
-            volfiles.write_lost(the_cluster, volume_name)
-            the_cluster.change(set_options, is_written)
-    attempts = retry.Attempts(
-        the_cluster.settle_timeout, _PAUSE, _LONGEST_PAUSE, jitter=True
-    )
-    if must_last:
-        # Each node has to answer. So ask it even if it was down recently.
-        for member in the_cluster.members():
-            if member.uuid in asked_uuids:
+            self._write_lost_volfiles()
+            self._cluster.change(self._set, self._is_set)
+
+    def confirm(self) -> Confirmation:
+        """Ask nodes for the options until no node lacks one.
+
+        :raises NotConfirmed: after the settle timeout, a node still lacks an
+            option.
+        """
+        attempts = retry.Attempts(
+            self._cluster.settle_timeout, _PAUSE, _LONGEST_PAUSE, jitter=True
+        )
+        if self._must_last:
+            self._ask_failed_nodes_again()
+        next_write_at = _PROPAGATION_SECONDS
+        while True:
+            answers = self._ask()
+            elapsed_seconds = attempts.elapsed_seconds
+            is_late = attempts.is_over
+            if answers.lagging_nodes:
+                if is_late:
+                    raise self._not_confirmed(answers)
+                attempts.pause()
+                if elapsed_seconds >= next_write_at:
+                    next_write_at = elapsed_seconds + _PROPAGATION_SECONDS
+                    self._set_again(answers.lagging_nodes)
+                continue
+            start_seconds_by_node = self._seconds_until_started(answers)
+            if is_late or (answers.is_complete and not start_seconds_by_node):
+                return _confirmation(answers, start_seconds_by_node)
+            if start_seconds_by_node:
+                self._log_starts(start_seconds_by_node)
+                seconds = max(start_seconds_by_node.values())
+                attempts.pause(min(seconds, attempts.seconds_left))
+            else:
+                attempts.pause()
+
+    def _ask_failed_nodes_again(self) -> None:
+        """Ask each node, even if it was down recently: it has to answer."""
+        for member in self._cluster.members():
+            if member.uuid in self._asked_uuids:
                 member.node.commands.reset()
-    next_write_at = _PROPAGATION_SECONDS
-    write_failure: errors.Error | None = None
-    logged_names: set[str] = set()
-    while True:
-        answers = _ask_nodes(
-            the_cluster, volume_name, options, asked_uuids, must_last
+
+    def _ask(self) -> option_answers.Answers:
+        answers = option_answers.ask_nodes(
+            self._cluster,
+            self._volume_name,
+            lambda volume: has_options(volume, self._options),
+            self._asked_uuids,
+            counts_volumes=self._must_last,
         )
-        _log_failures(volume_name, answers.failures, logged_names)
-        lagging_nodes = answers.lagging_nodes
-        elapsed_seconds, is_late = attempts.elapsed_seconds, attempts.is_over
-        start_seconds_by_node: Mapping[str, float] = {}
-        if must_last and not lagging_nodes:
-            start_seconds_by_node = peers.seconds_until_started(
-                the_cluster,
-                [member.node for member in answers.updated],
-                answers.volume_count,
-            )
-        if not lagging_nodes and (
-            is_late or (answers.is_complete and not start_seconds_by_node)
-        ):
-            return Confirmation(
-                frozenset(
-                    member.uuid
-                    for member in answers.updated
-                    if member.node.name not in start_seconds_by_node
-                ),
-                answers.peers,
-                answers.failures,
-            )
-        if is_late:
-            reasons = (str(write_failure),) if write_failure else ()
-            raise NotConfirmed(volume_name, lagging_nodes, reasons)
-        if start_seconds_by_node:
-            LOG.info(
-                'Volume %s: options are set, but glusterd on %s has just '
-                'started and can lose them; reading the options again after '
-                'the start',
-                volume_name,
-                ', '.join(start_seconds_by_node),
-            )
-            seconds = max(start_seconds_by_node.values())
-            attempts.pause(min(seconds, attempts.seconds_left))
-            continue
-        attempts.pause()
-        if lagging_nodes and elapsed_seconds >= next_write_at:
-            LOG.info(
-                'Volume %s: glusterd on %s does not report the new options; '
-                'setting the options again',
-                volume_name,
-                ', '.join(lagging_nodes),
-            )
-            next_write_at = elapsed_seconds + _PROPAGATION_SECONDS
-            try:
-                set_options(the_cluster.writer().gluster)
-            except errors.Error as error:
-                # glusterd refuses while a node is applying earlier changes.
-                write_failure = error
-                if may_have_lost_volfiles and isinstance(
-                    error, errors.CommitFailed
-                ):
-                    may_have_lost_volfiles = False
-                    volfiles.write_lost(the_cluster, volume_name)
-
-
-def _ask_nodes(
-    the_cluster: cluster.Cluster,
-    volume_name: str,
-    options: Mapping[str, str],
-    asked_uuids: Collection[str],
-    counts_volumes: bool,
-) -> _Answers:
-    """Ask connected nodes whether glusterd has options of a volume.
-
-    :param counts_volumes: whether to count the volumes, too.
-    """
-
-    def is_updated(node: cluster.Node) -> bool:
-        if has_options(node.gluster.volume(volume_name), options):
-            return True
-        # Raise CutOff if the node was reinstalled: it then has no peers.
-        the_cluster.require_majority(node)
-        return False
-
-    volume_count, all_peers = the_cluster.read(
-        # Both are in one request.
-        lambda gluster: (
-            len(gluster.volume_names()) if counts_volumes else None,
-            gluster.peers(),
+        option_answers.log_failures(
+            self._volume_name, answers.failures, self._logged_names
         )
-    )
-    connected_uuids = _connected_uuids(all_peers)
-    members = {
-        member.node.name: member
-        for member in the_cluster.members()
-        if member.uuid in connected_uuids.intersection(asked_uuids)
-    }
-    answers, failures = the_cluster.try_everywhere(
-        is_updated, [member.node for member in members.values()]
-    )
-    if not all(answers.values()):
-        # The writer may have lost its peers without noticing it yet.
-        all_peers = peers.as_most_nodes_see_them(the_cluster, all_peers)
-        connected_uuids = _connected_uuids(all_peers)
-    return _Answers(
-        tuple(members[name] for name in answers if answers[name]),
-        tuple(
-            name
-            for name in answers
-            if not answers[name] and members[name].uuid in connected_uuids
+        return answers
+
+    def _seconds_until_started(
+        self, answers: option_answers.Answers
+    ) -> dict[str, float]:
+        """Return the seconds until the start of glusterd is complete.
+
+        :return: by the name of the node, without nodes that have started;
+            empty if the options need not outlast the start.
+        """
+        if not self._must_last:
+            return {}
+        return peers.seconds_until_started(
+            self._cluster,
+            [member.node for member in answers.updated],
+            answers.volume_count,
+        )
+
+    def _log_starts(self, node_names: Iterable[str]) -> None:
+        LOG.info(
+            'Volume %s: options are set, but glusterd on %s has just started '
+            'and can lose them; reading the options again after the start',
+            self._volume_name,
+            ', '.join(node_names),
+        )
+
+    def _set_again(self, lagging_nodes: Collection[str]) -> None:
+        LOG.info(
+            'Volume %s: glusterd on %s does not report the new options; '
+            'setting the options again',
+            self._volume_name,
+            ', '.join(lagging_nodes),
+        )
+        try:
+            self._set(self._cluster.writer().gluster)
+        except errors.Error as error:
+            # glusterd refuses while a node is applying earlier changes.
+            self._write_failure = error
+            if self._may_have_lost_volfiles and isinstance(
+                error, errors.CommitFailed
+            ):
+                self._write_lost_volfiles()
+
+    def _not_confirmed(self, answers: option_answers.Answers) -> NotConfirmed:
+        failure = self._write_failure
+        reasons = (str(failure),) if failure else ()
+        return NotConfirmed(self._volume_name, answers.lagging_nodes, reasons)
+
+    def _write_lost_volfiles(self) -> None:
+        self._may_have_lost_volfiles = False
+        volfiles.write_lost(self._cluster, self._volume_name)
+
+    def _is_set(self, gluster: gluster.Gluster) -> bool:
+        return has_options(gluster.volume(self._volume_name), self._options)
+
+    def _set(self, gluster: gluster.Gluster) -> None:
+        gluster.set_options(self._volume_name, self._options)
+
+
+def _confirmation(
+    answers: option_answers.Answers, start_seconds_by_node: Mapping[str, float]
+) -> Confirmation:
+    """Return which nodes have the options and have completed their start."""
+    return Confirmation(
+        frozenset(
+            member.uuid
+            for member in answers.updated
+            if member.node.name not in start_seconds_by_node
         ),
-        all_peers,
-        failures,
-        volume_count,
+        answers.peers,
+        answers.failures,
     )
-
-
-def _connected_uuids(all_peers: Iterable[gluster.Peer]) -> frozenset[str]:
-    return frozenset(peer.uuid for peer in all_peers if peer.is_connected)
-
-
-def _log_failures(
-    volume_name: str, failures: Mapping[str, Exception], logged_names: set[str]
-) -> None:
-    """Log once for each node why glusterd on the node did not answer.
-
-    :param failures: the exceptions, by node name.
-    :param logged_names: the names of nodes that were logged before. This
-        function adds the names that it logs.
-    """
-    for node_name, error in failures.items():
-        if not isinstance(error, errors.Error):
-            raise error
-        if node_name not in logged_names:
-            LOG.warning(
-                'Volume %s: its options on node %s could not be read: %s',
-                volume_name,
-                node_name,
-                error,
-            )
-    logged_names.update(failures)

@@ -133,7 +133,9 @@ class SnapshotUses:
             return self._seconds_until_due()
 
     def _seconds_until_due(self) -> float | None:
-        due_times = [use.due_at for use in self._uses.values() if not use.count]
+        due_times = [
+            use.due_at for use in self._uses.values() if not use.count
+        ]
         if not due_times:
             return None
         return max(0.0, min(due_times) - time.monotonic())

@@ -99,6 +99,14 @@ def is_read_only(volume: gluster.Volume) -> bool:
     return value.lower() in _TRUE_VALUES
 
 
+def to_reset(volume: gluster.Volume) -> tuple[str, ...]:
+    """Return the names of options that make a clone read-only.
+
+    A clone inherits ``off``: each reset is a transaction of glusterd.
+    """
+    return (READ_ONLY,) if is_read_only(volume) else ()
+
+
 def of_volume(volume: gluster.Volume) -> str:
     """Return the access level of the clients of a volume."""
     return RO if is_read_only(volume) else RW

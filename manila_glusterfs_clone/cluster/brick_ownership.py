@@ -127,7 +127,7 @@ class KnownObjects:
 def read_known_objects(gluster: gluster.Gluster) -> KnownObjects:
     """Read the volumes and snapshots that one glusterd reports."""
     volumes, snapshots = gluster.volumes_and_snapshots()
-    return KnownObjects((*volumes.values(),), (*snapshots.values(),))
+    return KnownObjects(tuple(volumes.values()), tuple(snapshots.values()))
 
 
 def is_named_in_path(lv: lvm.LogicalVolume, brick_path: str) -> bool:

@@ -52,11 +52,11 @@ def try_all(
 def beside(
     subject: str, action: Callable[[], T]
 ) -> Iterator['concurrent.futures.Future[T]']:
-    """Run an action in parallel to the body, and wait for its end.
+    """Run an action in parallel to the body; wait for both.
 
-    The body gets a future of the action. Its ``result()`` waits for the
-    action, and raises its error. If the body raises another error, log the
-    error of the action.
+    The body gets a future of the action: ``result()`` waits for the action,
+    and raises its error. If the body raises another error, log the error of
+    the action.
 
     :param subject: the object and the action, for the log.
     """
@@ -67,5 +67,5 @@ def beside(
         except Exception as error:
             failure = future.exception()
             if failure is not None and failure is not error:
-                LOG.warning('%s: failed, too: %s', subject, failure)
+                LOG.warning('%s failed, too: %s', subject, failure)
             raise

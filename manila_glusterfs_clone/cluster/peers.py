@@ -65,7 +65,7 @@ def read_with_all_connected(
     :raises PeersDisconnected: as :func:`require_all_connected`.
     """
     answer, all_peers = the_cluster.read(
-        # The peers come in the request of the question.
+        # Both are in one request.
         lambda gluster: (question(gluster), gluster.peers())
     )
     disconnected_hosts = [
@@ -91,18 +91,18 @@ def read_everywhere_with_all_connected(
     def ask(node: cluster.Node) -> tuple[T, bool]:
         client = node.gluster.peers_first(gluster.READ_TIMEOUT)
         answer = question(client)
-        # The peers come in the request of the question.
+        # Both are in one request.
         all_peers = client.peers()
         # Do not believe a node that is cut off.
         the_cluster.check_majority(node, all_peers)
         return answer, all(peer.is_connected for peer in all_peers)
 
     if any(node.commands.is_known_down for node in the_cluster.nodes):
-        # If the peers of the node have lost it, too, do not wait for the node.
+        # Do not wait for a node that its peers report as disconnected.
         require_all_connected(the_cluster)
     answers, failures = the_cluster.try_everywhere(ask)
-    if failures or not all(is_whole for _, is_whole in answers.values()):
-        # Not all nodes report all peers as connected: the writer decides.
+    if failures or not all(sees_all for _, sees_all in answers.values()):
+        # Some nodes do not report all peers as connected: ask the writer.
         require_all_connected(the_cluster)
         cluster.raise_any(failures)
     return {name: answer for name, (answer, _) in answers.items()}

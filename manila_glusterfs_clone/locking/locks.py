@@ -50,8 +50,9 @@ LOG = log.getLogger(__name__)
 CONF = cfg.CONF
 
 _PREFIX = 'manila-glusterfs-clone-'
-#: The kind of the lock of the clone that waits for its snapshot. With an id,
-#: the name of a lock has at most 45 characters (:mod:`.tooz_coordinator`).
+#: The kind of the lock that a clone holds while it waits for the lock of its
+#: snapshot. Further clones of the snapshot wait for the queue lock. With an
+#: id, the name of a lock has at most 45 characters (:mod:`.tooz_coordinator`).
 _QUEUE = 'queue'
 _thread_locks = lockutils.Semaphores()
 
@@ -131,10 +132,10 @@ class Locks:
 
     @contextlib.contextmanager
     def snapshot_to_clone(self, snapshot_id: str) -> Iterator[Hold]:
-        """Lock a snapshot as :meth:`snapshot`, for a clone.
+        """Lock a snapshot like :meth:`snapshot`, for a clone.
 
-        While this waits, :meth:`is_clone_waiting` returns true in all
-        processes on all hosts.
+        While the clone waits for the lock, :meth:`is_clone_waiting` returns
+        true in all processes on all hosts.
         """
         deadline = time.monotonic() + self._timeout
         with contextlib.ExitStack() as stack:

@@ -247,9 +247,9 @@ class AccessAudit:
     ) -> tuple[protocols.Rule, ...]:
         """Return the active rules, and changing rules that a volume grants.
 
-        Manila's own request grants or revokes the rules that Manila is
-        changing. Until then, their clients stay connected, with the access
-        level of the active rules: a volume has only one level.
+        Manila's own request grants or revokes the changing rules. Until then,
+        their clients stay connected. They have the access level of the active
+        rules, because a volume has only one level.
         """
         active_rules = protocols.writable_first(wanted_rules.active)
         changing_rules = self._services.protocol.granted_rules(

@@ -21,9 +21,9 @@ rule in ``error`` to ``syncing``. If it has no rule of the share to change, it
 does not set the status again.
 
 If the service is stopped while it changes the level of a rule, the rule stays
-in ``updating``. When manila-share starts, it repeats interrupted changes of
-rules in ``applying`` and ``denying``, and not of these. As long as a rule of a
-share is in ``updating``, Manila changes no rule of the share.
+in ``updating``. As long as a rule of a share is in ``updating``, Manila does
+not change any rule of the share. When manila-share starts, it repeats the
+changes of rules in ``applying`` and ``denying``, but not in ``updating``.
 """
 
 from oslo_log import log

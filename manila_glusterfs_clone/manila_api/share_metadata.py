@@ -43,8 +43,9 @@ def of_new_share(
 ) -> dict[str, dict[str, str]]:
     """Return the values that Manila adds to a share after its creation.
 
-    If the volume cannot be read, return nothing: ``ensure_shares`` sets the
-    metadata at the next start. An error would set the new share to error.
+    If the volume cannot be read, return nothing: an error would set the status
+    of the new share to error. ``ensure_shares`` sets the metadata at the next
+    start.
     """
     instance_id = getattr(share, 'instance', share)['id']
     try:

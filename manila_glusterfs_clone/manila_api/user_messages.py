@@ -42,8 +42,8 @@ def report_refused_rules(
 ) -> None:
     """Report to the user that new or changed access rules were refused.
 
-    If the back end cannot grant the type or the level of a rule, create a
-    message about unsupported access. If another rule was refused, create a
+    If rules were refused because of their type or level, create a message
+    about unsupported access. If rules were refused for other reasons, create a
     message about a forbidden client.
 
     :param changed_rule_ids: the access ids of the new and changed rules.

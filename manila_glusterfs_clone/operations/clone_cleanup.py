@@ -106,9 +106,9 @@ class CloneCleanup:
             if snapshot_id is None or not self.uses.is_used(snapshot_id):
                 LOG.warning(
                     'Snapshot %s: active, although this service does not '
-                    'clone it; deactivating it. An interrupted clone or an '
-                    'operator left it active, or another service cloned it '
-                    'in the last seconds',
+                    'clone it; deactivating it. An interrupted clone left it '
+                    'active, an operator activated it, or another service '
+                    'cloned it in the last seconds',
                     name,
                 )
             self._sources.deactivate(name)
@@ -178,8 +178,8 @@ class CloneCleanup:
     def clean_up_volumes(self, origins: Collection[str]) -> None:
         """Clean up the snapshots of volumes.
 
-        Skip snapshots that another operation has locked, and those that this
-        process will deactivate anyway; log failures.
+        Skip snapshots that another operation has locked, and snapshots that
+        this process clones or deactivates soon; log failures.
 
         :param origins: the names of the volumes.
         """
@@ -191,8 +191,8 @@ class CloneCleanup:
     def clean_up_snapshots(self, snapshot_ids: Collection[str]) -> None:
         """Clean up snapshots.
 
-        Skip snapshots that another operation has locked, and those that this
-        process will deactivate anyway; log failures.
+        Skip snapshots that another operation has locked, and snapshots that
+        this process clones or deactivates soon; log failures.
         """
         with _errors_logged():
             self._clean_up_all(

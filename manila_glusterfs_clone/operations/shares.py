@@ -193,67 +193,65 @@ class Shares:
         After a restart, Manila passes all rules as new. Rules that the volume
         already grants stay granted, so their clients stay connected.
 
-        A volume cannot grant rules with different access levels. Old rules
-        keep their level, then rules that the volume already grants. So a new
-        rule never disconnects the client of another rule. Among new rules, the
-        level ``rw`` takes precedence.
+        All granted rules of a volume have the same access level, so rules with
+        another level are refused. The level of old rules takes precedence,
+        then the level of new rules that the volume already grants, then
+        ``rw``. So a new rule never disconnects the client of another rule.
 
         :param old_rules: rules that Manila does not pass as new or changed.
         :param new_rules: rules that Manila passes as new, or whose level
             changed.
-        :param is_revoking: whether the volume may grant other rules, or rules
-            a higher level, so that clients lose access.
-        :return: why rules cannot be granted, by access id.
+        :param is_revoking: whether the volume may grant more access than the
+            rules, so that clients lose access.
+        :return: why rules were refused, by access id.
         """
         volume_name = names.volume(share_id)
         with self._locks.share(share_id):
-            granted_rules = {
-                rule.access_id: rule
-                for rule in self._rules_in_force(volume_name, new_rules)
-            }
-            ungranted_rules = [
-                rule
-                for rule in new_rules
-                if rule.access_id not in granted_rules
-            ]
-            kept_rules = [
+            granted_rules, other_rules = self._split_rules(
+                volume_name, new_rules
+            )
+            first_rules = [
                 *protocols.writable_first(old_rules),
-                *sorted(
-                    protocols.writable_first(
-                        rule
-                        for rule in new_rules
-                        if rule.access_id in granted_rules
-                    ),
-                    key=lambda rule: rule != granted_rules[rule.access_id],
-                ),
+                *granted_rules,
             ]
             if is_revoking:
                 refusals = self._protocol.apply(
-                    volume_name, kept_rules, is_revoking=True
+                    volume_name, first_rules, is_revoking=True
                 )
-                if not ungranted_rules:
+                if not other_rules:
                     return dict(refusals)
             return dict(
                 self._protocol.apply(
                     volume_name,
-                    [
-                        *kept_rules,
-                        *protocols.writable_first(ungranted_rules),
-                    ],
+                    [*first_rules, *other_rules],
                     is_revoking=False,
                 )
             )
 
-    def _rules_in_force(
+    def _split_rules(
         self, volume_name: str, rules: Sequence[protocols.Rule]
-    ) -> Sequence[protocols.Rule]:
-        """Return the given rules that a volume already grants."""
+    ) -> tuple[list[protocols.Rule], list[protocols.Rule]]:
+        """Return the rules that a volume already grants, and the others.
+
+        Rules that take precedence come first: among the granted rules, those
+        that the volume grants with the wanted access level.
+        """
         if not rules:
-            return ()
+            return [], []
         volume = self._cluster.read(
             lambda gluster: gluster.volume(volume_name)
         )
-        return self._protocol.granted_rules(volume, rules) if volume else ()
+        current_rules = (
+            self._protocol.granted_rules(volume, rules) if volume else ()
+        )
+        granted_ids = {rule.access_id for rule in current_rules}
+        sorted_rules = protocols.writable_first(rules)
+        granted_rules = [r for r in sorted_rules if r.access_id in granted_ids]
+        other_rules = [
+            rule for rule in sorted_rules if rule.access_id not in granted_ids
+        ]
+        granted_rules.sort(key=lambda rule: rule not in current_rules)
+        return granted_rules, other_rules
 
     def unmanage(self, share_id: str) -> None:
         """Mark a volume as unmanaged, and remove the share's tag from its LVs.

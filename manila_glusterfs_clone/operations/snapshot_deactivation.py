@@ -112,11 +112,11 @@ class SnapshotUses:
         return use is not None and use.count > 0
 
     def is_used(self, snapshot_id: str) -> bool:
-        """Return whether this process will deactivate a snapshot."""
+        """Return whether this process uses, or will deactivate, a snapshot."""
         return names.canonical_id(snapshot_id) in self._uses
 
     def deactivate_due(self) -> float | None:
-        """Deactivate the snapshots whose time has come.
+        """Deactivate the snapshots whose last use ended long enough ago.
 
         :return: seconds until the next deactivation; None if there is none.
         """

@@ -49,7 +49,7 @@ class SnapshotIncomplete(errors.Unsettled):
 
 @dataclasses.dataclass(frozen=True)
 class TaggedLvs:
-    """The LVs of the nodes, read before the LVs of a snapshot were tagged."""
+    """The LVs of all nodes, as they were before a snapshot was tagged."""
 
     #: All LVs, by the name of the node.
     lvs_by_node: Mapping[str, tuple[lvm.LogicalVolume, ...]]

@@ -159,9 +159,9 @@ class Protocol(abc.ABC):
         """Return the options that grant rules, and the refused rules.
 
         The result contains every option that controls access, even if the
-        volume already has the value. If a volume cannot grant all rules,
-        because the access list has no room, or because rules have different
-        levels, rules that come first in ``rules`` take precedence.
+        volume already has the value. A volume cannot grant all rules if the
+        access list has no room, or if the rules have different levels. Then
+        the rules that come first in ``rules`` take precedence.
         """
 
     @abc.abstractmethod
@@ -227,8 +227,8 @@ class Protocol(abc.ABC):
     ) -> tuple[Rule, ...]:
         """Return the rules that the current options of a volume grant.
 
-        Return each rule with the access level that the volume grants. It
-        differs from the level in ``rules`` if the level is being changed.
+        Return each rule with the access level of the volume. This level
+        differs from the level in ``rules`` while Manila changes the level.
         """
 
     @abc.abstractmethod

@@ -13,7 +13,7 @@
 
 GlusterFS cannot make a volume read-only for single clients: the volume option
 ``features.read-only`` makes bricks refuse the writes of all clients, but not
-of gluster's own daemons. So a volume grants only rules with the same level.
+of gluster's own daemons. So all granted rules of a volume have the same level.
 
 Bricks apply the option while clients stay connected. The files that clients
 have open stay readable.
@@ -49,7 +49,7 @@ class AccessLevelNotSupported(protocols.AccessNotSupported):
 
 @dataclasses.dataclass(eq=False)
 class AccessLevelsDiffer(protocols.AccessNotSupported):
-    """A rule has another access level than the other rules of its share."""
+    """The access level of a rule differs from the level of other rules."""
 
     access_level: str
     #: The access level of the other rules.
@@ -59,8 +59,9 @@ class AccessLevelsDiffer(protocols.AccessNotSupported):
         return (
             f'access level "{self.access_level}": other rules of the share '
             f'have the level "{self.granted_level}", and GlusterFS cannot '
-            f'grant both levels on one volume; delete the rules with the '
-            f'level "{self.granted_level}" first'
+            f'grant both levels on one volume; use the level '
+            f'"{self.granted_level}", or delete all rules of the share and '
+            f'add this rule again'
         )
 
 
@@ -97,14 +98,6 @@ def is_read_only(volume: gluster.Volume) -> bool:
     """Return whether a volume is read-only for clients."""
     value = volume.options.get(READ_ONLY, OFF)
     return value.lower() in _TRUE_VALUES
-
-
-def to_reset(volume: gluster.Volume) -> tuple[str, ...]:
-    """Return the names of options that make a clone read-only.
-
-    A clone inherits ``off``: each reset is a transaction of glusterd.
-    """
-    return (READ_ONLY,) if is_read_only(volume) else ()
 
 
 def of_volume(volume: gluster.Volume) -> str:

@@ -157,7 +157,7 @@ def kept(
     old_entries: Collection[str],
     server_names: Collection[str],
 ) -> str:
-    """Return an access list without the entries that an old list lacks.
+    """Return an access list with only the entries that an old list admits.
 
     :param old_entries: the entries of the old list.
     :param server_names: entries to keep in any case.

@@ -91,7 +91,7 @@ def verify(
 
     :param confirmation: which nodes confirmed the new rules.
     :param access_list: the addresses of clients that may stay connected. None
-        if all clients may stay, or if their addresses do not matter.
+        with TLS: bricks do not check addresses then.
     :param addresses: the addresses of the nodes.
     :raises errors.Unsettled: bricks may use the old rules, or clients without
         a rule are still connected.

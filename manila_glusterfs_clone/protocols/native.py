@@ -195,7 +195,7 @@ class NativeProtocol(protocols.Protocol):
 
         If the level changes, first make the volume read-only, and disconnect
         the clients without a rule. Then admit new clients, or make the volume
-        writable. So no client can write whose rule has the level ``ro``.
+        writable. So a client whose rule has the level ``ro`` can never write.
 
         If ``is_revoking`` is true and TLS is off, wait until bricks have
         disconnected all clients without a rule. With TLS, do not wait for
@@ -221,7 +221,7 @@ class NativeProtocol(protocols.Protocol):
             *(brick.node_uuid for brick in volume.bricks),
         }
         if not access_levels.have_options(volume, plan.options):
-            # Clients that are or were admitted must not write.
+            # No brick may let clients write that the volume admitted before.
             is_read_only = access_levels.is_read_only(volume)
             is_revoking |= is_read_only or bool(self._admitted(volume))
             first_options = self._most_restrictive(volume, final_options)
@@ -247,7 +247,7 @@ class NativeProtocol(protocols.Protocol):
     def _most_restrictive(
         self, volume: gluster.Volume, final_options: Mapping[str, str]
     ) -> dict[str, str]:
-        """Return options that admit no new client, and allow no writes."""
+        """Return options that admit no new client, and refuse all writes."""
         access_list = access_lists.kept(
             final_options[self._list_option],
             self._admitted(volume),

@@ -162,7 +162,7 @@ def outcome_of(
 
 
 def results_of(outcomes: Iterable[Outcome]) -> list[Result]:
-    """Return the results of steps that were carried out one after the other.
+    """Return the results of steps that ran one after the other.
 
     :raises errors.Error: the error of the first step that is not done.
     """

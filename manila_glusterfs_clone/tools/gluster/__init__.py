@@ -101,11 +101,11 @@ class Gluster:
         self, names: ElementTree.Element, volumes: ElementTree.Element
     ) -> dict[str, Volume]:
         """Return the volumes in an answer, and read the missing ones."""
-        found = self._parse_volumes(_VOLUMES, volumes)
-        for name in xml_output.volume_names(names) - found.keys():
+        volume_by_name = self._parse_volumes(_VOLUMES, volumes)
+        for name in xml_output.volume_names(names) - volume_by_name.keys():
             if (volume := self.volume(name)) is not None:
-                found[name] = volume
-        return found
+                volume_by_name[name] = volume
+        return volume_by_name
 
     def volumes_in_one_call(self) -> dict[str, Volume]:
         """Return the volumes that one ``volume info`` lists, by name.

@@ -9,9 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Read the peers of a node in the request of another command.
+"""List the peers of a node in the request of another command.
 
-The answer shows whether to believe the answer to the other command.
+A node that is disconnected from most peers can have old data. So the driver
+checks the peers before it believes the answer to the other command.
 """
 
 from collections.abc import Sequence

@@ -62,5 +62,5 @@ def test_the_error_of_the_action_is_not_lost(
     ):
         fail('body')
     assert [record.getMessage() for record in caplog.records] == (
-        ['x: failed, too: action'] if fails else []
+        ['x failed, too: action'] if fails else []
     )

@@ -32,8 +32,8 @@ SENTENCES = [
     (
         access_levels.AccessLevelsDiffer('ro', 'rw'),
         'access level "ro": other rules of the share have the level "rw", and '
-        'GlusterFS cannot grant both levels on one volume; delete the rules '
-        'with the level "rw" first',
+        'GlusterFS cannot grant both levels on one volume; use the level '
+        '"rw", or delete all rules of the share and add this rule again',
     ),
     (
         native.VolumeNotFound('v'),

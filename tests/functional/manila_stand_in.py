@@ -138,6 +138,7 @@ manila_db.rules = lambda service_host, share_id=None: {
     if share_id in (None, each)
 }
 manila_db.shares_with_waiting_rules = lambda service_host: frozenset()
+manila_db.updating_rules = lambda service_host: []
 hosts.is_migration_target = lambda context, share: False
 
 #: The last share manager of each back end.

@@ -190,7 +190,7 @@ def test_bricks_of_a_read_only_share_heal(
     client, node = lab.client('c1'), lab.node('gl2')
     manila.allow(share, client.address)
     client.mount(share.host, share.volume, '/mnt/share', share.options)
-    node.succeed(f'pkill -9 -f "glusterfsd.*{share.volume}"')
+    node.succeed(f'pkill -9 -f "[g]lusterfsd.*{share.volume}"')
     client.write_tree('/mnt/share/tree', 1, 4, seed=8)
     assert manila.set_level(share, client.address, 'ro') == 'active'
     node.gluster(f'volume start {share.volume} force')

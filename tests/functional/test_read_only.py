@@ -196,7 +196,7 @@ def test_bricks_of_a_read_only_share_heal(
     node.gluster(f'volume start {share.volume} force')
     node.wait_until_succeeds(
         f'gluster volume heal {share.volume} info summary '
-        f'| grep "Total Number" | grep -v ": 0$" | wc -l | grep -x 0',
+        "| awk -F: '/Total Number/ { sum += $2 } END { exit sum != 0 }'",
         timeout=120,
     )
     client.fail('touch /mnt/share/new')

@@ -32,8 +32,8 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
-        #: What deactivates snapshots some seconds after their clones, instead
-        #: of the threads of the driver.
+        #: The objects that deactivate snapshots after their last clones. In
+        #: the model, :meth:`run_deferred` does this instead of threads.
         self.deferred: list[snapshot_deactivation.SnapshotUses] = []
         self._lock = threading.Lock()
 
@@ -55,15 +55,15 @@ class Clock:
         let_others_run()
 
     def defer(self, uses: snapshot_deactivation.SnapshotUses) -> None:
-        """Have snapshots deactivated by :meth:`run_deferred`."""
+        """Deactivate snapshots in :meth:`run_deferred`, without a thread."""
         with self._lock:
             if uses not in self.deferred:
                 self.deferred.append(uses)
 
     def run_deferred(self) -> None:
-        """Let the time pass until all snapshots are deactivated.
+        """Advance the clock until all snapshots are deactivated.
 
-        The threads of a process that was killed have ended with it.
+        A killed process deactivates no snapshot.
         """
         while self.deferred:
             try:

@@ -121,10 +121,10 @@ def open_backend(process: link.Process, **changes: object) -> backend.Backend:
 def _granted_level(
     before: Mapping[str, str], levels: Mapping[str, str]
 ) -> str | None:
-    """Return the level that is granted of rules with both.
+    """Return the level that the driver must grant if rules have both levels.
 
-    Rules that are granted keep theirs, so that nobody is disturbed; those
-    whose level changes come before new ones, and of new ones those with rw.
+    Granted rules whose level stays the same take precedence, then granted
+    rules whose level changes, then new rules with the level ``rw``.
     """
     kept = [each for a, each in levels.items() if before.get(a) == each]
     changed = [each for a, each in levels.items() if a in before]
@@ -195,7 +195,7 @@ class ModelBackend:
         return made
 
     def adopt(self, share: str, snapshot: str, size: int) -> None:
-        """Expect a clone."""
+        """Expect a clone that exists."""
         data = self.snapshots[snapshot][2]
         self.shares[share] = invariants.Share(share, size, data)
 
@@ -299,7 +299,7 @@ class ModelBackend:
                 self.pool.write(known.volume, data)
             return
         if known.level is None:
-            # It keeps the level of the last rule, and has no client.
+            # A volume without rules keeps its level, and has no client.
             volume = self.pool.state.volumes[known.volume]
             if glusterd_state.is_read_only(volume):
                 return

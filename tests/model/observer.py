@@ -65,7 +65,8 @@ class Observer:
         self.breaches: list[Breach] = []
         #: By the name of the back end whose shares it knows.
         self.entitled: dict[str, Entitled] = SharedDict()
-        #: Likewise: whose rule is read-only, before and after an operation.
+        #: By the name of the back end: whether the rule of an address is
+        #: read-only, both before and after an operation.
         self.read_only: dict[str, Entitled] = SharedDict()
         self._state = state
         self._served: set[tuple[str, str]] = set()

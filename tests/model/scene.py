@@ -96,7 +96,7 @@ OPERATIONS = [
     _repeated('allow access', lambda m: m.allow(OTHER, KEPT, ALLOWED)),
     _repeated('deny access', lambda m: m.allow(ORIGIN, KEPT)),
     _repeated('make read-only', lambda m: m.set_rules(OTHER, {KEPT: 'ro'})),
-    # One that stays may write again, while a read-only one goes.
+    # One client can write again, and a read-only client loses access.
     _repeated('make writable', lambda m: m.set_rules(READERS, {KEPT: 'rw'})),
     _repeated('delete snapshot', lambda m: m.delete_snapshot(SNAPSHOT)),
     _repeated('delete a clone', lambda m: m.delete(OTHER)),

@@ -31,7 +31,7 @@ cloud = test_share_manager.cloud
 share_type = test_share_manager.share_type
 warden = test_maintenance.warden
 
-#: The client of the rule that is granted, and that of the other one.
+#: The client of the granted rule, and the client of the refused rule.
 GRANTED, REFUSED = '10.0.0.5', '10.0.0.6'
 OTHER_LEVEL = {'rw': 'ro', 'ro': 'rw'}
 
@@ -72,10 +72,10 @@ class Mixed:
         self.cloud.start()
 
     def cast(self) -> None:
-        """As for a migration: all rules are read-only for a time.
+        """Make all rules read-only for a time, as a migration does.
 
-        It fails, because a rule is in error. At its end Manila applies all
-        rules anew, also this one.
+        The migration fails because a rule is in the state error. At the end,
+        Manila applies all rules again, including this rule.
         """
         with pytest.raises(exception.ShareMigrationFailed):
             self.cloud.cast(self.share, True)
@@ -86,7 +86,7 @@ class Mixed:
             self.cloud.cast(self.share, False)
 
     def apply_all(self) -> None:
-        """As ensure_shares asks for: all rules are new to the driver."""
+        """Apply all rules as new rules, as ensure_shares requests."""
         helper = self.cloud.manager.access_helper
         instance = self.cloud.instance(self.share)
         helper.reset_rules_to_queueing_states(

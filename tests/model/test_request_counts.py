@@ -36,7 +36,7 @@ class Cost:
     requests: int
     #: Commands of gluster on all nodes together.
     gluster: int
-    #: Those of them that change something.
+    #: The gluster commands that change something.
     changes: int
 
 
@@ -83,7 +83,7 @@ def test_an_operation_costs_no_more(
 ) -> None:
     manila = scene.again()
     with model_backend.in_time_of(manila.pool), turns.in_turn():
-        # Each process asks once which nodes there are.
+        # Each process reads the members once.
         manila.services.cluster.members()
         found = cost(manila, lambda: operation.act(manila))
         assert found == COSTS[operation.name]
@@ -95,7 +95,7 @@ def test_an_operation_costs_no_more(
 
 
 def test_a_clone_of_an_active_snapshot_costs_less(scene: scenes.Scene) -> None:
-    """One that waited for another, or that follows soon."""
+    """Measure a clone that waited for another one, or that follows soon."""
     manila = scene.again()
     with model_backend.in_time_of(manila.pool), turns.in_turn():
         manila.clone(scenes.NEW, scenes.SNAPSHOT, 2)

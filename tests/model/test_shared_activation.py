@@ -9,10 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Clones share the activation of their snapshot; it is deactivated later.
+"""Clones share one activation, and the snapshot is deactivated later.
 
-What the driver does side by side may end in any order: the other tests do
-first what it starts first, and here that comes last.
+Actions that the driver runs in parallel can end in any order. The other tests
+run the action of ``parallel.beside`` before its body. Some tests here run this
+action after the body.
 """
 
 from collections.abc import Callable, Iterator
@@ -43,7 +44,7 @@ CLONE = next(
 def counts(
     pool: model_cluster.ModelCluster, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], dict[str, int]]:
-    """Count what glusterd is told about snapshots."""
+    """Count the snapshot commands that glusterd gets."""
     asked: list[str] = []
     ask = pool.glusterd.ask
 
@@ -69,7 +70,7 @@ def snapshot_of_a_share(
 def another(
     manila: model_backend.ModelBackend, **changes: object
 ) -> model_backend.ModelBackend:
-    """Return another process, which knows the same shares."""
+    """Return another process that has the same shares."""
     new = model_backend.ModelBackend(link.Process(manila.pool), **changes)
     new.shares, new.snapshots = manila.shares, manila.snapshots
     return new
@@ -124,14 +125,14 @@ def test_a_waiting_clone_of_another_process_keeps_the_snapshot_active(
     ids: Iterator[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A process deactivates it neither while the other clones nor waits."""
+    """Do not deactivate it while the other process clones it, or waits."""
     snapshot = snapshot_of_a_share(manila, ids)
     manila.clone(next(ids), snapshot)
     other = another(manila)
     uses = manila.services.clone_cleanup.uses
     manila.pool.time.advance(snapshot_deactivation.LINGER_SECONDS)
     with other.services.locks.snapshot_to_clone(snapshot):
-        # It waits in real time, as the locks do.
+        # Locks wait in real time.
         assert uses.deactivate_due() == snapshot_deactivation.LINGER_SECONDS
     assert is_active(manila, snapshot)
     manila.pool.time.advance(snapshot_deactivation.LINGER_SECONDS)
@@ -145,7 +146,7 @@ def test_a_waiting_clone_of_another_process_keeps_the_snapshot_active(
     manila.check()
 
 
-def test_who_waits_for_a_snapshot_to_clone_is_seen(
+def test_a_clone_that_waits_is_reported(
     manila: model_backend.ModelBackend, ids: Iterator[str]
 ) -> None:
     snapshot = next(ids)
@@ -291,7 +292,7 @@ def test_a_service_that_stops_leaves_the_snapshot_to_maintenance(
 def test_a_refused_clone_leaves_the_snapshot_inactive(
     manila: model_backend.ModelBackend, ids: Iterator[str]
 ) -> None:
-    """Its checks may end after the activation."""
+    """The check can end after the activation."""
     snapshot = snapshot_of_a_share(manila, ids)
     for pool in manila.pool.thin_pools():
         pool.data_percent = 99.0
@@ -302,7 +303,7 @@ def test_a_refused_clone_leaves_the_snapshot_inactive(
     assert not is_active(manila, snapshot)
 
 
-# -- what is done side by side
+# -- parallel actions
 
 
 @pytest.fixture(scope='module')
@@ -330,7 +331,7 @@ def test_a_fault_in_another_order(
 def test_an_interrupted_clone_is_whole_or_in_error(
     late: scenes.Scene, is_late: bool
 ) -> None:
-    """As manila-share finds when it starts again."""
+    """The next start of manila-share completes the clone, or refuses it."""
     scene = late if is_late else scenes.Scene('11.1')
     found = set()
     for index, step in enumerate(scene.steps(CLONE)):

@@ -48,7 +48,7 @@ class Executor:
 
 
 class LateFuture(concurrent.futures.Future[T]):
-    """The result of an action that begins when somebody waits for it."""
+    """A future whose action starts when a caller waits for its result."""
 
     def __init__(self, action: Callable[[], T]) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class LateFuture(concurrent.futures.Future[T]):
 
 
 class LateExecutor(Executor):
-    """A pool of threads whose only thread begins when it is waited for."""
+    """A pool that starts a single action when a caller waits for it."""
 
     def __init__(self, workers: int) -> None:
         self._is_late = workers == 1
@@ -104,8 +104,8 @@ _IN_TURN, _LATE = _with(Executor), _with(LateExecutor)
 def in_turn(*, late: bool = False) -> Iterator[None]:
     """Make the driver ask one node after the other.
 
-    :param late: of two things that the driver does side by side, do the one
-        that it starts first at the end, not at the beginning.
+    :param late: run the action of :func:`parallel.beside` after its body, not
+        before.
     """
     order = _LATE if late else _IN_TURN
     with mock.patch.object(parallel, 'concurrent', order):

@@ -115,7 +115,7 @@ def test_a_refusal_hides_a_failed_activation(calls: Any) -> None:
 
 
 def test_failed_clone_is_undone_without_the_lock(calls: Any) -> None:
-    """Or the undo would wait for the lock of the snapshot for ever."""
+    """Otherwise the undo would wait forever for the lock."""
     held: list[str] = []
 
     @contextlib.contextmanager

@@ -42,8 +42,8 @@ from oslo_config import cfg
 from oslo_log import log
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.locking import tooz_coordinator
 from manila_glusterfs_clone.locking import cross_host_locks
+from manila_glusterfs_clone.locking import tooz_coordinator
 from manila_glusterfs_clone import names
 
 LOG = log.getLogger(__name__)

@@ -38,9 +38,9 @@ from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone.ssh import channels
 from manila_glusterfs_clone.ssh import connection_cache
 from manila_glusterfs_clone.ssh import greetings
-from manila_glusterfs_clone.ssh import transports
 from manila_glusterfs_clone.ssh import runner
 from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import transports
 
 LOG = logging.getLogger(__name__)
 

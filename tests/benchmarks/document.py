@@ -98,8 +98,8 @@ def _table(
 def draw(result: Result, path: pathlib.Path) -> None:
     """Draw the median of each figure as a bar, with the range as a line."""
     # Only this needs matplotlib; see tests/benchmarks/requirements.txt.
-    from matplotlib import figure
     import matplotlib
+    from matplotlib import figure
 
     # Text stays text, and the same result makes the same file.
     matplotlib.rcParams.update({'svg.fonttype': 'none', 'svg.hashsalt': 'x'})

@@ -21,9 +21,9 @@ import time
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.locking import tooz_coordinator
 from manila_glusterfs_clone.locking import cross_host_locks
 from manila_glusterfs_clone.locking import locks
+from manila_glusterfs_clone.locking import tooz_coordinator
 from tests.coordination.lock_host import Host, ID
 from tests.coordination.servers import Etcd, LEASE, Server
 from tests.unit import fakes

@@ -13,8 +13,8 @@
 
 import pytest
 
-from manila_glusterfs_clone.locking import tooz_coordinator
 from manila_glusterfs_clone.locking import cross_host_locks
+from manila_glusterfs_clone.locking import tooz_coordinator
 
 
 class Lock:

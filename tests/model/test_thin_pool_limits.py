@@ -98,9 +98,9 @@ def test_what_lvm_refuses_is_not_offered_and_not_begun(
             'LVM creates no logical volume' in reason
             for reason in caught.value.obstacles.values()
         )
-    # A clone activates its snapshot while it reads the limits.
+    # A clone may activate its snapshot while it reads the limits.
     activate = ('snapshot', 'activate')
-    assert [step.argv[1:3] for step in changes(manila, since)] == [activate]
+    assert {step.argv[1:3] for step in changes(manila, since)} <= {activate}
     manila.pool.time.run_deferred()
     state = manila.pool.state
     assert not any(

@@ -95,13 +95,12 @@ class Turns:
         return place == self._waiting[0] and not self._seconds_left()
 
     def _seconds_left(self) -> float | None:
-        """Return until when the running command may keep its turn.
+        """Return how long the running command may keep its turn.
 
-        :return: seconds; None if no command runs, or only commands that have
-            run for too long.
+        :return: seconds; None if no command runs, or a command hangs.
         """
-        last_begun_at = max(self._begun_at.values(), default=None)
-        if last_begun_at is None:
+        first_begun_at = min(self._begun_at.values(), default=None)
+        if first_begun_at is None:
             return None
-        seconds = last_begun_at + LONGEST_TURN_SECONDS - time.monotonic()
+        seconds = first_begun_at + LONGEST_TURN_SECONDS - time.monotonic()
         return seconds if seconds > 0 else None

@@ -13,6 +13,7 @@
 from collections.abc import Iterator
 import contextlib
 import threading
+import time
 
 import pytest
 
@@ -136,6 +137,19 @@ def test_a_command_that_hangs_stops_nobody(
     commands.start('last')
     commands.wait_until(lambda: len(commands.begun) == 3)
     assert commands.begun == ['hangs', 'next', 'last']
+
+
+def test_a_hang_costs_each_command_the_same(
+    commands: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commands that began after the hang hang, too."""
+    monkeypatch.setattr(turns, 'LONGEST_TURN_SECONDS', 0.5)
+    begun_at = time.monotonic()
+    for number in range(9):
+        commands.start(f'hangs {number}')
+    commands.wait_until(lambda: len(commands.begun) == 9)
+    # One turn after the other would take 4 s.
+    assert time.monotonic() - begun_at < 3
 
 
 def test_an_error_ends_a_turn() -> None:

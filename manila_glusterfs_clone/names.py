@@ -50,8 +50,8 @@ TAG_SHARE = 'manila.share='
 TAG_SNAPSHOT = 'manila.snapshot='
 #: The prefix of the tag with the mount point of an LV.
 TAG_MOUNT = 'manila.mount='
-#: The tag of the LVs of an unmanaged snapshot: gluster cannot rename the
-#: snapshot itself.
+#: The tag of the LVs of an unmanaged snapshot. Only this tag shows that the
+#: snapshot is unmanaged: gluster cannot rename the snapshot.
 TAG_UNMANAGED = 'manila.unmanaged'
 
 #: The marks of a volume: options with the id of its share, and with its back
@@ -140,7 +140,7 @@ def snapshot(snapshot_id: str) -> str:
 def snapshot_id_from_name(name: str) -> str | None:
     """Return the snapshot id in a name.
 
-    :return: None if this driver does not give snapshots such names.
+    :return: None if the name is not that of a snapshot of this driver.
     """
     if not name.startswith(SNAPSHOT_PREFIX):
         return None
@@ -150,7 +150,7 @@ def snapshot_id_from_name(name: str) -> str | None:
 def share_id_from_name(volume_name: str) -> str | None:
     """Return the share id in a name.
 
-    :return: None if this driver does not give volumes such names.
+    :return: None if the name is not that of a volume of this driver.
     """
     if not volume_name.startswith(VOLUME_PREFIX):
         return None
@@ -183,7 +183,7 @@ def mount_point(brick_root: str, share_id: str) -> str:
 
 
 def brick_path(path: str) -> str:
-    """Return the path of the brick in the file system at a mount point.
+    """Return the path of the brick below a mount point.
 
     :param path: the mount point.
     """

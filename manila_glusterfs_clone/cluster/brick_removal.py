@@ -109,8 +109,8 @@ def _remove(
 def mount_point_removal(mount_point: str) -> steps.Step:
     """Return the step that removes the directory of a mounted brick.
 
-    If the parent directory is below ``SNAPS_ROOT``, it removes the parent,
-    too. It fails if a directory is not empty.
+    The step also removes the parent directory if that is below ``SNAPS_ROOT``.
+    The step fails if a directory is not empty.
     """
     parent = mount_point.rpartition('/')[0]
     if parent.startswith(f'{bricks.SNAPS_ROOT}/'):

@@ -22,9 +22,9 @@ class ExitStatus(enum.IntEnum):
     """The exit status of a command."""
 
     #: The command did its work. "check": no mistake, fault or warning.
-    #: "reconcile": nothing to mend, or all of it was mended.
+    #: "reconcile": nothing to correct, or all of it was corrected.
     OK = 0
-    #: "check": a fault or a warning. "reconcile": something to mend. "status":
+    #: "check": a fault or a warning. "reconcile": something to correct. "status":
     #: a part of the cluster could not be read, or is offline.
     WARNING = 1
     #: "check": a mistake, with which a back end does not start.

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The command ``reconcile``: find and mend what differs from Manila."""
+"""The command ``reconcile``: find and correct what differs from Manila."""
 
 import argparse
 from collections.abc import Sequence
@@ -31,13 +31,13 @@ CONF = cfg.CONF
 
 COLUMNS = ('Back end', 'Result', 'Kind', 'Object', 'State', 'Action')
 
-FOUND, MENDED, LEFT = 'found', 'mended', 'left'
+FOUND, CORRECTED, LEFT = 'found', 'corrected', 'left'
 _PAUSE_SECONDS = 30.0
-_COLOURS = {FOUND: columns.YELLOW, MENDED: columns.GREEN, LEFT: columns.RED}
+_COLOURS = {FOUND: columns.YELLOW, CORRECTED: columns.GREEN, LEFT: columns.RED}
 
 
 class Reconcile(base.Lister):
-    """List what is leaked, half-made or offline; mend it with --apply.
+    """List what is leaked, half-made or offline; correct it with --apply.
 
     The list has what the next pass of maintenance would work on. Operations in
     progress can appear in it for a moment.
@@ -49,7 +49,7 @@ class Reconcile(base.Lister):
     deleted them, and if glusterfs_clone_orphans is "remove".
 
     Run the command as the user of manila-share. The exit status is 1 if
-    something is left to mend.
+    something is left to correct.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -58,7 +58,7 @@ class Reconcile(base.Lister):
         parser.add_argument(
             '--apply',
             action='store_true',
-            help='mend what is listed',
+            help='correct what is listed',
         )
         parser.add_argument(
             '--pause',
@@ -66,8 +66,8 @@ class Reconcile(base.Lister):
             type=_seconds,
             default=_PAUSE_SECONDS,
             help='the pause between two passes: what could be an operation in '
-            'progress is mended only if the second pass finds it, too; and '
-            'after them, if manila-share was asked to mend something '
+            'progress is corrected only if the second pass finds it, too; and '
+            'after them, if manila-share was asked to correct something '
             '(default: %(default)g)',
         )
         return parser
@@ -88,7 +88,7 @@ class Reconcile(base.Lister):
                 for result, difference in self._reconcile(
                     section, opened, parsed_args
                 ):
-                    if result != MENDED:
+                    if result != CORRECTED:
                         self.exit_status = base.ExitStatus.WARNING
                     rows.append(_row(section.name, result, difference))
         if not rows:
@@ -123,12 +123,12 @@ class Reconcile(base.Lister):
             left = self._find(section, opened)
             if not left:
                 break
-        if any(each.kind in differences.MENDED_LATER for each in left):
-            # The second pass has asked manila-share to mend it.
+        if any(each.kind in differences.CORRECTED_LATER for each in left):
+            # The second pass has asked manila-share to correct it.
             self._wait(arguments.pause)
             left = self._find(section, opened)
         return [
-            *((MENDED, each) for each in found if each not in left),
+            *((CORRECTED, each) for each in found if each not in left),
             *((LEFT, each) for each in left),
         ]
 

@@ -67,10 +67,11 @@ class AccessAudit:
         state: cluster_state.ClusterState,
         rules: Mapping[str, protocols.Rules],
     ) -> Iterator[tuple[str, str]]:
-        """Yield the ids of the shares whose options :meth:`audit` corrects.
+        """Yield the shares whose options differ from Manila's rules.
 
-        Also yield a share whose volume has the mark of another owner, which
-        :meth:`audit` does not correct: with this mark, otherwise with ''.
+        Yield pairs of a share id and an owner. :meth:`audit` corrects the
+        shares with the owner ''. If a volume has the mark of another owner,
+        the owner is this mark, and :meth:`audit` corrects nothing.
         """
         for share_id, wanted_rules in rules.items():
             volume = state.volume(share_id)
@@ -229,8 +230,9 @@ class AccessAudit:
             # An earlier correction set the options, but could not verify
             # them.
             LOG.warning(
-                'Volume %s: its options match Manila\'s access rules on all '
-                'nodes again; clients without a rule lose access',
+                'Volume %s: all nodes confirm the options that an earlier '
+                'pass set for Manila\'s access rules; clients without a rule '
+                'have no access',
                 volume_name,
             )
             return
@@ -245,11 +247,12 @@ class AccessAudit:
     def _rules_to_grant(
         self, volume: gluster.Volume, wanted_rules: protocols.Rules
     ) -> tuple[protocols.Rule, ...]:
-        """Return the active rules, and changing rules that a volume grants.
+        """Return the active rules, and rules in change that a volume grants.
 
-        Manila's own request grants or revokes the changing rules. Until then,
-        their clients stay connected. They have the access level of the active
-        rules, because a volume has only one level.
+        manila-share grants or revokes the rules in change by a request that
+        Manila has already sent. Until then, their clients stay connected. They
+        have the access level of the active rules, because a volume has only
+        one level.
         """
         active_rules = protocols.writable_first(wanted_rules.active)
         changing_rules = self._services.protocol.granted_rules(

@@ -62,8 +62,8 @@ KINDS = (
     UNKNOWN,
 )
 
-#: A pass only asks manila-share to mend these; it does so a while later.
-MENDED_LATER = frozenset(
+#: A pass only asks manila-share to correct these; it does so a while later.
+CORRECTED_LATER = frozenset(
     {INTERRUPTED, FAILED_DELETION, QUEUED_REQUEST, QUEUED_RULES}
 )
 

@@ -18,14 +18,15 @@ or snapshot stays in ``creating``, ``extending``, ``deleting`` or
 statuses (``ensure_driver_resources`` in manila/share/manager.py). Manila
 refuses all requests of users for such an instance.
 
-Work is *interrupted* if no process is doing it, in two cases: the instance has
-a work mark (:mod:`~manila_glusterfs_clone.locking.work_marks`), or the work is
-complete on the cluster but Manila did not write the status. In all other
-cases, the request may still be in the queue, and the driver changes nothing
-for a while. But a service that is stopped can also lose a request before the
-driver sets the mark. So after :func:`.instances.lost_after_seconds`, in which
-manila-share was running and could take the request, the request counts as
-lost.
+Work counts as *interrupted* if no process is doing it, and one of these is
+true: the instance has a work mark
+(:mod:`~manila_glusterfs_clone.locking.work_marks`), or the work is complete on
+the cluster but Manila did not write the status. In all other cases the request
+may still be in the queue, and the driver changes nothing for a while. But a
+service that is stopped can also lose a request before the driver sets the
+mark. So a request counts as lost if manila-share has been running for
+:func:`.instances.lost_after_seconds` and has not begun it.
+
 The driver resumes interrupted work at service start and in each pass:
 
 * Creating: the status becomes ``available`` if the share or snapshot is
@@ -40,8 +41,8 @@ The driver resumes interrupted work at service start and in each pass:
 * Failed deletion (``error_deleting``): the driver asks again when all nodes
   are connected.
 * Deferred deletion (``deferred_deleting``): the status becomes
-  ``error_deferred_deleting``, in which Manila deletes it again. After a lost
-  request, the driver asks manila-share to delete the instance.
+  ``error_deferred_deleting``, in which Manila deletes it again. If the
+  request was lost, the driver asks manila-share to delete the instance.
 * Unmanaging: the status becomes ``unmanage_error``. An administrator can then
   unmanage the share or snapshot again.
 
@@ -71,7 +72,7 @@ LOG = log.getLogger(__name__)
 CONF = cfg.CONF
 
 
-#: By status of an instance: the operation that the work mark then names.
+#: The operation that a work mark names, by the status of the instance.
 OPERATION_BY_STATUS = {
     instances.CREATING: work_marks.CREATE,
     instances.EXTENDING: work_marks.EXTEND,
@@ -119,14 +120,14 @@ class InterruptedWork:
         Work can look interrupted for a moment: before Manila writes the
         status, or while Manila revokes the access rules of a share that it
         then deletes. So resume work in the second pass that finds it
-        interrupted. Resume a failed extension at once and, at service start,
-        work with a mark.
+        interrupted. Two kinds of work do not wait for a second pass: a failed
+        extension, and, at service start, work with a mark.
 
         :param shares: all shares of this back end.
         :param snapshots: all snapshots of this back end.
         :param is_starting: whether the service is starting.
         :param is_requested: whether an operator wants this now. Then a request
-            to delete counts as lost in the second pass that finds it.
+            to delete counts as lost in the second pass that finds no progress.
         """
         if getattr(CONF, 'startup_reconciliation_enabled', False):
             return
@@ -229,7 +230,7 @@ class InterruptedWork:
                     )
                 return
             if row.status == instances.DELETING or (
-                # The quota still counts what no service has begun to delete.
+                # Until its deletion begins, it counts against the quota.
                 is_lost and row.status == instances.DEFERRED_DELETING
             ):
                 if is_lost and not self._backoff.is_retry_due(
@@ -268,8 +269,8 @@ class InterruptedWork:
     ) -> bool:
         """Complete a creation or extension, and write the status.
 
-        :param is_interrupted: whether the work was interrupted. If that is
-            unknown, write the status after a failed extension, or in the
+        :param is_interrupted: whether the work was certainly interrupted. If
+            false, write the status only after a failed extension, or in the
             second pass that finds the work complete.
         :return: whether the status was written.
         """

@@ -19,8 +19,8 @@ The modules, from the top layer to the bottom layer:
 * ``greetings`` compares the release of the runner with this driver.
 * ``steps`` has the steps and their outcomes.
 * ``channels`` runs a process on the channel of a connection.
-* ``connections`` connects to a node within a time limit.
-* ``login`` connects and logs in.
+* ``connector`` connects to a node within a time limit.
+* ``transports`` opens a connection, and logs in.
 * ``host_keys`` verifies the host key of a node, and ``host_certificates`` its
   certificate.
 * ``known_hosts`` and ``private_keys`` read the files of the keys.

@@ -36,7 +36,7 @@ from oslo_log import log as logging
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone.ssh import channels
-from manila_glusterfs_clone.ssh import connection_cache
+from manila_glusterfs_clone.ssh import connector
 from manila_glusterfs_clone.ssh import greetings
 from manila_glusterfs_clone.ssh import runner
 from manila_glusterfs_clone.ssh import steps
@@ -62,7 +62,7 @@ Result = steps.Result
 class _Process:
     """The connections of one process of the operating system to a node."""
 
-    def __init__(self, connector: connection_cache.Connector) -> None:
+    def __init__(self, connector: connector.Connector) -> None:
         self.connector = connector
         self.slots = threading.BoundedSemaphore(_MAX_REQUESTS)
         #: Held while a thread connects, or checks the connection.
@@ -240,7 +240,7 @@ class Remote:
         return connection
 
     def _open_channel(
-        self, connector: connection_cache.Connector, deadline: float
+        self, connector: connector.Connector, deadline: float
     ) -> channels.Channel:
         start = time.monotonic()
         reason = ''
@@ -277,7 +277,7 @@ class Remote:
         process = self._process_by_pid.get(pid)
         if process is None:
             new_process = _Process(
-                connection_cache.Connector(
+                connector.Connector(
                     self._address, self._credentials, self._connect_timeout
                 )
             )

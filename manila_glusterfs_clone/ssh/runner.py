@@ -15,14 +15,15 @@
 one of these outcomes:
 
 * *done*: a :class:`~manila_glusterfs_clone.ssh.steps.Result`.
-* *refused*: the runner answered so, or the connection had ended before the
-  request was sent.
-* *unknown*: the runner answered so, or the connection ended after the request
-  was sent and before the step was answered: the link was lost, the runner
-  died, a frame was broken, or no answer came in time.
+* *refused*: the runner answered ``refused``, an earlier step of the request
+  was not done, or the connection had ended before the request was sent.
+* *unknown*: the runner answered ``unknown``, or the connection ended between
+  the request and the answer. A connection ends if the link is lost, the runner
+  dies, a frame is broken, or no answer comes in time.
 
-The runner kills a program at its time limit. If the answer is another
-:data:`MARGIN_SECONDS` late, the connection is dead.
+The runner kills a program at its time limit. If the driver has no answer
+:data:`MARGIN_SECONDS` after the runner must have sent it, the driver ends the
+connection.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,8 +40,7 @@ from manila_glusterfs_clone.ssh import channels
 from manila_glusterfs_clone.ssh import greetings
 from manila_glusterfs_clone.ssh import steps
 
-#: Seconds that the driver waits for an answer after the runner must have sent
-#: it.
+#: Seconds that an answer may take from the runner to the driver.
 MARGIN_SECONDS = 10.0
 #: Seconds to wait for the last output after sending has failed.
 _LAST_OUTPUT_SECONDS = 1.0
@@ -93,7 +93,7 @@ class ChannelStream:
 
 
 class _Request:
-    """A request without all its answers."""
+    """A request that the runner has not answered completely."""
 
     def __init__(
         self, node: str, the_steps: Sequence[Step], seconds: float
@@ -116,7 +116,10 @@ class _Request:
             or not 0 <= at < len(self.steps)
             or (self.outcomes[at] is not None)
         ):
-            raise frames.Broken(f'an answer to step {at!r}')
+            raise frames.Broken(
+                f'unexpected answer to step {at!r}: the request has no such '
+                f'step, or it was answered before'
+            )
         self.outcomes[at] = steps.outcome_of(
             self._node, self.steps[at], self.seconds[at], answer
         )
@@ -190,9 +193,9 @@ class Connection:
         )
 
     def run(self, the_steps: Sequence[Step], seconds: float) -> list[Result]:
-        """Have steps carried out one after the other, up to the first error.
+        """Run steps one after the other, and return their results.
 
-        :param seconds: the time limit of each step without its own.
+        :param seconds: the time limit of each step that has none of its own.
         :raises errors.Error: the error of the first step that is not done.
         """
         return steps.results_of(self.outcomes(the_steps, seconds))
@@ -203,9 +206,9 @@ class Connection:
         seconds: float,
         margin: float | None = None,
     ) -> tuple[Outcome, ...]:
-        """Have steps carried out, and return the outcome of each.
+        """Run steps, and return the outcome of each.
 
-        :param seconds: the time limit of each step without its own.
+        :param seconds: the time limit of each step that has none of its own.
         :param margin: seconds to wait for a late answer.
         :raises errors.Unreachable: the connection had ended; nothing was sent.
         """
@@ -265,7 +268,10 @@ class Connection:
             },
         )
         if len(line) > frames.LONGEST_REQUEST:
-            raise ValueError(f'a request of {len(line)} bytes')
+            raise ValueError(
+                f'request too long: {len(line)} bytes, at most '
+                f'{frames.LONGEST_REQUEST}'
+            )
         try:
             with self._send_lock:
                 self._stream.send(line)
@@ -304,7 +310,9 @@ class Connection:
         with self._lock:
             request = self._requests.get(answer.get('id', -1))
         if request is None:
-            raise frames.Broken(f'an answer to no request: {answer!r:.200}')
+            raise frames.Broken(
+                f'unexpected answer: no such request: {answer!r:.200}'
+            )
         request.take(answer)
 
     def _finish(self, reason: str) -> None:

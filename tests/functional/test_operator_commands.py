@@ -165,7 +165,7 @@ def test_a_brick_is_offline(
     reconcile = host.list('reconcile', '--apply', '--pause=1')
     assert (reconcile.status, results(reconcile)) == (
         0,
-        [('mended', *difference)],
+        [('corrected', *difference)],
     )
     faults.online(lab, share, count // 2)
     found = host.metrics()
@@ -209,7 +209,7 @@ def test_a_deleted_share_left_its_logical_volumes(
     reconcile = host.list('reconcile', '--apply', '--pause=1')
     assert (reconcile.status, results(reconcile)) == (
         0,
-        [('mended', *difference)],
+        [('corrected', *difference)],
     )
     assert not any(_lvs(each, share.id) for each in lab.nodes)
     assert all(_lvs(each, kept.id) for each in lab.nodes)
@@ -260,7 +260,7 @@ def test_a_volume_was_reset(
     assert host.metrics()['differences', differences.ACCESS] == 1
     reconcile = host.list('reconcile', '--apply', '--pause=1')
     assert reconcile.status == 0
-    assert ('mended', *difference) in results(reconcile)
+    assert ('corrected', *difference) in results(reconcile)
     assert not stranger.can_mount(share.host, share.volume)
     client.succeed('ls /mnt/share && touch /mnt/share/still')
     assert host.metrics()['differences', differences.ACCESS] == 0

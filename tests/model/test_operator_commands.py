@@ -296,7 +296,7 @@ def test_nothing_to_reconcile(
 
 
 @pytest.mark.parametrize('kind', DAMAGES)
-def test_reconcile_finds_and_mends(
+def test_reconcile_finds_and_corrects(
     host: operator_host.OperatorHost,
     cloud: Cloud,  # noqa: F811
     kind: str,
@@ -312,11 +312,11 @@ def test_reconcile_finds_and_mends(
     assert not [s for s in host.process.steps if not s.is_read]
     assert kinds(host.run('reconcile', '--json')) == kinds(found)
 
-    mended = host.run('reconcile', '--apply', '--json')
-    assert mended.status == 0, mended
-    assert ('mended', kind) in kinds(mended)
-    assert {result for result, _ in kinds(mended)} == {'mended'}
-    assert instance in mended.stderr or kind == differences.LEFTOVER
+    corrected = host.run('reconcile', '--apply', '--json')
+    assert corrected.status == 0, corrected
+    assert ('corrected', kind) in kinds(corrected)
+    assert {result for result, _ in kinds(corrected)} == {'corrected'}
+    assert instance in corrected.stderr or kind == differences.LEFTOVER
     assert host.run('reconcile', '--json').rows == []
     # The client of the other share kept its access all the time.
     assert cloud.pool.mounted(volume_of(cloud, other)) == {CLIENT}
@@ -415,7 +415,7 @@ def test_reconcile_with_a_node_down(
     host: operator_host.OperatorHost,
     cloud: Cloud,  # noqa: F811
 ) -> None:
-    """What needs all nodes waits, and the rest is mended."""
+    """What needs all nodes waits, and the rest is corrected."""
     share, lost = cloud.create(), cloud.create()
     volume = volume_of(cloud, lost)
     _orphan(cloud, lost)
@@ -424,7 +424,7 @@ def test_reconcile_with_a_node_down(
     cloud.pool.time.advance(300)
     outcome = host.run('reconcile', '--apply', '--json')
     assert outcome.status == 1
-    assert ('mended', differences.OFFLINE) in kinds(outcome)
+    assert ('corrected', differences.OFFLINE) in kinds(outcome)
     (left,) = [row for row in outcome.rows if row['Result'] == 'left']
     assert left['Kind'] == differences.ORPHAN
     assert 'waits' in left['Action']

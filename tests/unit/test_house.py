@@ -48,7 +48,7 @@ RESERVED = {
     'paramiko': 'ssh',
     'cryptography': 'ssh preflight.tls_advice',
     f'{NAME}.ssh.transports': 'ssh',
-    f'{NAME}.ssh.connection_cache': 'ssh',
+    f'{NAME}.ssh.connector': 'ssh',
     f'{NAME}.ssh.channels': 'ssh',
     f'{NAME}.tools.gluster.console': 'tools.gluster cluster.nodes',
     f'{NAME}.protocols.native': 'protocols',

@@ -25,7 +25,7 @@ from manila.share import driver
 
 from manila_glusterfs_clone import backend
 from manila_glusterfs_clone.cluster import placement
-from manila_glusterfs_clone.cluster import turns
+from manila_glusterfs_clone.cluster import glusterd_turns
 from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.manila_api import arguments
 from manila_glusterfs_clone.manila_api import exceptions
@@ -89,7 +89,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         """Lock and mark an instance during the body; translate errors."""
         with (
             exceptions.translated(name, instance_id, make_error),
-            turns.operation(),
+            glusterd_turns.operation(),
             self._services.marks.locked_and_marked(instance_id, work),
         ):
             yield
@@ -244,7 +244,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         rules = [arguments.rule(rule) for rule in access_rules]
         with (
             exceptions.translated('Changing the access to share', share_id),
-            turns.operation(is_urgent=True),
+            glusterd_turns.operation(is_urgent=True),
             marks.mark_begin(share_id, _DELETE) if is_deletion else _NO_MARK,
         ):
             refusals = self._services.shares.update_access(

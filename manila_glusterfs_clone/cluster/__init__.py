@@ -27,7 +27,7 @@ from oslo_log import log
 
 from manila_glusterfs_clone.cluster import nodes
 from manila_glusterfs_clone.cluster import parallel
-from manila_glusterfs_clone.cluster import turns
+from manila_glusterfs_clone.cluster import glusterd_turns
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
@@ -63,7 +63,7 @@ class Cluster:
         self.nodes = tuple(nodes)
         self.settle_timeout = settle_timeout
         self._lock = threading.Lock()
-        self._turns = turns.Turns()
+        self._turns = glusterd_turns.Turns()
         self._members: dict[str, Member] = {}
         self._unresponsive = UnresponsiveNodes()
 

@@ -24,8 +24,8 @@ class ExitStatus(enum.IntEnum):
     #: The command did its work. "check": no mistake, fault or warning.
     #: "reconcile": nothing to correct, or all of it was corrected.
     OK = 0
-    #: "check": a fault or a warning. "reconcile": something to correct. "status":
-    #: a part of the cluster could not be read, or is offline.
+    #: "check": a fault or a warning. "reconcile": something to correct.
+    #: "status": a part of the cluster could not be read, or is offline.
     WARNING = 1
     #: "check": a mistake, with which a back end does not start.
     CRITICAL = 2

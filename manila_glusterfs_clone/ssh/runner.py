@@ -35,7 +35,7 @@ from typing import Any, Protocol
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.node.runner import frames
-from manila_glusterfs_clone.node.runner import processes
+from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.ssh import channels
 from manila_glusterfs_clone.ssh import greetings
 from manila_glusterfs_clone.ssh import steps
@@ -215,7 +215,9 @@ class Connection:
         request = _Request(self.node, the_steps, seconds)
         if margin is None:
             margin = (
-                processes.KILL_AFTER + processes.GIVE_UP_AFTER + MARGIN_SECONDS
+                child_processes.KILL_AFTER
+                + child_processes.GIVE_UP_AFTER
+                + MARGIN_SECONDS
             )
         with self._lock:
             if not self.is_alive:

@@ -23,7 +23,7 @@ from xml.sax import saxutils
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.node import runner
-from manila_glusterfs_clone.node.runner import processes
+from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.node.runner import steps as runner_steps
 from manila_glusterfs_clone.node.runner import validation
 from manila_glusterfs_clone.node.runner import verbs
@@ -47,7 +47,7 @@ Variant = fault_injection.Variant
 Step = fault_injection.Step
 Killed = fault_injection.Killed
 
-CONSOLE = processes.CONSOLE
+CONSOLE = child_processes.CONSOLE
 #: The settings of the runner on each node.
 SETTINGS = validation.Settings((options.DEFAULT_BRICK_ROOT,), ('gvg',))
 #: Seconds until it is known that a node does not answer.

@@ -27,7 +27,7 @@ import typing
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.node import runner
-from manila_glusterfs_clone.node.runner import processes
+from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.node.runner import steps as runner_steps
 from manila_glusterfs_clone.node.runner import verbs
 from manila_glusterfs_clone import options
@@ -41,7 +41,7 @@ RELEASES = ('10.3', '11.1')
 #: How long glusterd has run.
 AGE = ('glusterd_age',)
 LOG = ('read_glusterd_log',)
-CONSOLE = processes.CONSOLE
+CONSOLE = child_processes.CONSOLE
 GREETING = greetings.Greeting(
     runner.RELEASE,
     runner.OLDEST_SERVED,
@@ -216,7 +216,7 @@ class Node(commands.Remote):
         said = self.next(argv)
         if in_console:
             # A console that prints no XML ends, or waits.
-            if processes.END not in said.stdout:
+            if child_processes.END not in said.stdout:
                 raise errors.LinkLost(
                     self.name, argv, 'the console ended', said.stdout
                 )

@@ -179,8 +179,8 @@ class Node:
     def _sources(self) -> dict[str, str]:
         texts = archive.sources()
         for module, constant, value in (
-            ('processes', 'PATH', str(self.root / 'bin')),
-            ('processes', 'KILL_AFTER, GIVE_UP_AFTER', (0.2, 0.2)),
+            ('child_processes', 'PATH', str(self.root / 'bin')),
+            ('child_processes', 'KILL_AFTER, GIVE_UP_AFTER', (0.2, 0.2)),
             ('service', '_MOST_STEPS, _MOST_REQUESTS', (64, MOST_REQUESTS)),
             ('service', 'SETTINGS', str(self.root / 'runner.json')),
             ('validation', 'SNAPS_ROOT', str(self.snaps)),

@@ -55,7 +55,7 @@ RESERVED = {
     'defusedxml': 'tools.gluster',
     'xml.etree': 'tools.gluster',
     'json': 'tools node ssh.greetings maintenance.pass_records',
-    'subprocess': 'node.runner.processes',
+    'subprocess': 'node.runner.child_processes',
     'oslo_concurrency': 'locking.locks cmd.manila_conf',
     'manila': (
         'locking.tooz_coordinator maintenance.instances '

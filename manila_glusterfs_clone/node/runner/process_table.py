@@ -17,7 +17,7 @@ import threading
 import time
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from manila_glusterfs_clone.node.runner import processes
+from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.node.runner import validation
 
 _MOST_CONSOLES = 6
@@ -30,16 +30,16 @@ class ProcessTable:
         self._guard = threading.Lock()
         self._is_stopping = False
         #: The running processes, and whether each changes something.
-        self._running: Dict[processes.Process, bool] = {}
-        self._idle: List[processes.Process] = []
+        self._running: Dict[child_processes.Process, bool] = {}
+        self._idle: List[child_processes.Process] = []
 
     def start(
         self,
         argv: Sequence[str],
-        function: Optional[processes.Function] = None,
+        function: Optional[child_processes.Function] = None,
         *,
         changes: bool,
-    ) -> processes.Process:
+    ) -> child_processes.Process:
         """Start a process.
 
         :raises NotDone: it cannot be started.
@@ -47,11 +47,11 @@ class ProcessTable:
         with self._guard:
             if self._is_stopping:
                 raise validation.NotDone('refused', 'stopping', argv=argv)
-            process = processes.Process(argv, function)
+            process = child_processes.Process(argv, function)
             self._running[process] = changes
         return process
 
-    def forget(self, process: processes.Process) -> None:
+    def forget(self, process: child_processes.Process) -> None:
         """Wait for a process no longer."""
         with self._guard:
             del self._running[process]
@@ -59,24 +59,24 @@ class ProcessTable:
 
     def ask(
         self, line: str, until: float, *, changes: bool
-    ) -> Tuple[str, processes.Process]:
-        """Have a gluster console run a line.
+    ) -> Tuple[str, child_processes.Process]:
+        """Run a line in a gluster console.
 
-        :return: the result of :meth:`processes.Process.wait`, and the console
-            with its output.
+        :return: the result of :meth:`.child_processes.Process.wait`, and the
+            console with its output.
         """
         console = self._console(changes)
         end = 'ended'
         try:
             with contextlib.suppress(BrokenPipeError):
-                processes.write(console.stdin, f'{line}\n'.encode())
-            end = console.wait(until, processes.END.encode())
+                child_processes.write(console.stdin, f'{line}\n'.encode())
+            end = console.wait(until, child_processes.END.encode())
             return end, console
         finally:
             if end != 'marked':
                 self.end(console)
 
-    def keep(self, console: processes.Process) -> None:
+    def keep(self, console: child_processes.Process) -> None:
         """Keep a console that has answered for the next line."""
         with self._guard:
             if len(self._idle) < _MOST_CONSOLES and not self._is_stopping:
@@ -86,10 +86,10 @@ class ProcessTable:
                 return
         self.end(console)
 
-    def end(self, console: processes.Process) -> None:
+    def end(self, console: child_processes.Process) -> None:
         """End a console."""
         console.kill(signal.SIGKILL)
-        console.wait(time.monotonic() + processes.GIVE_UP_AFTER)
+        console.wait(time.monotonic() + child_processes.GIVE_UP_AFTER)
         self.forget(console)
 
     def stop(self) -> None:
@@ -106,7 +106,7 @@ class ProcessTable:
         with self._guard:
             return any(self._running.values())
 
-    def _console(self, changes: bool) -> processes.Process:
+    def _console(self, changes: bool) -> child_processes.Process:
         """Return a console that has nothing to do."""
         while True:
             with self._guard:
@@ -119,4 +119,4 @@ class ProcessTable:
                 console.forget_output()
                 return console
             self.end(console)
-        return self.start(processes.CONSOLE, changes=changes)
+        return self.start(child_processes.CONSOLE, changes=changes)

@@ -23,7 +23,7 @@ import warnings
 from manila_glusterfs_clone.node import runner
 from manila_glusterfs_clone.node.runner import frames
 from manila_glusterfs_clone.node.runner import process_table
-from manila_glusterfs_clone.node.runner import processes
+from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.node.runner import steps
 from manila_glusterfs_clone.node.runner import validation
 from manila_glusterfs_clone.node.runner import verbs
@@ -62,7 +62,7 @@ class Service:
         except frames.Broken as error:
             status = 3
             self._send({'broken': str(error)})
-            processes.write(2, f'not a request: {error}\n'.encode())
+            child_processes.write(2, f'not a request: {error}\n'.encode())
         self._running.stop()
         until = time.monotonic() + _LAST_ANSWERS
         for thread in self._threads:
@@ -140,7 +140,9 @@ class Service:
             'volume_groups': self._settings.volume_groups,
             'problem': self._settings.problem,
             'missing_programs': [
-                name for name in verbs.PROGRAMS if not processes.find(name)
+                name
+                for name in verbs.PROGRAMS
+                if not child_processes.find(name)
             ],
         }
         return {'argv': ['hello'], 'stdout': json.dumps(greeting)}
@@ -162,7 +164,7 @@ class Service:
         with self._output:
             try:
                 line = frames.frame(self._frames.nonce, content)
-                processes.write(1, line)
+                child_processes.write(1, line)
             except OSError:
                 # The driver has disconnected.
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -189,8 +191,8 @@ def main() -> NoReturn:
     warnings.simplefilter('ignore')
     os.chdir('/')
     os.umask(0o022)
-    for number in processes.SIGNALS:
+    for number in child_processes.SIGNALS:
         signal.signal(number, _end_input)
     # The output of the login shell possibly lacks the end of its line.
-    processes.write(1, b'\n')
+    child_processes.write(1, b'\n')
     os._exit(Service(validation.read_settings(SETTINGS)).run())

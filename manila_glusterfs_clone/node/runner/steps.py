@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 from manila_glusterfs_clone.node.runner import directories
 from manila_glusterfs_clone.node.runner import kernel
 from manila_glusterfs_clone.node.runner import process_table
-from manila_glusterfs_clone.node.runner import processes
+from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.node.runner import validation
 from manila_glusterfs_clone.node.runner import verbs
 
@@ -126,7 +126,7 @@ class Step:
         if not runs_in_console(asked):
             # A console takes no options. The program takes values of volume
             # options as its own options, up to an argument "--".
-            return self._run([*processes.CONSOLE, '--', *asked])
+            return self._run([*child_processes.CONSOLE, '--', *asked])
         self._require_time(words)
         end, console = self._running.ask(
             line, self._until, changes=self._changes
@@ -135,7 +135,7 @@ class Step:
         if end != 'marked':
             kind = 'deadline' if end == 'late' else 'ended'
             raise validation.NotDone('unknown', kind, **answer)
-        text, mark, rest = answer['stdout'].partition(processes.END)
+        text, mark, rest = answer['stdout'].partition(child_processes.END)
         is_cut = console.stdout.is_cut
         if is_cut or rest.strip():
             # The next line would get the rest as its answer.
@@ -176,7 +176,9 @@ class Step:
             raise validation.NotDone('refused', 'late', argv=words)
 
 
-def _evidence(words: Sequence[str], process: processes.Process) -> Answer:
+def _evidence(
+    words: Sequence[str], process: child_processes.Process
+) -> Answer:
     return {
         'argv': list(words),
         'status': process.status,

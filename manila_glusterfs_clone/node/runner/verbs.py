@@ -26,7 +26,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 from manila_glusterfs_clone.node.runner import directories
 from manila_glusterfs_clone.node.runner import facts
 from manila_glusterfs_clone.node.runner import kernel
-from manila_glusterfs_clone.node.runner import processes
+from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.node.runner import validation
 
 BOOT_UNIT = 'manila-glusterfs-clone-bricks.service'
@@ -332,4 +332,4 @@ def lvm_version() -> Words:
     changes=True, accepts_any_status=True, words=validation.gluster_words
 )
 def gluster(words: List[str]) -> Words:
-    return [*processes.CONSOLE, *words]
+    return [*child_processes.CONSOLE, *words]

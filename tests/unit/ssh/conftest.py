@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from manila_glusterfs_clone.node.runner import processes
+from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import runner
 from tests.unit import runner_process
@@ -77,8 +77,8 @@ def node(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, 'MARGIN_SECONDS', 0.3)
-    monkeypatch.setattr(processes, 'KILL_AFTER', 0.1)
-    monkeypatch.setattr(processes, 'GIVE_UP_AFTER', 0.1)
+    monkeypatch.setattr(child_processes, 'KILL_AFTER', 0.1)
+    monkeypatch.setattr(child_processes, 'GIVE_UP_AFTER', 0.1)
 
 
 @pytest.fixture(autouse=True)

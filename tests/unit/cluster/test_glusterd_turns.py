@@ -18,7 +18,7 @@ import time
 import pytest
 
 from manila_glusterfs_clone.cluster import parallel
-from manila_glusterfs_clone.cluster import turns
+from manila_glusterfs_clone.cluster import glusterd_turns
 
 WAIT = 10.0
 
@@ -27,7 +27,7 @@ class Commands:
     """Commands in threads, each of which runs until :meth:`end`."""
 
     def __init__(self) -> None:
-        self.turns = turns.Turns()
+        self.turns = glusterd_turns.Turns()
         self.begun: list[str] = []
         self._ends: dict[str, threading.Event] = {}
         self._threads: list[threading.Thread] = []
@@ -85,9 +85,9 @@ def commands() -> Iterator[Commands]:
 def test_the_operation_that_began_first_goes_first(
     commands: Commands,
 ) -> None:
-    with turns.operation():
+    with glusterd_turns.operation():
         first = contextlib.nullcontext()
-        older = turns._began_at.get()
+        older = glusterd_turns._began_at.get()
     assert older is not None
     commands.start('running', first)
     commands.start('newer')
@@ -102,15 +102,15 @@ def test_the_operation_that_began_first_goes_first(
 
 @contextlib.contextmanager
 def _place(began_at: float) -> Iterator[None]:
-    token = turns._began_at.set(began_at)
+    token = glusterd_turns._began_at.set(began_at)
     yield
-    turns._began_at.reset(token)
+    glusterd_turns._began_at.reset(token)
 
 
 def test_an_urgent_operation_goes_first(commands: Commands) -> None:
     commands.start('running')
-    commands.start('clone', turns.operation())
-    commands.start('deny', turns.operation(is_urgent=True))
+    commands.start('clone', glusterd_turns.operation())
+    commands.start('deny', glusterd_turns.operation(is_urgent=True))
     commands.end('running')
     commands.wait_until(lambda: len(commands.begun) == 2)
     assert commands.begun[1] == 'deny'
@@ -119,10 +119,10 @@ def test_an_urgent_operation_goes_first(commands: Commands) -> None:
 def test_who_has_waited_for_long_is_not_overtaken(
     commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, 'URGENCY_SECONDS', 0.0)
+    monkeypatch.setattr(glusterd_turns, 'URGENCY_SECONDS', 0.0)
     commands.start('running')
-    commands.start('clone', turns.operation())
-    commands.start('deny', turns.operation(is_urgent=True))
+    commands.start('clone', glusterd_turns.operation())
+    commands.start('deny', glusterd_turns.operation(is_urgent=True))
     commands.end('running')
     commands.wait_until(lambda: len(commands.begun) == 2)
     assert commands.begun[1] == 'clone'
@@ -131,7 +131,7 @@ def test_who_has_waited_for_long_is_not_overtaken(
 def test_a_command_that_hangs_stops_nobody(
     commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, 'LONGEST_TURN_SECONDS', 0.2)
+    monkeypatch.setattr(glusterd_turns, 'LONGEST_TURN_SECONDS', 0.2)
     commands.start('hangs')
     commands.start('next')
     commands.start('last')
@@ -143,7 +143,7 @@ def test_a_hang_costs_each_command_the_same(
     commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commands that began after the hang hang, too."""
-    monkeypatch.setattr(turns, 'LONGEST_TURN_SECONDS', 0.5)
+    monkeypatch.setattr(glusterd_turns, 'LONGEST_TURN_SECONDS', 0.5)
     begun_at = time.monotonic()
     for number in range(9):
         commands.start(f'hangs {number}')
@@ -153,7 +153,7 @@ def test_a_hang_costs_each_command_the_same(
 
 
 def test_an_error_ends_a_turn() -> None:
-    room = turns.Turns()
+    room = glusterd_turns.Turns()
     for _ in range(2):
         with pytest.raises(KeyError), room.turn():
             raise KeyError
@@ -169,7 +169,7 @@ def test_a_command_that_is_given_up_leaves_its_place() -> None:
         def wait(self, timeout: float | None = None) -> bool:
             raise GivenUp
 
-    room = turns.Turns()
+    room = glusterd_turns.Turns()
     room._condition = Condition()
     with room.turn(), pytest.raises(GivenUp), room.turn():
         pass
@@ -178,10 +178,12 @@ def test_a_command_that_is_given_up_leaves_its_place() -> None:
 
 
 def test_parallel_actions_have_the_place_of_their_operation() -> None:
-    with turns.operation():
-        began_at = turns._began_at.get()
-        results, _ = parallel.try_all(dict.fromkeys('ab', turns._began_at.get))
-        with parallel.beside('share', turns._began_at.get) as future:
+    with glusterd_turns.operation():
+        began_at = glusterd_turns._began_at.get()
+        results, _ = parallel.try_all(
+            dict.fromkeys('ab', glusterd_turns._began_at.get)
+        )
+        with parallel.beside('share', glusterd_turns._began_at.get) as future:
             assert future.result() == began_at
     assert results == dict.fromkeys('ab', began_at)
-    assert turns._began_at.get() is None
+    assert glusterd_turns._began_at.get() is None

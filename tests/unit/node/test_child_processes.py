@@ -18,16 +18,18 @@ import time
 
 import pytest
 
-from manila_glusterfs_clone.node.runner import processes
+from manila_glusterfs_clone.node.runner import child_processes
 
 
 @pytest.fixture
-def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[processes.Process]:
+def process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[child_processes.Process]:
     """A process that signals do not reach, as one on a hung disk."""
-    monkeypatch.setattr(processes, 'PATH', '/usr/bin:/bin')
-    monkeypatch.setattr(processes, 'KILL_AFTER', 0.1)
-    monkeypatch.setattr(processes, 'GIVE_UP_AFTER', 0.1)
-    process = processes.Process(['sleep', '60'])
+    monkeypatch.setattr(child_processes, 'PATH', '/usr/bin:/bin')
+    monkeypatch.setattr(child_processes, 'KILL_AFTER', 0.1)
+    monkeypatch.setattr(child_processes, 'GIVE_UP_AFTER', 0.1)
+    process = child_processes.Process(['sleep', '60'])
     numbers: list[int] = []
     monkeypatch.setattr(process, 'kill', numbers.append)
     yield process
@@ -37,7 +39,9 @@ def process(monkeypatch: pytest.MonkeyPatch) -> Iterator[processes.Process]:
     process.close()
 
 
-def test_a_process_that_cannot_be_killed(process: processes.Process) -> None:
+def test_a_process_that_cannot_be_killed(
+    process: child_processes.Process,
+) -> None:
     begun = time.monotonic()
     assert process.wait(begun + 0.1) == 'late'
     assert time.monotonic() - begun < 10

@@ -24,8 +24,8 @@ from manila import exception
 from manila.share import driver
 
 from manila_glusterfs_clone import backend
-from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone.cluster import glusterd_turns
+from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.manila_api import arguments
 from manila_glusterfs_clone.manila_api import exceptions

@@ -25,9 +25,9 @@ from typing import TypeVar
 
 from oslo_log import log
 
+from manila_glusterfs_clone.cluster import glusterd_turns
 from manila_glusterfs_clone.cluster import nodes
 from manila_glusterfs_clone.cluster import parallel
-from manila_glusterfs_clone.cluster import glusterd_turns
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster

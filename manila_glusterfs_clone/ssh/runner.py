@@ -34,8 +34,8 @@ import time
 from typing import Any, Protocol
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.node.runner import frames
 from manila_glusterfs_clone.node.runner import child_processes
+from manila_glusterfs_clone.node.runner import frames
 from manila_glusterfs_clone.ssh import channels
 from manila_glusterfs_clone.ssh import greetings
 from manila_glusterfs_clone.ssh import steps

@@ -21,9 +21,9 @@ from typing import Any, Dict, List, NoReturn, Sequence, Tuple
 import warnings
 
 from manila_glusterfs_clone.node import runner
+from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.node.runner import frames
 from manila_glusterfs_clone.node.runner import process_table
-from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.node.runner import steps
 from manila_glusterfs_clone.node.runner import validation
 from manila_glusterfs_clone.node.runner import verbs

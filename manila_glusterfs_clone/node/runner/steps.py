@@ -15,10 +15,10 @@ import json
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
+from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.node.runner import directories
 from manila_glusterfs_clone.node.runner import kernel
 from manila_glusterfs_clone.node.runner import process_table
-from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.node.runner import validation
 from manila_glusterfs_clone.node.runner import verbs
 

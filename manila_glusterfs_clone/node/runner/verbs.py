@@ -23,10 +23,10 @@ The driver uses this module too: for the command lines in its messages.
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
+from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.node.runner import directories
 from manila_glusterfs_clone.node.runner import facts
 from manila_glusterfs_clone.node.runner import kernel
-from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.node.runner import validation
 
 BOOT_UNIT = 'manila-glusterfs-clone-bricks.service'

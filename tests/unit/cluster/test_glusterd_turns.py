@@ -17,8 +17,8 @@ import time
 
 import pytest
 
-from manila_glusterfs_clone.cluster import parallel
 from manila_glusterfs_clone.cluster import glusterd_turns
+from manila_glusterfs_clone.cluster import parallel
 
 WAIT = 10.0
 

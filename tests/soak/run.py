@@ -136,9 +136,11 @@ class Soak:
         self._ledger.counts['remedy', 'glusterd restarted'] += 1
         self._ledger.note('soak', 'restarting glusterd on every node')
         for node in self._lab.nodes:
-            node.stop_glusterd()
-            node.start_glusterd()
-            self._lab.wait_connected(240)
+            # The bricks on the node end with its glusterd.
+            with self._ledger.fault('glusterd restarted', node.name):
+                node.stop_glusterd()
+                node.start_glusterd()
+                self._lab.wait_connected(240)
 
     def _moving(self) -> list[str]:
         """Name what is in a state of transition, or waits for a retry."""

@@ -234,6 +234,8 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     monkeypatch.setattr(
         manila_db, 'shares_with_queued_rules', lambda host: frozenset()
     )
+    monkeypatch.setattr(manila_db, 'wrong_rules_statuses', lambda host: {})
+    monkeypatch.setattr(manila_db, 'updating_rules', lambda host: [])
     monkeypatch.setattr(manila_db, 'shares_by_id', found.rows_by_id)
     yield found
 

@@ -134,6 +134,11 @@ class Soak:
         not, and each deletion leaves it where it is known.
         """
         self._ledger.counts['remedy', 'glusterd restarted'] += 1
+        for node in self._lab.nodes:
+            peers = node.execute('gluster --mode=script pool list').out
+            self._ledger.note(
+                'soak', f'peers of {node.name}', '; '.join(peers.splitlines())
+            )
         self._ledger.note('soak', 'restarting glusterd on every node')
         for node in self._lab.nodes:
             # The bricks on the node end with its glusterd.

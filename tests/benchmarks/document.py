@@ -13,6 +13,7 @@
 
 from collections.abc import Iterable, Sequence
 import pathlib
+import textwrap
 
 from tests.benchmarks.results import Result
 
@@ -72,7 +73,7 @@ def _section(result: Result, plot: str) -> Iterable[str]:
         f'{key} {value}' for key, value in result.machine.items()
     )
     yield f'{title}\n{"-" * len(title)}\n'
-    yield f'{len(result.rounds)} rounds; {machine}\n'
+    yield textwrap.fill(f'{len(result.rounds)} rounds; {machine}', 79) + '\n'
     yield f'.. image:: {plot}\n   :alt: Seconds of each variant\n'
     yield from _table('Figure', 'Seconds', result.seconds().items())
     yield from _table(

@@ -11,14 +11,15 @@
 # under the License.
 """Let the gluster commands of several operations take turns.
 
-glusterd runs one change at a time (10.3 and 11.1). If the commands of eight
+glusterd runs one change at a time (11.1). If the commands of eight
 clones alternated, each clone would take as long as the last one. Therefore the
 operation that began first goes first. Changes of access rules go before other
 operations: they are short, and a client may have to be disconnected.
 
-Commands that only read take no turn. Other processes have turns of their own.
-If the commands of two processes collide, glusterd refuses one of them, and the
-driver retries it.
+Commands that only read take no turn, except those that glusterd locks a volume
+for and the driver retries like changes. Other processes have turns of their
+own. If the commands of two processes collide, glusterd refuses one of them,
+and the driver retries it.
 """
 
 import bisect

@@ -201,22 +201,8 @@ def shares_with_queued_rules(service_host: str) -> frozenset[str]:
 
 def updating_rules(service_host: str) -> list[tuple[str, str]]:
     """Return the share ids and access ids of rules whose level changes."""
-    statement = (
-        sqlalchemy.select(_SHARES.c.id, _MAPPINGS.c.access_id)
-        .select_from(
-            _SHARES.join(
-                _MAPPINGS, _MAPPINGS.c.share_instance_id == _SHARES.c.id
-            )
-        )
-        .where(
-            _is_of_host(service_host),
-            _SHARES.c.deleted == _NOT_DELETED,
-            _MAPPINGS.c.deleted == _NOT_DELETED,
-            _MAPPINGS.c.state == 'updating',
-        )
-        .order_by(_SHARES.c.id, _MAPPINGS.c.access_id)
-    )
-    return [(row.id, row.access_id) for row in _fetch(statement)]
+    found = _rules_of_shares(service_host, _MAPPINGS.c.state == 'updating')
+    return sorted((row.id, row.access_id) for row in found)
 
 
 def wrong_rules_statuses(service_host: str) -> dict[str, str]:
@@ -258,8 +244,14 @@ def wrong_rules_statuses(service_host: str) -> dict[str, str]:
 
 def _shares_with_rules(service_host: str, *conditions: Any) -> frozenset[str]:
     """Return the ids of shares of a host with a rule that meets conditions."""
+    found = _rules_of_shares(service_host, *conditions)
+    return frozenset(row.id for row in found)
+
+
+def _rules_of_shares(service_host: str, *conditions: Any) -> list[Any]:
+    """Return ``id`` and ``access_id``: the rules that meet conditions."""
     statement = (
-        sqlalchemy.select(_SHARES.c.id)
+        sqlalchemy.select(_SHARES.c.id, _MAPPINGS.c.access_id)
         .select_from(
             _SHARES.join(
                 _MAPPINGS, _MAPPINGS.c.share_instance_id == _SHARES.c.id
@@ -272,7 +264,7 @@ def _shares_with_rules(service_host: str, *conditions: Any) -> frozenset[str]:
             *conditions,
         )
     )
-    return frozenset(row.id for row in _fetch(statement))
+    return _fetch(statement)
 
 
 def _is_of_host(service_host: str) -> Any:

@@ -137,8 +137,8 @@ def matches(address: str, entries: Iterable[str]) -> bool:
 
 
 def parse(access_list: str) -> frozenset[str]:
-    """Return the entries of an access list, without the one for nobody."""
-    return frozenset(access_list.split(',')) - {gluster.NOBODY}
+    """Return the entries of an access list that admit clients."""
+    return frozenset(access_list.split(',')) - {gluster.NO_CLIENT}
 
 
 def extended(entries: Sequence[str], more: Iterable[str]) -> list[str]:
@@ -167,7 +167,7 @@ def kept(
         for entry in access_list.split(',')
         if entry in server_names or matches(entry, old_entries)
     ]
-    return ','.join(entries) or gluster.NOBODY
+    return ','.join(entries) or gluster.NO_CLIENT
 
 
 def entries_of_address(access_to: str) -> tuple[str, ...]:

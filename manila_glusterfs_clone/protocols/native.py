@@ -161,9 +161,9 @@ class NativeProtocol(protocols.Protocol):
         )
         if self._uses_tls:
             # Bricks check only the common name of a client. List no addresses.
-            plan_options |= {ALLOW: gluster.NOBODY, TLS_ALLOW: access_list}
+            plan_options |= {ALLOW: gluster.NO_CLIENT, TLS_ALLOW: access_list}
         else:
-            plan_options[ALLOW] = access_list or gluster.NOBODY
+            plan_options[ALLOW] = access_list or gluster.NO_CLIENT
         return protocols.Plan(plan_options, refusals)
 
     def _rule_entries(self, rule: protocols.Rule) -> tuple[str, ...]:

@@ -297,7 +297,7 @@ def test_migration_through_a_copy(
 def test_rules_are_read_only_while_a_share_is_migrated(
     cloud: Cloud, scheduler: scheduler_module.Scheduler
 ) -> None:
-    """Users go on reading, and nobody changes what is copied.
+    """Users go on reading, and no user changes what is copied.
 
     Not even manila-data, which may write at the destination.
     """

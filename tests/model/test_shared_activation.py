@@ -228,7 +228,7 @@ def test_a_snapshot_is_unmanaged_before_a_clone_that_waits(
     ids: Iterator[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The clone activates the snapshot, and nobody else deactivates it."""
+    """The clone activates the snapshot; no other operation deactivates it."""
     snapshot = snapshot_of_a_share(manila, ids)
     manila.clone(next(ids), snapshot)
     lock = manila.services.locks.snapshot_to_clone

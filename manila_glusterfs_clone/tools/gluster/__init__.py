@@ -50,7 +50,7 @@ ALL_VOLUMES = 'all'
 
 #: An IP address that no client has. An access list with only this address
 #: denies all.
-NOBODY = '0.0.0.0'  # noqa: S104
+NO_CLIENT = '0.0.0.0'  # noqa: S104
 
 
 class Gluster:

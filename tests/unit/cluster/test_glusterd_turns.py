@@ -128,7 +128,7 @@ def test_who_has_waited_for_long_is_not_overtaken(
     assert commands.begun[1] == 'clone'
 
 
-def test_a_command_that_hangs_stops_nobody(
+def test_a_command_that_hangs_does_not_stop_others(
     commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(glusterd_turns, 'LONGEST_TURN_SECONDS', 0.2)

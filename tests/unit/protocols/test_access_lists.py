@@ -122,4 +122,4 @@ def test_one_octet_does_not_match_the_beginning_of_another() -> None:
     assert not access_lists.matches('10.10.0.1', ('10.1.*',))
     assert not access_lists.matches('10.0.0.11', ('10.0.0.1',))
     assert not access_lists.matches('10.0.0.1', ())
-    assert not access_lists.matches('10.0.0.1', (gluster.NOBODY,))
+    assert not access_lists.matches('10.0.0.1', (gluster.NO_CLIENT,))

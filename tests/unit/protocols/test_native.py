@@ -347,8 +347,8 @@ def test_options_that_hold_are_not_changed() -> None:
 
 
 def test_nobody_is_an_empty_list() -> None:
-    assert IP.has_rules(ip_volume(auth_allow=gluster.NOBODY), [], [A])
-    assert not IP.has_rules(ip_volume(auth_allow=gluster.NOBODY), [A])
+    assert IP.has_rules(ip_volume(auth_allow=gluster.NO_CLIENT), [], [A])
+    assert not IP.has_rules(ip_volume(auth_allow=gluster.NO_CLIENT), [A])
 
 
 def test_with_tls_the_names_are_compared_those_of_the_nodes_too() -> None:
@@ -690,7 +690,7 @@ def test_a_client_stays_connected_while_its_level_is_lowered(
     node.gluster(STATUS, clients('10.0.0.7'))
     assert make(node).apply(NAME, [RO_X], is_revoking=False) == {}
     assert written(node) == [SET_READ_ONLY]
-    # Nobody else may write either.
+    # No other client may write, either.
     assert STATUS in node.said()
 
 
@@ -703,7 +703,7 @@ def test_a_volume_is_read_only_before_it_admits_new_clients(
     node.gluster(SET_CLOSED, fakes.xml()).gluster(SET_READ_ONLY, fakes.xml())
     assert make(node).apply(NAME, [RO_X], is_revoking=False) == {}
     assert written(node) == [SET_CLOSED, SET_READ_ONLY]
-    # Nobody was admitted, so nobody has to be disconnected.
+    # No client was admitted, so no client has to be disconnected.
     assert STATUS not in node.said()
 
 

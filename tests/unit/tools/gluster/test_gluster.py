@@ -415,7 +415,7 @@ WRITES: dict[str, Verb] = {
     ),
     'volume-start': lambda client: client.start_volume('golden'),
     'volume-set': lambda client: client.set_options(
-        'golden', {'user.manila.share': 'u1', 'auth.allow': gluster.NOBODY}
+        'golden', {'user.manila.share': 'u1', 'auth.allow': gluster.NO_CLIENT}
     ),
     'volume-reset': lambda client: client.reset_option('golden', 'auth.allow'),
     'volume-stop': lambda client: client.stop_volume('golden-clone'),

@@ -144,12 +144,29 @@ class Campaign:
 
     def record(self, operation: str) -> list[fault_plans.Plan]:
         """Run an operation, and return its steps."""
+        self._wait_for_deactivation()
         self.process.begin()
         self.life.act(operation)
+        self._wait_for_deactivation()
         return [
             fault_plans.Plan(step, kinds.Fault.REFUSED, took)
             for step, took in self.process.seen.items()
         ]
+
+    def _wait_for_deactivation(self) -> None:
+        """Wait until the driver has deactivated the snapshot of the clones.
+
+        The driver does this some seconds after the answer of a clone. These
+        steps belong to the clone, and not to the operation that follows it.
+        """
+        uses = self.manila.driver._services.clone_cleanup.uses
+        deadline = time.monotonic() + LONGEST
+        while not self.process.dead and uses.is_used(self.life.taken.id):
+            if time.monotonic() > deadline:
+                raise lab_module.LabError(
+                    f'snapshot {self.life.taken.id}: still not deactivated'
+                )
+            time.sleep(0.2)
 
     def prepare(self, operation: str) -> None:
         """Create what an operation needs, where faults can reach it.
@@ -218,12 +235,14 @@ class Campaign:
         self.manila.driver._services.cluster._unresponsive = (
             nodes.UnresponsiveNodes()
         )
+        self._wait_for_deactivation()
         self.process.begin(plan)
         failure: BaseException | None = None
         try:
             self.life.act(operation)
         except (exception.ManilaException, injector.Killed) as error:
             failure = error
+        self._wait_for_deactivation()
         struck = self.process.struck
         self.process.settle()
         if self.process.dead:
@@ -271,6 +290,7 @@ class Campaign:
 
         :return: whether it succeeded; if not, nothing is left of it.
         """
+        self._wait_for_deactivation()
         self.process.begin(plan)
         made = True
         try:
@@ -278,6 +298,7 @@ class Campaign:
         except exception.ShareBackendException as error:
             print(error, flush=True)
             made = False
+        self._wait_for_deactivation()
         assert self.process.struck
         self.process.settle()
         found = [*self._damage(operation), *self.leaks()]

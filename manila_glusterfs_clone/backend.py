@@ -23,9 +23,9 @@ from manila_glusterfs_clone.maintenance import pass_records
 from manila_glusterfs_clone.maintenance import passes
 from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone.preflight import checks
 from manila_glusterfs_clone.preflight import cluster_advice
-from manila_glusterfs_clone.preflight import inspection
+from manila_glusterfs_clone.preflight import severity
+from manila_glusterfs_clone.preflight import startup_checks
 from manila_glusterfs_clone.tools import gluster
 
 LOG = log.getLogger(__name__)
@@ -85,7 +85,7 @@ class Backend:
             the error lists.
         """
         self.services.health.report({findings.OPTIONS: faults})
-        checks.run(
+        startup_checks.run(
             self.services.settings,
             self.services.cluster,
             self.services.health,
@@ -97,7 +97,7 @@ class Backend:
         self,
         mistakes: Iterable[findings.Finding] = (),
         faults: Sequence[findings.Finding] = (),
-    ) -> tuple[inspection.Problem, ...]:
+    ) -> tuple[severity.Problem, ...]:
         """Return all problems of the back end, the most serious first.
 
         Besides the checks of :meth:`check`, run those that are too slow for a
@@ -106,7 +106,7 @@ class Backend:
         """
         the_services = self.services
         the_services.health.report({findings.OPTIONS: faults})
-        found = checks.examine(
+        found = startup_checks.examine(
             the_services.settings,
             the_services.cluster,
             the_services.health,
@@ -116,7 +116,7 @@ class Backend:
         advice = cluster_advice.find(
             the_services.settings, the_services.cluster, found.views
         )
-        return inspection.problems(
+        return severity.problems(
             found.mistakes, the_services.health.faults, advice
         )
 

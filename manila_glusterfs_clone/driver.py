@@ -29,14 +29,14 @@ from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.manila_api import arguments
 from manila_glusterfs_clone.manila_api import exceptions
-from manila_glusterfs_clone.manila_api import hosts
-from manila_glusterfs_clone.manila_api import section
+from manila_glusterfs_clone.manila_api import manila_options
+from manila_glusterfs_clone.manila_api import share_hosts
 from manila_glusterfs_clone.manila_api import share_metadata
 from manila_glusterfs_clone.manila_api import stats
 from manila_glusterfs_clone.manila_api import updates
 from manila_glusterfs_clone.manila_api import user_messages
 from manila_glusterfs_clone.operations import services
-from manila_glusterfs_clone.operations import statuses
+from manila_glusterfs_clone.operations import status_after_interruption
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.tools import gluster
 
@@ -98,19 +98,20 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
 
     def do_setup(self, context: Any) -> None:
         """Read the configuration; Manila may call this method again."""
-        with exceptions.translated('Setting up', self._backend_name()):
-            section.require_readable(self.configuration, self._backend_name())
+        name = self._backend_name()
+        with exceptions.translated('Setting up', name):
+            manila_options.require_readable(self.configuration, name)
         if self._backend:
             self._backend.close()
         self._backend = backend.Backend.open(
-            options.read(self.configuration, self._backend_name()),
+            options.read(self.configuration, name),
             self._private_storage,
-            section.service_host(self.configuration),
+            manila_options.service_host(self.configuration),
         )
 
     def check_for_setup_error(self) -> None:
         """Check and start the back end; raise one error for all mistakes."""
-        problems = section.find_problems(self.configuration)
+        problems = manila_options.find_problems(self.configuration)
         with exceptions.translated('Setting up', self._backend_name()):
             self._opened_backend.check(*problems)
         self._opened_backend.start()
@@ -146,13 +147,12 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     ) -> list[_Location]:
         """Create an empty share, and return its export locations."""
         with self._operation('Creating share', share['id'], _CREATE):
-            the_services = self._services
-            arguments.require_protocol(share, the_services.protocol)
-            volume = the_services.shares.create(
+            arguments.require_protocol(share, self._services.protocol)
+            volume = self._services.shares.create(
                 share['id'],
-                arguments.pool(share, the_services.settings),
+                arguments.pool(share, self._services.settings),
                 share['size'] * placement.GIB,
-                the_services.layout(arguments.layout(share)),
+                self._services.layout(arguments.layout(share)),
             )
         return self._export_locations(volume)
 
@@ -170,7 +170,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         scheduler chose. Only the target of a migration starts empty.
         """
         with exceptions.translated('Creating share', share['id']):
-            if hosts.is_migration_target(context, share):
+            if share_hosts.is_migration_target(context, share):
                 return self.create_share(context, share)
         with self._operation('Creating clone', share['id'], _CREATE):
             the_services = self._services
@@ -180,7 +180,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
                 the_services.settings.pools,
                 share['size'] * placement.GIB,
                 snapshot['id'],
-                lambda pool: hosts.record_pool(context, share, pool),
+                lambda pool: share_hosts.record_pool(context, share, pool),
             )
         return self._export_locations(volume)
 
@@ -290,7 +290,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
     ) -> dict[str, Any]:
         """Complete an interrupted operation; return the state of the share."""
         with exceptions.translated('Reading the state of share', share['id']):
-            return statuses.Statuses(self._services).share(
+            return status_after_interruption.Statuses(self._services).share(
                 share['id'], share['status'], share['size']
             )
 
@@ -333,7 +333,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         with exceptions.translated(
             'Reading the state of snapshot', snapshot['id']
         ):
-            return statuses.Statuses(self._services).snapshot(
+            return status_after_interruption.Statuses(self._services).snapshot(
                 snapshot['id'], snapshot['share_instance_id']
             )
 

@@ -36,9 +36,9 @@ import dataclasses
 from oslo_log import log
 
 from manila_glusterfs_clone import cluster
-from manila_glusterfs_clone.cluster import option_answers
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import volfiles
+from manila_glusterfs_clone.cluster import volume_options_on_nodes
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import retry
 from manila_glusterfs_clone.tools import gluster
@@ -85,7 +85,7 @@ class Confirmation:
     @property
     def connected_uuids(self) -> frozenset[str]:
         """Return the UUIDs of the nodes that the writer is connected to."""
-        return option_answers.uuids_of_connected(self.peers)
+        return volume_options_on_nodes.uuids_of_connected(self.peers)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -221,21 +221,21 @@ class _Writing:
             if member.uuid in self._asked_uuids:
                 member.node.commands.reset()
 
-    def _ask(self) -> option_answers.Answers:
-        answers = option_answers.ask_nodes(
+    def _ask(self) -> volume_options_on_nodes.Answers:
+        answers = volume_options_on_nodes.ask_nodes(
             self._cluster,
             self._volume_name,
             lambda volume: has_options(volume, self._options),
             self._asked_uuids,
             counts_volumes=self._must_last,
         )
-        option_answers.log_failures(
+        volume_options_on_nodes.log_failures(
             self._volume_name, answers.failures, self._logged_names
         )
         return answers
 
     def _seconds_until_started(
-        self, answers: option_answers.Answers
+        self, answers: volume_options_on_nodes.Answers
     ) -> dict[str, float]:
         """Return the seconds until the start of glusterd is complete.
 
@@ -275,7 +275,9 @@ class _Writing:
             ):
                 self._write_lost_volfiles()
 
-    def _not_confirmed(self, answers: option_answers.Answers) -> NotConfirmed:
+    def _not_confirmed(
+        self, answers: volume_options_on_nodes.Answers
+    ) -> NotConfirmed:
         failure = self._write_failure
         reasons = (str(failure),) if failure else ()
         return NotConfirmed(self._volume_name, answers.lagging_nodes, reasons)
@@ -292,7 +294,8 @@ class _Writing:
 
 
 def _confirmation(
-    answers: option_answers.Answers, start_seconds_by_node: Mapping[str, float]
+    answers: volume_options_on_nodes.Answers,
+    start_seconds_by_node: Mapping[str, float],
 ) -> Confirmation:
     """Return which nodes have the options and have completed their start."""
     return Confirmation(

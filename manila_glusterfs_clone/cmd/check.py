@@ -21,12 +21,12 @@ from manila_glusterfs_clone.cmd import columns
 from manila_glusterfs_clone.cmd import manila_conf
 from manila_glusterfs_clone.cmd import progress
 from manila_glusterfs_clone import findings
-from manila_glusterfs_clone.manila_api import section as manila_section
-from manila_glusterfs_clone.preflight import inspection
+from manila_glusterfs_clone.manila_api import manila_options as manila_section
+from manila_glusterfs_clone.preflight import severity
 
 CONF = cfg.CONF
-Level = inspection.Level
-Problem = inspection.Problem
+Level = severity.Level
+Problem = severity.Problem
 
 COLUMNS = ('Level', 'Back end', 'Node', 'Subject', 'Kind', 'Message')
 
@@ -92,8 +92,8 @@ def find(section: manila_conf.Section) -> tuple[Problem, ...]:
             problems += backend.inspect(mistakes, faults)
     except findings.Misconfigured as error:
         # Values that oslo.config does not accept: nothing can be opened.
-        problems += inspection.problems(error.mistakes, (), ())
-    return inspection.problems((), (), problems)
+        problems += severity.problems(error.mistakes, (), ())
+    return severity.problems((), (), problems)
 
 
 def _find_in_defaults() -> Iterator[Problem]:

@@ -32,7 +32,7 @@ from oslo_config import cfg
 from manila_glusterfs_clone import backend
 from manila_glusterfs_clone.cmd import base
 from manila_glusterfs_clone.maintenance import manila_db
-from manila_glusterfs_clone.manila_api import section as manila_section
+from manila_glusterfs_clone.manila_api import manila_options as manila_section
 from manila_glusterfs_clone import options
 
 CONF = cfg.CONF

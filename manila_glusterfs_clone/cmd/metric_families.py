@@ -21,7 +21,7 @@ import dataclasses
 
 from prometheus_client import core
 
-from manila_glusterfs_clone.cmd import overview
+from manila_glusterfs_clone.cmd import backend_state
 from manila_glusterfs_clone.maintenance import differences
 from manila_glusterfs_clone.maintenance import pass_records
 from manila_glusterfs_clone import options
@@ -130,7 +130,7 @@ class Collector:
 
 
 def samples(
-    read: overview.Overview, settings: options.Settings, now: float
+    read: backend_state.BackendState, settings: options.Settings, now: float
 ) -> Iterator[Sample]:
     """Yield the samples of one back end; omit what could not be read."""
     yield Sample('generated_timestamp_seconds', now)
@@ -150,7 +150,7 @@ def samples(
 
 
 def _of_cluster(
-    read: overview.Overview, settings: options.Settings
+    read: backend_state.BackendState, settings: options.Settings
 ) -> Iterator[Sample]:
     lvs_by_node = read.state.lvs_by_node if read.state else {}
     for node in settings.nodes:

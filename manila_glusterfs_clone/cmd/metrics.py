@@ -18,10 +18,10 @@ import time
 
 import prometheus_client
 
+from manila_glusterfs_clone.cmd import backend_state
 from manila_glusterfs_clone.cmd import base
 from manila_glusterfs_clone.cmd import manila_conf
 from manila_glusterfs_clone.cmd import metric_families
-from manila_glusterfs_clone.cmd import overview
 from manila_glusterfs_clone.cmd import progress
 
 
@@ -63,7 +63,7 @@ class Metrics(base.Command):
                 ),
                 section.open() as backend,
             ):
-                read = overview.read(backend, section.service_host)
+                read = backend_state.read(backend, section.service_host)
                 settings = backend.services.settings
             for sample in metric_families.samples(read, settings, time.time()):
                 collector.add(section.name, sample)

@@ -16,10 +16,10 @@ import argparse
 from collections.abc import Iterator, Sequence
 import datetime
 
+from manila_glusterfs_clone.cmd import backend_state
 from manila_glusterfs_clone.cmd import base
 from manila_glusterfs_clone.cmd import columns
 from manila_glusterfs_clone.cmd import manila_conf
-from manila_glusterfs_clone.cmd import overview
 from manila_glusterfs_clone.cmd import progress
 from manila_glusterfs_clone.maintenance import pass_records
 from manila_glusterfs_clone import options
@@ -51,7 +51,7 @@ class _Status(base.Lister):
                 ),
                 section.open() as backend,
             ):
-                read = overview.read(backend, section.service_host)
+                read = backend_state.read(backend, section.service_host)
                 settings = backend.services.settings
             if not is_healthy(read):
                 self.exit_status = base.ExitStatus.WARNING
@@ -65,12 +65,12 @@ class _Status(base.Lister):
 
     @abc.abstractmethod
     def rows(
-        self, read: overview.Overview, settings: options.Settings
+        self, read: backend_state.BackendState, settings: options.Settings
     ) -> Iterator[Row]:
         """Yield the rows of one back end, without its name."""
 
 
-def is_healthy(read: overview.Overview) -> bool:
+def is_healthy(read: backend_state.BackendState) -> bool:
     """Return whether nothing of a back end is missing or offline."""
     return (
         read.state is not None
@@ -102,7 +102,7 @@ class Status(_Status):
     )
 
     def rows(
-        self, read: overview.Overview, settings: options.Settings
+        self, read: backend_state.BackendState, settings: options.Settings
     ) -> Iterator[Row]:
         health = columns.Coloured('ok', columns.GREEN)
         if read.state is None:
@@ -141,7 +141,7 @@ class StatusPools(_Status):
     )
 
     def rows(
-        self, read: overview.Overview, settings: options.Settings
+        self, read: backend_state.BackendState, settings: options.Settings
     ) -> Iterator[Row]:
         limits = settings.limits
         for node_pool in read.node_pools:
@@ -170,7 +170,7 @@ class StatusShares(_Status):
     COLUMNS = ('Share instance', 'Status', 'Volume', 'Bricks', 'Offline')
 
     def rows(
-        self, read: overview.Overview, settings: options.Settings
+        self, read: backend_state.BackendState, settings: options.Settings
     ) -> Iterator[Row]:
         for share_id, share in sorted(read.shares.items()):
             volume = read.state.volume(share_id) if read.state else None
@@ -194,7 +194,7 @@ class StatusBricks(_Status):
     COLUMNS = ('Share instance', 'Node', 'Path', 'Online')
 
     def rows(
-        self, read: overview.Overview, settings: options.Settings
+        self, read: backend_state.BackendState, settings: options.Settings
     ) -> Iterator[Row]:
         for brick in read.bricks:
             online = {True: 'yes', False: 'no', None: 'unknown'}
@@ -219,7 +219,7 @@ class StatusMaintenance(_Status):
     COLUMNS = ('Time', 'What', 'Message')
 
     def rows(
-        self, read: overview.Overview, settings: options.Settings
+        self, read: backend_state.BackendState, settings: options.Settings
     ) -> Iterator[Row]:
         last = read.history.last
         if last is None:

@@ -25,7 +25,7 @@ import datetime
 
 from manila_glusterfs_clone.maintenance import access_audit
 from manila_glusterfs_clone.maintenance import brick_tag_repair
-from manila_glusterfs_clone.maintenance import clone_leftovers
+from manila_glusterfs_clone.maintenance import clone_cleanup_candidates
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone.maintenance import instances
 from manila_glusterfs_clone.maintenance import interrupted_work
@@ -193,7 +193,9 @@ class Differences:
                 'a brick may have wrong tags, or no logical volume',
                 'a pass corrects the tags if glusterd identifies the brick',
             )
-        for snapshot_id in sorted(clone_leftovers.snapshot_ids(state, shares)):
+        for snapshot_id in sorted(
+            clone_cleanup_candidates.snapshot_ids(state, shares)
+        ):
             yield Difference(
                 LEFTOVER,
                 f'snapshot {snapshot_id}',

@@ -204,7 +204,7 @@ def record_end(
 
     :param status: the status in Manila's database.
     :param instance_state: the result of a method of
-        :class:`~manila_glusterfs_clone.operations.statuses.Statuses`.
+        :class:`~manila_glusterfs_clone.operations.status_after_interruption.Statuses`.
     """
     context = manila_context.get_admin_context()
     if 'export_locations' in instance_state:
@@ -233,7 +233,7 @@ def describe_end(status: str, instance_state: Mapping[str, Any]) -> str:
 
     :param status: the status in Manila's database.
     :param instance_state: the result of a method of
-        :class:`~manila_glusterfs_clone.operations.statuses.Statuses`.
+        :class:`~manila_glusterfs_clone.operations.status_after_interruption.Statuses`.
     """
     is_available = instance_state['status'] == AVAILABLE
     if status == CREATING:

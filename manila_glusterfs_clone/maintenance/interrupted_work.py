@@ -66,7 +66,7 @@ from manila_glusterfs_clone.maintenance import backoff
 from manila_glusterfs_clone.maintenance import instances
 from manila_glusterfs_clone.maintenance import manila_db
 from manila_glusterfs_clone.operations import services
-from manila_glusterfs_clone.operations import statuses
+from manila_glusterfs_clone.operations import status_after_interruption
 
 LOG = log.getLogger(__name__)
 CONF = cfg.CONF
@@ -102,7 +102,7 @@ class InterruptedWork:
         service_host: str,
     ) -> None:
         self._locks = the_services.locks
-        self._statuses = statuses.Statuses(the_services)
+        self._statuses = status_after_interruption.Statuses(the_services)
         self._marks = the_services.marks
         self._backoff = the_backoff
         self._service_host = service_host

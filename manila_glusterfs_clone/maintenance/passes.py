@@ -29,11 +29,11 @@ from oslo_log import log
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.maintenance import backoff
-from manila_glusterfs_clone.maintenance import clone_leftovers
+from manila_glusterfs_clone.maintenance import clone_cleanup_candidates
 from manila_glusterfs_clone.maintenance import cluster_state
+from manila_glusterfs_clone.maintenance import components
 from manila_glusterfs_clone.maintenance import differences
 from manila_glusterfs_clone.maintenance import manila_db
-from manila_glusterfs_clone.maintenance import parts
 from manila_glusterfs_clone.maintenance import pass_records
 from manila_glusterfs_clone.maintenance import periodic_thread
 from manila_glusterfs_clone.operations import services
@@ -71,13 +71,13 @@ class Maintenance:
         self._backoff = backoff.Backoff()
         #: The names of the failed steps in the current pass.
         self._failed_steps: list[str] = []
-        self._parts = parts.open_parts(
+        self._components = components.open_components(
             the_services, self._backoff, service_host
         )
 
     @property
     def differences(self) -> differences.Differences:
-        return self._parts.differences
+        return self._components.differences
 
     def start(self) -> None:
         """Resume interrupted work, and start the maintenance thread.
@@ -87,7 +87,7 @@ class Maintenance:
         shares instead.
         """
         try:
-            self._parts.lost_rule_changes.queue_interrupted()
+            self._components.lost_rule_changes.queue_interrupted()
             self._resume_interrupted_work(is_starting=True)
         except Exception:
             LOG.exception(
@@ -145,7 +145,7 @@ class Maintenance:
         state = self._read_cluster()
         with self._step('correct access lists'):
             rules = manila_db.rules(self._service_host)
-            self._parts.access_audit.audit(
+            self._components.access_audit.audit(
                 state,
                 {
                     share_id: rules[share_id]
@@ -154,14 +154,14 @@ class Maintenance:
                 },
             )
         with self._step('correct brick tags'):
-            self._parts.brick_tags.correct(
+            self._components.brick_tags.correct(
                 state, manila_db.shares(self._service_host)
             )
         offline_share_ids = [
             share_id for share_id in share_ids if state.offline_parts(share_id)
         ]
         heal_results = (
-            self._parts.healer.heal(offline_share_ids)
+            self._components.healer.heal(offline_share_ids)
             if offline_share_ids
             else {}
         )
@@ -173,7 +173,7 @@ class Maintenance:
             elif volume is not None:
                 volumes_or_errors[share_id] = volume
         with self._step('deactivate snapshots'):
-            clone_leftovers.clean_up(self._services, state, share_ids)
+            clone_cleanup_candidates.clean_up(self._services, state, share_ids)
         return volumes_or_errors
 
     def run_pass(
@@ -228,19 +228,19 @@ class Maintenance:
 
     def _run_steps(self, is_requested: bool) -> bool:
         """Run the steps; return whether the cluster is complete."""
-        deleted_before = self._parts.orphans.deleted_before()
+        deleted_before = self._components.orphans.deleted_before()
         state = self._read_cluster()
         shares = manila_db.shares(self._service_host)
         snapshots = manila_db.snapshots(self._service_host)
         with self._step('correct access lists'):
             # Before healing: a started volume must not admit clients without a
             # rule.
-            self._parts.access_audit.audit(
+            self._components.access_audit.audit(
                 state, manila_db.rules(self._service_host)
             )
         with self._step('correct brick tags'):
             # Before healing, which finds bricks by their tags.
-            self._parts.brick_tags.correct(state, shares)
+            self._components.brick_tags.correct(state, shares)
         with self._step('heal shares'):
             self._heal(state, shares)
         with self._step('resume interrupted work'):
@@ -248,21 +248,23 @@ class Maintenance:
                 is_starting=False, is_requested=is_requested
             )
         with self._step('repeat lost changes of access rules'):
-            self._parts.lost_rule_changes.repeat(is_requested=is_requested)
+            self._components.lost_rule_changes.repeat(
+                is_requested=is_requested
+            )
         with self._step('correct the status of access rules'):
-            self._parts.lost_rule_changes.correct_statuses(
+            self._components.lost_rule_changes.correct_statuses(
                 is_requested=is_requested
             )
         if not state.is_complete:
             return False  # The remaining steps need all nodes.
         with self._step('deactivate snapshots'):
-            clone_leftovers.clean_up(self._services, state, shares)
+            clone_cleanup_candidates.clean_up(self._services, state, shares)
         with self._step('retry failed deletions'):
-            self._parts.interrupted_work.retry_deletions(
+            self._components.interrupted_work.retry_deletions(
                 shares.values(), snapshots.values()
             )
         with self._step('handle orphans'):
-            self._parts.orphans.remove_or_report(
+            self._components.orphans.remove_or_report(
                 state,
                 shares,
                 snapshots,
@@ -300,7 +302,7 @@ class Maintenance:
     ) -> None:
         shares = manila_db.shares(self._service_host)
         snapshots = manila_db.snapshots(self._service_host)
-        self._parts.interrupted_work.resume(
+        self._components.interrupted_work.resume(
             shares.values(),
             snapshots.values(),
             is_starting=is_starting,
@@ -318,7 +320,7 @@ class Maintenance:
             for share_id in shares
             if (parts := state.offline_parts(share_id))
         }
-        self._parts.healer.forget_errors_except_of(offline_parts)
+        self._components.healer.forget_errors_except_of(offline_parts)
         offline_share_ids = [
             share_id
             for share_id, parts in offline_parts.items()
@@ -333,4 +335,4 @@ class Maintenance:
             if rows[share_id].status in manila_db.IN_USE
         ]
         if share_ids_in_use:
-            self._parts.healer.heal(share_ids_in_use)
+            self._components.healer.heal(share_ids_in_use)

@@ -9,4 +9,4 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The checks before a back end starts; ``checks`` runs all of them."""
+"""The checks before a back end starts; ``startup_checks`` runs all of them."""

@@ -21,21 +21,21 @@ from manila_glusterfs_clone.cluster import thin_pools
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone.preflight import checks
-from manila_glusterfs_clone.preflight import inspection
 from manila_glusterfs_clone.preflight import node_advice
 from manila_glusterfs_clone.preflight import pool_advice
+from manila_glusterfs_clone.preflight import severity
+from manila_glusterfs_clone.preflight import startup_checks
 from manila_glusterfs_clone.tools import host
 from manila_glusterfs_clone.tools import node_facts
 
-Level = inspection.Level
-Problem = inspection.Problem
+Level = severity.Level
+Problem = severity.Problem
 
 
 def find(
     settings: options.Settings,
     the_cluster: cluster.Cluster,
-    views: Sequence[checks.NodeView],
+    views: Sequence[startup_checks.NodeView],
 ) -> Iterator[Problem]:
     """Yield the problems of the nodes and of the cluster.
 
@@ -62,7 +62,7 @@ def find(
 def _find_on_nodes(
     settings: options.Settings,
     the_cluster: cluster.Cluster,
-    views: Sequence[checks.NodeView],
+    views: Sequence[startup_checks.NodeView],
 ) -> Iterator[Problem]:
     reports = {
         view.node.name: view.report
@@ -87,7 +87,7 @@ def _find_on_nodes(
     are_up = {view.node.name: isinstance(view.peers, tuple) for view in views}
     for name, answer in answers.items():
         if isinstance(answer, errors.Error):
-            yield inspection.node_problem(
+            yield severity.node_problem(
                 Level.FAULT, name, 'facts', f'not all was checked: {answer}'
             )
             continue
@@ -111,7 +111,7 @@ def _read_facts(
 
 
 def _find_different_releases(
-    views: Sequence[checks.NodeView],
+    views: Sequence[startup_checks.NodeView],
 ) -> Iterator[Problem]:
     releases = {
         view.node.name: '.'.join(map(str, view.report.release))
@@ -134,7 +134,7 @@ def _find_different_releases(
 def _find_in_gluster(
     settings: options.Settings,
     the_cluster: cluster.Cluster,
-    views: Sequence[checks.NodeView],
+    views: Sequence[startup_checks.NodeView],
 ) -> Iterator[Problem]:
     count = sum(isinstance(view.peers, tuple) for view in views)
     if 0 < 2 * count <= len(settings.nodes):

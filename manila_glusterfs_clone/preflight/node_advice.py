@@ -15,12 +15,12 @@ from collections.abc import Iterator
 import datetime
 
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone.preflight import inspection
+from manila_glusterfs_clone.preflight import severity
 from manila_glusterfs_clone.preflight import tls_advice
 from manila_glusterfs_clone.tools import node_facts
 
-Level = inspection.Level
-Problem = inspection.Problem
+Level = severity.Level
+Problem = severity.Problem
 
 #: The greatest difference between clocks, in seconds. Time synchronization
 #: keeps clocks within milliseconds.
@@ -52,7 +52,7 @@ def find(
         *_find_in_system(facts, clock_difference, is_glusterd_up),
         *(tls_advice.find(settings, facts, now) if settings.tls else ()),
     ):
-        yield inspection.node_problem(level, node_name, kind, message)
+        yield severity.node_problem(level, node_name, kind, message)
 
 
 def _find_in_programs(

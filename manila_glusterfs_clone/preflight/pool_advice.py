@@ -17,10 +17,10 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone.cluster import thin_pools
 from manila_glusterfs_clone import findings
-from manila_glusterfs_clone.preflight import inspection
+from manila_glusterfs_clone.preflight import severity
 from manila_glusterfs_clone.tools import lvm
 
-Problem = inspection.Problem
+Problem = severity.Problem
 
 _LVM_TIMEOUT = 30.0
 _OWN_TAGS = 'manila.'
@@ -56,7 +56,7 @@ def find(
 
 def _advice(subject: str, kind: str, message: str, node_name: str) -> Problem:
     return Problem(
-        inspection.Level.ADVICE,
+        severity.Level.ADVICE,
         findings.Finding(subject, kind, message, node_name),
     )
 

@@ -17,10 +17,10 @@ import datetime
 from cryptography import x509
 
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone.preflight import inspection
+from manila_glusterfs_clone.preflight import severity
 from manila_glusterfs_clone.tools import node_facts
 
-Level = inspection.Level
+Level = severity.Level
 
 #: How long before its end a certificate is reported.
 CERTIFICATE_DAYS = 30

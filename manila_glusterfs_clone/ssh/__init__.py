@@ -15,7 +15,7 @@ The modules, from the top layer to the bottom layer:
 
 * ``circuit_breaker`` refuses steps to a node that recently failed.
 * ``commands`` runs steps, over one connection for all of them.
-* ``runner`` exchanges requests and answers with the runner on the node.
+* ``runner_client`` exchanges requests and answers with the runner on the node.
 * ``greetings`` compares the release of the runner with this driver.
 * ``steps`` has the steps and their outcomes.
 * ``channels`` runs a process on the channel of a connection.

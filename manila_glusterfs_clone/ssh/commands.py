@@ -38,14 +38,14 @@ from manila_glusterfs_clone import node as node_files
 from manila_glusterfs_clone.ssh import channels
 from manila_glusterfs_clone.ssh import connector
 from manila_glusterfs_clone.ssh import greetings
-from manila_glusterfs_clone.ssh import runner
+from manila_glusterfs_clone.ssh import runner_client
 from manila_glusterfs_clone.ssh import steps
 from manila_glusterfs_clone.ssh import transports
 
 LOG = logging.getLogger(__name__)
 
 #: Seconds that the driver waits for an answer after the time limit of a step.
-MARGIN_SECONDS = runner.MARGIN_SECONDS
+MARGIN_SECONDS = runner_client.MARGIN_SECONDS
 #: If the runner has sent nothing for so many seconds, check that it answers
 #: before the next step is sent.
 _FRESH_SECONDS = 5.0
@@ -67,7 +67,7 @@ class _Process:
         self.slots = threading.BoundedSemaphore(_MAX_REQUESTS)
         #: Held while a thread connects, or checks the connection.
         self.lock = threading.Lock()
-        self.connection: runner.Connection | None = None
+        self.connection: runner_client.Connection | None = None
         #: The error of the last attempt to connect, and its monotonic time.
         self.failure: errors.Unreachable | None = None
         self.failed_at = 0.0
@@ -174,7 +174,7 @@ class Remote:
 
     def _connected(
         self, process: _Process, deadline: float
-    ) -> runner.Connection:
+    ) -> runner_client.Connection:
         """Return a connection to the runner that was up a moment ago.
 
         Threads that wait for an attempt to connect share its error.
@@ -202,7 +202,7 @@ class Remote:
         finally:
             process.lock.release()
 
-    def _is_fresh(self, connection: runner.Connection) -> bool:
+    def _is_fresh(self, connection: runner_client.Connection) -> bool:
         """Return whether the runner answers, or answered a moment ago."""
         if not connection.is_alive:
             return False
@@ -217,7 +217,7 @@ class Remote:
 
     def _start_runner(
         self, process: _Process, deadline: float
-    ) -> runner.Connection:
+    ) -> runner_client.Connection:
         """Connect, and start the runner.
 
         :raises Unreachable: nothing was started.
@@ -233,8 +233,8 @@ class Remote:
         except BaseException:
             channel.close()
             raise
-        connection = runner.Connection(
-            self.name, runner.ChannelStream(channel)
+        connection = runner_client.Connection(
+            self.name, runner_client.ChannelStream(channel)
         )
         connection.greet(self._connect_timeout)
         return connection

@@ -33,7 +33,7 @@ from oslo_log import log
 from manila_glusterfs_clone import driver as driver_module
 from manila_glusterfs_clone.maintenance import interrupted_work
 from manila_glusterfs_clone.maintenance import manila_db
-from manila_glusterfs_clone.manila_api import hosts
+from manila_glusterfs_clone.manila_api import share_hosts
 from manila_glusterfs_clone import protocols
 from tests import lab as lab_module
 from tests.lab.manila import backends
@@ -139,7 +139,7 @@ manila_db.rules = lambda service_host, share_id=None: {
 }
 manila_db.shares_with_waiting_rules = lambda service_host: frozenset()
 manila_db.updating_rules = lambda service_host: []
-hosts.is_migration_target = lambda context, share: False
+share_hosts.is_migration_target = lambda context, share: False
 
 #: The last share manager of each back end.
 _accounts: dict[str, 'ManilaStandIn'] = {}

@@ -25,7 +25,7 @@ from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone.maintenance import access_audit
 from manila_glusterfs_clone.maintenance import backoff
 from manila_glusterfs_clone.maintenance import brick_tag_repair
-from manila_glusterfs_clone.maintenance import clone_leftovers
+from manila_glusterfs_clone.maintenance import clone_cleanup_candidates
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone.maintenance import interrupted_work
 from manila_glusterfs_clone.maintenance import lost_rule_changes
@@ -533,7 +533,7 @@ def test_where_all_is_well_the_audit_costs_nothing(
         (brick_tag_repair.BrickTags, 'correct'),
         (passes.Maintenance, '_heal'),
         (passes.Maintenance, '_resume_interrupted_work'),
-        (clone_leftovers, 'clean_up'),
+        (clone_cleanup_candidates, 'clean_up'),
         (lost_rule_changes.LostRuleChanges, 'repeat'),
         (lost_rule_changes.LostRuleChanges, 'correct_statuses'),
         (interrupted_work.InterruptedWork, 'retry_deletions'),

@@ -29,7 +29,7 @@ import pytest
 
 from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone import findings
-from manila_glusterfs_clone.manila_api import section
+from manila_glusterfs_clone.manila_api import manila_options
 from manila_glusterfs_clone.operations import clones
 from manila_glusterfs_clone.options import OPTS
 from tests.model import link
@@ -395,7 +395,7 @@ def test_a_mistake_stops_only_its_back_end(
     wrong: dict[str, object],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(section, '_is_parser_broken', lambda: False)
+    monkeypatch.setattr(manila_options, '_is_parser_broken', lambda: False)
     with options(**wrong):
         with pytest.raises(exception.ShareBackendException) as caught:
             cloud.start()

@@ -29,7 +29,7 @@ from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.maintenance import backoff
 from manila_glusterfs_clone.maintenance import interrupted_work
-from manila_glusterfs_clone.operations import statuses
+from manila_glusterfs_clone.operations import status_after_interruption
 from manila_glusterfs_clone.protocols import native
 from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.tools import gluster
@@ -434,17 +434,20 @@ def test_one_share_that_cannot_be_settled_does_not_hide_the_next(
             cloud.context, instance, {'status': 'extending'}
         )
         _marks(cloud).set(instance, work_marks.Work(work_marks.EXTEND, 2))
-    real = statuses.Statuses.share
+    real = status_after_interruption.Statuses.share
 
     def fail_once(
-        room: statuses.Statuses, share: str, status: str, size: int
+        room: status_after_interruption.Statuses,
+        share: str,
+        status: str,
+        size: int,
     ) -> Any:
         if share == min(map(cloud.instance, shares)):
             raise RuntimeError('a bug')
         return real(room, share, status, size)
 
     with monkeypatch.context() as patch:
-        patch.setattr(statuses.Statuses, 'share', fail_once)
+        patch.setattr(status_after_interruption.Statuses, 'share', fail_once)
         cloud.start()
     found = {cloud.share(share)['status'] for share in shares}
     assert found == {'available', 'extending'}

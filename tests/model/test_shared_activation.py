@@ -26,7 +26,7 @@ import pytest
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import snapshot_deactivation
-from manila_glusterfs_clone.operations import statuses
+from manila_glusterfs_clone.operations import status_after_interruption
 from tests.fault_table import table
 from tests.model import fault_injection
 from tests.model import link
@@ -348,7 +348,7 @@ def test_an_interrupted_clone_is_whole_or_in_error(
             manila.heal()
             if scenes.NEW in manila.shares:
                 del manila.shares[scenes.NEW]
-            state = statuses.Statuses(manila.services).share(
+            state = status_after_interruption.Statuses(manila.services).share(
                 scenes.NEW, 'creating', 2
             )
             found.add(state['status'])

@@ -186,7 +186,7 @@ class Node:
             ('validation', 'SNAPS_ROOT', str(self.snaps)),
             ('validation', 'RUN_ROOT', str(self.run)),
             ('validation', 'GLUSTERD', str(self.glusterd)),
-            ('kernel', 'PROC', str(self.proc)),
+            ('procfs', 'PROC', str(self.proc)),
             ('directories', 'GLUSTERD_LOG', str(self.root / 'glusterd.log')),
             ('facts', 'MTAB', str(self.root / 'mtab')),
             ('facts', 'MODULES', str(self.root / 'modules')),

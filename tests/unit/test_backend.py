@@ -18,7 +18,7 @@ import pytest
 
 from manila_glusterfs_clone import backend
 from manila_glusterfs_clone import findings
-from manila_glusterfs_clone.preflight import checks
+from manila_glusterfs_clone.preflight import startup_checks
 
 
 @pytest.fixture
@@ -53,7 +53,9 @@ def test_the_check_uses_the_services(
     opened: backend.Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments: list[Any] = []
-    monkeypatch.setattr(checks, 'run', lambda *args: arguments.extend(args))
+    monkeypatch.setattr(
+        startup_checks, 'run', lambda *args: arguments.extend(args)
+    )
     fault = findings.Finding('an option', 'invalid', 'correct it')
     opened.check(('a mistake',), [fault])  # type: ignore[arg-type]
     health = opened.services.health

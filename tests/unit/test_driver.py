@@ -36,10 +36,10 @@ from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone.locking import work_marks
 from manila_glusterfs_clone.maintenance import passes
 from manila_glusterfs_clone.manila_api import arguments
-from manila_glusterfs_clone.manila_api import hosts
+from manila_glusterfs_clone.manila_api import share_hosts
 from manila_glusterfs_clone.operations import services
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone.preflight import checks
+from manila_glusterfs_clone.preflight import startup_checks
 from manila_glusterfs_clone import protocols
 from manila_glusterfs_clone.protocols import native
 from manila_glusterfs_clone.tools import gluster
@@ -256,12 +256,12 @@ def stub(
         return opened[-1]
 
     monkeypatch.setattr(services, 'open_services', open_services)
-    monkeypatch.setattr(checks, 'run', lambda *args: opened[-1].fail())
+    monkeypatch.setattr(startup_checks, 'run', lambda *args: opened[-1].fail())
     monkeypatch.setattr(
         share_types, 'get_extra_specs_from_share', lambda share: {}
     )
     bare.do_setup(None)
-    monkeypatch.setattr(hosts, 'db', opened[0].database)
+    monkeypatch.setattr(share_hosts, 'db', opened[0].database)
     return opened[0]
 
 
@@ -474,7 +474,7 @@ def test_database_that_does_not_answer(
     stub.database.trouble = error
     with pytest.raises(exception.ShareBackendException) as caught:
         ours.create_share_from_snapshot(None, SHARE, SNAPSHOT)
-    assert isinstance(caught.value.__cause__, hosts.DatabaseFailed)
+    assert isinstance(caught.value.__cause__, share_hosts.DatabaseFailed)
     assert not stub.calls
 
 
@@ -489,7 +489,7 @@ def test_mistakes_in_options_of_manila_are_reported_with_ours(
         reported.extend(arguments[-1])
         raise findings.Misconfigured('gold', reported)
 
-    monkeypatch.setattr(checks, 'run', run)
+    monkeypatch.setattr(startup_checks, 'run', run)
     cfg.CONF.set_override('driver_handles_share_servers', True, group=GROUP)
     cfg.CONF.set_override('goodness_function', '2 <', group=GROUP)
     with pytest.raises(exception.ShareBackendException):

@@ -22,7 +22,7 @@ import struct
 import time
 from typing import Any, Dict, List, Optional
 
-from manila_glusterfs_clone.node.runner import kernel
+from manila_glusterfs_clone.node.runner import procfs
 from manila_glusterfs_clone.node.runner import validation
 
 MTAB = '/etc/mtab'
@@ -97,7 +97,7 @@ def _glusterd_addresses() -> Optional[List[str]]:
         ('tcp6', socket.AF_INET6, 4),
     ):
         try:
-            with open(f'{kernel.PROC}/net/{name}', encoding='ascii') as file:
+            with open(f'{procfs.PROC}/net/{name}', encoding='ascii') as file:
                 lines = file.readlines()[1:]
         except OSError:
             continue

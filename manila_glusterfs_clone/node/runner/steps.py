@@ -17,8 +17,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.node.runner import directories
-from manila_glusterfs_clone.node.runner import kernel
 from manila_glusterfs_clone.node.runner import process_table
+from manila_glusterfs_clone.node.runner import procfs
 from manila_glusterfs_clone.node.runner import validation
 from manila_glusterfs_clone.node.runner import verbs
 
@@ -118,7 +118,7 @@ class Step:
 
         The answer, and not the exit status, has the outcome.
         """
-        if kernel.is_glusterd_down(self._settings):
+        if procfs.is_glusterd_down(self._settings):
             raise validation.NotDone('refused', 'glusterd', argv=words)
         asked: List[str] = self._given['words']
         line = ' '.join(asked)

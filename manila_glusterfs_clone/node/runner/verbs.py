@@ -15,7 +15,7 @@ A verb has typed values. Most verbs run a program; the function below that has
 the name of the verb returns its command line. The other verbs call a function
 of :mod:`~manila_glusterfs_clone.node.runner.directories`,
 :mod:`~manila_glusterfs_clone.node.runner.facts` or
-:mod:`~manila_glusterfs_clone.node.runner.kernel`, and answer with its result
+:mod:`~manila_glusterfs_clone.node.runner.procfs`, and answer with its result
 as JSON.
 
 The driver uses this module too: for the command lines in its messages.
@@ -26,7 +26,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional
 from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.node.runner import directories
 from manila_glusterfs_clone.node.runner import facts
-from manila_glusterfs_clone.node.runner import kernel
+from manila_glusterfs_clone.node.runner import procfs
 from manila_glusterfs_clone.node.runner import validation
 
 BOOT_UNIT = 'manila-glusterfs-clone-bricks.service'
@@ -270,7 +270,7 @@ def grow_xfs(path: str) -> Words:
     return ['xfs_growfs', '-d', path]
 
 
-_function(kernel.list_mounts, changes=False)
+_function(procfs.list_mounts, changes=False)
 _function(
     directories.make_directory, changes=True, path=validation.mount_point
 )
@@ -301,8 +301,8 @@ def hello(settings: validation.Settings) -> None:
 
 
 _function(hello, changes=False)
-_function(kernel.addresses, changes=False)
-_function(kernel.glusterd_age, changes=False)
+_function(procfs.addresses, changes=False)
+_function(procfs.glusterd_age, changes=False)
 _function(directories.resolve, changes=False, name=validation.host_name)
 _function(directories.read_glusterd_log, changes=False)
 _function(facts.node_facts, changes=False)

@@ -20,7 +20,7 @@ import pytest
 
 from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.ssh import commands
-from manila_glusterfs_clone.ssh import runner
+from manila_glusterfs_clone.ssh import runner_client
 from tests.unit import runner_process
 from tests.unit.ssh import ssh_helpers
 from tests.unit import sshd
@@ -76,7 +76,7 @@ def node(
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, 'MARGIN_SECONDS', 0.3)
+    monkeypatch.setattr(runner_client, 'MARGIN_SECONDS', 0.3)
     monkeypatch.setattr(child_processes, 'KILL_AFTER', 0.1)
     monkeypatch.setattr(child_processes, 'GIVE_UP_AFTER', 0.1)
 

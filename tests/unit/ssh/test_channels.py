@@ -148,7 +148,9 @@ def test_frozen_node_with_full_sockets(
     monkeypatch.setattr(
         transports, 'UNACKNOWLEDGED_SECONDS', 10 * ssh_helpers.SOON
     )
-    monkeypatch.setattr('manila_glusterfs_clone.ssh.runner._SEND_SECONDS', 0.5)
+    monkeypatch.setattr(
+        'manila_glusterfs_clone.ssh.runner_client._SEND_SECONDS', 0.5
+    )
     directory = mortal.home / 'node'
     directory.mkdir()
     host = runner_process.Node(directory)

@@ -9,7 +9,9 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The parts of the maintenance of one back end, which its passes call."""
+"""The components of the maintenance of one back end.
+
+A maintenance pass calls them one after the other."""
 
 import dataclasses
 
@@ -26,8 +28,8 @@ from manila_glusterfs_clone import options
 
 
 @dataclasses.dataclass(frozen=True)
-class Parts:
-    """The parts of the maintenance of one back end."""
+class Components:
+    """The components of the maintenance of one back end."""
 
     healer: healing.Healer
     access_audit: access_audit.AccessAudit
@@ -38,12 +40,12 @@ class Parts:
     differences: differences.Differences
 
 
-def open_parts(
+def open_components(
     the_services: services.Services,
     the_backoff: backoff.Backoff,
     service_host: str,
-) -> Parts:
-    """Return the parts, without connecting to nodes.
+) -> Components:
+    """Return the components, without connecting to nodes.
 
     :param service_host: the name of the service in Manila: ``HOST@BACKEND``.
     """
@@ -66,7 +68,7 @@ def open_parts(
     the_lost_rule_changes = lost_rule_changes.LostRuleChanges(
         the_backoff, service_host=service_host
     )
-    return Parts(
+    return Components(
         healer=healing.Healer(the_services),
         access_audit=the_access_audit,
         brick_tags=the_brick_tags,

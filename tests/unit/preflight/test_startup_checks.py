@@ -29,8 +29,8 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone.node.runner import verbs
 from manila_glusterfs_clone import options
-from manila_glusterfs_clone.preflight import checks
 from manila_glusterfs_clone.preflight import node_requirements
+from manila_glusterfs_clone.preflight import startup_checks
 from manila_glusterfs_clone.protocols import native
 from manila_glusterfs_clone.ssh import greetings
 from manila_glusterfs_clone.ssh import steps
@@ -111,7 +111,7 @@ def check(settings: options.Settings, *nodes: fakes.Node) -> Outcome:
     state = findings.Health(settings.backend)
     mistakes: list[findings.Finding] = []
     try:
-        checks.run(settings, whole, state, native.NativeProtocol)
+        startup_checks.run(settings, whole, state, native.NativeProtocol)
     except findings.Misconfigured as error:
         assert error.backend == settings.backend
         mistakes = [*error.mistakes]
@@ -126,7 +126,7 @@ def test_mistakes_of_others_are_in_the_same_error(
     other = findings.Finding('an option', 'invalid', 'wrong')
     wrong = dataclasses.replace(settings, pools=())
     with pytest.raises(findings.Misconfigured) as caught:
-        checks.run(
+        startup_checks.run(
             wrong,
             cluster.Cluster([], settle_timeout=30),
             findings.Health('gold'),

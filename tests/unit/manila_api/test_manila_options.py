@@ -26,7 +26,7 @@ import pyparsing
 import pytest
 
 from manila_glusterfs_clone import findings
-from manila_glusterfs_clone.manila_api import section
+from manila_glusterfs_clone.manila_api import manila_options
 from manila_glusterfs_clone import options
 
 CONF = cfg.CONF
@@ -49,12 +49,12 @@ def read(file: pathlib.Path, text: str) -> Any:
 
 
 def mistakes(file: pathlib.Path, text: str) -> list[str]:
-    mistakes, _ = section.find_problems(read(file, text))
+    mistakes, _ = manila_options.find_problems(read(file, text))
     return [each.subject for each in mistakes]
 
 
 def faults(file: pathlib.Path, text: str) -> list[str]:
-    _, faults = section.find_problems(read(file, text))
+    _, faults = manila_options.find_problems(read(file, text))
     return [each.subject for each in faults]
 
 
@@ -63,8 +63,8 @@ USUAL = f'[{GROUP}]\ndriver_handles_share_servers = False\n'
 
 def test_no_mistakes(file: pathlib.Path) -> None:
     made = read(file, f'{USUAL}reserved_share_percentage = 100')
-    section.require_readable(made, 'gold')
-    assert section.find_problems(made) == ([], [])
+    manila_options.require_readable(made, 'gold')
+    assert manila_options.find_problems(made) == ([], [])
 
 
 @pytest.mark.parametrize('value', ['True', None])
@@ -92,12 +92,14 @@ def test_ratio_that_old_releases_of_manila_accept(
     file: pathlib.Path,
 ) -> None:
     made = read(file, f'{USUAL}max_over_subscription_ratio = 1')
-    assert section.find_problems(made) == ([], [])
+    assert manila_options.find_problems(made) == ([], [])
     values = {
         option.dest: getattr(made, option.dest) for option in driver.share_opts
     }
     values['max_over_subscription_ratio'] = 0.5
-    (mistake,), _ = section.find_problems(types.SimpleNamespace(**values))
+    (mistake,), _ = manila_options.find_problems(
+        types.SimpleNamespace(**values)
+    )
     assert mistake.subject == 'max_over_subscription_ratio'
 
 
@@ -136,7 +138,7 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> None:
     Version 3.3.3 takes a name for that of a function, and does not try again
     if no argument follows.
     """
-    if section._is_parser_broken():
+    if manila_options._is_parser_broken():
         infix_notation: Any = pyparsing.infixNotation
 
         def with_brackets(operand: Any, levels: list[Any]) -> Any:
@@ -146,7 +148,7 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
         monkeypatch.setattr(pyparsing, 'infixNotation', with_brackets)
         monkeypatch.setattr(evaluator, '_parser', None)
-    assert not section._is_parser_broken()
+    assert not manila_options._is_parser_broken()
 
 
 @pytest.mark.usefixtures('variables')
@@ -211,7 +213,7 @@ def test_all_unreadable_values_are_in_one_error(file: pathlib.Path) -> None:
         f'glusterfs_clone_ssh_port = ssh',
     )
     with pytest.raises(findings.Misconfigured) as caught:
-        section.require_readable(made, 'gold')
+        manila_options.require_readable(made, 'gold')
     assert {each.subject for each in caught.value.mistakes} == {
         'reserved_share_percentage',
         'glusterfs_clone_ssh_port',
@@ -236,4 +238,4 @@ def test_a_section_is_read_once(
 
 def test_service_host() -> None:
     made = configuration.Configuration([], config_group=GROUP)
-    assert section.service_host(made) == f'{CONF.host}@{GROUP}'
+    assert manila_options.service_host(made) == f'{CONF.host}@{GROUP}'

@@ -17,7 +17,7 @@ from unittest import mock
 import pytest
 
 from manila_glusterfs_clone.cluster import placement
-from manila_glusterfs_clone.operations import statuses
+from manila_glusterfs_clone.operations import status_after_interruption
 from manila_glusterfs_clone.operations import volumes
 
 SHARE = 'aaaaaaaa-0000-4000-8000-000000000000'
@@ -38,26 +38,35 @@ AVAILABLE = {'status': 'available', 'export_locations': ['location']}
 @pytest.mark.parametrize('status', ['creating', 'creating_from_snapshot'])
 def test_unfinished_creation(services: Any, status: str) -> None:
     services.volumes.is_finished.return_value = False
-    state = statuses.Statuses(services).share(SHARE, status, 2)
+    state = status_after_interruption.Statuses(services).share(
+        SHARE, status, 2
+    )
     assert state == {'status': 'error'}
     services.clones.complete.assert_not_called()
 
 
 @pytest.mark.parametrize('status', ['creating', 'creating_from_snapshot'])
 def test_finished_creation(services: Any, status: str) -> None:
-    assert statuses.Statuses(services).share(SHARE, status, 2) == AVAILABLE
+    assert (
+        status_after_interruption.Statuses(services).share(SHARE, status, 2)
+        == AVAILABLE
+    )
     services.clones.complete.assert_called_once_with(SHARE, 2 * placement.GIB)
 
 
 def test_missing_volume(services: Any) -> None:
     services.volumes.get_in_use.side_effect = volumes.VolumeNotFound('v')
-    state = statuses.Statuses(services).share(SHARE, 'available', 2)
+    state = status_after_interruption.Statuses(services).share(
+        SHARE, 'available', 2
+    )
     assert state == {'status': 'error'}
 
 
 def test_interrupted_extension_is_completed(services: Any) -> None:
     services.marks.find.return_value = mock.Mock(size=5)
-    state = statuses.Statuses(services).share(SHARE, 'extending', 2)
+    state = status_after_interruption.Statuses(services).share(
+        SHARE, 'extending', 2
+    )
     assert state == {**AVAILABLE, 'size': 3}
     services.shares.extend.assert_called_once_with(SHARE, 5 * placement.GIB)
 
@@ -65,5 +74,7 @@ def test_interrupted_extension_is_completed(services: Any) -> None:
 @pytest.mark.parametrize('is_complete', [False, True])
 def test_snapshot(services: Any, is_complete: bool) -> None:
     services.snapshots.complete.return_value = is_complete
-    state = statuses.Statuses(services).snapshot('snapshot', SHARE)
+    state = status_after_interruption.Statuses(services).snapshot(
+        'snapshot', SHARE
+    )
     assert state == {'status': 'available' if is_complete else 'error'}

@@ -28,7 +28,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.node import runner as node_runner
 from manila_glusterfs_clone.node.runner import frames
 from manila_glusterfs_clone.ssh import greetings
-from manila_glusterfs_clone.ssh import runner
+from manila_glusterfs_clone.ssh import runner_client
 from manila_glusterfs_clone.ssh import steps as runner_steps
 from tests.unit import runner_process
 from tests.unit.runner_process import step
@@ -42,14 +42,14 @@ BAD_PROGRAMS = json.dumps({**RELEASES, 'missing_programs': 1})
 
 
 def outcomes(
-    connection: runner.Connection, *asked: runner.Step
-) -> tuple[runner.Outcome, ...]:
+    connection: runner_client.Connection, *asked: runner_client.Step
+) -> tuple[runner_client.Outcome, ...]:
     return connection.outcomes(asked, 20.0)
 
 
 def run(
-    connection: runner.Connection, *asked: runner.Step
-) -> list[runner.Result]:
+    connection: runner_client.Connection, *asked: runner_client.Step
+) -> list[runner_client.Result]:
     return connection.run(asked, 20.0)
 
 
@@ -108,8 +108,8 @@ def script() -> Script:
 
 
 @pytest.fixture
-def connection(script: Script) -> Iterator[runner.Connection]:
-    connection = runner.Connection('gl1', script)
+def connection(script: Script) -> Iterator[runner_client.Connection]:
+    connection = runner_client.Connection('gl1', script)
     yield connection
     connection.close()
 
@@ -169,7 +169,7 @@ def stream(node: runner_process.Node) -> Iterator[runner_process.LocalStream]:
 )
 def test_what_answers_mean(
     script: Script,
-    connection: runner.Connection,
+    connection: runner_client.Connection,
     answer: dict[str, Any],
     kind: type[errors.Error],
 ) -> None:
@@ -185,7 +185,7 @@ def test_what_answers_mean(
 
 
 def test_what_a_program_printed(
-    script: Script, connection: runner.Connection
+    script: Script, connection: runner_client.Connection
 ) -> None:
     script.always(
         outcome='refused',
@@ -203,7 +203,7 @@ def test_what_a_program_printed(
 
 
 def test_the_step_that_failed_is_raised(
-    script: Script, connection: runner.Connection
+    script: Script, connection: runner_client.Connection
 ) -> None:
     def react(request: dict[str, Any]) -> None:
         script.put(
@@ -274,7 +274,7 @@ def answer_for_no_step(script: Script) -> None:
 )
 def test_all_that_is_asked_is_unknown_then(
     script: Script,
-    connection: runner.Connection,
+    connection: runner_client.Connection,
     end: Callable[[Script], None],
 ) -> None:
     script.always(outcome='done', stdout=GREETING)
@@ -309,7 +309,7 @@ def test_all_that_is_asked_is_unknown_then(
 
 
 def test_steps_that_were_answered_are_known(
-    script: Script, connection: runner.Connection
+    script: Script, connection: runner_client.Connection
 ) -> None:
     def react(request: dict[str, Any]) -> None:
         script.put(script.answer(0, outcome='done', stdout='7'))
@@ -328,11 +328,11 @@ def test_steps_that_were_answered_are_known(
 
 def test_a_request_that_cannot_be_sent(
     script: Script,
-    connection: runner.Connection,
+    connection: runner_client.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A part of it may have been sent."""
-    monkeypatch.setattr(runner, '_LAST_OUTPUT_SECONDS', 0.01)
+    monkeypatch.setattr(runner_client, '_LAST_OUTPUT_SECONDS', 0.01)
     script.failure = OSError('broken pipe')
     (outcome,) = outcomes(connection, step('unmount', path='/b'))
     assert isinstance(outcome, errors.LinkLost)
@@ -341,10 +341,10 @@ def test_a_request_that_cannot_be_sent(
 
 def test_no_answer_comes(
     script: Script,
-    connection: runner.Connection,
+    connection: runner_client.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runner, 'MARGIN_SECONDS', -5.95)
+    monkeypatch.setattr(runner_client, 'MARGIN_SECONDS', -5.95)
     (outcome,) = outcomes(connection, step('unmount', 0.05, path='/b'))
     assert isinstance(outcome, errors.TimedOut)
     assert outcome.seconds == 0.05
@@ -352,19 +352,22 @@ def test_no_answer_comes(
 
 
 def test_time_limits_of_steps(
-    script: Script, connection: runner.Connection
+    script: Script, connection: runner_client.Connection
 ) -> None:
     """A step without a time limit has that of the request."""
     script.always(outcome='unknown', kind='deadline')
     found = connection.outcomes(
-        [runner.Step('list_mounts'), step('unmount', 300.0, path='/b')], 40.0
+        [runner_client.Step('list_mounts'), step('unmount', 300.0, path='/b')],
+        40.0,
     )
     (request,) = script.requests
     assert [each['seconds'] for each in request['steps']] == [40.0, 300.0]
     assert [getattr(each, 'seconds') for each in found] == [40.0, 300.0]  # noqa: B009
 
 
-def test_a_request_that_is_too_long(connection: runner.Connection) -> None:
+def test_a_request_that_is_too_long(
+    connection: runner_client.Connection,
+) -> None:
     words = ['x' * frames.LONGEST_REQUEST]
     with pytest.raises(ValueError, match='bytes'):
         run(connection, step('gluster', words=words))
@@ -373,7 +376,7 @@ def test_a_request_that_is_too_long(connection: runner.Connection) -> None:
 
 def test_another_process(
     script: Script,
-    connection: runner.Connection,
+    connection: runner_client.Connection,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, 'getpid', lambda: -1)
@@ -387,7 +390,7 @@ def test_another_process(
 
 
 def test_noise_before_the_greeting(
-    script: Script, connection: runner.Connection
+    script: Script, connection: runner_client.Connection
 ) -> None:
     script.put(b'Welcome to gl1!\n\n', b'sudo: unable to resolve host gl1\n')
     script.always(outcome='done', stdout=GREETING)
@@ -397,7 +400,7 @@ def test_noise_before_the_greeting(
 @pytest.mark.parametrize('printed', [(b'no', b''), (b'', b'no'), (b'', b'')])
 def test_no_greeting(
     script: Script,
-    connection: runner.Connection,
+    connection: runner_client.Connection,
     printed: tuple[bytes, bytes],
 ) -> None:
     def react(request: dict[str, Any]) -> None:
@@ -413,7 +416,7 @@ def test_no_greeting(
 
 
 def test_the_ends_of_what_a_node_printed_are_shown(
-    script: Script, connection: runner.Connection
+    script: Script, connection: runner_client.Connection
 ) -> None:
     script.put(b'.bashrc: error\n' + b'x' * 99999 + b'\nsudo: no rule\n')
     script.end()
@@ -426,7 +429,7 @@ def test_the_ends_of_what_a_node_printed_are_shown(
 
 
 def test_the_runner_ended_before_the_greeting(
-    script: Script, connection: runner.Connection
+    script: Script, connection: runner_client.Connection
 ) -> None:
     """Its output is the reason, whether it is read before or after."""
     script.put(b'', b'sudo: a password is required\n')
@@ -441,7 +444,7 @@ def test_the_runner_ended_before_the_greeting(
     'value', ['', '{}', '{"release": "x"}', '[1]', BAD_PROGRAMS]
 )
 def test_a_greeting_that_is_none(
-    script: Script, connection: runner.Connection, value: str
+    script: Script, connection: runner_client.Connection, value: str
 ) -> None:
     script.always(outcome='done', stdout=value)
     with pytest.raises(greetings.NoRunner):
@@ -455,7 +458,7 @@ def test_a_real_runner(
     node: runner_process.Node, stream: runner_process.LocalStream
 ) -> None:
     (node.root / 'bin' / 'umount').unlink()
-    connection = runner.Connection('gl1', stream)
+    connection = runner_client.Connection('gl1', stream)
     greeting = connection.greet(20)
     assert greeting.volume_groups == {'gvg', 'tvg'}
     assert greeting.missing_programs == ('umount',)
@@ -478,7 +481,7 @@ def test_a_real_runner(
 def test_threads_share_a_real_runner(
     node: runner_process.Node, stream: runner_process.LocalStream
 ) -> None:
-    connection = runner.Connection('gl1', stream)
+    connection = runner_client.Connection('gl1', stream)
     connection.greet(20)
     found: dict[int, str] = {}
 
@@ -502,7 +505,7 @@ def test_threads_share_a_real_runner(
 def test_a_real_runner_is_killed(
     node: runner_process.Node, stream: runner_process.LocalStream
 ) -> None:
-    connection = runner.Connection('gl1', stream)
+    connection = runner_client.Connection('gl1', stream)
     connection.greet(20)
     node.program('lvextend', f'kill -{signal.SIGKILL:d} {stream.process.pid}')
     with pytest.raises(errors.LinkLost):

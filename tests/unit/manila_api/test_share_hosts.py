@@ -20,7 +20,7 @@ from manila import db
 from oslo_db import exception as db_exception
 import pytest
 
-from manila_glusterfs_clone.manila_api import hosts
+from manila_glusterfs_clone.manila_api import share_hosts
 
 
 def fail(*arguments: Any) -> None:
@@ -31,13 +31,15 @@ def test_the_same_pool_is_not_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(db, 'share_instance_update', fail)
-    hosts.record_pool('context', {'id': 'i', 'host': 'h@gold#vg/a'}, 'vg/a')
+    share_hosts.record_pool(
+        'context', {'id': 'i', 'host': 'h@gold#vg/a'}, 'vg/a'
+    )
 
 
 def test_host_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(db, 'share_instance_update', fail)
     share = {'id': 'i', 'host': 'h@gold#vg/a'}
-    with pytest.raises(hosts.DatabaseFailed) as caught:
-        hosts.record_pool('context', share, 'vg/b')
+    with pytest.raises(share_hosts.DatabaseFailed) as caught:
+        share_hosts.record_pool('context', share, 'vg/b')
     assert caught.value.share_id == 'i'
     assert share['host'] == 'h@gold#vg/a'

@@ -50,7 +50,7 @@ class BrickState:
 
 
 @dataclasses.dataclass(frozen=True)
-class Overview:
+class BackendState:
     """The state of one back end: Manila's database and the cluster."""
 
     shares: Mapping[str, manila_db.Row]
@@ -127,7 +127,7 @@ class Overview:
         return volume.status.lower()
 
 
-def read(the_backend: backend.Backend, service_host: str) -> Overview:
+def read(the_backend: backend.Backend, service_host: str) -> BackendState:
     """Read the state of a back end; change nothing.
 
     If the cluster cannot be read, return what Manila's database knows.
@@ -145,7 +145,7 @@ def read(the_backend: backend.Backend, service_host: str) -> Overview:
         capacities = the_services.capacities()
     except errors.Error as error:
         failure = str(error)
-    return Overview(
+    return BackendState(
         shares=manila_db.shares(service_host),
         snapshots=manila_db.snapshots(service_host),
         history=the_backend.maintenance.records.read(),

@@ -282,7 +282,9 @@ class Injector:
         try:
             return action(_PATIENCE)
         finally:
-            node.succeed(f'umount {program}; rm -f {real} {stub}')
+            # The stub can be that of umount, and can still run.
+            umount = real if argv[0] == 'umount' else 'umount'
+            node.succeed(f'{umount} --lazy {program}; rm -f {real} {stub}')
 
 
 class _Once:

@@ -9,12 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Check the peers, and wait until glusterd has completed its start."""
+"""Check the peers of the trusted storage pool."""
 
 import collections
 from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
-import time
 from typing import TypeVar
 
 from oslo_log import log
@@ -27,11 +26,6 @@ from manila_glusterfs_clone.tools import gluster
 LOG = log.getLogger(__name__)
 
 T = TypeVar('T')
-
-#: Upper limit for the time that glusterd needs to start, in seconds: a fixed
-#: part, and a part for each volume. On a slow machine, 7 s were not enough
-#: with 2 volumes, and 17 s were not enough with 21 volumes.
-_START_SECONDS, _START_SECONDS_PER_VOLUME = 15.0, 0.5
 
 
 @dataclasses.dataclass(eq=False)
@@ -68,6 +62,18 @@ def read_with_all_connected(
         # Both are in one request.
         lambda gluster: (question(gluster), gluster.peers())
     )
+    require_connected(the_cluster, all_peers)
+    return answer
+
+
+def require_connected(
+    the_cluster: cluster.Cluster, all_peers: Iterable[gluster.Peer]
+) -> None:
+    """Make sure that all peers are connected.
+
+    :param all_peers: the peers, as the writer has just reported them.
+    :raises PeersDisconnected: as :func:`require_all_connected`.
+    """
     disconnected_hosts = [
         peer.hostname for peer in all_peers if not peer.is_connected
     ]
@@ -75,7 +81,6 @@ def read_with_all_connected(
         raise PeersDisconnected(tuple(sorted(disconnected_hosts)))
     # All peers are connected, so no node is down.
     the_cluster.forget_failures()
-    return answer
 
 
 def read_everywhere_with_all_connected(
@@ -267,78 +272,3 @@ def compare_views(
             )
         )
     return mistakes, faults
-
-
-def _glusterd_age(node: cluster.Node) -> float | None:
-    """Return how long glusterd has been running on a node, in seconds.
-
-    If the outcome is unknown, ask a second time.
-
-    :return: None if glusterd is not running.
-    :raises errors.Unknown: both outcomes are unknown.
-    """
-    try:
-        return node.host.glusterd_age()
-    except errors.Unknown:
-        return node.host.glusterd_age()
-
-
-def seconds_until_started(
-    the_cluster: cluster.Cluster,
-    nodes: Iterable[cluster.Node] | None = None,
-    volume_count: int | None = None,
-) -> dict[str, float]:
-    """Return the seconds until the start of glusterd is complete, by node.
-
-    Omit a node if glusterd has completed its start or is not running, or if
-    the query failed. If the outcome of the query is unknown, assume that
-    glusterd has just started.
-
-    :param nodes: the nodes to ask; None for all.
-    :param volume_count: the number of all volumes; None to read it.
-    """
-    if volume_count is None:
-        volume_count = len(
-            the_cluster.read(lambda gluster: gluster.volume_names())
-        )
-    start_seconds = _START_SECONDS + _START_SECONDS_PER_VOLUME * volume_count
-    ages, failures = the_cluster.try_everywhere(_glusterd_age, nodes)
-    for node_name, error in failures.items():
-        if not isinstance(error, errors.Error):
-            raise error
-        LOG.warning(
-            'Node %s: could not read how long glusterd has been running: %s',
-            node_name,
-            error,
-        )
-        if errors.is_unknown(error):
-            # glusterd may have just started on the node.
-            ages[node_name] = 0
-    return {
-        node: start_seconds - age
-        for node, age in ages.items()
-        if age is not None and age < start_seconds
-    }
-
-
-def await_started(the_cluster: cluster.Cluster) -> None:
-    """Wait until glusterd has been running long enough on every node.
-
-    When glusterd starts, it visits all volumes to start their self-heal
-    daemons. Transactions can run during that time. If a transaction deletes
-    the volume that glusterd visits next, glusterd crashes or loops on that
-    volume forever. A glusterd that loops does not answer, but its peers report
-    it as connected, and all transactions wait for it. This was observed on
-    11.1, when a volume was deleted within four seconds of a start.
-    ``glusterd_shdsvc_restart`` of 10.3 has the same fault.
-    """
-    start_seconds_by_node = seconds_until_started(the_cluster)
-    if start_seconds_by_node:
-        seconds = max(start_seconds_by_node.values())
-        LOG.info(
-            'glusterd on %s: just started; waiting %.0f s before deleting a '
-            'volume',
-            ', '.join(start_seconds_by_node),
-            seconds,
-        )
-        time.sleep(seconds)

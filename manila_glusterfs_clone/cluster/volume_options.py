@@ -36,7 +36,7 @@ import dataclasses
 from oslo_log import log
 
 from manila_glusterfs_clone import cluster
-from manila_glusterfs_clone.cluster import peers
+from manila_glusterfs_clone.cluster import glusterd_start
 from manila_glusterfs_clone.cluster import volfiles
 from manila_glusterfs_clone.cluster import volume_options_on_nodes
 from manila_glusterfs_clone import errors
@@ -244,7 +244,7 @@ class _Writing:
         """
         if not self._must_last:
             return {}
-        return peers.seconds_until_started(
+        return glusterd_start.seconds_until_started(
             self._cluster,
             [member.node for member in answers.updated],
             answers.volume_count,

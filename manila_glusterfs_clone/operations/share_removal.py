@@ -23,12 +23,12 @@ import functools
 from oslo_log import log
 
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import glusterd_start
 from manila_glusterfs_clone.cluster import brick_ownership
 from manila_glusterfs_clone.cluster import brick_removal
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone.cluster import deletion_on_nodes
 from manila_glusterfs_clone.cluster import leftover_directories
-from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import volume_start
@@ -150,7 +150,7 @@ class ShareRemoval:
     def _delete_volume(
         self, gluster: gluster.Gluster, volume_name: str
     ) -> None:
-        peers.await_started(self._cluster)
+        glusterd_start.await_started(self._cluster)
         gluster.delete_volume(volume_name)
 
     def _tag_lvs(

@@ -86,11 +86,16 @@ class Shares:
         :param pool: the thin pool for the share, ``vg/thinpool``.
         :param size: the size of the share, in bytes.
         """
+        volume_name = names.volume(share_id)
         with self._locks.share(share_id) as lock:
-            if self._volumes.is_finished(share_id):
+            volume, all_peers = self._cluster.read(
+                # Both are in one request.
+                lambda gluster: (gluster.volume(volume_name), gluster.peers())
+            )
+            if volumes.has_mark(volume, share_id):
                 LOG.info('Share %s: already created; starting it', share_id)
                 return self._volumes.bring_online(share_id)
-            peers.require_all_connected(self._cluster)
+            peers.require_connected(self._cluster, all_peers)
             members = self._placement.choose_nodes(pool, layout, size)
             with undo.undo_on_failure(
                 lambda: self.remove(share_id),
@@ -125,8 +130,8 @@ class Shares:
             ),
             lambda gluster: gluster.volume(volume_name) is not None,
         )
-        self._volumes.deny_all(share_id)
-        return self._volumes.bring_online(share_id)
+        volume = self._volumes.deny_all(share_id)
+        return self._volumes.bring_finished_online(volume)
 
     def extend(self, share_id: str, size: int) -> None:
         """Grow a share to ``size`` bytes; clients can use it meanwhile."""

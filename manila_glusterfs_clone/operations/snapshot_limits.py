@@ -13,7 +13,6 @@
 
 import dataclasses
 
-from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.tools import gluster
 
@@ -52,16 +51,14 @@ class SnapshotLimitReached(errors.NotPossible):
 
 
 def require_permitted(
-    the_cluster: cluster.Cluster, volume: gluster.Volume
+    volume: gluster.Volume, config: gluster.SnapshotConfig
 ) -> None:
     """Verify that glusterd can take a snapshot without deleting older ones.
 
+    :param config: the snapshot options of the volume.
     :raises AutoDeleteEnabled: glusterd could delete older snapshots.
     :raises SnapshotLimitReached: the volume has as many snapshots as allowed.
     """
-    config = the_cluster.read(
-        lambda gluster: gluster.snapshot_config(volume.name)
-    )
     if config.has_auto_delete:
         raise AutoDeleteEnabled(volume.name)
     if volume.snapshot_count >= config.hard_limit:

@@ -25,6 +25,7 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone.cluster import deletion_on_nodes
 from manila_glusterfs_clone.cluster import leftover_directories
+from manila_glusterfs_clone.cluster import parallel
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone.cluster import replica_heal
@@ -81,8 +82,16 @@ class Snapshots:
             of the volume is not complete.
         """
         name = names.snapshot(snapshot_id)
+        volume_name = names.volume(share_id)
         with self._locks.share(share_id):
-            if self._cluster.read(lambda gluster: gluster.snapshot(name)):
+            (taken, volume, config), all_peers = self._cluster.read(
+                # Both are in one request.
+                lambda gluster: (
+                    gluster.snapshot_and_origin(name, volume_name),
+                    gluster.peers(),
+                )
+            )
+            if taken is not None:
                 # Do not undo a failure here: the snapshot may be in use.
                 LOG.info(
                     'Snapshot %s: already taken; tagging its logical volumes',
@@ -91,20 +100,16 @@ class Snapshots:
                 with self._locks.snapshot(snapshot_id):
                     self._tag_lvs(snapshot_id)
                 return
-            volume = self._volumes.get(share_id)
-            snapshot_limits.require_permitted(self._cluster, volume)
-            peers.require_all_connected(self._cluster)
-            brick_by_node = self._volumes.mounted_bricks(volume)
-            self._placement.require_room(
-                {
-                    node: placement.RequiredSpace(
-                        brick.lv.pool_name, 0, brick.node_lvs
-                    )
-                    for node, brick in brick_by_node.items()
-                }
-            )
-            if layouts.of_volume(volume).has_self_heal:
-                replica_heal.heal(self._cluster, volume.name)
+            if volume is None or config is None:
+                raise volumes.VolumeNotFound(volume_name)
+            snapshot_limits.require_permitted(volume, config)
+            peers.require_connected(self._cluster, all_peers)
+            with parallel.beside(
+                f'Self-heal of volume {volume.name}:',
+                lambda: self._heal(volume),
+            ) as healing:
+                self._require_room(volume)
+                healing.result()
             with (
                 self._locks.snapshot(snapshot_id) as lock,
                 undo.undo_on_failure(
@@ -114,10 +119,27 @@ class Snapshots:
                 ),
             ):
                 self._cluster.change(
-                    lambda gluster: gluster.create_snapshot(name, volume.name),
+                    lambda gluster: gluster.create_snapshot(name, volume_name),
                     lambda gluster: gluster.snapshot(name) is not None,
                 )
-                self._tag_lvs(snapshot_id)
+                self._tag_lvs(snapshot_id, volume)
+
+    def _heal(self, volume: gluster.Volume) -> None:
+        """Wait until all copies of the files of a volume are equal."""
+        if layouts.of_volume(volume).has_self_heal:
+            replica_heal.heal(self._cluster, volume.name)
+
+    def _require_room(self, volume: gluster.Volume) -> None:
+        """Make sure that the thin pools of a volume have room."""
+        brick_by_node = self._volumes.mounted_bricks(volume)
+        self._placement.require_room(
+            {
+                node: placement.RequiredSpace(
+                    brick.lv.pool_name, 0, brick.node_lvs
+                )
+                for node, brick in brick_by_node.items()
+            }
+        )
 
     def complete(self, snapshot_id: str, share_id: str) -> bool:
         """Tag the LVs of a snapshot whose creation was interrupted.
@@ -143,9 +165,12 @@ class Snapshots:
                 return False
         return True
 
-    def _tag_lvs(self, snapshot_id: str) -> None:
+    def _tag_lvs(
+        self, snapshot_id: str, origin: gluster.Volume | None = None
+    ) -> None:
         """Tag the LVs that glusterd created for a snapshot.
 
+        :param origin: the volume of the snapshot; None to read it.
         :raises errors.NotPossible: LVM on a node lists no LV of the snapshot,
             and a thin pool is missing there.
         :raises errors.Unsettled: the snapshot does not exist, or lacks LVs.
@@ -154,7 +179,9 @@ class Snapshots:
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
         if snapshot is None:
             raise SnapshotVanished(name)
-        snapshot_lvs.tag(self._cluster, snapshot, self._origin(snapshot))
+        snapshot_lvs.tag(
+            self._cluster, snapshot, origin or self._origin(snapshot)
+        )
 
     def _origin(self, snapshot: gluster.Snapshot) -> gluster.Volume | None:
         return self._cluster.read(

@@ -131,9 +131,7 @@ class Volumes:
         :raises errors.Missing: the volume does not exist or lacks the mark.
         """
         volume = self.get(share_id)
-        if volume.options.get(names.OPTION_SHARE) != names.canonical_id(
-            share_id
-        ):
+        if not has_mark(volume, share_id):
             raise VolumeUnfinished(volume.name)
         return volume
 
@@ -183,11 +181,13 @@ class Volumes:
             and volume.options.get(names.OPTION_BACKEND) == self._backend_mark
         )
 
-    def deny_all(self, share_id: str) -> None:
+    def deny_all(self, share_id: str) -> gluster.Volume:
         """Make the volume of a share deny all clients, and set its marks.
 
         One transaction does both, so a clone with the mark of its share never
         admits clients of its origin.
+
+        :return: the volume, with its earlier options.
         """
         name = names.volume(share_id)
         volume = self.get(share_id)
@@ -202,6 +202,7 @@ class Volumes:
         volume_options.write(
             self._cluster, volume, options, must_last=True
         ).require_bricks_of(volume)
+        return volume
 
     def unmanage(self, share_id: str) -> None:
         """Mark a volume as unmanaged; do nothing if it does not exist.
@@ -236,7 +237,10 @@ class Volumes:
         :raises errors.Missing: the volume does not exist or lacks the mark.
         :raises errors.Unsettled: a brick is offline, or lacks the volume id.
         """
-        volume = self.get_finished(share_id)
+        return self.bring_finished_online(self.get_finished(share_id))
+
+    def bring_finished_online(self, volume: gluster.Volume) -> gluster.Volume:
+        """Start a volume that has its mark, as :meth:`bring_online` does."""
         volume_start.start(self._cluster, volume)
         self.make_durable(volume)
         return dataclasses.replace(volume, status='Started')
@@ -292,6 +296,13 @@ class Volumes:
 
 def _options(volume: gluster.Volume | None) -> dict[str, str]:
     return dict(volume.options) if volume is not None else {}
+
+
+def has_mark(volume: gluster.Volume | None, share_id: str) -> bool:
+    """Return whether a volume exists and has the mark of a share."""
+    return volume is not None and volume.options.get(
+        names.OPTION_SHARE
+    ) == names.canonical_id(share_id)
 
 
 def other_owner(share_id: str, views: Iterable[gluster.Volume]) -> str | None:

@@ -41,8 +41,8 @@ class Cost:
 
 
 COSTS = {
-    'create share': Cost(29, 24, 3),
-    'create snapshot': Cost(18, 15, 1),
+    'create share': Cost(27, 21, 3),
+    'create snapshot': Cost(14, 10, 1),
     'clone and grow': Cost(39, 34, 6),
     'after a clone': Cost(9, 7, 1),
     'extend': Cost(7, 2, 0),

@@ -11,20 +11,19 @@
 # under the License.
 """A client of glusterd, with one typed method for each gluster command.
 
-Methods that read return frozen dataclasses of
-:mod:`~manila_glusterfs_clone.tools.gluster.xml_output`. All methods raise the
-errors of :meth:`~manila_glusterfs_clone.tools.gluster.console.Console.run`.
-The methods that start, stop, activate, deactivate or delete an object are
-idempotent.
+The methods that read are in
+:mod:`~manila_glusterfs_clone.tools.gluster.queries`. The methods that start,
+stop, activate, deactivate or delete an object are idempotent. All methods
+raise the errors of
+:meth:`~manila_glusterfs_clone.tools.gluster.console.Console.run`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 import contextlib
-from xml.etree import ElementTree
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.tools.gluster import console
 from manila_glusterfs_clone.tools.gluster import peers_first
+from manila_glusterfs_clone.tools.gluster import queries
 from manila_glusterfs_clone.tools.gluster import refusals
 from manila_glusterfs_clone.tools.gluster import xml_output
 
@@ -37,27 +36,17 @@ BrickStatus = xml_output.BrickStatus
 HealState = xml_output.HealState
 MAX_SNAPSHOTS = xml_output.MAX_SNAPSHOTS
 
-#: Time limit for a read, in seconds. glusterd answers a read without its
-#: peers, usually in milliseconds. A busy glusterd can need half a minute.
-READ_TIMEOUT = 60.0
-#: Time limit for ``gluster volume heal … info``, in seconds. The command reads
-#: from every brick, and ``gluster`` waits up to 600 s for it.
-HEAL_TIMEOUT = 615.0
-#: The command that lists all volumes with their options and bricks.
-_VOLUMES = ('volume', 'info')
-#: The argument of :meth:`Gluster.brick_status` that selects all volumes.
-ALL_VOLUMES = 'all'
+READ_TIMEOUT = queries.READ_TIMEOUT
+HEAL_TIMEOUT = queries.HEAL_TIMEOUT
+ALL_VOLUMES = queries.ALL_VOLUMES
 
 #: An IP address that no client has. An access list with only this address
 #: denies all.
 NO_CLIENT = '0.0.0.0'  # noqa: S104
 
 
-class Gluster:
+class Gluster(queries.Queries):
     """A client of glusterd that uses the gluster command line of one node."""
-
-    def __init__(self, commands: console.Console) -> None:
-        self._console = commands
 
     def peers_first(self, timeout: float) -> 'PeersFirst':
         """Return a client that reads the peers with its first command.
@@ -65,127 +54,6 @@ class Gluster:
         :param timeout: seconds for reading the peers.
         """
         return PeersFirst(peers_first.PeersFirst(self._console, timeout))
-
-    # -- reads
-
-    def peers(self, timeout: float = READ_TIMEOUT) -> tuple[Peer, ...]:
-        """Return all nodes of the trusted storage pool, including this one."""
-        words = ('pool', 'list')
-        answer = self._console.run(*words, timeout=timeout, is_read=True)
-        return xml_output.peers(answer.root)
-
-    def volume_names(self) -> frozenset[str]:
-        """Return the names of all volumes."""
-        return xml_output.volume_names(self._read('volume', 'list'))
-
-    def volumes(self) -> dict[str, Volume]:
-        """Return all volumes by name.
-
-        If a volume is deleted while ``volume info`` reads it, the command
-        omits all further volumes and reports success. So this method reads
-        ``volume list``, too, and reads each missing volume by its name.
-        """
-        names, volumes = self._read_all(('volume', 'list'), _VOLUMES)
-        return self._complete(names, volumes)
-
-    def volumes_and_snapshots(
-        self,
-    ) -> tuple[dict[str, Volume], dict[str, Snapshot]]:
-        """Return :meth:`volumes` and :meth:`snapshots`, in one request."""
-        names, volumes, snapshots = self._read_all(
-            ('volume', 'list'), _VOLUMES, ('snapshot', 'info')
-        )
-        return self._complete(names, volumes), xml_output.snapshots(snapshots)
-
-    def _complete(
-        self, names: ElementTree.Element, volumes: ElementTree.Element
-    ) -> dict[str, Volume]:
-        """Return the volumes in an answer, and read the missing ones."""
-        volume_by_name = self._parse_volumes(_VOLUMES, volumes)
-        for name in xml_output.volume_names(names) - volume_by_name.keys():
-            if (volume := self.volume(name)) is not None:
-                volume_by_name[name] = volume
-        return volume_by_name
-
-    def volumes_in_one_call(self) -> dict[str, Volume]:
-        """Return the volumes that one ``volume info`` lists, by name.
-
-        Volumes may be missing: see :meth:`volumes`.
-        """
-        return self._volumes()
-
-    def volume(self, name: str) -> Volume | None:
-        """Return the volume with a name, or None if there is none."""
-        try:
-            return self._volumes(name).get(name)
-        except errors.NotFound:
-            return None
-
-    def snapshots(self) -> dict[str, Snapshot]:
-        """Return all snapshots by name."""
-        return xml_output.snapshots(self._read('snapshot', 'info'))
-
-    def snapshot(self, name: str) -> Snapshot | None:
-        """Return the snapshot with a name, or None if there is none."""
-        try:
-            answer = self._read('snapshot', 'info', name)
-        except errors.NotFound:
-            return None
-        return xml_output.snapshots(answer).get(name)
-
-    def snapshot_config(self, volume: str = '') -> SnapshotConfig:
-        """Return the snapshot options of a volume.
-
-        :param volume: the name; empty for the options of the cluster.
-        """
-        words = (volume,) if volume else ()
-        return xml_output.snapshot_config(
-            self._read('snapshot', 'config', *words), volume
-        )
-
-    def global_options(self) -> dict[str, str]:
-        """Return the options of the trusted storage pool.
-
-        They include ``cluster.op-version`` and ``cluster.max-op-version``. The
-        format of the answer is that which vdsm parses
-        (``_parseGlobalVolumeOptions`` in lib/vdsm/gluster/cli.py).
-        """
-        answer = self._read('volume', 'get', 'all', 'all')
-        return {
-            xml_output.text(option, 'Option'): xml_output.text(option, 'Value')
-            for option in answer.iterfind('volGetopts/Opt')
-        }
-
-    def brick_status(
-        self, volume: str, *, brick: str = '', with_clients: bool = False
-    ) -> tuple[BrickStatus, ...]:
-        """Return the status of the bricks of a started volume.
-
-        Unlike the other reads, this command takes the lock of the volume in
-        glusterd. If another command on the volume runs at the same time,
-        either can fail with :class:`errors.Busy`.
-
-        If a brick has no clients, ``with_clients`` works only on the node of
-        the brick. On every other node the command fails with "Commit failed".
-
-        :param volume: the name; or :data:`ALL_VOLUMES`, which omits volumes
-            that are stopped or busy.
-        :param brick: the only brick to read, as ``host:/path``; all if empty.
-        """
-        words = (
-            *filter(None, [brick]),
-            *(('clients',) if with_clients else ()),
-        )
-        answer = self._console.run('volume', 'status', volume, *words)
-        return xml_output.brick_statuses(answer.root)
-
-    def heal_state(
-        self, volume: str, timeout: float = HEAL_TIMEOUT
-    ) -> HealState:
-        """Return the pending self-heal of a replicated volume."""
-        words = ('volume', 'heal', volume, 'info', 'summary')
-        answer = self._console.run(*words, timeout=timeout)
-        return xml_output.heal_state(answer.root)
 
     def heal(self, volume: str, timeout: float) -> None:
         """Make the self-heal daemons heal a started volume now.
@@ -198,8 +66,6 @@ class Gluster:
         self._console.run_without_xml(
             'volume', 'heal', volume, timeout=timeout
         )
-
-    # -- writes
 
     def create_volume(
         self, name: str, layout: Iterable[str], bricks: Sequence[str]
@@ -309,32 +175,6 @@ class Gluster:
         """
         with contextlib.suppress(errors.NotFound):
             self._console.run('snapshot', 'delete', name)
-
-    def _volumes(self, *names: str) -> dict[str, Volume]:
-        words = (*_VOLUMES, *names)
-        return self._parse_volumes(words, self._read(*words))
-
-    def _parse_volumes(
-        self, words: Sequence[str], root: ElementTree.Element
-    ) -> dict[str, Volume]:
-        try:
-            return xml_output.volumes(root)
-        except ValueError as error:
-            # The answer lacks data. The caller can retry, or ask another node.
-            raise errors.Garbled(
-                self._console.name, ('gluster', *words), str(error)
-            ) from error
-
-    def _read_all(self, *commands: Sequence[str]) -> list[ElementTree.Element]:
-        """Run several commands as :meth:`_read`, in one request."""
-        answers = self._console.read_all(*commands, timeout=READ_TIMEOUT)
-        return [answer.root for answer in answers]
-
-    def _read(self, *words: str) -> ElementTree.Element:
-        """Run a command that changes nothing, and takes no lock."""
-        return self._console.run(
-            *words, timeout=READ_TIMEOUT, is_read=True
-        ).root
 
 
 class PeersFirst(Gluster):

@@ -153,15 +153,34 @@ class Console:
         :param timeout: seconds for each command, with the wait for a slot.
         :raises errors.Error: as :meth:`run`, for the first that failed.
         """
+        answers = self.try_read_all(*commands, timeout=timeout)
+        for answer in answers:
+            if isinstance(answer, errors.Error):
+                raise answer
+        return typing.cast(list[Answer], answers)
+
+    def try_read_all(
+        self, *commands: typing.Sequence[str], timeout: float
+    ) -> list[Answer | errors.Error]:
+        """Run several commands that change nothing, in one request.
+
+        :param timeout: seconds for each command, with the wait for a slot.
+        :return: for each command its answer, or why glusterd refused it.
+        :raises errors.Error: as :meth:`run`, if a command has no answer.
+        """
         deadline = time.monotonic() + timeout
         try:
             results = self._run_all(commands, deadline, is_read=True)
         except errors.LinkLost:
             results = self._run_all(commands, deadline, is_read=True)
-        return [
-            self._check(words, self._parse(words, self._text(result)))
-            for words, result in zip(commands, results, strict=True)
-        ]
+        answers: list[Answer | errors.Error] = []
+        for words, result in zip(commands, results, strict=True):
+            parsed = self._parse(words, self._text(result))
+            try:
+                answers.append(self._check(words, parsed))
+            except errors.Error as error:
+                answers.append(error)
+        return answers
 
     def run_without_xml(self, *words: str, timeout: float = TIMEOUT) -> None:
         """Run one gluster command that never prints XML.

@@ -9,11 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Whether all peers are connected, and glusterd has started."""
+"""Whether all peers are connected."""
 
 import pytest
 
-from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import nodes
 from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone import errors
@@ -29,20 +28,7 @@ AWAY = errors.Unreachable('gl2', 'no route')
 def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
     monkeypatch.setattr(nodes, 'time', clock)
     monkeypatch.setattr(retry, 'time', clock)
-    monkeypatch.setattr(peers, 'time', clock)
     return clock
-
-
-def make(*answers: fakes.Answer | Exception) -> cluster.Cluster:
-    return test_cluster.make(
-        [
-            fakes.Node(f'gl{n}')
-            .gluster('pool list', test_cluster.VIEWS[n])
-            .gluster('volume list', VOLUMES)
-            .answer(fakes.AGE, answer)
-            for n, answer in enumerate(answers, 1)
-        ]
-    )
 
 
 def test_all_are_connected() -> None:
@@ -139,39 +125,6 @@ def test_a_node_that_is_known_down_is_not_waited_for(
     assert [node.request_count for node in nodes] == [1, 0, 0]
 
 
-@pytest.mark.parametrize(
-    ('answers', 'waited'),
-    [
-        (['8640', '16.5'], 0),
-        (['8640', '4'], 12),
-        (['9', '4'], 12),
-    ],
-)
-def test_glusterd_that_has_just_started_is_waited_for(
-    time: fakes.Clock, answers: list[str], waited: int
-) -> None:
-    begun = time.now
-    peers.await_started(make(*map(fakes.Answer, answers)))
-    assert time.now - begun == waited
-
-
-@pytest.mark.parametrize(
-    ('answer', 'waited'),
-    [
-        (AWAY, 4),
-        (fakes.Answer('null'), 4),
-        # glusterd may have just started there.
-        (fakes.Answer('nonsense'), 16),
-    ],
-)
-def test_node_whose_answer_is_unknown_is_waited_for(
-    time: fakes.Clock, answer: fakes.Answer | Exception, waited: int
-) -> None:
-    begun = time.now
-    peers.await_started(make(answer, fakes.Answer('12')))
-    assert time.now - begun == waited
-
-
 def test_one_that_was_rejected_is_not_connected() -> None:
     view = test_cluster.VIEWS[1].replace(
         '<hostname>gl2</hostname><connected>1</connected>',
@@ -181,11 +134,6 @@ def test_one_that_was_rejected_is_not_connected() -> None:
     with pytest.raises(peers.PeersDisconnected) as caught:
         peers.require_all_connected(test_cluster.make([node]))
     assert caught.value.hosts == ('gl2',)
-
-
-def test_a_mistake_of_ours_is_not_passed_over() -> None:
-    with pytest.raises(ZeroDivisionError):
-        peers.await_started(make(ZeroDivisionError()))
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,9 @@ from manila_glusterfs_clone.tools import gluster
 def check(
     count: int, *, limit: int = 2, has_auto_delete: bool = False
 ) -> None:
-    config = mock.Mock(has_auto_delete=has_auto_delete, hard_limit=limit)
-    nodes: Any = mock.Mock(**{'read.return_value': config})
+    config: Any = mock.Mock(has_auto_delete=has_auto_delete, hard_limit=limit)
     volume = gluster.Volume('v', 'i', 'Started', count, 1, (), {})
-    snapshot_limits.require_permitted(nodes, volume)
+    snapshot_limits.require_permitted(volume, config)
 
 
 def test_snapshot_below_the_limit() -> None:

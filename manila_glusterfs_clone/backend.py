@@ -18,6 +18,7 @@ from typing import Any
 from oslo_log import log
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import fault_log
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone.maintenance import pass_records
 from manila_glusterfs_clone.maintenance import passes
@@ -84,7 +85,7 @@ class Backend:
         :raises findings.Misconfigured: the configuration has mistakes, which
             the error lists.
         """
-        self.services.health.report({findings.OPTIONS: faults})
+        self.services.health.report({fault_log.OPTIONS: faults})
         startup_checks.run(
             self.services.settings,
             self.services.cluster,
@@ -105,7 +106,7 @@ class Backend:
         are those of :meth:`check`.
         """
         the_services = self.services
-        the_services.health.report({findings.OPTIONS: faults})
+        the_services.health.report({fault_log.OPTIONS: faults})
         found = startup_checks.examine(
             the_services.settings,
             the_services.cluster,

@@ -16,21 +16,10 @@ stays until an operator corrects it. A *fault* is a current failure, such as a
 node that is down. Both are described by a :class:`Finding`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import dataclasses
-import threading
-
-from oslo_log import log
 
 from manila_glusterfs_clone import errors
-
-LOG = log.getLogger(__name__)
-
-#: The parts of a back end. *Options* are those of Manila itself; *services*
-#: are glusterd and the programs on nodes; *storage* is the SSH access and the
-#: thin pools. The driver checks all parts when manila-share starts, and the
-#: storage each time Manila asks for the capacity.
-OPTIONS, SERVICES, STORAGE = 'options', 'services', 'storage'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,64 +62,3 @@ class Misconfigured(errors.Error):
     def __str__(self) -> str:
         lines = '\n'.join(f'  * {mistake}' for mistake in self.mistakes)
         return f'back end {self.backend}: unusable; correct this:\n{lines}'
-
-
-class Health:
-    """Keeps the current faults of a back end, and logs changes.
-
-    :param backend: the name of the back end.
-    """
-
-    def __init__(self, backend: str) -> None:
-        self._backend = backend
-        self._faults: dict[str, tuple[Finding, ...]] = {}
-        self._logged_faults: frozenset[Finding] = frozenset()
-        self._lock = threading.Lock()
-
-    @property
-    def faults(self) -> tuple[Finding, ...]:
-        """Return the faults that the latest check of each part found."""
-        with self._lock:
-            return tuple(
-                fault for part in self._faults.values() for fault in part
-            )
-
-    def report(self, faults: Mapping[str, Sequence[Finding]]) -> None:
-        """Replace the faults of the parts that were checked; log changes.
-
-        :param faults: the current faults of each checked part, by
-            :data:`OPTIONS`, :data:`SERVICES` or :data:`STORAGE`.
-        """
-        with self._lock:
-            new_faults = [
-                fault
-                for part, part_faults in faults.items()
-                for fault in part_faults
-                if fault not in self._logged_faults
-                and (
-                    not fault.ends_soon or fault in self._faults.get(part, ())
-                )
-            ]
-            self._faults.update({k: tuple(v) for k, v in faults.items()})
-            current_faults = {
-                fault for part in self._faults.values() for fault in part
-            }
-            ended_faults = self._logged_faults - current_faults
-            self._logged_faults = (
-                self._logged_faults - ended_faults
-            ) | frozenset(new_faults)
-        if new_faults:
-            LOG.warning(
-                'Back end %s: %d new faults; operations that do not need '
-                'these objects continue:\n%s',
-                self._backend,
-                len(new_faults),
-                '\n'.join(f'  * {fault}' for fault in new_faults),
-            )
-        for fault in ended_faults:
-            LOG.info(
-                'Back end %s: fault has ended: %s (%s)',
-                self._backend,
-                fault.subject,
-                fault.kind,
-            )

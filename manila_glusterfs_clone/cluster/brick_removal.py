@@ -20,7 +20,7 @@ from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import retry
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools import file_systems
 from manila_glusterfs_clone.tools import lvm
 
@@ -106,7 +106,7 @@ def _remove(
     raise attempts.last_failure
 
 
-def mount_point_removal(mount_point: str) -> steps.Step:
+def mount_point_removal(mount_point: str) -> step_outcomes.Step:
     """Return the step that removes the directory of a mounted brick.
 
     The step also removes the parent directory if that is below ``SNAPS_ROOT``.
@@ -118,7 +118,9 @@ def mount_point_removal(mount_point: str) -> steps.Step:
     return file_systems.directory_removal(mount_point)
 
 
-def snapshot_mount_point_removal(hex_id: str, brick_count: int) -> steps.Step:
+def snapshot_mount_point_removal(
+    hex_id: str, brick_count: int
+) -> step_outcomes.Step:
     """Return the step that removes the mount points of a snapshot's bricks.
 
     :param hex_id: the volume id of the snapshot, in hex.

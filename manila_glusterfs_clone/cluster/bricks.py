@@ -33,7 +33,7 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import node as node_files
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools import file_systems
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools import lvm
@@ -282,7 +282,7 @@ def adopt(
     node.run(*the_steps)
 
 
-def _growth(brick: MountedBrick, size: int) -> list[steps.Step]:
+def _growth(brick: MountedBrick, size: int) -> list[step_outcomes.Step]:
     """Return the steps that grow the LV and the mounted XFS of a brick.
 
     Grow the XFS even if the LV already has this size: an earlier attempt may
@@ -295,7 +295,7 @@ def _growth(brick: MountedBrick, size: int) -> list[steps.Step]:
 
 
 def verify_durable(
-    node: cluster.Node, path: str, hex_id: str, *first: steps.Step
+    node: cluster.Node, path: str, hex_id: str, *first: step_outcomes.Step
 ) -> None:
     """Make sure that a brick survives a power cut.
 

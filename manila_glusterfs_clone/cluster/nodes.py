@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools import file_systems
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools.gluster import console
@@ -104,7 +104,9 @@ class Node:
         )
         return lvm.logical_volumes(lvs), file_systems.mounts(mounts)
 
-    def run(self, *the_steps: steps.Step) -> list[steps.Result]:
+    def run(
+        self, *the_steps: step_outcomes.Step
+    ) -> list[step_outcomes.Result]:
         """Run steps one after the other, in one request; without steps, none.
 
         :raises errors.CommandFailed: a step failed. The steps before it are

@@ -27,6 +27,7 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import thin_pool_faults
 from manila_glusterfs_clone.cluster import thin_pools
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import fault_log
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone import options
@@ -139,7 +140,7 @@ class Placement:
         self,
         the_cluster: cluster.Cluster,
         limits: options.Limits,
-        health: findings.Health | None = None,
+        health: fault_log.FaultLog | None = None,
     ) -> None:
         self._cluster = the_cluster
         self._limits = limits
@@ -236,7 +237,7 @@ class Placement:
             mistakes, faults = thin_pool_faults.find_problems(
                 pool_names, pools_by_node, errors_by_node, self._limits
             )
-            self._health.report({findings.STORAGE: [*mistakes, *faults]})
+            self._health.report({fault_log.STORAGE: [*mistakes, *faults]})
         return {
             name: self._capacity(
                 [

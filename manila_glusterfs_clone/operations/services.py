@@ -17,7 +17,7 @@ from typing import Any
 
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import placement
-from manila_glusterfs_clone import findings
+from manila_glusterfs_clone import fault_log
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone.locking import locks
 from manila_glusterfs_clone.locking import work_marks
@@ -43,7 +43,7 @@ class Services:
     """The objects that carry out the operations of one back end."""
 
     settings: options.Settings
-    health: findings.Health
+    health: fault_log.FaultLog
     locks: locks.Locks
     marks: work_marks.WorkMarks
     cluster: cluster.Cluster
@@ -106,7 +106,7 @@ def open_services(
         ],
         settle_timeout=settings.settle_timeout,
     )
-    health = findings.Health(settings.backend)
+    health = fault_log.FaultLog(settings.backend)
     the_placement = placement.Placement(the_cluster, settings.limits, health)
     the_locks = locks.Locks(settings.lock_timeout)
     protocol = registry.PROTOCOLS[registry.DEFAULT].from_settings(

@@ -23,11 +23,11 @@ import functools
 from oslo_log import log
 
 from manila_glusterfs_clone import cluster
-from manila_glusterfs_clone.cluster import glusterd_start
 from manila_glusterfs_clone.cluster import brick_ownership
 from manila_glusterfs_clone.cluster import brick_removal
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone.cluster import deletion_on_nodes
+from manila_glusterfs_clone.cluster import glusterd_start
 from manila_glusterfs_clone.cluster import leftover_directories
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names

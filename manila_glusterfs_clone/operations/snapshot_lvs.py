@@ -21,7 +21,7 @@ from manila_glusterfs_clone.cluster import brick_removal
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import names
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools import lvm
 
@@ -104,7 +104,7 @@ def _tag(
     the_cluster: cluster.Cluster,
     snapshot: gluster.Snapshot,
     origin: gluster.Volume | None,
-    *more: steps.Step,
+    *more: step_outcomes.Step,
 ) -> TaggedLvs:
     """Tag the LVs, and run more steps in the same request."""
     snapshot_id = names.snapshot_id_from_name(snapshot.name) or ''

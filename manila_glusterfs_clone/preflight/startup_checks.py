@@ -16,8 +16,8 @@ an operator must correct. A back end with mistakes does not start; one
 exception lists all mistakes. A *fault* is a current failure: a node or its
 glusterd is down, a thin pool is full, a disk failed. A back end with faults
 starts, and operations that do not need the faulty part work. The checks
-report faults to :class:`findings.Health`. A problem that can be a mistake or a
-fault counts as a fault.
+report faults to :class:`fault_log.FaultLog`. A problem that can be a mistake
+or a fault counts as a fault.
 """
 
 from collections.abc import Collection, Iterable
@@ -28,6 +28,7 @@ from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import thin_pool_faults
 from manila_glusterfs_clone.cluster import thin_pools
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import fault_log
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.preflight import configuration
@@ -75,7 +76,7 @@ class Results:
 def run(
     settings: options.Settings,
     the_cluster: cluster.Cluster,
-    health: findings.Health,
+    health: fault_log.FaultLog,
     protocol: type[protocols.Protocol],
     mistakes: Iterable[Finding] = (),
 ) -> None:
@@ -91,7 +92,7 @@ def run(
 def examine(
     settings: options.Settings,
     the_cluster: cluster.Cluster,
-    health: findings.Health,
+    health: fault_log.FaultLog,
     protocol: type[protocols.Protocol],
     mistakes: Iterable[Finding] = (),
 ) -> Results:
@@ -114,8 +115,8 @@ def examine(
         _check_nodes(settings, results)
         health.report(
             {
-                findings.SERVICES: results.service_faults,
-                findings.STORAGE: results.storage_faults,
+                fault_log.SERVICES: results.service_faults,
+                fault_log.STORAGE: results.storage_faults,
             }
         )
         if not any(isinstance(view.peers, tuple) for view in results.views):

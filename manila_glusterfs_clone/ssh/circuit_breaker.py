@@ -29,7 +29,7 @@ import typing
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import greetings
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 
 #: Seconds between two attempts to connect to a node that does not answer.
 RETRY_SECONDS = 30.0
@@ -55,7 +55,7 @@ class CommandRunner(typing.Protocol):
 
     def outcomes(
         self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
-    ) -> tuple[steps.Outcome, ...]:
+    ) -> tuple[step_outcomes.Outcome, ...]:
         """Run several steps; see :meth:`commands.Remote.outcomes`."""
 
     def greet(self) -> greetings.Greeting:
@@ -113,13 +113,13 @@ class CircuitBreaker:
 
     def outcomes(
         self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
-    ) -> tuple[steps.Outcome, ...]:
+    ) -> tuple[step_outcomes.Outcome, ...]:
         """Run several steps, and return the outcome of each."""
-        outcomes: tuple[steps.Outcome, ...] = ()
+        outcomes: tuple[step_outcomes.Outcome, ...] = ()
         try:
             with self._recording():
                 outcomes = self._runner.outcomes(the_steps, timeout=timeout)
-                steps.results_of(outcomes)
+                step_outcomes.results_of(outcomes)
         except errors.Error:
             if not outcomes:
                 raise

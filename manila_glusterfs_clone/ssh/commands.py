@@ -39,7 +39,7 @@ from manila_glusterfs_clone.ssh import channels
 from manila_glusterfs_clone.ssh import connector
 from manila_glusterfs_clone.ssh import greetings
 from manila_glusterfs_clone.ssh import runner_client
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.ssh import transports
 
 LOG = logging.getLogger(__name__)
@@ -55,8 +55,8 @@ _MAX_REQUESTS = 24
 
 Address = transports.Address
 Credentials = transports.Credentials
-Step = steps.Step
-Result = steps.Result
+Step = step_outcomes.Step
+Result = step_outcomes.Result
 
 
 class _Process:
@@ -118,11 +118,13 @@ class Remote:
             before it are done, and the steps after it were not started.
         :raises TimedOut, LinkLost: a step may have taken effect.
         """
-        return steps.results_of(self.outcomes(the_steps, timeout=timeout))
+        return step_outcomes.results_of(
+            self.outcomes(the_steps, timeout=timeout)
+        )
 
     def outcomes(
         self, the_steps: Sequence[Step], *, timeout: float = 60.0
-    ) -> tuple[steps.Outcome, ...]:
+    ) -> tuple[step_outcomes.Outcome, ...]:
         """Run steps as :meth:`run_all`, and return the outcome of each.
 
         :raises Unreachable, Occupied: nothing was started.
@@ -290,5 +292,5 @@ class Remote:
         return process
 
 
-def _describe(outcome: steps.Outcome) -> str:
+def _describe(outcome: step_outcomes.Outcome) -> str:
     return 'done' if isinstance(outcome, Result) else type(outcome).__name__

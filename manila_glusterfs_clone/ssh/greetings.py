@@ -20,7 +20,7 @@ import json
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.node import runner
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 
 
 def installer_remedy(options: str = '--pool=VG/THINPOOL') -> str:
@@ -43,7 +43,7 @@ class NoRunner(errors.Unreachable):
     @property
     def problem(self) -> str:
         """Return the message without the remedy."""
-        output = steps.excerpt(self.reason)
+        output = step_outcomes.excerpt(self.reason)
         return (
             f'node {self.node}: the runner did not start: '
             f'{output or "no output"}'

@@ -14,7 +14,7 @@
 :mod:`manila_glusterfs_clone.node.runner` describes the protocol. A step has
 one of these outcomes:
 
-* *done*: a :class:`~manila_glusterfs_clone.ssh.steps.Result`.
+* *done*: a :class:`~manila_glusterfs_clone.ssh.step_outcomes.Result`.
 * *refused*: the runner answered ``refused``, an earlier step of the request
   was not done, or the connection had ended before the request was sent.
 * *unknown*: the runner answered ``unknown``, or the connection ended between
@@ -38,7 +38,7 @@ from manila_glusterfs_clone.node.runner import child_processes
 from manila_glusterfs_clone.node.runner import frames
 from manila_glusterfs_clone.ssh import channels
 from manila_glusterfs_clone.ssh import greetings
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 
 #: Seconds that an answer may take from the runner to the driver.
 MARGIN_SECONDS = 10.0
@@ -47,9 +47,9 @@ _LAST_OUTPUT_SECONDS = 1.0
 #: The time limit, in seconds, for sending a request.
 _SEND_SECONDS = 10.0
 
-Step = steps.Step
-Result = steps.Result
-Outcome = steps.Outcome
+Step = step_outcomes.Step
+Result = step_outcomes.Result
+Outcome = step_outcomes.Outcome
 
 
 class Stream(Protocol):
@@ -120,7 +120,7 @@ class _Request:
                 f'unexpected answer to step {at!r}: the request has no such '
                 f'step, or it was answered before'
             )
-        self.outcomes[at] = steps.outcome_of(
+        self.outcomes[at] = step_outcomes.outcome_of(
             self._node, self.steps[at], self.seconds[at], answer
         )
         if None not in self.outcomes:
@@ -187,7 +187,7 @@ class Connection:
             return greetings.NoRunner(self.node, output)
         reason = self._end or str(failure)
         if output:
-            reason = f'{reason}: {steps.excerpt(output)}'
+            reason = f'{reason}: {step_outcomes.excerpt(output)}'
         return errors.Unreachable(
             self.node, f'no greeting of the runner: {reason}'
         )
@@ -198,7 +198,7 @@ class Connection:
         :param seconds: the time limit of each step that has none of its own.
         :raises errors.Error: the error of the first step that is not done.
         """
-        return steps.results_of(self.outcomes(the_steps, seconds))
+        return step_outcomes.results_of(self.outcomes(the_steps, seconds))
 
     def outcomes(
         self,
@@ -290,7 +290,7 @@ class Connection:
         output = self._stderr.text().strip()
         reason = self._end or 'the runner ended'
         if output:
-            reason = f'{reason}: {steps.excerpt(output)}'
+            reason = f'{reason}: {step_outcomes.excerpt(output)}'
         return errors.LinkLost(self.node, step.argv, reason)
 
     def _listen(self) -> None:

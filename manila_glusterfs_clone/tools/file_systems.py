@@ -20,11 +20,11 @@ import dataclasses
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools import json_answers
 
 #: The step that lists the mounts of all XFS file systems.
-LIST_MOUNTS = steps.Step('list_mounts')
+LIST_MOUNTS = step_outcomes.Step('list_mounts')
 
 #: Time limit, in seconds, for steps that write little or nothing.
 TIMEOUT = 60.0
@@ -53,7 +53,7 @@ class Mount:
     options: frozenset[str]
 
 
-def mounts(result: steps.Result) -> tuple[Mount, ...]:
+def mounts(result: step_outcomes.Result) -> tuple[Mount, ...]:
     """Return the mounts in the answer to :data:`LIST_MOUNTS`.
 
     :raises errors.Garbled: the answer is unreadable.
@@ -74,17 +74,17 @@ def mounts(result: steps.Result) -> tuple[Mount, ...]:
         ) from error
 
 
-def xfs_creation(lv: str) -> steps.Step:
+def xfs_creation(lv: str) -> step_outcomes.Step:
     """Return the step that makes an XFS on an LV.
 
     It fails if the LV has a file system.
 
     :param lv: the name of the LV, as ``vg/lv``.
     """
-    return steps.Step('make_xfs', {'lv': lv}, DISK_TIMEOUT)
+    return step_outcomes.Step('make_xfs', {'lv': lv}, DISK_TIMEOUT)
 
 
-def mounting(lv: str, target: str) -> tuple[steps.Step, ...]:
+def mounting(lv: str, target: str) -> tuple[step_outcomes.Step, ...]:
     """Return the steps that mount the XFS of an LV.
 
     They make the directory if it does not exist.
@@ -92,54 +92,54 @@ def mounting(lv: str, target: str) -> tuple[steps.Step, ...]:
     :param lv: the name of the LV, as ``vg/lv``.
     """
     return (
-        steps.Step('make_directory', {'path': target}, TIMEOUT),
-        steps.Step('mount', {'lv': lv, 'path': target}, TIMEOUT),
+        step_outcomes.Step('make_directory', {'path': target}, TIMEOUT),
+        step_outcomes.Step('mount', {'lv': lv, 'path': target}, TIMEOUT),
     )
 
 
-def unmounting(target: str) -> steps.Step:
+def unmounting(target: str) -> step_outcomes.Step:
     """Return the step that unmounts the file system at a mount point.
 
     If a process uses the file system, the error is :class:`errors.InUse`.
     """
-    return steps.Step('unmount', {'path': target}, TIMEOUT)
+    return step_outcomes.Step('unmount', {'path': target}, TIMEOUT)
 
 
-def xfs_growth(target: str) -> steps.Step:
+def xfs_growth(target: str) -> step_outcomes.Step:
     """Return the step that grows a mounted XFS to the size of its device.
 
     :param target: the mount point.
     """
-    return steps.Step('grow_xfs', {'path': target}, DISK_TIMEOUT)
+    return step_outcomes.Step('grow_xfs', {'path': target}, DISK_TIMEOUT)
 
 
-def syncing(*paths: str) -> steps.Step:
+def syncing(*paths: str) -> step_outcomes.Step:
     """Return the step that writes the pending data of file systems to disk.
 
     :param paths: one path in each file system.
     """
-    return steps.Step('sync', {'paths': list(paths)}, DISK_TIMEOUT)
+    return step_outcomes.Step('sync', {'paths': list(paths)}, DISK_TIMEOUT)
 
 
-def directory_removal(*paths: str) -> steps.Step:
+def directory_removal(*paths: str) -> step_outcomes.Step:
     """Return the step that removes empty directories.
 
     It fails if a directory is not empty. A missing directory is no error.
     """
     values = {'paths': list(paths), 'keep_full': False}
-    return steps.Step('remove_directories', values, TIMEOUT)
+    return step_outcomes.Step('remove_directories', values, TIMEOUT)
 
 
-def volume_id_reading(brick_path: str) -> steps.Step:
+def volume_id_reading(brick_path: str) -> step_outcomes.Step:
     """Return the step that reads the mark of a brick directory.
 
     If a disk or the file system failed, the error is
     :class:`errors.BadFileSystem`.
     """
-    return steps.Step('read_volume_id', {'path': brick_path}, TIMEOUT)
+    return step_outcomes.Step('read_volume_id', {'path': brick_path}, TIMEOUT)
 
 
-def volume_id(result: steps.Result) -> str | None:
+def volume_id(result: step_outcomes.Result) -> str | None:
     """Return the volume id, in hex, in the answer to a step.
 
     :param result: the answer to :func:`volume_id_reading`.
@@ -176,7 +176,7 @@ class FileSystems:
 
         :return: empty if the directory does not exist.
         """
-        step = steps.Step('list_directory', {'path': directory})
+        step = step_outcomes.Step('list_directory', {'path': directory})
         return tuple(json_answers.value(self._run(step), list))
 
     def remove_empty_directories(self, *paths: str) -> None:
@@ -185,7 +185,7 @@ class FileSystems:
         A directory that is missing or cannot be removed is no error.
         """
         values = {'paths': list(paths), 'keep_full': True}
-        self._run(steps.Step('remove_directories', values))
+        self._run(step_outcomes.Step('remove_directories', values))
 
     def read_volume_id(self, brick_path: str) -> str | None:
         """Return the volume id, in hex, from the mark of a brick directory.
@@ -200,7 +200,7 @@ class FileSystems:
 
         :raises errors.BadFileSystem: a disk or the file system failed.
         """
-        step = steps.Step('is_directory', {'path': path})
+        step = step_outcomes.Step('is_directory', {'path': path})
         return bool(json_answers.value(self._run(step), bool))
 
     def write_volume_id(self, brick_path: str, hex_id: str) -> None:
@@ -209,9 +209,9 @@ class FileSystems:
         :param hex_id: 32 hex digits.
         """
         values = {'path': brick_path, 'volume_id': hex_id}
-        self._run(steps.Step('write_volume_id', values))
+        self._run(step_outcomes.Step('write_volume_id', values))
 
-    def _run(self, step: steps.Step) -> steps.Result:
+    def _run(self, step: step_outcomes.Step) -> step_outcomes.Result:
         try:
             return self._runner.run(step, timeout=TIMEOUT)
         except errors.CommandFailed as error:

@@ -17,7 +17,7 @@ import re
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
 from manila_glusterfs_clone.ssh import greetings
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools import json_answers
 
 #: Time limit, in seconds, for steps that read what the kernel has in memory.
@@ -62,17 +62,19 @@ class Host:
 
     def addresses(self) -> frozenset[str]:
         """Return the IP addresses of the node, without loopback addresses."""
-        return self._texts(steps.Step('addresses'), TIMEOUT)
+        return self._texts(step_outcomes.Step('addresses'), TIMEOUT)
 
     def resolve(self, name: str) -> frozenset[str]:
         """Return the IP addresses of a host name, as the node resolves it."""
         return self._texts(
-            steps.Step('resolve', {'name': name}), _LOOKUP_TIMEOUT
+            step_outcomes.Step('resolve', {'name': name}), _LOOKUP_TIMEOUT
         )
 
     def glusterd_age(self) -> float | None:
         """Return the seconds that glusterd has run; None if it does not."""
-        result = self._runner.run(steps.Step('glusterd_age'), timeout=TIMEOUT)
+        result = self._runner.run(
+            step_outcomes.Step('glusterd_age'), timeout=TIMEOUT
+        )
         age: float | None = json_answers.value(result, float, int, type(None))
         return age
 
@@ -96,7 +98,8 @@ class Host:
         if greeting.problem or not verbs:
             return Report(greeting, None, '')
         results = self._runner.run_all(
-            [steps.Step(verb) for verb in verbs], timeout=_PROGRAM_TIMEOUT
+            [step_outcomes.Step(verb) for verb in verbs],
+            timeout=_PROGRAM_TIMEOUT,
         )
         by_verb = dict(zip(verbs, results, strict=True))
         return Report(
@@ -105,7 +108,9 @@ class Host:
             unit_state(by_verb.get('boot_unit')),
         )
 
-    def _texts(self, step: steps.Step, timeout: float) -> frozenset[str]:
+    def _texts(
+        self, step: step_outcomes.Step, timeout: float
+    ) -> frozenset[str]:
         result = self._runner.run(step, timeout=timeout)
         texts = json_answers.value(result, list)
         if not all(isinstance(text, str) for text in texts):
@@ -113,12 +118,12 @@ class Host:
         return frozenset(texts)
 
 
-def _release(result: steps.Result | None) -> tuple[int, int] | None:
+def _release(result: step_outcomes.Result | None) -> tuple[int, int] | None:
     match = _RELEASE.search(result.stdout) if result else None
     return (int(match[1]), int(match[2])) if match else None
 
 
-def unit_state(result: steps.Result | None) -> str:
+def unit_state(result: step_outcomes.Result | None) -> str:
     """Return the state of a unit, as systemd prints it; empty if unknown."""
     if result is None:
         return ''

@@ -15,10 +15,10 @@ import json
 from typing import Any
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 
 
-def value(result: steps.Result, *kinds: type) -> Any:
+def value(result: step_outcomes.Result, *kinds: type) -> Any:
     """Return the value of an answer.
 
     :param kinds: the types that the value may have.

@@ -29,7 +29,7 @@ from typing import Any
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 
 #: Exit status of an LVM command that refuses or fails (ECMD_FAILED).
 _FAILED_STATUS = 5
@@ -143,7 +143,7 @@ def parse_report(text: str) -> tuple[LogicalVolume, ...]:
         raise ValueError(f'not an LVM report: {error!r}') from error
 
 
-def logical_volumes(result: steps.Result) -> tuple[LogicalVolume, ...]:
+def logical_volumes(result: step_outcomes.Result) -> tuple[LogicalVolume, ...]:
     """Return the LVs in the answer to :func:`listing`.
 
     :raises errors.Garbled: the answer is not a report.
@@ -202,7 +202,7 @@ class Lvm:
         return logical_volumes(self._runner.run(step, timeout=timeout))
 
 
-def listing(*names: str) -> steps.Step:
+def listing(*names: str) -> step_outcomes.Step:
     """Return the step that lists LVs.
 
     It fails if a named LV does not exist. A tag that no LV has is no error.
@@ -215,7 +215,7 @@ def listing(*names: str) -> steps.Step:
 
 def creation(
     name: str, pool: str, size: int, tags: Iterable[str]
-) -> steps.Step:
+) -> step_outcomes.Step:
     """Return the step that creates a thin LV; it fails if the LV exists.
 
     :param name: ``vg/lv``.
@@ -225,7 +225,7 @@ def creation(
     return _step('create_lv', lv=name, pool=pool, size=size, tags=sorted(tags))
 
 
-def tagging(names: Sequence[str], tags: Iterable[str]) -> steps.Step:
+def tagging(names: Sequence[str], tags: Iterable[str]) -> step_outcomes.Step:
     """Return the step that adds tags to LVs.
 
     An LV that has a tag already is no error.
@@ -235,7 +235,7 @@ def tagging(names: Sequence[str], tags: Iterable[str]) -> steps.Step:
     return _step('tag_lvs', lvs=list(names), tags=sorted(tags))
 
 
-def untagging(names: Sequence[str], tags: Iterable[str]) -> steps.Step:
+def untagging(names: Sequence[str], tags: Iterable[str]) -> step_outcomes.Step:
     """Return the step that removes tags from LVs.
 
     An LV without a tag is no error.
@@ -247,7 +247,7 @@ def untagging(names: Sequence[str], tags: Iterable[str]) -> steps.Step:
 
 def retagging(
     names: Sequence[str], new: Collection[str], old: Collection[str]
-) -> list[steps.Step]:
+) -> list[step_outcomes.Step]:
     """Return the steps that add new tags to LVs, and then remove old tags.
 
     In this order the LVs always have an owner.
@@ -258,7 +258,7 @@ def retagging(
     ]
 
 
-def activation(name: str) -> steps.Step:
+def activation(name: str) -> step_outcomes.Step:
     """Return the step that activates an LV.
 
     It does so even if the LV has the activation-skip flag.
@@ -266,7 +266,7 @@ def activation(name: str) -> steps.Step:
     return _step('activate_lv', lv=name)
 
 
-def extension(name: str, size: int) -> steps.Step:
+def extension(name: str, size: int) -> step_outcomes.Step:
     """Return the step that grows an LV.
 
     :param size: the new size in bytes; it must exceed the current size.
@@ -274,7 +274,7 @@ def extension(name: str, size: int) -> steps.Step:
     return _step('extend_lv', lv=name, size=size)
 
 
-def removal(*names: str) -> steps.Step:
+def removal(*names: str) -> step_outcomes.Step:
     """Return the step that removes LVs.
 
     If an LV is mounted or open, the error is :class:`errors.InUse`.
@@ -292,5 +292,5 @@ def specific_error(error: errors.CommandFailed) -> errors.CommandFailed:
     return errors.InUse(error, f'/dev/{match[1]}')
 
 
-def _step(verb: str, **values: object) -> steps.Step:
-    return steps.Step(verb, values, TIMEOUT)
+def _step(verb: str, **values: object) -> step_outcomes.Step:
+    return step_outcomes.Step(verb, values, TIMEOUT)

@@ -40,7 +40,7 @@ import time
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.node.runner import verbs
 from manila_glusterfs_clone.ssh import circuit_breaker
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 
 _VALUE = re.compile(r'^(\w+)=(\d+)$', re.MULTILINE)
 _NO_PROFILE = 'No such file or directory'
@@ -172,7 +172,7 @@ class LvmConfig:
         """
         try:
             result = self._runner.run(
-                steps.Step('lvm_settings', {'profile': profile}),
+                step_outcomes.Step('lvm_settings', {'profile': profile}),
                 timeout=max(1.0, deadline - time.monotonic()),
             )
         except errors.CommandFailed as error:

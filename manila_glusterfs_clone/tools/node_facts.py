@@ -23,7 +23,7 @@ from typing import Any
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.node.runner import facts as runner_facts
 from manila_glusterfs_clone.ssh import circuit_breaker
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools import host
 from manila_glusterfs_clone.tools import json_answers
 
@@ -93,7 +93,7 @@ def read(
         ),
     ]
     results = runner.run_all(
-        [steps.Step(verb) for verb in verbs], timeout=_TIMEOUT
+        [step_outcomes.Step(verb) for verb in verbs], timeout=_TIMEOUT
     )
     by_verb = dict(zip(verbs, results, strict=True))
     result = by_verb['node_facts']
@@ -151,6 +151,6 @@ def _tls_file(path: str, certificates: list[str] | None) -> TlsFile:
     return TlsFile(path, certificates is not None, tuple(certificates or ()))
 
 
-def _lvm_release(result: steps.Result | None) -> tuple[int, ...]:
+def _lvm_release(result: step_outcomes.Result | None) -> tuple[int, ...]:
     match = _LVM_RELEASE.search(result.stdout) if result else None
     return tuple(map(int, match.groups())) if match else ()

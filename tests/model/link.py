@@ -30,7 +30,7 @@ from manila_glusterfs_clone.node.runner import verbs
 from manila_glusterfs_clone import options
 from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import greetings
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from tests.model import answers
 from tests.model import fault_injection
 from tests.model import glusterd
@@ -272,12 +272,12 @@ class Remote(commands.Remote):
 
     def outcomes(
         self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
-    ) -> tuple[steps.Outcome, ...]:
+    ) -> tuple[step_outcomes.Outcome, ...]:
         self.process.count_request()
-        outcomes: list[steps.Outcome] = []
+        outcomes: list[step_outcomes.Outcome] = []
         for step in the_steps:
             if outcomes and not isinstance(outcomes[-1], commands.Result):
-                outcomes.append(steps.Skipped(self.name, step.verb))
+                outcomes.append(step_outcomes.Skipped(self.name, step.verb))
                 continue
             try:
                 outcomes.append(self._run(step, timeout))

@@ -28,7 +28,7 @@ from typing import Any, Protocol
 from manila_glusterfs_clone.node import archive
 from manila_glusterfs_clone.node.runner import frames
 from manila_glusterfs_clone.node.runner import verbs
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 
 #: The Python to run it with, such as the oldest that is supported.
 PYTHON = os.environ.get('MANILA_GLUSTERFS_CLONE_RUNNER_PYTHON', sys.executable)
@@ -262,7 +262,7 @@ class Talk:
         while view:
             view = view[self.process.stdin.write(view) or 0 :]
 
-    def ask(self, number: int, *asked: steps.Step) -> None:
+    def ask(self, number: int, *asked: step_outcomes.Step) -> None:
         self.send({'id': number, 'steps': [as_json(step) for step in asked]})
 
     def end_input(self) -> None:
@@ -282,13 +282,13 @@ class Talk:
         del self._contents[:count]
         return answers
 
-    def one(self, *asked: steps.Step) -> Any:
+    def one(self, *asked: step_outcomes.Step) -> Any:
         """Return the answers to one request; of a single step its answer."""
         self.ask(1, *asked)
         answers = self.read(len(asked))
         return answers[0] if len(asked) == 1 else answers
 
-    def value(self, asked: steps.Step) -> Any:
+    def value(self, asked: step_outcomes.Step) -> Any:
         """Return the JSON that a step answers."""
         answer = self.one(asked)
         assert answer['outcome'] == 'done', answer
@@ -310,7 +310,7 @@ class Talk:
                 pipe.close()
 
 
-def as_json(step: steps.Step) -> dict[str, Any]:
+def as_json(step: step_outcomes.Step) -> dict[str, Any]:
     return {
         'verb': step.verb,
         'seconds': step.timeout,
@@ -348,9 +348,11 @@ class LocalStream:
         self._stdin.close()
 
 
-def step(verb: str, seconds: float = 20.0, **values: Any) -> steps.Step:
+def step(
+    verb: str, seconds: float = 20.0, **values: Any
+) -> step_outcomes.Step:
     """Make a step."""
-    return steps.Step(verb, values, seconds)
+    return step_outcomes.Step(verb, values, seconds)
 
 
 def outcomes(answers: Sequence[Any]) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from manila_glusterfs_clone import backend
+from manila_glusterfs_clone import fault_log
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone.preflight import startup_checks
 
@@ -31,7 +32,7 @@ def opened(calls: list[str]) -> backend.Backend:
     services: Any = types.SimpleNamespace(
         settings='settings',
         cluster='cluster',
-        health=findings.Health('gold'),
+        health=fault_log.FaultLog('gold'),
         protocol='protocol',
         close=lambda: calls.append('close'),
     )

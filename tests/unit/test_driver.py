@@ -30,6 +30,7 @@ from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cluster import placement
 from manila_glusterfs_clone import driver
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import fault_log
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone.locking import locks
@@ -119,7 +120,7 @@ class Services:
     def __init__(self, settings: options.Settings) -> None:
         self.settings = settings
         self.locks = locks.Locks(1)
-        self.health = findings.Health('gold')
+        self.health = fault_log.FaultLog('gold')
         self.database = Database()
         self.cluster = cluster.Cluster([], settle_timeout=0)
         self.protocol = native.NativeProtocol(self.cluster, uses_tls=False)

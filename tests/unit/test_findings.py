@@ -9,12 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Findings and the health of a back end."""
-
-import dataclasses
-import logging
-
-import pytest
+"""The mistakes and faults of a back end."""
 
 from manila_glusterfs_clone import findings
 
@@ -40,54 +35,3 @@ def test_all_mistakes_are_in_one_message() -> None:
         '  * pool on gl1: 96 % full\n'
         '  * node gl2: no route'
     )
-
-
-def test_the_faults_of_a_part_that_is_not_reported_stay() -> None:
-    health = findings.Health('gold')
-    health.report({findings.STORAGE: [FULL], findings.SERVICES: [DOWN]})
-    health.report({findings.STORAGE: []})
-    assert health.faults == (DOWN,)
-
-
-def test_a_fault_that_is_gone_is_logged(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.INFO)
-    health = findings.Health('gold')
-    health.report({findings.STORAGE: [FULL]})
-    caplog.clear()
-    health.report({findings.STORAGE: []})
-    (record,) = caplog.records
-    assert record.levelno == logging.INFO
-    assert record.args == ('gold', 'pool on gl1', 'full')
-
-
-SHORT = dataclasses.replace(FULL, kind='lvm limit', ends_soon=True)
-
-
-@pytest.mark.parametrize(
-    ('reports', 'levels'),
-    [
-        ([[SHORT], []], []),
-        ([[SHORT], [SHORT], [SHORT], []], ['WARNING', 'INFO']),
-        ([[SHORT], [], [SHORT], []], []),
-        (
-            [[SHORT], [dataclasses.replace(SHORT, ends_soon=False)], []],
-            ['WARNING', 'INFO'],
-        ),
-        ([[SHORT], [FULL, SHORT], [FULL], []], ['WARNING', 'INFO', 'INFO']),
-    ],
-)
-def test_a_fault_that_ends_soon_is_logged_at_the_second_check(
-    caplog: pytest.LogCaptureFixture,
-    reports: list[list[findings.Finding]],
-    levels: list[str],
-) -> None:
-    caplog.set_level(logging.INFO)
-    health = findings.Health('gold')
-    for faults in reports:
-        health.report({findings.STORAGE: faults})
-        # The checks of other parts do not count.
-        health.report({findings.SERVICES: []})
-        assert health.faults == tuple(faults)
-    assert [record.levelname for record in caplog.records] == levels

@@ -31,7 +31,7 @@ SAMPLE = ROOT / 'etc' / NAME / f'{NAME}.conf.sample'
 #: Each imports only from lower floors and from itself; only the parts of the
 #: lowest floor import each other.
 FLOORS = (
-    'errors names options layouts findings undo retry node',
+    'errors names options layouts findings fault_log undo retry node',
     'locking ssh',
     'tools',
     'cluster',

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import contextlib
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.tools.gluster import peers_first
+from manila_glusterfs_clone.tools.gluster import console_with_peers
 from manila_glusterfs_clone.tools.gluster import queries
 from manila_glusterfs_clone.tools.gluster import refusals
 from manila_glusterfs_clone.tools.gluster import xml_output
@@ -53,7 +53,9 @@ class Gluster(queries.Queries):
 
         :param timeout: seconds for reading the peers.
         """
-        return PeersFirst(peers_first.PeersFirst(self._console, timeout))
+        return PeersFirst(
+            console_with_peers.PeersFirst(self._console, timeout)
+        )
 
     def heal(self, volume: str, timeout: float) -> None:
         """Make the self-heal daemons heal a started volume now.
@@ -180,7 +182,7 @@ class Gluster(queries.Queries):
 class PeersFirst(Gluster):
     """A client that reads the peers in the request of its first command."""
 
-    _console: peers_first.PeersFirst
+    _console: console_with_peers.PeersFirst
 
     def peers(self, timeout: float = READ_TIMEOUT) -> tuple[Peer, ...]:
         """Return the peers that were read, or raise the error of the read."""

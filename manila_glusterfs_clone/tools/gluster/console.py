@@ -49,7 +49,7 @@ from defusedxml import ElementTree as SafeTree
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools.gluster import log
 from manila_glusterfs_clone.tools.gluster import refusals
 
@@ -71,7 +71,7 @@ _TIMED_OUT = 'Error : Request timed out'
 #: The ``root`` of an :class:`Answer` that is not XML.
 _NO_XML = ElementTree.Element('none')
 
-GlusterdNotRunning = steps.GlusterdNotRunning
+GlusterdNotRunning = step_outcomes.GlusterdNotRunning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,12 +204,14 @@ class Console:
     ) -> str:
         """Run a command, and return its output."""
         try:
-            outcome: steps.Outcome = self._run(words, deadline, is_read)
+            outcome: step_outcomes.Outcome = self._run(
+                words, deadline, is_read
+            )
         except errors.LinkLost as error:
             outcome = error
         return self._text(outcome)
 
-    def _text(self, outcome: steps.Outcome) -> str:
+    def _text(self, outcome: step_outcomes.Outcome) -> str:
         """Return the output of a command, or raise its error."""
         if isinstance(outcome, errors.LinkLost):
             # After a console has printed an error in plain text, it ends.
@@ -223,7 +225,9 @@ class Console:
             raise self._lost(outcome, output)
         return output
 
-    def _lost(self, result: steps.Result, output: str) -> errors.LinkLost:
+    def _lost(
+        self, result: step_outcomes.Result, output: str
+    ) -> errors.LinkLost:
         """Return the error of a process that lost glusterd.
 
         The CLI also prints this if glusterd ends during the command
@@ -235,7 +239,7 @@ class Console:
 
     def _run(
         self, words: typing.Sequence[str], deadline: float, is_read: bool
-    ) -> steps.Result:
+    ) -> step_outcomes.Result:
         return self._run_all([words], deadline, is_read)[0]
 
     def _run_all(
@@ -243,7 +247,7 @@ class Console:
         commands: typing.Sequence[typing.Sequence[str]],
         deadline: float,
         is_read: bool,
-    ) -> list[steps.Result]:
+    ) -> list[step_outcomes.Result]:
         with self._slot(commands[0], deadline, is_read) as seconds_left:
             return self._runner.run_all(
                 [step(words, seconds_left) for words in commands],
@@ -304,6 +308,6 @@ class Console:
         raise error_class(self.name, argv, answer.errno, message)
 
 
-def step(words: typing.Sequence[str], seconds: float) -> steps.Step:
+def step(words: typing.Sequence[str], seconds: float) -> step_outcomes.Step:
     """Return the step that runs a gluster command."""
-    return steps.Step('gluster', {'words': list(words)}, seconds)
+    return step_outcomes.Step('gluster', {'words': list(words)}, seconds)

@@ -20,7 +20,7 @@ import re
 
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools import json_answers
 
 #: Time limit in seconds.
@@ -70,7 +70,7 @@ def read_last_errors(runner: circuit_breaker.CommandRunner) -> str:
 
     :return: empty if the log cannot be read.
     """
-    step = steps.Step('read_glusterd_log', timeout=TIMEOUT)
+    step = step_outcomes.Step('read_glusterd_log', timeout=TIMEOUT)
     try:
         return last_errors(json_answers.value(runner.run(step), str))
     except errors.Error:

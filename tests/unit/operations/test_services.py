@@ -17,6 +17,7 @@ from unittest import mock
 
 import pytest
 
+from manila_glusterfs_clone import fault_log
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import layouts
 from manila_glusterfs_clone.locking import work_marks
@@ -159,5 +160,5 @@ def test_faults_are_those_of_the_back_end(
 ) -> None:
     fault = findings.Finding('gl1', 'down', 'it is down')
     opened = services.open_services(settings)
-    opened.health.report({findings.STORAGE: [fault]})
+    opened.health.report({fault_log.STORAGE: [fault]})
     assert 'gold' in caplog.text

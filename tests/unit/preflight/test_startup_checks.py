@@ -26,6 +26,7 @@ import pytest
 from manila_glusterfs_clone import cluster
 from manila_glusterfs_clone.cmd import main
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import fault_log
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone.node.runner import verbs
 from manila_glusterfs_clone import options
@@ -33,7 +34,7 @@ from manila_glusterfs_clone.preflight import node_requirements
 from manila_glusterfs_clone.preflight import startup_checks
 from manila_glusterfs_clone.protocols import native
 from manila_glusterfs_clone.ssh import greetings
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools.gluster import console
 from tests.unit.cluster import test_bricks
 from tests.unit.cluster import test_cluster
@@ -108,7 +109,7 @@ def check(settings: options.Settings, *nodes: fakes.Node) -> Outcome:
     whole = cluster.Cluster(
         [cluster.Node(each) for each in nodes], settle_timeout=30
     )
-    state = findings.Health(settings.backend)
+    state = fault_log.FaultLog(settings.backend)
     mistakes: list[findings.Finding] = []
     try:
         startup_checks.run(settings, whole, state, native.NativeProtocol)
@@ -129,7 +130,7 @@ def test_mistakes_of_others_are_in_the_same_error(
         startup_checks.run(
             wrong,
             cluster.Cluster([], settle_timeout=30),
-            findings.Health('gold'),
+            fault_log.FaultLog('gold'),
             native.NativeProtocol,
             [other],
         )
@@ -436,7 +437,7 @@ def test_a_runner_without_settings_is_one_mistake(
     settings: options.Settings,
 ) -> None:
     greeting = dataclasses.replace(fakes.GREETING, problem='no such file')
-    refused = steps.NotAllowed('gl2', 'list_lvs', 'no such file')
+    refused = step_outcomes.NotAllowed('gl2', 'list_lvs', 'no such file')
     dead = node(2, greeting=greeting, view=refused, report=refused)
     found = check(settings, *three(gl2=dead))
     assert found.kinds == [('node gl2', 'runner')]
@@ -666,7 +667,7 @@ def test_health_logs_new_and_past_faults(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    state = findings.Health('gold')
+    state = fault_log.FaultLog('gold')
 
     def levels(found: dict[str, list[findings.Finding]]) -> list[int]:
         caplog.clear()
@@ -677,14 +678,14 @@ def test_health_logs_new_and_past_faults(
     fuller = findings.Finding('pool on gl1', 'full', '97 % full')
     failed = findings.Finding('pool on gl1', 'failed', 'failed')
     down = findings.Finding('node gl2', 'unreachable', 'no route')
-    both = {findings.STORAGE: [full], findings.SERVICES: [down]}
+    both = {fault_log.STORAGE: [full], fault_log.SERVICES: [down]}
     assert levels(both) == [logging.WARNING]
-    assert levels({findings.STORAGE: [fuller]}) == []
+    assert levels({fault_log.STORAGE: [fuller]}) == []
     assert {f.kind for f in state.faults} == {'full', 'unreachable'}
-    assert levels({findings.STORAGE: [failed]}) == [
+    assert levels({fault_log.STORAGE: [failed]}) == [
         logging.WARNING,
         logging.INFO,
     ]
-    assert levels({findings.SERVICES: []}) == [logging.INFO]
-    assert levels({findings.STORAGE: []}) == [logging.INFO]
+    assert levels({fault_log.SERVICES: []}) == [logging.INFO]
+    assert levels({fault_log.STORAGE: []}) == [logging.INFO]
     assert state.faults == ()

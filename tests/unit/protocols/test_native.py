@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 import pytest
 
 from manila_glusterfs_clone import cluster
+from manila_glusterfs_clone.cluster import glusterd_start
 from manila_glusterfs_clone.cluster import nodes as nodes_module
-from manila_glusterfs_clone.cluster import peers
 from manila_glusterfs_clone.cluster import volume_options
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone import protocols
@@ -527,7 +527,7 @@ def node() -> fakes.Node:
 
 @pytest.fixture(autouse=True)
 def time(monkeypatch: pytest.MonkeyPatch, clock: fakes.Clock) -> fakes.Clock:
-    for module in (nodes_module, peers, retry):
+    for module in (nodes_module, glusterd_start, retry):
         monkeypatch.setattr(module, 'time', clock)
     return clock
 

@@ -21,7 +21,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import circuit_breaker
 from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import greetings
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from tests.unit import fakes
 from tests.unit.ssh import ssh_helpers
 
@@ -66,7 +66,7 @@ class Node:
 
     def outcomes(
         self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
-    ) -> tuple[steps.Outcome, ...]:
+    ) -> tuple[step_outcomes.Outcome, ...]:
         return tuple(self.run(step) for step in the_steps)
 
     def greet(self) -> greetings.Greeting:

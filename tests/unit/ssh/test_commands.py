@@ -29,7 +29,7 @@ from manila_glusterfs_clone.node import runner as node_runner
 from manila_glusterfs_clone.node.runner import service
 from manila_glusterfs_clone.ssh import commands
 from manila_glusterfs_clone.ssh import greetings
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from tests.unit import runner_process
 from tests.unit.ssh import ssh_helpers
 from tests.unit import sshd
@@ -66,7 +66,7 @@ def test_other_status(node: commands.Remote, host: Host) -> None:
 
 
 def test_not_allowed(node: commands.Remote, host: Host) -> None:
-    with pytest.raises(steps.NotAllowed) as caught:
+    with pytest.raises(step_outcomes.NotAllowed) as caught:
         node.run(commands.Step('remove_lvs', {'lvs': ['root/swap']}))
     assert not errors.is_unknown(caught.value)
     assert not host.calls()

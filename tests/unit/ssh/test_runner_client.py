@@ -29,7 +29,7 @@ from manila_glusterfs_clone.node import runner as node_runner
 from manila_glusterfs_clone.node.runner import frames
 from manila_glusterfs_clone.ssh import greetings
 from manila_glusterfs_clone.ssh import runner_client
-from manila_glusterfs_clone.ssh import steps as runner_steps
+from manila_glusterfs_clone.ssh import step_outcomes as runner_steps
 from tests.unit import runner_process
 from tests.unit.runner_process import step
 

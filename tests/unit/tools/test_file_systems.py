@@ -17,7 +17,7 @@ import json
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools import file_systems
 from tests.unit import fakes
 
@@ -158,7 +158,7 @@ def test_commands(
         (file_systems.volume_id_reading('/b'), 'read_volume_id /b'),
     ],
 )
-def test_steps(step: steps.Step, command: str) -> None:
+def test_steps(step: step_outcomes.Step, command: str) -> None:
     assert step.argv == tuple(command.split())
     assert step.timeout in (
         file_systems.TIMEOUT,

@@ -19,7 +19,7 @@ import pytest
 
 from manila_glusterfs_clone.cluster import bricks
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools import lvm
 from tests.unit import fakes
 
@@ -180,7 +180,7 @@ def test_health(printed: str, health: str) -> None:
         ),
     ],
 )
-def test_steps(step: steps.Step, command: str) -> None:
+def test_steps(step: step_outcomes.Step, command: str) -> None:
     assert step.argv == tuple(command.split())
     assert step.timeout == lvm.TIMEOUT
 

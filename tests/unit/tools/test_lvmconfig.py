@@ -16,7 +16,7 @@ import time
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools import lvmconfig
 from tests.unit.cluster import test_bricks
 from tests.unit import fakes
@@ -141,8 +141,8 @@ def test_several_profiles_have_one_time_limit(clock: list[float]) -> None:
 
     class Node(fakes.Node):
         def run(
-            self, step: steps.Step, *, timeout: float = 60.0
-        ) -> steps.Result:
+            self, step: step_outcomes.Step, *, timeout: float = 60.0
+        ) -> step_outcomes.Result:
             limits.append(timeout)
             clock[0] += 3
             return super().run(step, timeout=timeout)

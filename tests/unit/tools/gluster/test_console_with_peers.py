@@ -17,7 +17,7 @@ from typing import TypeVar
 import pytest
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools.gluster import console
 from tests.unit.cluster import test_cluster
@@ -56,7 +56,9 @@ def test_a_node_that_failed_is_not_waited_for_long(
     asked: list[tuple[list[float | None], float]] = []
 
     def recording(run: Callable[..., T]) -> Callable[..., T]:
-        def record(the_steps: Sequence[steps.Step], *, timeout: float) -> T:
+        def record(
+            the_steps: Sequence[step_outcomes.Step], *, timeout: float
+        ) -> T:
             asked.append(([step.timeout for step in the_steps], timeout))
             return run(the_steps, timeout=timeout)
 

@@ -18,7 +18,7 @@ checks the peers before it believes the answer to the other command.
 from collections.abc import Sequence
 
 from manila_glusterfs_clone import errors
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools.gluster import console
 
 #: The command that lists the peers.
@@ -40,7 +40,7 @@ class PeersFirst(console.Console):
         self._write_slots = other._write_slots
         self._read_slots = other._read_slots
         self._timeout = timeout
-        self._peers: steps.Outcome | None = None
+        self._peers: step_outcomes.Outcome | None = None
 
     def peers(self) -> console.Answer:
         """Return the answer to ``pool list``, or raise its error.
@@ -58,8 +58,8 @@ class PeersFirst(console.Console):
         commands: Sequence[Sequence[str]],
         deadline: float,
         is_read: bool,
-    ) -> list[steps.Result]:
-        if isinstance(self._peers, steps.Result):
+    ) -> list[step_outcomes.Result]:
+        if isinstance(self._peers, step_outcomes.Result):
             return super()._run_all(commands, deadline, is_read)
         wants_peers = tuple(commands[0]) == _PEERS
         others = commands[1:] if wants_peers else commands
@@ -75,5 +75,5 @@ class PeersFirst(console.Console):
             self._peers = error
             raise
         self._peers = outcomes[0]
-        results = steps.results_of(outcomes)
+        results = step_outcomes.results_of(outcomes)
         return results if wants_peers else results[1:]

@@ -11,9 +11,9 @@
 # under the License.
 """The bare commands of each operation, as an operator would type them.
 
-They check nothing, wait for nothing and clean up after no failure. All of them
-are typed as root: gluster commands on the first node, LVM commands on all
-nodes at the same time.
+They check nothing and clean up after no failure. They wait only until a denied
+client is disconnected. All of them are typed as root: gluster commands on the
+first node, LVM commands on all nodes at the same time.
 """
 
 import re
@@ -77,6 +77,18 @@ class ByHand:
 
     def set_option(self, volume: str, option: str, value: str) -> None:
         self.gluster(f'volume set {volume} {option} {value}')
+
+    def deny(self, volume: str, client: str) -> None:
+        """Deny all clients, and wait until a mounted client is disconnected.
+
+        :param client: the IP address of the client.
+        """
+        clients = f'gluster --mode=script volume status {volume} clients'
+        self._lab.nodes[0].succeed(
+            f'gluster --mode=script volume set {volume} auth.allow 192.0.2.1\n'
+            f'while {clients} | grep -qwF {client}; do sleep 0.1; done',
+            timeout=600,
+        )
 
     def delete(self, volume: str) -> None:
         """Delete a volume that :meth:`create` made."""

@@ -253,7 +253,7 @@ def _life(setting: Setting) -> Iterator[Case]:
         with step('create snapshot'):
             hand.create_snapshot(snapshot, volume)
         with step('deny'):
-            hand.set_option(volume, 'auth.allow', '192.0.2.1')
+            hand.deny(volume, client.address)
         client.umount(at)
         with step('delete snapshot'):
             hand.delete_snapshot(snapshot)

@@ -37,10 +37,10 @@ Benchmarks
 ==========
 
 How long an operation takes, next to the bare commands of GlusterFS and LVM,
-typed by hand as root. The bare commands check nothing, wait for nothing and
-clean up after no failure. A round runs each variant once, in an order that
-rotates; a ratio divides two figures of the same round. Each field shows the
-smallest, the median and the largest value.
+typed by hand as root. The bare commands check nothing and clean up after no
+failure. They wait only until a denied client is disconnected. A round runs
+each variant once, in an order that rotates; a ratio divides two figures of the
+same round. Each field shows the smallest, the median and the largest value.
 
 The nodes of the lab share the processors of one machine, and are slow. Compare
 the ratios, not the seconds. "in-tree driver" is Manila's own driver for native

@@ -17,7 +17,7 @@ The modules, from the top layer to the bottom layer:
 * ``commands`` runs steps, over one connection for all of them.
 * ``runner_client`` exchanges requests and answers with the runner on the node.
 * ``greetings`` compares the release of the runner with this driver.
-* ``steps`` has the steps and their outcomes.
+* ``step_outcomes`` has the steps and their outcomes.
 * ``channels`` runs a process on the channel of a connection.
 * ``connector`` connects to a node within a time limit.
 * ``transports`` opens a connection, and logs in.

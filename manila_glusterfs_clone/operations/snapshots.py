@@ -242,11 +242,11 @@ class Snapshots:
                 lambda gluster: gluster.snapshot(name)
             )
             if snapshot is not None and snapshot.is_active:
-                # A clone left it active for some seconds.
+                # A clone leaves its snapshot active for some seconds.
                 self._clone_cleanup.clean_up(name)
             hex_id = snapshot.hex_id if snapshot else '(none)'
             self._cluster.everywhere(replace_tags)
-            # From now on only its operator activates and deactivates it.
+            # From now on, only the operator changes the snapshot.
             self._clone_cleanup.uses.forget(snapshot_id)
 
     def is_unmanaged(self, snapshot_id: str) -> bool:

@@ -37,8 +37,8 @@ BrickStatus = xml_output.BrickStatus
 HealState = xml_output.HealState
 MAX_SNAPSHOTS = xml_output.MAX_SNAPSHOTS
 
-#: Time limit for a read, in seconds. glusterd answers a read without its
-#: peers, usually in milliseconds. A busy glusterd can need half a minute.
+#: Time limit for a read, in seconds. glusterd answers a read without asking
+#: its peers, usually in milliseconds. A busy glusterd can need half a minute.
 READ_TIMEOUT = 60.0
 #: Time limit for ``gluster volume heal … info``, in seconds. The command reads
 #: from every brick, and ``gluster`` waits up to 600 s for it.
@@ -146,9 +146,9 @@ class Gluster:
     def global_options(self) -> dict[str, str]:
         """Return the options of the trusted storage pool.
 
-        They include ``cluster.op-version`` and ``cluster.max-op-version``. The
-        format of the answer is that which vdsm parses
-        (``_parseGlobalVolumeOptions`` in lib/vdsm/gluster/cli.py).
+        They include ``cluster.op-version`` and ``cluster.max-op-version``.
+        vdsm parses the same answer (``_parseGlobalVolumeOptions`` in
+        lib/vdsm/gluster/cli.py).
         """
         answer = self._read('volume', 'get', 'all', 'all')
         return {
@@ -244,9 +244,9 @@ class Gluster:
         """Make glusterd write all volfiles (configuration) of a volume.
 
         ``snapshot clone`` does not write the volfile of the self-heal daemon.
-        Without it, ``volume set`` on a replicated or dispersed clone that is
-        not started fails with ``Commit failed on localhost``. The log of
-        glusterd then has ``stat on file: …-shd.vol failed`` (10.3 and 11.1).
+        Without this volfile, ``volume set`` on a replicated or dispersed clone
+        that is not started fails with ``Commit failed on localhost``, and
+        glusterd logs ``stat on file: …-shd.vol failed`` (10.3 and 11.1).
 
         To make glusterd write the volfiles, this method turns profiling on and
         off. Other commands with this effect need a started volume, or change

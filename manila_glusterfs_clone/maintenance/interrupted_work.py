@@ -119,7 +119,7 @@ class InterruptedWork:
 
         Work can look interrupted for a moment: before Manila writes the
         status, or while Manila revokes the access rules of a share that it
-        then deletes. So resume work in the second pass that finds it
+        then deletes. So resume work only in the second pass that finds it
         interrupted. Two kinds of work do not wait for a second pass: a failed
         extension, and, at service start, work with a mark.
 
@@ -230,7 +230,7 @@ class InterruptedWork:
                     )
                 return
             if row.status == instances.DELETING or (
-                # Until its deletion begins, it counts against the quota.
+                # The share counts against the quota until its deletion begins.
                 is_lost and row.status == instances.DEFERRED_DELETING
             ):
                 if is_lost and not self._backoff.is_retry_due(

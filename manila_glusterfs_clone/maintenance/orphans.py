@@ -176,11 +176,11 @@ class Orphans:
             removed objects on its peers.
         :param live_shares: the rows of this back end's shares that are not
             deleted, by id.
-        :param live_snapshots: the same of this back end's snapshots.
+        :param live_snapshots: the same for this back end's snapshots.
         :param deleted_before: the result of :meth:`deleted_before`.
         :param is_requested: whether an operator has seen the orphans, and
-            wants them removed. Then the grace time since this service first
-            saw an orphan does not apply.
+            wants them removed. Then do not wait for the grace time since this
+            service first saw an orphan.
         """
         candidates = _candidates(state, live_shares, live_snapshots)
         keys = {

@@ -69,7 +69,7 @@ class Error(Exception):
 
 
 class Refused(Error):
-    """The action failed for certain; usually it changed nothing."""
+    """The action certainly failed; usually it changed nothing."""
 
 
 class Unknown(Error):

@@ -57,7 +57,7 @@ class Finding:
 
 
 def labelled(subject: str, message: str) -> str:
-    """Put ``SUBJECT:`` before a message, unless it begins with this."""
+    """Put ``SUBJECT:`` before a message that lacks this prefix."""
     label = f'{subject}: '
     return label + message.removeprefix(label)
 

@@ -91,7 +91,7 @@ def ask_nodes(
         is_updated_on, [member.node for member in members.values()]
     )
     if not all(answers.values()):
-        # The writer may report a peer as connected that is not.
+        # The writer may still report a disconnected peer as connected.
         all_peers = peers.as_most_nodes_see_them(the_cluster, all_peers)
         connected_uuids = uuids_of_connected(all_peers)
     return Answers(

@@ -120,7 +120,8 @@ class ClusterState:
 
         Either the volume of the share has the mark of this back end. Or an LV
         has the share's tag, and the volume does not exist or has no mark. In
-        the second case, only Manila's database shows the back end.
+        the second case, only Manila's database shows which back end the share
+        belongs to.
         """
         share_ids = set(
             filter(
@@ -142,8 +143,8 @@ class ClusterState:
 
         Either the volume of the origin has the mark of this back end. Or an LV
         has the snapshot's tag, and glusterd does not report the snapshot. In
-        the second case, only Manila's database shows the back end.
-        Omit unmanaged snapshots.
+        the second case, only Manila's database shows which back end the
+        snapshot belongs to. Omit unmanaged snapshots.
         """
         unmanaged_hex_ids = {
             bricks.hex_id_in_name(lv.name)

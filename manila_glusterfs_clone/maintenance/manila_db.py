@@ -191,7 +191,7 @@ def shares_with_waiting_rules(service_host: str) -> frozenset[str]:
 
 
 def shares_with_queued_rules(service_host: str) -> frozenset[str]:
-    """Return the ids of shares in use whose rules Manila has yet to change."""
+    """Return the ids of the shares in use that have queued rules."""
     return _shares_with_rules(
         service_host,
         _SHARES.c.status.in_(IN_USE),

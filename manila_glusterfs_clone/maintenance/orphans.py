@@ -240,8 +240,8 @@ class Orphans:
     ) -> bool:
         return (
             row.host == self._service_host
-            # Manila does not set the status of a snapshot to deleted when it
-            # deletes the snapshots of a share group.
+            # When Manila deletes the snapshots of a share group, it does not
+            # set their status to deleted.
             and (row.status == 'deleted' or kind == 'snapshot')
             and row.deleted_at is not None
             and row.deleted_at <= deleted_before

@@ -14,7 +14,8 @@
 Maintenance does not run in the process of a command, and possibly runs on
 another host. So the record of the last pass and the last actions are in
 Manila's private storage for the driver, under an id made from the name of the
-service. If the records are lost, only ``status`` and ``metrics`` show less.
+service. If the records are lost, ``status`` and ``metrics`` show less, but
+maintenance does not change.
 
 Each action of maintenance is one line of the log at the level WARNING or
 above. The recorder collects these lines.

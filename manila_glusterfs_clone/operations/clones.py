@@ -221,7 +221,7 @@ class CloneCreator:
         return source
 
     def _clone(self, share_id: str, snapshot_id: str) -> None:
-        """Clone an active snapshot, whose lock the caller holds."""
+        """Clone an active snapshot; the caller holds its lock."""
         volume_name = names.volume(share_id)
         snapshot_name = names.snapshot(snapshot_id)
         attempt_count = 0

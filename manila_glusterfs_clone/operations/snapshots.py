@@ -148,7 +148,8 @@ class Snapshots:
 
         :raises errors.NotPossible: LVM on a node lists no LV of the snapshot,
             and a thin pool is missing there.
-        :raises errors.Unsettled: the snapshot does not exist, or lacks LVs.
+        :raises errors.Unsettled: the snapshot does not exist, or the numbers
+            of its LVs and bricks differ.
         """
         name = names.snapshot(snapshot_id)
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))

@@ -296,7 +296,7 @@ def _options(volume: gluster.Volume | None) -> dict[str, str]:
 
 
 def other_owner(share_id: str, views: Iterable[gluster.Volume]) -> str | None:
-    """Return the owner in the mark of a share's volume, if it is another.
+    """Return the owner of a share's volume if its mark names another owner.
 
     :param views: the volume, as glusterd on one or several nodes reports it.
     :return: :data:`names.UNMANAGED`, or the id of another share. None for the

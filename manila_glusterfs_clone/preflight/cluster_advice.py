@@ -101,7 +101,11 @@ def _find_on_nodes(
 def _read_facts(
     node: cluster.Node, report: host.Report
 ) -> tuple[node_facts.Facts, float]:
-    """Return the facts about a node, and the seconds its clock is ahead."""
+    """Return the facts about a node, and the difference of its clock.
+
+    The difference is in seconds. It is positive if the clock of the node is
+    ahead.
+    """
     before = time.time()
     facts = node_facts.read(node.commands, report.missing_programs)
     after = time.time()

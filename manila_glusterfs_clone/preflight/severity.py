@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Collect all problems of a back end, also those that a start does not check.
+"""Collect all problems of a back end, even those that a start does not check.
 
 The start of the service must be fast, and fails only because of mistakes. The
 command ``check`` runs the checks of the start, and those of the modules

@@ -165,7 +165,7 @@ class Policy(paramiko.MissingHostKeyPolicy):
             return str(error)
         self._check_not_revoked('the authority', certificate.authority)
         if certificate.authority not in self._authorities:
-            return 'its host certificate is not of an authority in the file'
+            return 'no authority in the file signed its host certificate'
         problem = certificate.find_problem(self._node.lower(), time.time())
         if problem:
             return f'its host certificate is not valid: {problem}'

@@ -189,7 +189,7 @@ class Connection:
         if output:
             reason = f'{reason}: {steps.excerpt(output)}'
         return errors.Unreachable(
-            self.node, f'no greeting of the runner: {reason}'
+            self.node, f'no greeting from the runner: {reason}'
         )
 
     def run(self, the_steps: Sequence[Step], seconds: float) -> list[Result]:

@@ -12,8 +12,8 @@
 """The program that runs the driver's commands on a storage node, as root.
 
 The driver starts this program, the *runner*, once per SSH connection, with
-``sudo -n`` (:data:`manila_glusterfs_clone.node.RUNNER_PATH`). It is the only
-program that sudo allows the driver. The runner reads requests from stdin and
+``sudo -n`` (:data:`manila_glusterfs_clone.node.RUNNER_PATH`). The driver may
+run no other program with sudo. The runner reads requests from stdin, and
 writes answers to stdout. It makes no decisions: it checks values, runs
 programs under deadlines, and reports. It is installed as one file, uses the
 standard library only, and runs on Python 3.6 and later: Enterprise Linux 8 has
@@ -51,8 +51,8 @@ has one of these outcomes:
     ``status`` (the program ended with a status other than 0; the answer
     contains its output).
 ``unknown``
-    The step may have taken effect. Kinds: ``deadline``, ``signal`` (killed
-    by somebody else), ``ended`` (a gluster console ended), ``garbled`` (an
+    The step may have taken effect. Kinds: ``deadline``, ``signal`` (another
+    process killed it), ``ended`` (a gluster console ended), ``garbled`` (an
     output is unreadable or too long), ``failed`` (a fault of the runner).
 ``skipped``
     The step was not started, because another step was not done.

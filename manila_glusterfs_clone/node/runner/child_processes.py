@@ -30,7 +30,7 @@ from manila_glusterfs_clone.node.runner import validation
 PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
 ENVIRONMENT = {'PATH': PATH, 'LC_ALL': 'C', 'LVM_SUPPRESS_FD_WARNINGS': '1'}
 if 'SUDO_USER' in os.environ:
-    # An administrator can see here who started a program that hangs.
+    # This variable shows an administrator who started a program that hangs.
     ENVIRONMENT['SUDO_USER'] = os.environ['SUDO_USER']
 
 #: Seconds from SIGTERM to SIGKILL, and from SIGKILL to giving up.

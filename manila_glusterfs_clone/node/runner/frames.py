@@ -86,7 +86,7 @@ class Frames:
 
     @property
     def is_whole(self) -> bool:
-        """Return whether no frame was received only in part."""
+        """Return whether all received frames are complete."""
         return not self._has_begun or not self._pending
 
     def noise(self) -> str:

@@ -117,7 +117,7 @@ class ProcessTable:
                     break
                 console = self._idle.pop()
                 self._running[console] = changes
-            # Any output would be taken for the answer to the next line.
+            # Such output would be taken for the answer to the next line.
             if not console.has_news():
                 console.forget_output()
                 return console

@@ -77,7 +77,7 @@ def addresses(settings: validation.Settings) -> List[str]:
                 address = words[1]
             elif words == ['/32', 'host', 'LOCAL']:
                 found.add(address)
-    # There may be no IPv6.
+    # The node may have no IPv6.
     with contextlib.suppress(FileNotFoundError):
         with open(f'{PROC}/net/if_inet6', encoding='ascii') as file:
             for line in file:

@@ -183,7 +183,7 @@ def new_lv(settings: Settings, value: Any) -> None:
 
 
 def _path(what: str, own: str, snaps: str, run: str = '(?!)') -> Check:
-    """Return a check of paths, by patterns of the part below each root."""
+    """Return a check of paths; each root has a pattern for the path below."""
 
     def check(settings: Settings, value: Any) -> None:
         path = value if isinstance(value, str) else ''

@@ -62,9 +62,9 @@ OPTS: list[cfg.Opt] = [
     cfg.StrOpt(
         'glusterfs_clone_ssh_known_hosts',
         default='/etc/manila/glusterfs_clone_known_hosts',
-        help='Path of a known_hosts file with a host key of each storage '
-        'node, under its name in glusterfs_clone_nodes, or with an authority '
-        '(@cert-authority) that signs the host keys. The driver does not '
+        help='Path of a known_hosts file. It contains a host key of each '
+        'storage node, under the name in glusterfs_clone_nodes, or an '
+        'authority (@cert-authority) that signs the keys. The driver does not '
         'connect to a node whose key is missing or differs. "ssh-keyscan" '
         'creates such a file; compare its keys with the keys on the nodes.',
     ),

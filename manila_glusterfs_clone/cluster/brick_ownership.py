@@ -18,10 +18,10 @@ turns the LVs of a snapshot into bricks of a volume, and keeps their tags.
 This driver never removes an LV that glusterd uses, even if the tags name
 another object.
 
-A brick uses an LV if the brick is mounted from the LV, if the path of the
-brick contains the name of the LV, or if the tags of the LV contain the mount
-point of the brick. This includes bricks of stopped volumes. glusterd does not
-report the paths of a snapshot's bricks. So this module identifies the LVs of a
+A brick uses an LV in three cases: the brick is mounted from the LV, the path
+of the brick contains the LV's name, or the tags of the LV contain the brick's
+mount point. This includes bricks of stopped volumes. glusterd does not report
+the paths of a snapshot's bricks. So this module identifies the LVs of a
 snapshot by their names and mount points.
 """
 

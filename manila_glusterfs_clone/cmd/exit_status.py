@@ -29,7 +29,7 @@ class ExitStatus(enum.IntEnum):
     WARNING = 1
     #: "check": a mistake, which prevents the start of a back end.
     CRITICAL = 2
-    #: The command could not do its work, and changed nothing: an argument is
-    #: wrong, a file cannot be read, or Manila's database or all nodes do not
-    #: answer. One line on stderr says what to do.
+    #: The command could not do its work, and changed nothing. An argument is
+    #: wrong, a file cannot be read, Manila's database does not answer, or no
+    #: node answers. One line on stderr says what to do.
     UNKNOWN = 3

@@ -44,10 +44,10 @@ class Reconcile(base.Lister):
 
     With --apply, correct the differences: run passes of maintenance now. The
     passes use the same locks as manila-share, which can run meanwhile. They
-    never change objects that do not belong to this back end, or that are not
-    in Manila's database. They remove an orphan only if glusterfs_clone_orphans
-    is "remove", and glusterfs_clone_orphan_grace has passed since Manila
-    deleted the orphan.
+    change only objects that belong to this back end and are in Manila's
+    database. They remove an orphan only if glusterfs_clone_orphans is
+    "remove", and glusterfs_clone_orphan_grace has passed since Manila deleted
+    the orphan.
 
     Run the command as the user of manila-share. The exit status is 1 if
     differences are left.

@@ -18,14 +18,14 @@ or snapshot stays in ``creating``, ``extending``, ``deleting`` or
 statuses (``ensure_driver_resources`` in manila/share/manager.py). Manila
 refuses all requests of users for such an instance.
 
-Work counts as *interrupted* if no process is doing it, and one of these is
-true: the instance has a work mark
-(:mod:`~manila_glusterfs_clone.locking.work_marks`), or the work is complete on
-the cluster but Manila did not write the status. In all other cases the request
-may still be in the queue, and the driver changes nothing for a while. But a
-service that is stopped can also lose a request before the driver sets the
-mark. So a request counts as lost if manila-share has been running for
-:func:`.instances.lost_after_seconds` and has not begun it.
+Work that no process is doing counts as *interrupted* in two cases: the
+instance has a work mark (:mod:`~manila_glusterfs_clone.locking.work_marks`),
+or the work is complete on the cluster but Manila did not write the status. In
+all other cases the request may still be in the queue, and the driver changes
+nothing for a while. But a service that is stopped can also lose a request
+before the driver sets the mark. So a request counts as lost if manila-share
+has been running for :func:`.instances.lost_after_seconds` and has not begun
+the work.
 
 The driver resumes interrupted work at service start and in each pass:
 

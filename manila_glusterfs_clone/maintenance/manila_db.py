@@ -107,8 +107,8 @@ def rules(
 ) -> dict[str, protocols.Rules]:
     """Return the access rules of the shares in use, by share id.
 
-    Omit rules that are neither active nor changing, so that access lists do
-    not admit their clients. A rule is in ``error`` if the driver could not
+    Return only active and changing rules: access lists must not admit the
+    clients of other rules. A rule is in ``error`` if the driver could not
     apply it, or could not verify that its client is disconnected.
 
     While Manila migrates a share, all its rules have the level ``ro``.

@@ -12,8 +12,8 @@
 """Record what maintenance does, for the commands of operators.
 
 Maintenance does not run in the process of a command, and possibly runs on
-another host. So the record of the last pass and the last actions are in
-Manila's private storage for the driver, under an id made from the name of the
+another host. So this module writes the last pass and the last actions to
+Manila's private storage for the driver. Their key is made from the name of the
 service. If the records are lost, ``status`` and ``metrics`` show less, but
 maintenance does not change.
 

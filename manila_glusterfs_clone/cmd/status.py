@@ -237,7 +237,7 @@ def describe(record: pass_records.PassRecord) -> str:
         pass_records.DONE: 'all steps were done',
         pass_records.FAILED: record.failure or 'steps failed',
         pass_records.INCOMPLETE: (
-            'a node was missing, so deletions and orphans wait'
+            'a node did not answer, so deletions and orphans wait'
         ),
     }
     text = f'{record.outcome}: {texts.get(record.outcome, record.outcome)}'
@@ -249,10 +249,10 @@ def describe(record: pass_records.PassRecord) -> str:
 def _without_record(settings: options.Settings) -> str:
     if not settings.reconcile_interval:
         return (
-            'none is recorded: glusterfs_clone_reconcile_interval is 0, so '
+            'no pass is recorded: glusterfs_clone_reconcile_interval is 0, so '
             'manila-share runs no passes'
         )
     return (
-        f'none is recorded: manila-share has not run since it was upgraded, '
-        f'or for less than {settings.reconcile_interval:g} s'
+        f'no pass is recorded: since its upgrade, manila-share has not run, '
+        f'or has run for less than {settings.reconcile_interval:g} s'
     )

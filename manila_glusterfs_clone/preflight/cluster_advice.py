@@ -89,7 +89,7 @@ def _find_on_nodes(
     for name, answer in answers.items():
         if isinstance(answer, errors.Error):
             yield severity.node_problem(
-                Level.FAULT, name, 'facts', f'some checks failed: {answer}'
+                Level.FAULT, name, 'facts', f'some checks not run: {answer}'
             )
             continue
         facts, clock_difference = answer

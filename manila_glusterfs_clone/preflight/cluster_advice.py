@@ -39,10 +39,10 @@ def find(
 ) -> Iterator[Problem]:
     """Yield the problems of the nodes and of the cluster.
 
-    Omit the problems that :mod:`.checks` reports.
+    Omit the problems that :mod:`.startup_checks` reports.
 
-    :param views: the views of all nodes that :mod:`.checks` has read; empty if
-        the driver cannot log in.
+    :param views: the views of all nodes that :mod:`.startup_checks` has read;
+        empty if the driver cannot log in.
     """
     if not views:
         return

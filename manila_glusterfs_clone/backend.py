@@ -101,9 +101,9 @@ class Backend:
     ) -> tuple[severity.Problem, ...]:
         """Return all problems of the back end, the most serious first.
 
-        Besides the checks of :meth:`check`, run those that are too slow for a
-        start, or that find nothing that a start should refuse. The parameters
-        are those of :meth:`check`.
+        Run the checks of :meth:`check`, the checks that are too slow for a
+        start, and the checks for problems that must not prevent a start. The
+        parameters are those of :meth:`check`.
         """
         the_services = self.services
         the_services.health.report({fault_log.OPTIONS: faults})

@@ -60,7 +60,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
 
     @property
     def driver_handles_share_servers(self) -> bool:
-        # Set-up checks it: an error in __init__ would stop all back ends.
+        # Set-up checks the option: an error in __init__ stops all back ends.
         return False
 
     @property
@@ -167,7 +167,7 @@ class GlusterfsCloneShareDriver(driver.ShareDriver):  # type: ignore[misc]
         """Create a share from a snapshot; return its export locations.
 
         A clone is always in the pool of its snapshot, whichever pool the
-        scheduler chose. Only the target of a migration starts empty.
+        scheduler chose. The target of a migration is created empty.
         """
         with exceptions.translated('Creating share', share['id']):
             if share_hosts.is_migration_target(context, share):

@@ -69,7 +69,7 @@ class Error(Exception):
 
 
 class Refused(Error):
-    """The action failed for certain; usually it changed nothing."""
+    """The action certainly failed; usually it changed nothing."""
 
 
 class Unknown(Error):
@@ -107,7 +107,7 @@ class LoginRefused(Unreachable):
 
 
 class HostKeyRejected(Unreachable):
-    """The known_hosts file has no host key of the node, or another one."""
+    """The known_hosts file has no host key of the node, or another key."""
 
     _REMEDY = (
         '; if the key is genuine, add it to the known_hosts file, and remove '
@@ -235,7 +235,8 @@ class NotFound(GlusterRefused):
 class NotPossible(Refused):
     """The driver refused an operation; each reason has a subclass."""
 
-    #: The filter of Manila's scheduler that refuses this, too; empty if none.
+    #: The filter of Manila's scheduler that refuses such requests, too; empty
+    #: if none.
     scheduler_filter: typing.ClassVar[str] = ''
 
 
@@ -341,7 +342,7 @@ def is_unknown(error: BaseException) -> bool:
 
 
 def parts_of(error: BaseException) -> tuple[BaseException, ...]:
-    """Return the error, or all in a :class:`SeveralFailed`, also nested."""
+    """Return an error; for a :class:`SeveralFailed`, all errors in it."""
     if not isinstance(error, SeveralFailed):
         return (error,)
     return tuple(

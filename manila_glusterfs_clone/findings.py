@@ -37,8 +37,8 @@ class Finding:
     message: str = dataclasses.field(compare=False)
     #: The node that has the problem; empty for a problem of the back end.
     node: str = ''
-    #: Whether the fault usually ends before the next check. If so, it is
-    #: logged when the next check finds it, too.
+    #: Whether the fault usually ends before the next check. If so, log the
+    #: fault only if the next check finds it again.
     ends_soon: bool = dataclasses.field(default=False, compare=False)
 
     def __str__(self) -> str:
@@ -46,7 +46,7 @@ class Finding:
 
 
 def labelled(subject: str, message: str) -> str:
-    """Put ``SUBJECT:`` before a message that does not begin with it."""
+    """Put ``SUBJECT:`` before a message that lacks this prefix."""
     label = f'{subject}: '
     return label + message.removeprefix(label)
 

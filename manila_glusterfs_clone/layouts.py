@@ -14,9 +14,9 @@
 To add a layout, such as arbiter or disperse, add an entry to :data:`LAYOUTS`:
 other modules read only the attributes of the entry.
 
-No node has two bricks of one volume. glusterd could count their file systems
-as one, and show clients a part of the volume's size (glusterfs issues 1447 and
-3642).
+No node has two bricks of one volume. With two bricks on a node, glusterd could
+count their file systems as one. Clients would then see only a part of the
+volume's size (glusterfs issues 1447 and 3642).
 """
 
 from collections.abc import Sequence

@@ -62,9 +62,9 @@ OPTS: list[cfg.Opt] = [
     cfg.StrOpt(
         'glusterfs_clone_ssh_known_hosts',
         default='/etc/manila/glusterfs_clone_known_hosts',
-        help='Path of a known_hosts file with a host key of each storage '
-        'node, under its name in glusterfs_clone_nodes, or with an authority '
-        '(@cert-authority) that signs the host keys. The driver does not '
+        help='Path of a known_hosts file. It contains a host key of each '
+        'storage node, under the name in glusterfs_clone_nodes, or an '
+        'authority (@cert-authority) that signs the keys. The driver does not '
         'connect to a node whose key is missing or differs. "ssh-keyscan" '
         'creates such a file; compare its keys with the keys on the nodes.',
     ),
@@ -123,7 +123,7 @@ OPTS: list[cfg.Opt] = [
         help='The limit for the used data space of a thin pool, in percent. '
         'If a thin pool on a node has reached the limit, the driver creates '
         'no share or snapshot in it, and extends no share in it. LVM creates '
-        'no logical volume in a pool that is fuller than its own '
+        'no logical volume in a pool that is fuller than '
         'thin_pool_autoextend_threshold; the lower limit applies.',
     ),
     cfg.IntOpt(
@@ -135,9 +135,10 @@ OPTS: list[cfg.Opt] = [
         'percent. At this limit, the driver refuses the same operations as at '
         'glusterfs_clone_max_data_percent. A thin pool with full metadata '
         'becomes read-only and needs repair, so set a value well below 100. '
-        'LVM has limits for metadata, too: thin_pool_autoextend_threshold, '
-        'and 4 MiB or a quarter of the metadata space that must be free. The '
-        'lowest limit applies.',
+        'LVM has two limits for metadata, too: it creates no logical volume '
+        'above thin_pool_autoextend_threshold, or if less than 4 MiB and less '
+        'than a quarter of the metadata space is free. The lowest limit '
+        'applies.',
     ),
     cfg.IntOpt(
         'glusterfs_clone_settle_timeout',

@@ -25,8 +25,8 @@ def undo_on_failure(
 ) -> Iterator[None]:
     """If the ``with`` block fails, call ``undo``, and raise the error again.
 
-    Log an error of ``undo``: the driver removes the parts that are left when
-    the user deletes the object in Manila.
+    If ``undo`` fails, only log its error: when the user deletes the object in
+    Manila, the driver removes the remaining parts.
 
     :param undo: remove the parts of the object that exist; succeed if there
         are none.

@@ -170,7 +170,7 @@ class Cluster:
         reinstalled, glusterd would report that no volume exists.
 
         :raises errors.CutOff: at least half of :meth:`members` are not peers;
-            or, of three nodes or more, at least half are disconnected.
+            or at least half of three or more peers are disconnected.
         :raises errors.Error: glusterd does not answer.
         """
         self.check_majority(node, node.gluster.peers(timeout))
@@ -189,9 +189,9 @@ class Cluster:
     # -- commands
 
     def read(self, question: Callable[[gluster.Gluster], T]) -> T:
-        """Query the writer; if its glusterd does not answer, another node.
+        """Query the writer, or another node if the writer does not answer.
 
-        The check of the writer is in the same request as the first command.
+        One request runs the first command and reads the peers, to check them.
         """
 
         def ask(node: Node, timeout: float) -> tuple[Node, T | errors.Error]:
@@ -201,7 +201,7 @@ class Cluster:
                 answer = question(client)
             except errors.Error as error:
                 answer = error
-            # Do not believe a node that is cut off.
+            # The answer of a node that is cut off can be outdated.
             self.check_majority(node, client.peers())
             return node, answer
 
@@ -227,10 +227,10 @@ class Cluster:
         is_done: Callable[[gluster.Gluster], bool],
         candidates: Collection[Node] = (),
     ) -> None:
-        """Run a gluster command in its turn, until its outcome is known.
+        """Run a gluster command, and retry it until its outcome is known.
 
-        Retry it if another transaction holds the lock, if no node can run it,
-        or if its outcome is unknown. While an attempt runs, it holds the lock.
+        Retry it if another transaction has locked glusterd, if no node can run
+        it, or if its outcome is unknown. Each attempt waits for its turn.
 
         :param action: run the command, which must be idempotent.
         :param is_done: return whether the command has taken effect; called
@@ -281,7 +281,7 @@ class Cluster:
             if failed_commit_count == _COMMIT_ATTEMPTS:
                 break
             LOG.info('Gluster command: an attempt failed: %s', failure)
-        # A later refusal does not prove that no attempt had an effect.
+        # An earlier attempt may have had an effect, even if the last failed.
         raise self._add_hanging_nodes(unknown_error or attempts.last_failure)
 
     def _add_hanging_nodes(self, failure: errors.Error) -> errors.Error:
@@ -326,7 +326,7 @@ class Cluster:
         :param nodes: the nodes; None for all.
         :return: the results, by node name.
         :raises errors.SeveralFailed: the action failed on several nodes.
-        :raises Exception: the action raised it on exactly one node.
+        :raises Exception: the action failed on exactly one node.
         """
         results, failures = self.try_everywhere(action, nodes)
         raise_any(failures)

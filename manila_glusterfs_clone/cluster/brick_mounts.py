@@ -25,7 +25,8 @@ LOG = log.getLogger(__name__)
 def unmounted_lvs(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
     """Return the LVs of unmounted bricks.
 
-    No XFS is mounted at the mount point in the tags of such an LV.
+    A brick is unmounted if no XFS is mounted at the mount point that the tags
+    of its LV record.
     """
     storage = bricks.read_storage(node, f'@{names.TAG_BRICK}')
     mount_points = {mount.target for mount in storage.mounts}

@@ -15,12 +15,13 @@ The tags of an LV name the object that the LV was created for. glusterd reports
 the object that uses the LV now. These objects can differ after an operator has
 run ``lvchange``, ``lvrename`` or ``snapshot restore``. A ``snapshot restore``
 turns the LVs of a snapshot into bricks of a volume, and keeps their tags.
-Whatever the tags name, this driver never removes an LV that glusterd uses.
+This driver never removes an LV that glusterd uses, even if the tags name
+another object.
 
-A brick uses an LV if the brick is mounted from the LV, if the path of the
-brick contains the name of the LV, or if the tags of the LV contain the mount
-point of the brick. This includes bricks of stopped volumes. glusterd does not
-report the paths of a snapshot's bricks. So this module identifies the LVs of a
+A brick uses an LV in three cases: the brick is mounted from the LV, the path
+of the brick contains the LV's name, or the tags of the LV contain the brick's
+mount point. This includes bricks of stopped volumes. glusterd does not report
+the paths of a snapshot's bricks. So this module identifies the LVs of a
 snapshot by their names and mount points.
 """
 
@@ -222,7 +223,8 @@ def _lv_user(volume: gluster.Volume, brick_path: str) -> LvUser:
 def ownership_tags(lv: lvm.LogicalVolume) -> frozenset[str]:
     """Return the brick, share, snapshot and mount point tags of an LV.
 
-    The mark of an unmanaged snapshot counts if the snapshot is now a brick.
+    Include ``TAG_UNMANAGED`` only if the LV is a brick: an operator then
+    restored an unmanaged snapshot.
     """
     tags = {tag for tag in lv.tags if tag.startswith(_OWNERSHIP_PREFIXES)}
     if names.TAG_BRICK in lv.tags:
@@ -233,7 +235,7 @@ def ownership_tags(lv: lvm.LogicalVolume) -> frozenset[str]:
 def set_ownership_tags(
     node: cluster.Node, lv: lvm.LogicalVolume, wanted_tags: frozenset[str]
 ) -> None:
-    """Replace the tags that :func:`ownership_tags` returns."""
+    """Replace the ownership tags of an LV (:func:`ownership_tags`)."""
     missing_tags = wanted_tags - lv.tags
     tagged_lv = dataclasses.replace(lv, tags=lv.tags | missing_tags)
     unwanted_tags = ownership_tags(tagged_lv) - wanted_tags
@@ -249,7 +251,7 @@ def reclaim(
     """Unmount and remove unwanted LVs, except those that are in use.
 
     An LV is in use if glusterd on the writer or on the node of the LV reports
-    an object that uses the LV. Then keep the LV, and set the object's tags.
+    an object that uses the LV. Keep such an LV, and tag it for this object.
 
     :param pool_names_by_node: the thin pools that LVM must list; None for all
         configured pools.
@@ -304,7 +306,7 @@ def repair_tags(
     brick_path: str,
     read_objects: Callable[[], KnownObjects],
 ) -> bool:
-    """Correct the tags of the LV that holds a share's brick.
+    """Correct the tags of the LV of a share's brick.
 
     :param read_objects: read all volumes and snapshots of the cluster; called
         only if a tag is wrong.

@@ -74,7 +74,7 @@ def reclaim(
 def _remove(
     node: cluster.Node, lv: lvm.LogicalVolume, mount_points: Sequence[str]
 ) -> None:
-    """Unmount and remove an LV as soon as no brick process holds it open."""
+    """Unmount and remove an LV as soon as no brick process has it open."""
     tagged_mount_point = lv.tag_value(names.TAG_MOUNT)
     directories = {*mount_points}
     if tagged_mount_point:
@@ -109,7 +109,7 @@ def _remove(
 def mount_point_removal(mount_point: str) -> step_outcomes.Step:
     """Return the step that removes the directory of a mounted brick.
 
-    The step also removes the parent directory if that is below ``SNAPS_ROOT``.
+    If the parent directory is below ``SNAPS_ROOT``, the step removes it, too.
     The step fails if a directory is not empty.
     """
     parent = mount_point.rpartition('/')[0]

@@ -303,7 +303,7 @@ def verify_durable(
     system. Write this file system and the configuration of glusterd to disk.
 
     :param hex_id: the volume id, in hex.
-    :param first: steps to run before, in the same request.
+    :param first: steps to run first, in the same request.
     :raises WrongVolumeId: the brick directory has another id, or none.
     """
     try:
@@ -313,7 +313,7 @@ def verify_durable(
             file_systems.syncing(path, GLUSTERD_DIRECTORY),
         )
     except errors.CommandFailed as error:
-        # The brick directory does not exist, for example.
+        # For example, the brick directory does not exist.
         actual = node.file_systems.read_volume_id(path)
         if actual == hex_id:
             raise

@@ -15,8 +15,8 @@ glusterd on the writer has already deleted the volume or snapshot. Two steps
 follow on all nodes, in this order:
 
 1. Verify that glusterd on every node has deleted the object. A glusterd that
-   still has the object can restore it on the other nodes. glusterd 11 does not
-   start on a node where a brick of a clone is missing.
+   still has the object can restore it on the other nodes. If a restored clone
+   lacks a brick on a node, glusterd 11 does not start on that node.
 2. Remove the logical volumes of the bricks, and the directories that glusterd
    left behind.
 """
@@ -39,7 +39,7 @@ LOG = log.getLogger(__name__)
 
 Found = TypeVar('Found')
 
-#: How long to wait until nodes that reconnect have what they missed.
+#: Seconds to wait until reconnecting nodes have received missed changes.
 _WAIT_SECONDS = 30.0
 
 
@@ -91,17 +91,17 @@ def find_on_all_nodes(
     subject: str,
     find_on: Callable[[gluster.Gluster], Found | None],
 ) -> Found | None:
-    """Return an object that is to be deleted, once all nodes have it.
+    """Wait until all nodes have an object that is to be deleted; return it.
 
     A disconnected node would miss the deletion, and would restore the object
     on its peers when it reconnects. A node that has just reconnected possibly
-    lacks the object: glusterd refuses the deletion, or the node gets the
-    object from its peers after they have deleted it, and alone has it then. So
-    wait until all nodes have it. (11.1 left a snapshot on one node that was
-    reconnecting while the snapshot was deleted.)
+    lacks the object. Then glusterd refuses the deletion, or the node receives
+    the object after its peers have deleted it. (On 11.1 a snapshot was left on
+    one node that was reconnecting while the snapshot was deleted.)
 
     :param subject: the object, ``volume NAME`` or ``snapshot NAME``.
-    :param find_on: return the object as glusterd on one node has it.
+    :param find_on: return the object that glusterd on one node reports, if
+        any.
     :return: None if no node has the object.
     :raises peers.PeersDisconnected: a node is disconnected.
     :raises MissingOnNodes: glusterd on some nodes still lacks the object.

@@ -33,7 +33,7 @@ def _glusterd_age(node: cluster.Node) -> float | None:
     If the outcome is unknown, ask a second time.
 
     :return: None if glusterd is not running.
-    :raises errors.Unknown: both outcomes are unknown.
+    :raises errors.Unknown: the second outcome is unknown, too.
     """
     try:
         return node.host.glusterd_age()

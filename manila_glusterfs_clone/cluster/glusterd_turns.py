@@ -12,14 +12,15 @@
 """Let the gluster commands of several operations take turns.
 
 glusterd runs one change at a time (11.1). If the commands of eight
-clones alternated, each clone would take as long as the last one. Therefore the
+clones alternated, each clone would take as long as all eight. Therefore the
 operation that began first goes first. Changes of access rules go before other
 operations: they are short, and a client may have to be disconnected.
 
-Commands that only read take no turn, except those that glusterd locks a volume
-for and the driver retries like changes. Other processes have turns of their
-own. If the commands of two processes collide, glusterd refuses one of them,
-and the driver retries it.
+Commands that only read take no turn. There is one exception: if glusterd locks
+a volume for a read command, the driver retries the command like a change.
+
+Turns apply within one process. If the commands of two processes collide,
+glusterd refuses one of them, and the driver retries it.
 """
 
 import bisect
@@ -33,12 +34,12 @@ import time
 #: An urgent operation goes before operations that began up to this many
 #: seconds earlier. It does not go before those that have waited longer.
 URGENCY_SECONDS = 60.0
-#: If glusterd hangs, its command takes longer than this. Other commands then
-#: do not wait for its end, so that all of them fail at the same time.
+#: If a command runs longer than this, glusterd hangs. The waiting commands
+#: then start, so that all commands fail at about the same time.
 LONGEST_TURN_SECONDS = 20.0
 
 #: The monotonic time at which the operation of the current thread began,
-#: less :data:`URGENCY_SECONDS` if it is urgent.
+#: less :data:`URGENCY_SECONDS` if the operation is urgent.
 _began_at: contextvars.ContextVar[float | None] = contextvars.ContextVar(
     'began_at', default=None
 )
@@ -46,7 +47,7 @@ _began_at: contextvars.ContextVar[float | None] = contextvars.ContextVar(
 
 @contextlib.contextmanager
 def operation(*, is_urgent: bool = False) -> Iterator[None]:
-    """Give all commands in the body the same place among other operations.
+    """Give all commands in the body the same place in the order of operations.
 
     A command outside of such a body is an operation of its own.
     """

@@ -29,8 +29,8 @@ from manila_glusterfs_clone.tools import lvmconfig
 
 T = TypeVar('T')
 
-#: After a node fails the check of :meth:`Cluster.require_majority`, the driver
-#: checks this node after the other nodes, for this many seconds.
+#: For this many seconds after a node failed :meth:`Cluster.require_majority`,
+#: the driver checks this node after the other nodes.
 ASK_LAST_SECONDS = 30.0
 #: Timeout of the check, in seconds, after the node failed the previous check,
 #: or did not answer a command in time.
@@ -107,10 +107,12 @@ class Node:
     def run(
         self, *the_steps: step_outcomes.Step
     ) -> list[step_outcomes.Result]:
-        """Run steps one after the other, in one request; without steps, none.
+        """Run steps one after the other, in one request.
 
-        :raises errors.CommandFailed: a step failed. The steps before it are
-            done, and the steps after it were not started.
+        Without steps, send no request.
+
+        :raises errors.CommandFailed: a step failed. The steps before this step
+            are done, and the steps after this step were not started.
         """
         if not the_steps:
             return []
@@ -144,8 +146,8 @@ def require_majority(
 
     :param peers: what glusterd on the node reports.
     :param known_uuids: the UUIDs of the nodes that have answered before.
-    :raises errors.CutOff: at least half of the known nodes are not peers; or,
-        of three nodes or more, at least half are disconnected.
+    :raises errors.CutOff: at least half of the known nodes are not peers; or
+        at least half of three or more peers are disconnected.
     """
     lost_uuids = known_uuids - {peer.uuid for peer in peers}
     if known_uuids and 2 * len(lost_uuids) >= len(known_uuids):
@@ -161,7 +163,8 @@ class UnresponsiveNodes:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         #: By node name: the monotonic time until which the driver checks the
-        #: node last. 0 if the timeout is shorter, but the order is unchanged.
+        #: node last; 0 if the node keeps its place. All nodes in this mapping
+        #: have the shorter timeout.
         self._ask_last_until: dict[str, float] = {}
 
     def first(

@@ -48,7 +48,7 @@ class NodeAddresses:
         return bool(self._known_addresses)
 
     def exclude_nodes(self, addresses: Iterable[str]) -> frozenset[str]:
-        """Return addresses, without those of nodes and loopback addresses."""
+        """Return addresses except loopback addresses and those of nodes."""
         return frozenset(
             address for address in addresses if not _is_loopback(address)
         ).difference(*self._known_addresses.values())

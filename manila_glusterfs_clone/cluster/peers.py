@@ -59,7 +59,7 @@ def read_with_all_connected(
     :raises PeersDisconnected: as :func:`require_all_connected`.
     """
     answer, all_peers = the_cluster.read(
-        # Both are in one request.
+        # One request reads both.
         lambda gluster: (question(gluster), gluster.peers())
     )
     require_connected(the_cluster, all_peers)
@@ -96,9 +96,9 @@ def read_everywhere_with_all_connected(
     def ask(node: cluster.Node) -> tuple[T, bool]:
         client = node.gluster.peers_first(gluster.READ_TIMEOUT)
         answer = question(client)
-        # Both are in one request.
+        # This sends no request: the first command has read the peers, too.
         all_peers = client.peers()
-        # Do not believe a node that is cut off.
+        # The answer of a node that is cut off can be outdated.
         the_cluster.check_majority(node, all_peers)
         return answer, all(peer.is_connected for peer in all_peers)
 
@@ -116,14 +116,15 @@ def read_everywhere_with_all_connected(
 def as_most_nodes_see_them(
     the_cluster: cluster.Cluster, peers: Iterable[gluster.Peer]
 ) -> tuple[gluster.Peer, ...]:
-    """Return peers with the state that the other nodes report.
+    """Return peers, as disconnected if most nodes report them as disconnected.
 
-    glusterd on a node that is cut off from its peers can report them as
-    connected for minutes (11.1). Its peers already report it as disconnected.
+    A node that is cut off from its peers can report them as connected for
+    minutes (11.1), while the peers already report the node as disconnected.
 
-    :param peers: the peers, as one node reports them. A peer is changed to
-        disconnected if all other nodes that answer report it as disconnected,
-        and they are at least half of the trusted storage pool.
+    A peer counts as disconnected if all other nodes that answer report this,
+    and these nodes are at least half of the trusted storage pool.
+
+    :param peers: the peers that one node reports.
     """
     peers = tuple(peers)
     views, _ = the_cluster.try_everywhere(lambda node: node.gluster.peers())
@@ -148,8 +149,8 @@ def compare_views(
     """Compare the configured nodes with the peers that glusterd reports.
 
     :param node_names: the names of all configured nodes.
-    :param peers_by_node: by name of each node that answered: the peers that
-        glusterd on that node reports.
+    :param peers_by_node: the peers that glusterd on a node reports, by the
+        name of the node; only nodes that answered.
     :return: the mistakes in the configuration, and the faults of peers.
     """
     mistakes: list[findings.Finding] = []
@@ -177,8 +178,7 @@ def compare_views(
         for peer in peers
         if peer.hostname != 'localhost'
     }
-    # The peers except the nodes that answered: configured nodes that did not
-    # answer, and nodes that are not configured.
+    # The peers except the configured nodes that answered.
     absent_peers = {
         uuid: other_peers[uuid]
         for uuid in other_peers.keys() - {*own_uuids.values()}
@@ -203,8 +203,9 @@ def compare_views(
             name,
         )
         # A reinstalled node has a new UUID, and its old UUID is a disconnected
-        # peer. If there are fewer such peers than nodes outside the trusted
-        # storage pool, some node was never probed: this is a mistake.
+        # peer. If there are fewer disconnected peers than nodes outside the
+        # trusted storage pool, the operator never probed one of these nodes:
+        # this is a mistake in the configuration.
         (
             faults
             if len(names_outside_pool) <= len(disconnected_peers)

@@ -39,9 +39,8 @@ reason_without_room = thin_pool_faults.reason_without_room
 
 #: Timeout of the LVM query for capacities, in seconds. A periodic task of
 #: manila-share makes this query, by default once a minute, and the other
-#: periodic tasks wait for it. So this timeout, lvmconfig.TIMEOUT, and
-#: ssh.commands.MARGIN_SECONDS for each of both queries must together be less
-#: than a minute.
+#: periodic tasks wait for it. So the sum of this timeout, lvmconfig.TIMEOUT,
+#: and 2 * ssh.commands.MARGIN_SECONDS must be less than a minute.
 _CAPACITY_TIMEOUT = 30.0
 
 
@@ -122,7 +121,7 @@ class RequiredSpace:
 
 @dataclasses.dataclass(frozen=True)
 class Capacity:
-    """The capacity of a pool of Manila, as total sizes of shares in bytes."""
+    """The capacity of a pool of Manila: sizes of shares, in bytes."""
 
     total_bytes: int
     free_bytes: int
@@ -156,8 +155,8 @@ class Placement:
 
         :param pool: ``vg/thinpool``.
         :param size: the size of the share, in bytes.
-        :raises TooFewNodesWithSpace: too few nodes can be used, and a thin
-            pool has a fault, or not enough space.
+        :raises TooFewNodesWithSpace: too few nodes can be used, and at least
+            one thin pool has a fault or too little space.
         :raises TooFewNodesAnswer: LVM answers on too few nodes.
         """
         members = self._cluster.members()

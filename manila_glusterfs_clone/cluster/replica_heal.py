@@ -12,10 +12,9 @@
 """Complete the self-heal of a replicated volume before a snapshot is taken.
 
 GlusterFS marks a file if its copies may differ. The marks are extended
-attributes on the bricks, and their names contain the name of the volume. A
-clone has another name, so GlusterFS ignores these marks in the clone and
-cannot know which copy is right. Therefore a snapshot must be taken only while
-no file is marked.
+attributes whose names contain the name of the volume. A clone has another
+name, so GlusterFS ignores the marks in the clone, and cannot know which copy
+is right. Therefore a snapshot must be taken only while no file is marked.
 
 A client that unmounts a volume right after a write leaves marks on files
 whose copies are equal. The self-heal daemon removes such marks within a second
@@ -32,8 +31,8 @@ from manila_glusterfs_clone import retry
 
 LOG = log.getLogger(__name__)
 
-#: Seconds to wait until no file is marked. Seconds to wait for the answer of a
-#: brick, which has possibly just started.
+#: Seconds to wait until no file is marked, and seconds to wait for a brick
+#: that does not answer: it has possibly just started.
 _HEAL_TIMEOUT, _BRICK_START_TIMEOUT = 60.0, 15.0
 #: The first and the longest pause between two checks, in seconds. On a slow
 #: machine each check takes one second.

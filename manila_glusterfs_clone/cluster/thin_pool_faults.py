@@ -11,9 +11,9 @@
 # under the License.
 """Find the faults of thin pools, and their remedies.
 
-Two limits apply to the used space of a pool: the options of the driver, and
-LVM's own limit (:mod:`~manila_glusterfs_clone.tools.lvmconfig`). The lower
-limit applies, and the fault names it. LVM's limit concerns only new LVs.
+The used space of a pool has two limits: the options of the driver, and LVM's
+own limit (:mod:`~manila_glusterfs_clone.tools.lvmconfig`), which concerns only
+new LVs. The lower limit applies, and the fault states it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,9 +59,9 @@ def find_fault(
             'disk with "pvs" and "dmesg" on the node',
         )
     if not pool.is_active:
-        # At boot, LVM does not activate a pool whose metadata a failing disk
-        # has damaged. It prints "Check of pool failed (status:64). Manual
-        # repair required!"
+        # If a failing disk has damaged the metadata of a pool, LVM does not
+        # activate the pool at boot, and prints "Check of pool failed
+        # (status:64). Manual repair required!"
         return Fault(
             'inactive',
             f'not active; run "lvchange --activate y {pool.name}" on the '
@@ -118,8 +118,8 @@ def _metadata_fault(
     ):
         if pool.reserve_limit <= pool.policy.threshold:
             limit = (
-                f'LVM creates no logical volume in this pool from '
-                f'{pool.reserve_limit:.1f} % on'
+                f'LVM creates no logical volume in this pool at '
+                f'{pool.reserve_limit:.1f} % or more'
             )
         else:
             limit = _threshold_limit(pool)
@@ -168,7 +168,7 @@ def reason_without_room(
 def room_for_shares(pool: ThinPool, limits: options.Limits) -> int:
     """Return how much the LVs of shares can still grow, in bytes.
 
-    The result is 0 also if the LVs exceed max_over_subscription_ratio.
+    Return 0 if the LVs already exceed max_over_subscription_ratio.
     """
     allowed = int(pool.size * limits.oversubscription)
     return max(0, allowed - pool.provisioned)
@@ -271,8 +271,8 @@ def find_problems(
             f'node {node}',
             'lvm settings',
             f'the limits of LVM for new logical volumes could not be read, so '
-            f'the driver may report space in which LVM creates nothing; run '
-            f'the same program as root to see the cause: '
+            f'the driver may report free space where LVM creates no logical '
+            f'volume; run the failed command as root to see the cause: '
             f'{pools.settings_error}',
             node,
         )

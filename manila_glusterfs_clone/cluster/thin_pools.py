@@ -11,15 +11,16 @@
 # under the License.
 """Read the state of thin pools, and compute their space.
 
-A thin LV counts as *provisioned* if clients can write to it: it can use its
-whole size. The LVs of snapshots do not count, because clients cannot write to
-a snapshot. A snapshot keeps the blocks that its origin replaces, so snapshots
-and their origin can use more than the size of the origin. The used part of
-the data space shows this.
+A thin LV counts as *provisioned* if clients can write to it, because it can
+then use its whole size. The LVs of snapshots do not count, because clients
+cannot write to a snapshot. But a snapshot keeps the blocks that its origin
+replaces, so snapshots and their origin can use more than the size of the
+origin. ``data_percent`` includes these blocks.
 
-The space of the VG does not count, even if LVM extends the pool automatically.
-Whether an extension succeeds depends on dmeventd, on the layout of the pool (a
-mirrored pool needs a multiple), and on the other users of the VG.
+The free space of the VG does not count, even if LVM extends the pool
+automatically. Whether an extension succeeds depends on dmeventd, on the layout
+of the pool (a mirrored pool needs several times the space), and on the other
+users of the VG.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,11 +38,11 @@ _MIB = 1 << 20
 
 #: LVM extends a thin pool automatically only above this usage, in percent.
 MIN_AUTOEXTEND_PERCENT = 50
-#: LVM creates no thin LV if less of the metadata space is free than 25 % or
+#: LVM creates thin LVs only while this much metadata space is free: 25 % or
 #: 4 MiB, whichever is less (``thin_pool_metadata_min_threshold``).
 _METADATA_RESERVE_PERCENT, _METADATA_RESERVE = 25.0, 4 * _MIB
 #: Read the settings of LVM again after this time, in seconds; the second value
-#: applies while they prevent new LVs.
+#: applies while the settings prevent new LVs.
 _MAX_POLICY_AGE, _RECHECK_AGE = 600.0, 30.0
 
 
@@ -74,7 +75,7 @@ class ThinPool:
 
     @property
     def reserve_limit(self) -> float:
-        """Return at which use of metadata LVM creates no LV, in percent.
+        """Return the use of metadata at which LVM creates no LVs, in percent.
 
         No setting of LVM changes this limit.
         """
@@ -93,8 +94,8 @@ class ThinPool:
     @property
     def has_reached_threshold(self) -> bool:
         """Return whether the threshold of the policy prevents new LVs."""
-        # LVM accepts a use of exactly the threshold. But lvs rounds the use,
-        # so a use that looks equal can be greater.
+        # LVM still creates LVs if the use equals the threshold. But lvs rounds
+        # the use, so the true use can be greater than the threshold.
         return (
             self.policy.threshold < 100
             and max(self.data_percent, self.metadata_percent)
@@ -103,9 +104,9 @@ class ThinPool:
 
     @property
     def next_extension(self) -> int:
-        """Return the space in the VG that LVM's next extension needs at least.
+        """Return the least space in the VG for LVM's next extension, in bytes.
 
-        A mirrored pool needs a multiple.
+        A mirrored pool needs several times this space.
 
         :return: 0 if the pool is not full enough for an extension.
         """
@@ -141,7 +142,7 @@ class NodePools:
 
     #: By the name of the pool, ``vg/thinpool``; None if LVM does not list it.
     by_name: Mapping[str, ThinPool | None]
-    #: The VGs of which LVM lists an LV.
+    #: The VGs with at least one LV that LVM lists.
     vg_names: frozenset[str]
     #: Why the settings of LVM could not be read; None if they were read.
     settings_error: errors.Error | None = None
@@ -162,7 +163,7 @@ def read(
     """
     lvs = node.lvm.lvs(timeout=timeout)
     pool_names = tuple(pool_names)
-    # Pools that have the same profile share its settings.
+    # Pools with the same profile have the same settings.
     max_ages: dict[str, float] = {}
     for name in pool_names:
         if pool := find(node, lvs, name):
@@ -242,11 +243,11 @@ def _thin_pool(
 def _is_writable(lv: lvm.LogicalVolume) -> bool:
     """Return whether clients can write to a thin LV, now or later.
 
-    An LV without a tag of this driver can belong to a snapshot of an operator.
-    An LV of a snapshot that is not in use is not written to.
+    An LV without a tag of this driver can belong to an operator's snapshot. So
+    a thin snapshot that is not open counts as not writable.
     """
     if names.TAG_BRICK in lv.tags:
-        # It can also have a tag of the snapshot from which it was restored.
+        # A brick of a restored volume also has the tag of the snapshot.
         return True
     if lv.tag_value(names.TAG_SNAPSHOT) or names.TAG_UNMANAGED in lv.tags:
         return False

@@ -163,10 +163,10 @@ class _Writing:
         self._options = options
         self._asked_uuids = frozenset(asked_uuids)
         self._must_last = must_last
-        #: Nodes can have lost the volfiles of a new volume. After the driver
-        #: has written them again, this is false.
+        #: Whether nodes can have lost the volfiles: true for a new volume
+        #: until the driver has written the volfiles again.
         self._may_have_lost_volfiles = volume.status == 'Created'
-        #: Why the options could not be set again.
+        #: Why the options could not be set again; None if they could.
         self._write_failure: errors.Error | None = None
         #: The names of the nodes whose failure was logged.
         self._logged_names: set[str] = set()
@@ -182,7 +182,7 @@ class _Writing:
             self._cluster.change(self._set, self._is_set)
 
     def confirm(self) -> Confirmation:
-        """Ask nodes for the options until no node lacks one.
+        """Ask nodes for the options until all connected nodes have them.
 
         :raises NotConfirmed: after the settle timeout, a node still lacks an
             option.
@@ -216,7 +216,7 @@ class _Writing:
                 attempts.pause()
 
     def _ask_failed_nodes_again(self) -> None:
-        """Ask each node, even if it was down recently: it has to answer."""
+        """Connect to the asked nodes, even if they were down recently."""
         for member in self._cluster.members():
             if member.uuid in self._asked_uuids:
                 member.node.commands.reset()
@@ -239,8 +239,8 @@ class _Writing:
     ) -> dict[str, float]:
         """Return the seconds until the start of glusterd is complete.
 
-        :return: by the name of the node, without nodes that have started;
-            empty if the options need not outlast the start.
+        :return: by node name, without nodes that have completed their start;
+            empty unless ``must_last``.
         """
         if not self._must_last:
             return {}
@@ -297,7 +297,7 @@ def _confirmation(
     answers: volume_options_on_nodes.Answers,
     start_seconds_by_node: Mapping[str, float],
 ) -> Confirmation:
-    """Return which nodes have the options and have completed their start."""
+    """Return the nodes that have the options and completed their start."""
     return Confirmation(
         frozenset(
             member.uuid

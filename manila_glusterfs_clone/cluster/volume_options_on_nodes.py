@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Ask nodes whether glusterd has new options of a volume."""
+"""Ask nodes whether glusterd has received new options of a volume."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 import dataclasses
@@ -26,7 +26,7 @@ LOG = log.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """What nodes answered when they were asked for their options once."""
+    """The answers of nodes that were asked once for options of a volume."""
 
     #: The nodes that have the new options.
     updated: tuple[cluster.Member, ...]
@@ -41,10 +41,10 @@ class Answers:
 
     @property
     def is_complete(self) -> bool:
-        """Return false if nodes should be asked again.
+        """Return whether no node has to be asked again.
 
-        This process ran too many commands on a node, or an answer was
-        incomplete: a glusterd that has just started can omit data.
+        Ask again if this process ran too many commands on a node, or if an
+        answer was incomplete: a glusterd that has just started can omit data.
         """
         return not any(
             isinstance(error, errors.Busy | errors.Garbled)
@@ -60,7 +60,7 @@ def ask_nodes(
     *,
     counts_volumes: bool,
 ) -> Answers:
-    """Ask connected nodes whether glusterd has new options of a volume.
+    """Ask connected nodes whether they have received options of a volume.
 
     :param is_updated: return whether a volume has the options.
     :param node_uuids: the nodes to ask.
@@ -70,12 +70,12 @@ def ask_nodes(
     def is_updated_on(node: cluster.Node) -> bool:
         if is_updated(node.gluster.volume(volume_name)):
             return True
-        # Raise CutOff if the node was reinstalled: it then has no peers.
+        # A reinstalled node has no peers: raise CutOff.
         the_cluster.require_majority(node)
         return False
 
     volume_count, all_peers = the_cluster.read(
-        # Both are in one request.
+        # One request reads both.
         lambda gluster: (
             len(gluster.volume_names()) if counts_volumes else None,
             gluster.peers(),
@@ -91,7 +91,7 @@ def ask_nodes(
         is_updated_on, [member.node for member in members.values()]
     )
     if not all(answers.values()):
-        # The writer may have lost its peers without noticing it yet.
+        # The writer may still report a disconnected peer as connected.
         all_peers = peers.as_most_nodes_see_them(the_cluster, all_peers)
         connected_uuids = uuids_of_connected(all_peers)
     return Answers(

@@ -34,7 +34,7 @@ class NodePool:
 
     node: str
     pool: thin_pools.ThinPool
-    #: Why nothing can be created in the pool; None if it can.
+    #: Why nothing can be created in the pool; None if the pool is usable.
     fault: thin_pool_faults.Fault | None
 
 
@@ -60,8 +60,8 @@ class BackendState:
     state: cluster_state.ClusterState | None
     #: Why the cluster could not be read; empty if it could.
     failure: str
-    #: What is reported to the scheduler about each pool; empty without the
-    #: cluster.
+    #: The capacity that is reported to the scheduler, by pool; empty if the
+    #: cluster could not be read.
     capacities: Mapping[str, placement.Capacity]
     faults: tuple[findings.Finding, ...]
     node_pools: tuple[NodePool, ...]
@@ -81,8 +81,8 @@ class BackendState:
                 share_id,
                 brick.host,
                 brick.path,
-                # glusterd lists only the bricks of started volumes, and none
-                # of a disconnected node.
+                # glusterd lists neither the bricks of stopped volumes nor
+                # those of disconnected nodes.
                 online.get(
                     (brick.node_uuid, brick.path),
                     None if self.state.brick_statuses else False,
@@ -95,7 +95,7 @@ class BackendState:
 
     @property
     def offline_share_ids(self) -> frozenset[str]:
-        """Return the ids of the shares in use that are offline in parts."""
+        """Return the ids of the shares in use that have an offline part."""
         if self.state is None:
             return frozenset()
         return frozenset(
@@ -116,7 +116,7 @@ class BackendState:
         )
 
     def volume_status(self, share_id: str) -> str:
-        """Return the status of a share's volume, for people."""
+        """Return the status of a share's volume, as shown to operators."""
         if self.state is None:
             return 'unknown'
         volume = self.state.volume(share_id)
@@ -130,7 +130,7 @@ class BackendState:
 def read(the_backend: backend.Backend, service_host: str) -> BackendState:
     """Read the state of a back end; change nothing.
 
-    If the cluster cannot be read, return what Manila's database knows.
+    If the cluster cannot be read, return only the data of Manila's database.
     """
     the_services = the_backend.services
     finder = the_backend.maintenance.differences

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What all commands have in common: options, errors and exit status."""
+"""The base classes of all commands: options, errors and exit status."""
 
 import argparse
 from collections.abc import Iterable, Sequence
@@ -78,7 +78,7 @@ class Command(command.Command):
 
 
 class Lister(Command, lister.Lister):
-    """A command that prints a table, or the same as JSON, YAML or CSV."""
+    """A command that prints rows as a table, JSON, YAML or CSV."""
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)

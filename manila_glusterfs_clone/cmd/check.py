@@ -47,9 +47,9 @@ _PROTOCOL = 'GLUSTERFS'
 class Check(base.Lister):
     """Check the configuration, the nodes and the cluster of back ends.
 
-    For each problem, print its level and its remedy. With a mistake, a back
-    end does not start. A fault is a failure that exists now. A warning is a
-    failure to come. An advice needs no action.
+    For each problem, print its level and its remedy. A mistake prevents the
+    start of a back end. A fault is a current failure. A warning is a failure
+    that will occur later. An advice needs no action.
 
     The exit status is 2 if there is a mistake, 1 if there is a fault or a
     warning, 0 otherwise, and 3 if nothing could be checked.
@@ -91,7 +91,7 @@ def find(section: manila_conf.Section) -> tuple[Problem, ...]:
             )
             problems += backend.inspect(mistakes, faults)
     except findings.Misconfigured as error:
-        # Values that oslo.config does not accept: nothing can be opened.
+        # oslo.config does not accept a value, so the back end was not opened.
         problems += severity.problems(error.mistakes, (), ())
     return severity.problems((), (), problems)
 

@@ -54,7 +54,7 @@ class Size(columns.FormattableColumn[int]):
 
 
 class Percent(columns.FormattableColumn[float]):
-    """A percentage, in red from a limit on.
+    """A percentage; red if it is at least as high as a limit.
 
     :param limit: the limit; None for no limit.
     """

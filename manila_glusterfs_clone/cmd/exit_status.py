@@ -27,9 +27,9 @@ class ExitStatus(enum.IntEnum):
     #: "check": a fault or a warning. "reconcile": something to correct.
     #: "status": a part of the cluster could not be read, or is offline.
     WARNING = 1
-    #: "check": a mistake, with which a back end does not start.
+    #: "check": a mistake, which prevents the start of a back end.
     CRITICAL = 2
-    #: The command could not do its work, and changed nothing: an argument is
-    #: wrong, a file cannot be read, or Manila's database or all nodes do not
-    #: answer. One line on stderr says what to do.
+    #: The command could not do its work, and changed nothing. An argument is
+    #: wrong, a file cannot be read, Manila's database does not answer, or no
+    #: node answers. One line on stderr says what to do.
     UNKNOWN = 3

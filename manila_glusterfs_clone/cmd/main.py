@@ -100,9 +100,9 @@ class OperatorApp(app.App):
         return parser
 
     def configure_logging(self) -> None:
-        """Keep the log off the terminal, unless the operator asks for it.
+        """Do not log to the terminal, unless the operator requests it.
 
-        The output of a command says all that an operator needs.
+        The output of a command contains all that an operator needs.
         """
         root = logging.getLogger('')
         for handler in [h for h in root.handlers if h.get_name() == NAME]:
@@ -120,7 +120,7 @@ class OperatorApp(app.App):
                 logging.Formatter(self.LOG_FILE_MESSAGE_FORMAT)
             )
             root.addHandler(handler)
-        # The record of a pass of maintenance needs warnings.
+        # Maintenance passes record warnings, so warnings must be enabled.
         root.setLevel(
             logging.DEBUG
             if self.options.log_file
@@ -160,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if not sys.warnoptions:
-        # Those of the libraries that Manila imports: not for operators.
+        # Hide the warnings of the libraries that Manila imports.
         warnings.simplefilter('ignore')
     return OperatorApp().run(words)
 

@@ -50,7 +50,7 @@ class Section:
 
     @property
     def service_host(self) -> str:
-        """Return the name of its service in Manila: ``HOST@BACKEND``."""
+        """Return the name of the service in Manila: ``HOST@BACKEND``."""
         return manila_section.service_host(self.configuration)
 
     @property
@@ -165,7 +165,7 @@ def _choose(sections: list[Section], names: list[str]) -> list[Section]:
 def require_database() -> None:
     """Verify that Manila's database answers.
 
-    :raises base.Unusable: it does not.
+    :raises base.Unusable: the database does not answer.
     """
     try:
         manila_db.shares('')
@@ -179,8 +179,8 @@ def require_database() -> None:
 def require_lock_owner() -> None:
     """Verify that this process has the user of manila-share.
 
-    The lock files of another user, even of root, would keep manila-share from
-    locking its shares.
+    The lock files of another user, even of root, would prevent manila-share
+    from locking its shares.
 
     :raises base.Unusable: the directory of locks is not set, does not exist,
         or belongs to another user.

@@ -28,7 +28,7 @@ from manila_glusterfs_clone import options
 
 PREFIX = 'manila_glusterfs_clone_'
 
-#: By name: the description, and the labels beside ``backend``.
+#: By name: the description, and the labels in addition to ``backend``.
 FAMILIES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     'generated_timestamp_seconds': ('When the metrics were written.', ()),
     'up': ('Whether glusterd answers on a node with a quorum.', ()),
@@ -102,7 +102,7 @@ class Sample:
 
     name: str
     value: float
-    #: The values of the labels beside ``backend``.
+    #: The values of the labels in addition to ``backend``.
     labels: tuple[str, ...] = ()
 
 

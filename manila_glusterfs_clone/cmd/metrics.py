@@ -29,10 +29,10 @@ class Metrics(base.Command):
     """Write metrics of back ends for Prometheus.
 
     With --output, replace a file for the textfile collector of node_exporter
-    in one step, so that node_exporter never reads half a file. Otherwise,
-    write to stdout.
+    in one step, so that node_exporter never reads an incomplete file.
+    Otherwise, write to stdout.
 
-    Run this command in intervals, from a systemd timer or cron. If a back end
+    Run this command at intervals, from a systemd timer or cron. If a back end
     cannot be read, its metrics say so, and the exit status is 0.
     """
 

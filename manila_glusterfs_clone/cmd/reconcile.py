@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The command ``reconcile``: find and correct what differs from Manila."""
+"""The command ``reconcile``: find and correct differences from Manila."""
 
 import argparse
 from collections.abc import Sequence
@@ -37,19 +37,20 @@ _COLOURS = {FOUND: columns.YELLOW, CORRECTED: columns.GREEN, LEFT: columns.RED}
 
 
 class Reconcile(base.Lister):
-    """List what is leaked, half-made or offline; correct it with --apply.
+    """List the differences between the cluster and Manila's database.
 
-    The list has what the next pass of maintenance would work on. Operations in
-    progress can appear in it for a moment.
+    The list contains the differences that the next pass of maintenance would
+    work on. Operations in progress can appear in the list for a moment.
 
-    With --apply, run passes of maintenance now, with all locks of a
-    manila-share that runs. Objects that do not belong to this back end, and
-    objects that Manila's database does not know, are never changed. Orphans
-    are removed when glusterfs_clone_orphan_grace has passed since Manila
-    deleted them, and if glusterfs_clone_orphans is "remove".
+    With --apply, correct the differences: run passes of maintenance now. The
+    passes use the same locks as manila-share, which can run meanwhile. They
+    change only objects that belong to this back end and are in Manila's
+    database. They remove an orphan only if glusterfs_clone_orphans is
+    "remove", and glusterfs_clone_orphan_grace has passed since Manila deleted
+    the orphan.
 
     Run the command as the user of manila-share. The exit status is 1 if
-    something is left to correct.
+    differences are left.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -58,17 +59,18 @@ class Reconcile(base.Lister):
         parser.add_argument(
             '--apply',
             action='store_true',
-            help='correct what is listed',
+            help='correct the differences',
         )
         parser.add_argument(
             '--pause',
             metavar='SECONDS',
             type=_seconds,
             default=_PAUSE_SECONDS,
-            help='the pause between two passes: what could be an operation in '
-            'progress is corrected only if the second pass finds it, too; and '
-            'after them, if manila-share was asked to correct something '
-            '(default: %(default)g)',
+            help='the pause between the two passes. A difference that can be '
+            'an operation in progress is corrected only if the second pass '
+            'finds it, too. There is another pause after the passes if '
+            'manila-share was asked to correct something (default: '
+            '%(default)g)',
         )
         return parser
 
@@ -101,7 +103,7 @@ class Reconcile(base.Lister):
         opened: backend.Backend,
         arguments: argparse.Namespace,
     ) -> list[tuple[str, differences.Difference]]:
-        """Return the differences, and what became of each."""
+        """Return the differences, each with its result."""
         found = self._find(section, opened)
         if not arguments.apply or not found:
             return [(FOUND, each) for each in found]
@@ -124,7 +126,7 @@ class Reconcile(base.Lister):
             if not left:
                 break
         if any(each.kind in differences.CORRECTED_LATER for each in left):
-            # The second pass has asked manila-share to correct it.
+            # The second pass has asked manila-share to correct these.
             self._wait(arguments.pause)
             left = self._find(section, opened)
         return [

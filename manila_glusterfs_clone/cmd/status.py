@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The commands ``status …``: show back ends and what belongs to them."""
+"""The commands ``status …``: show the state of back ends and their parts."""
 
 import abc
 import argparse
@@ -71,7 +71,7 @@ class _Status(base.Lister):
 
 
 def is_healthy(read: backend_state.BackendState) -> bool:
-    """Return whether nothing of a back end is missing or offline."""
+    """Return whether a back end has no faults, and no part is offline."""
     return (
         read.state is not None
         and read.state.is_complete
@@ -84,8 +84,9 @@ class Status(_Status):
     """Show one line for each back end.
 
     "Last maintenance" is the last pass that a manila-share of this back end
-    recorded in Manila's database, on any host. "status maintenance" shows what
-    it did. "reconcile" lists the differences from Manila's database.
+    recorded in Manila's database, on any host. "status maintenance" shows the
+    actions of this pass. "reconcile" lists the differences from Manila's
+    database.
     """
 
     COLUMNS = (
@@ -212,8 +213,8 @@ class StatusBricks(_Status):
 class StatusMaintenance(_Status):
     """Show the last pass of maintenance, and its last actions.
 
-    manila-share records them in Manila's database. A pass that finds nothing
-    to do has no action.
+    manila-share records them in Manila's database. A pass that corrects
+    nothing has no actions.
     """
 
     COLUMNS = ('Time', 'What', 'Message')
@@ -236,7 +237,7 @@ def describe(record: pass_records.PassRecord) -> str:
         pass_records.DONE: 'all steps were done',
         pass_records.FAILED: record.failure or 'steps failed',
         pass_records.INCOMPLETE: (
-            'a node was missing, so deletions and orphans wait'
+            'a node did not answer, so deletions and orphans wait'
         ),
     }
     text = f'{record.outcome}: {texts.get(record.outcome, record.outcome)}'
@@ -248,10 +249,10 @@ def describe(record: pass_records.PassRecord) -> str:
 def _without_record(settings: options.Settings) -> str:
     if not settings.reconcile_interval:
         return (
-            'none is recorded: glusterfs_clone_reconcile_interval is 0, so '
+            'no pass is recorded: glusterfs_clone_reconcile_interval is 0, so '
             'manila-share runs no passes'
         )
     return (
-        f'none is recorded: manila-share has not run since it was upgraded, '
-        f'or for less than {settings.reconcile_interval:g} s'
+        f'no pass is recorded: since its upgrade, manila-share has not run, '
+        f'or has run for less than {settings.reconcile_interval:g} s'
     )

@@ -12,8 +12,8 @@
 """Acquire, check and release locks between hosts.
 
 If the coordinator goes down, operations that need a lock wait. They fail if
-the outage lasts ``_OUTAGE_SECONDS``. An operation that begins later fails
-after one attempt, so a long outage does not delay every operation.
+the outage lasts ``_OUTAGE_SECONDS``. An operation that begins after this time
+fails after one attempt, so a long outage does not delay every operation.
 
 A process can lose a lock that it has not released:
 
@@ -163,8 +163,8 @@ class HostLocks:
 
         :param on_late: called with the result if the call returns after the
             timeout.
-        :param must_start: whether to start even a refused call, without
-            waiting for its result.
+        :param must_start: if true, start the call even if it is refused, but
+            do not wait for its result.
         :raises TimeoutError: the call was refused, or did not return in time.
         :raises Exception: the error of the tooz driver, of any class.
         """

@@ -50,9 +50,10 @@ LOG = log.getLogger(__name__)
 CONF = cfg.CONF
 
 _PREFIX = 'manila-glusterfs-clone-'
-#: The kind of the lock that a clone holds while it waits for the lock of its
-#: snapshot. Further clones of the snapshot wait for the queue lock. With an
-#: id, the name of a lock has at most 45 characters (:mod:`.tooz_coordinator`).
+#: The kind of the *queue lock*. A clone holds the queue lock of its snapshot
+#: while it waits for the lock of the snapshot. Further clones of the snapshot
+#: wait for the queue lock. A kind is short, because the name of a lock (kind
+#: and id) has at most 45 characters (:mod:`.tooz_coordinator`).
 _QUEUE = 'queue'
 _thread_locks = lockutils.Semaphores()
 

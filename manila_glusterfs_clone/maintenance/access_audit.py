@@ -69,9 +69,9 @@ class AccessAudit:
     ) -> Iterator[tuple[str, str]]:
         """Yield the shares whose options differ from Manila's rules.
 
-        Yield pairs of a share id and an owner. :meth:`audit` corrects the
-        shares with the owner ''. If a volume has the mark of another owner,
-        the owner is this mark, and :meth:`audit` corrects nothing.
+        Yield pairs of a share id and an owner. The owner is '' if
+        :meth:`audit` corrects the share. If the volume has the mark of another
+        owner, yield this mark; :meth:`audit` then corrects nothing.
         """
         for share_id, wanted_rules in rules.items():
             volume = state.volume(share_id)
@@ -247,12 +247,12 @@ class AccessAudit:
     def _rules_to_grant(
         self, volume: gluster.Volume, wanted_rules: protocols.Rules
     ) -> tuple[protocols.Rule, ...]:
-        """Return the active rules, and rules in change that a volume grants.
+        """Return the active rules, and changing rules that a volume grants.
 
-        manila-share grants or revokes the rules in change by a request that
-        Manila has already sent. Until then, their clients stay connected. They
-        have the access level of the active rules, because a volume has only
-        one level.
+        Manila has already sent the request to grant or revoke the changing
+        rules. Until manila-share handles this request, the clients of these
+        rules stay connected. They have the access level of the active rules,
+        because a volume has only one level.
         """
         active_rules = protocols.writable_first(wanted_rules.active)
         changing_rules = self._services.protocol.granted_rules(

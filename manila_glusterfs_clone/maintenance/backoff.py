@@ -82,8 +82,8 @@ class Backoff:
     def seconds_since_first(self, key: Hashable) -> float:
         """Return for how long a key has come up in each pass.
 
-        Record that the key came up in this pass. After a pass without the key,
-        also one that failed, the time begins anew.
+        Record that the key came up in this pass. If the key did not come up in
+        the previous pass, even in a failed one, the time begins at 0 again.
         """
         now = time.monotonic()
         if self._last_passes.get(key, -1) < self._pass_number - 1:

@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Find and clean up what interrupted clones left on their snapshots."""
+"""Find and clean up the snapshots of interrupted clones."""
 
 from collections.abc import Collection
 

@@ -120,7 +120,8 @@ class ClusterState:
 
         Either the volume of the share has the mark of this back end. Or an LV
         has the share's tag, and the volume does not exist or has no mark. In
-        the second case, only Manila's database shows whose share it is.
+        the second case, only Manila's database shows which back end the share
+        belongs to.
         """
         share_ids = set(
             filter(
@@ -142,8 +143,8 @@ class ClusterState:
 
         Either the volume of the origin has the mark of this back end. Or an LV
         has the snapshot's tag, and glusterd does not report the snapshot. In
-        the second case, only Manila's database shows whose snapshot it is.
-        Omit unmanaged snapshots.
+        the second case, only Manila's database shows which back end the
+        snapshot belongs to. Omit unmanaged snapshots.
         """
         unmanaged_hex_ids = {
             bricks.hex_id_in_name(lv.name)
@@ -211,7 +212,7 @@ def read(the_cluster: cluster.Cluster, backend_mark: str) -> ClusterState:
 
 def _logical_volumes(node: cluster.Node) -> tuple[lvm.LogicalVolume, ...]:
     lvs = node.lvm.lvs()
-    # Only the tags of its LVs show that a snapshot is unmanaged. If LVM did
-    # not list these LVs, the snapshot would count as an orphan.
+    # An unmanaged snapshot is identified only by the tags of its LVs. If LVM
+    # did not list these LVs, the snapshot would count as an orphan.
     bricks.require_pools_visible(node, lvs)
     return lvs

@@ -11,12 +11,12 @@
 # under the License.
 """Find the differences between Manila's database and the cluster.
 
-They are what the next pass of maintenance would work on. Finding them changes
-nothing. The parts of maintenance decide what is a difference, so a pass and an
-operator see the same.
+The next maintenance pass would work on these differences. This module changes
+nothing. It calls the same functions as a pass, so an operator sees the same
+differences as a pass.
 
-An operation in progress looks like a difference for a moment. Only one that is
-found twice needs an operator.
+An operation in progress looks like a difference for a moment. An operator has
+to act only on a difference that is found twice.
 """
 
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ KINDS = (
     UNKNOWN,
 )
 
-#: A pass only asks manila-share to correct these; it does so a while later.
+#: A pass only asks manila-share to correct these; manila-share does so later.
 CORRECTED_LATER = frozenset(
     {INTERRUPTED, FAILED_DELETION, QUEUED_REQUEST, QUEUED_RULES}
 )
@@ -242,8 +242,8 @@ class Differences:
             yield Difference(
                 QUEUED_RULES,
                 f'share {share_id}',
-                'has access rules to apply or to deny, whose request is in '
-                'the message queue, or lost',
+                'has access rules to apply or to deny; the request for them '
+                'is in the message queue, or lost',
                 'a pass asks manila-share to apply all its rules if they stay '
                 'in the queue',
             )
@@ -260,10 +260,10 @@ class Differences:
             )
 
     def _has_begun(self, row: manila_db.Row) -> bool:
-        """Return whether an instance has work that was begun.
+        """Return whether the work on an instance has begun.
 
-        Either a process is doing the work, or it was interrupted: only the
-        work lock shows which.
+        A process is still doing the work, or the work was interrupted. Only
+        the work lock distinguishes these two cases.
         """
         if row.status == instances.EXTENDING_ERROR:
             return True

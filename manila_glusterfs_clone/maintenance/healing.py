@@ -85,7 +85,8 @@ class Healer:
     def forget_errors_except_of(self, share_ids: Iterable[str]) -> None:
         """Forget the logged errors of all shares except ``share_ids``.
 
-        If such a share fails again with the same error, log the error again.
+        If a forgotten share fails again with the same error, log the error
+        again.
 
         :param share_ids: the ids of the shares that need healing now.
         """

@@ -37,16 +37,17 @@ EXTENDING = 'extending'
 EXTENDING_ERROR = 'extending_error'
 UNMANAGING = 'unmanage_starting'
 
-#: After this many seconds, in which manila-share was running and could take
-#: the request from the queue, a request that no service has begun counts as
-#: lost. Repeat it: this does no harm if the request does come.
+#: A request that no service has begun counts as lost after manila-share has
+#: been running for this many seconds. Repeat the request: this does no harm if
+#: the original request arrives later.
 REPEAT_AFTER_SECONDS = 300.0
-#: The same for requests that the driver does not repeat, but ends.
+#: The same for requests that the driver ends instead of repeating them.
 END_AFTER_SECONDS = 3600.0
 
-#: By status of interrupted work that the driver does not repeat: the status
-#: for another attempt, and the log text. Manila reduces the usage of the quota
-#: when it begins a deferred deletion, and not in its own further attempts.
+#: For interrupted work that the driver does not repeat, by status: the new
+#: status, which allows another attempt, and the log text. Manila reduces the
+#: quota usage only when it begins a deferred deletion, not when it retries the
+#: deletion.
 ERROR_STATUSES = {
     DEFERRED_DELETING: (
         'error_deferred_deleting',
@@ -97,7 +98,8 @@ def shares() -> InstanceApi:
             context, instance_id, with_share_data=True
         ),
         write=db.share_instance_update,
-        # A command that only reads has no connection to the message queue.
+        # Create the ShareAPI only for a call: a command that only reads has no
+        # connection to the message queue.
         ask_to_delete=lambda context, instance: (
             rpcapi.ShareAPI().delete_share_instance(context, instance)
         ),
@@ -149,7 +151,7 @@ def ask_to_apply_rules(share_id: str, service_host: str) -> None:
 
 
 def queue_rule_update(share_id: str, access_id: str) -> None:
-    """Set an access rule to the state in which Manila changes its level."""
+    """Queue an access rule, so that manila-share changes its level."""
     db.share_instance_access_update(
         manila_context.get_admin_context(),
         access_id,
@@ -161,7 +163,8 @@ def queue_rule_update(share_id: str, access_id: str) -> None:
 def set_rules_status(share_id: str, status: str) -> None:
     """Set the ``access_rules_status`` of a share instance.
 
-    If Manila begins to change a rule meanwhile, it sets the status at the end.
+    If Manila begins to change a rule meanwhile, it sets the status again after
+    the change.
     """
     db.share_instance_update(
         manila_context.get_admin_context(),

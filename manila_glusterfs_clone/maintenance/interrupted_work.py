@@ -18,14 +18,14 @@ or snapshot stays in ``creating``, ``extending``, ``deleting`` or
 statuses (``ensure_driver_resources`` in manila/share/manager.py). Manila
 refuses all requests of users for such an instance.
 
-Work counts as *interrupted* if no process is doing it, and one of these is
-true: the instance has a work mark
-(:mod:`~manila_glusterfs_clone.locking.work_marks`), or the work is complete on
-the cluster but Manila did not write the status. In all other cases the request
-may still be in the queue, and the driver changes nothing for a while. But a
-service that is stopped can also lose a request before the driver sets the
-mark. So a request counts as lost if manila-share has been running for
-:func:`.instances.lost_after_seconds` and has not begun it.
+Work that no process is doing counts as *interrupted* in two cases: the
+instance has a work mark (:mod:`~manila_glusterfs_clone.locking.work_marks`),
+or the work is complete on the cluster but Manila did not write the status. In
+all other cases the request may still be in the queue, and the driver changes
+nothing for a while. But a service that is stopped can also lose a request
+before the driver sets the mark. So a request counts as lost if manila-share
+has been running for :func:`.instances.lost_after_seconds` and has not begun
+the work.
 
 The driver resumes interrupted work at service start and in each pass:
 
@@ -119,7 +119,7 @@ class InterruptedWork:
 
         Work can look interrupted for a moment: before Manila writes the
         status, or while Manila revokes the access rules of a share that it
-        then deletes. So resume work in the second pass that finds it
+        then deletes. So resume work only in the second pass that finds it
         interrupted. Two kinds of work do not wait for a second pass: a failed
         extension, and, at service start, work with a mark.
 
@@ -230,7 +230,7 @@ class InterruptedWork:
                     )
                 return
             if row.status == instances.DELETING or (
-                # Until its deletion begins, it counts against the quota.
+                # The share counts against the quota until its deletion begins.
                 is_lost and row.status == instances.DEFERRED_DELETING
             ):
                 if is_lost and not self._backoff.is_retry_due(

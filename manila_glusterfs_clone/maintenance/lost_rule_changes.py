@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Repeat requests to change access rules that a stopped service lost.
+"""Repeat changes of access rules whose request a stopped service lost.
 
 manila-share removes a request from the message queue before it starts the
 work. If the service is stopped at that moment, the request is lost, and the
@@ -17,8 +17,8 @@ rule stays in ``queued_to_apply`` or ``queued_to_deny``: a denied client keeps
 its access until another rule of the share changes, or the service starts.
 
 When manila-share starts, it sets the ``access_rules_status`` of a share with a
-rule in ``error`` to ``syncing``. If it has no rule of the share to change, it
-does not set the status again.
+rule in ``error`` to ``syncing``. If the share has no rule to change,
+manila-share does not set the status again.
 
 If the service is stopped while it changes the level of a rule, the rule stays
 in ``updating``. As long as a rule of a share is in ``updating``, Manila does
@@ -34,7 +34,8 @@ from manila_glusterfs_clone.maintenance import manila_db
 
 LOG = log.getLogger(__name__)
 
-#: manila-share sets the status a moment after it has changed the last rule.
+#: A status counts as wrong after this many seconds, because manila-share sets
+#: the status a moment after it has changed the last rule.
 _WRONG_STATUS_SECONDS = 60.0
 
 
@@ -82,7 +83,8 @@ class LostRuleChanges:
         """
         for share_id in self.find():
             key = 'queued rules', share_id
-            # A key of its own: each method records that its key came up.
+            # Use another key, because each of the two methods records that its
+            # key came up.
             came_up_before = self._backoff.came_up_before(('found', *key))
             waiting_seconds = self._backoff.seconds_since_first(key)
             is_lost = waiting_seconds >= instances.REPEAT_AFTER_SECONDS or (
@@ -100,14 +102,14 @@ class LostRuleChanges:
             instances.ask_to_apply_rules(share_id, self._service_host)
 
     def find_wrong_statuses(self) -> dict[str, str]:
-        """Return the right status of rules of shares with a wrong one.
+        """Return the right ``access_rules_status`` of shares with a wrong one.
 
         :return: ``error`` or ``active``, by the id of the share.
         """
         return manila_db.wrong_rules_statuses(self._service_host)
 
     def correct_statuses(self, *, is_requested: bool = False) -> None:
-        """Set the status of shares that seem to change rules, but do not.
+        """Correct the status of shares that are syncing without a rule change.
 
         :param is_requested: whether an operator wants this now. Then the
             second pass that finds a wrong status corrects it.

@@ -72,7 +72,7 @@ class Row:
     #: When the instance was deleted, in UTC; None if it is not deleted,
     #: ``datetime.max`` if the time is missing.
     deleted_at: datetime.datetime | None
-    #: The id of the share instance; for a snapshot, that of its origin.
+    #: The id of the share instance; for a snapshot, the id of its origin.
     share_id: str
 
 
@@ -93,12 +93,12 @@ def snapshots(service_host: str) -> dict[str, Row]:
 
 
 def shares_by_id(ids: Collection[str]) -> dict[str, Row]:
-    """Return these share instances, of any host, deleted or not."""
+    """Return the share instances with these ids, even deleted instances."""
     return _rows(_SHARES, _SHARES.c.id.in_(ids)) if ids else {}
 
 
 def snapshots_by_id(ids: Collection[str]) -> dict[str, Row]:
-    """Return these snapshot instances, of any host, deleted or not."""
+    """Return the snapshot instances with these ids, even deleted instances."""
     return _rows(_SNAPSHOTS, _SNAPSHOTS.c.id.in_(ids)) if ids else {}
 
 
@@ -107,8 +107,8 @@ def rules(
 ) -> dict[str, protocols.Rules]:
     """Return the access rules of the shares in use, by share id.
 
-    Omit rules that are neither active nor changing, so that access lists do
-    not admit their clients. A rule is in ``error`` if the driver could not
+    Return only active and changing rules: access lists must not admit the
+    clients of other rules. A rule is in ``error`` if the driver could not
     apply it, or could not verify that its client is disconnected.
 
     While Manila migrates a share, all its rules have the level ``ro``.
@@ -191,7 +191,7 @@ def shares_with_waiting_rules(service_host: str) -> frozenset[str]:
 
 
 def shares_with_queued_rules(service_host: str) -> frozenset[str]:
-    """Return the ids of shares in use whose rules Manila has yet to change."""
+    """Return the ids of the shares in use that have queued rules."""
     return _shares_with_rules(
         service_host,
         _SHARES.c.status.in_(IN_USE),
@@ -200,7 +200,7 @@ def shares_with_queued_rules(service_host: str) -> frozenset[str]:
 
 
 def updating_rules(service_host: str) -> list[tuple[str, str]]:
-    """Return the share ids and access ids of rules whose level changes."""
+    """Return the share ids and access ids of rules in ``updating``."""
     found = _rules_of_shares(service_host, _MAPPINGS.c.state == 'updating')
     return sorted((row.id, row.access_id) for row in found)
 
@@ -208,12 +208,12 @@ def updating_rules(service_host: str) -> list[tuple[str, str]]:
 def wrong_rules_statuses(service_host: str) -> dict[str, str]:
     """Return the right ``access_rules_status`` of shares with a wrong one.
 
-    It is ``syncing``, although Manila has no rule of the share to change.
+    The status ``syncing`` is wrong if the share has no rule to change.
 
     :returns: ``error`` if a rule is in error, otherwise ``active``; by the id
         of the share in use.
     """
-    # One statement: no rule may change between two of them.
+    # Use one statement: between two statements, a rule could change.
     statement = (
         sqlalchemy.select(_SHARES.c.id, _MAPPINGS.c.state)
         .select_from(
@@ -249,7 +249,7 @@ def _shares_with_rules(service_host: str, *conditions: Any) -> frozenset[str]:
 
 
 def _rules_of_shares(service_host: str, *conditions: Any) -> list[Any]:
-    """Return ``id`` and ``access_id``: the rules that meet conditions."""
+    """Return the share ids and access ids of rules that meet conditions."""
     statement = (
         sqlalchemy.select(_SHARES.c.id, _MAPPINGS.c.access_id)
         .select_from(

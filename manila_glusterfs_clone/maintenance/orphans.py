@@ -176,11 +176,11 @@ class Orphans:
             removed objects on its peers.
         :param live_shares: the rows of this back end's shares that are not
             deleted, by id.
-        :param live_snapshots: the same of this back end's snapshots.
+        :param live_snapshots: the same for this back end's snapshots.
         :param deleted_before: the result of :meth:`deleted_before`.
         :param is_requested: whether an operator has seen the orphans, and
-            wants them removed. Then the grace time since this service first
-            saw an orphan does not apply.
+            wants them removed. Then do not wait for the grace time since this
+            service first saw an orphan.
         """
         candidates = _candidates(state, live_shares, live_snapshots)
         keys = {
@@ -240,8 +240,8 @@ class Orphans:
     ) -> bool:
         return (
             row.host == self._service_host
-            # Manila does not set the status of a snapshot to deleted when it
-            # deletes the snapshots of a share group.
+            # When Manila deletes the snapshots of a share group, it does not
+            # set their status to deleted.
             and (row.status == 'deleted' or kind == 'snapshot')
             and row.deleted_at is not None
             and row.deleted_at <= deleted_before

@@ -11,13 +11,14 @@
 # under the License.
 """Record what maintenance does, for the commands of operators.
 
-Another process runs maintenance, possibly on another host. So the record of
-the last pass and the last actions are in Manila's private storage for the
-driver, under an id made from the name of the service. Nothing depends on the
-records: if they are lost, only ``status`` and ``metrics`` know less.
+Maintenance does not run in the process of a command, and possibly runs on
+another host. So this module writes the last pass and the last actions to
+Manila's private storage for the driver. Their key is made from the name of the
+service. If the records are lost, ``status`` and ``metrics`` show less, but
+maintenance does not change.
 
 Each action of maintenance is one line of the log at the level WARNING or
-above. The recorder listens to these lines.
+above. The recorder collects these lines.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,16 +39,18 @@ LOG = log.getLogger(__name__)
 #: How many actions are kept.
 MAX_ACTIONS = 20
 
-#: All steps were done; a step or the pass failed; a node was missing, so that
-#: the steps that need all nodes were not done; another pass was running.
+#: The outcomes of a pass. Done: all steps were done. Failed: a step or the
+#: pass failed. Incomplete: the steps that need all nodes were not done,
+#: because a node did not answer. Skipped: another pass was running.
 DONE, FAILED, INCOMPLETE, SKIPPED = 'done', 'failed', 'incomplete', 'skipped'
 
-#: The two occasions: a pass, and the start of the service.
+#: The two occasions of a record: a pass, and the start of the service.
 PASS, START = 'pass', 'start'
 
 _PACKAGE = 'manila_glusterfs_clone'
-#: The loggers whose lines count in every thread: maintenance works on nodes in
-#: other threads. The lines of other loggers count in the thread of the pass.
+#: Record the lines of these loggers in every thread, because maintenance works
+#: on nodes in other threads. Record the lines of other loggers only in the
+#: thread of the pass.
 _OWN_LOGGERS = (
     f'{_PACKAGE}.maintenance',
     f'{_PACKAGE}.cluster.bricks',
@@ -85,9 +88,10 @@ class PassRecord:
         self.outcome, self.failure = FAILED, failure
 
     def end(self, is_complete: bool, failed_steps: Sequence[str]) -> None:
-        """Record the outcome of a pass that came to its end.
+        """Record the outcome of a pass that ended without an exception.
 
-        :param is_complete: whether all nodes were there.
+        :param is_complete: whether all nodes were connected and listed their
+            LVs.
         """
         self.failed_steps = tuple(failed_steps)
         self.outcome = DONE if is_complete else INCOMPLETE
@@ -96,7 +100,7 @@ class PassRecord:
 
 
 class _Listener(logging.Handler):
-    """Collects warnings of maintenance, and of this thread."""
+    """Collects warnings of maintenance, and of the thread of the pass."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -129,7 +133,7 @@ def recording(occasion: str) -> Iterator[PassRecord]:
 
 @dataclasses.dataclass(frozen=True)
 class History:
-    """What is known of the maintenance of a back end."""
+    """The last records of the maintenance of a back end."""
 
     #: The last pass or start, without its actions; None if none is recorded.
     last: PassRecord | None
@@ -184,11 +188,11 @@ class PassRecords:
 
 
 def _encode(make: Callable[[str], object], message: str) -> str:
-    """Return JSON that fits; cut the message if necessary.
+    """Return JSON that fits into a value; shorten the message if necessary.
 
-    JSON has only ASCII characters: others, and quotes, get longer.
+    JSON escapes quotes and all characters outside ASCII, so the text grows.
 
-    :param make: returns what is encoded, with a message.
+    :param make: returns the object to encode, with the given message.
     """
     ending = ''
     while len(text := json.dumps(make(message + ending))) > _MAX_VALUE:

@@ -46,7 +46,7 @@ class Maintenance:
     """Runs the maintenance of one back end.
 
     :param service_host: the name of the service in Manila: ``HOST@BACKEND``.
-    :param records: where to record what the passes did; None for nowhere.
+    :param records: where to record the passes; None to keep no records.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ LOG = log.getLogger(__name__)
 class PeriodicThread:
     """Repeats an action in a daemon thread; runs never overlap.
 
-    A daemon thread does not keep the process from exiting.
+    A daemon thread does not prevent the exit of the process.
 
     :param action: the function to run. Its errors are logged, and the next run
         follows after the pause.

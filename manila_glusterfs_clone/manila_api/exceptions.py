@@ -47,7 +47,8 @@ def translated(
         message = f'{operation} {name} failed: {error}'
         if isinstance(error, errors.NotPossible) and error.scheduler_filter:
             # For NoValidHost, Manila creates a user message that names the
-            # filter. For others, the message is "An unknown error occurred".
+            # filter. For other exceptions, Manila's message is "An unknown
+            # error occurred".
             raise exception.NoValidHost(
                 message, detail_data={'last_filter': error.scheduler_filter}
             ) from error

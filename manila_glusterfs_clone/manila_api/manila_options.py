@@ -11,11 +11,11 @@
 # under the License.
 """Check Manila's own options in the section of a back end.
 
-Manila reads most of these options when it needs them. So a wrong value would
-fail requests, keep the scheduler from choosing the back end without a message
-in the log of manila-share, or end the service: manila-share does not catch
-errors of the statistics when it starts. At set-up, all mistakes are reported
-together, and other back ends of the service keep working.
+Manila reads most of these options when it needs them. So a wrong value could
+make requests fail. It could prevent the scheduler from choosing the back end,
+although manila-share logs nothing. Or it could end the service: manila-share
+does not catch errors of the statistics when it starts. This module reports all
+mistakes together at set-up, and other back ends of the service keep working.
 """
 
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def require_readable(configuration: Any, backend: str) -> None:
     """Verify that oslo.config accepts all values of a section.
 
     :param configuration: the section of the back end.
-    :raises findings.Misconfigured: there are other values.
+    :raises findings.Misconfigured: oslo.config does not accept a value.
     """
     mistakes = []
     for option in (*driver.share_opts, *options.OPTS):
@@ -143,7 +143,7 @@ def _parse_error(function: str) -> str | None:
     except KeyError as error:
         return f'no function or operator {error}'
     except Exception:
-        return None  # such as the comparison of a number and a text
+        return None  # for example, a number is compared with a text
     return None
 
 
@@ -159,9 +159,9 @@ def _evaluate(function: str) -> Any:
 
 
 def _is_parser_broken() -> bool:
-    """Return whether Manila cannot evaluate any function with variables.
+    """Return whether Manila fails to evaluate every function with variables.
 
-    This is so with pyparsing 3.3.3 (pyparsing issue 672).
+    It fails with pyparsing 3.3.3 (pyparsing issue 672).
     """
     try:
         return not _evaluate('share.size < 2')

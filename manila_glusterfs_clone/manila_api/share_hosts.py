@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Read and write where Manila's database has the instances of a share.
+"""Read and write the hosts of share instances in Manila's database.
 
 For Manila, the pool of a share is part of the host: ``HOST@BACKEND#POOL``. The
 API or the scheduler writes the host before the driver creates the share.
@@ -49,14 +49,14 @@ class DatabaseFailed(errors.Refused):
 def is_migration_target(context: Any, share: Any) -> bool:
     """Return whether Manila will copy the data of a share into this instance.
 
-    Manila creates the destination of a host-assisted migration as it creates a
-    new share: if the share was created from a snapshot that still exists,
-    Manila passes the snapshot, too (``create_instance`` in
-    manila/share/api.py). Only such an instance belongs to a share that has
-    another instance: this driver does not replicate shares.
+    Manila creates the destination of a host-assisted migration like a new
+    share. If the share was created from a snapshot that still exists, Manila
+    passes this snapshot, too (``create_instance`` in manila/share/api.py). A
+    share has a second instance only during such a migration, because this
+    driver does not replicate shares.
 
-    The destination must be empty. Manila copies all files into it and deletes
-    none there, so a clone would bring back files that the user has deleted.
+    The destination must be empty. Manila copies all files into it, but deletes
+    none there. So a clone would contain files that the user has deleted.
 
     :param share: the share instance that is about to be created.
     :raises DatabaseFailed: the database could not be read.
@@ -69,10 +69,10 @@ def record_pool(context: Any, share: Any, pool: str) -> None:
     """Record the pool in which a share is about to be created.
 
     With ``use_scheduler_creating_share_from_snapshot``, Manila's scheduler
-    chooses any pool of the back end for a clone, and no driver can prevent
-    this: the filter functions of a pool do not see the host of the snapshot.
+    chooses any pool of the back end for a clone. A driver cannot prevent this:
+    the filter function of a pool does not get the host of the snapshot.
 
-    :param share: the share instance, which gets the new host, too.
+    :param share: the share instance. This function also sets its host.
     :param pool: ``vg/thinpool``.
     :raises DatabaseFailed: the database could not be written.
     """

@@ -38,9 +38,9 @@ def read(
 ) -> dict[str, Any]:
     """Return the statistics in Manila's format; sizes are in GiB.
 
-    Report all sizes and reserves of every pool: if a pool lacks one, the
-    scheduler fails for all back ends. Report the functions of every pool: the
-    scheduler does not take them from the back end.
+    Report all sizes and reserves of every pool: if a pool lacks one of these
+    values, the scheduler fails for all back ends. Report the functions for
+    every pool, because the scheduler does not read them from the back end.
 
     :param configuration: the section of the back end in manila.conf, with
         Manila's own options.

@@ -43,7 +43,7 @@ SETTINGS_PATH = '/etc/manila-glusterfs-clone/runner.json'
 _END = 'END-OF-FILE'
 #: The user name in the sudo rule.
 _SUDO_USER = re.compile(r'^manila ', re.MULTILINE)
-#: Where a node has Python; on Enterprise Linux 8 possibly only the second.
+#: The possible paths of Python. Enterprise Linux 8 may have only the second.
 _PYTHONS = ('/usr/bin/python3', '/usr/libexec/platform-python')
 
 
@@ -72,7 +72,7 @@ def installer(
     """Return a POSIX shell script that prepares a storage node.
 
     The script is idempotent, and may run while the driver uses the node. It
-    checks the sudo rule before it installs it, because a rule with an error
+    checks the sudo rule before the installation, because a rule with an error
     would disable sudo for all users.
 
     :param user: the login user of the driver.
@@ -99,7 +99,7 @@ def installer(
         '    exit 1',
         'fi',
         '{',
-        # Isolated: users and the environment cannot add to Python.
+        # -IS: neither users nor the environment can add modules to Python.
         '    printf "#!%s -IS\\n" "$python"',
         f"    base64 -d <<'{_END}'",
         base64.encodebytes(runner).decode().rstrip('\n'),
@@ -115,8 +115,8 @@ def installer(
         '        "update sudo, and rerun this script" >&2',
         '    exit 1',
         'fi',
-        # Not every sudo knows this setting. The setting of a command wins over
-        # the settings of users and hosts, whatever their order.
+        # Not every sudo knows this setting. The setting of a command overrides
+        # the settings of users and hosts, in any order.
         f'echo "Defaults!{RUNNER_PATH} !requiretty" >>{rule}',
         f'if ! visudo -c -q -f {rule}; then',
         f"    sed -i '$d' {rule}",

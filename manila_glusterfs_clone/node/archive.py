@@ -27,7 +27,7 @@ _MAIN = f"""from {_NAME} import service
 
 service.main()
 """
-#: Every build makes the same archive.
+#: A fixed date, so that every build makes the same archive.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 

@@ -53,7 +53,7 @@ from manila_glusterfs_clone.tools import lvm
 
 LOG = log.getLogger(__name__)
 
-#: Seconds to wait for the lock of a snapshot, which a running clone holds.
+#: Seconds to wait for the lock of a snapshot. A running clone holds this lock.
 _LOCK_TIMEOUT = 1.0
 
 
@@ -98,7 +98,7 @@ class CloneCleanup:
     def deactivate(self, snapshot: gluster.Snapshot) -> None:
         """Deactivate a snapshot that is active on some node.
 
-        Return only after glusterd has ended a running clone of the snapshot.
+        First wait until glusterd has ended a running clone of the snapshot.
         """
         name = snapshot.name
         if snapshot.is_active or self._sources.active_node_names(name):
@@ -145,11 +145,11 @@ class CloneCleanup:
         )
 
     def _clean_up_after_use(self, snapshot_id: str) -> None:
-        """Clean up a snapshot that this process cloned, unless it is cloned.
+        """Clean up a snapshot after this process has cloned it.
 
-        If another clone of the snapshot runs or waits, in any process, then
-        that process cleans up after it. If the snapshot was unmanaged while
-        this waited for the lock, leave it to its operator.
+        Do nothing if another clone of the snapshot runs or waits in any
+        process: that process cleans up. Do nothing if the snapshot was
+        unmanaged while this method waited for the lock.
         """
         with self._locks.snapshot(snapshot_id, timeout=_LOCK_TIMEOUT):
             if (
@@ -179,7 +179,7 @@ class CloneCleanup:
         """Clean up the snapshots of volumes.
 
         Skip snapshots that another operation has locked, and snapshots that
-        this process clones or deactivates soon; log failures.
+        this process clones or will soon deactivate; log failures.
 
         :param origins: the names of the volumes.
         """
@@ -192,7 +192,7 @@ class CloneCleanup:
         """Clean up snapshots.
 
         Skip snapshots that another operation has locked, and snapshots that
-        this process clones or deactivates soon; log failures.
+        this process clones or will soon deactivate; log failures.
         """
         with _errors_logged():
             self._clean_up_all(

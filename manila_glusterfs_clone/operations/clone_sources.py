@@ -106,7 +106,7 @@ class CloneSources:
     def find(
         self, snapshot_id: str
     ) -> tuple[gluster.Snapshot, gluster.Volume | None]:
-        """Return a snapshot and its origin, if glusterd reports the origin.
+        """Return a snapshot and its origin (None if glusterd reports none).
 
         :raises peers.PeersDisconnected: a node is disconnected.
         :raises SnapshotNotFound: the snapshot does not exist.

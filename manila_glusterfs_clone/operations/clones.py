@@ -73,8 +73,8 @@ class SnapshotInOtherPool(errors.NotPossible):
     def __str__(self) -> str:
         return (
             f'snapshot {self.snapshot_id}: in thin pool {self.snapshot_pool}, '
-            f'which is none of the pools {", ".join(self.pool_names)} of this '
-            f'back end; add it to glusterfs_clone_pools, or if it belongs to '
+            f'but this back end uses only {", ".join(self.pool_names)}; add '
+            f'the pool to glusterfs_clone_pools, or if the pool belongs to '
             f'another back end, enable CreateFromSnapshotFilter in '
             f'scheduler_default_filters'
         )
@@ -190,14 +190,14 @@ class CloneCreator:
     ) -> clone_sources.Source:
         """Lock and activate a snapshot, and check it in parallel.
 
-        Check a snapshot of another back end before this: the check probably
-        refuses it, and then the snapshot must not be changed.
+        If the snapshot belongs to another back end, first wait for the check:
+        it probably fails, and then the snapshot must not be changed.
 
-        :param use: gets the use of the snapshot. When the use ends, this
-            process deactivates the snapshot some seconds later.
-        :param snapshot_lock: gets the lock of the snapshot. glusterd refuses
-            two clones of one snapshot at the same time.
-        :param check: returns the source, or refuses it.
+        :param use: its exit ends the use of the snapshot. Some seconds later,
+            this process deactivates the snapshot.
+        :param snapshot_lock: its exit releases the lock of the snapshot.
+            glusterd refuses two clones of one snapshot at the same time.
+        :param check: returns the source, or raises why it cannot be cloned.
         """
         snapshot_id = names.snapshot_id_from_name(snapshot.name) or ''
         with parallel.beside(
@@ -211,17 +211,17 @@ class CloneCreator:
                 )
                 if checked.done():
                     checked.result()
-                # Under the lock: a snapshot that was unmanaged before is used
-                # again, and a snapshot that is unmanaged later is not.
+                # Register the use under the lock: if the snapshot is unmanaged
+                # later, this process does not deactivate it.
                 use.enter_context(self._clone_cleanup.uses.use(snapshot_id))
                 self._sources.activate_if_inactive(snapshot.name)
             finally:
-                # A refusal explains more than a failed activation.
+                # If both fail, raise the error of the check: it says more.
                 source = checked.result()
         return source
 
     def _clone(self, share_id: str, snapshot_id: str) -> None:
-        """Clone an active snapshot, whose lock the caller holds."""
+        """Clone an active snapshot; the caller holds its lock."""
         volume_name = names.volume(share_id)
         snapshot_name = names.snapshot(snapshot_id)
         attempt_count = 0
@@ -235,9 +235,9 @@ class CloneCreator:
             self._cluster.change(
                 clone_snapshot,
                 # After an unknown outcome, retry even if the volume exists:
-                # glusterd records it before it creates the LVs. glusterd
-                # answers Busy while the first attempt runs, and AlreadyExists
-                # after that attempt has created the volume.
+                # glusterd records the volume before it creates the LVs. While
+                # the first attempt runs, glusterd answers Busy. After the
+                # first attempt has succeeded, glusterd answers AlreadyExists.
                 lambda gluster: False,
             )
         except errors.AlreadyExists:

@@ -13,8 +13,8 @@
 
 The module removes deleted shares, shares whose creation failed, and orphans.
 The removal is idempotent. If manila-share is killed during a removal, the
-volume may be stopped or deleted. The remaining LVs keep the share's tag, by
-which the next removal finds them.
+volume may be stopped or deleted. The remaining LVs keep the share's tag, so
+the next removal finds them.
 """
 
 import dataclasses
@@ -71,9 +71,9 @@ class ShareRemoval:
         """Remove the volume, LVs and mount points of a share.
 
         The caller holds the share's lock. This method first tags the LVs, so
-        that the next removal finds them if this one is interrupted. It removes
-        the LVs after the volume, because glusterd 11 does not start while a
-        brick of a clone is missing.
+        that the next removal finds them if this removal is interrupted. It
+        removes the LVs after the volume, because glusterd 11 does not start
+        while a brick of a clone is missing.
 
         :raises errors.NotPossible: a node is disconnected, or LVM on a node
             does not list a thin pool.
@@ -158,8 +158,8 @@ class ShareRemoval:
     ) -> dict[str, set[str]]:
         """Tag the LVs of all bricks, even LVs that glusterd created.
 
-        After the volume is deleted, the removal finds the LVs of a clone by
-        their tags only.
+        After the volume is deleted, the removal finds the LVs of a clone only
+        by their tags.
 
         :return: the thin pools of the LVs, by node name.
         :raises errors.NotPossible: LVM on a node lists no LV of the brick, and

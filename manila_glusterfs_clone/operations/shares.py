@@ -238,8 +238,9 @@ class Shares:
     ) -> tuple[list[protocols.Rule], list[protocols.Rule]]:
         """Return the rules that a volume already grants, and the others.
 
-        Rules that take precedence come first: among the granted rules, those
-        that the volume grants with the wanted access level.
+        In both lists, the rules whose access level takes precedence come
+        first. Among the granted rules, these are the rules that the volume
+        grants with the wanted level.
         """
         if not rules:
             return [], []
@@ -302,10 +303,10 @@ class Shares:
     def delete(self, share_id: str, *, is_clone: bool = False) -> None:
         """Delete a share and all its data; do nothing if it does not exist.
 
-        After the deletion of a clone, clean up the snapshots that it was
-        created from, and no others: another Manila may be cloning them. If
-        the clone has no LV, nothing shows which snapshots these are. So clean
-        up the snapshots of all volumes with this back end's mark.
+        After the deletion of a clone, clean up only the snapshots that the
+        clone was created from: another Manila may be cloning other snapshots.
+        If the clone has no LV, its snapshots are unknown. Then clean up the
+        snapshots of all volumes with this back end's mark.
 
         :param is_clone: whether the share was created from a snapshot.
         """

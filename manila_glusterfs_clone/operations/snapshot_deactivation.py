@@ -11,10 +11,10 @@
 # under the License.
 """Deactivate snapshots some seconds after they were last cloned.
 
-A deactivation takes two seconds, in which glusterd does nothing else (10.3 and
-11.1). No user needs it. So a clone leaves its snapshot active, and a thread of
-this module deactivates the snapshot later. Further clones of the snapshot
-within this time need no activation.
+A deactivation blocks glusterd for two seconds (10.3 and 11.1), and is not
+urgent. So a clone leaves its snapshot active, and a thread of this module
+deactivates the snapshot later. Further clones of the snapshot within this time
+need no activation.
 
 If manila-share ends before that, the next start of manila-share, or the next
 maintenance pass, deactivates the snapshot.
@@ -50,7 +50,7 @@ class _Use:
 
 
 class SnapshotUses:
-    """The snapshots that this process clones, or cloned a moment ago.
+    """The snapshots that this process clones, or cloned in the last seconds.
 
     :param deactivate: is called with the id of a snapshot, in a thread of this
         object. If it raises :class:`errors.Held`, another operation has locked
@@ -93,7 +93,7 @@ class SnapshotUses:
             self._condition.notify_all()
 
     def forget(self, snapshot_id: str) -> None:
-        """Do not deactivate a snapshot after the uses that began before.
+        """Do not deactivate a snapshot after its current and past uses.
 
         The caller holds the lock of the snapshot.
         """
@@ -184,7 +184,7 @@ class SnapshotUses:
                 del self._uses[snapshot_id]
 
     def _start_thread(self) -> None:
-        """Start the thread, unless it runs in this process."""
+        """Start the thread, unless it is running in this process."""
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(
                 target=self._run, name='Deactivate snapshots', daemon=True

@@ -66,7 +66,7 @@ def tag(
 
     :raises errors.NotPossible: LVM on a node lists no LV of the snapshot, and
         a thin pool is missing there.
-    :raises SnapshotIncomplete: the snapshot lacks LVs.
+    :raises SnapshotIncomplete: the numbers of LVs and bricks differ.
     """
     tagged = _tag(the_cluster, snapshot, origin)
     _require_complete(snapshot, origin, tagged)

@@ -173,7 +173,8 @@ class Snapshots:
         :param origin: the volume of the snapshot; None to read it.
         :raises errors.NotPossible: LVM on a node lists no LV of the snapshot,
             and a thin pool is missing there.
-        :raises errors.Unsettled: the snapshot does not exist, or lacks LVs.
+        :raises errors.Unsettled: the snapshot does not exist, or the numbers
+            of its LVs and bricks differ.
         """
         name = names.snapshot(snapshot_id)
         snapshot = self._cluster.read(lambda gluster: gluster.snapshot(name))
@@ -269,11 +270,11 @@ class Snapshots:
                 lambda gluster: gluster.snapshot(name)
             )
             if snapshot is not None and snapshot.is_active:
-                # A clone left it active for some seconds.
+                # A clone leaves its snapshot active for some seconds.
                 self._clone_cleanup.clean_up(name)
             hex_id = snapshot.hex_id if snapshot else '(none)'
             self._cluster.everywhere(replace_tags)
-            # From now on only its operator activates and deactivates it.
+            # From now on, only the operator changes the snapshot.
             self._clone_cleanup.uses.forget(snapshot_id)
 
     def is_unmanaged(self, snapshot_id: str) -> bool:

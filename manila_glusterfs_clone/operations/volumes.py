@@ -35,9 +35,9 @@ from manila_glusterfs_clone.tools import gluster
 LOG = log.getLogger(__name__)
 
 #: Make self-heal copy whole files, not only blocks with different checksums.
-#: After its thin pool was full, a brick reads some blocks from memory that are
-#: not on its disk. Self-heal did not copy these blocks, and the files differed
-#: after a reboot (observed on 10.3 and 11.1).
+#: After a thin pool was full, a brick can read blocks from memory that are
+#: missing on its disk. Self-heal did not copy these blocks, so the files
+#: differed after a reboot (observed on 10.3 and 11.1).
 _HEAL_WHOLE_FILES = {'cluster.data-self-heal-algorithm': 'full'}
 
 
@@ -125,8 +125,8 @@ class Volumes:
     def get_finished(self, share_id: str) -> gluster.Volume:
         """Return the volume of a share if it has the mark of the share.
 
-        Start only such a volume: without the mark, a clone has the access
-        lists of its origin.
+        Start a volume only if it has the mark: without the mark, a clone has
+        the access lists of its origin.
 
         :raises errors.Missing: the volume does not exist or lacks the mark.
         """
@@ -138,7 +138,7 @@ class Volumes:
     def get_in_use(self, share_id: str) -> gluster.Volume:
         """Return the volume of a share that was available in Manila.
 
-        The volume may have no mark: "gluster volume reset" removes it.
+        The volume may lack the mark: "gluster volume reset" removes the mark.
 
         :raises errors.Missing: the volume does not exist, is marked as
             unmanaged, or has the mark of another share.
@@ -166,7 +166,8 @@ class Volumes:
     def is_finished(self, share_id: str) -> bool:
         """Return whether a share has a finished volume.
 
-        It may be in use, so a repeated creation must not remove it.
+        A finished volume may be in use, so a repeated creation must not remove
+        it.
         """
         try:
             self.get_finished(share_id)
@@ -306,7 +307,7 @@ def has_mark(volume: gluster.Volume | None, share_id: str) -> bool:
 
 
 def other_owner(share_id: str, views: Iterable[gluster.Volume]) -> str | None:
-    """Return the owner in the mark of a share's volume, if it is another one.
+    """Return the owner of a share's volume if its mark names another owner.
 
     :param views: the volume, as glusterd on one or several nodes reports it.
     :return: :data:`names.UNMANAGED`, or the id of another share. None for the

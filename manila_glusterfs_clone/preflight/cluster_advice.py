@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Check the cluster for problems that do not keep a service from starting."""
+"""Check the cluster for problems that do not prevent a start."""
 
 from collections.abc import Iterator, Mapping, Sequence
 import contextlib
@@ -39,9 +39,10 @@ def find(
 ) -> Iterator[Problem]:
     """Yield the problems of the nodes and of the cluster.
 
-    Omit what the checks before a start report: they have read the views.
+    Omit the problems that :mod:`.startup_checks` reports.
 
-    :param views: of all nodes; none if the driver cannot log in.
+    :param views: the views of all nodes that :mod:`.startup_checks` has read;
+        empty if the driver cannot log in.
     """
     if not views:
         return
@@ -68,7 +69,7 @@ def _find_on_nodes(
         view.node.name: view.report
         for view in views
         if isinstance(view.report, host.Report)
-        # Otherwise the runner reports nothing else.
+        # A runner with a problem reports nothing else.
         and not view.report.greeting.problem
     }
 
@@ -88,7 +89,7 @@ def _find_on_nodes(
     for name, answer in answers.items():
         if isinstance(answer, errors.Error):
             yield severity.node_problem(
-                Level.FAULT, name, 'facts', f'not all was checked: {answer}'
+                Level.FAULT, name, 'facts', f'some checks not run: {answer}'
             )
             continue
         facts, clock_difference = answer
@@ -100,11 +101,15 @@ def _find_on_nodes(
 def _read_facts(
     node: cluster.Node, report: host.Report
 ) -> tuple[node_facts.Facts, float]:
-    """Return the facts about a node, and how much its clock is ahead."""
+    """Return the facts about a node, and the difference of its clock.
+
+    The difference is in seconds. It is positive if the clock of the node is
+    ahead.
+    """
     before = time.time()
     facts = node_facts.read(node.commands, report.missing_programs)
     after = time.time()
-    # The node read its clock at some time between the two.
+    # The node read its clock between these two times.
     if facts.clock > after:
         return facts, facts.clock - after
     return facts, min(0.0, facts.clock - before)

@@ -22,8 +22,8 @@ from manila_glusterfs_clone.tools import node_facts
 Level = severity.Level
 Problem = severity.Problem
 
-#: The greatest difference between clocks, in seconds. Time synchronization
-#: keeps clocks within milliseconds.
+#: The greatest allowed difference between clocks, in seconds. Synchronized
+#: clocks differ by milliseconds.
 MAX_CLOCK_DIFFERENCE = 5.0
 #: How full the file system of glusterd's state may be, in percent.
 MAX_STATE_PERCENT = 90

@@ -88,7 +88,7 @@ def boot_unit_problem(settings: options.Settings, report: host.Report) -> str:
 
 
 def installer_remedy(settings: options.Settings) -> str:
-    """Return how to prepare a node for a back end, with all options."""
+    """Return the remedy to prepare a node for a back end, with all options."""
     arguments = [
         *(f'--pool={pool}' for pool in settings.pools),
         f'--brick-root={settings.brick_root}',

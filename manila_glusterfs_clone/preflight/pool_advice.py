@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Check the thin pools for what can fill them without a warning."""
+"""Check whether thin pools can become full unexpectedly."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -77,21 +77,22 @@ def _find_in_policy(pool: thin_pools.ThinPool) -> Iterator[tuple[str, str]]:
     source = f'profile {pool.profile}' if pool.profile else 'lvm.conf'
     yield (
         'autoextend',
-        f'LVM does not extend it when it runs full ({cause} in {source}); '
-        f'watch its fill, or {remedy} and keep free space in the volume group',
+        f'LVM does not extend the pool when it is nearly full ({cause} in '
+        f'{source}); monitor its usage, or {remedy} and keep free space in '
+        f'the volume group',
     )
 
 
 def _find_foreign_lvs(
     pool_name: str, lvs: Sequence[lvm.LogicalVolume]
 ) -> Iterator[tuple[str, str]]:
-    """Find what can fill a thin pool, and does not belong to any Manila."""
+    """Find the LVs in a thin pool that do not belong to any Manila."""
     foreign_names = sorted(
         lv.full_name
         for lv in lvs
         if lv.pool_name == pool_name
         and not any(tag.startswith(_OWN_TAGS) for tag in lv.tags)
-        # glusterd made it, as a snapshot or clone.
+        # glusterd created such an LV for a snapshot or clone.
         and not bricks.hex_id_in_name(lv.name)
     )
     if not foreign_names:
@@ -101,6 +102,6 @@ def _find_foreign_lvs(
     yield (
         'shared pool',
         f'the logical volumes {shown}'
-        f'{f" and {more} others" if more > 0 else ""} use its space, too; '
-        f'move them to another pool if they must not fill it',
+        f'{f" and {more} others" if more > 0 else ""} use space of this pool, '
+        f'too; move them to another pool if they must not fill this pool',
     )

@@ -9,10 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""All problems of a back end, for operators: more than a start checks.
+"""Collect all problems of a back end, even those that a start does not check.
 
-The start of the service stays fast, and refuses only what cannot work. The
-command ``check`` calls the same checks, and those of the modules
+The start of the service must be fast, and fails only because of mistakes. The
+command ``check`` runs the checks of the start, and those of the modules
 :mod:`~manila_glusterfs_clone.preflight.node_advice` and
 :mod:`~manila_glusterfs_clone.preflight.cluster_advice`.
 """
@@ -27,7 +27,8 @@ from manila_glusterfs_clone import findings
 class Level(enum.Enum):
     """How serious a problem is."""
 
-    #: The back end does not start, or operations fail, until it is corrected.
+    #: The back end does not start, or operations fail, until an operator
+    #: corrects the mistake.
     MISTAKE = 'mistake'
     #: Something is broken now; the rest works.
     FAULT = 'fault'
@@ -61,7 +62,7 @@ def problems(
 ) -> tuple[Problem, ...]:
     """Return all problems once, the most serious first.
 
-    :param mistakes: if no glusterd answers, they include the faults.
+    :param mistakes: all mistakes; including the faults if no glusterd answers.
     """
 
     def all_problems() -> Iterator[Problem]:
@@ -71,7 +72,8 @@ def problems(
             yield Problem(Level.FAULT, fault)
         yield from advice
 
-    # A file can have two problems of one kind: two expired certificates.
+    # Compare the messages, too: a file can have two problems of one kind, for
+    # example two expired certificates.
     first_problems: dict[tuple[findings.Finding, str], Problem] = {}
     for problem in all_problems():
         first_problems.setdefault(

@@ -64,7 +64,7 @@ class NodeView:
 
 @dataclasses.dataclass
 class Results:
-    """What the checks found."""
+    """The results of the checks."""
 
     mistakes: list[Finding] = dataclasses.field(default_factory=list)
     service_faults: list[Finding] = dataclasses.field(default_factory=list)

@@ -22,7 +22,7 @@ from manila_glusterfs_clone.tools import node_facts
 
 Level = severity.Level
 
-#: How long before its end a certificate is reported.
+#: Report a certificate this many days before it expires.
 CERTIFICATE_DAYS = 30
 
 
@@ -77,7 +77,7 @@ def find(
 def _certificates(texts: Sequence[str]) -> list[x509.Certificate]:
     """Parse the certificates of a file.
 
-    :raises ValueError: there is none, or one cannot be parsed.
+    :raises ValueError: the file has no certificate, or one cannot be parsed.
     """
     if not texts:
         raise ValueError('it has no certificate in the format PEM')

@@ -118,7 +118,7 @@ class Protocol(abc.ABC):
     @property
     @abc.abstractmethod
     def access_type(self) -> str:
-        """Return Manila's access type of the rules that are supported."""
+        """Return the access type that the protocol supports."""
 
     @classmethod
     @abc.abstractmethod
@@ -141,7 +141,7 @@ class Protocol(abc.ABC):
         """Return the volume options that deny all clients.
 
         :param volume: a new volume or clone. Also return the options that
-            overwrite what it inherited, where GlusterFS can overwrite them.
+            overwrite the inherited options, if GlusterFS can overwrite them.
         """
 
     @abc.abstractmethod

@@ -15,8 +15,8 @@ GlusterFS cannot make a volume read-only for single clients: the volume option
 ``features.read-only`` makes bricks refuse the writes of all clients, but not
 of gluster's own daemons. So all granted rules of a volume have the same level.
 
-Bricks apply the option while clients stay connected. The files that clients
-have open stay readable.
+Bricks apply the option while clients stay connected. Clients can still read
+the files that they have opened.
 """
 
 from collections.abc import Mapping
@@ -81,7 +81,7 @@ def require_same(access_level: str, granted_level: str | None) -> None:
 
 
 def options(level: str | None) -> dict[str, str]:
-    """Return the options for an access level; none without a level.
+    """Return the options for an access level; an empty dict without a level.
 
     A volume without rules denies all clients, and keeps its level.
     """
@@ -89,7 +89,7 @@ def options(level: str | None) -> dict[str, str]:
 
 
 def writable_options(volume: gluster.Volume | None) -> dict[str, str]:
-    """Return the options to set on a volume that is not writable yet."""
+    """Return the options that make a read-only volume writable."""
     is_writable = volume is None or not is_read_only(volume)
     return options(None if is_writable else RW)
 

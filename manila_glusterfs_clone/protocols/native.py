@@ -221,7 +221,8 @@ class NativeProtocol(protocols.Protocol):
             *(brick.node_uuid for brick in volume.bricks),
         }
         if not access_levels.have_options(volume, plan.options):
-            # No brick may let clients write that the volume admitted before.
+            # Clients that the volume admits now could still write to a brick
+            # with old options. So wait until no brick uses the old options.
             is_read_only = access_levels.is_read_only(volume)
             is_revoking |= is_read_only or bool(self._admitted(volume))
             first_options = self._most_restrictive(volume, final_options)

@@ -14,15 +14,15 @@
 The modules, from the top layer to the bottom layer:
 
 * ``circuit_breaker`` refuses steps to a node that recently failed.
-* ``commands`` runs steps, over one connection for all of them.
+* ``commands`` runs all steps over one connection.
 * ``runner_client`` exchanges requests and answers with the runner on the node.
 * ``greetings`` compares the release of the runner with this driver.
-* ``step_outcomes`` has the steps and their outcomes.
+* ``step_outcomes`` defines the steps and their outcomes.
 * ``channels`` runs a process on the channel of a connection.
 * ``connector`` connects to a node within a time limit.
 * ``transports`` opens a connection, and logs in.
 * ``host_keys`` verifies the host key of a node, and ``host_certificates`` its
   certificate.
 * ``known_hosts`` and ``private_keys`` read the files of the keys.
-* ``key_files`` reads a file, or reports why that is not possible.
+* ``key_files`` reads a key file, or reports why it is unusable.
 """

@@ -13,8 +13,8 @@
 
 Only the modules of this package use this module.
 
-paramiko has no time limit for the answer to a request, and none for space in
-the send buffer of a socket. So a :class:`Watchdog` limits the time.
+paramiko waits without a time limit for the answer to a request, and for space
+in the send buffer of a socket. So a :class:`Watchdog` limits the time.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ _CHUNK_BYTES = 1 << 20
 class Watchdog(threading.Thread):
     """Close a connection at the time limit of its channel.
 
-    This wakes all threads that wait for the node.
+    Closing the connection wakes all threads that wait for the node.
 
     :param started_at: the beginning of the time limit, in monotonic time.
     :param channel: None until the channel is opened.
@@ -68,7 +68,7 @@ class Watchdog(threading.Thread):
         self._connection.close()
         if self.channel is not None:
             # Wake the thread that waits for an answer on the channel. paramiko
-            # does not always wake it if the connection breaks.
+            # does not always wake this thread if the connection breaks.
             self.channel.event.set()
 
 
@@ -166,13 +166,13 @@ class Channel:
 class _DataEvent(threading.Event):
     """An event that is set when a channel receives stdout or stderr.
 
-    Only :meth:`Channel.read` clears it.
+    Only :meth:`Channel.read` clears the event.
     """
 
     def clear(self) -> None:
         """Do nothing.
 
-        paramiko calls this when it has emptied the buffer of one stream. The
+        paramiko calls this method when the buffer of one stream is empty. The
         buffer of the other stream may still have data.
         """
 

@@ -13,8 +13,8 @@
 
 A command to a node that does not answer fails only after the connection
 time-out. Then the node is *known to be down*: for :data:`RETRY_SECONDS`, all
-commands to it fail at once with the same error. So a maintenance pass, which
-runs commands for each share, waits for the time-out once.
+commands to this node fail at once with the same error. So a maintenance pass,
+which runs commands for each share, waits for the time-out only once.
 
 After :data:`RETRY_SECONDS`, one command tries to connect again. Meanwhile
 other commands still fail at once, for :data:`RETRY_SECONDS` at most.
@@ -33,8 +33,8 @@ from manila_glusterfs_clone.ssh import step_outcomes
 
 #: Seconds between two attempts to connect to a node that does not answer.
 RETRY_SECONDS = 30.0
-#: After a failure that took fewer seconds, the next command tries to connect:
-#: it will not wait long, either.
+#: After a failure that took less than this many seconds, the next command
+#: tries to connect, because it would fail quickly, too.
 _QUICK_SECONDS = 2.0
 
 
@@ -59,7 +59,7 @@ class CommandRunner(typing.Protocol):
         """Run several steps; see :meth:`commands.Remote.outcomes`."""
 
     def greet(self) -> greetings.Greeting:
-        """Ask the runner; see :meth:`commands.Remote.greet`."""
+        """Exchange greetings; see :meth:`commands.Remote.greet`."""
 
     def close(self) -> None:
         """Disconnect from the node."""
@@ -68,8 +68,8 @@ class CommandRunner(typing.Protocol):
 class CircuitBreaker:
     """Forward commands to a node, unless the node is known to be down.
 
-    If a node refuses at once, for example because sshd does not run, each
-    command tries to connect.
+    If a node refuses the connection at once, for example because sshd does not
+    run, the node is not known to be down: each command tries to connect.
     """
 
     def __init__(self, runner: CommandRunner) -> None:
@@ -107,7 +107,7 @@ class CircuitBreaker:
     def run_all(
         self, the_steps: Sequence[commands.Step], *, timeout: float = 60.0
     ) -> list[commands.Result]:
-        """Run several steps, up to the first error; as :meth:`run` else."""
+        """Run several steps as :meth:`run`, up to the first error."""
         with self._recording():
             return self._runner.run_all(the_steps, timeout=timeout)
 
@@ -126,7 +126,10 @@ class CircuitBreaker:
         return outcomes
 
     def greet(self) -> greetings.Greeting:
-        """Return what the runner reports about itself; as :meth:`run` else."""
+        """Return what the runner reports about itself.
+
+        :raises Unreachable: as :meth:`run`.
+        """
         with self._recording():
             return self._runner.greet()
 

@@ -9,12 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""Run steps on a node over SSH: a step in, a :class:`Result` out.
+"""Run steps on a node over SSH, and return a :class:`Result` for each.
 
-The runner on the node carries the steps out
-(:mod:`manila_glusterfs_clone.node.runner`). The driver starts the runner on
-one channel of one SSH connection, and uses it for all steps. A step has one of
-these outcomes:
+The runner (:mod:`manila_glusterfs_clone.node.runner`) carries out the steps on
+the node. The driver starts the runner on one channel of one SSH connection,
+and uses it for all steps. A step has one of these outcomes:
 
 * *done*: the program ended with status 0.
 * *refused*: the step was not sent (``Unreachable``, ``Occupied``), or the
@@ -46,8 +45,8 @@ LOG = logging.getLogger(__name__)
 
 #: Seconds that the driver waits for an answer after the time limit of a step.
 MARGIN_SECONDS = runner_client.MARGIN_SECONDS
-#: If the runner has sent nothing for so many seconds, check that it answers
-#: before the next step is sent.
+#: If the runner has sent nothing for this many seconds, check that it answers
+#: before sending the next step.
 _FRESH_SECONDS = 5.0
 #: The number of requests that may run on a node at a time. The runner refuses
 #: more than 32.
@@ -65,7 +64,7 @@ class _Process:
     def __init__(self, connector: connector.Connector) -> None:
         self.connector = connector
         self.slots = threading.BoundedSemaphore(_MAX_REQUESTS)
-        #: Held while a thread connects, or checks the connection.
+        #: A thread holds this lock while it connects or checks the connection.
         self.lock = threading.Lock()
         self.connection: runner_client.Connection | None = None
         #: The error of the last attempt to connect, and its monotonic time.
@@ -76,7 +75,7 @@ class _Process:
 class Remote:
     """A node on which to run steps over SSH; many threads may use it.
 
-    A step connects first if its process has no connection to the node.
+    If this process has no connection to the node, the next step connects.
 
     :param sudo: whether to start the runner with sudo.
     :param connect_timeout: seconds for name lookup, connection and login
@@ -177,9 +176,10 @@ class Remote:
     def _connected(
         self, process: _Process, deadline: float
     ) -> runner_client.Connection:
-        """Return a connection to the runner that was up a moment ago.
+        """Return a connection to the runner that is up, or was a moment ago.
 
-        Threads that wait for an attempt to connect share its error.
+        If an attempt to connect fails, all threads that wait for this attempt
+        raise its error.
 
         :raises Unreachable: nothing was started.
         """

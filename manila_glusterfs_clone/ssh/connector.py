@@ -39,8 +39,8 @@ class Connector:
     """Connects one process to one node.
 
     Each attempt to connect runs in its own thread, because a name lookup
-    cannot be interrupted. If a caller does not wait until the end, the next
-    call waits for the same attempt.
+    cannot be interrupted. If a caller stops waiting before the attempt ends,
+    the next call waits for the same attempt.
 
     :param seconds: the time limit for connecting and logging in.
     """

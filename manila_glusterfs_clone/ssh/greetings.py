@@ -9,10 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the runner on a node reports about itself, and its release.
+"""Parse what the runner on a node reports about itself; check its release.
 
-A runner serves a range of releases of the driver. It is older than the driver
-if an operator updated the driver and did not run the node installer again.
+A runner serves a range of releases of the driver. The runner is older than the
+driver if an operator updated the driver without running the node installer
+again.
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ from manila_glusterfs_clone.ssh import step_outcomes
 
 
 def installer_remedy(options: str = '--pool=VG/THINPOOL') -> str:
-    """Return what corrects a runner that is missing or too old.
+    """Return the remedy for a runner that is missing or too old.
 
     :param options: the options for the command.
     """
@@ -57,8 +58,8 @@ class WrongRelease(errors.Unreachable):
     """The runner on a node is too old or too new for this driver.
 
     :param release: the release of the runner.
-    :param oldest_served: the oldest release of the driver's side that the
-        runner serves.
+    :param oldest_served: the oldest release of the driver that the runner
+        serves.
     """
 
     def __init__(self, node: str, release: int, oldest_served: int) -> None:
@@ -100,7 +101,7 @@ class Greeting:
     volume_groups: frozenset[str]
     #: Why the runner accepts no steps; empty if it does.
     problem: str
-    #: The programs that the runner needs and the node does not have.
+    #: The required programs that the node lacks.
     missing_programs: tuple[str, ...] = ()
 
 

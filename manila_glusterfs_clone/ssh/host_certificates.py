@@ -19,10 +19,10 @@ import paramiko
 SUFFIX = '-cert-v01@openssh.com'
 
 _HOST_CERTIFICATE = 2
-#: The number of strings of a public key, by the start of its type.
+#: The number of strings in a public key, by the prefix of its type.
 _KEY_FIELDS = {'ssh-ed25519': 1, 'ecdsa-sha2-': 2, 'ssh-rsa': 2}
 #: The signatures that OpenSSH accepts from an authority
-#: (CASignatureAlgorithms); ``ssh-rsa`` is SHA-1, and not among them.
+#: (CASignatureAlgorithms); it does not accept ``ssh-rsa``, which is SHA-1.
 _SIGNATURES: dict[str, tuple[str, ...]] = {
     'ssh-ed25519': ('ssh-ed25519',),
     'ssh-rsa': ('rsa-sha2-512', 'rsa-sha2-256'),

@@ -28,7 +28,8 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import host_certificates
 from manila_glusterfs_clone.ssh import known_hosts
 
-#: The algorithms with which a certified host key signs. The others are SHA-1.
+#: Prefixes of the algorithms that a certified host key may sign with. The
+#: other algorithms use SHA-1.
 _CERTIFIABLE = ('ssh-ed25519', 'ecdsa-sha2-', 'rsa-sha2-')
 
 
@@ -66,8 +67,8 @@ class Policy(paramiko.MissingHostKeyPolicy):
         self._name = known_hosts.names_of(node, port)[0]
         lines_by_name = tuple(known.lines_of(node, port))
         lines = [line for lines in lines_by_name for line in lines]
-        # As for OpenSSH, the keys of the name with the port count; if there
-        # are none, the keys of the name without it.
+        # As in OpenSSH: use the keys of the name with the port. If there are
+        # none, use the keys of the name without the port.
         self._key_lines: list[known_hosts.Line] = []
         for name_lines in lines_by_name:
             if not self._key_lines:
@@ -110,7 +111,7 @@ class Policy(paramiko.MissingHostKeyPolicy):
 
         :raises HostKeyRevoked: the key or its authority is revoked.
         :raises HostCertificateRejected: the file has an authority for the
-            node, and neither the certificate nor the key is valid.
+            node, but neither the certificate nor the key is valid.
         :raises HostKeyRejected: the key is unknown, or differs from the known
             key of its type.
         """
@@ -152,7 +153,7 @@ class Policy(paramiko.MissingHostKeyPolicy):
         )
 
     def _find_certificate_problem(self, key: paramiko.PKey) -> str | None:
-        """Return why no certificate confirms the key; None if one does."""
+        """Return why no certificate confirms the key; None if one does so."""
         if not self._authorities:
             return 'the file has no authority'
         # paramiko stores the certificate of a key here.
@@ -164,7 +165,7 @@ class Policy(paramiko.MissingHostKeyPolicy):
             return str(error)
         self._check_not_revoked('the authority', certificate.authority)
         if certificate.authority not in self._authorities:
-            return 'its host certificate is not of an authority in the file'
+            return 'no authority in the file signed its host certificate'
         problem = certificate.find_problem(self._node.lower(), time.time())
         if problem:
             return f'its host certificate is not valid: {problem}'

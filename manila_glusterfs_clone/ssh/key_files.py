@@ -11,8 +11,8 @@
 # under the License.
 """Read the files of SSH keys, and report what is wrong with them.
 
-``private_keys`` and ``known_hosts`` read their files here. The error has the
-path of the file, the problem and the remedy, and never the content.
+``private_keys`` and ``known_hosts`` read their files here. The error contains
+the path of the file, the problem and the remedy, but never the content.
 """
 
 import dataclasses
@@ -73,7 +73,7 @@ def read(role: str, path: str, remedy_if_missing: str) -> bytes:
             'let this user read the file and search its directories',
         ) from error
     except (OSError, ValueError) as error:
-        # The path has a NUL, for example.
+        # For example, the path contains a NUL.
         text = getattr(error, 'strerror', None) or str(error)
         raise Unusable(
             role,

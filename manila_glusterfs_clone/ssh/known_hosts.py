@@ -11,13 +11,13 @@
 # under the License.
 """Read a known_hosts file, and find the lines of a host.
 
-The format is that of sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT". As OpenSSH does,
-the driver skips lines that it cannot read, and uses the keys of ``HOST`` for
-all ports that have no keys of their own (``[HOST]:PORT``).
+The format is that of sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT". As in OpenSSH,
+the driver skips lines that it cannot read. If a port has no keys of its own
+(``[HOST]:PORT``), the driver uses the keys of ``HOST``.
 
-This module does not use paramiko's ``HostKeys``. That class takes
-``@cert-authority`` lines for malformed, keeps one key of each type for a
-host, ignores patterns, and compares names with regard to case.
+This module does not use paramiko's ``HostKeys``. That class treats
+``@cert-authority`` lines as malformed, keeps only one key of each type for a
+host, ignores patterns, and compares names case-sensitively.
 """
 
 import base64

@@ -11,9 +11,9 @@
 # under the License.
 """Load the private key to log in with.
 
-paramiko reads PKCS#8 (``BEGIN PRIVATE KEY``) in no release that the driver
-supports. So cryptography reads the file, and paramiko gets the key in the
-format of OpenSSH.
+No paramiko release that the driver supports reads PKCS#8 (``BEGIN PRIVATE
+KEY``). So cryptography reads the file, and paramiko gets the key in the format
+of OpenSSH.
 """
 
 import base64
@@ -52,7 +52,8 @@ _KEY_BLOCK = re.compile(
 )
 _CURVES = ('secp256r1', 'secp384r1', 'secp521r1')
 #: Types of keys in the format of OpenSSH that cryptography does not load. If
-#: a key has another type, the file is damaged, and its text may be secret.
+#: cryptography does not load a key of another type, the file is damaged. Then
+#: do not print the type: it may contain a part of the key.
 _UNSUPPORTED_TYPES = (
     'sk-ssh-ed25519@openssh.com',
     'sk-ecdsa-sha2-nistp256@openssh.com',
@@ -61,7 +62,7 @@ _UNSUPPORTED_TYPES = (
 _OPENSSH_LABEL = b'OPENSSH PRIVATE KEY'
 _OPENSSH_MAGIC = b'openssh-key-v1\0'
 
-#: The first bytes of files without a private key, and what to do.
+#: The first bytes of files without a private key, the problem and the remedy.
 _OTHER_CONTENTS = (
     (
         rb'(---- BEGIN SSH2 PUBLIC KEY|-----BEGIN (RSA )?PUBLIC KEY)|'
@@ -166,7 +167,7 @@ def _parse(path: str, label: bytes, block: bytes) -> paramiko.PKey:
     try:
         key = parse(block, None)
     except Exception:
-        # The cause does not help, and could quote the key.
+        # Omit the cause: it does not help, and could contain the key.
         if key_type in _UNSUPPORTED_TYPES:
             raise _unsupported(path, key_type) from None
         raise _malformed(path) from None

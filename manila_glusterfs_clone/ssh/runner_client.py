@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""A connection to the runner on a node: steps in, outcomes out.
+"""A connection to the runner on a node: send steps, receive outcomes.
 
 :mod:`manila_glusterfs_clone.node.runner` describes the protocol. A step has
 one of these outcomes:
@@ -106,7 +106,7 @@ class _Request:
         self._node = node
 
     def take(self, answer: Mapping[str, Any]) -> None:
-        """Take the answer to one step.
+        """Record the answer to one step.
 
         :raises Broken: no step waits for this answer.
         """
@@ -189,13 +189,13 @@ class Connection:
         if output:
             reason = f'{reason}: {step_outcomes.excerpt(output)}'
         return errors.Unreachable(
-            self.node, f'no greeting of the runner: {reason}'
+            self.node, f'no greeting from the runner: {reason}'
         )
 
     def run(self, the_steps: Sequence[Step], seconds: float) -> list[Result]:
         """Run steps one after the other, and return their results.
 
-        :param seconds: the time limit of each step that has none of its own.
+        :param seconds: the time limit of steps without their own time limit.
         :raises errors.Error: the error of the first step that is not done.
         """
         return step_outcomes.results_of(self.outcomes(the_steps, seconds))
@@ -208,7 +208,7 @@ class Connection:
     ) -> tuple[Outcome, ...]:
         """Run steps, and return the outcome of each.
 
-        :param seconds: the time limit of each step that has none of its own.
+        :param seconds: the time limit of steps without their own time limit.
         :param margin: seconds to wait for a late answer.
         :raises errors.Unreachable: the connection had ended; nothing was sent.
         """

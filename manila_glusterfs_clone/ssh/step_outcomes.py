@@ -11,8 +11,8 @@
 # under the License.
 """Steps for the runner on a node, and the outcome of each step.
 
-:mod:`manila_glusterfs_clone.node.runner` has the words of the runner for
-outcomes. This module turns them into the errors of this package.
+:mod:`manila_glusterfs_clone.node.runner` lists the outcomes that the runner
+reports. This module converts them to results and errors.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,8 @@ from typing import Any
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.node.runner import verbs
 
-#: The maximum number of characters of each end of an output in a message.
+#: A message contains at most this many characters of the head of an output,
+#: and as many of its tail.
 _EXCERPT = errors.EXCERPT // 2
 
 
@@ -39,7 +40,7 @@ class Step:
     def argv(self) -> tuple[str, ...]:
         """Return the command line of the program that the runner runs.
 
-        For a verb without a program, return words that show the step.
+        For a verb without a program, return words that describe the step.
         """
         return tuple(verbs.VERBS[self.verb].words(**self.values))
 
@@ -77,7 +78,7 @@ class NotAllowed(errors.NotPossible):
 
 @dataclasses.dataclass(eq=False)
 class Skipped(errors.Refused):
-    """A step was not started, because an earlier one was not done."""
+    """A step was not started, because another step was not done."""
 
     node: str
     verb: str
@@ -172,7 +173,7 @@ def results_of(outcomes: Iterable[Outcome]) -> list[Result]:
         if isinstance(outcome, Result):
             results.append(outcome)
         elif failure is None or isinstance(failure, Skipped):
-            # A request with an invalid step skips all steps before it.
+            # If a step is invalid, the runner also skips the steps before it.
             failure = outcome
     if failure is not None:
         raise failure
@@ -180,7 +181,7 @@ def results_of(outcomes: Iterable[Outcome]) -> list[Result]:
 
 
 def excerpt(text: str) -> str:
-    """Return the head and the tail of a text that is too long."""
+    """Return a text; if it is too long, only its head and its tail."""
     text = text.strip()
     if len(text) <= 2 * _EXCERPT:
         return text

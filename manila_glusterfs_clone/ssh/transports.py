@@ -12,8 +12,8 @@
 """Connect to a node by TCP and SSH, verify its host key, and log in.
 
 Only the modules of this package use this module. It reads the known host keys
-from one file, and never changes the file. It logs in with the configured
-private key, and with no other credential.
+from one file, and never changes the file. It logs in only with the configured
+private key.
 """
 
 from collections.abc import Callable
@@ -201,7 +201,7 @@ def _is_no_answer(error: Exception) -> bool:
 
 
 def describe(error: Exception) -> str:
-    """Return the text of an error; if it has none, the name of its class."""
+    """Return the text of an error; if it is empty, the name of its class."""
     if isinstance(error, ConnectionRefusedError):
         return (
             f'{error}; start sshd on the node, or correct '

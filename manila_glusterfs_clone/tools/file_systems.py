@@ -77,7 +77,7 @@ def mounts(result: step_outcomes.Result) -> tuple[Mount, ...]:
 def xfs_creation(lv: str) -> step_outcomes.Step:
     """Return the step that makes an XFS on an LV.
 
-    It fails if the LV has a file system.
+    The step fails if the LV already has a file system.
 
     :param lv: the name of the LV, as ``vg/lv``.
     """
@@ -87,7 +87,7 @@ def xfs_creation(lv: str) -> step_outcomes.Step:
 def mounting(lv: str, target: str) -> tuple[step_outcomes.Step, ...]:
     """Return the steps that mount the XFS of an LV.
 
-    They make the directory if it does not exist.
+    The first step creates the mount point if it does not exist.
 
     :param lv: the name of the LV, as ``vg/lv``.
     """
@@ -124,7 +124,8 @@ def syncing(*paths: str) -> step_outcomes.Step:
 def directory_removal(*paths: str) -> step_outcomes.Step:
     """Return the step that removes empty directories.
 
-    It fails if a directory is not empty. A missing directory is no error.
+    The step fails if a directory is not empty. A missing directory is no
+    error.
     """
     values = {'paths': list(paths), 'keep_full': False}
     return step_outcomes.Step('remove_directories', values, TIMEOUT)
@@ -180,9 +181,9 @@ class FileSystems:
         return tuple(json_answers.value(self._run(step), list))
 
     def remove_empty_directories(self, *paths: str) -> None:
-        """Remove those directories that are empty.
+        """Remove directories if they are empty.
 
-        A directory that is missing or cannot be removed is no error.
+        Ignore a directory that is missing or cannot be removed.
         """
         values = {'paths': list(paths), 'keep_full': True}
         self._run(step_outcomes.Step('remove_directories', values))

@@ -20,9 +20,9 @@ from manila_glusterfs_clone.ssh import greetings
 from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools import json_answers
 
-#: Time limit, in seconds, for steps that read what the kernel has in memory.
+#: Time limit, in seconds, for steps that read the state of the kernel.
 TIMEOUT = 40.0
-#: Time limit, in seconds, for looking a name up.
+#: Time limit, in seconds, for resolving a host name.
 _LOOKUP_TIMEOUT = 20.0
 #: Time limit, in seconds, for a program that reports on the node.
 _PROGRAM_TIMEOUT = 20.0
@@ -50,7 +50,7 @@ class Report:
 
     @property
     def missing_programs(self) -> tuple[str, ...]:
-        """Return the programs that the node needs and does not have."""
+        """Return the required programs that the node lacks."""
         return self.greeting.missing_programs
 
 
@@ -71,7 +71,10 @@ class Host:
         )
 
     def glusterd_age(self) -> float | None:
-        """Return the seconds that glusterd has run; None if it does not."""
+        """Return how long glusterd has been running, in seconds.
+
+        :return: None if glusterd is not running.
+        """
         result = self._runner.run(
             step_outcomes.Step('glusterd_age'), timeout=TIMEOUT
         )

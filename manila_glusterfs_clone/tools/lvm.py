@@ -85,7 +85,7 @@ class LogicalVolume:
     #: The used percentage of the metadata space; 0 if LVM reports none.
     metadata_percent: float
     tags: frozenset[str]
-    #: The device path, ``/dev/mapper/…``, which the kernel lists, too.
+    #: The device path, ``/dev/mapper/…``, as in the kernel's list of mounts.
     device: str
     #: For a thin pool: the size of its metadata space, in bytes; else 0.
     metadata_size: int
@@ -121,7 +121,7 @@ class LogicalVolume:
     def tag_value(self, prefix: str) -> str | None:
         """Return the rest of the tag that begins with ``prefix``, or None.
 
-        Of several such tags, use the first in alphabetical order.
+        If several tags begin with it, use the first in alphabetical order.
         """
         for tag in sorted(self.tags):
             if tag.startswith(prefix):
@@ -205,7 +205,8 @@ class Lvm:
 def listing(*names: str) -> step_outcomes.Step:
     """Return the step that lists LVs.
 
-    It fails if a named LV does not exist. A tag that no LV has is no error.
+    The step fails if a named LV does not exist. A tag that no LV has is no
+    error.
 
     :param names: the LVs (``vg/lv``) or tags (``@tag``) to select; without
         names, all LVs are selected.
@@ -259,10 +260,7 @@ def retagging(
 
 
 def activation(name: str) -> step_outcomes.Step:
-    """Return the step that activates an LV.
-
-    It does so even if the LV has the activation-skip flag.
-    """
+    """Return the step that activates an LV; ignore activation-skip flags."""
     return _step('activate_lv', lv=name)
 
 

@@ -11,24 +11,24 @@
 # under the License.
 """The settings of LVM on one node that limit new thin LVs (lvmconfig(8)).
 
-Only this module reads the output of ``lvmconfig``. That program reads the
-configuration files of LVM, and neither disks nor thin pools.
+Only this module reads the output of ``lvmconfig``. That program reads only the
+configuration files of LVM, not the disks.
 
-Observed on LVM 2.03.16 and 2.03.31, with the source
+Observed on LVM 2.03.16 and 2.03.31, and read in the source
 (``thin_pool_below_threshold`` in ``lib/metadata/thin_manip.c``,
 ``lv_extend_policy_calculate_percent`` in ``lib/metadata/lv_manip.c``):
 
 * LVM creates no thin LV and no thin snapshot in a pool whose data or metadata
   is fuller than ``thin_pool_autoextend_threshold``, even if the volume group
-  has free space. It does extend existing thin LVs.
+  has free space. It still extends existing thin LVs.
 * dmeventd extends a pool only above 50 %, even if the threshold is lower.
-* An extension fails if the volume group lacks space for all of it.
+* An extension fails if the volume group lacks space for the whole extension.
 * A pool can have a metadata profile with a threshold of its own. If the file
   of the profile is missing, the settings without the profile apply.
 
-This module does not read ``seg_monitor``, which tells whether dmeventd
-monitors a pool: ``lvs`` would ask dmeventd for it, start dmeventd if it is
-down, and wait for its answer.
+The field ``seg_monitor`` of ``lvs`` shows whether dmeventd monitors a pool.
+This module does not read this field: ``lvs`` would query dmeventd, start
+dmeventd if it is down, and wait for its answer.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ _NO_PROFILE = 'No such file or directory'
 
 #: Time limit in seconds for all commands of one :meth:`LvmConfig.refresh`.
 TIMEOUT = 5.0
-#: Time in seconds after which settings that could not be read are read again.
+#: If settings could not be read, read them again after this time, in seconds.
 RETRY_AFTER = 30.0
 
 
@@ -55,8 +55,8 @@ RETRY_AFTER = 30.0
 class AutoextendPolicy:
     """When LVM refuses new thin LVs in a pool, and how it extends the pool."""
 
-    #: LVM creates no thin LV in a pool of which a larger part is used, in
-    #: percent of the data or metadata space; 100 if LVM has no such limit.
+    #: If the used part of the data or metadata space exceeds this percentage,
+    #: LVM creates no thin LV in the pool; 100 for no limit.
     threshold: int
     #: The size of an automatic extension, in percent of the size of the pool.
     percent: int
@@ -70,8 +70,8 @@ class AutoextendPolicy:
         return self.is_monitoring and self.threshold < 100 and self.percent > 0
 
 
-#: LVM's default: no limit, and no automatic extension. It applies to a pool
-#: whose policy was never read: LVM itself then refuses what it does not allow.
+#: LVM's default: no limit, and no automatic extension. The driver uses it for
+#: a pool whose policy was never read. LVM still applies the real limit.
 NO_POLICY = AutoextendPolicy(threshold=100, percent=20, is_monitoring=True)
 
 
@@ -108,7 +108,7 @@ def parse_policy(text: str) -> AutoextendPolicy:
 
 
 class LvmConfig:
-    """Reads the settings of LVM on one node, and keeps them."""
+    """Reads and caches the settings of LVM on one node."""
 
     def __init__(self, runner: circuit_breaker.CommandRunner) -> None:
         self._runner = runner
@@ -129,9 +129,9 @@ class LvmConfig:
     def refresh(self, max_ages: Mapping[str, float]) -> errors.Error | None:
         """Read the policies that are older than their ``max_age``.
 
-        All commands together have the time limit of one; the next call reads
-        what this call did not. If a policy cannot be read, keep the policy
-        that was read last.
+        All commands together may take :data:`TIMEOUT` seconds. The next call
+        reads the policies that this call could not read in time. If a policy
+        cannot be read, keep the policy that was read last.
 
         :param max_ages: seconds, by the name of the metadata profile, or
             ``''``.

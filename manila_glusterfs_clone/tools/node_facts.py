@@ -29,10 +29,10 @@ from manila_glusterfs_clone.tools import json_answers
 
 _TIMEOUT = 40.0
 
-#: The directories of the TLS files, by builds of GlusterFS.
+#: The possible directories of the TLS files; builds of GlusterFS differ.
 TLS_DIRECTORIES = runner_facts.TLS_DIRECTORIES
 
-#: The programs of the steps below that are not part of the runner.
+#: The steps that run a program, and this program.
 _PROGRAM_BY_VERB = {'lvm_version': 'lvs', 'glusterd_unit': 'systemctl'}
 _LVM_RELEASE = re.compile(r'LVM version: +(\d+)\.(\d+)\.(\d+)')
 
@@ -53,7 +53,7 @@ class Facts:
 
     #: Seconds since the epoch.
     clock: float
-    #: Where the symbolic link /etc/mtab leads to; empty if it is none.
+    #: The target of the symbolic link /etc/mtab; empty if it is no link.
     mtab: str
     #: The release of LVM, such as (2, 3, 16); empty if unknown.
     lvm: tuple[int, ...]

@@ -11,32 +11,34 @@
 # under the License.
 """The program that runs the driver's commands on a storage node, as root.
 
-The driver starts it once per SSH connection, by ``sudo -n`` and its path
-(:data:`manila_glusterfs_clone.node.RUNNER_PATH`). It is the only program that
-sudo allows the driver. It reads requests from stdin and writes answers
-to stdout. It decides nothing: it checks values, runs programs under
-deadlines, and reports. It is installed as one file, uses the standard library
-only, and runs on Python 3.6 and later: Enterprise Linux 8 has Python 3.6.
+The driver starts this program, the *runner*, once per SSH connection, with
+``sudo -n`` (:data:`manila_glusterfs_clone.node.RUNNER_PATH`). The driver may
+run no other program with sudo. The runner reads requests from stdin, and
+writes answers to stdout. It makes no decisions: it checks values, runs
+programs under deadlines, and reports. It is installed as one file, uses the
+standard library only, and runs on Python 3.6 and later: Enterprise Linux 8 has
+Python 3.6.
 
 **Frames.** Both directions consist of frames of one line each::
 
     @<nonce> <length> <JSON>
 
-The nonce has 32 hexadecimal digits. The driver makes a new one for each
-connection; the runner takes it from the first frame and repeats it. The
-length counts the bytes of the JSON, which is ASCII without newlines. What
-login shells, sudo or banners print before the first answer is noise: it does
-not have the nonce. After the first frame each byte belongs to a frame. What
-is no frame ends the connection, and the outcome of all that was asked on it
-and not answered is *unknown*.
+The nonce has 32 hexadecimal digits. The driver makes a new nonce for each
+connection; the runner takes it from the first frame, and repeats it in all
+answers. The length counts the bytes of the JSON, which is ASCII without
+newlines. Login shells, sudo and banners can print text before the first
+answer. This text does not contain the nonce, and the driver ignores it. After
+the first frame, each byte belongs to a frame. Any other data ends the
+connection, and the outcome of all unanswered steps is *unknown*.
 
 **Requests** have an id and up to 64 steps. The steps run one after the
-other; requests run side by side::
+other; requests run in parallel::
 
     {"id": 7, "steps": [{"verb": "extend_lv", "seconds": 120,
                          "values": {"lv": "vg/lv", "size": 1073741824}}]}
 
-**Answers** come one per step, when the step ends, and have an outcome:
+**Answers**: the runner sends one for each step, when the step ends. An answer
+has one of these outcomes:
 
 ``done``
     ``argv``, ``status``, ``stdout`` and ``stderr`` are those of the program.
@@ -46,38 +48,38 @@ other; requests run side by side::
     ``missing`` (a program cannot be started), ``busy`` (too many requests),
     ``late`` (no time left to start), ``stopping`` (the connection ended),
     ``glusterd`` (glusterd does not run; a console would wait for it),
-    ``status`` (the program ended with another status than 0; its output is
-    there).
+    ``status`` (the program ended with a status other than 0; the answer
+    contains its output).
 ``unknown``
-    The step may have taken effect. Kinds: ``deadline``, ``signal`` (killed
-    by somebody else), ``ended`` (a gluster console ended), ``garbled`` (an
+    The step may have taken effect. Kinds: ``deadline``, ``signal`` (another
+    process killed it), ``ended`` (a gluster console ended), ``garbled`` (an
     output is unreadable or too long), ``failed`` (a fault of the runner).
 ``skipped``
-    The step was not started, because another one was not done.
+    The step was not started, because another step was not done.
 
 The values of all steps are checked before the first step is started: a
 request with an invalid step starts nothing.
 
 **Deadlines.** Each program has a process group, which gets SIGTERM at the
-deadline and SIGKILL 5 s later. What a hung disk keeps even then is left
-behind; the answer comes 1 s later.
+deadline and SIGKILL 5 s later. If a hung disk keeps a process even then, the
+runner answers 1 s later, and waits for the process no longer.
 
-**The end of a connection** (of stdin, by a signal, by a broken frame) cancels
-what was asked on it. Programs that only read are killed. A program that
-changes something runs on until its end or deadline: one that is killed
-half-way leaves more to repair than one that ends. No further step is started.
-If the runner itself is killed, its programs go on without a deadline, and
-consoles end with their input.
+**The end of a connection**: a connection ends if stdin ends, if the runner
+receives a signal, or if a frame is broken. Then the runner starts no further
+step, and kills programs that only read. A program that changes something runs
+until its end or deadline, because an interrupted change leaves more to repair.
+If the runner itself is killed, its programs continue without a deadline, and
+consoles end because their input ends.
 
-**Values** are checked against the names that the driver makes, the volume
-groups and brick roots that the installer wrote to
+**Values**: the runner checks them against the names that the driver makes, the
+volume groups and brick roots that the installer wrote to
 :data:`manila_glusterfs_clone.node.SETTINGS_PATH`, and the report of LVM. No
-value begins with ``-``, except names of back ends, which follow ``--``. There
-is no shell. No symbolic link below a root is followed.
+value begins with ``-``, except names of back ends, which follow ``--``. The
+runner uses no shell, and follows no symbolic link below a root.
 """
 
 #: The release of this program. Increase it with each change of a verb.
 RELEASE = 1
-#: The oldest release that a driver may have been made with. Increase it when
-#: a verb that drivers use is removed or gets other values.
+#: The oldest release of the driver that this runner serves. Increase it when a
+#: verb that drivers use is removed or gets other values.
 OLDEST_SERVED = 1

@@ -30,15 +30,16 @@ from manila_glusterfs_clone.node.runner import validation
 PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
 ENVIRONMENT = {'PATH': PATH, 'LC_ALL': 'C', 'LVM_SUPPRESS_FD_WARNINGS': '1'}
 if 'SUDO_USER' in os.environ:
-    # It shows to an administrator who started a program that hangs.
+    # This variable shows an administrator who started a program that hangs.
     ENVIRONMENT['SUDO_USER'] = os.environ['SUDO_USER']
 
 #: Seconds from SIGTERM to SIGKILL, and from SIGKILL to giving up.
 KILL_AFTER, GIVE_UP_AFTER = 5.0, 1.0
-#: Seconds to read on after a process ended: a daemon may hold its output.
+#: Seconds to read on after a process has ended: a daemon that the process
+#: started may keep the output open.
 _DRAIN = 0.5
-#: Seconds between two looks whether a process has ended, while its output is
-#: open and after its end.
+#: Seconds between two checks whether a process has ended: while its output is
+#: open, and after its output has ended.
 _LOOK, _LOOK_SOON = 0.1, 0.002
 #: Bytes of stdout that are kept.
 _LONGEST_OUTPUT = 1 << 24
@@ -68,8 +69,8 @@ def write(descriptor: int, data: bytes) -> None:
 class Process:
     """A process in a group of its own.
 
-    :param function: what it does; None for the program that argv names.
-    :raises NotDone: it cannot be started.
+    :param function: runs in the process; None to run the program in ``argv``.
+    :raises NotDone: the process cannot be started.
     """
 
     def __init__(
@@ -101,14 +102,14 @@ class Process:
         self.forget_output()
 
     def forget_output(self) -> None:
-        """Begin with empty outputs."""
+        """Discard the output that was read so far."""
         self.stdout = frames.Output(_LONGEST_OUTPUT)
         self.stderr = frames.Output(2 * frames.EXCERPT)
 
     def wait(self, until: float, mark: bytes = b'') -> str:
         """Read until the end of the process, and kill it at the deadline.
 
-        :param mark: what on stdout to read to at most.
+        :param mark: stop at this text on stdout; empty to read to the end.
         :return: ``ended``, ``marked`` or ``late``.
         """
         killing: List[Tuple[float, int]] = [
@@ -147,7 +148,7 @@ class Process:
     def has_news(self) -> bool:
         """Return whether the process has ended, or printed more than blanks.
 
-        What it printed is lost.
+        This method discards the output that it reads.
         """
         poll = select.poll()
         for descriptor in self._open:
@@ -173,7 +174,7 @@ class Process:
             self.stdin = -1
 
     def close(self) -> None:
-        """Wait for it no longer; its input ends."""
+        """Close the input and the outputs, without waiting for the end."""
         self.end_input()
         for descriptor in (self._out, self._err):
             os.close(descriptor)
@@ -186,7 +187,7 @@ class Process:
         return data
 
     def _ready(self, seconds: float) -> List[int]:
-        """Wait for output, but not for long: the process may end."""
+        """Wait briefly for output, because the process may end meanwhile."""
         if not self._open:
             time.sleep(max(0.0, min(seconds, _LOOK_SOON)))
             return []
@@ -211,7 +212,7 @@ def _spawn(
     program = find(argv[0])
     if program is None:
         raise FileNotFoundError(f'{argv[0]} is not in {PATH}')
-    # A session of its own is a process group of its own.
+    # A new session is also a new process group.
     return subprocess.Popen(  # noqa: S603
         [program, *argv[1:]],
         stdin=streams[0],
@@ -225,7 +226,7 @@ def _spawn(
 def _fork(function: Function, streams: Sequence[int]) -> int:
     """Start a process that prints the result of a function as JSON.
 
-    A hung disk may keep the process, but not the thread that waits for it.
+    A hung disk can block this process, but not the thread that waits for it.
     """
     pid = os.fork()
     if pid:
@@ -239,7 +240,7 @@ def _fork(function: Function, streams: Sequence[int]) -> int:
             signal.signal(handled, signal.SIG_DFL)
         for number, descriptor in enumerate(streams):
             os.dup2(descriptor, number)
-        # Not to hold the output of the runner, or the input of a console.
+        # Close the copies of the runner's output and of the consoles' inputs.
         os.closerange(3, max(map(int, os.listdir('/proc/self/fd'))) + 1)
         write(1, json.dumps(function()).encode())
         status = 0

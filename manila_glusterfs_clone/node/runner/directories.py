@@ -9,11 +9,11 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the runner does with directories, without the node's programs.
+"""Functions for directories, host names and logs, which run no program.
 
-Each function runs in a process of its own, which ends after it: the functions
-close no file, and may hang on a disk. They take the settings of the node and
-values that passed their checks.
+Each function runs in its own process, which ends with the function. So the
+functions close no file, and may hang on a disk. Their arguments are the
+settings of the node and checked values.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from typing import List, Optional, Sequence
 from manila_glusterfs_clone.node.runner import frames
 from manila_glusterfs_clone.node.runner import validation
 
-#: The attribute that has the id of the volume that a brick belongs to.
+#: The extended attribute of a brick that contains the id of its volume.
 VOLUME_ID = 'trusted.glusterfs.volume-id'
 GLUSTERD_LOG = '/var/log/glusterfs/glusterd.log'
 
@@ -35,9 +35,9 @@ _FLAGS = os.O_RDONLY | os.O_DIRECTORY
 
 
 def find_link(place: validation.Place) -> Optional[str]:
-    """Return the first symbolic link on the way from a root to a place.
+    """Return the first symbolic link in the path from a root to a place.
 
-    A part that does not exist or cannot be read is no link.
+    A part of the path that does not exist or cannot be read is no link.
     """
     path = place.root
     for name in place.names:
@@ -66,16 +66,16 @@ def _open(place: validation.Place, make: bool = False) -> int:
 
 
 def make_directory(settings: validation.Settings, path: str) -> None:
-    """Make a directory and its parents; an existing one is no error."""
+    """Make a directory and its parents, if they do not exist."""
     _open(validation.place(settings, path), make=True)
 
 
 def remove_directories(
     settings: validation.Settings, paths: Sequence[str], keep_full: bool
 ) -> None:
-    """Remove empty directories; a missing one is no error.
+    """Remove empty directories; ignore missing directories.
 
-    :param keep_full: whether one that cannot be removed is no error either.
+    :param keep_full: whether to ignore directories that cannot be removed.
     """
     failure = None
     for path in paths:
@@ -92,7 +92,7 @@ def remove_directories(
 
 
 def list_directory(settings: validation.Settings, path: str) -> List[str]:
-    """Return the names in a directory; none if it does not exist."""
+    """Return the names in a directory; an empty list if it does not exist."""
     try:
         return sorted(os.listdir(_open(validation.place(settings, path))))
     except FileNotFoundError:
@@ -144,7 +144,7 @@ def sync(settings: validation.Settings, paths: Sequence[str]) -> None:
 
 
 def resolve(settings: validation.Settings, name: str) -> List[str]:
-    """Return the addresses of a host name; none if it has none."""
+    """Return the addresses of a host name; an empty list if it has none."""
     try:
         found = socket.getaddrinfo(name, None)
     except socket.gaierror as error:

@@ -28,8 +28,9 @@ from manila_glusterfs_clone.node.runner import validation
 MTAB = '/etc/mtab'
 MODULES = '/lib/modules'
 LOADED_MODULES = '/sys/module'
-#: The directories of the TLS files, by builds of GlusterFS (its
-#: ``SSL_CERT_PATH``): Debian and Ubuntu, most others, Fedora and RHEL.
+#: The possible directories of the TLS files. The build of GlusterFS determines
+#: the directory (``SSL_CERT_PATH``): Debian and Ubuntu, most others, Fedora
+#: and RHEL.
 TLS_DIRECTORIES = ('/usr/lib/ssl', '/etc/ssl', '/etc/pki/tls')
 GLUSTERD_PORT = 24007
 
@@ -40,7 +41,7 @@ _LISTEN = '0A'
 _PEM = re.compile(
     b'-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\\s]*-----END CERTIFICATE-----'
 )
-#: Bytes that are read of a file with certificates.
+#: How many bytes to read from a file with certificates, at most.
 _LONGEST_PEM = 1 << 20
 
 
@@ -59,7 +60,7 @@ def node_facts(settings: validation.Settings) -> Dict[str, Any]:
 
 
 def _link(path: str) -> Optional[str]:
-    """Return where a symbolic link leads to; None if it is no link."""
+    """Return the target of a symbolic link; None if the path is no link."""
     try:
         return os.readlink(path)
     except OSError:
@@ -127,7 +128,7 @@ def _used_percent(path: str) -> Optional[int]:
 
 
 def _tls() -> Optional[Dict[str, Any]]:
-    """Return what the TLS files of GlusterFS are; None if there are none."""
+    """Return facts about the TLS files of GlusterFS; None if none exist."""
     for directory in TLS_DIRECTORIES:
         paths = {
             name: f'{directory}/{name}'
@@ -144,10 +145,10 @@ def _tls() -> Optional[Dict[str, Any]]:
 
 
 def _certificates(path: str) -> Optional[List[str]]:
-    """Return the certificates in a file, and nothing else that is in it.
+    """Return only the certificates in a file, not its other content.
 
-    :return: each in the format PEM; none if the file cannot be read; None if
-        it does not exist.
+    :return: each in the format PEM; an empty list if the file cannot be read;
+        None if it does not exist.
     """
     if not os.path.exists(path):
         return None

@@ -15,9 +15,9 @@ import json
 import re
 from typing import Any, Dict, Iterator, Optional
 
-#: Bytes of a request, and of an answer, at most.
+#: The maximum sizes of a request and of an answer, in bytes.
 LONGEST_REQUEST, LONGEST_ANSWER = 1 << 20, 1 << 27
-#: Bytes of each end that are kept of what is too long to be kept.
+#: If an output is too long, keep this many bytes of its head and of its tail.
 EXCERPT = 1 << 14
 
 _HEADER = re.compile(rb'@([0-9a-f]{32}) (0|[1-9][0-9]{0,9}) ')
@@ -25,7 +25,7 @@ _LONGEST_HEADER = 45
 
 
 class Broken(Exception):
-    """What came is not a frame."""
+    """The received data is not a frame."""
 
 
 def frame(nonce: str, content: Dict[str, Any]) -> bytes:
@@ -35,7 +35,7 @@ def frame(nonce: str, content: Dict[str, Any]) -> bytes:
 
 
 class Output:
-    """An output; of a long one the head and the tail."""
+    """An output; if it is long, only its head and its tail."""
 
     def __init__(self, most: int) -> None:
         self.total = 0
@@ -52,11 +52,11 @@ class Output:
 
     @property
     def is_cut(self) -> bool:
-        """Return whether a part is not kept."""
+        """Return whether a part of the output was dropped."""
         return self.total > self._most
 
     def text(self) -> str:
-        """Return the output, with a note in place of what was cut out."""
+        """Return the output, with a note in place of the dropped part."""
         if not self.is_cut:
             return self._head.decode('utf-8', 'replace')
         head, tail = self._head[:EXCERPT], self._tail
@@ -72,8 +72,9 @@ class Output:
 class Frames:
     """Finds the frames in a stream of bytes.
 
-    :param nonce: of the connection, for the driver's side; the runner takes
-        it from the first frame, before which no noise is allowed.
+    :param nonce: the nonce of the connection; None on the side of the runner.
+        The runner takes the nonce from the first frame, and allows no noise
+        (data outside of frames) before this frame.
     """
 
     def __init__(self, nonce: Optional[str] = None) -> None:
@@ -85,18 +86,18 @@ class Frames:
 
     @property
     def is_whole(self) -> bool:
-        """Return whether all that came is noise or whole frames."""
+        """Return whether all received frames are complete."""
         return not self._has_begun or not self._pending
 
     def noise(self) -> str:
-        """Return what came before the first frame."""
+        """Return the data that was received before the first frame."""
         rest = b'' if self._has_begun else bytes(self._pending)
         return self._noise.text() + rest.decode('utf-8', 'replace')
 
     def feed(self, data: bytes) -> Iterator[Dict[str, Any]]:
         """Yield the contents of the frames that are complete now.
 
-        :raises Broken: something else came; nothing more can be read.
+        :raises Broken: other data was received; no more frames can be read.
         """
         self._pending += data
         if not self._has_begun:
@@ -118,7 +119,7 @@ class Frames:
         at = self._pending.find(mark)
         self._has_begun = at >= 0
         if not self._has_begun:
-            # The mark may have come in part.
+            # The data may end with a part of the mark.
             at = max(0, len(self._pending) - len(mark) + 1)
         self._noise.add(bytes(self._pending[:at]))
         del self._pending[:at]

@@ -42,7 +42,7 @@ class ProcessTable:
     ) -> child_processes.Process:
         """Start a process.
 
-        :raises NotDone: it cannot be started.
+        :raises NotDone: the process cannot be started.
         """
         with self._guard:
             if self._is_stopping:
@@ -52,7 +52,7 @@ class ProcessTable:
         return process
 
     def forget(self, process: child_processes.Process) -> None:
-        """Wait for a process no longer."""
+        """Stop waiting for a process."""
         with self._guard:
             del self._running[process]
             process.close()
@@ -77,7 +77,7 @@ class ProcessTable:
                 self.end(console)
 
     def keep(self, console: child_processes.Process) -> None:
-        """Keep a console that has answered for the next line."""
+        """Keep a console for the next line, after it has answered."""
         with self._guard:
             if len(self._idle) < _MOST_CONSOLES and not self._is_stopping:
                 console.forget_output()
@@ -93,7 +93,10 @@ class ProcessTable:
         self.forget(console)
 
     def stop(self) -> None:
-        """Start nothing more; kill the reads, and wait for the changes."""
+        """Kill the processes that only read, and wait for the others.
+
+        Start no more processes.
+        """
         with self._guard:
             self._is_stopping = True
             for process, changes in self._running.items():
@@ -107,14 +110,14 @@ class ProcessTable:
             return any(self._running.values())
 
     def _console(self, changes: bool) -> child_processes.Process:
-        """Return a console that has nothing to do."""
+        """Return an idle console, or start a new one."""
         while True:
             with self._guard:
                 if self._is_stopping or not self._idle:
                     break
                 console = self._idle.pop()
                 self._running[console] = changes
-            # Output now would be read as the answer to the next line.
+            # Such output would be taken for the answer to the next line.
             if not console.has_news():
                 console.forget_output()
                 return console

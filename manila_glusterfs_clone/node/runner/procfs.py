@@ -9,9 +9,10 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""What the kernel reports in /proc: mounts, addresses, the age of glusterd.
+"""Read mounts, addresses and the age of glusterd from /proc.
 
-Reading it never hangs, and does not depend on how the node is configured.
+Reading /proc never hangs, and does not depend on the configuration of the
+node.
 """
 
 import contextlib
@@ -65,7 +66,7 @@ def list_mounts(settings: validation.Settings) -> List[Mount]:
 def addresses(settings: validation.Settings) -> List[str]:
     """Return the IP addresses of the node.
 
-    Omit loopback addresses, and addresses that are valid on one link only.
+    Omit loopback addresses and link-local addresses.
     """
     found = set()
     with open(f'{PROC}/net/fib_trie', encoding='ascii') as file:
@@ -76,7 +77,7 @@ def addresses(settings: validation.Settings) -> List[str]:
                 address = words[1]
             elif words == ['/32', 'host', 'LOCAL']:
                 found.add(address)
-    # There may be no IPv6.
+    # The node may have no IPv6.
     with contextlib.suppress(FileNotFoundError):
         with open(f'{PROC}/net/if_inet6', encoding='ascii') as file:
             for line in file:
@@ -87,9 +88,12 @@ def addresses(settings: validation.Settings) -> List[str]:
 
 
 def glusterd_age(settings: validation.Settings) -> Optional[float]:
-    """Return the seconds for which glusterd has run; None if it does not run.
+    """Return how long glusterd has been running, in seconds.
 
-    Of several processes the oldest is glusterd: it forks to run programs.
+    If several processes have the name glusterd, the oldest is the daemon: it
+    forks to run programs.
+
+    :return: None if glusterd is not running.
     """
     with open(f'{PROC}/uptime', encoding='ascii') as file:
         now = float(file.read().split()[0])
@@ -106,14 +110,14 @@ def glusterd_age(settings: validation.Settings) -> Optional[float]:
 
 
 def is_glusterd_down(settings: validation.Settings) -> bool:
-    """Return whether glusterd does not run; a console would wait for it."""
+    """Return whether glusterd is down: a console would wait for it."""
     with contextlib.suppress(OSError):
         with open(f'{PROC}/net/unix', encoding='utf-8') as file:
             for line in file:
                 words = line.split()
                 if words[-1].endswith(_SOCKET) and words[3] == _LISTENING:
                     return False
-    # It may run in another namespace of the network.
+    # glusterd may run in another network namespace.
     return glusterd_age(settings) is None
 
 

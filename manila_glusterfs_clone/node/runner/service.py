@@ -33,7 +33,7 @@ SETTINGS = '/etc/manila-glusterfs-clone/runner.json'
 
 _LONGEST_STEP = 900.0
 _MOST_STEPS, _MOST_REQUESTS = 64, 32
-#: Seconds for answers to be written when the connection has ended.
+#: Seconds to wait for the last answers after the connection has ended.
 _LAST_ANSWERS = 1.0
 
 Checked = Tuple[str, verbs.Verb, float, Dict[str, Any]]
@@ -150,7 +150,7 @@ class Service:
     def _refuse(
         self, number: int, at: range, failed: int, failure: Dict[str, Any]
     ) -> None:
-        """Answer for the step that failed, and for those not started."""
+        """Send the answers for the failed step and for the skipped steps."""
         for step in at:
             skipped = {'outcome': 'skipped'}
             self._answer(number, step, failure if step == failed else skipped)
@@ -171,7 +171,7 @@ class Service:
 
 
 def _read() -> bytes:
-    """Wait for input; return nothing at its end."""
+    """Wait for input; return no bytes at its end."""
     try:
         return os.read(0, 1 << 16)
     except OSError:
@@ -179,7 +179,7 @@ def _read() -> bytes:
 
 
 def _end_input(number: int, _: Any) -> None:
-    """Make a signal have the effect of the end of the connection."""
+    """Handle a signal: end the input, and thereby the connection."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
@@ -187,12 +187,12 @@ def _end_input(number: int, _: Any) -> None:
 
 def main() -> NoReturn:
     """Serve the connection on stdin and stdout."""
-    # Python warns of a fork beside threads.
+    # Python warns if a process with threads forks.
     warnings.simplefilter('ignore')
     os.chdir('/')
     os.umask(0o022)
     for number in child_processes.SIGNALS:
         signal.signal(number, _end_input)
-    # The output of the login shell possibly lacks the end of its line.
+    # The output of the login shell possibly does not end with a newline.
     child_processes.write(1, b'\n')
     os._exit(Service(validation.read_settings(SETTINGS)).run())

@@ -22,8 +22,8 @@ from manila_glusterfs_clone.node.runner import procfs
 from manila_glusterfs_clone.node.runner import validation
 from manila_glusterfs_clone.node.runner import verbs
 
-#: Bytes of a line that a gluster console takes for one command. It cuts a
-#: line of 1,024 bytes or more, and runs the rest as another command.
+#: The maximum length of a line for a gluster console, in bytes. A console cuts
+#: a line of 1,024 bytes or more, and runs the rest as another command.
 _LONGEST_LINE = 1000
 
 Answer = Dict[str, Any]
@@ -32,17 +32,17 @@ Answer = Dict[str, Any]
 def runs_in_console(words: Sequence[str]) -> bool:
     """Return whether a gluster console can run a command.
 
-    It cuts a long line in two, and prints the answer to "heal" only when it
-    ends.
+    A console cuts a long line in two, and prints the answer to "heal" only
+    when the console ends.
     """
     return len(' '.join(words)) <= _LONGEST_LINE and words[1] != 'heal'
 
 
 class Step:
-    """A step that is carried out.
+    """One step of a request.
 
-    :param given: the values, which passed their checks.
-    :param seconds: until the programs of the step are killed.
+    :param given: the checked values.
+    :param seconds: the time limit, at which the programs are killed.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class Step:
         self._changes = verb.changes
 
     def carry_out(self) -> Answer:
-        """Return the answer of a step that is done.
+        """Run the step, and return its answer.
 
-        :raises NotDone: it is not done, or possibly not done.
+        :raises NotDone: the step was refused, or its outcome is unknown.
         """
         verb, given = self._verb, self._given
         words = verb.words(**given)
@@ -82,7 +82,7 @@ class Step:
     def _require_own(self) -> None:
         """Require that LVs are thin volumes of the driver.
 
-        :raises Invalid: one is not.
+        :raises Invalid: an LV is no thin volume of the driver.
         """
         value = self._given[self._verb.own]
         lvs: List[str] = value if isinstance(value, list) else [value]
@@ -116,7 +116,7 @@ class Step:
     def _gluster(self, words: Sequence[str]) -> Answer:
         """Run a command of gluster, in a console if a console can run it.
 
-        The answer, and not the exit status, has the outcome.
+        The answer contains the outcome; the exit status does not.
         """
         if procfs.is_glusterd_down(self._settings):
             raise validation.NotDone('refused', 'glusterd', argv=words)
@@ -124,8 +124,8 @@ class Step:
         line = ' '.join(asked)
         self._changes = validation.gluster_changes(asked)
         if not runs_in_console(asked):
-            # A console takes no options. The program takes values of volume
-            # options as its own options, up to an argument "--".
+            # "--" ends the options. Without it, the program would read a value
+            # that begins with "--" as an option.
             return self._run([*child_processes.CONSOLE, '--', *asked])
         self._require_time(words)
         end, console = self._running.ask(
@@ -138,7 +138,7 @@ class Step:
         text, mark, rest = answer['stdout'].partition(child_processes.END)
         is_cut = console.stdout.is_cut
         if is_cut or rest.strip():
-            # The next line would get the rest as its answer.
+            # The rest would be taken for the answer to the next line.
             self._running.end(console)
         else:
             self._running.keep(console)

@@ -12,8 +12,8 @@
 """The values that the runner accepts.
 
 A check takes the settings of the node and a value, and raises
-:class:`Invalid` if the value is not allowed. The checks look at values only;
-:mod:`manila_glusterfs_clone.node.runner.steps` looks at LVs and directories.
+:class:`Invalid` if the value is not allowed. The checks read only the values;
+:mod:`manila_glusterfs_clone.node.runner.steps` checks LVs and directories.
 """
 
 import json
@@ -39,7 +39,7 @@ _LVM_NAME = '(?![.]{1,2}(?:/|$))[A-Za-z0-9_+.][A-Za-z0-9_+.-]{0,126}'
 
 
 class NotDone(Exception):
-    """A step is not done; ``answer`` has the outcome and the evidence."""
+    """A step is not done; ``answer`` contains the outcome and details."""
 
     def __init__(self, outcome: str, kind: str, **evidence: Any) -> None:
         super().__init__(outcome, kind, evidence)
@@ -54,7 +54,7 @@ class Invalid(NotDone):
 
 
 class Settings(NamedTuple):
-    """What the installer wrote to the node."""
+    """The settings that the installer wrote to the node."""
 
     brick_roots: Tuple[str, ...] = ()
     volume_groups: Tuple[str, ...] = ()
@@ -108,7 +108,7 @@ class Place(NamedTuple):
 
 
 def place(settings: Settings, path: str) -> Place:
-    """Split a path that passed its check at the end of its root."""
+    """Split a checked path into its root and the names below the root."""
     for root in (*settings.brick_roots, SNAPS_ROOT, RUN_ROOT):
         if path.startswith(f'{root}/'):
             return Place(root, tuple(path[len(root) + 1 :].split('/')))
@@ -183,7 +183,7 @@ def new_lv(settings: Settings, value: Any) -> None:
 
 
 def _path(what: str, own: str, snaps: str, run: str = '(?!)') -> Check:
-    """Return a check of paths, by patterns of the part below each root."""
+    """Return a check of paths; each root has a pattern for the path below."""
 
     def check(settings: Settings, value: Any) -> None:
         path = value if isinstance(value, str) else ''
@@ -252,14 +252,14 @@ def require_own(settings: Settings, row: Dict[str, str]) -> None:
 
 
 def require_mount_point(row: Dict[str, str], path: str) -> None:
-    """Check that an LV is tagged with a mount point, or named after it."""
+    """Check that an LV belongs to a mount point, by its tags or its name."""
     if f'manila.mount={path}' not in row['lv_tags'].split(',') and (
         row['lv_name'].partition('_')[0] not in path.split('/')
     ):
         raise Invalid(f'{row["lv_name"]} does not belong at {path}')
 
 
-#: The lines that gluster may get: those that change nothing, and the others.
+#: The allowed gluster commands: those that only read, and the others.
 _READS = re.compile(
     f'pool list|volume list|volume get all all'
     f'|(?:volume|snapshot) info(?: {_COMPONENT})?'

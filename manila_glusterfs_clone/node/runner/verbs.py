@@ -9,16 +9,16 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The verbs of the runner: all that the driver can have done on a node.
+"""The verbs of the runner: all actions that the driver can request on a node.
 
-A verb has typed values. Most verbs run a program; the function below that has
-the name of the verb returns its command line. The other verbs call a function
+A verb has typed values. Most verbs run a program: a function below, with the
+name of the verb, returns the command line. The other verbs call a function
 of :mod:`~manila_glusterfs_clone.node.runner.directories`,
 :mod:`~manila_glusterfs_clone.node.runner.facts` or
 :mod:`~manila_glusterfs_clone.node.runner.procfs`, and answer with its result
 as JSON.
 
-The driver uses this module too: for the command lines in its messages.
+The driver uses this module, too: its messages contain the command lines.
 """
 
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
@@ -80,21 +80,22 @@ Words = List[str]
 
 
 class Verb(NamedTuple):
-    """One thing that a step can ask for."""
+    """One action that a step can request."""
 
     #: The checks of the values, by name.
     checks: Dict[str, validation.Check]
-    #: Returns the command line of the program. For a function: words that
-    #: show the step in messages.
+    #: Returns the command line of the program. For a function, returns words
+    #: that describe the step in messages.
     words: Callable[..., Words]
     #: The function, which takes the settings and the values; None for a
     #: program.
     function: Optional[Callable[..., Any]]
     #: Whether the verb changes something. "gluster" can do both.
     changes: bool
-    #: The name of the value with LVs that must be the driver's.
+    #: The name of the value whose LVs must belong to the driver; empty for
+    #: none.
     own: str
-    #: Whether the program reports its outcome in its output.
+    #: Whether any exit status is accepted: the output contains the outcome.
     accepts_any_status: bool
 
 
@@ -127,7 +128,7 @@ def _program(
     accepts_any_status: bool = False,
     **checks: validation.Check,
 ) -> Callable[[Callable[..., Words]], Callable[..., Words]]:
-    """Make a function the verb with the name of the function."""
+    """Register a function as the verb with the name of the function."""
 
     def register(words: Callable[..., Words]) -> Callable[..., Words]:
         VERBS[words.__name__] = Verb(
@@ -246,8 +247,8 @@ def remove_lvs(lvs: List[str]) -> Words:
 
 @_program(changes=True, own='lv', lv=validation.new_lv)
 def make_xfs(lv: str) -> Words:
-    # Without -f it refuses a device that has a file system. An inode of 512
-    # bytes can hold the extended attributes of GlusterFS.
+    # Without -f, mkfs.xfs refuses a device that has a file system. An inode of
+    # 512 bytes has space for the extended attributes of GlusterFS.
     return ['mkfs.xfs', '-q', '-K', '-i', 'size=512', f'/dev/{lv}']
 
 
@@ -297,7 +298,7 @@ _function(
 
 
 def hello(settings: validation.Settings) -> None:
-    """Stand for the greeting, which the service answers itself."""
+    """Do nothing: the service itself answers this verb with the greeting."""
 
 
 _function(hello, changes=False)

@@ -112,9 +112,9 @@ class Gluster(queries.Queries):
         """Make glusterd write all volfiles (configuration) of a volume.
 
         ``snapshot clone`` does not write the volfile of the self-heal daemon.
-        Without it, ``volume set`` on a replicated or dispersed clone that is
-        not started fails with ``Commit failed on localhost``. The log of
-        glusterd then has ``stat on file: …-shd.vol failed`` (10.3 and 11.1).
+        Without this volfile, ``volume set`` on a replicated or dispersed clone
+        that is not started fails with ``Commit failed on localhost``, and
+        glusterd logs ``stat on file: …-shd.vol failed`` (10.3 and 11.1).
 
         To make glusterd write the volfiles, this method turns profiling on and
         off. Other commands with this effect need a started volume, or change

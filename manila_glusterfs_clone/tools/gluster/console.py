@@ -9,25 +9,27 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The gluster command line of one node: words in, one XML answer out.
+"""Run gluster commands on one node, and parse their XML answers.
 
 A command in its own ``gluster`` process takes about a second. In a process
 that already runs, it takes milliseconds. So the runner keeps a few ``gluster
 --mode=script --xml`` processes on each node. Such a process is a *console*; it
 runs one command at a time.
 
-Behaviour of consoles on GlusterFS 10.3 and 11.1, and the reaction to it:
+Behaviour of consoles on GlusterFS 10.3 and 11.1, and how the driver handles
+it:
 
 * A console cuts a line of 1,024 bytes or more, and runs the rest as another
   command. So the runner runs a long command in its own process.
 * While glusterd is down, a console does not answer. It runs the command when
   glusterd runs again. So the runner refuses a command if glusterd is down. If
-  glusterd ends later, and the runner sent another command meanwhile, it would
-  take the late answer for the answer to that command. So the runner kills a
-  console that did not answer in time.
-* In its own process, ``gluster`` takes each argument that begins with ``--``
-  as an option, up to an argument ``--`` (``parse_cmdline`` in cli/src/cli.c).
-  Values of volume options can begin with ``--``; a console takes no options.
+  glusterd stops during a command, the answer comes late, and the runner could
+  take it for the answer to the next command. So the runner kills a console
+  that did not answer in time.
+* Values of volume options can begin with ``--``. A console reads no options,
+  but ``gluster`` in its own process reads such a value as an option
+  (``parse_cmdline`` in cli/src/cli.c). So the runner puts an argument ``--``,
+  which ends the options, before the command.
 * A console prints the answer to ``volume heal … info`` only when the console
   ends. So the runner runs this command in its own process.
 * The CLI, the program ``gluster``, waits 120 s for glusterd. Then it prints
@@ -150,8 +152,10 @@ class Console:
     ) -> list[Answer]:
         """Run several commands that change nothing, in one request.
 
-        :param timeout: seconds for each command, with the wait for a slot.
-        :raises errors.Error: as :meth:`run`, for the first that failed.
+        :param timeout: seconds for each command, including the wait for a
+            slot.
+        :raises errors.Error: as :meth:`run`, for the first command that
+            failed.
         """
         answers = self.try_read_all(*commands, timeout=timeout)
         for answer in answers:
@@ -228,10 +232,11 @@ class Console:
     def _lost(
         self, result: step_outcomes.Result, output: str
     ) -> errors.LinkLost:
-        """Return the error of a process that lost glusterd.
+        """Return the error of a process that lost its connection to glusterd.
 
-        The CLI also prints this if glusterd ends during the command
-        (cli_rpc_notify in cli/src/cli.c). So the outcome is unknown.
+        The CLI prints the same text if glusterd is down, and if glusterd ends
+        during the command (cli_rpc_notify in cli/src/cli.c). So the outcome is
+        unknown.
         """
         return errors.LinkLost(
             result.node, result.argv, 'glusterd has stopped', output

@@ -12,7 +12,7 @@
 """List the peers of a node in the request of another command.
 
 A node that is disconnected from most peers can have old data. So the driver
-checks the peers before it believes the answer to the other command.
+checks the peers before it uses the answer to the other command.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ _PEERS = ('pool', 'list')
 class PeersFirst(console.Console):
     """A console that runs ``pool list`` with its first command.
 
-    Both commands are in one request, ``pool list`` first.
+    One request runs both commands, ``pool list`` first.
 
     :param timeout: seconds for ``pool list``, including the wait for a
         connection.

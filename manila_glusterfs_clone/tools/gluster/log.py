@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The log of glusterd, which has the causes that glusterd does not answer.
+"""Read the causes of failures from the log of glusterd.
 
 If a change fails on the node that was asked, glusterd often answers only
 ``Commit failed on localhost. Please check log file for details``.
@@ -25,16 +25,16 @@ from manila_glusterfs_clone.tools import json_answers
 
 #: Time limit in seconds.
 TIMEOUT = 10.0
-#: The errors of so many seconds before the last line belong to the command
-#: that failed.
+#: Errors that were logged this many seconds before the last line, or later,
+#: belong to the command that failed.
 _SECONDS = 2.0
 _MAX_CHARACTERS = 600
 
-#: The answers of glusterd that have no cause.
+#: The answers of glusterd that do not state the cause of a failure.
 _NO_CAUSE = re.compile(r'failed on localhost\. Please check (the )?log file')
 #: The beginning of errors that glusterd also logs if a command succeeds.
 _NOISE = ('Dict get failed ',)
-#: A line: time, level, optional message id and place in the source, part of
+#: A line: time, level, message id (optional), place in the source, part of
 #: glusterd, text.
 _LINE = re.compile(
     r'^\[(?P<time>[0-9-]{10} [0-9:]{8}\.[0-9]{6}) \+0000\] (?P<level>[A-Z]) '
@@ -45,7 +45,7 @@ _LINE = re.compile(
 
 
 def has_cause(message: str) -> bool:
-    """Return whether an answer of glusterd has the cause of a failure."""
+    """Return whether an answer of glusterd states the cause of a failure."""
     return not _NO_CAUSE.search(message)
 
 
@@ -78,7 +78,7 @@ def read_last_errors(runner: circuit_breaker.CommandRunner) -> str:
 
 
 def _seconds(line: re.Match[str]) -> float:
-    """Return the time of a line, in seconds; 0 if it is no time."""
+    """Return the time of a line, in seconds; 0 if the time is invalid."""
     try:
         return datetime.datetime.fromisoformat(line['time']).timestamp()
     except (ValueError, OverflowError):

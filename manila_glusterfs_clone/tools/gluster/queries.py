@@ -30,8 +30,8 @@ SnapshotConfig = xml_output.SnapshotConfig
 BrickStatus = xml_output.BrickStatus
 HealState = xml_output.HealState
 
-#: Time limit for a read, in seconds. glusterd answers a read without its
-#: peers, usually in milliseconds. A busy glusterd can need half a minute.
+#: Time limit for a read, in seconds. glusterd answers a read without asking
+#: its peers, usually in milliseconds. A busy glusterd can need half a minute.
 READ_TIMEOUT = 60.0
 #: Time limit for ``gluster volume heal … info``, in seconds. The command reads
 #: from every brick, and ``gluster`` waits up to 600 s for it.
@@ -155,9 +155,9 @@ class Queries:
     def global_options(self) -> dict[str, str]:
         """Return the options of the trusted storage pool.
 
-        They include ``cluster.op-version`` and ``cluster.max-op-version``. The
-        format of the answer is that which vdsm parses
-        (``_parseGlobalVolumeOptions`` in lib/vdsm/gluster/cli.py).
+        They include ``cluster.op-version`` and ``cluster.max-op-version``.
+        vdsm parses the same answer (``_parseGlobalVolumeOptions`` in
+        lib/vdsm/gluster/cli.py).
         """
         answer = self._read('volume', 'get', 'all', 'all')
         return {

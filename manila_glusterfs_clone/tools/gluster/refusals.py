@@ -9,7 +9,7 @@
 # WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the
 # License for the specific language governing permissions and limitations
 # under the License.
-"""The reasons for which glusterd refuses commands.
+"""The reasons why glusterd refuses commands.
 
 The XML answer to a refused command has a number, ``opErrno``, and a text,
 ``opErrstr``. Some numbers stand for one reason. Others stand for many reasons:
@@ -27,13 +27,13 @@ import re
 
 from manila_glusterfs_clone import errors
 
-#: Separates the text of glusterd from what glusterd logged.
+#: Separates the answer of glusterd from the errors in its log.
 LOGGED = '; glusterd logged: '
 
 
 @dataclasses.dataclass(frozen=True)
 class Refusal:
-    """A reason for which glusterd refuses a command."""
+    """A reason why glusterd refuses a command."""
 
     #: The pattern to search for in ``opErrstr``.
     pattern: re.Pattern[str]
@@ -43,7 +43,7 @@ class Refusal:
     error_class: type[errors.GlusterRefused] = errors.GlusterRefused
 
     def matches(self, errno: int, message: str) -> bool:
-        """Return whether an ``opErrno`` or ``opErrstr`` has this reason."""
+        """Return whether an ``opErrno`` or ``opErrstr`` means this reason."""
         answer = message.partition(LOGGED)[0]
         return errno in self.errnos or bool(self.pattern.search(answer))
 
@@ -97,10 +97,10 @@ _CLASSIFIED_REFUSALS = (BUSY, ALREADY_EXISTS, NOT_FOUND)
 #: "Staging failed on PEER. Please check": the peer has disconnected. If a
 #: reason follows instead of "Please check", the peer refused the command.
 #:
-#: "Failed to reconfigure barrier": a barrier holds back the writes of clients
+#: "Failed to reconfigure barrier": a barrier blocks the writes of clients
 #: while glusterd takes a snapshot. If a node loses power during that time, the
-#: bricks on the other nodes keep the barrier. It ends after two minutes, or
-#: earlier when the next snapshot fails because of it (10.3).
+#: bricks on the other nodes keep the barrier. The barrier ends after two
+#: minutes, or earlier if it makes another snapshot fail (10.3).
 _PARTIALLY_DONE = re.compile(
     r'^(Commit|Brick ops) failed on |^Post[- ][Vv]alidation failed '
     r'|^Failed to reconfigure barrier|^Staging failed on \S+\. Please check'

@@ -80,7 +80,7 @@ class Snapshot:
     #: The id, in hex, of the volume that glusterd created for the snapshot.
     #: The names of the LVs of the snapshot begin with this id.
     hex_id: str
-    #: The name of the volume of which the snapshot was taken.
+    #: The name of the volume that the snapshot was taken of.
     origin: str
     is_active: bool
 

@@ -42,9 +42,9 @@ SENTENCES = [
     ),
     (
         clones.SnapshotInOtherPool('id', 'vg/a', ('vg/b', 'vg/c')),
-        'snapshot id: in thin pool vg/a, which is none of the pools vg/b, '
-        'vg/c of this back end; add it to glusterfs_clone_pools, or if it '
-        'belongs to another back end, enable CreateFromSnapshotFilter in '
+        'snapshot id: in thin pool vg/a, but this back end uses only vg/b, '
+        'vg/c; add the pool to glusterfs_clone_pools, or if the pool belongs '
+        'to another back end, enable CreateFromSnapshotFilter in '
         'scheduler_default_filters',
     ),
     (

@@ -26,7 +26,7 @@ from manila_glusterfs_clone.locking import cross_host_locks
 from manila_glusterfs_clone.maintenance import cluster_state
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone.operations import volumes
-from manila_glusterfs_clone.ssh import steps
+from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools import file_systems
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools import lvm
@@ -264,7 +264,7 @@ class Node:
     ) -> tuple[tuple[lvm.LogicalVolume, ...], tuple[file_systems.Mount, ...]]:
         return self.lvm.lvs(*lv_names), self.file_systems.mounts()
 
-    def run(self, *the_steps: steps.Step) -> None:
+    def run(self, *the_steps: step_outcomes.Step) -> None:
         for step in the_steps:
             for tool in (self.lvm, self.file_systems):
                 if action := getattr(tool, step.verb, None):

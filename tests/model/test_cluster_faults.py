@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from manila_glusterfs_clone.cluster import peers
+from manila_glusterfs_clone.cluster import glusterd_start
 from manila_glusterfs_clone.cluster import replica_heal
 from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.maintenance import healing
@@ -379,7 +379,9 @@ def test_a_node_that_takes_over_late_what_it_missed(
     manila.pool.time.advance(60.0)
     with monkeypatch.context() as patch:
         if believed:
-            patch.setattr(peers, 'seconds_until_started', lambda *nodes: {})
+            patch.setattr(
+                glusterd_start, 'seconds_until_started', lambda *nodes: {}
+            )
         manila.allow(share)
     manila.pool.time.advance(60.0)
     manila.pool.glusterd.settle()

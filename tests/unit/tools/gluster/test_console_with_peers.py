@@ -20,6 +20,7 @@ from manila_glusterfs_clone import errors
 from manila_glusterfs_clone.ssh import step_outcomes
 from manila_glusterfs_clone.tools import gluster
 from manila_glusterfs_clone.tools.gluster import console
+from manila_glusterfs_clone.tools.gluster import queries
 from tests.unit.cluster import test_cluster
 from tests.unit import fakes
 
@@ -143,7 +144,7 @@ def test_a_busy_process_sends_nothing(
 ) -> None:
     node = fakes.Node()
     room = console.Console(node)
-    monkeypatch.setattr(gluster, 'READ_TIMEOUT', 0.01)
+    monkeypatch.setattr(queries, 'READ_TIMEOUT', 0.01)
     assert room._read_slots.acquire()
     assert room._read_slots.acquire()
     client = gluster.Gluster(room).peers_first(5.0)

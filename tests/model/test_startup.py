@@ -18,6 +18,7 @@ from manila import exception
 import pytest
 
 from manila_glusterfs_clone import errors
+from manila_glusterfs_clone import fault_log
 from manila_glusterfs_clone import findings
 from manila_glusterfs_clone import names
 from manila_glusterfs_clone import protocols
@@ -90,7 +91,7 @@ def test_a_pool_that_is_broken_on_one_node(
     told = [
         record
         for record in caplog.records
-        if record.name == findings.__name__
+        if record.name == fault_log.__name__
         and record.levelno >= logging.WARNING
     ]
     assert len(told) == 1
@@ -115,7 +116,7 @@ def test_a_fault_that_comes_and_goes_is_logged_by_the_statistics(
     full(cloud.pool)
     for _ in range(3):
         driver.get_share_stats(refresh=True)
-    told = [r for r in caplog.records if r.name == findings.__name__]
+    told = [r for r in caplog.records if r.name == fault_log.__name__]
     assert [record.levelno for record in told] == [logging.WARNING]
     for each in cloud.pool.nodes['gl2'].lvm.pools.values():
         each.health, each.data_percent = '', 1.0

@@ -323,9 +323,10 @@ def test_a_brick_that_was_never_started_is_not_reported(
     manila.snapshot(snapshot, origin)
     close = volumes.Volumes.deny_all
 
-    def close_then_die(room: volumes.Volumes, share_id: str) -> None:
-        close(room, share_id)
+    def close_then_die(room: volumes.Volumes, share_id: str) -> gluster.Volume:
+        volume = close(room, share_id)
         manila.pool.glusterd.kill(manila.pool.nodes['gl2'])
+        return volume
 
     with monkeypatch.context() as patch:
         patch.setattr(volumes.Volumes, 'deny_all', close_then_die)

@@ -69,7 +69,9 @@ class CircuitBreaker:
     """Forward commands to a node, unless the node is known to be down.
 
     If a node refuses the connection at once, for example because sshd does not
-    run, the node is not known to be down: each command tries to connect.
+    run, the node is not known to be down: each command tries to connect. The
+    same holds for a node that answers, but whose runner cannot be used: when
+    an operator has installed the right runner, the next command uses it.
     """
 
     def __init__(self, runner: CommandRunner) -> None:
@@ -154,7 +156,9 @@ class CircuitBreaker:
         except errors.Unreachable as error:
             now = time.monotonic()
             with self._lock:
-                if now - start < _QUICK_SECONDS:
+                if now - start < _QUICK_SECONDS or isinstance(
+                    error, greetings.NoRunner | greetings.WrongRelease
+                ):
                     self._failure = None
                 else:
                     self._failure = error

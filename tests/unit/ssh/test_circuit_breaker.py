@@ -143,6 +143,26 @@ def test_one_command_tries_and_the_others_fail_at_once(node: Node) -> None:
     assert not link.is_known_down
 
 
+@pytest.mark.parametrize(
+    'failure',
+    [
+        greetings.WrongRelease('gl1', 0, 0),
+        greetings.NoRunner('gl1', 'sudo: command not found'),
+    ],
+)
+def test_a_node_whose_runner_is_replaced_is_used_at_once(
+    node: Node, failure: errors.Error
+) -> None:
+    """A slow node takes longer to answer than a quick failure lasts."""
+    link = circuit_breaker.CircuitBreaker(node)
+    node.failure, node.takes = failure, 5.0
+    with pytest.raises(type(failure)):
+        link.run(READ)
+    assert not link.is_known_down
+    node.power_on()
+    link.run(READ)
+
+
 def test_a_quick_failure_is_not_remembered(node: Node) -> None:
     link = circuit_breaker.CircuitBreaker(node)
     node.failure = errors.Unreachable('gl1', 'connection refused')

@@ -47,8 +47,8 @@ LONGEST = 600.0
 LEVELED = '/mnt/leveled'
 
 
-def node_to_restart(error: BaseException) -> str | None:
-    """Return the node whose glusterd did not forget a deleted object."""
+def nodes_to_restart(error: BaseException) -> tuple[str, ...]:
+    """Return the nodes whose glusterd the remedy of an error restarts."""
     cause = error.__cause__
     causes = (
         cause.errors.values()
@@ -57,8 +57,10 @@ def node_to_restart(error: BaseException) -> str | None:
     )
     for failure in causes:
         if isinstance(failure, deletion_on_nodes.StillKnown):
-            return failure.node
-    return None
+            return (failure.node,)
+        if isinstance(failure, deletion_on_nodes.MissingOnNodes):
+            return failure.nodes
+    return ()
 
 
 class Campaign:
@@ -349,7 +351,8 @@ class Campaign:
 
         glusterd 11 that comes back when peers still have a snapshot, and it
         has not, takes it from each of them: it has it twice, and keeps one
-        for ever when it is deleted.
+        for ever when it is deleted. If the writer loses power while it takes
+        a snapshot, glusterd 10.3 there has the snapshot, and its peers do not.
 
         :return: whether the error said so.
         """
@@ -357,12 +360,20 @@ class Campaign:
             action()
             return False
         except exception.ShareBackendException as error:
-            address = node_to_restart(error)
-            if address is None:
+            if not nodes_to_restart(error):
                 raise
-        (node,) = (n for n in self.lab.nodes if n.address == address)
-        node.stop_glusterd()
-        node.start_glusterd()
+        time.sleep(60.0)
+        try:
+            action()
+            return True
+        except exception.ShareBackendException as error:
+            addresses = nodes_to_restart(error)
+            if not addresses:
+                raise
+        for node in self.lab.nodes:
+            if node.address in addresses:
+                node.stop_glusterd()
+                node.start_glusterd()
         self.lab.wait_connected(240)
         action()
         return True

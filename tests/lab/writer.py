@@ -92,6 +92,8 @@ class Writer:
     def start(self) -> None:
         """Start to write, and wait until a write is confirmed."""
         state, at = shlex.quote(self._state), shlex.quote(self.at)
+        # Else an earlier writer of this name ends this one at once.
+        self.client.succeed(f'rm -rf {state}')
         self.client.put(_PROGRAM, f'{self._state}/program')
         self.client.succeed(
             f'setsid -f python3 -IS {state}/program {at} {state} '

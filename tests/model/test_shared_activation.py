@@ -163,7 +163,7 @@ def test_a_clone_that_waits_is_reported(
         waiter.start()
         while not locks.is_clone_waiting(snapshot):
             pass
-    assert has_lock.wait(5)
+    assert has_lock.wait(60)
     waiter.join()
     assert not locks.is_clone_waiting(snapshot)
 

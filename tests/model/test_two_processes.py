@@ -213,7 +213,7 @@ def test_who_clones_is_not_waited_for(
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert held.wait(5)
+    assert held.wait(60)
     try:
         manila.services.shares.delete(share, is_clone=True)
         assert f'manila-{share}' not in pool.state.volumes

@@ -71,18 +71,33 @@ class StillKnown(errors.Unsettled):
 
 @dataclasses.dataclass(eq=False)
 class MissingOnNodes(errors.Unsettled):
-    """glusterd on some nodes lacks a volume or snapshot that others have."""
+    """glusterd on some nodes lacks a volume or snapshot that others have.
+
+    One of those that have it must be restarted. After its start, it either
+    sends the object to the others, or has lost it. glusterd loses it if the
+    object is only in its memory: if a node boots while a snapshot is taken,
+    its glusterd can receive the snapshot from two peers and list it twice; a
+    deletion then leaves the second entry. (Seen on 10.3 and 11.1.) If glusterd
+    is restarted on a node that lacks this entry, it receives the entry, and
+    then no glusterd can delete it.
+    """
 
     #: ``volume NAME`` or ``snapshot NAME``.
     subject: str
-    nodes: tuple[str, ...]
+    missing_on: tuple[str, ...]
+    known_on: tuple[str, ...]
+
+    @property
+    def node_to_restart(self) -> str:
+        return self.known_on[0]
 
     def __str__(self) -> str:
-        nodes = ', '.join(self.nodes)
         return (
-            f'{self.subject}: not deleted, because glusterd on {nodes} does '
-            f'not have it yet; retry the deletion in a minute; if this error '
-            f'occurs again, restart glusterd on {nodes}, and retry'
+            f'{self.subject}: not deleted, because glusterd on '
+            f'{", ".join(self.known_on)} has it, and glusterd on '
+            f'{", ".join(self.missing_on)} does not; retry the deletion in a '
+            f'minute; if this error occurs again, restart glusterd on '
+            f'{self.node_to_restart}, and retry'
         )
 
 
@@ -106,15 +121,19 @@ def find_on_all_nodes(
     :raises peers.PeersDisconnected: a node is disconnected.
     :raises MissingOnNodes: glusterd on some nodes still lacks the object.
     """
-    missing: list[str] = []
+    missing_on: list[str] = []
+    known_on: list[str] = []
     for _ in retry.Attempts(_WAIT_SECONDS, 1.0, 5.0):
         found_by_node = peers.read_everywhere_with_all_connected(
             the_cluster, find_on
         )
-        missing = [name for name, it in found_by_node.items() if it is None]
-        if not missing or len(missing) == len(found_by_node):
+        missing_on = [name for name, it in found_by_node.items() if it is None]
+        known_on = [name for name in found_by_node if name not in missing_on]
+        if not missing_on or not known_on:
             return next(iter(found_by_node.values()))
-    raise MissingOnNodes(subject, tuple(sorted(missing)))
+    raise MissingOnNodes(
+        subject, tuple(sorted(missing_on)), tuple(sorted(known_on))
+    )
 
 
 def finish(

@@ -47,8 +47,8 @@ LONGEST = 600.0
 LEVELED = '/mnt/leveled'
 
 
-def nodes_to_restart(error: BaseException) -> tuple[str, ...]:
-    """Return the nodes whose glusterd the remedy of an error restarts."""
+def node_to_restart(error: BaseException) -> str | None:
+    """Return the node whose glusterd the remedy of an error restarts."""
     cause = error.__cause__
     causes = (
         cause.errors.values()
@@ -57,10 +57,10 @@ def nodes_to_restart(error: BaseException) -> tuple[str, ...]:
     )
     for failure in causes:
         if isinstance(failure, deletion_on_nodes.StillKnown):
-            return (failure.node,)
+            return failure.node
         if isinstance(failure, deletion_on_nodes.MissingOnNodes):
-            return failure.nodes
-    return ()
+            return failure.node_to_restart
+    return None
 
 
 class Campaign:
@@ -349,10 +349,9 @@ class Campaign:
     def _as_told(self, action: Callable[[], object]) -> bool:
         """Run an action again after the remedy that its error names.
 
-        glusterd 11 that comes back when peers still have a snapshot, and it
-        has not, takes it from each of them: it has it twice, and keeps one
-        for ever when it is deleted. If the writer loses power while it takes
-        a snapshot, glusterd 10.3 there has the snapshot, and its peers do not.
+        If the writer loses power while it takes a snapshot, its glusterd can
+        receive the snapshot from each of its peers, and list it twice. A
+        deletion then leaves one entry, until glusterd is restarted.
 
         :return: whether the error said so.
         """
@@ -360,18 +359,18 @@ class Campaign:
             action()
             return False
         except exception.ShareBackendException as error:
-            if not nodes_to_restart(error):
+            if node_to_restart(error) is None:
                 raise
         time.sleep(60.0)
         try:
             action()
             return True
         except exception.ShareBackendException as error:
-            addresses = nodes_to_restart(error)
-            if not addresses:
+            address = node_to_restart(error)
+            if address is None:
                 raise
         for node in self.lab.nodes:
-            if node.address in addresses:
+            if node.address == address:
                 node.stop_glusterd()
                 node.start_glusterd()
         self.lab.wait_connected(240)

@@ -139,7 +139,8 @@ def test_an_object_that_a_node_never_gets(
 ) -> None:
     with pytest.raises(deletion_on_nodes.MissingOnNodes) as caught:
         find_snapshot(HAS, **{name: [LACKS]})
-    assert caught.value.nodes == (name,)
+    assert caught.value.missing_on == (name,)
+    assert caught.value.known_on == tuple(n for n in NODES if n != name)
     assert sum(clock.slept) >= 30
 
 

@@ -66,10 +66,10 @@ SENTENCES: list[tuple[errors.Error, str]] = [
         'error occurs again, restart glusterd on node gl2, and retry',
     ),
     (
-        deletion_on_nodes.MissingOnNodes('snapshot s', ('gl2', 'gl3')),
-        'snapshot s: not deleted, because glusterd on gl2, gl3 does not have '
-        'it yet; retry the deletion in a minute; if this error occurs again, '
-        'restart glusterd on gl2, gl3, and retry',
+        deletion_on_nodes.MissingOnNodes('snapshot s', ('gl3',), ('a', 'gl2')),
+        'snapshot s: not deleted, because glusterd on a, gl2 has it, and '
+        'glusterd on gl3 does not; retry the deletion in a minute; if this '
+        'error occurs again, restart glusterd on a, and retry',
     ),
     (
         bricks.PoolsNotVisible('gl1', ('gvg/pool',)),

@@ -31,6 +31,8 @@ MIB = runner_process.MIB
 
 #: A change that shows whether it went on to its end.
 _WHOLE = '/bin/sleep 0.2; echo whole >>"$S/calls"'
+#: The same, but it waits for ``node.go()``.
+_WHOLE_AFTER_GO = f'{runner_process.UNTIL_GO}; echo whole >>"$S/calls"'
 
 
 def await_calls(node: Node, call: str, count: int = 1) -> None:
@@ -575,21 +577,34 @@ def test_the_end_of_the_input_kills_reads(node: Node, talk: Talk) -> None:
     assert time.monotonic() - begun < 10
 
 
+def stop(node: Node, talk: Talk, *, by_signal: bool) -> None:
+    """Stop the runner, and wait until it starts no more processes."""
+    reads = sum(call.startswith('lvs') for call in node.calls())
+    node.program('lvs', 'exec /bin/sleep 60')
+    talk.ask(99, step('list_lvs', names=[]))
+    await_calls(node, 'lvs', reads + 1)
+    if by_signal:
+        talk.process.send_signal(signal.SIGTERM)
+    else:
+        talk.end_input()
+    # It kills the processes that only read.
+    (answer,) = talk.read()
+    assert answer['id'] == 99
+
+
 @pytest.mark.parametrize('by_signal', [False, True])
 def test_the_end_of_the_input_leaves_changes_to_end(
     node: Node, talk: Talk, by_signal: bool
 ) -> None:
-    node.program('lvextend', _WHOLE)
+    node.program('lvextend', _WHOLE_AFTER_GO)
     talk.ask(
         1,
         step('extend_lv', lv=LV, size=128 * MIB),
         step('remove_lvs', lvs=[LV]),
     )
     await_calls(node, f'lvextend --size={128 * MIB}b {LV}')
-    if by_signal:
-        talk.process.send_signal(signal.SIGTERM)
-    else:
-        talk.end_input()
+    stop(node, talk, by_signal=by_signal)
+    node.go()
     answers = talk.read(2)
     assert runner_process.outcomes(answers) == ['done', 'refused stopping']
     assert talk.status() == 0
@@ -610,7 +625,7 @@ def test_a_console_finishes_a_change(node: Node, talk: Talk) -> None:
 
 def test_an_idle_console_gets_nothing_more(node: Node, talk: Talk) -> None:
     talk.one(step('gluster', words=['volume', 'list']))
-    node.program('lvextend', _WHOLE)
+    node.program('lvextend', _WHOLE_AFTER_GO)
     words = ['volume', 'delete', VOLUME]
     talk.ask(
         1,
@@ -618,7 +633,8 @@ def test_an_idle_console_gets_nothing_more(node: Node, talk: Talk) -> None:
         step('gluster', words=words),
     )
     await_calls(node, 'lvextend')
-    talk.end_input()
+    stop(node, talk, by_signal=False)
+    node.go()
     kinds = runner_process.outcomes(talk.read(2))
     assert kinds == ['done', 'refused stopping']
     assert talk.status() == 0

@@ -282,7 +282,8 @@ class Glusterd:
                             f'Snapshot ({name}) does not exist',
                         )
                     )
-                return answers.snapshot_info(state, [state.snapshots[name]])
+                found_snapshot = state.snapshots_on(node.name)[name]
+                return answers.snapshot_info(state, [found_snapshot])
             case ('snapshot', 'config'):
                 return answers.snapshot_config(state, state.volumes.values())
             case ('snapshot', 'config', name) if name in state.volumes:
@@ -317,6 +318,7 @@ class Glusterd:
     def _start(self, node: model_node.ModelNode) -> None:
         node.glusterd_up = True
         node.glusterd_since = self.time.now
+        self.state.receive_remembered(node.name)
         node.takes_over_at = self.time.now + TAKEOVER
         for known in self.state.volumes.values():
             known.tell(node.name)

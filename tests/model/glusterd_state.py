@@ -198,6 +198,13 @@ class GlusterdState:
         self.nodes = {node.name: node for node in members}
         self.volumes: dict[str, Volume] = SharedDict()
         self.snapshots: dict[str, Snapshot] = SharedDict()
+        #: The nodes that list a snapshot twice, with its name: they received
+        #: it from two peers while they booted.
+        self.listed_twice: set[tuple[str, str]] = set()
+        #: By node: deleted snapshots that its glusterd has in memory only.
+        self.remembered: dict[str, dict[str, Snapshot]] = {
+            name: SharedDict() for name in self.nodes
+        }
         self.clients: list[Client] = []
         #: Volumes of shares that were started before they were closed.
         self.opened_early: list[str] = []
@@ -413,7 +420,24 @@ class GlusterdState:
             name: snapshot
             for name, snapshot in self.snapshots.items()
             if node not in snapshot.lacking
-        }
+        } | self.remembered[node]
+
+    def forget_snapshot(self, name: str) -> None:
+        """Delete a snapshot; a second entry of it stays in memory."""
+        snapshot = self.snapshots.pop(name)
+        for entry in {entry for entry in self.listed_twice if name in entry}:
+            self.listed_twice.remove(entry)
+            self.remembered[entry[0]][name] = snapshot
+
+    def receive_remembered(self, node: str) -> None:
+        """Replace what a glusterd that starts has in memory only."""
+        self.listed_twice = {e for e in self.listed_twice if e[0] != node}
+        others = [
+            kept for name, kept in self.remembered.items() if name != node
+        ]
+        self.remembered[node] = SharedDict(
+            {name: s for kept in others for name, s in kept.items()}
+        )
 
     def volume(self, name: str, errno: int, message: str) -> Volume:
         found = self.volumes.get(name)

@@ -275,6 +275,11 @@ class Snapshots:
             if node.serves
         ):
             raise _not_deleted(words[0])
+        if words[0] in self._state.remembered[asked]:
+            raise glusterd_state.Refusal(
+                glusterd_state.INTERNAL,
+                f'Snapshot {words[0]} might not be in an usable state.',
+            )
         snapshot = self._find(words[0])
         yield 0.5
         snapshot.active = False
@@ -296,7 +301,7 @@ class Snapshots:
                 p.startswith(f'{above}/') for p in node.files.directories
             ):
                 node.files.remove(above)
-        del self._state.snapshots[snapshot.name]
+        self._state.forget_snapshot(snapshot.name)
         return answers.document(
             answers.tag(
                 'snapDelete',

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from manila_glusterfs_clone.cluster import deletion_on_nodes
 from manila_glusterfs_clone.cluster import glusterd_start
 from manila_glusterfs_clone.cluster import replica_heal
 from manila_glusterfs_clone import errors
@@ -171,6 +172,29 @@ def test_deletion_while_a_node_lacks_the_snapshot(
         assert pool.time.now - begun < 60
         manila.check()
     pool.nodes[node].takes_over_at = pool.time.now + 12
+    manila.delete_snapshot(snapshot)
+    manila.check()
+
+
+@pytest.mark.parametrize('node', ['gl1', 'gl2'])
+def test_deletion_of_a_snapshot_that_a_node_lists_twice(
+    manila: model_backend.ModelBackend, ids: Iterator[str], node: str
+) -> None:
+    """The node received it from two peers while it booted."""
+    share, snapshot = next(ids), next(ids)
+    manila.create(share)
+    manila.snapshot(snapshot, share)
+    pool = manila.pool
+    pool.state.listed_twice.add((node, f'manila-snap-{snapshot}'))
+    with pytest.raises(deletion_on_nodes.StillKnown) as still_known:
+        manila.delete_snapshot(snapshot)
+    assert still_known.value.node == node
+    with pytest.raises(deletion_on_nodes.MissingOnNodes) as missing:
+        manila.delete_snapshot(snapshot)
+    # A restart of the others would spread it.
+    assert missing.value.node_to_restart == node
+    pool.glusterd.kill(pool.nodes[node])
+    pool.time.advance(60)
     manila.delete_snapshot(snapshot)
     manila.check()
 
